@@ -1,0 +1,127 @@
+//! Instances of services.
+
+use super::{Mark, Part, Record, Scope};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt::{self, Display};
+use std::sync::Arc;
+
+/// A service: `namespace/group/name`. A kind that lacks a level leaves it empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ServiceKey {
+    /// The namespace's id, never its display name.
+    pub namespace: Arc<str>,
+    /// The group.
+    pub group: Arc<str>,
+    /// The service's name.
+    pub name: Arc<str>,
+}
+
+impl ServiceKey {
+    /// The service `name` in `group` of `namespace`.
+    pub fn new(namespace: &str, group: &str, name: &str) -> Self {
+        Self { namespace: namespace.into(), group: group.into(), name: name.into() }
+    }
+}
+
+impl Display for ServiceKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}/{}", self.namespace, self.group, self.name)
+    }
+}
+
+impl Scope for ServiceKey {
+    fn part(&self) -> Part {
+        Part(self.namespace.clone())
+    }
+    fn in_part(&self, part: &Part) -> Self {
+        Self { namespace: part.0.clone(), ..self.clone() }
+    }
+}
+
+/// Where an instance listens.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// An IPv4 or IPv6 address without brackets, or a host name.
+    pub host: Arc<str>,
+    /// The TCP port.
+    pub port: u16,
+}
+
+/// What tells an instance from its siblings.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct InstanceId {
+    /// Where it listens.
+    pub endpoint: Endpoint,
+    /// What else tells two instances at one address apart: Nacos' cluster name, a znode's name, Consul's service id.
+    pub slot: Arc<str>,
+}
+
+impl Display for InstanceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.endpoint.host.contains(':') {
+            true => write!(f, "[{}]:{}", self.endpoint.host, self.endpoint.port)?,
+            false => write!(f, "{}:{}", self.endpoint.host, self.endpoint.port)?,
+        }
+        if self.slot.is_empty() { Ok(()) } else { write!(f, "@{}", self.slot) }
+    }
+}
+
+/// One instance of a service.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Instance {
+    /// Where it listens, and its slot.
+    #[serde(flatten)]
+    pub id: InstanceId,
+    /// Share of the traffic; 1 is a kind's normal weight. Finite, never negative.
+    pub weight: f64,
+    /// Whether the operator lets it take traffic.
+    pub enabled: bool,
+    /// Whether its health checks pass.
+    pub healthy: bool,
+    /// Whether it goes when the one who registered it goes.
+    pub ephemeral: bool,
+    /// The provider's own key/value pairs; never our mark.
+    pub metadata: BTreeMap<String, String>,
+    /// Our mark, when it is a copy.
+    pub mark: Option<Mark>,
+}
+
+impl Instance {
+    /// A healthy ephemeral instance of weight 1 without metadata.
+    pub fn new(host: &str, port: u16) -> Self {
+        Self {
+            id: InstanceId { endpoint: Endpoint { host: host.into(), port }, slot: "".into() },
+            weight: 1.0,
+            enabled: true,
+            healthy: true,
+            ephemeral: true,
+            metadata: BTreeMap::new(),
+            mark: None,
+        }
+    }
+}
+
+impl Record for Instance {
+    type Scope = ServiceKey;
+    type Id = InstanceId;
+
+    fn id(&self) -> InstanceId {
+        self.id.clone()
+    }
+    fn mark(&self) -> Option<&Mark> {
+        self.mark.as_ref()
+    }
+    fn with_mark(mut self, mark: Option<Mark>) -> Self {
+        self.mark = mark;
+        self
+    }
+    fn same(&self, other: &Self) -> bool {
+        self.id == other.id
+            && self.weight == other.weight
+            && self.enabled == other.enabled
+            && self.healthy == other.healthy
+            && self.ephemeral == other.ephemeral
+            && self.metadata == other.metadata
+    }
+}

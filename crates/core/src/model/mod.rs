@@ -1,0 +1,11 @@
+//! The records that are copied, and the words for where they stand.
+
+mod ids;
+mod instance;
+mod mark;
+mod record;
+
+pub use ids::{ClusterId, OwnerId, Part};
+pub use instance::{Endpoint, Instance, InstanceId, ServiceKey};
+pub use mark::Mark;
+pub use record::{Attributes, Held, Record, Scope, Set};

@@ -1,0 +1,141 @@
+//! The words of a plan.
+
+use crate::model::{Attributes, OwnerId, Record};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::fmt::{self, Display};
+
+/// How we know that a record is gone from its source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Evidence {
+    /// Seen to go on a settled connection.
+    Witnessed,
+    /// Missing from a complete look: it may have gone while nobody watched, or the source was emptied.
+    Implied,
+}
+
+/// Why a copy is deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Removal {
+    /// The source no longer has it.
+    Gone(Evidence),
+    /// A native record has come to its address.
+    Native,
+}
+
+impl Display for Removal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Gone(Evidence::Witnessed) => "gone from the source: seen to go",
+            Self::Gone(Evidence::Implied) => "gone from the source: missing from two complete looks",
+            Self::Native => "a native record has come to its address",
+        })
+    }
+}
+
+/// One difference to write.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change<R: Record> {
+    /// Write a copy where we have none.
+    Create(R),
+    /// Write again what already stands there as ours, so that this process upholds it.
+    Adopt(R),
+    /// Publish a record identical to a native one, for this owner, in place of our copy if there is one.
+    Shadow(R, OwnerId),
+    /// Replace our copy.
+    Update {
+        /// As it stands.
+        from: R,
+        /// As it shall stand.
+        to: R,
+    },
+    /// Write what belongs to the scope itself.
+    Scope {
+        /// As it stands.
+        from: Attributes,
+        /// As it shall stand.
+        to: Attributes,
+    },
+    /// Take our copy away.
+    Delete {
+        /// The copy.
+        record: R,
+        /// Its owner; a shadow carries no mark.
+        owner: OwnerId,
+        /// The reason, which the user can look up.
+        why: Removal,
+    },
+}
+
+impl<R: Record> Change<R> {
+    /// The record that the change is about; none for the scope itself.
+    pub fn record(&self) -> Option<&R> {
+        match self {
+            Self::Create(record) | Self::Adopt(record) | Self::Shadow(record, _) => Some(record),
+            Self::Update { to, .. } => Some(to),
+            Self::Delete { record, .. } => Some(record),
+            Self::Scope { .. } => None,
+        }
+    }
+
+    /// The task that the change is made for; none for the scope itself.
+    pub fn owner(&self) -> Option<&OwnerId> {
+        match self {
+            Self::Shadow(_, owner) | Self::Delete { owner, .. } => Some(owner),
+            Self::Create(record) | Self::Adopt(record) => record.mark().map(|mark| &mark.owner),
+            Self::Update { to, .. } => to.mark().map(|mark| &mark.owner),
+            Self::Scope { .. } => None,
+        }
+    }
+}
+
+/// Why a difference was left alone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Skip {
+    /// Somebody else's record: another install's, another task's, or a native one (`None`).
+    Foreign(Option<OwnerId>),
+    /// The record has been in the destination before.
+    Loop,
+    /// The task's policy forbids it.
+    Mode,
+    /// A guard holds the removal.
+    RemovalLimit,
+    /// The source is not connected.
+    Stale,
+    /// The source has not been connected for long enough, or a second look is due.
+    Settling,
+    /// An operator changed our copy in the destination.
+    Overridden,
+    /// The destination cannot hold the record.
+    Rejected(String),
+}
+
+impl Display for Skip {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Foreign(None) => f.write_str("a native record stands at this address"),
+            Self::Foreign(Some(owner)) => write!(f, "it belongs to {owner}"),
+            Self::Loop => f.write_str("it has been in the destination before"),
+            Self::Mode => f.write_str("the task's policy forbids it"),
+            Self::RemovalLimit => f.write_str("a guard holds the removal"),
+            Self::Stale => f.write_str("the source is not connected"),
+            Self::Settling => f.write_str("the source has not been connected for long enough"),
+            Self::Overridden => f.write_str("it was changed by hand in the destination"),
+            Self::Rejected(why) => write!(f, "the destination cannot hold it: {why}"),
+        }
+    }
+}
+
+/// What to do in one scope, and what was left alone, and why.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan<R: Record> {
+    /// The destination's scope.
+    pub scope: R::Scope,
+    /// In order: creations, updates, the scope itself, deletions.
+    pub changes: Vec<Change<R>>,
+    /// What was left alone.
+    pub skipped: BTreeMap<R::Id, Skip>,
+}

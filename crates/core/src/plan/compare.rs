@@ -1,0 +1,211 @@
+//! The comparison itself.
+
+use super::{Change, Evidence, Fresh, Mode, Overrides, Plan, Policy, Removal, Skip, Wish, Written};
+use crate::model::{Held, Record, Set};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How to move `observed` towards what all tasks of this install want, touching only what is provably ours.
+///
+/// `observed` must be complete for the scope; `ledger` is what this install wrote there. Applying the whole plan and
+/// planning again gives no changes.
+///
+/// | native there | ours there | wanted | then |
+/// | --- | --- | --- | --- |
+/// | yes | – | no | nothing |
+/// | yes | yes | no matter | ours goes (or becomes the native's shadow) |
+/// | yes | no | yes | left alone (or backed by a shadow) |
+/// | no | no | yes | create |
+/// | no | yes | yes | update where it differs from what we last wrote; a difference made by hand is kept |
+/// | no | yes | no | delete, if its task's source is settled |
+pub fn plan<R: Record>(wishes: &[Wish<R>], observed: &Set<R>, ledger: &Written<R>, policy: &Policy) -> Plan<R> {
+    let mut table = Table { wishes, ledger, policy, changes: Vec::new(), skipped: BTreeMap::new() };
+    let ids: BTreeSet<&R::Id> = wishes
+        .iter()
+        .flat_map(|wish| wish.records.keys().chain(wish.refused.keys()))
+        .chain(observed.records.keys())
+        .chain(ledger.records.keys())
+        .collect();
+    let nothing = Held::default();
+    for id in ids {
+        table.row(id, observed.records.get(id).unwrap_or(&nothing));
+    }
+    table.attributes(observed);
+    table.changes.sort_by_key(rank);
+    Plan { scope: observed.scope.clone(), changes: table.changes, skipped: table.skipped }
+}
+
+/// Capacity first: creations before updates before deletions.
+fn rank<R: Record>(change: &Change<R>) -> u8 {
+    match change {
+        Change::Create(_) | Change::Adopt(_) | Change::Shadow(..) => 0,
+        Change::Update { .. } => 1,
+        Change::Scope { .. } => 2,
+        Change::Delete { .. } => 3,
+    }
+}
+
+struct Table<'a, R: Record> {
+    wishes: &'a [Wish<R>],
+    ledger: &'a Written<R>,
+    policy: &'a Policy,
+    changes: Vec<Change<R>>,
+    skipped: BTreeMap<R::Id, Skip>,
+}
+
+impl<'a, R: Record> Table<'a, R> {
+    fn row(&mut self, id: &R::Id, held: &Held<R>) {
+        let ours = held.copy_of(&self.policy.install);
+        match (&held.native, ours) {
+            (Some(native), ours) => self.beside_native(id, native, ours),
+            (None, Some(ours)) => self.ours(id, ours),
+            (None, None) => self.absent(id, held),
+        }
+    }
+
+    /// The wish that `id` shall follow: the present owner's, while it has one.
+    fn want(&self, id: &R::Id, holder: Option<&crate::OwnerId>) -> Option<(&'a Wish<R>, &'a R)> {
+        let wants = |wish: &'a Wish<R>| wish.records.get(id).map(|record| (wish, record));
+        let kept = self.wishes.iter().filter(|wish| Some(&wish.owner) == holder).find_map(wants);
+        kept.or_else(|| self.wishes.iter().find_map(wants))
+    }
+
+    fn wish_of(&self, owner: &crate::OwnerId) -> Option<&'a Wish<R>> {
+        self.wishes.iter().find(|wish| wish.owner == *owner)
+    }
+
+    fn skip(&mut self, id: &R::Id, skip: Skip) {
+        self.skipped.insert(id.clone(), skip);
+    }
+
+    fn beside_native(&mut self, id: &R::Id, native: &R, ours: Option<&R>) {
+        let written = self.ledger.records.get(id);
+        let holder = ours.and_then(|ours| ours.mark()).map(|mark| &mark.owner).or(written.map(|w| &w.owner));
+        if let Some((wish, _)) = self.want(id, holder)
+            && self.policy.shadows
+        {
+            let backed = written.is_some_and(|written| written.shadow && written.record.same(native));
+            if ours.is_some() || !backed {
+                self.changes.push(Change::Shadow(native.clone().with_mark(None), wish.owner.clone()));
+            }
+            return;
+        }
+        // A task without a wish here is paused: its copies stay as they are.
+        match (holder, ours, written) {
+            (Some(owner), ours, written) if self.wish_of(owner).is_some() => {
+                if let Some(record) = ours.or(written.map(|written| &written.record)) {
+                    let (record, owner) = (record.clone(), owner.clone());
+                    self.changes.push(Change::Delete { record, owner, why: Removal::Native });
+                }
+            }
+            _ => {}
+        }
+        if self.want(id, None).is_some() {
+            self.skip(id, Skip::Foreign(None));
+        }
+    }
+
+    fn ours(&mut self, id: &R::Id, ours: &R) {
+        let Some(owner) = ours.mark().map(|mark| mark.owner.clone()) else { return };
+        let written = self.ledger.records.get(id);
+        let known = written.is_some();
+        let own = self.wish_of(&owner);
+        let leaves = own.is_some_and(|wish| wish.fresh == Fresh::Settled || wish.records.contains_key(id));
+        match self.want(id, Some(&owner)) {
+            // Another task takes the record over only when its owner has let it go.
+            Some((wish, target)) if leaves => {
+                if written.is_some_and(|written| !written.shadow && written.record == *target) {
+                    match (ours == target, wish.overrides) {
+                        (true, _) => {}
+                        (false, Overrides::Replace) => self.update(ours, target),
+                        (false, _) => self.skip(id, Skip::Overridden),
+                    }
+                } else if ours == target {
+                    self.changes.push(Change::Adopt(target.clone()));
+                } else if wish.mode == Mode::CreateOnly {
+                    self.leave(id, ours, known, Skip::Mode);
+                } else {
+                    self.update(ours, target);
+                }
+            }
+            _ => {
+                let refused = own.and_then(|wish| wish.refused.get(id));
+                let skip = match (refused, own) {
+                    (Some(Skip::Rejected(why)), _) => Skip::Rejected(why.clone()),
+                    (_, None) => Skip::Foreign(Some(owner)),
+                    (_, Some(wish)) => match self.removable(id, wish) {
+                        Ok(why) => {
+                            self.changes.push(Change::Delete { record: ours.clone(), owner, why });
+                            return;
+                        }
+                        Err(skip) => skip,
+                    },
+                };
+                self.leave(id, ours, known, skip);
+            }
+        }
+    }
+
+    /// Leaves our copy as it stands, but makes sure that this process upholds it.
+    fn leave(&mut self, id: &R::Id, ours: &R, known: bool, skip: Skip) {
+        if !known {
+            self.changes.push(Change::Adopt(ours.clone()));
+        }
+        self.skip(id, skip);
+    }
+
+    fn update(&mut self, from: &R, to: &R) {
+        self.changes.push(Change::Update { from: from.clone(), to: to.clone() });
+    }
+
+    fn absent(&mut self, id: &R::Id, held: &Held<R>) {
+        let written = self.ledger.records.get(id);
+        let foreign = held.copies.first().and_then(|copy| copy.mark()).map(|mark| mark.owner.clone());
+        match (self.want(id, written.map(|written| &written.owner)), written) {
+            (Some((_, target)), Some(_)) => self.changes.push(Change::Create(target.clone())),
+            (Some((_, target)), None) => match foreign {
+                Some(owner) => self.skip(id, Skip::Foreign(Some(owner))),
+                None => self.changes.push(Change::Create(target.clone())),
+            },
+            (None, Some(written)) => {
+                let Some(wish) = self.wish_of(&written.owner) else { return };
+                let (record, owner) = (written.record.clone(), written.owner.clone());
+                match self.removable(id, wish) {
+                    Ok(why) => self.changes.push(Change::Delete { record, owner, why }),
+                    Err(skip) => self.skip(id, skip),
+                }
+            }
+            (None, None) => {
+                let refused = self.wishes.iter().find_map(|wish| wish.refused.get(id)).cloned();
+                if let Some(skip) = refused {
+                    self.skip(id, skip);
+                }
+            }
+        }
+    }
+
+    fn removable(&self, id: &R::Id, wish: &Wish<R>) -> Result<Removal, Skip> {
+        match (wish.fresh, wish.mode) {
+            (Fresh::Stale, _) => Err(Skip::Stale),
+            (Fresh::Settling, _) => Err(Skip::Settling),
+            (Fresh::Settled, Mode::Sync) if wish.witnessed.contains(id) => Ok(Removal::Gone(Evidence::Witnessed)),
+            (Fresh::Settled, Mode::Sync) => Ok(Removal::Gone(Evidence::Implied)),
+            (Fresh::Settled, _) => Err(Skip::Mode),
+        }
+    }
+
+    /// The scope's own attributes are written where nobody else has set them, and followed while they stay as we
+    /// wrote them.
+    fn attributes(&mut self, observed: &Set<R>) {
+        let from = &observed.attributes;
+        let wishes = self.wishes.iter().filter(|wish| !wish.records.is_empty() && wish.mode != Mode::CreateOnly);
+        let Some(to) = wishes.filter_map(|wish| wish.attributes.as_ref()).next() else { return };
+        let written = self.ledger.attributes.as_ref().map(|(attributes, _)| attributes);
+        let free = match written {
+            Some(written) => written == from && written != to,
+            None => from.0.is_empty(),
+        };
+        if free && to != from {
+            self.changes.push(Change::Scope { from: from.clone(), to: to.clone() });
+        }
+    }
+}

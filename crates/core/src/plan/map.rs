@@ -1,0 +1,139 @@
+//! Names and metadata on their way: filters, renames and metadata mapping of one task.
+
+use super::Select;
+use crate::model::{Instance, Part, Record, ServiceKey};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
+use std::sync::Arc;
+
+/// How one direction of a task sees its source. Pure: the same answer to the same question, always.
+pub trait Lens<R: Record>: Debug + Send + Sync {
+    /// The destination's scope for a scope of the source; `None`: it takes no part.
+    fn scope(&self, source: &R::Scope) -> Option<R::Scope>;
+    /// The record as it shall stand in the destination, mark untouched; `None`: it takes no part.
+    fn record(&self, source: &R::Scope, record: &R) -> Option<R>;
+    /// The destination's part for a part of the source.
+    fn part(&self, source: &Part) -> Part;
+    /// Whether the destination's scopes are the source's, unchanged.
+    fn renames(&self) -> bool;
+}
+
+/// A new name for a namespace, a group or a service.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Rename {
+    /// The same name.
+    #[default]
+    Keep,
+    /// By table; a name that is not in it stays.
+    Table(BTreeMap<String, String>),
+    /// A text in which `{namespace}`, `{group}` and `{service}` stand for the source's names.
+    Template(String),
+}
+
+impl Rename {
+    fn apply(&self, own: &Arc<str>, scope: &ServiceKey) -> Arc<str> {
+        match self {
+            Self::Keep => own.clone(),
+            Self::Table(table) => table.get(&**own).map_or_else(|| own.clone(), |name| name.as_str().into()),
+            Self::Template(template) => template
+                .replace("{namespace}", &scope.namespace)
+                .replace("{group}", &scope.group)
+                .replace("{service}", &scope.name)
+                .into(),
+        }
+    }
+}
+
+/// What happens to an instance's metadata, in this order: rename, drop, add.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct MetadataMap {
+    /// From key to key.
+    pub rename: BTreeMap<String, String>,
+    /// Keys that stay behind.
+    pub drop: BTreeSet<String>,
+    /// Keys and values that every copy carries.
+    pub add: BTreeMap<String, String>,
+}
+
+/// The lens of services.
+#[derive(Clone, Debug, Default)]
+pub struct ServiceLens {
+    /// Filters, on the source's names.
+    pub select: Select,
+    /// The namespace's id in the destination.
+    pub namespace: Rename,
+    /// The group in the destination.
+    pub group: Rename,
+    /// The service's name in the destination.
+    pub service: Rename,
+    /// The copies' metadata.
+    pub metadata: MetadataMap,
+}
+
+impl Lens<Instance> for ServiceLens {
+    fn scope(&self, source: &ServiceKey) -> Option<ServiceKey> {
+        self.select.takes_scope(source).then(|| ServiceKey {
+            namespace: self.namespace.apply(&source.namespace, source),
+            group: self.group.apply(&source.group, source),
+            name: self.service.apply(&source.name, source),
+        })
+    }
+
+    fn record(&self, source: &ServiceKey, record: &Instance) -> Option<Instance> {
+        if !self.select.takes(source, record) {
+            return None;
+        }
+        let mut copy = record.clone();
+        let MetadataMap { rename, drop, add } = &self.metadata;
+        for (from, to) in rename {
+            if let Some(value) = copy.metadata.remove(from) {
+                copy.metadata.insert(to.clone(), value);
+            }
+        }
+        copy.metadata.retain(|key, _| !drop.contains(key));
+        copy.metadata.extend(add.iter().map(|(key, value)| (key.clone(), value.clone())));
+        Some(copy)
+    }
+
+    fn part(&self, source: &Part) -> Part {
+        let scope = ServiceKey { namespace: source.0.clone(), ..ServiceKey::default() };
+        Part(self.namespace.apply(&source.0, &scope))
+    }
+
+    fn renames(&self) -> bool {
+        [&self.namespace, &self.group, &self.service].iter().any(|rename| **rename != Rename::Keep)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_by_template_and_table() {
+        let lens = ServiceLens {
+            namespace: Rename::Table([("dev".to_owned(), "test".to_owned())].into()),
+            service: Rename::Template("{group}.{service}".into()),
+            ..ServiceLens::default()
+        };
+        assert_eq!(lens.scope(&ServiceKey::new("dev", "g", "s")), Some(ServiceKey::new("test", "g", "g.s")));
+        assert_eq!(lens.scope(&ServiceKey::new("prod", "g", "s")), Some(ServiceKey::new("prod", "g", "g.s")));
+        assert_eq!(lens.part(&Part::new("dev")), Part::new("test"));
+        assert!(lens.renames() && !ServiceLens::default().renames());
+    }
+
+    #[test]
+    fn metadata_is_renamed_dropped_and_added() {
+        let map = MetadataMap {
+            rename: [("a".to_owned(), "b".to_owned())].into(),
+            drop: ["secret".to_owned()].into(),
+            add: [("region".to_owned(), "eu".to_owned())].into(),
+        };
+        let lens = ServiceLens { metadata: map, ..ServiceLens::default() };
+        let mut instance = Instance::new("127.0.0.1", 1);
+        instance.metadata = [("a", "1"), ("secret", "x"), ("c", "2")].map(|(k, v)| (k.into(), v.into())).into();
+        let copy = lens.record(&ServiceKey::default(), &instance).unwrap();
+        let keys: Vec<_> = copy.metadata.iter().map(|(k, v)| format!("{k}={v}")).collect();
+        assert_eq!(keys, ["b=1", "c=2", "region=eu"]);
+    }
+}

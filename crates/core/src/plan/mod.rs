@@ -1,0 +1,89 @@
+//! Comparing what is wanted with what is there, and deciding: pure and ordered.
+//!
+//! Printing a [`Plan`] is the dry run, counting it is the metrics, refusing part of it is the safety.
+
+mod change;
+mod compare;
+mod map;
+mod select;
+mod written;
+
+pub use change::{Change, Evidence, Plan, Removal, Skip};
+pub use compare::plan;
+pub use map::{Lens, MetadataMap, Rename, ServiceLens};
+pub use select::{Matcher, Rule, Select};
+pub use written::{Written, WrittenRecord};
+
+use crate::model::{Attributes, ClusterId, OwnerId, Record};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How far a part of a source can be believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Fresh {
+    /// Not connected, or not complete yet: what is missing may well be there.
+    Stale,
+    /// Connected and complete, but not for long enough: a restarted server fills up slowly.
+    Settling,
+    /// Connected without a break for long enough: what is missing is gone.
+    Settled,
+}
+
+/// What a task may do to its destination.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// Create, update and delete.
+    #[default]
+    Sync,
+    /// Never delete.
+    UpsertOnly,
+    /// Never update or delete.
+    CreateOnly,
+}
+
+/// What to do about a copy that an operator changed in the destination.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Overrides {
+    /// Leave it, show it.
+    #[default]
+    Keep,
+    /// Write ours again.
+    Replace,
+    /// Leave it, and let it travel back to the record's birthplace.
+    Travel,
+}
+
+/// What one task wants to stand in one scope of the destination.
+#[derive(Clone, Debug)]
+pub struct Wish<R: Record> {
+    /// The task.
+    pub owner: OwnerId,
+    /// What it may do.
+    pub mode: Mode,
+    /// What it does about an operator's changes.
+    pub overrides: Overrides,
+    /// How far its source can be believed. Anything but [`Fresh::Settled`] deletes nothing.
+    pub fresh: Fresh,
+    /// What it wants: forwarded, mapped and normalized.
+    pub records: BTreeMap<R::Id, R>,
+    /// What stands in the source and cannot go to this destination.
+    pub refused: BTreeMap<R::Id, Skip>,
+    /// What was seen to go on a settled connection.
+    pub witnessed: BTreeSet<R::Id>,
+    /// What the scope itself should carry; `None`: no wish.
+    pub attributes: Option<Attributes>,
+}
+
+/// What holds for all tasks of this install that write to one destination.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// This install; copies of other installs are never touched.
+    pub install: String,
+    /// The destination.
+    pub destination: ClusterId,
+    /// Whether a native record may be backed by an identical one of ours ([`crate::Capabilities::shadows`]).
+    pub shadows: bool,
+}

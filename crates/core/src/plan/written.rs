@@ -1,0 +1,81 @@
+//! What we wrote into one scope: the ledger's entry.
+
+use super::Change;
+use crate::model::{Attributes, ClusterId, OwnerId, Record};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::collections::BTreeMap;
+
+/// One record that we wrote.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(bound = "")]
+pub struct WrittenRecord<R: Record> {
+    /// As we wrote it, with its mark; a shadow has none.
+    pub record: R,
+    /// For which task.
+    pub owner: OwnerId,
+    /// Whether it is identical to a native record and only backs it.
+    #[serde(default)]
+    pub shadow: bool,
+}
+
+/// What we wrote into one scope, whole: the memory that marks are not.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(bound = "")]
+pub struct Written<R: Record> {
+    /// By id. Written to files as a list.
+    #[serde(serialize_with = "as_list", deserialize_with = "from_list")]
+    pub records: BTreeMap<R::Id, WrittenRecord<R>>,
+    /// What we wrote for the scope itself, and the clusters it came through.
+    #[serde(default)]
+    pub attributes: Option<(Attributes, Vec<ClusterId>)>,
+}
+
+impl<R: Record> Default for Written<R> {
+    fn default() -> Self {
+        Self { records: BTreeMap::new(), attributes: None }
+    }
+}
+
+impl<R: Record> Written<R> {
+    /// Whether we wrote nothing, or took all of it back.
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty() && self.attributes.is_none()
+    }
+
+    /// Remembers a change that the destination has accepted. `path`: the clusters that the scope's own attributes came
+    /// through.
+    pub fn note(&mut self, change: &Change<R>, path: &[ClusterId]) {
+        let mut put = |record: &R, owner: OwnerId, shadow| {
+            self.records.insert(record.id(), WrittenRecord { record: record.clone(), owner, shadow });
+        };
+        match change {
+            Change::Create(record) | Change::Adopt(record) | Change::Update { to: record, .. } => {
+                if let Some(mark) = record.mark() {
+                    put(record, mark.owner.clone(), false);
+                }
+            }
+            Change::Shadow(record, owner) => put(record, owner.clone(), true),
+            Change::Scope { to, .. } => self.attributes = Some((to.clone(), path.to_vec())),
+            Change::Delete { record, .. } => {
+                self.records.remove(&record.id());
+                if self.records.is_empty() {
+                    self.attributes = None;
+                }
+            }
+        }
+    }
+}
+
+fn as_list<R: Record, S: Serializer>(
+    records: &BTreeMap<R::Id, WrittenRecord<R>>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(records.values())
+}
+
+fn from_list<'de, R: Record, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<BTreeMap<R::Id, WrittenRecord<R>>, D::Error> {
+    let list: Vec<WrittenRecord<R>> = Deserialize::deserialize(deserializer)?;
+    Ok(list.into_iter().map(|written| (written.record.id(), written)).collect())
+}

@@ -1,0 +1,175 @@
+//! How a cluster is read and written: the traits that a connector implements.
+
+mod error;
+
+pub use error::{BoxError, Error, Lost};
+
+use crate::model::{ClusterId, Instance, Part, Record, Set};
+use crate::plan::{Change, Written};
+use futures_core::{future::BoxFuture, stream::BoxStream};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+
+/// What a watch yields. Every item carries whole sets, never differences.
+#[derive(Clone, Debug)]
+pub enum Update<R: Record> {
+    /// Complete for its part: the first item of a part, and again after every reconnection. The only proof of
+    /// completeness. `title` is the part's display name, where it has one.
+    Reset {
+        /// What the sets are complete for.
+        part: Part,
+        /// The part's display name.
+        title: Option<Arc<str>>,
+        /// Everything in the part.
+        sets: Vec<Set<R>>,
+    },
+    /// The whole new contents of one scope. May come before the part's first `Reset`: it adds and updates at once.
+    Changed(Set<R>),
+    /// The cluster says that this scope does not exist (any more).
+    Removed(R::Scope),
+}
+
+/// Which scopes of a cluster take part.
+#[derive(Clone)]
+pub struct Selector<R: Record> {
+    /// Ids or display names of parts; `None`: all of them, also ones created later.
+    pub parts: Option<BTreeSet<Arc<str>>>,
+    /// Whether a scope is of interest. Asked again at every look.
+    pub wanted: Wanted<R>,
+}
+
+/// Whether a scope is of interest.
+pub type Wanted<R> = Arc<dyn Fn(&<R as Record>::Scope) -> bool + Send + Sync>;
+
+/// The parts of a cluster, with their display names.
+pub type Parts = BTreeMap<Part, Option<Arc<str>>>;
+
+impl<R: Record> Selector<R> {
+    /// Everything.
+    pub fn all() -> Self {
+        Self { parts: None, wanted: Arc::new(|_| true) }
+    }
+}
+
+impl<R: Record> fmt::Debug for Selector<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Selector").field("parts", &self.parts).finish_non_exhaustive()
+    }
+}
+
+/// A cluster that can be read.
+pub trait Source<R: Record>: Send + Sync {
+    /// An endless stream of what the cluster holds. An outage or a refusal is an `Err` item that names its part, never
+    /// an empty `Reset`; the stream goes on by itself after one. A part that was asked for and does not exist is an
+    /// `Err` of [`Error::Missing`].
+    fn watch(&self, select: &Selector<R>) -> BoxStream<'static, Result<Update<R>, Lost>>;
+
+    /// Looks once at the whole of one part: the second look before a removal that nobody witnessed, the slow sweep,
+    /// and the dry run.
+    fn read<'a>(&'a self, part: &'a Part, select: &'a Selector<R>) -> BoxFuture<'a, Result<Vec<Set<R>>, Error>>;
+
+    /// The parts that there are, with their display names.
+    fn parts(&self) -> BoxFuture<'_, Result<Parts, Error>>;
+}
+
+/// A cluster that can also be written. What we write to we must be able to observe.
+pub trait Sink<R: Record>: Source<R> {
+    /// What this kind cannot hold, each with its reason.
+    fn capabilities(&self) -> &Capabilities;
+
+    /// What the cluster bears.
+    fn limits(&self) -> Limits;
+
+    /// Shapes a record into what this cluster can hold, so that what is written reads back the `same`; an error says
+    /// why it cannot be held.
+    fn normalize(&self, scope: &R::Scope, record: R) -> Normalized<R>;
+
+    /// Makes the part when it is missing. `title` is its display name.
+    fn prepare<'a>(&'a self, part: &'a Part, title: Option<&'a str>) -> BoxFuture<'a, Result<(), Error>>;
+
+    /// Applies the changes of one scope in order and answers for each one, in the same order. One bad record never
+    /// spoils its batch.
+    fn apply<'a>(&'a self, scope: &'a R::Scope, changes: &'a [Change<R>]) -> BoxFuture<'a, Vec<Result<(), Error>>>;
+
+    /// Takes over the upkeep (heartbeats, publications, sessions) of records that an earlier process wrote, as they
+    /// were. Answers when the cluster has them; what does not answer in time is kept trying in the background.
+    fn adopt<'a>(&'a self, owned: &'a [(R::Scope, Written<R>)]) -> BoxFuture<'a, Result<(), Error>>;
+
+    /// Ends connections and upkeep, withdrawing nothing that the kind can keep.
+    fn close(&self) -> BoxFuture<'_, ()>;
+}
+
+/// A record as a sink can hold it, or why it cannot.
+pub type Normalized<R> = Result<R, String>;
+
+/// What a kind cannot hold, and what it can do more than others.
+#[derive(Clone, Debug, Default)]
+pub struct Capabilities {
+    /// What is lost on the way into this kind: the field, and the reason.
+    pub losses: BTreeMap<&'static str, &'static str>,
+    /// Byte-identical records of two publishers are one entry, and the end of one is not seen. Then a native record
+    /// can be backed by an identical one of ours while its provider moves.
+    pub shadows: bool,
+    /// Copies can outlive the node that wrote them.
+    pub keeps: bool,
+}
+
+/// What one destination bears. Shared by all tasks that write to it.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Most records in one request.
+    pub max_batch: usize,
+    /// Most scopes written at once.
+    pub in_flight: usize,
+    /// Most requests a second.
+    pub per_second: Option<u32>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { max_batch: 1000, in_flight: 16, per_second: None }
+    }
+}
+
+/// A kind of cluster.
+pub trait Connector<S>: Send + Sync {
+    /// The word in the settings file, and the name of its folder.
+    fn kind(&self) -> &'static str;
+    /// Checks the settings and builds the ports. Touches no network.
+    fn open(&self, id: ClusterId, settings: S) -> Result<Ports, Error>;
+}
+
+/// What a cluster offers.
+#[derive(Clone, Default)]
+pub struct Ports {
+    /// Services and their instances.
+    pub services: Option<Port<Instance>>,
+}
+
+/// Read only, or read and write.
+#[derive(Clone)]
+pub enum Port<R: Record> {
+    /// Can only be a source.
+    ReadOnly(Arc<dyn Source<R>>),
+    /// Can be both.
+    ReadWrite(Arc<dyn Sink<R>>),
+}
+
+impl<R: Record> Port<R> {
+    /// The reading side.
+    pub fn source(&self) -> Arc<dyn Source<R>> {
+        match self {
+            Self::ReadOnly(source) => source.clone(),
+            Self::ReadWrite(sink) => sink.clone(),
+        }
+    }
+
+    /// The writing side.
+    pub fn sink(&self) -> Option<Arc<dyn Sink<R>>> {
+        match self {
+            Self::ReadOnly(_) => None,
+            Self::ReadWrite(sink) => Some(sink.clone()),
+        }
+    }
+}
