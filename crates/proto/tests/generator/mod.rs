@@ -1,0 +1,23 @@
+//! The generator itself, shared by the example that writes and the test that checks.
+
+use std::path::{Path, PathBuf};
+
+/// Files of `proto/` that become one module each.
+const PROTOS: &[&str] = &["nacos.proto"];
+
+/// Where this crate's sources are.
+pub fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Writes one Rust file a package into `out`.
+pub fn generate(out: &Path) -> Result<(), Box<dyn std::error::Error>> {
+    let include = root().join("proto");
+    let files = protox::compile(PROTOS, [include])?;
+    tonic_prost_build::configure()
+        .build_transport(true)
+        .server_mod_attribute(".", "#[cfg(feature = \"server\")]")
+        .out_dir(out)
+        .compile_fds(files)?;
+    Ok(())
+}
