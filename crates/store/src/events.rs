@@ -1,0 +1,168 @@
+//! The history: what was done, where, when, why.
+
+use std::borrow::Cow;
+
+use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
+
+use crate::{Error, Store};
+
+const ROWS: usize = 250;
+
+/// A word of the history; the usual ones are constants, others may be made with [`Action::new`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Action(Cow<'static, str>);
+
+#[allow(missing_docs, reason = "the names say it")]
+impl Action {
+    pub const CREATED: Self = Self::new("created");
+    pub const UPDATED: Self = Self::new("updated");
+    pub const DELETED: Self = Self::new("deleted");
+    pub const SKIPPED: Self = Self::new("skipped");
+    pub const HELD: Self = Self::new("held");
+    pub const RELEASED: Self = Self::new("released");
+    pub const ERROR: Self = Self::new("error");
+    /// Events were dropped because the database was away for long; the reason says how many.
+    pub const LOST: Self = Self::new("lost");
+}
+
+impl Action {
+    /// A word of the caller's.
+    pub const fn new(word: &'static str) -> Self {
+        Self(Cow::Borrowed(word))
+    }
+
+    /// The word.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Something that happened. Fields that do not apply are empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// See [`crate::now_ms`].
+    pub time_ms: i64,
+    /// The task's id or name: the caller's choice, and the filter's word.
+    pub task: String,
+    /// Where it was written.
+    pub cluster: String,
+    /// The service or config group.
+    pub scope: String,
+    /// The instance or config entry.
+    pub record: String,
+    /// What.
+    pub action: Action,
+    /// Why, for people.
+    pub reason: String,
+}
+
+/// An event as found in the history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recorded {
+    /// Grows with each event; for [`Filter::before`].
+    pub id: i64,
+    /// The event.
+    pub event: Event,
+}
+
+/// Which events; a missing part means any.
+#[derive(Clone, Debug)]
+pub struct Filter {
+    /// Exactly this task.
+    pub task: Option<String>,
+    /// Exactly this cluster.
+    pub cluster: Option<String>,
+    /// A scope that contains this text.
+    pub scope: Option<String>,
+    /// Exactly this action's word.
+    pub action: Option<String>,
+    /// Older than the event with this id: the next page.
+    pub before: Option<i64>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+impl Default for Filter {
+    /// The last hundred of all.
+    fn default() -> Self {
+        Self { task: None, cluster: None, scope: None, action: None, before: None, limit: 100 }
+    }
+}
+
+/// How much of the history is kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Keep {
+    /// Milliseconds.
+    pub age_ms: i64,
+    /// Events.
+    pub count: i64,
+}
+
+impl Default for Keep {
+    /// Seven days, and 100,000 events.
+    fn default() -> Self {
+        Self { age_ms: 7 * 24 * 3600 * 1000, count: 100_000 }
+    }
+}
+
+type Row = (i64, i64, String, String, String, String, String, String);
+
+impl Store {
+    /// Newest first. What a [`crate::Writer`] has not written yet is not among them.
+    pub async fn events(&self, filter: &Filter) -> Result<Vec<Recorded>, Error> {
+        let mut query: QueryBuilder<Sqlite> = QueryBuilder::new(
+            "SELECT id, time_ms, task, cluster, scope, record, action, reason FROM events WHERE true",
+        );
+        let equal =
+            [(" AND task = ", &filter.task), (" AND cluster = ", &filter.cluster), (" AND action = ", &filter.action)];
+        for (clause, value) in equal {
+            if let Some(value) = value {
+                query.push(clause).push_bind(value);
+            }
+        }
+        if let Some(part) = &filter.scope {
+            query.push(" AND instr(scope, ").push_bind(part).push(") > 0");
+        }
+        if let Some(before) = filter.before {
+            query.push(" AND id < ").push_bind(before);
+        }
+        query.push(" ORDER BY id DESC LIMIT ").push_bind(i64::from(filter.limit));
+        let rows: Vec<Row> = query.build_query_as().fetch_all(&self.pools().reader).await?;
+        Ok(rows
+            .into_iter()
+            .map(|(id, time_ms, task, cluster, scope, record, action, reason)| {
+                let action = Action(Cow::Owned(action));
+                Recorded { id, event: Event { time_ms, task, cluster, scope, record, action, reason } }
+            })
+            .collect())
+    }
+
+    /// Removes what `keep` does not cover; returns how many events that were. A [`crate::Writer`] does it by itself.
+    pub async fn prune_events(&self, keep: Keep, now_ms: i64) -> Result<u64, Error> {
+        let writer = &self.pools().writer;
+        let done = sqlx::query("DELETE FROM events WHERE time_ms < ? OR id <= (SELECT max(id) FROM events) - ?")
+            .bind(now_ms.saturating_sub(keep.age_ms))
+            .bind(keep.count)
+            .execute(writer)
+            .await?;
+        Ok(done.rows_affected())
+    }
+}
+
+pub(crate) async fn write(db: &mut SqliteConnection, batch: &[Event]) -> Result<(), Error> {
+    for rows in batch.chunks(ROWS) {
+        let mut query: QueryBuilder<Sqlite> =
+            QueryBuilder::new("INSERT INTO events (time_ms, task, cluster, scope, record, action, reason) ");
+        query.push_values(rows, |mut row, event| {
+            row.push_bind(event.time_ms)
+                .push_bind(&event.task)
+                .push_bind(&event.cluster)
+                .push_bind(&event.scope)
+                .push_bind(&event.record)
+                .push_bind(event.action.as_str())
+                .push_bind(&event.reason);
+        });
+        query.build().persistent(rows.len() == ROWS).execute(&mut *db).await?;
+    }
+    Ok(())
+}

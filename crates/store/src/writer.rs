@@ -1,0 +1,270 @@
+//! Writing behind: the hot path hands over and goes on.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+
+use crate::clock::now_ms;
+use crate::queue::{Batch, Queue};
+use crate::{Entry, Error, Event, Keep, Store, events, ledger};
+
+/// Gathers so long before a write: what changes often is written once. A write is begun within 50 ms of the first change.
+const GATHER: Duration = Duration::from_millis(25);
+/// Ledger rows per transaction, so that others get their turn between two.
+const ROWS: usize = 5_000;
+/// A transaction longer than this is given up and repeated; beyond SQLite's own wait for a lock.
+const WRITE: Duration = Duration::from_secs(30);
+const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+/// How often the database's file is looked at while there is nothing to write.
+const LOOK: Duration = Duration::from_secs(1);
+/// How often old events are removed, and after how many new ones at the latest.
+const PRUNE: (Duration, usize) = (Duration::from_secs(60), 1_000);
+
+/// Takes ledger entries and events at any time, in microseconds, and writes them as soon as the database lets it. Clones share
+/// one queue.
+///
+/// Memory is bounded: the ledger keeps the latest state per scope only, and of events at most 10,000 wait; older ones are dropped
+/// and counted. When the last clone is dropped, what waits is lost: [`Writer::stop`] first.
+#[derive(Clone)]
+pub struct Writer {
+    shared: Arc<Shared>,
+    /// The one task; ends with the last clone.
+    work: Arc<Mutex<JoinSet<()>>>,
+}
+
+struct Shared {
+    queue: Mutex<Queue>,
+    condition: Mutex<Condition>,
+    /// Something came into an empty queue.
+    filled: Notify,
+    /// Everything up to this arrival is written.
+    written: watch::Sender<u64>,
+}
+
+#[derive(Default)]
+struct Condition {
+    /// The oldest of what is being written right now.
+    writing: Option<Instant>,
+    problem: Option<String>,
+}
+
+/// How the writing goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Health {
+    /// The age of the oldest thing that is not written yet; well below a second when all is well.
+    pub behind: Duration,
+    /// Scopes that wait.
+    pub waiting_records: usize,
+    /// Events that wait.
+    pub waiting_events: usize,
+    /// Events dropped since the start because the database was away for too long.
+    pub lost_events: u64,
+    /// Why the last attempt failed; `None` when it did not.
+    pub problem: Option<String>,
+}
+
+impl Writer {
+    /// Starts writing into `store`. Call it within a tokio runtime.
+    pub fn start(store: Store, keep: Keep) -> Self {
+        let shared = Arc::new(Shared {
+            queue: Mutex::default(),
+            condition: Mutex::default(),
+            filled: Notify::new(),
+            written: watch::Sender::new(0),
+        });
+        let mut work = JoinSet::new();
+        work.spawn(run(Arc::clone(&shared), store, keep));
+        Self { shared, work: Arc::new(Mutex::new(work)) }
+    }
+
+    /// The state of a scope, `None` when nothing of the route stands there any more. The latest one wins. Never waits.
+    pub fn ledger(
+        &self,
+        route: impl Into<Arc<str>>,
+        scope: impl Into<Arc<str>>,
+        document: Option<impl Into<Arc<str>>>,
+    ) {
+        let document = document.map(Into::into);
+        let entry = Entry { route: route.into(), scope: scope.into(), document };
+        if self.shared.queue.lock().put(entry, Instant::now()) {
+            self.shared.filled.notify_one();
+        }
+    }
+
+    /// Adds to the history. Never waits.
+    pub fn event(&self, event: Event) {
+        if self.shared.queue.lock().push(event, Instant::now()) {
+            self.shared.filled.notify_one();
+        }
+    }
+
+    /// How far behind the database is, and why.
+    pub fn health(&self) -> Health {
+        let queue = self.shared.queue.lock();
+        let waiting = queue.waiting();
+        let condition = self.shared.condition.lock();
+        let oldest = [waiting.since, condition.writing].into_iter().flatten().min();
+        Health {
+            behind: oldest.map(|at| at.elapsed()).unwrap_or_default(),
+            waiting_records: waiting.records,
+            waiting_events: waiting.events,
+            lost_events: waiting.lost,
+            problem: condition.problem.clone(),
+        }
+    }
+
+    /// Waits until everything handed over before this call is written; false: not within `at_most` ([`Writer::health`] says why).
+    pub async fn flush(&self, at_most: Duration) -> bool {
+        let wanted = self.shared.queue.lock().arrived();
+        let mut written = self.shared.written.subscribe();
+        let done = written.wait_for(|up_to| *up_to >= wanted);
+        matches!(tokio::time::timeout(at_most, done).await, Ok(Ok(_)))
+    }
+
+    /// [`Writer::flush`], then no more writing: what comes later is lost.
+    pub async fn stop(&self, at_most: Duration) -> bool {
+        let all = self.flush(at_most).await;
+        let mut work = std::mem::take(&mut *self.work.lock());
+        work.shutdown().await;
+        all
+    }
+}
+
+async fn run(shared: Arc<Shared>, store: Store, keep: Keep) {
+    let mut pause = RETRY.0;
+    let mut pruned = Instant::now();
+    let mut fresh_events = 0;
+    loop {
+        // Woken or not: the time-out is for looking at the file.
+        let woken = tokio::time::timeout(LOOK, shared.filled.notified()).await.is_ok();
+        if woken {
+            tokio::time::sleep(GATHER).await;
+        }
+        loop {
+            let Some(batch) = shared.begin() else {
+                // Nothing waits; a moved file is put back all the same, so that nothing is missing in it later.
+                let result = in_time(store.restore_if_moved()).await;
+                shared.condition.lock().problem = result.err().map(|e| e.to_string());
+                break;
+            };
+            let (up_to, events) = (batch.up_to, batch.events.len());
+            match write(&store, batch).await {
+                Ok(()) => {
+                    shared.succeeded(up_to);
+                    pause = RETRY.0;
+                    fresh_events += events;
+                    break;
+                }
+                Err((error, rest)) => {
+                    shared.failed(&error, rest);
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(RETRY.1);
+                }
+            }
+        }
+        if fresh_events >= PRUNE.1 || pruned.elapsed() >= PRUNE.0 {
+            if let Err(e) = in_time(store.prune_events(keep, now_ms())).await {
+                tracing::debug!("old events stay for now: {e}");
+            }
+            fresh_events = 0;
+            pruned = Instant::now();
+        }
+    }
+}
+
+impl Shared {
+    fn begin(&self) -> Option<Batch> {
+        // Both locks, so that `health` sees what waits either in the queue or as being written.
+        let mut queue = self.queue.lock();
+        let batch = queue.take()?;
+        self.condition.lock().writing = Some(batch.since);
+        Some(batch)
+    }
+
+    fn succeeded(&self, up_to: u64) {
+        let before = std::mem::take(&mut *self.condition.lock());
+        if before.problem.is_some() {
+            tracing::info!("the database is back, and up to date");
+        }
+        self.written.send_replace(up_to);
+    }
+
+    fn failed(&self, error: &Error, rest: Batch) {
+        let mut queue = self.queue.lock();
+        queue.put_back(rest);
+        let mut condition = self.condition.lock();
+        condition.writing = None;
+        let problem = error.to_string();
+        if condition.problem.as_ref() != Some(&problem) {
+            tracing::warn!("the database lags behind; syncing goes on: {problem}");
+        }
+        condition.problem = Some(problem);
+    }
+}
+
+/// Everything, in transactions of a bounded size; on failure returns what was not committed.
+async fn write(store: &Store, mut batch: Batch) -> Result<(), (Error, Batch)> {
+    while !batch.ledger.is_empty() || !batch.events.is_empty() {
+        let rows = batch.ledger.len().min(ROWS);
+        // From the end: what is left is cut without moving the rest.
+        let from = batch.ledger.len() - rows;
+        if let Err(e) = in_time(transaction(store, &batch.ledger[from..], &batch.events)).await {
+            return Err((e, batch));
+        }
+        batch.ledger.truncate(from);
+        batch.events.clear();
+    }
+    Ok(())
+}
+
+async fn in_time<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let done = tokio::time::timeout(WRITE, work).await;
+    done.unwrap_or(Err(Error::Slow(WRITE.as_secs())))
+}
+
+async fn transaction(store: &Store, rows: &[Entry], happened: &[Event]) -> Result<(), Error> {
+    store.restore_if_moved().await?;
+    let mut db = store.begin().await?;
+    ledger::write(&mut db, rows).await?;
+    events::write(&mut db, happened).await?;
+    Ok(db.commit().await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLENTY: Duration = Duration::from_secs(20);
+
+    /// A limit on SQLite's side is all that a test can do about a disk.
+    async fn survives(limit: &'static str, lift: &'static str, says: &str) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open_with(dir.path(), None).await.unwrap();
+        let writer = Writer::start(store.clone(), Keep::default());
+        sqlx::query(limit).execute(&store.pools().writer).await.unwrap();
+        let document = "x".repeat(1_000);
+        for n in 0..1_000 {
+            writer.ledger("route", n.to_string(), Some(document.as_str()));
+        }
+        assert!(!writer.flush(Duration::from_secs(1)).await);
+        let health = writer.health();
+        assert!(health.problem.as_ref().is_some_and(|why| why.contains(says)), "{health:?}");
+        assert_eq!(health.waiting_records, 1_000);
+        sqlx::query(lift).execute(&store.pools().writer).await.unwrap();
+        assert!(writer.flush(PLENTY).await);
+        assert_eq!(store.ledger_load().await.unwrap().len(), 1_000);
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_is_survived() {
+        survives("PRAGMA max_page_count = 40", "PRAGMA max_page_count = 4294967294", "full").await;
+    }
+
+    #[tokio::test]
+    async fn a_read_only_database_is_survived() {
+        survives("PRAGMA query_only = 1", "PRAGMA query_only = 0", "read-only").await;
+    }
+}
