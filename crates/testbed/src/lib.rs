@@ -1,1 +1,28 @@
-//! testbed
+//! Real servers, real providers and real subscribers for tests, as processes on this machine.
+//!
+//! - [`Nacos`]: a real server of version 1.4, 2.5 or 3.1 on ports and data of its own; [`Cluster`]: several as one cluster.
+//! - [`Backdoor`]: the vendor's Java client, driven over standard input: what a provider and a subscriber really do and see.
+//! - [`OpenApi`]: the vendor's HTTP interface: operators, curl scripts, and lists that tests compare with.
+//! - [`Poller`]: looks at instance lists every 20 ms in the background and keeps what was missing or double, and when.
+//! - [`shared`] and [`trial`]: servers that `causeway-testbed run` started once for many test programs.
+//!
+//! Everything listens on loopback. Every server ends with the process that started it, also when that is killed.
+//! Nothing of this crate is part of the product.
+
+mod backdoor;
+mod guard;
+pub mod host;
+mod nacos;
+mod open_api;
+mod poller;
+mod ports;
+mod recipe;
+mod record;
+mod shared;
+
+pub use backdoor::{Backdoor, Connect, Seen, Subscription};
+pub use nacos::{Cluster, Nacos, NacosVersion, Options, PASSWORD, USER};
+pub use open_api::{Edit, OpenApi, Publisher, ServiceInfo};
+pub use poller::{Double, Gap, Poller, Report, Watched};
+pub use record::{Instance, ServiceName};
+pub use shared::{Server, shared, trial};

@@ -1,0 +1,48 @@
+//! What this machine must have before a server can start.
+
+use std::process::{Command, Stdio};
+
+/// What is missing, one line each, with the Debian package that has it. Empty when all is there.
+pub fn missing() -> Vec<String> {
+    let mut out = Vec::new();
+    match java_version() {
+        None => out.push("java: not found (Debian: apt-get install openjdk-17-jdk-headless)".into()),
+        Some(found) if found < 17 => out.push(format!(
+            "java: version {found} is too old, 17 is needed (Debian: apt-get install openjdk-17-jdk-headless)"
+        )),
+        Some(_) => {}
+    }
+    for (program, argument, package) in [
+        ("javac", "-version", "openjdk-17-jdk-headless"),
+        ("mvn", "-version", "maven"),
+        ("flock", "--version", "util-linux"),
+        ("sha256sum", "--version", "coreutils"),
+    ] {
+        if !runs(program, argument) {
+            out.push(format!("{program}: not found (Debian: apt-get install {package})"));
+        }
+    }
+    out
+}
+
+fn runs(program: &str, argument: &str) -> bool {
+    Command::new(program)
+        .arg(argument)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}
+
+/// The major version, from a first line such as `openjdk version "17.0.15" 2025-04-15`.
+fn java_version() -> Option<u32> {
+    let out = Command::new("java").arg("-version").stdin(Stdio::null()).output().ok()?;
+    let text = String::from_utf8_lossy(&out.stderr).into_owned();
+    let number = text.split('"').nth(1)?;
+    let mut parts = number.split('.').map_while(|part| part.parse::<u32>().ok());
+    match parts.next()? {
+        1 => parts.next(),
+        major => Some(major),
+    }
+}

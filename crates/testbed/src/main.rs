@@ -1,0 +1,162 @@
+//! Real servers for tests and for people.
+
+use std::path::PathBuf;
+use std::process::{ExitCode, ExitStatus};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use causeway_testbed::{Nacos, NacosVersion, Options, PASSWORD, Server, USER, host};
+use clap::{Parser, Subcommand};
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::process::Command;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Something that this program needs is not on the machine.
+const UNAVAILABLE: u8 = 69;
+
+#[derive(Parser)]
+#[command(name = "causeway-testbed", about = "Starts real servers on 127.0.0.1 for tests")]
+struct Cli {
+    #[command(subcommand)]
+    command: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Start servers once, run a command that finds them in CAUSEWAY_TEST_NACOS2 etc., end them, exit with its code
+    Run {
+        /// nacos1 (1.4.1), nacos2, nacos2b (2.5.0), nacos3 (3.1.0), with commas
+        #[arg(long, value_delimiter = ',', default_value = "nacos2,nacos2b,nacos3,nacos1")]
+        servers: Vec<Server>,
+        /// How many may start at a time
+        #[arg(long, default_value_t = 2)]
+        at_once: usize,
+        #[arg(last = true, required = true)]
+        command: Vec<String>,
+    },
+    /// Run one Nacos server until Ctrl-C
+    Nacos {
+        /// 1.4, 2.5 or 3.1
+        #[arg(long, default_value = "2.5")]
+        version: NacosVersion,
+        /// A free one when absent. The server also takes this +1000, +1001 and -1000
+        #[arg(long)]
+        port: Option<u16>,
+        /// A folder for its data, which stays; a temporary one when absent
+        #[arg(long)]
+        data: Option<PathBuf>,
+        /// Ask for a user and a password
+        #[arg(long)]
+        auth: bool,
+        /// 3.1: start the console too, on port + 10
+        #[arg(long)]
+        console: bool,
+    },
+    /// Say what is missing on this machine
+    Check,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let missing = host::missing();
+    if matches!(cli.command, Task::Check) || !missing.is_empty() {
+        return check(&missing);
+    }
+    let done = match cli.command {
+        Task::Run { servers, at_once, command } => run(&servers, at_once, &command).await,
+        Task::Nacos { version, port, data, auth, console } => {
+            let options = Options { port, data, auth, console, ..Options::default() };
+            nacos(version, options).await
+        }
+        Task::Check => Ok(ExitCode::SUCCESS),
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("causeway-testbed: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn check(missing: &[String]) -> ExitCode {
+    if missing.is_empty() {
+        println!("all there: java, javac, mvn, flock, sha256sum");
+        return ExitCode::SUCCESS;
+    }
+    for line in missing {
+        eprintln!("missing: {line}");
+    }
+    ExitCode::from(UNAVAILABLE)
+}
+
+async fn run(servers: &[Server], at_once: usize, command: &[String]) -> Result<ExitCode> {
+    let (program, arguments) = command.split_first().context("no command")?;
+    let starts = stream::iter(servers).map(|server| start(*server));
+    let started = starts.buffer_unordered(at_once.max(1)).try_collect();
+    // Leaving here drops the servers, which ends them.
+    let running: Vec<(Server, Nacos)> = tokio::select! {
+        started = started => started?,
+        () = asked_to_end() => bail!("ended while the servers started"),
+    };
+    let addresses = running.iter().map(|(server, nacos)| (server.variable(), nacos.addr()));
+    let mut child = Command::new(program).args(arguments).envs(addresses).spawn().context(program.clone())?;
+    let status = tokio::select! {
+        status = child.wait() => status?,
+        () = asked_to_end() => {
+            // Ctrl-C reaches the command too, SIGTERM does not; it has its own way to end.
+            if let Some(pid) = child.id().and_then(|id| Pid::from_raw(id.cast_signed())) {
+                kill_process(pid, Signal::TERM)?;
+            }
+            child.wait().await?
+        }
+    };
+    Ok(code(status))
+}
+
+async fn start(server: Server) -> Result<(Server, Nacos)> {
+    let began = Instant::now();
+    let nacos = Nacos::start(server.version(), Options::default()).await;
+    let nacos = nacos.with_context(|| format!("starting {}", server.name()))?;
+    eprintln!("{} on {} in {:.1} s", server.name(), nacos.addr(), began.elapsed().as_secs_f64());
+    Ok((server, nacos))
+}
+
+async fn nacos(version: NacosVersion, options: Options) -> Result<ExitCode> {
+    let auth = options.auth;
+    let nacos = tokio::select! {
+        nacos = Nacos::start(version, options) => nacos?,
+        () = asked_to_end() => return Ok(ExitCode::SUCCESS),
+    };
+    eprintln!(
+        "Nacos on {} (pid {}, data in {}); Ctrl-C ends it",
+        nacos.http_base(),
+        nacos.pid().unwrap_or_default(),
+        nacos.data().display()
+    );
+    if auth {
+        eprintln!("user {USER}, password {PASSWORD}");
+    }
+    asked_to_end().await;
+    nacos.stop().await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Ctrl-C or SIGTERM.
+async fn asked_to_end() {
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        // Without handlers the signals end this process at once, and the guards end the servers.
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+}
+
+/// As a shell says it: a command ended by signal N is 128 + N.
+fn code(status: ExitStatus) -> ExitCode {
+    use std::os::unix::process::ExitStatusExt;
+    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(1);
+    u8::try_from(code).map_or(ExitCode::FAILURE, ExitCode::from)
+}

@@ -1,0 +1,308 @@
+//! A real Nacos server.
+
+mod cluster;
+mod launch;
+mod tls;
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use parking_lot::Mutex;
+use rustix::process::Signal;
+use tempfile::TempDir;
+use tokio::time::sleep;
+
+use crate::guard::Guarded;
+use crate::open_api::OpenApi;
+use crate::ports::Ports;
+use crate::recipe::Recipe;
+
+pub use cluster::Cluster;
+
+/// The administrator of a server with sign-in.
+pub const USER: &str = "nacos";
+pub const PASSWORD: &str = "causeway-test";
+
+/// A start takes 8-25 s on two idle cores; this is for busy ones.
+const START: Duration = Duration::from_secs(180);
+/// How long a server may take to end by itself.
+const STOP: Duration = Duration::from_secs(20);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum NacosVersion {
+    /// 1.4.1: HTTP only.
+    V1_4,
+    /// 2.5.0: gRPC on port + 1000.
+    V2_5,
+    /// 3.1.0: gRPC on port + 1000; most v1 and v2 paths answer 410.
+    V3_1,
+}
+
+impl NacosVersion {
+    fn recipe(self) -> &'static str {
+        match self {
+            Self::V1_4 => "nacos/v1",
+            Self::V2_5 => "nacos/v2",
+            Self::V3_1 => "nacos/v3",
+        }
+    }
+}
+
+impl std::str::FromStr for NacosVersion {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text.split('.').next() {
+            Some("1") => Ok(Self::V1_4),
+            Some("2") => Ok(Self::V2_5),
+            Some("3") => Ok(Self::V3_1),
+            _ => bail!("no Nacos {text} here: 1.4, 2.5 or 3.1"),
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Sign-in on all interfaces, with the administrator [`USER`] and [`PASSWORD`].
+    pub auth: bool,
+    /// How long a token lives (with `auth`). Whole seconds.
+    pub token_ttl: Duration,
+    /// TLS on HTTP and gRPC (2.5 and 3.1) with a certificate for 127.0.0.1 and localhost from [`Nacos::ca_file`].
+    pub tls: bool,
+    /// 3.1 only: the console too, on port + 10.
+    pub console: bool,
+    pub context_path: String,
+    /// A free one when absent.
+    pub port: Option<u16>,
+    /// A temporary folder when absent; a given one is left behind.
+    pub data: Option<PathBuf>,
+    /// More properties; they win over ours.
+    pub properties: Vec<(String, String)>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            auth: false,
+            token_ttl: Duration::from_secs(18_000),
+            tls: false,
+            console: false,
+            context_path: "/nacos".into(),
+            port: None,
+            data: None,
+            properties: Vec::new(),
+        }
+    }
+}
+
+/// A server process with ports and data of its own. Dropping it kills the process and removes the data.
+#[derive(Debug)]
+pub struct Nacos {
+    version: NacosVersion,
+    options: Options,
+    ports: Ports,
+    data: PathBuf,
+    _temporary: Option<TempDir>,
+    /// All addresses of the cluster it belongs to, itself included; empty when it stands alone.
+    members: Vec<String>,
+    process: Mutex<Option<Guarded>>,
+}
+
+impl Nacos {
+    /// Starts a server and returns when it is ready: it answers, and with `auth` the administrator can sign in.
+    pub async fn start(version: NacosVersion, options: Options) -> Result<Self> {
+        let nacos = Self::prepare(version, options)?;
+        nacos.start_again().await?;
+        Ok(nacos)
+    }
+
+    /// `count` servers of version 2.5 as one cluster, ready when all are and agree on a leader.
+    pub async fn cluster(count: usize, options: Options) -> Result<Cluster> {
+        Cluster::start(count, options).await
+    }
+
+    fn prepare(version: NacosVersion, options: Options) -> Result<Self> {
+        let ports = options.port.map_or_else(Ports::pick, Ports::fixed)?;
+        let (data, temporary) = match &options.data {
+            Some(folder) => {
+                std::fs::create_dir_all(folder)?;
+                (folder.canonicalize()?, None)
+            }
+            None => {
+                let folder = tempfile::Builder::new().prefix("causeway-nacos-").tempdir()?;
+                (folder.path().to_path_buf(), Some(folder))
+            }
+        };
+        if options.tls && version == NacosVersion::V1_4 {
+            bail!("Nacos 1.4 is started without TLS only");
+        }
+        Ok(Self {
+            version,
+            options,
+            ports,
+            data,
+            _temporary: temporary,
+            members: Vec::new(),
+            process: Mutex::new(None),
+        })
+    }
+
+    pub fn version(&self) -> NacosVersion {
+        self.version
+    }
+
+    /// `127.0.0.1:port`, what a client's settings want.
+    pub fn addr(&self) -> String {
+        format!("127.0.0.1:{}", self.ports.main)
+    }
+
+    /// Such as `http://127.0.0.1:port/nacos`.
+    pub fn http_base(&self) -> String {
+        let scheme = if self.options.tls { "https" } else { "http" };
+        format!("{scheme}://{}{}", self.addr(), self.options.context_path)
+    }
+
+    /// The certificate of the authority that signed the server's (with `tls`), PEM.
+    pub fn ca_file(&self) -> PathBuf {
+        tls::authority(&self.data)
+    }
+
+    /// Where the server keeps what it knows; its output is in `start.log` there.
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// `None` while it does not run.
+    pub fn pid(&self) -> Option<u32> {
+        self.process.lock().as_ref().map(Guarded::pid)
+    }
+
+    /// The vendor's HTTP interface, signed in when the server wants that.
+    pub async fn open_api(&self) -> Result<OpenApi> {
+        let ca = self.options.tls.then(|| self.ca_file());
+        let api = OpenApi::connect(self.version, &self.http_base(), ca.as_deref())?;
+        if self.options.auth {
+            return api.sign_in(USER, PASSWORD).await;
+        }
+        Ok(api)
+    }
+
+    /// A crash: the process is gone when this returns, its data stays as it was.
+    pub fn kill9(&self) -> Result<()> {
+        match self.process.lock().take() {
+            Some(mut process) => process.kill9(),
+            None => Ok(()),
+        }
+    }
+
+    /// SIGTERM, and kill -9 after 20 s.
+    pub async fn stop(&self) -> Result<()> {
+        let Some(mut process) = self.process.lock().take() else {
+            return Ok(());
+        };
+        process.signal(Signal::TERM)?;
+        let end = Instant::now() + STOP;
+        while process.ended()?.is_none() {
+            if Instant::now() > end {
+                return process.kill9();
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+        Ok(())
+    }
+
+    /// Starts it on the same ports with the same data; ready when this returns.
+    pub async fn start_again(&self) -> Result<()> {
+        self.launch().await?;
+        self.ready().await
+    }
+
+    /// Kills it, removes all its data and starts it on the same ports.
+    pub async fn wipe_and_start_again(&self) -> Result<()> {
+        self.kill9()?;
+        for entry in std::fs::read_dir(&self.data)? {
+            let path = entry?.path();
+            if path.is_dir() {
+                std::fs::remove_dir_all(path)?;
+            } else {
+                std::fs::remove_file(path)?;
+            }
+        }
+        self.start_again().await
+    }
+
+    /// SIGSTOP: it accepts connections (the kernel does) and never answers.
+    pub fn pause(&self) -> Result<()> {
+        self.signal(Signal::STOP)
+    }
+
+    /// Ends a [`Self::pause`].
+    pub fn resume(&self) -> Result<()> {
+        self.signal(Signal::CONT)
+    }
+
+    fn signal(&self, signal: Signal) -> Result<()> {
+        let mut process = self.process.lock();
+        process.as_mut().context("the server does not run")?.signal(signal)
+    }
+
+    async fn launch(&self) -> Result<()> {
+        let recipe = Recipe::build(self.version.recipe()).await?;
+        let command = launch::command(self, &recipe)?;
+        let mut process = self.process.lock();
+        if process.is_some() {
+            bail!("the server at {} runs already", self.addr());
+        }
+        *process = Some(Guarded::start(&command, &self.log())?);
+        Ok(())
+    }
+
+    fn log(&self) -> PathBuf {
+        self.data.join("start.log")
+    }
+
+    async fn ready(&self) -> Result<()> {
+        let ca = self.options.tls.then(|| self.ca_file());
+        let api = OpenApi::connect(self.version, &self.http_base(), ca.as_deref())?;
+        let urls = launch::readiness(self);
+        let end = Instant::now() + START;
+        for url in urls {
+            while !api.answers(&url).await {
+                let ended = match self.process.lock().as_mut() {
+                    Some(process) => process.ended()?,
+                    None => bail!("the server was stopped while it started"),
+                };
+                if let Some(status) = ended {
+                    self.process.lock().take();
+                    bail!("Nacos ended at its start ({status}); its last words:\n{}", self.last_words());
+                }
+                if Instant::now() > end {
+                    self.kill9()?;
+                    bail!("Nacos not ready after {START:?}; its last words:\n{}", self.last_words());
+                }
+                sleep(Duration::from_millis(100)).await;
+            }
+        }
+        if self.options.auth {
+            api.make_administrator(USER, PASSWORD).await?;
+            // The server reads its users every 15 s, so a new one waits.
+            api.sign_in(USER, PASSWORD).await?;
+        }
+        Ok(())
+    }
+
+    fn last_words(&self) -> String {
+        let text = std::fs::read(self.log()).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(40)..].join("\n")
+    }
+}
+
+impl Drop for Nacos {
+    fn drop(&mut self) {
+        // Before the folder goes away under the server.
+        self.process.lock().take();
+    }
+}

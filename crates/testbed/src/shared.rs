@@ -1,0 +1,80 @@
+//! Servers that were started once for many test programs, and tests that need them.
+
+use std::str::FromStr;
+
+use anyhow::{Result, bail};
+use libtest_mimic::{Failed, Trial};
+
+use crate::nacos::NacosVersion;
+
+/// A server that `causeway-testbed run` can start. Several tests use it at once: take a namespace of your own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Server {
+    /// 1.4.1.
+    Nacos1,
+    /// 2.5.0.
+    Nacos2,
+    /// A second, independent 2.5.0.
+    Nacos2b,
+    /// 3.1.0.
+    Nacos3,
+}
+
+impl Server {
+    pub const ALL: [Self; 4] = [Self::Nacos1, Self::Nacos2, Self::Nacos2b, Self::Nacos3];
+
+    /// As in `--servers`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Nacos1 => "nacos1",
+            Self::Nacos2 => "nacos2",
+            Self::Nacos2b => "nacos2b",
+            Self::Nacos3 => "nacos3",
+        }
+    }
+
+    /// The environment variable with its `127.0.0.1:port`.
+    pub fn variable(self) -> String {
+        format!("CAUSEWAY_TEST_{}", self.name().to_uppercase())
+    }
+
+    pub fn version(self) -> NacosVersion {
+        match self {
+            Self::Nacos1 => NacosVersion::V1_4,
+            Self::Nacos2 | Self::Nacos2b => NacosVersion::V2_5,
+            Self::Nacos3 => NacosVersion::V3_1,
+        }
+    }
+}
+
+impl FromStr for Server {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match Self::ALL.into_iter().find(|server| server.name() == text) {
+            Some(server) => Ok(server),
+            None => {
+                let names: Vec<_> = Self::ALL.iter().map(|server| server.name()).collect();
+                bail!("no server named {text}: one of {}", names.join(", "))
+            }
+        }
+    }
+}
+
+/// `127.0.0.1:port` of a shared server; `None` when nobody started it.
+pub fn shared(server: Server) -> Option<String> {
+    std::env::var(server.variable()).ok().filter(|addr| !addr.is_empty())
+}
+
+/// A test that needs shared servers. Without them it is reported as ignored, by its name, and never as passed; where
+/// `CI` is set, or when ignored tests are asked for, it fails and says what is missing.
+pub fn trial(name: &str, needs: &[Server], test: impl FnOnce() -> Result<()> + Send + 'static) -> Trial {
+    let missing: Vec<&str> = needs.iter().filter(|need| shared(**need).is_none()).map(|need| need.name()).collect();
+    if missing.is_empty() {
+        return Trial::test(name, move || test().map_err(|error| Failed::from(format!("{error:#}"))));
+    }
+    let missing = missing.join(",");
+    let why = format!("needs servers: cargo run -p causeway-testbed -- run --servers {missing} -- COMMAND");
+    let in_ci = std::env::var_os("CI").is_some_and(|value| !value.is_empty());
+    Trial::test(name, move || Err(Failed::from(why))).with_ignored_flag(!in_ci)
+}
