@@ -8,10 +8,7 @@ use std::path::PathBuf;
 mod generator;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let out = std::env::args_os()
-        .nth(1)
-        .map(PathBuf::from)
-        .unwrap_or_else(|| generator::root().join("src/generated"));
+    let out = std::env::args_os().nth(1).map(PathBuf::from).unwrap_or_else(|| generator::root().join("src/generated"));
     std::fs::create_dir_all(&out)?;
     generator::generate(&out)
 }

@@ -9,10 +9,6 @@ fn generated_code_is_current() {
     generator::generate(&out).unwrap();
     let fresh = std::fs::read_to_string(out.join("nacos.rs")).unwrap();
     std::fs::remove_dir_all(&out).unwrap();
-    let committed =
-        std::fs::read_to_string(generator::root().join("src/generated/nacos.rs")).unwrap();
-    assert!(
-        fresh == committed,
-        "run `cargo run -p causeway-proto --example generate`"
-    );
+    let committed = std::fs::read_to_string(generator::root().join("src/generated/nacos.rs")).unwrap();
+    assert!(fresh == committed, "run `cargo run -p causeway-proto --example generate`");
 }

@@ -129,9 +129,9 @@ pub mod request_client {
                     )
                 })?;
             let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static("/nacos.Request/request");
+            let path = http::uri::PathAndQuery::from_static("/Request/request");
             let mut req = request.into_request();
-            req.extensions_mut().insert(GrpcMethod::new("nacos.Request", "request"));
+            req.extensions_mut().insert(GrpcMethod::new("Request", "request"));
             self.inner.unary(req, path, codec).await
         }
     }
@@ -232,7 +232,7 @@ pub mod request_server {
         }
         fn call(&mut self, req: http::Request<B>) -> Self::Future {
             match req.uri().path() {
-                "/nacos.Request/request" => {
+                "/Request/request" => {
                     #[allow(non_camel_case_types)]
                     struct requestSvc<T: Request>(pub Arc<T>);
                     impl<T: Request> tonic::server::UnaryService<super::Payload>
@@ -310,7 +310,7 @@ pub mod request_server {
         }
     }
     /// Generated gRPC service name
-    pub const SERVICE_NAME: &str = "nacos.Request";
+    pub const SERVICE_NAME: &str = "Request";
     impl<T> tonic::server::NamedService for RequestServer<T> {
         const NAME: &'static str = SERVICE_NAME;
     }
@@ -424,11 +424,11 @@ pub mod bi_request_stream_client {
                 })?;
             let codec = tonic_prost::ProstCodec::default();
             let path = http::uri::PathAndQuery::from_static(
-                "/nacos.BiRequestStream/requestBiStream",
+                "/BiRequestStream/requestBiStream",
             );
             let mut req = request.into_streaming_request();
             req.extensions_mut()
-                .insert(GrpcMethod::new("nacos.BiRequestStream", "requestBiStream"));
+                .insert(GrpcMethod::new("BiRequestStream", "requestBiStream"));
             self.inner.streaming(req, path, codec).await
         }
     }
@@ -538,7 +538,7 @@ pub mod bi_request_stream_server {
         }
         fn call(&mut self, req: http::Request<B>) -> Self::Future {
             match req.uri().path() {
-                "/nacos.BiRequestStream/requestBiStream" => {
+                "/BiRequestStream/requestBiStream" => {
                     #[allow(non_camel_case_types)]
                     struct requestBiStreamSvc<T: BiRequestStream>(pub Arc<T>);
                     impl<
@@ -620,7 +620,7 @@ pub mod bi_request_stream_server {
         }
     }
     /// Generated gRPC service name
-    pub const SERVICE_NAME: &str = "nacos.BiRequestStream";
+    pub const SERVICE_NAME: &str = "BiRequestStream";
     impl<T> tonic::server::NamedService for BiRequestStreamServer<T> {
         const NAME: &'static str = SERVICE_NAME;
     }

@@ -14,10 +14,13 @@ pub fn root() -> PathBuf {
 pub fn generate(out: &Path) -> Result<(), Box<dyn std::error::Error>> {
     let include = root().join("proto");
     let files = protox::compile(PROTOS, [include])?;
+    let mut names = prost_build::Config::new();
+    // The one file without a package.
+    names.default_package_filename("nacos");
     tonic_prost_build::configure()
         .build_transport(true)
         .server_mod_attribute(".", "#[cfg(feature = \"server\")]")
         .out_dir(out)
-        .compile_fds(files)?;
+        .compile_fds_with_config(files, names)?;
     Ok(())
 }

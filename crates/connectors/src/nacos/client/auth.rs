@@ -1,0 +1,163 @@
+//! Who we are: a token that is renewed before its end, or signatures.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use reqwest::Method;
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use super::error::{Error, Result};
+use super::http::{Call, Http};
+use super::number;
+use super::sign::{AccessKeys, now_ms, sign};
+
+/// Where a login is asked for, newest first: 3.x, then 1.x and 2.x.
+const LOGIN_PATHS: [&str; 3] = ["/v3/auth/user/login", "/v1/auth/users/login", "/v1/auth/login"];
+/// A refused login is not tried again for this long: a wrong password must not become a storm.
+const REFUSED_FOR: Duration = Duration::from_secs(5);
+
+/// A user of the cluster.
+#[derive(Clone, Debug)]
+pub struct Login {
+    /// User name.
+    pub user: String,
+    /// Password.
+    pub password: SecretString,
+}
+
+struct Token {
+    value: SecretString,
+    renew_at: Instant,
+    ends_at: Instant,
+}
+
+#[derive(Default)]
+struct State {
+    token: Option<Token>,
+    refused: Option<(Instant, Error)>,
+    /// Index of the path that worked.
+    path: Option<usize>,
+}
+
+/// Credentials of one cluster.
+pub(super) struct Auth {
+    login: Option<Login>,
+    keys: Option<AccessKeys>,
+    state: Mutex<State>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct LoggedIn {
+    access_token: SecretString,
+    #[serde(default, deserialize_with = "number::integer")]
+    token_ttl: i64,
+}
+
+impl Auth {
+    pub(super) fn new(login: Option<Login>, keys: Option<AccessKeys>) -> Self {
+        Auth { login, keys, state: Mutex::new(State::default()) }
+    }
+
+    /// The current token; logs in when there is none or it is near its end. None without a user.
+    pub(super) async fn token(&self, http: &Http) -> Result<Option<SecretString>> {
+        self.fresh(http, None).await
+    }
+
+    /// A token other than `stale`, which the server just refused.
+    pub(super) async fn renew(&self, http: &Http, stale: Option<&SecretString>) -> Result<Option<SecretString>> {
+        self.fresh(http, stale).await
+    }
+
+    async fn fresh(&self, http: &Http, stale: Option<&SecretString>) -> Result<Option<SecretString>> {
+        let Some(login) = &self.login else {
+            return Ok(None);
+        };
+        // Held across the login on purpose: one login serves all who wait.
+        let mut state = self.state.lock().await;
+        let now = Instant::now();
+        if let Some(token) = &state.token
+            && now < token.renew_at
+            && stale.is_none_or(|s| s.expose_secret() != token.value.expose_secret())
+        {
+            return Ok(Some(token.value.clone()));
+        }
+        if let Some((since, error)) = &state.refused
+            && now.duration_since(*since) < REFUSED_FOR
+        {
+            return Err(error.clone());
+        }
+        match log_in(http, login, &mut state.path).await {
+            Ok(token) => {
+                let value = token.value.clone();
+                state.refused = None;
+                state.token = Some(token);
+                Ok(Some(value))
+            }
+            Err(error) => {
+                if matches!(error, Error::Denied(_)) {
+                    state.refused = Some((now, error.clone()));
+                }
+                // A token that still holds is better than none.
+                match &state.token {
+                    Some(token) if stale.is_none() && now < token.ends_at => Ok(Some(token.value.clone())),
+                    _ => Err(error),
+                }
+            }
+        }
+    }
+
+    /// Signature parameters of an HTTP request about `service`, or of a gRPC one as headers.
+    pub(super) fn signature(&self, service: Option<&str>) -> Vec<(&'static str, String)> {
+        let Some(keys) = &self.keys else {
+            return Vec::new();
+        };
+        let signed = sign(keys, service, now_ms());
+        vec![("ak", keys.access.clone()), ("data", signed.data), ("signature", signed.signature)]
+    }
+
+    /// Headers of a gRPC request about `service`.
+    pub(super) fn headers(&self, token: Option<&SecretString>, service: Option<&str>) -> HashMap<String, String> {
+        let mut headers: HashMap<String, String> =
+            self.signature(service).into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        if let Some(token) = token {
+            headers.insert("accessToken".into(), token.expose_secret().to_owned());
+        }
+        headers
+    }
+}
+
+async fn log_in(http: &Http, login: &Login, known: &mut Option<usize>) -> Result<Token> {
+    let order: Vec<usize> = match *known {
+        Some(path) => vec![path],
+        None => (0..LOGIN_PATHS.len()).collect(),
+    };
+    let mut last = Error::Protocol("no login path".into());
+    for index in order {
+        let call = Call::new(Method::POST, LOGIN_PATHS[index])
+            .with("username", &login.user)
+            .with("password", login.password.expose_secret());
+        let started = Instant::now();
+        match http.send(&call, None).await?.json::<LoggedIn>() {
+            Ok(answer) => {
+                *known = Some(index);
+                // Some seconds at least, lest a server without a TTL is asked all the time.
+                let ttl = u64::try_from(answer.token_ttl).unwrap_or(0).max(5);
+                return Ok(Token {
+                    value: answer.access_token,
+                    renew_at: started + Duration::from_millis(ttl * 800),
+                    ends_at: started + Duration::from_secs(ttl),
+                });
+            }
+            // Not there: an older or newer server.
+            Err(error @ (Error::Protocol(_) | Error::NotFound(_))) => last = error,
+            Err(error) => return Err(error),
+        }
+    }
+    // The server may have been upgraded: look for the path anew next time.
+    *known = None;
+    Err(last)
+}

@@ -1,0 +1,102 @@
+//! What all parts of one cluster's client share.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use rustls::pki_types::ServerName;
+use secrecy::SecretString;
+
+use super::address::Address;
+use super::auth::Auth;
+use super::error::{Error, Result};
+use super::http::{Call, Http, Reply};
+use super::transport::Secure;
+use super::{Options, Version, tls};
+
+/// Options, credentials and HTTP of one cluster.
+pub(super) struct Core {
+    pub(super) options: Options,
+    pub(super) auth: Auth,
+    http: Http,
+    grpc_tls: Arc<rustls::ClientConfig>,
+    version: Mutex<Option<Version>>,
+}
+
+impl Core {
+    pub(super) fn new(options: Options) -> Result<Self> {
+        if options.addresses.is_empty() {
+            return Err(Error::Rejected("a cluster needs an address".into()));
+        }
+        let https = options.addresses.iter().any(|a| a.https);
+        let grpc = options.tls.as_ref().is_some_and(|t| t.grpc);
+        let config = tls::config(options.tls.as_ref(), https || grpc)?;
+        let mut grpc_tls = config.clone();
+        grpc_tls.alpn_protocols = vec![b"h2".to_vec()];
+        let http = Http::new(config, options.addresses.clone(), &options.context_path, options.http_timeout)?;
+        Ok(Core {
+            auth: Auth::new(options.login.clone(), options.keys.clone()),
+            http,
+            grpc_tls: Arc::new(grpc_tls),
+            version: Mutex::new(None),
+            options,
+        })
+    }
+
+    /// TLS for the gRPC port of `address`, when it is wanted.
+    pub(super) fn secure(&self, address: &Address) -> Result<Option<Secure>> {
+        let Some(tls) = self.options.tls.as_ref().filter(|t| t.grpc) else {
+            return Ok(None);
+        };
+        let name = tls.server_name.as_ref().unwrap_or(&address.host);
+        let name = ServerName::try_from(name.clone()).map_err(|e| Error::Rejected(format!("{address}: {e}")))?;
+        Ok(Some(Secure { config: Arc::clone(&self.grpc_tls), name }))
+    }
+
+    /// The current token, if a user is set.
+    pub(super) async fn token(&self) -> Result<Option<SecretString>> {
+        self.auth.token(&self.http).await
+    }
+
+    /// A token other than the refused one.
+    pub(super) async fn renew(&self, stale: Option<&SecretString>) -> Result<Option<SecretString>> {
+        self.auth.renew(&self.http, stale).await
+    }
+
+    /// Headers of a request that speaks of no service.
+    pub(super) async fn headers(&self) -> Result<HashMap<String, String>> {
+        let token = self.token().await?;
+        Ok(self.auth.headers(token.as_ref(), None))
+    }
+
+    /// One HTTP request with our credentials; a refused token is renewed once.
+    pub(super) async fn call(&self, mut call: Call) -> Result<Reply> {
+        use secrecy::ExposeSecret;
+        let plain = call.params.len();
+        call.params.extend(self.auth.signature(call.service.as_deref()));
+        let token = self.token().await?;
+        let bearer = token.as_ref().map(|t| t.expose_secret());
+        let reply = self.http.send(&call, bearer).await?;
+        if token.is_none() || !matches!(reply.status.as_u16(), 401 | 403) {
+            return Ok(reply);
+        }
+        let fresh = self.renew(token.as_ref()).await?;
+        call.params.truncate(plain);
+        call.params.extend(self.auth.signature(call.service.as_deref()));
+        let bearer = fresh.as_ref().map(|t| t.expose_secret());
+        self.http.send(&call, bearer).await
+    }
+
+    /// One HTTP request without credentials.
+    pub(super) async fn open_call(&self, call: Call) -> Result<Reply> {
+        self.http.send(&call, None).await
+    }
+
+    pub(super) fn known_version(&self) -> Option<Version> {
+        self.version.lock().clone()
+    }
+
+    pub(super) fn remember_version(&self, version: Option<Version>) {
+        *self.version.lock() = version;
+    }
+}

@@ -1,0 +1,263 @@
+//! HTTP to one cluster: fail-over, time-outs, and the server's errors made plain.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use reqwest::{Client, Method, StatusCode, redirect};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::address::Address;
+use super::error::{Error, Result, brief};
+
+/// How long a TCP connection may take to stand.
+const CONNECT: Duration = Duration::from_secs(2);
+
+/// One request. Parameters go into the body of a POST or PUT, so that long metadata does not
+/// hit the server's limit of header size; else into the query.
+#[derive(Clone, Debug)]
+pub(super) struct Call {
+    pub(super) method: Method,
+    /// Path behind the context path, with a leading slash.
+    pub(super) path: &'static str,
+    pub(super) params: Vec<(&'static str, String)>,
+    /// `group@@service` that the request speaks of, for signatures.
+    pub(super) service: Option<String>,
+}
+
+impl Call {
+    pub(super) fn new(method: Method, path: &'static str) -> Self {
+        Call { method, path, params: Vec::new(), service: None }
+    }
+
+    pub(super) fn get(path: &'static str) -> Self {
+        Call::new(Method::GET, path)
+    }
+
+    pub(super) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.params.push((name, value.into()));
+        self
+    }
+}
+
+/// What a server answered, whatever its status.
+#[derive(Clone, Debug)]
+pub(super) struct Reply {
+    pub(super) status: StatusCode,
+    pub(super) body: String,
+}
+
+/// The servers of one cluster over HTTP; the last one that answered is asked first.
+pub(super) struct Http {
+    client: Client,
+    addresses: Vec<Address>,
+    context: String,
+    timeout: Duration,
+    preferred: AtomicUsize,
+}
+
+impl Http {
+    pub(super) fn new(
+        tls: rustls::ClientConfig,
+        addresses: Vec<Address>,
+        context: &str,
+        timeout: Duration,
+    ) -> Result<Self> {
+        let client = Client::builder()
+            .tls_backend_preconfigured(tls)
+            .no_proxy()
+            .redirect(redirect::Policy::none())
+            .connect_timeout(CONNECT)
+            .timeout(timeout)
+            .build()
+            .map_err(|e| Error::Rejected(format!("HTTP client: {e}")))?;
+        let context = match context.trim_matches('/') {
+            "" => String::new(),
+            path => format!("/{path}"),
+        };
+        Ok(Http { client, addresses, context, timeout, preferred: AtomicUsize::new(0) })
+    }
+
+    /// Sends `call`, with a token when given. Servers that cannot be reached, or that answer
+    /// 502–504, are passed over; the error of the last one is told when none is left.
+    pub(super) async fn send(&self, call: &Call, token: Option<&str>) -> Result<Reply> {
+        let count = self.addresses.len();
+        let first = self.preferred.load(Ordering::Relaxed);
+        let mut last = Error::Unavailable("no address".into());
+        for step in 0..count {
+            let index = (first + step) % count;
+            match self.send_to(&self.addresses[index], call, token).await {
+                Ok(reply) if !is_gateway_trouble(reply.status) || count == 1 => {
+                    self.preferred.store(index, Ordering::Relaxed);
+                    return Ok(reply);
+                }
+                Ok(reply) => last = reply.error(),
+                Err(error) => last = error,
+            }
+        }
+        self.preferred.store((first + 1) % count.max(1), Ordering::Relaxed);
+        Err(last)
+    }
+
+    async fn send_to(&self, to: &Address, call: &Call, token: Option<&str>) -> Result<Reply> {
+        let url = format!("{}{}{}", to.base(), self.context, call.path);
+        let mut request = self.client.request(call.method.clone(), url);
+        request = if matches!(call.method, Method::POST | Method::PUT) {
+            request.form(&call.params)
+        } else {
+            request.query(&call.params)
+        };
+        if let Some(token) = token {
+            request = request.bearer_auth(token);
+        }
+        // The URL is left out of errors: a signature may stand in it.
+        let why = |e: reqwest::Error| {
+            let text = if e.is_timeout() {
+                format!("no answer within {} ms", self.timeout.as_millis())
+            } else {
+                root_cause(&e.without_url())
+            };
+            Error::Unavailable(format!("{to}: {text}"))
+        };
+        let response = request.send().await.map_err(why)?;
+        let status = response.status();
+        let body = response.text().await.map_err(why)?;
+        Ok(Reply { status, body })
+    }
+}
+
+fn is_gateway_trouble(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 502..=504)
+}
+
+fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    cause.to_string()
+}
+
+/// `{code, message, data}` of 2.x and 3.x answers.
+fn envelope(value: &Value) -> Option<(i64, &Value)> {
+    let code = value.get("code")?.as_i64()?;
+    Some((code, value.get("data").unwrap_or(&Value::Null)))
+}
+
+impl Reply {
+    /// The text of a successful answer.
+    pub(super) fn text(self) -> Result<String> {
+        if !self.status.is_success() {
+            return Err(self.error());
+        }
+        if self.body.starts_with('{')
+            && let Ok(value) = serde_json::from_str::<Value>(&self.body)
+            && let Some((code, _)) = envelope(&value)
+            && !matches!(code, 0 | 200)
+            // A beat's own answer codes.
+            && !matches!(code, 10200 | 20404)
+        {
+            return Err(self.error());
+        }
+        Ok(self.body)
+    }
+
+    /// The JSON of a successful answer, without its envelope.
+    pub(super) fn json<T: DeserializeOwned>(self) -> Result<T> {
+        let body = self.text()?;
+        let unreadable = |e: serde_json::Error| Error::Protocol(format!("answer: {e}"));
+        let value: Value = serde_json::from_str(&body).map_err(unreadable)?;
+        let inner = match value {
+            Value::Object(mut map) if map.contains_key("code") && map.contains_key("data") => {
+                map.remove("data").unwrap_or(Value::Null)
+            }
+            other => other,
+        };
+        serde_json::from_value(inner).map_err(unreadable)
+    }
+
+    /// What an unsuccessful answer means.
+    pub(super) fn error(&self) -> Error {
+        let value: Value = serde_json::from_str(&self.body).unwrap_or(Value::Null);
+        let code = value.get("code").and_then(Value::as_i64);
+        let text = self.reason(&value);
+        // Only Nacos' own words say that a thing is not there: a proxy, a wrong context path
+        // or a starting server answer 404 as well, and mean nothing by it.
+        let names_it = code == Some(21008) || code == Some(22001) || code == Some(20004);
+        if names_it || (value.get("path").is_none() && says_missing(&self.body)) {
+            return Error::NotFound(text);
+        }
+        match self.status.as_u16() {
+            401 | 403 => Error::Denied(text),
+            429 => Error::Throttled(Duration::from_secs(1)),
+            503 if self.body.contains("over") && self.body.contains("threshold") => {
+                Error::Throttled(Duration::from_secs(1))
+            }
+            404 | 405 | 410 | 501 => Error::Protocol(text),
+            400 | 409 | 413..=415 | 422 => Error::Rejected(text),
+            // 200 with an error code of its own: the request was understood and refused.
+            200..=299 => Error::Rejected(text),
+            _ => Error::Unavailable(text),
+        }
+    }
+
+    fn reason(&self, value: &Value) -> String {
+        let field = |name: &str| value.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+        let words = match (field("message"), field("data")) {
+            (Some(message), Some(data)) => format!("{message}: {data}"),
+            (Some(one), None) | (None, Some(one)) => one.to_owned(),
+            (None, None) => self.body.clone(),
+        };
+        format!("HTTP {}: {}", self.status.as_u16(), brief(&words))
+    }
+}
+
+fn says_missing(body: &str) -> bool {
+    body.contains("is not found!")
+        || body.contains("service not found, namespace")
+        || (body.contains("service ") && body.contains("@@") && body.contains(" not found!"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reply(status: u16, body: &str) -> Reply {
+        Reply { status: StatusCode::from_u16(status).unwrap(), body: body.into() }
+    }
+
+    #[test]
+    fn only_nacos_own_words_mean_missing() {
+        let missing = [
+            reply(404, "service DEFAULT_GROUP@@nix is not found!"),
+            reply(500, "caused: serivce DEFAULT_GROUP@@nix is not found!;"),
+            reply(400, r#"{"code":21008,"message":"service not exist","data":"service not found, namespace: public"}"#),
+            reply(404, r#"{"code":30000,"message":"server error","data":"cluster nope is not found!"}"#),
+        ];
+        for one in missing {
+            assert!(matches!(one.error(), Error::NotFound(_)), "{one:?}");
+        }
+        let spring = reply(404, r#"{"status":404,"error":"Not Found","path":"/x"}"#);
+        assert!(matches!(spring.error(), Error::Protocol(_)));
+        let proxy = reply(404, "<html>404 page not found</html>");
+        assert!(matches!(proxy.error(), Error::Protocol(_)));
+    }
+
+    #[test]
+    fn a_success_may_hold_an_error() {
+        let refused = reply(200, r#"{"code":21003,"message":"no","data":null}"#);
+        assert!(matches!(refused.text(), Err(Error::Rejected(_))));
+        let list: Vec<u8> = reply(200, r#"{"code":0,"message":"success","data":[1]}"#).json().unwrap();
+        assert_eq!(list, [1]);
+        let bare: Vec<u8> = reply(200, "[2]").json().unwrap();
+        assert_eq!(bare, [2]);
+    }
+
+    #[test]
+    fn errors_are_sorted_by_what_to_do() {
+        assert!(matches!(reply(403, "token invalid!").error(), Error::Denied(_)));
+        assert!(matches!(reply(500, "x").error(), Error::Unavailable(_)));
+        assert!(matches!(reply(400, "x").error(), Error::Rejected(_)));
+        assert!(matches!(reply(410, "{}").error(), Error::Protocol(_)));
+    }
+}

@@ -1,0 +1,159 @@
+//! The wire client of one Nacos cluster: 2.x and 3.x over gRPC and HTTP, 1.x over HTTP.
+//!
+//! It speaks the protocol and keeps what it was asked to keep; it decides nothing. Building a
+//! [`NacosClient`] touches no network. [`NacosClient::publisher`] and [`NacosClient::reader`]
+//! start sessions of their own (one TCP connection each); the rest is HTTP.
+
+mod address;
+mod admin;
+mod auth;
+mod backoff;
+mod catalogue;
+mod core;
+mod desired;
+mod error;
+mod frames;
+mod grpc;
+mod http;
+mod link;
+mod number;
+mod publisher;
+mod pump;
+mod reader;
+mod sign;
+mod tls;
+mod transport;
+mod v1;
+mod wire;
+
+use std::fmt;
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use address::Address;
+pub use admin::{Generation, Version};
+pub use auth::Login;
+pub use error::{Error, Result};
+pub use link::{Phase, Status};
+pub use publisher::Publisher;
+pub use reader::{Look, Reader};
+pub use sign::AccessKeys;
+pub use tls::Tls;
+pub use v1::Beat;
+pub use wire::{
+    DEFAULT_CLUSTER, DEFAULT_GROUP, Namespace, PUBLIC, PublisherRef, ServiceAttributes, ServiceInfo, ServiceKey,
+    ServiceSummary, ServiceTruth, WireInstance,
+};
+
+use self::core::Core;
+
+/// How to reach one cluster. [`Options::new`] has Nacos' defaults.
+#[derive(Clone)]
+pub struct Options {
+    /// Servers of the cluster; at least one.
+    pub addresses: Vec<Address>,
+    /// Path in front of all HTTP interfaces.
+    pub context_path: String,
+    /// User and password; none sends no token.
+    pub login: Option<Login>,
+    /// Access key; none signs nothing.
+    pub keys: Option<AccessKeys>,
+    /// TLS; none trusts the system's certificates for `https` addresses.
+    pub tls: Option<Tls>,
+    /// Distance from the HTTP port to the gRPC port.
+    pub grpc_port_offset: u16,
+    /// Our name in the server's client list.
+    pub app_name: String,
+    /// Limit for a connection to stand.
+    pub connect_timeout: Duration,
+    /// Limit for the answer to one gRPC request.
+    pub request_timeout: Duration,
+    /// Limit for the answer to one HTTP request of one server.
+    pub http_timeout: Duration,
+    /// A gRPC connection that was silent for this long is checked.
+    pub health_every: Duration,
+    /// gRPC requests of one connection that may wait for answers at a time.
+    pub in_flight: usize,
+    /// After a planned move to another server, the old connection stays for this long, so that
+    /// the servers have told each other of the new one.
+    pub overlap: Duration,
+}
+
+impl Options {
+    /// Defaults for these servers.
+    pub fn new(addresses: Vec<Address>) -> Self {
+        let overlap = Duration::from_millis(if addresses.len() > 1 { 1000 } else { 0 });
+        Options {
+            addresses,
+            context_path: "/nacos".into(),
+            login: None,
+            keys: None,
+            tls: None,
+            grpc_port_offset: 1000,
+            app_name: "causeway".into(),
+            connect_timeout: Duration::from_secs(3),
+            request_timeout: Duration::from_secs(3),
+            http_timeout: Duration::from_secs(5),
+            health_every: Duration::from_secs(5),
+            in_flight: 64,
+            overlap,
+        }
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("addresses", &self.addresses)
+            .field("context_path", &self.context_path)
+            .field("user", &self.login.as_ref().map(|l| &l.user))
+            .finish_non_exhaustive()
+    }
+}
+
+/// Somebody outside this process who holds duplicates of our sockets, so that our crash is not
+/// the end of our connections. Calls must not block for long.
+pub trait SocketKeeper: Send + Sync {
+    /// A new connection's socket, before anything was sent. `tag` is unique a connection.
+    fn keep(&self, tag: &str, socket: BorrowedFd<'_>);
+    /// The server now knows the connection by this id.
+    fn label(&self, tag: &str, connection_id: &str);
+    /// We end this connection on purpose: let go of its socket.
+    fn drop_kept(&self, tag: &str);
+}
+
+/// The client of one cluster. Clones share credentials and HTTP connections.
+#[derive(Clone)]
+pub struct NacosClient {
+    core: Arc<Core>,
+}
+
+impl NacosClient {
+    /// Checks the options. Errors: `Rejected` for no address or unusable TLS material.
+    pub fn new(options: Options) -> Result<Self> {
+        Ok(NacosClient { core: Arc::new(Core::new(options)?) })
+    }
+
+    /// The options it was built with.
+    pub fn options(&self) -> &Options {
+        &self.core.options
+    }
+
+    /// Starts a connection for publications. `name` begins the tags that `keeper` sees. Must be
+    /// called within a tokio runtime. Returns at once; connecting goes on by itself.
+    pub fn publisher(&self, name: &str, keeper: Option<Arc<dyn SocketKeeper>>) -> Publisher {
+        Publisher::start(Arc::clone(&self.core), name, keeper)
+    }
+
+    /// Starts a connection for subscriptions and queries. Must be called within a tokio runtime.
+    pub fn reader(&self) -> Reader {
+        Reader::start(Arc::clone(&self.core))
+    }
+}
+
+impl fmt::Debug for NacosClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NacosClient").field("options", &self.core.options).finish()
+    }
+}

@@ -1,0 +1,3 @@
+//! Nacos 1.x, 2.x and 3.x.
+
+pub mod client;
