@@ -1,1 +1,131 @@
-//! settings
+//! The settings file: MSE Sync's YAML unchanged, and our own optional keys beside it.
+//!
+//! [`parse`] reads and checks a text and returns [`Settings`], or all [`Problems`] at once, each with its place.
+//! [`Settings::to_yaml`] writes it back. [`schema`] and [`page`] describe every key.
+
+mod check;
+mod clusters;
+mod duration;
+mod env;
+mod java;
+mod kinds;
+mod mask;
+mod model;
+mod options;
+mod page;
+mod pattern;
+mod problem;
+mod read;
+mod schema;
+mod secret;
+mod suggest;
+mod tasks;
+mod template;
+mod tree;
+mod values;
+mod write;
+
+pub use duration::{format_duration, parse_duration};
+pub use env::{Env, FixedEnv, MAX_REFERRED, ProcessEnv};
+pub use kinds::{Ability, Capability, Kinds};
+pub use model::{Cluster, Mode, PUBLIC, Settings, Task, TaskType, Tls};
+pub use options::{Guard, MetadataRenames, Overrides, Policy, Rename, Renames, Rule, Selection, TakeOver};
+pub use page::page;
+pub use pattern::{Pattern, PatternError};
+pub use problem::{Problem, Problems, Severity};
+pub use schema::schema;
+pub use secret::Secret;
+pub use template::{TemplatePart, template_parts};
+pub use write::Secrets;
+
+use read::{Draft, Reader};
+use tree::Place;
+
+/// The largest file, in bytes.
+pub const MAX_FILE: usize = 4 * 1024 * 1024;
+
+const TOP_KEYS: [&str; 2] = ["clusters", "tasks"];
+
+/// Reads and checks a whole file. `file_name` is what problems name; `env` resolves references; `kinds` says what
+/// each kind of cluster can do. The error holds all problems, warnings too, in the order of the file.
+pub fn parse(file_name: &str, text: &str, env: &dyn Env, kinds: &Kinds) -> Result<Settings, Problems> {
+    parse_beside(file_name, text, env, kinds, &[])
+}
+
+/// Like [`parse`], with clusters that are known already: tasks may refer to them, and a cluster of the file of the
+/// same name replaces one.
+pub fn parse_beside(
+    file_name: &str,
+    text: &str,
+    env: &dyn Env,
+    kinds: &Kinds,
+    known: &[Cluster],
+) -> Result<Settings, Problems> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let too_large = text.len() > MAX_FILE;
+    let text = if too_large { "" } else { text };
+    let read = tree::read(text);
+    let masked = mask::mask(text, read.as_ref().ok().and_then(|(root, _)| root.as_ref()));
+    let mut reader = Reader::new(file_name, text, &masked, env, kinds);
+    let settings = match read {
+        _ if too_large => {
+            let message = format!("the file is larger than {MAX_FILE} bytes");
+            reader.report(Draft::error(START, "", message).help("split it into several files"));
+            Settings::default()
+        }
+        Err(fault) => {
+            reader.report(fault.into());
+            Settings::default()
+        }
+        Ok((root, faults)) => {
+            faults.into_iter().for_each(|fault| reader.report(fault.into()));
+            root_of(&mut reader, root, known)
+        }
+    };
+    let problems = reader.finish();
+    if problems.errors().next().is_some() {
+        return Err(problems);
+    }
+    Ok(Settings { warnings: problems.0, ..settings })
+}
+
+const START: Place = Place { line: 1, column: 1, start: 0, end: 0 };
+
+fn root_of(reader: &mut Reader<'_>, root: Option<tree::Node>, known: &[Cluster]) -> Settings {
+    let Some(mut root) = root else {
+        // To take it for «nothing is wanted» could remove everything.
+        reader.report(
+            Draft::error(START, "", "the file is empty")
+                .expected("the keys `clusters` and `tasks`")
+                .help("to say that there is nothing, write `clusters: []` and `tasks: []`"),
+        );
+        return Settings::default();
+    };
+    reader.resolve(&mut root);
+    let Some(fields) = reader.fields(&root, "", &TOP_KEYS) else { return Settings::default() };
+    let items = reader.list(&fields, "clusters", "clusters");
+    let clusters = clusters::read(reader, &items);
+    let items = reader.list(&fields, "tasks", "tasks");
+    let tasks = tasks::read(reader, &items);
+    let named = |name: &str| clusters.iter().any(|cluster| cluster.name == name);
+    let mut all = clusters.clone();
+    all.extend(known.iter().filter(|cluster| !named(&cluster.name)).cloned());
+    check::tasks(reader, &tasks, &all);
+    if clusters.is_empty() && tasks.is_empty() {
+        reader.report(
+            Draft::warning(START, "", "there is no cluster and no task in this file")
+                .help("describe clusters below `clusters:` and what to copy below `tasks:`"),
+        );
+    }
+    Settings { clusters, tasks: tasks.into_iter().map(|read| read.task).collect(), warnings: Vec::new() }
+}
+
+impl From<tree::Fault> for Draft {
+    fn from(fault: tree::Fault) -> Self {
+        let draft = Draft::error(fault.place, "", fault.message);
+        match fault.help {
+            Some(help) => draft.help(help),
+            None => draft,
+        }
+    }
+}

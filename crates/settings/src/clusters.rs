@@ -1,0 +1,326 @@
+//! Reading `clusters`.
+
+use std::collections::BTreeMap;
+
+use crate::kinds::{Found, Kinds};
+use crate::model::{Cluster, PUBLIC, Tls};
+use crate::read::{Draft, Fields, Reader, shown, written};
+use crate::suggest::nearest;
+use crate::tree::Node;
+
+/// The keys of a cluster; a test holds them against the schema.
+pub(crate) const CLUSTER_KEYS: [&str; 11] = [
+    "clusterName",
+    "clusterType",
+    "connectKeyList",
+    "namespace",
+    "userName",
+    "password",
+    "ak",
+    "sk",
+    "clusterId",
+    "contextPath",
+    "tls",
+];
+pub(crate) const TLS_KEYS: [&str; 5] = ["ca", "cert", "key", "serverName", "insecureSkipVerify"];
+
+const LONGEST_NAME: usize = 128;
+
+/// Reads all clusters. A cluster with an error in it is there too, so that tasks find its name; its kind is empty
+/// when that is what was wrong.
+pub(crate) fn read(reader: &mut Reader<'_>, items: &[(&Node, String)]) -> Vec<Cluster> {
+    let mut clusters: Vec<Cluster> = Vec::new();
+    // Where each name and each id stands first.
+    let mut names: BTreeMap<String, usize> = BTreeMap::new();
+    let mut ids: BTreeMap<String, usize> = BTreeMap::new();
+    for (node, path) in items {
+        let Some(fields) = reader.fields(node, path, &CLUSTER_KEYS) else { continue };
+        let mut cluster = read_one(reader, &fields);
+        cluster.written = written(node);
+        let place = fields.place_of("clusterName");
+        if let Some(line) = first(&mut names, &cluster.name, place.line) {
+            let message = format!("two clusters have the name `{}`", cluster.name);
+            reader.report(
+                Draft::error(place, fields.at("clusterName"), message)
+                    .expected("a name that no other cluster has")
+                    .help(format!("rename one of the two; the first is at line {line}")),
+            );
+        }
+        let place = fields.place_of("clusterId");
+        let id = cluster.cluster_id.as_deref().unwrap_or_default();
+        if let Some(line) = first(&mut ids, id, place.line) {
+            reader.report(
+                Draft::error(place, fields.at("clusterId"), "two clusters have this id")
+                    .expected("an id that no other cluster has")
+                    .help(format!("make the two one cluster, or change one id; the first is at line {line}")),
+            );
+        }
+        clusters.push(cluster);
+    }
+    clusters
+}
+
+/// The line where a word stood before, if it did; an empty word is none.
+fn first(seen: &mut BTreeMap<String, usize>, word: &str, line: usize) -> Option<usize> {
+    if word.is_empty() {
+        return None;
+    }
+    let before = seen.get(word).copied();
+    seen.entry(word.to_owned()).or_insert(line);
+    before
+}
+
+fn read_one(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Cluster {
+    let name = reader.required(fields, "clusterName", "a name", "write `clusterName: src`, say");
+    check_name(reader, fields, "clusterName", name.as_deref());
+    let kind = kind(reader, fields);
+    let cluster = Cluster {
+        name: name.unwrap_or_default(),
+        addresses: addresses(reader, fields, &kind),
+        namespaces: namespaces(reader, fields, &kind),
+        kind,
+        user: reader.text(fields, "userName", "a user's name"),
+        password: reader.secret(fields, "password"),
+        ak: reader.text(fields, "ak", "an access key"),
+        sk: reader.secret(fields, "sk"),
+        cluster_id: reader.text(fields, "clusterId", "an id"),
+        context_path: context_path(reader, fields),
+        tls: tls(reader, fields),
+        written: Default::default(),
+    };
+    check_name(reader, fields, "clusterId", cluster.cluster_id.as_deref());
+    for (one, other) in [("userName", "password"), ("password", "userName"), ("ak", "sk"), ("sk", "ak")] {
+        together(reader, fields, one, other);
+    }
+    cluster
+}
+
+/// Names stand in tables, paths and logs: no control characters, no blanks at the ends, not endless.
+pub(crate) fn check_name(reader: &mut Reader<'_>, fields: &Fields<'_>, key: &str, name: Option<&str>) {
+    let Some(name) = name else { return };
+    let fits = name.trim() == name && !name.chars().any(char::is_control) && name.chars().count() <= LONGEST_NAME;
+    if !fits {
+        reader.report(
+            Draft::error(fields.place_of(key), fields.at(key), "this name cannot be used")
+                .expected(format!("at most {LONGEST_NAME} characters, no line breaks, no blanks at either end"))
+                .help("write a short plain name"),
+        );
+    }
+}
+
+fn kind(reader: &mut Reader<'_>, fields: &Fields<'_>) -> String {
+    let usable = reader.kinds.usable().join(", ").to_uppercase();
+    let expected = format!("one of {usable}");
+    let help = "write `clusterType: NACOS`, say";
+    if reader.required(fields, "clusterType", &expected, help).is_none() {
+        return String::new();
+    }
+    let Some((scalar, place)) = reader.scalar(fields, "clusterType", &expected) else { return String::new() };
+    let kinds: &Kinds = reader.kinds;
+    match kinds.find(&scalar.text) {
+        Found::Usable(kind) => kind,
+        Found::NotYet(_) => {
+            reader.report(
+                Draft::error(place, fields.at("clusterType"), format!("`{}` is not supported yet", shown(scalar)))
+                    .expected(expected)
+                    .help("take this cluster and its tasks out until a version that supports it"),
+            );
+            String::new()
+        }
+        Found::Unknown => {
+            let help = match nearest(scalar.text.trim(), kinds.words()) {
+                Some(word) => format!("did you mean `{}`?", word.to_uppercase()),
+                None => format!("the kinds of cluster that are known: {usable}"),
+            };
+            let message = format!("`{}` is not a kind of cluster that is known", shown(scalar));
+            reader.report(Draft::error(place, fields.at("clusterType"), message).expected(expected).help(help));
+            String::new()
+        }
+    }
+}
+
+fn addresses(reader: &mut Reader<'_>, fields: &Fields<'_>, kind: &str) -> Vec<String> {
+    let items = reader.list(fields, "connectKeyList", "addresses");
+    let given = fields.get("connectKeyList").is_some();
+    let empty =
+        items.is_empty() && (!given || matches!(fields.get("connectKeyList").map(|n| n.describe()), Some("a list")));
+    let needed = reader.kinds.0.get(kind).is_some_and(|c| c.addresses);
+    if empty && needed {
+        let message = if given { "this list is empty" } else { "`connectKeyList` is missing" };
+        reader.report(
+            Draft::error(fields.place_of("connectKeyList"), fields.at("connectKeyList"), message)
+                .expected("at least one address, `host:port`")
+                .help("write the servers' addresses below `connectKeyList:`, one a line, each behind `- `"),
+        );
+    }
+    let mut addresses = Vec::new();
+    for (node, path) in &items {
+        let expected = "an address: `host:port`, `[IPv6]:port` or `http://host:port`";
+        if matches!(node.value, crate::tree::Value::Null) {
+            reader.report(
+                Draft::error(node.place, path, "this address is empty")
+                    .expected(expected)
+                    .help("write it, or take the `-` out"),
+            );
+            continue;
+        }
+        let Some(scalar) = reader.one(node, path, expected) else { continue };
+        if let Err(help) = check_address(&scalar.text) {
+            // The text is not repeated: a password may stand before an `@`.
+            reader.report(Draft::error(node.place, path, "this is not an address").expected(expected).help(help));
+            continue;
+        }
+        addresses.push(scalar.text.clone());
+    }
+    addresses
+}
+
+/// `Err`: how to put it right.
+fn check_address(text: &str) -> Result<(), &'static str> {
+    if text.contains(',') {
+        return Err("give every address its own line, each behind `- `");
+    }
+    if text.contains('@') {
+        return Err("take the user and the password out of it: they have keys of their own");
+    }
+    if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        return Err("take the blanks out");
+    }
+    let host_port = match text.split_once("://") {
+        Some(("http" | "https", rest)) => rest,
+        Some(_) => return Err("only `http://` and `https://` can stand before the host, or nothing"),
+        None => text,
+    };
+    let host_port = host_port.split('/').next().unwrap_or_default();
+    let (host, port) = match host_port.strip_prefix('[') {
+        Some(rest) => {
+            let Some((host, rest)) = rest.split_once(']') else {
+                return Err("close the `[` of the IPv6 address with `]`");
+            };
+            if host.parse::<std::net::Ipv6Addr>().is_err() {
+                return Err("what stands in `[…]` is not an IPv6 address");
+            }
+            (host, rest.strip_prefix(':').or(if rest.is_empty() { None } else { Some("?") }))
+        }
+        None if host_port.matches(':').count() > 1 => return Err("write an IPv6 address in brackets: `[::1]:8848`"),
+        None => host_port.split_once(':').map_or((host_port, None), |(host, port)| (host, Some(port))),
+    };
+    if host.is_empty() {
+        return Err("write the host before the port");
+    }
+    match port.map(str::parse::<u16>) {
+        Some(Err(_) | Ok(0)) => Err("the port is a number from 1 to 65535"),
+        _ => Ok(()),
+    }
+}
+
+fn namespaces(reader: &mut Reader<'_>, fields: &Fields<'_>, kind: &str) -> Vec<String> {
+    let expected = "names separated by commas, such as `public,test`";
+    let Some((scalar, place)) = reader.scalar(fields, "namespace", expected) else { return Vec::new() };
+    let namespaces = split_namespaces(&scalar.text);
+    let has = reader.kinds.0.get(kind).is_none_or(|c| c.namespaces);
+    if !has && !namespaces.is_empty() {
+        reader.report(
+            Draft::warning(
+                place,
+                fields.at("namespace"),
+                "this kind of cluster has no namespaces; the key has no effect",
+            )
+            .help("take it out"),
+        );
+    }
+    namespaces
+}
+
+/// The entries of a comma-separated list; blanks, empty entries and repetitions are nothing.
+pub(crate) fn split_namespaces(text: &str) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for name in text.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+        if !names.iter().any(|own| own == name) {
+            names.push(name.to_owned());
+        }
+    }
+    names
+}
+
+/// `""` as an id of its own is `public`.
+pub(crate) fn normal_namespace(name: &str) -> String {
+    if name.trim().is_empty() { PUBLIC.to_owned() } else { name.trim().to_owned() }
+}
+
+fn context_path(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<String> {
+    let text = reader.text(fields, "contextPath", "a path, such as `/nacos`")?;
+    if text.chars().any(|c| c.is_whitespace() || matches!(c, '?' | '#')) || text.contains("://") {
+        reader.report(
+            Draft::error(fields.place_of("contextPath"), fields.at("contextPath"), "this is not a path")
+                .expected("a path, such as `/nacos`")
+                .help("write only what stands between the port and `/v1` or `/v3`"),
+        );
+        return None;
+    }
+    Some(format!("/{}", text.trim_matches('/')))
+}
+
+fn tls(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<Tls> {
+    let node = fields.get("tls")?;
+    let inner = reader.fields(node, &fields.at("tls"), &TLS_KEYS)?;
+    let tls = Tls {
+        ca: reader.text(&inner, "ca", "the path of a PEM file"),
+        cert: reader.text(&inner, "cert", "the path of a PEM file"),
+        key: reader.text(&inner, "key", "the path of a PEM file"),
+        server_name: reader.text(&inner, "serverName", "a host name"),
+        insecure_skip_verify: reader.flag(&inner, "insecureSkipVerify", false),
+    };
+    together(reader, &inner, "cert", "key");
+    together(reader, &inner, "key", "cert");
+    if tls.insecure_skip_verify {
+        reader.report(
+            Draft::warning(
+                inner.place_of("insecureSkipVerify"),
+                inner.at("insecureSkipVerify"),
+                "the server's certificate is not checked",
+            )
+            .help("give the certificate authority with `ca` instead"),
+        );
+    }
+    Some(tls)
+}
+
+/// Two keys that mean something only together: reports `one` without `other`.
+fn together(reader: &mut Reader<'_>, fields: &Fields<'_>, one: &str, other: &str) {
+    let there = |key: &str| {
+        fields
+            .get(key)
+            .is_some_and(|node| !matches!(&node.value, crate::tree::Value::Scalar(s) if s.text.is_empty() && !s.broken))
+    };
+    if there(one) && !there(other) {
+        reader.report(
+            Draft::error(fields.place_of(one), fields.at(one), format!("`{one}` stands here without `{other}`"))
+                .expected(format!("both `{one}` and `{other}`, or neither"))
+                .help(format!("add `{other}`, or take `{one}` out")),
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_of_namespaces() {
+        assert_eq!(split_namespaces(" public , test,,test,"), ["public", "test"]);
+        assert!(split_namespaces("").is_empty());
+    }
+
+    #[test]
+    fn forms_of_addresses() {
+        for good in ["h:8848", "h", "10.0.0.1:80", "[::1]:8848", "[::1]", "http://h:1/x", "https://h", "zk:2181/root"] {
+            assert_eq!(check_address(good), Ok(()), "{good}");
+        }
+        for bad in
+            ["", "a,b", "u@h:1", "a b", "ftp://h", "h:0", "h:x", "h:70000", "::1", "[::1:1", "[x]:1", "[::1]1", ":1"]
+        {
+            assert!(check_address(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! What a settings file says. The types serialize to the keys of the file itself, and their comments
+//! are the descriptions in the schema and in the settings page.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::duration::text as duration_text;
+use crate::options::{Guard, Overrides, Policy, Renames, Selection, TakeOver};
+use crate::pattern::Pattern;
+use crate::problem::Problem;
+use crate::schema::{any_case_mode, any_case_type, comma_list};
+use crate::secret::Secret;
+
+/// The default namespace's one name here; the empty id means it too.
+pub const PUBLIC: &str = "public";
+
+/// A whole file: MSE Sync's keys and ours.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(title = "Causeway settings", extend("patternProperties" = {"^x-": {"description": "Ignored: a place for YAML anchors."}}))]
+pub struct Settings {
+    /// The registries, configuration centres and gateways to connect to.
+    #[serde(default)]
+    #[schemars(extend("x-origin" = "MSE"))]
+    pub clusters: Vec<Cluster>,
+    /// What is copied from where to where.
+    #[serde(default)]
+    #[schemars(extend("x-origin" = "MSE"))]
+    pub tasks: Vec<Task>,
+    /// What has no effect or only a part of it. Not a key of the file.
+    #[serde(skip)]
+    pub warnings: Vec<Problem>,
+}
+
+/// One running registry, configuration centre or gateway.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Cluster {
+    /// The cluster's name, unique in the file. Tasks refer to it.
+    #[serde(rename = "clusterName")]
+    #[schemars(length(min = 1), extend("x-origin" = "MSE", "examples" = ["src"]))]
+    pub name: String,
+    /// What the cluster speaks, in any case: NACOS, ZK, EUREKA, CONSUL, …
+    #[serde(rename = "clusterType")]
+    #[schemars(length(min = 1), extend("x-origin" = "MSE", "examples" = ["NACOS"]))]
+    // In memory always the kind's own lower-case name.
+    pub kind: String,
+    /// The servers' addresses, `host:port` each; all of them belong to this one cluster, and any that answers is used.
+    #[serde(rename = "connectKeyList", default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-origin" = "MSE", "examples" = [["10.0.0.1:8848", "10.0.0.2:8848"]]))]
+    pub addresses: Vec<String>,
+    /// The namespaces of the tasks whose source this cluster is, separated by commas; ids or display names.
+    /// Absent or empty: all, also those created later. `public` is the default namespace.
+    #[serde(rename = "namespace", default, skip_serializing_if = "Vec::is_empty", with = "comma_list")]
+    #[schemars(with = "String", extend("x-origin" = "MSE", "examples" = ["public,test"]))]
+    pub namespaces: Vec<String>,
+    /// The user to sign in as.
+    #[serde(rename = "userName", default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", extend("x-origin" = "MSE", "examples" = ["nacos"]))]
+    pub user: Option<String>,
+    /// The user's password. Better a reference than the value.
+    #[serde(default, skip_serializing_if = "Secret::is_literal")]
+    #[schemars(with = "Secret", extend("x-origin" = "MSE", "examples" = ["${env:NACOS_PASSWORD}"]))]
+    pub password: Option<Secret>,
+    /// The access key of a cloud registry that checks signatures.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", extend("x-origin" = "MSE", "examples" = ["LTAI5t…"]))]
+    pub ak: Option<String>,
+    /// The secret of the access key. Better a reference than the value.
+    #[serde(default, skip_serializing_if = "Secret::is_literal")]
+    #[schemars(with = "Secret", extend("x-origin" = "MSE", "examples" = ["${file:/run/secrets/sk}"]))]
+    pub sk: Option<Secret>,
+    /// The cluster's identity in the paths of copies. Absent: made of the install's id and the cluster's name.
+    /// Set the same in two installs that reach one cluster by different names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", length(min = 1), extend("x-origin" = "ours", "examples" = ["hangzhou-nacos"]))]
+    pub cluster_id: Option<String>,
+    /// The path before the server's HTTP API. Absent: the kind's own, `/nacos` for Nacos.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", extend("x-origin" = "ours", "examples" = ["/nacos"]))]
+    pub context_path: Option<String>,
+    /// Connect with TLS. `tls: {}` uses the machine's certificate authorities.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Tls", extend("x-origin" = "ours"))]
+    pub tls: Option<Tls>,
+    /// The file's own text of the values that hold references, by JSON pointer (`/connectKeyList/0`); not the secrets,
+    /// which know their own. Not a key of the file.
+    #[serde(skip)]
+    pub written: BTreeMap<String, String>,
+}
+
+/// How a TLS connection is made.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Tls {
+    /// A PEM file of the certificate authorities to trust. Absent: the machine's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", extend("x-origin" = "ours", "examples" = ["/etc/causeway/ca.pem"]))]
+    pub ca: Option<String>,
+    /// A PEM file of our own certificate, where the server asks for one; together with `key`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", extend("x-origin" = "ours", "examples" = ["/etc/causeway/client.pem"]))]
+    pub cert: Option<String>,
+    /// A PEM file of the key of `cert`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", extend("x-origin" = "ours", "examples" = ["/etc/causeway/client.key"]))]
+    pub key: Option<String>,
+    /// The name that the server's certificate must hold. Absent: the address's host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", extend("x-origin" = "ours", "examples" = ["nacos.example.org"]))]
+    pub server_name: Option<String>,
+    /// Take any certificate. Only for trials: whoever stands between can read and change everything.
+    #[serde(default, skip_serializing_if = "is_false")]
+    #[schemars(extend("default" = false, "x-origin" = "ours"))]
+    pub insecure_skip_verify: bool,
+}
+
+/// What is copied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum TaskType {
+    /// Services and their instances.
+    #[default]
+    Service,
+    /// Configuration entries.
+    Config,
+    /// Both, as far as the pair can.
+    All,
+}
+
+impl TaskType {
+    /// The word in the file.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Service => "Service",
+            Self::Config => "Config",
+            Self::All => "All",
+        }
+    }
+}
+
+/// One way or two.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Mode {
+    /// From the source to the destination.
+    #[default]
+    Unidirectional,
+    /// Both ways.
+    Bidirectional,
+}
+
+impl Mode {
+    /// The word in the file.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Unidirectional => "Unidirectional",
+            Self::Bidirectional => "Bidirectional",
+        }
+    }
+}
+
+/// What is copied from where to where.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Task {
+    /// The task's name, unique in the file. Absent: `<source>-<destination>-<type in lower case>`.
+    #[serde(rename = "name", default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", length(min = 1), extend("x-origin" = "ours", "examples" = ["orders"]))]
+    pub given_name: Option<String>,
+    /// The name of the cluster to copy from. Its namespaces are the task's, for both ways.
+    #[schemars(length(min = 1), extend("x-origin" = "MSE", "examples" = ["src"]))]
+    pub source: String,
+    /// The name of the cluster to copy to. A namespace that it lacks is created.
+    #[schemars(length(min = 1), extend("x-origin" = "MSE", "examples" = ["dst"]))]
+    pub destination: String,
+    /// What is copied, in any case: Service, Config, or All that the pair can.
+    #[serde(rename = "type", default)]
+    #[schemars(schema_with = "any_case_type", extend("x-origin" = "MSE"))]
+    pub kind: TaskType,
+    /// One way or two, in any case: Unidirectional or Bidirectional.
+    #[serde(default)]
+    #[schemars(schema_with = "any_case_mode", extend("x-origin" = "MSE"))]
+    pub mode: Mode,
+    /// Which services are copied: a regular expression in Java's syntax that matches the whole name at the source.
+    #[serde(default)]
+    #[schemars(extend("x-origin" = "MSE", "examples" = ["com\\.example\\..*"]))]
+    pub service_match_pattern: Pattern,
+    /// Whether services that appear later are copied too; `false`: only those that exist when the task is added.
+    #[serde(rename = "autoScanAndAddService", default = "yes")]
+    #[schemars(extend("x-origin" = "MSE"))]
+    pub auto_scan: bool,
+    /// What may be done at the destination: `sync` creates, updates and deletes; `upsert-only` never deletes;
+    /// `create-only` neither deletes nor updates.
+    #[serde(default)]
+    #[schemars(extend("x-origin" = "ours"))]
+    pub policy: Policy,
+    /// When somebody changes a copy of ours at the destination: `keep` the change, `replace` it, or let it `travel` back.
+    #[serde(default)]
+    #[schemars(extend("x-origin" = "ours"))]
+    pub overrides: Overrides,
+    /// Whether copies that another install of Causeway made at the source are copied onward.
+    #[serde(default, skip_serializing_if = "is_false")]
+    #[schemars(extend("default" = false, "x-origin" = "ours"))]
+    pub relay: bool,
+    /// The tool whose copies at the destination this task takes over without a gap.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "TakeOver", extend("x-origin" = "ours"))]
+    pub take_over: Option<TakeOver>,
+    /// What is copied, more finely than by service name.
+    #[serde(default, skip_serializing_if = "Selection::is_all")]
+    #[schemars(extend("x-origin" = "ours"))]
+    pub select: Selection,
+    /// How things are renamed on the way.
+    #[serde(default, skip_serializing_if = "Renames::is_none")]
+    #[schemars(extend("x-origin" = "ours"))]
+    pub map: Renames,
+    /// When removals are held until somebody releases them.
+    #[serde(default)]
+    #[schemars(extend("x-origin" = "ours"))]
+    pub guard: Guard,
+    /// How long a source must be connected without a break before what it lacks is taken as gone.
+    #[serde(default = "settle", with = "duration_text")]
+    #[schemars(with = "String", extend("x-origin" = "ours", "examples" = ["90s"]))]
+    pub settle: Duration,
+    /// The file's own text of the values that hold references, by JSON pointer. Not a key of the file.
+    #[serde(skip)]
+    pub written: BTreeMap<String, String>,
+}
+
+impl Task {
+    /// The task's name: the given one, or `<source>-<destination>-<type in lower case>`.
+    pub fn name(&self) -> String {
+        self.given_name
+            .clone()
+            .unwrap_or_else(|| format!("{}-{}-{}", self.source, self.destination, self.kind.word().to_lowercase()))
+    }
+
+    /// Whether records go from the destination to the source as well.
+    pub fn is_two_way(&self) -> bool {
+        self.mode == Mode::Bidirectional
+    }
+}
+
+/// The default of `settle`.
+pub(crate) fn settle() -> Duration {
+    Duration::from_secs(30)
+}
+
+fn yes() -> bool {
+    true
+}
+
+pub(crate) fn is_false(value: &bool) -> bool {
+    !value
+}

@@ -1,0 +1,188 @@
+//! Our own optional keys of a task.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::duration::text as duration_text;
+use crate::pattern::Pattern;
+
+/// What a task may do at its destination.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(inline)]
+pub enum Policy {
+    /// Create, update and delete.
+    #[default]
+    Sync,
+    /// Create and update, never delete.
+    UpsertOnly,
+    /// Create, never update or delete.
+    CreateOnly,
+}
+
+/// What happens to a change that somebody made to a copy of ours at the destination.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum Overrides {
+    /// It stays, and is shown.
+    #[default]
+    Keep,
+    /// It is written over.
+    Replace,
+    /// It goes back to the source.
+    Travel,
+}
+
+/// Another tool whose copies are taken over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(inline)]
+pub enum TakeOver {
+    /// Nacos Sync and MSE Sync.
+    NacosSync,
+    /// Polaris Sync.
+    PolarisSync,
+}
+
+/// What is copied: what any `include` rule matches (all, when there is none) and no `exclude` rule matches.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Selection {
+    /// Copied is what at least one of these rules matches. Absent: everything.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-origin" = "ours"))]
+    pub include: Vec<Rule>,
+    /// Not copied is what at least one of these rules matches.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-origin" = "ours"))]
+    pub exclude: Vec<Rule>,
+}
+
+impl Selection {
+    /// Whether it leaves nothing out.
+    pub fn is_all(&self) -> bool {
+        self.include.is_empty() && self.exclude.is_empty()
+    }
+}
+
+/// Matches when all of its patterns match the whole of what they speak of, at the source, before renaming.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Rule {
+    /// A pattern of the namespace's id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Pattern", extend("x-origin" = "ours", "examples" = ["prod|public"]))]
+    pub namespace: Option<Pattern>,
+    /// A pattern of the group's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Pattern", extend("x-origin" = "ours", "examples" = ["DEFAULT_GROUP"]))]
+    pub group: Option<Pattern>,
+    /// A pattern of the service's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Pattern", extend("x-origin" = "ours", "examples" = ["order-.*"]))]
+    pub service: Option<Pattern>,
+    /// Patterns of an instance's metadata, by key. An instance without the key does not match.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("x-origin" = "ours", "examples" = [{"env": "prod"}]))]
+    pub metadata: BTreeMap<String, Pattern>,
+}
+
+impl Rule {
+    /// Whether it has no pattern at all.
+    pub fn is_empty(&self) -> bool {
+        self.namespace.is_none() && self.group.is_none() && self.service.is_none() && self.metadata.is_empty()
+    }
+}
+
+/// How names and metadata change between source and destination. A two-way task undoes it on the way back.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Renames {
+    /// The namespace at the destination: a template, or a table of source names and destination names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Rename", extend("x-origin" = "ours", "examples" = [{"prod": "production"}]))]
+    pub namespace: Option<Rename>,
+    /// The group at the destination: a template or a table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Rename", extend("x-origin" = "ours", "examples" = ["{group}"]))]
+    pub group: Option<Rename>,
+    /// The service's name at the destination: a template or a table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Rename", extend("x-origin" = "ours", "examples" = ["east-{service}"]))]
+    pub service: Option<Rename>,
+    /// Changes to instance metadata.
+    #[serde(default, skip_serializing_if = "MetadataRenames::is_none")]
+    #[schemars(extend("x-origin" = "ours"))]
+    pub metadata: MetadataRenames,
+}
+
+impl Renames {
+    /// Whether it changes nothing.
+    pub fn is_none(&self) -> bool {
+        self.namespace.is_none() && self.group.is_none() && self.service.is_none() && self.metadata.is_none()
+    }
+}
+
+/// A template with `{namespace}`, `{group}` and `{service}` in it (the names at the source), or a table from names at
+/// the source to names at the destination; what the table lacks keeps its name. `{{` and `}}` in a template stand
+/// for the single characters.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(inline)]
+pub enum Rename {
+    /// One text for all, with places for the source's names.
+    Template(String),
+    /// Name by name.
+    Table(BTreeMap<String, String>),
+}
+
+/// Changes to instance metadata, in this order: drop, rename, add.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct MetadataRenames {
+    /// Entries that every copy gets, over those of the same key.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("x-origin" = "ours", "examples" = [{"origin": "east"}]))]
+    pub add: BTreeMap<String, String>,
+    /// Keys that no copy gets.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-origin" = "ours", "examples" = [["debug"]]))]
+    pub drop: Vec<String>,
+    /// Keys at the source and their names at the destination.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("x-origin" = "ours", "examples" = [{"ver": "version"}]))]
+    pub rename: BTreeMap<String, String>,
+}
+
+impl MetadataRenames {
+    /// Whether it changes nothing.
+    pub fn is_none(&self) -> bool {
+        self.add.is_empty() && self.drop.is_empty() && self.rename.is_empty()
+    }
+}
+
+/// Removals are held when, within `window`, they are more than `floor` and more than `share` of the task's records.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Guard {
+    /// The share of the task's records at the destination, from 0 to 1.
+    #[schemars(range(min = 0, max = 1), extend("x-origin" = "ours"))]
+    pub share: f64,
+    /// So many removals always pass.
+    #[schemars(extend("x-origin" = "ours"))]
+    pub floor: u32,
+    /// The time within which removals are counted.
+    #[serde(with = "duration_text")]
+    #[schemars(with = "String", extend("x-origin" = "ours", "examples" = ["5m"]))]
+    pub window: Duration,
+}
+
+impl Default for Guard {
+    fn default() -> Self {
+        Self { share: 0.3, floor: 50, window: Duration::from_secs(60) }
+    }
+}

@@ -1,0 +1,233 @@
+//! Reading `tasks`.
+
+use crate::clusters::{check_name, normal_namespace};
+use crate::model::{Mode, Task, TaskType, settle};
+use crate::options::{Guard, MetadataRenames, Overrides, Policy, Rename, Renames, Rule, Selection, TakeOver};
+use crate::pattern::Pattern;
+use crate::read::{Draft, Fields, Reader, written};
+use crate::template::check_template;
+use crate::tree::{Node, Value};
+
+/// The keys of a task; a test holds them against the schema.
+pub(crate) const TASK_KEYS: [&str; 15] = [
+    "name",
+    "source",
+    "destination",
+    "type",
+    "mode",
+    "serviceMatchPattern",
+    "autoScanAndAddService",
+    "policy",
+    "overrides",
+    "relay",
+    "takeOver",
+    "select",
+    "map",
+    "guard",
+    "settle",
+];
+pub(crate) const SELECT_KEYS: [&str; 2] = ["include", "exclude"];
+pub(crate) const RULE_KEYS: [&str; 4] = ["namespace", "group", "service", "metadata"];
+pub(crate) const MAP_KEYS: [&str; 4] = ["namespace", "group", "service", "metadata"];
+pub(crate) const METADATA_KEYS: [&str; 3] = ["add", "drop", "rename"];
+pub(crate) const GUARD_KEYS: [&str; 3] = ["share", "floor", "window"];
+
+/// A task and where its keys stand.
+pub(crate) struct ReadTask<'n> {
+    pub task: Task,
+    pub fields: Fields<'n>,
+}
+
+pub(crate) fn read<'n>(reader: &mut Reader<'_>, items: &[(&'n Node, String)]) -> Vec<ReadTask<'n>> {
+    let mut tasks = Vec::new();
+    for (node, path) in items {
+        let Some(fields) = reader.fields(node, path, &TASK_KEYS) else { continue };
+        let mut task = read_one(reader, &fields);
+        task.written = written(node);
+        tasks.push(ReadTask { task, fields });
+    }
+    tasks
+}
+
+fn read_one(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Task {
+    let cluster = "the name of a cluster";
+    let given_name = reader.text(fields, "name", "a name");
+    check_name(reader, fields, "name", given_name.as_deref());
+    let source = reader.required(fields, "source", cluster, "write the name of the cluster to copy from");
+    let destination = reader.required(fields, "destination", cluster, "write the name of the cluster to copy to");
+    let types = [TaskType::Service, TaskType::Config, TaskType::All].map(|t| (t.word(), t));
+    let modes = [Mode::Unidirectional, Mode::Bidirectional].map(|m| (m.word(), m));
+    let policies = [("sync", Policy::Sync), ("upsert-only", Policy::UpsertOnly), ("create-only", Policy::CreateOnly)];
+    let overrides = [("keep", Overrides::Keep), ("replace", Overrides::Replace), ("travel", Overrides::Travel)];
+    let tools = [("nacos-sync", TakeOver::NacosSync), ("polaris-sync", TakeOver::PolarisSync)];
+    let mode = reader.word(fields, "mode", &modes).unwrap_or_default();
+    Task {
+        given_name,
+        source: source.unwrap_or_default(),
+        destination: destination.unwrap_or_default(),
+        kind: reader.word(fields, "type", &types).unwrap_or_default(),
+        mode,
+        service_match_pattern: match_pattern(reader, fields),
+        auto_scan: reader.flag(fields, "autoScanAndAddService", true),
+        policy: reader.word(fields, "policy", &policies).unwrap_or_default(),
+        overrides: reader.word(fields, "overrides", &overrides).unwrap_or_default(),
+        relay: reader.flag(fields, "relay", false),
+        take_over: reader.word(fields, "takeOver", &tools),
+        select: select(reader, fields),
+        map: map(reader, fields, mode == Mode::Bidirectional),
+        guard: guard(reader, fields),
+        settle: reader.duration(fields, "settle", settle()),
+        written: Default::default(),
+    }
+}
+
+/// An empty pattern is MSE Sync's «all services».
+fn match_pattern(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Pattern {
+    let key = "serviceMatchPattern";
+    match fields.get(key) {
+        None => Pattern::all(),
+        Some(node) if matches!(&node.value, Value::Scalar(s) if s.text.is_empty() && !s.broken) => Pattern::all(),
+        Some(node) => reader.pattern(node, &fields.at(key)).unwrap_or_default(),
+    }
+}
+
+fn select(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Selection {
+    let Some(node) = fields.get("select") else { return Selection::default() };
+    let Some(inner) = reader.fields(node, &fields.at("select"), &SELECT_KEYS) else { return Selection::default() };
+    Selection { include: rules(reader, &inner, "include"), exclude: rules(reader, &inner, "exclude") }
+}
+
+fn rules(reader: &mut Reader<'_>, fields: &Fields<'_>, key: &str) -> Vec<Rule> {
+    let mut rules = Vec::new();
+    for (node, path) in reader.list(fields, key, "rules") {
+        let Some(inner) = reader.fields(node, &path, &RULE_KEYS) else { continue };
+        let mut rule = Rule::default();
+        for (key, slot) in
+            [("namespace", &mut rule.namespace), ("group", &mut rule.group), ("service", &mut rule.service)]
+        {
+            *slot = inner.get(key).and_then(|node| reader.pattern(node, &inner.at(key)));
+        }
+        if let Some(node) = inner.get("metadata") {
+            for (key, value) in reader.entries(node, &inner.at("metadata"), "a table of metadata keys and patterns") {
+                let pattern = reader.pattern(value, &format!("{}.{}", inner.at("metadata"), key.text));
+                rule.metadata.extend(pattern.map(|pattern| (key.text.clone(), pattern)));
+            }
+        }
+        if inner.entries().is_empty() || (rule.is_empty() && RULE_KEYS.iter().all(|key| inner.get(key).is_none())) {
+            reader.report(
+                Draft::error(inner.place, path, "this rule has no pattern and would match everything")
+                    .expected("at least one of `namespace`, `group`, `service` and `metadata`")
+                    .help("add a pattern, or take the rule out"),
+            );
+        }
+        rules.push(rule);
+    }
+    rules
+}
+
+fn map(reader: &mut Reader<'_>, fields: &Fields<'_>, two_way: bool) -> Renames {
+    let Some(node) = fields.get("map") else { return Renames::default() };
+    let Some(inner) = reader.fields(node, &fields.at("map"), &MAP_KEYS) else { return Renames::default() };
+    Renames {
+        namespace: rename(reader, &inner, "namespace", two_way),
+        group: rename(reader, &inner, "group", two_way),
+        service: rename(reader, &inner, "service", two_way),
+        metadata: metadata(reader, &inner, two_way),
+    }
+}
+
+fn rename(reader: &mut Reader<'_>, fields: &Fields<'_>, key: &str, two_way: bool) -> Option<Rename> {
+    let node = fields.get(key)?;
+    let expected = format!("a template such as `x-{{{key}}}`, or a table of names");
+    if let Value::Map(_) = node.value {
+        let mut table = reader.table(node, &fields.at(key), &expected);
+        if key == "namespace" {
+            table = table.into_iter().map(|(from, to)| (normal_namespace(&from), normal_namespace(&to))).collect();
+        }
+        if let Some((from, _)) = table.iter().find(|(from, to)| from.is_empty() || to.is_empty()) {
+            let message = if from.is_empty() {
+                "a name in this table is empty".to_owned()
+            } else {
+                format!("`{from}` becomes an empty name")
+            };
+            reader.report(
+                Draft::error(node.place, fields.at(key), message)
+                    .expected("names on both sides")
+                    .help("write `old: new`"),
+            );
+        }
+        if two_way && let Some(name) = first_twice(table.values()) {
+            reader.report(
+                Draft::error(
+                    node.place,
+                    fields.at(key),
+                    format!("two names become `{name}`, so the way back is not clear"),
+                )
+                .expected("different new names, because the task goes both ways")
+                .help("give every name its own, or make the task Unidirectional"),
+            );
+        }
+        return Some(Rename::Table(table));
+    }
+    let scalar = reader.one(node, &fields.at(key), &expected)?;
+    match check_template(&scalar.text, key, two_way) {
+        Ok(()) => Some(Rename::Template(scalar.text.clone())),
+        Err((message, help)) => {
+            reader.report(Draft::error(node.place, fields.at(key), message).expected(expected).help(help));
+            None
+        }
+    }
+}
+
+fn first_twice<'a>(names: impl Iterator<Item = &'a String>) -> Option<&'a String> {
+    let mut seen = std::collections::BTreeSet::new();
+    names.into_iter().find(|name| !seen.insert(*name))
+}
+
+fn metadata(reader: &mut Reader<'_>, fields: &Fields<'_>, two_way: bool) -> MetadataRenames {
+    let Some(node) = fields.get("metadata") else { return MetadataRenames::default() };
+    let Some(inner) = reader.fields(node, &fields.at("metadata"), &METADATA_KEYS) else {
+        return MetadataRenames::default();
+    };
+    let mut table = |key: &str| {
+        inner.get(key).map(|node| reader.table(node, &inner.at(key), "a table of metadata keys")).unwrap_or_default()
+    };
+    let (add, rename) = (table("add"), table("rename"));
+    let mut drop = Vec::new();
+    for (node, path) in reader.list(&inner, "drop", "metadata keys") {
+        if let Some(scalar) = reader.one(node, &path, "a metadata key") {
+            drop.push(scalar.text.clone());
+        }
+    }
+    if two_way && let Some(name) = first_twice(rename.values()) {
+        reader.report(
+            Draft::error(
+                inner.place_of("rename"),
+                inner.at("rename"),
+                format!("two keys become `{name}`, so the way back is not clear"),
+            )
+            .expected("different new keys, because the task goes both ways")
+            .help("give every key its own, or make the task Unidirectional"),
+        );
+    }
+    MetadataRenames { add, drop, rename }
+}
+
+fn guard(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Guard {
+    let default = Guard::default();
+    let Some(node) = fields.get("guard") else { return default };
+    let Some(inner) = reader.fields(node, &fields.at("guard"), &GUARD_KEYS) else { return default };
+    let share =
+        reader.number(&inner, "share", "a number from 0 to 1, such as 0.3", |share: &f64| (0.0..=1.0).contains(share));
+    let floor = reader.number(&inner, "floor", "a whole number from 0", |_: &u32| true);
+    let window = reader.duration(&inner, "window", default.window);
+    if window.is_zero() {
+        reader.report(
+            Draft::error(inner.place_of("window"), inner.at("window"), "the window is empty")
+                .expected("more than nothing, such as `60s`")
+                .help("to switch the guard off, set `share: 1`"),
+        );
+    }
+    // 0 and -0 are equal but not the same text.
+    Guard { share: share.unwrap_or(default.share).abs(), floor: floor.unwrap_or(default.floor), window }
+}
