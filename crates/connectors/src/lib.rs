@@ -1,1 +1,12 @@
-//! connectors
+//! One folder a kind of cluster. Each knows core, and nothing of the engine or of another kind.
+
+mod connect;
+pub mod memory;
+pub mod nacos;
+
+pub use connect::{Connect, TlsFiles};
+
+use causeway_core::Connector;
+
+/// Every kind there is.
+pub const CONNECTORS: &[&dyn Connector<Connect>] = &[&memory::MemoryConnector];

@@ -15,6 +15,6 @@ pub use plan::{
     Skip, Wish, Written, WrittenRecord, plan,
 };
 pub use port::{
-    BoxError, Capabilities, Connector, Error, Limits, Lost, Normalized, Parts, Port, Ports, Selector, Sink, Source,
-    Update, Wanted,
+    BoxError, Capabilities, Connector, Error, Everything, Interest, Limits, Lost, Normalized, Parts, Port, Ports,
+    Selector, Sink, Source, Update,
 };

@@ -1,1 +1,32 @@
-//! engine
+//! Keeps clusters in step: watches sources, plans what is to be written, guards it, writes it, and remembers it.
+//!
+//! ```text
+//! source.watch ─► Mirror ─► export ─┐
+//!                                   ├─► plan ─► guard ─► sink.apply ─► ledger, events
+//! sink.watch ───► Mirror ───────────┘
+//! ```
+//! A change on either side marks the *destination's scope* as dirty. One [`writer`] a destination plans dirty scopes,
+//! never one twice at a time. Nothing here knows a kind of cluster by name.
+
+mod cluster;
+mod decide;
+mod engine;
+mod export;
+mod guard;
+mod interest;
+mod mirror;
+mod outcome;
+mod preview;
+mod queue;
+mod reader;
+mod record;
+mod spec;
+mod status;
+mod writer;
+
+pub use cluster::Ledger;
+pub use engine::Engine;
+pub use preview::{Preview, dry_run};
+pub use record::{Action, Event, Recorder};
+pub use spec::{ClusterSpec, GuardLimits, Only, RouteSpec, Run, Timing};
+pub use status::{Hold, RouteState, RouteStatus, ServiceRow};

@@ -9,7 +9,7 @@ use std::fmt::{self, Display};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Evidence {
-    /// Seen to go on a settled connection.
+    /// Seen to go, on a connection that can be believed.
     Witnessed,
     /// Missing from a complete look: it may have gone while nobody watched, or the source was emptied.
     Implied,
@@ -23,6 +23,8 @@ pub enum Removal {
     Gone(Evidence),
     /// A native record has come to its address.
     Native,
+    /// The operator drains the task.
+    Drained,
 }
 
 impl Display for Removal {
@@ -31,6 +33,7 @@ impl Display for Removal {
             Self::Gone(Evidence::Witnessed) => "gone from the source: seen to go",
             Self::Gone(Evidence::Implied) => "gone from the source: missing from two complete looks",
             Self::Native => "a native record has come to its address",
+            Self::Drained => "its task is drained",
         })
     }
 }

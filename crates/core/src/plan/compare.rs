@@ -186,10 +186,10 @@ impl<'a, R: Record> Table<'a, R> {
     fn removable(&self, id: &R::Id, wish: &Wish<R>) -> Result<Removal, Skip> {
         match (wish.fresh, wish.mode) {
             (Fresh::Stale, _) => Err(Skip::Stale),
-            (Fresh::Settling, _) => Err(Skip::Settling),
-            (Fresh::Settled, Mode::Sync) if wish.witnessed.contains(id) => Ok(Removal::Gone(Evidence::Witnessed)),
+            (_, Mode::UpsertOnly | Mode::CreateOnly) => Err(Skip::Mode),
+            (_, Mode::Sync) if wish.witnessed.contains(id) => Ok(Removal::Gone(Evidence::Witnessed)),
+            (Fresh::Settling, Mode::Sync) => Err(Skip::Settling),
             (Fresh::Settled, Mode::Sync) => Ok(Removal::Gone(Evidence::Implied)),
-            (Fresh::Settled, _) => Err(Skip::Mode),
         }
     }
 

@@ -65,13 +65,14 @@ pub struct Wish<R: Record> {
     pub mode: Mode,
     /// What it does about an operator's changes.
     pub overrides: Overrides,
-    /// How far its source can be believed. Anything but [`Fresh::Settled`] deletes nothing.
+    /// How far its source can be believed. While [`Fresh::Stale`] nothing is deleted; while
+    /// [`Fresh::Settling`] only what was witnessed.
     pub fresh: Fresh,
     /// What it wants: forwarded, mapped and normalized.
     pub records: BTreeMap<R::Id, R>,
     /// What stands in the source and cannot go to this destination.
     pub refused: BTreeMap<R::Id, Skip>,
-    /// What was seen to go on a settled connection.
+    /// What was seen to go, on a connection that can be believed.
     pub witnessed: BTreeSet<R::Id>,
     /// What the scope itself should carry; `None`: no wish.
     pub attributes: Option<Attributes>,

@@ -8,7 +8,6 @@ use crate::model::{ClusterId, Instance, Part, Record, Set};
 use crate::plan::{Change, Written};
 use futures_core::{future::BoxFuture, stream::BoxStream};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::sync::Arc;
 
 /// What a watch yields. Every item carries whole sets, never differences.
@@ -30,39 +29,42 @@ pub enum Update<R: Record> {
     Removed(R::Scope),
 }
 
-/// Which scopes of a cluster take part.
-#[derive(Clone)]
-pub struct Selector<R: Record> {
-    /// Ids or display names of parts; `None`: all of them, also ones created later.
-    pub parts: Option<BTreeSet<Arc<str>>>,
-    /// Whether a scope is of interest. Asked again at every look.
-    pub wanted: Wanted<R>,
+/// Which parts and scopes of a cluster take part. Asked again at every look, so that the answer may change while a watch
+/// goes on.
+pub trait Interest<R: Record>: Send + Sync {
+    /// Whether a part that exists is of interest.
+    fn part(&self, part: &Part, title: Option<&str>) -> bool;
+    /// Ids or display names of parts that the operator gave. They are tried as ids where parts cannot be listed.
+    fn named(&self) -> BTreeSet<Arc<str>>;
+    /// Whether a scope is of interest.
+    fn scope(&self, scope: &R::Scope) -> bool;
 }
 
-/// Whether a scope is of interest.
-pub type Wanted<R> = Arc<dyn Fn(&<R as Record>::Scope) -> bool + Send + Sync>;
+/// What a watch asks for its selection.
+pub type Selector<R> = Arc<dyn Interest<R>>;
+
+/// Everything there is.
+pub struct Everything;
+
+impl<R: Record> Interest<R> for Everything {
+    fn part(&self, _: &Part, _: Option<&str>) -> bool {
+        true
+    }
+    fn named(&self) -> BTreeSet<Arc<str>> {
+        BTreeSet::new()
+    }
+    fn scope(&self, _: &R::Scope) -> bool {
+        true
+    }
+}
 
 /// The parts of a cluster, with their display names.
 pub type Parts = BTreeMap<Part, Option<Arc<str>>>;
 
-impl<R: Record> Selector<R> {
-    /// Everything.
-    pub fn all() -> Self {
-        Self { parts: None, wanted: Arc::new(|_| true) }
-    }
-}
-
-impl<R: Record> fmt::Debug for Selector<R> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Selector").field("parts", &self.parts).finish_non_exhaustive()
-    }
-}
-
 /// A cluster that can be read.
 pub trait Source<R: Record>: Send + Sync {
     /// An endless stream of what the cluster holds. An outage or a refusal is an `Err` item that names its part, never
-    /// an empty `Reset`; the stream goes on by itself after one. A part that was asked for and does not exist is an
-    /// `Err` of [`Error::Missing`].
+    /// an empty `Reset`; the stream goes on by itself after one. New parts and scopes appear in it within 2 s.
     fn watch(&self, select: &Selector<R>) -> BoxStream<'static, Result<Update<R>, Lost>>;
 
     /// Looks once at the whole of one part: the second look before a removal that nobody witnessed, the slow sweep,

@@ -1,0 +1,54 @@
+//! What an operator says about how to reach a cluster, whatever its kind.
+
+use crate::nacos::client::SocketKeeper;
+use secrecy::SecretString;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// How to reach a cluster. A connector refuses what it cannot use.
+#[derive(Clone, Default)]
+pub struct Connect {
+    /// `host:port` each, or what the kind takes.
+    pub addresses: Vec<String>,
+    /// The namespaces that the operator named: ids or display names. Empty: all.
+    pub namespaces: Vec<String>,
+    /// User and password.
+    pub login: Option<(String, SecretString)>,
+    /// Access key and its secret.
+    pub keys: Option<(String, SecretString)>,
+    /// Where the API begins on its host; the kind's own when it is not given.
+    pub context_path: Option<String>,
+    /// Speak TLS.
+    pub tls: Option<TlsFiles>,
+    /// Keeps sockets open across a crash of this process.
+    pub keeper: Option<Arc<dyn SocketKeeper>>,
+    /// What the keeper still holds of an earlier process of this install: the servers' names for those connections.
+    /// What they publish is ours.
+    pub inherited: Vec<String>,
+}
+
+/// Files and names for TLS.
+#[derive(Clone, Debug, Default)]
+pub struct TlsFiles {
+    /// Certificates to trust instead of the system's, PEM.
+    pub ca: Option<PathBuf>,
+    /// Our own certificate and key, PEM.
+    pub identity: Option<(PathBuf, PathBuf)>,
+    /// The name in the server's certificate, where it is not the address.
+    pub server_name: Option<String>,
+    /// Trust any certificate.
+    pub insecure: bool,
+}
+
+impl fmt::Debug for Connect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connect")
+            .field("addresses", &self.addresses)
+            .field("namespaces", &self.namespaces)
+            .field("login", &self.login.as_ref().map(|(user, _)| user))
+            .field("context_path", &self.context_path)
+            .field("tls", &self.tls)
+            .finish_non_exhaustive()
+    }
+}

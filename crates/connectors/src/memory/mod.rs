@@ -1,0 +1,31 @@
+//! The reference connector: a registry in this process's memory, with the manners of a real one.
+//!
+//! Like Nacos, it keeps one record a publisher: a native record and our copy can stand at one address, and identical
+//! records of two publishers are one entry. It can be told to fail in the ways real servers do.
+
+mod ports;
+mod registry;
+
+pub use ports::MemoryPorts;
+pub use registry::{Fault, Memory, Publisher};
+
+use crate::Connect;
+use causeway_core::{ClusterId, Connector, Error, Port, Ports};
+use std::sync::Arc;
+
+/// Opens the registry of this process that is called by the address: for the demo and for tests.
+pub struct MemoryConnector;
+
+impl Connector<Connect> for MemoryConnector {
+    fn kind(&self) -> &'static str {
+        "memory"
+    }
+
+    fn open(&self, _: ClusterId, connect: Connect) -> Result<Ports, Error> {
+        let [name] = connect.addresses.as_slice() else {
+            return Err(Error::Rejected("connectKeyList takes one name of a registry in memory".into()));
+        };
+        let ports = MemoryPorts::open(&Memory::named(name));
+        Ok(Ports { services: Some(Port::ReadWrite(Arc::new(ports))) })
+    }
+}

@@ -1,0 +1,258 @@
+//! Our side of the registry: its [`Source`] and [`Sink`].
+
+use super::registry::{Fault, Memory, Publisher};
+use causeway_core::{
+    Capabilities, Change, Error, Instance, InstanceId, Limits, Lost, Normalized, OwnerId, Part, Parts, Record, Scope,
+    Selector, ServiceKey, Set, Sink, Source, Update, Written,
+};
+use futures_util::future::BoxFuture;
+use futures_util::stream::{self, BoxStream, StreamExt};
+use parking_lot::Mutex;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What this session publishes, and for whom.
+pub(super) type Owned = BTreeMap<ServiceKey, BTreeMap<InstanceId, OwnerId>>;
+
+/// One session with a registry.
+pub struct MemoryPorts {
+    memory: Memory,
+    session: u64,
+    owned: Arc<Mutex<Owned>>,
+    capabilities: Capabilities,
+}
+
+impl MemoryPorts {
+    /// A new session.
+    pub fn open(memory: &Memory) -> Self {
+        let capabilities = Capabilities { shadows: true, ..Capabilities::default() };
+        Self { memory: memory.clone(), session: memory.new_session(), owned: Arc::default(), capabilities }
+    }
+
+    /// The session's number, for [`Memory::expire`].
+    pub fn session(&self) -> u64 {
+        self.session
+    }
+
+    /// Waits while the registry hangs; then says whether it refuses.
+    async fn answer(&self, part: Option<&Part>) -> Result<(), Error> {
+        loop {
+            let changed = self.memory.changed.notified();
+            {
+                let state = self.memory.state.lock();
+                if state.fault != Fault::Hung {
+                    return state.refusal(part).map_or(Ok(()), Err);
+                }
+            }
+            changed.await;
+        }
+    }
+
+    fn write(&self, scope: &ServiceKey, record: &Instance, owner: &OwnerId) -> Result<(), Error> {
+        {
+            let mut state = self.memory.state.lock();
+            state.writes += 1;
+            if state.refused.contains(&record.id.endpoint.host) {
+                return Err(Error::Rejected(format!("host {} is not welcome here", record.id.endpoint.host)));
+            }
+        }
+        self.owned.lock().entry(scope.clone()).or_default().insert(record.id(), owner.clone());
+        self.memory.publish(scope, &Publisher::Session(self.session), record.clone());
+        Ok(())
+    }
+
+    fn change(&self, scope: &ServiceKey, change: &Change<Instance>) -> Result<(), Error> {
+        match change {
+            Change::Create(record) | Change::Adopt(record) | Change::Update { to: record, .. } => {
+                match record.mark().map(|mark| mark.owner.clone()) {
+                    Some(owner) => self.write(scope, record, &owner),
+                    None => Err(Error::protocol("a copy without a mark")),
+                }
+            }
+            Change::Shadow(record, owner) => self.write(scope, record, owner),
+            Change::Delete { record, .. } => {
+                self.memory.state.lock().writes += 1;
+                self.memory.withdraw(scope, &Publisher::Session(self.session), &record.id());
+                if let Some(records) = self.owned.lock().get_mut(scope) {
+                    records.remove(&record.id());
+                }
+                Ok(())
+            }
+            Change::Scope { to, .. } => {
+                self.memory.set_attributes(scope, to.clone());
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Where one watch has got to.
+struct Watch {
+    memory: Memory,
+    owned: Arc<Mutex<Owned>>,
+    select: Selector<Instance>,
+    epoch: Option<u64>,
+    seen: u64,
+    complete: BTreeSet<Part>,
+    ready: VecDeque<Result<Update<Instance>, Lost>>,
+}
+
+impl Watch {
+    fn look(&mut self) {
+        let state = self.memory.state.lock();
+        if state.fault == Fault::Hung && self.epoch != Some(state.epoch) {
+            return;
+        }
+        if let Some(error) = state.refusal(None) {
+            if self.epoch != Some(state.epoch) {
+                self.epoch = Some(state.epoch);
+                self.complete.clear();
+                self.ready.push_back(Err(Lost { part: None, error }));
+            }
+            return;
+        }
+        if self.epoch != Some(state.epoch) {
+            if self.epoch.is_some() {
+                let error = Error::unavailable("connection closed");
+                self.ready.push_back(Err(Lost { part: None, error }));
+            }
+            self.epoch = Some(state.epoch);
+            self.complete.clear();
+        }
+        for (part, title) in state.parts() {
+            if self.complete.contains(part) || !self.select.part(part, title.as_deref()) {
+                continue;
+            }
+            self.complete.insert(part.clone());
+            if let Some(error) = state.refusal(Some(part)) {
+                self.ready.push_back(Err(Lost { part: Some(part.clone()), error }));
+                continue;
+            }
+            let owned = self.owned.lock();
+            let scopes = state.scopes(part).filter(|scope| self.select.scope(scope));
+            let sets = scopes.map(|scope| state.set(scope, &owned)).collect();
+            self.ready.push_back(Ok(Update::Reset { part: part.clone(), title: title.clone(), sets }));
+        }
+        for scope in state.since(self.seen) {
+            let readable = self.complete.contains(&scope.part()) && state.refusal(Some(&scope.part())).is_none();
+            if readable && self.select.scope(&scope) {
+                self.ready.push_back(Ok(Update::Changed(state.set(&scope, &self.owned.lock()))));
+            }
+        }
+        self.seen = state.now();
+    }
+}
+
+impl Source<Instance> for MemoryPorts {
+    fn watch(&self, select: &Selector<Instance>) -> BoxStream<'static, Result<Update<Instance>, Lost>> {
+        let watch = Watch {
+            memory: self.memory.clone(),
+            owned: self.owned.clone(),
+            select: select.clone(),
+            epoch: None,
+            seen: self.memory.state.lock().now(),
+            complete: BTreeSet::new(),
+            ready: VecDeque::new(),
+        };
+        stream::unfold(watch, async |mut watch| {
+            loop {
+                if let Some(item) = watch.ready.pop_front() {
+                    return Some((item, watch));
+                }
+                let memory = watch.memory.clone();
+                let changed = memory.changed.notified();
+                tokio::pin!(changed);
+                changed.as_mut().enable();
+                watch.look();
+                if watch.ready.is_empty() {
+                    // A part may have become interesting without any change here.
+                    drop(tokio::time::timeout(Duration::from_secs(1), changed).await);
+                }
+            }
+        })
+        .boxed()
+    }
+
+    fn read<'a>(
+        &'a self,
+        part: &'a Part,
+        select: &'a Selector<Instance>,
+    ) -> BoxFuture<'a, Result<Vec<Set<Instance>>, Error>> {
+        Box::pin(async move {
+            self.answer(Some(part)).await?;
+            let state = self.memory.state.lock();
+            if !state.parts().contains_key(part) {
+                return Err(Error::Missing(format!("there is no namespace {part}")));
+            }
+            let owned = self.owned.lock();
+            Ok(state.scopes(part).filter(|scope| select.scope(scope)).map(|scope| state.set(scope, &owned)).collect())
+        })
+    }
+
+    fn parts(&self) -> BoxFuture<'_, Result<Parts, Error>> {
+        Box::pin(async move {
+            self.answer(None).await?;
+            Ok(self.memory.state.lock().parts().clone())
+        })
+    }
+}
+
+impl Sink<Instance> for MemoryPorts {
+    fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    fn limits(&self) -> Limits {
+        Limits::default()
+    }
+
+    fn normalize(&self, _: &ServiceKey, record: Instance) -> Normalized<Instance> {
+        match record.weight.is_finite() && record.weight >= 0.0 {
+            true => Ok(record),
+            false => Err(format!("weight {} is not a number from 0 up", record.weight)),
+        }
+    }
+
+    fn prepare<'a>(&'a self, part: &'a Part, title: Option<&'a str>) -> BoxFuture<'a, Result<(), Error>> {
+        Box::pin(async move {
+            self.answer(Some(part)).await?;
+            self.memory.create_part(&part.0, title);
+            Ok(())
+        })
+    }
+
+    fn apply<'a>(
+        &'a self,
+        scope: &'a ServiceKey,
+        changes: &'a [Change<Instance>],
+    ) -> BoxFuture<'a, Vec<Result<(), Error>>> {
+        Box::pin(async move {
+            let mut outcomes = Vec::with_capacity(changes.len());
+            for change in changes {
+                let outcome = match self.answer(Some(&scope.part())).await {
+                    Ok(()) => self.change(scope, change),
+                    Err(error) => Err(error),
+                };
+                outcomes.push(outcome);
+            }
+            outcomes
+        })
+    }
+
+    fn adopt<'a>(&'a self, owned: &'a [(ServiceKey, Written<Instance>)]) -> BoxFuture<'a, Result<(), Error>> {
+        Box::pin(async move {
+            self.answer(None).await?;
+            for (scope, written) in owned {
+                for record in written.records.values() {
+                    self.write(scope, &record.record, &record.owner)?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
+}

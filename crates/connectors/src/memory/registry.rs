@@ -1,0 +1,308 @@
+//! The registry itself, and the vendor's side of it: what providers and operators do, and how it can fail.
+
+use causeway_core::{Attributes, Error, Instance, InstanceId, Mark, Part, Record, Scope, ServiceKey, Set};
+use parking_lot::Mutex;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, LazyLock};
+use tokio::sync::Notify;
+
+/// Who published a record: a native provider, or one session of ours.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Publisher {
+    /// A provider, by any name.
+    Native(Arc<str>),
+    /// A session of ours.
+    Session(u64),
+}
+
+/// How the registry misbehaves.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Fault {
+    /// Not at all.
+    #[default]
+    None,
+    /// Refuses connections.
+    Down,
+    /// Accepts and never answers.
+    Hung,
+    /// Answers everything with a refusal.
+    Denied,
+    /// Refuses whatever touches this part.
+    PartDenied(Part),
+}
+
+type Entries = BTreeMap<InstanceId, BTreeMap<Publisher, Instance>>;
+
+#[derive(Default)]
+struct Service {
+    attributes: Attributes,
+    entries: Entries,
+    /// What an operator laid over an address in the console; stays across re-registration.
+    overrides: BTreeMap<InstanceId, Instance>,
+    version: u64,
+}
+
+#[derive(Default)]
+pub(super) struct State {
+    parts: BTreeMap<Part, Option<Arc<str>>>,
+    services: BTreeMap<ServiceKey, Service>,
+    /// Every scope stands here once, at the version of its last change.
+    log: BTreeMap<u64, ServiceKey>,
+    clock: u64,
+    pub(super) fault: Fault,
+    /// Grows with every break of all connections.
+    pub(super) epoch: u64,
+    sessions: u64,
+    pub(super) writes: u64,
+    /// Hosts that the registry refuses to take.
+    pub(super) refused: BTreeSet<Arc<str>>,
+}
+
+/// One registry. Clones are the same registry.
+#[derive(Clone, Default)]
+pub struct Memory {
+    pub(super) state: Arc<Mutex<State>>,
+    pub(super) changed: Arc<Notify>,
+}
+
+static NAMED: LazyLock<Mutex<BTreeMap<String, Memory>>> = LazyLock::new(Mutex::default);
+
+impl Memory {
+    /// An empty registry with the namespace `public`.
+    pub fn new() -> Self {
+        let memory = Self::default();
+        memory.create_part("public", None);
+        memory
+    }
+
+    /// The registry of this name in this process; made when it is missing.
+    pub fn named(name: &str) -> Self {
+        NAMED.lock().entry(name.to_owned()).or_insert_with(Self::new).clone()
+    }
+
+    /// Makes a namespace.
+    pub fn create_part(&self, id: &str, title: Option<&str>) {
+        self.edit(|state| {
+            state.parts.entry(Part::new(id)).or_insert_with(|| title.map(Into::into));
+        });
+    }
+
+    /// A provider registers; again replaces.
+    pub fn register(&self, scope: &ServiceKey, provider: &str, instance: Instance) {
+        self.publish(scope, &Publisher::Native(provider.into()), instance);
+    }
+
+    /// A provider leaves (or crashes: the registry cannot tell).
+    pub fn deregister(&self, scope: &ServiceKey, provider: &str, id: &InstanceId) {
+        self.withdraw(scope, &Publisher::Native(provider.into()), id);
+    }
+
+    /// An operator changes what stands at an address, in the console: it lies over every publication, also later ones.
+    pub fn override_with(&self, scope: &ServiceKey, as_shown: Instance) {
+        self.edit(|state| {
+            let service = state.services.entry(scope.clone()).or_default();
+            service.overrides.insert(as_shown.id(), as_shown);
+            state.touch(scope);
+        });
+    }
+
+    /// Sets what belongs to a service itself.
+    pub fn set_attributes(&self, scope: &ServiceKey, attributes: Attributes) {
+        self.edit(|state| {
+            state.services.entry(scope.clone()).or_default().attributes = attributes;
+            state.touch(scope);
+        });
+    }
+
+    /// The server loses everything that it holds, with or without a break of its connections.
+    pub fn wipe(&self, broken: bool) {
+        self.edit(|state| {
+            let scopes: Vec<_> = state.services.keys().cloned().collect();
+            for scope in scopes {
+                if let Some(service) = state.services.get_mut(&scope) {
+                    service.entries.clear();
+                }
+                state.touch(&scope);
+            }
+            state.epoch += u64::from(broken);
+        });
+    }
+
+    /// Starts or ends a misbehaviour. Every change of it breaks all connections.
+    pub fn fail(&self, fault: Fault) {
+        self.edit(|state| {
+            state.fault = fault;
+            state.epoch += 1;
+        });
+    }
+
+    /// Refuses registrations of this host from now on.
+    pub fn refuse_host(&self, host: &str) {
+        self.state.lock().refused.insert(host.into());
+    }
+
+    /// Ends a session of ours: what only it published goes.
+    pub fn expire(&self, session: u64) {
+        self.edit(|state| {
+            let gone = Publisher::Session(session);
+            let scopes: Vec<_> = state.services.keys().cloned().collect();
+            for scope in scopes {
+                let Some(service) = state.services.get_mut(&scope) else { continue };
+                let before = service.entries.values().map(BTreeMap::len).sum::<usize>();
+                service.entries.retain(|_, publishers| {
+                    publishers.remove(&gone);
+                    !publishers.is_empty()
+                });
+                if service.entries.values().map(BTreeMap::len).sum::<usize>() != before {
+                    state.touch(&scope);
+                }
+            }
+        });
+    }
+
+    /// What a subscriber of the service sees: one row for each different record, disabled ones left out.
+    pub fn list(&self, scope: &ServiceKey) -> Vec<Instance> {
+        let state = self.state.lock();
+        let Some(service) = state.services.get(scope) else { return Vec::new() };
+        let mut rows: Vec<Instance> = Vec::new();
+        for row in service.entries.values().flat_map(|publishers| publishers.values()) {
+            let row = service.shown(row);
+            if row.enabled && !rows.contains(&row) {
+                rows.push(row);
+            }
+        }
+        rows
+    }
+
+    /// Every service that has an instance.
+    pub fn services(&self) -> Vec<ServiceKey> {
+        let state = self.state.lock();
+        state
+            .services
+            .iter()
+            .filter(|(_, service)| !service.entries.is_empty())
+            .map(|(scope, _)| scope.clone())
+            .collect()
+    }
+
+    /// How many writes the registry has taken from us.
+    pub fn writes(&self) -> u64 {
+        self.state.lock().writes
+    }
+
+    pub(super) fn publish(&self, scope: &ServiceKey, publisher: &Publisher, instance: Instance) {
+        self.edit(|state| {
+            state.parts.entry(scope.part()).or_insert(None);
+            let service = state.services.entry(scope.clone()).or_default();
+            service.entries.entry(instance.id()).or_default().insert(publisher.clone(), instance);
+            state.touch(scope);
+        });
+    }
+
+    pub(super) fn withdraw(&self, scope: &ServiceKey, publisher: &Publisher, id: &InstanceId) {
+        self.edit(|state| {
+            let Some(service) = state.services.get_mut(scope) else { return };
+            if let Some(publishers) = service.entries.get_mut(id) {
+                publishers.remove(publisher);
+                if publishers.is_empty() {
+                    service.entries.remove(id);
+                    service.overrides.remove(id);
+                }
+            }
+            state.touch(scope);
+        });
+    }
+
+    pub(super) fn new_session(&self) -> u64 {
+        let mut state = self.state.lock();
+        state.sessions += 1;
+        state.sessions
+    }
+
+    fn edit(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.state.lock());
+        self.changed.notify_waiters();
+    }
+}
+
+impl Service {
+    fn shown(&self, published: &Instance) -> Instance {
+        match self.overrides.get(&published.id) {
+            // The console cannot remove a key: it lays values over what is published.
+            Some(over) => {
+                let mut row = published.clone();
+                row.metadata.extend(over.metadata.clone());
+                row.weight = over.weight;
+                row.enabled = over.enabled;
+                row.mark = over.mark.clone();
+                row
+            }
+            None => published.clone(),
+        }
+    }
+}
+
+impl State {
+    fn touch(&mut self, scope: &ServiceKey) {
+        self.clock += 1;
+        if let Some(service) = self.services.get_mut(scope) {
+            self.log.remove(&service.version);
+            service.version = self.clock;
+            self.log.insert(self.clock, scope.clone());
+        }
+    }
+
+    pub(super) fn now(&self) -> u64 {
+        self.clock
+    }
+
+    pub(super) fn since(&self, version: u64) -> Vec<ServiceKey> {
+        self.log.range(version + 1..).map(|(_, scope)| scope.clone()).collect()
+    }
+
+    pub(super) fn parts(&self) -> &BTreeMap<Part, Option<Arc<str>>> {
+        &self.parts
+    }
+
+    pub(super) fn scopes(&self, part: &Part) -> impl Iterator<Item = &ServiceKey> {
+        self.services.keys().filter(move |scope| scope.part() == *part)
+    }
+
+    /// The whole truth of one service. Records that `sessions` alone publish are known as ours, whatever has become of
+    /// their marks; `owner` says for whom they were published.
+    pub(super) fn set(&self, scope: &ServiceKey, owned: &super::ports::Owned) -> Set<Instance> {
+        let mut set = Set::empty(scope.clone());
+        let Some(service) = self.services.get(scope) else { return set };
+        set.attributes = service.attributes.clone();
+        for (id, publishers) in &service.entries {
+            let ours = owned.get(scope).and_then(|records| records.get(id));
+            let mut rows: Vec<(Instance, bool)> = Vec::new();
+            for (publisher, published) in publishers {
+                let row = service.shown(published);
+                let native = matches!(publisher, Publisher::Native(_));
+                match rows.iter_mut().find(|(known, _)| *known == row) {
+                    Some((_, has_native)) => *has_native |= native,
+                    None => rows.push((row, native)),
+                }
+            }
+            for (row, native) in rows {
+                let known = ours.filter(|_| !native && row.mark.is_none());
+                let lost = known.map(|owner| Mark { owner: owner.clone(), path: Vec::new() });
+                let mark = lost.or_else(|| row.mark.clone());
+                set.put(row.with_mark(mark));
+            }
+        }
+        set
+    }
+
+    pub(super) fn refusal(&self, part: Option<&Part>) -> Option<Error> {
+        match &self.fault {
+            Fault::Down => Some(Error::unavailable("connection refused")),
+            Fault::Denied => Some(Error::Denied("wrong user or password".into())),
+            Fault::PartDenied(denied) if Some(denied) == part => {
+                Some(Error::Denied(format!("no right to read {denied}")))
+            }
+            _ => None,
+        }
+    }
+}

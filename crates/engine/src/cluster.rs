@@ -1,0 +1,277 @@
+//! What reader, writer and routes of one cluster share.
+
+use crate::decide::Census;
+use crate::guard::Guard;
+use crate::mirror::Mirror;
+use crate::queue::Queue;
+use crate::spec::{ClusterSpec, Only, RouteSpec};
+use causeway_core::{ClusterId, OwnerId, Part, Record, Scope, Sink, Skip, Source, Written};
+use parking_lot::{Mutex, RwLock};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+
+/// What was left alone at one id, for whom, and since when.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Left {
+    pub skip: Skip,
+    pub owner: Option<OwnerId>,
+    pub since: Instant,
+    /// Whether an event has told of it.
+    pub told: bool,
+}
+
+/// How the last planning of a scope ended.
+#[derive(Clone, Debug)]
+pub(crate) struct ScopeState<R: Record> {
+    pub left: BTreeMap<R::Id, Left>,
+    /// Changes planned and not yet accepted, by task.
+    pub pending: BTreeMap<OwnerId, usize>,
+    pub error: Option<String>,
+}
+
+impl<R: Record> Default for ScopeState<R> {
+    fn default() -> Self {
+        Self { left: BTreeMap::new(), pending: BTreeMap::new(), error: None }
+    }
+}
+
+/// What an install wrote into one cluster, by scope.
+pub type Ledger<R> = BTreeMap<<R as Record>::Scope, Arc<Written<R>>>;
+
+/// One cluster that is in use.
+pub(crate) struct Cluster<R: Record> {
+    pub spec: ClusterSpec<R>,
+    pub source: Arc<dyn Source<R>>,
+    pub sink: Option<Arc<dyn Sink<R>>>,
+    pub mirror: Mutex<Mirror<R>>,
+    /// What this install wrote here. Changed by [`Cluster::remember`] alone.
+    pub ledger: Mutex<Ledger<R>>,
+    /// How many records each task holds here.
+    counts: Mutex<BTreeMap<OwnerId, usize>>,
+    /// Scopes to be planned here.
+    pub queue: Queue<R::Scope>,
+    pub scopes: Mutex<BTreeMap<R::Scope, ScopeState<R>>>,
+    /// Parts that were asked to be looked at whole.
+    pub looks: Mutex<BTreeSet<Part>>,
+    pub look: Notify,
+    /// Parts that routes write to.
+    pub written_parts: RwLock<BTreeSet<Part>>,
+    /// Why a part could not be made.
+    pub part_errors: Mutex<BTreeMap<Part, String>>,
+    /// Routes that write here.
+    pub inbound: RwLock<Vec<Arc<Route<R>>>>,
+    /// Routes that read here.
+    pub outbound: RwLock<Vec<Arc<Route<R>>>>,
+    /// Whether everything that an earlier process wrote is upheld again.
+    pub adopted: watch::Sender<bool>,
+    /// The parts there are, as last listed, for namespaces that were named and are not there.
+    pub listed: Mutex<Option<causeway_core::Parts>>,
+    /// Whether its reader and its writer have been started.
+    pub reading: AtomicBool,
+    pub writing: AtomicBool,
+}
+
+impl<R: Record> Cluster<R> {
+    pub fn new(spec: ClusterSpec<R>, ledger: Ledger<R>) -> Self {
+        Self {
+            source: spec.port.source(),
+            sink: spec.port.sink(),
+            spec,
+            mirror: Mutex::default(),
+            counts: Mutex::new(count(ledger.values().map(|written| &**written))),
+            ledger: Mutex::new(ledger),
+            queue: Queue::new(),
+            scopes: Mutex::default(),
+            looks: Mutex::default(),
+            look: Notify::new(),
+            written_parts: RwLock::default(),
+            part_errors: Mutex::default(),
+            inbound: RwLock::default(),
+            outbound: RwLock::default(),
+            adopted: watch::channel(false).0,
+            listed: Mutex::default(),
+            reading: AtomicBool::new(false),
+            writing: AtomicBool::new(false),
+        }
+    }
+
+    pub fn id(&self) -> &ClusterId {
+        &self.spec.id
+    }
+
+    /// How many records a task holds here.
+    pub fn held_by(&self, owner: &OwnerId) -> usize {
+        self.counts.lock().get(owner).copied().unwrap_or_default()
+    }
+
+    /// Remembers what this install has in a scope now.
+    pub fn remember(&self, scope: &R::Scope, written: Written<R>) {
+        let mut ledger = self.ledger.lock();
+        let mut counts = self.counts.lock();
+        for (owner, n) in count(ledger.get(scope).map(|before| &**before).into_iter()) {
+            if let Some(count) = counts.get_mut(&owner) {
+                *count -= n;
+            }
+        }
+        for (owner, n) in count(std::iter::once(&written)) {
+            *counts.entry(owner).or_default() += n;
+        }
+        match written.is_empty() {
+            true => drop(ledger.remove(scope)),
+            false => drop(ledger.insert(scope.clone(), Arc::new(written))),
+        }
+    }
+
+    /// Asks for a complete look at a part.
+    pub fn ask_look(&self, part: &Part) {
+        if self.looks.lock().insert(part.clone()) {
+            self.look.notify_one();
+        }
+    }
+
+    /// Marks what depends on a scope of this cluster: the scope itself where we write here, and the scopes that it
+    /// feeds elsewhere.
+    pub fn touched(&self, scope: &R::Scope, now: Instant) {
+        if !self.inbound.read().is_empty() {
+            self.queue.mark(scope, now);
+        }
+        for route in self.outbound.read().iter() {
+            route.touched(scope, now);
+        }
+    }
+
+    /// Marks everything that this cluster's inbound routes want or have in `part`.
+    pub fn touch_part(&self, part: &Part, now: Instant) {
+        let held: Vec<_> = self.ledger.lock().keys().filter(|scope| scope.part() == *part).cloned().collect();
+        held.iter().for_each(|scope| self.queue.mark(scope, now));
+        for route in self.inbound.read().iter() {
+            for scope in route.source_scopes() {
+                if let Some(target) = route.target(&scope).filter(|target| target.part() == *part) {
+                    self.queue.mark(&target, now);
+                }
+            }
+        }
+    }
+}
+
+fn count<'a, R: Record>(written: impl Iterator<Item = &'a Written<R>>) -> BTreeMap<OwnerId, usize> {
+    let mut counts = BTreeMap::new();
+    for record in written.flat_map(|written| written.records.values()) {
+        *counts.entry(record.owner.clone()).or_default() += 1;
+    }
+    counts
+}
+
+/// One direction of one task at work.
+pub(crate) struct Route<R: Record> {
+    pub spec: RouteSpec<R>,
+    pub source: Arc<Cluster<R>>,
+    pub destination: Arc<Cluster<R>>,
+    pub memory: Arc<RouteMemory<R>>,
+}
+
+/// What of a route outlives a change of its settings.
+pub(crate) struct RouteMemory<R: Record> {
+    pub guard: Mutex<Guard>,
+    /// Whether an event has told of the guard's hold.
+    pub told: Mutex<bool>,
+    /// Which scopes of the source feed a scope of the destination, where names change on the way.
+    pub feeds: Mutex<BTreeMap<R::Scope, BTreeSet<R::Scope>>>,
+    /// The scopes that take part, where later ones do not.
+    pub only: Mutex<Only<R>>,
+    /// The last count of what is missing from a part of the source.
+    pub census: Mutex<BTreeMap<Part, Census>>,
+}
+
+impl<R: Record> Route<R> {
+    /// Whether a part of the source belongs to this route.
+    pub fn takes_part(&self, part: &Part, title: Option<&str>) -> bool {
+        let Some(words) = &self.spec.parts else { return true };
+        if words.contains(&part.0) {
+            return true;
+        }
+        // A display name counts where no part has the word as its id.
+        title.is_some_and(|title| words.contains(title) && self.by_title(title) == Some(part.clone()))
+    }
+
+    /// The one part of this display name; none when two have it, or when it is another part's id.
+    fn by_title(&self, title: &str) -> Option<Part> {
+        let listed = self.source.listed.lock();
+        let parts = listed.as_ref()?;
+        let mut named = parts.iter().filter(|(_, name)| name.as_deref() == Some(title)).map(|(part, _)| part);
+        match (parts.contains_key(&Part::new(title)), named.next(), named.next()) {
+            (false, Some(part), None) => Some(part.clone()),
+            _ => None,
+        }
+    }
+
+    /// The destination's scope; none where the scope takes no part.
+    pub fn target(&self, scope: &R::Scope) -> Option<R::Scope> {
+        match &*self.memory.only.lock() {
+            Only::Any => {}
+            Only::Freeze => return None,
+            Only::Frozen(scopes) if !scopes.contains(scope) => return None,
+            Only::Frozen(_) => {}
+        }
+        let target = self.spec.lens.scope(scope)?;
+        let mirror = self.source.mirror.lock();
+        let title = mirror.part(&scope.part()).and_then(|state| state.title.clone());
+        drop(mirror);
+        self.takes_part(&scope.part(), title.as_deref()).then_some(target)
+    }
+
+    /// Every scope that the source is known to have.
+    pub fn source_scopes(&self) -> Vec<R::Scope> {
+        let mirror = self.source.mirror.lock();
+        mirror.parts().values().flat_map(|state| state.sets().keys().cloned()).collect()
+    }
+
+    /// The scopes of the source that feed a scope of the destination.
+    pub fn feeding(&self, target: &R::Scope) -> Vec<R::Scope> {
+        match self.spec.lens.renames() {
+            false => vec![target.clone()],
+            true => {
+                self.memory.feeds.lock().get(target).map(|scopes| scopes.iter().cloned().collect()).unwrap_or_default()
+            }
+        }
+    }
+
+    /// Whether anything in the source wants to stand in this scope.
+    pub fn target_wanted(&self, target: &R::Scope) -> bool {
+        let feeding = self.feeding(target);
+        let mirror = self.source.mirror.lock();
+        feeding.iter().any(|scope| mirror.set(scope).is_some_and(|set| !set.records.is_empty()))
+    }
+
+    /// The display name that a part of the destination shall have.
+    pub fn title_for(&self, target: &Part) -> Option<Arc<str>> {
+        let mirror = self.source.mirror.lock();
+        let (_, state) = mirror.parts().iter().find(|(part, _)| self.spec.lens.part(part) == *target)?;
+        state.title.clone()
+    }
+
+    fn touched(&self, scope: &R::Scope, now: Instant) {
+        if let Some(target) = self.target(scope) {
+            if self.spec.lens.renames() {
+                self.memory.feeds.lock().entry(target.clone()).or_default().insert(scope.clone());
+            }
+            self.destination.queue.mark(&target, now);
+        }
+    }
+
+    /// Marks everything that this route wants or has.
+    pub fn touch_all(&self, now: Instant) {
+        for scope in self.source_scopes() {
+            self.touched(&scope, now);
+        }
+        let owner = &self.spec.owner;
+        let ledger = self.destination.ledger.lock();
+        let held = ledger.iter().filter(|(_, written)| written.records.values().any(|r| r.owner == *owner));
+        for (scope, _) in held {
+            self.destination.queue.mark(scope, now);
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! One scope's plan, with the guards' word on it. Used by the writer, the dry run and the comparison alike.
+
+use crate::cluster::{Cluster, Route};
+use crate::export::{Export, export};
+use crate::spec::{Run, Timing};
+use causeway_core::{
+    Change, ClusterId, Evidence, OwnerId, Part, Plan, Policy, Record, Removal, Scope, Set, Skip, plan,
+};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// What to do in one scope, and when to think again.
+pub(crate) struct Decision<R: Record> {
+    pub plan: Plan<R>,
+    /// A removal waits until then.
+    pub again: Option<Instant>,
+    /// The clusters that the scope's own attributes came through.
+    pub path: Vec<ClusterId>,
+    /// The task whose wish a skipped record was.
+    pub owners: BTreeMap<R::Id, OwnerId>,
+}
+
+/// What each route that writes to a scope wants there.
+pub(crate) type Exports<R> = Vec<(Arc<Route<R>>, Export<R>)>;
+
+/// Plans `scope` of `cluster` without asking the guards; `None` while the destination itself is not known completely.
+pub(crate) fn compare<R: Record>(
+    cluster: &Cluster<R>,
+    scope: &R::Scope,
+    now: Instant,
+) -> Option<(Plan<R>, Exports<R>)> {
+    let observed = {
+        let mirror = cluster.mirror.lock();
+        let state = mirror.part(&scope.part()).filter(|state| state.ready())?;
+        state.set(scope).cloned().unwrap_or_else(|| Arc::new(Set::empty(scope.clone())))
+    };
+    let routes: Vec<_> = cluster.inbound.read().iter().filter(|route| route.spec.run != Run::Paused).cloned().collect();
+    let install = routes.first().map(|route| route.spec.owner.install.to_string())?;
+    let exports: Vec<_> = routes
+        .into_iter()
+        .map(|route| {
+            let export = export(&route, scope, now);
+            (route, export)
+        })
+        .collect();
+    let ledger = cluster.ledger.lock().get(scope).cloned().unwrap_or_default();
+    let policy = Policy {
+        install,
+        destination: cluster.id().clone(),
+        shadows: cluster.sink.as_ref().is_some_and(|sink| sink.capabilities().shadows),
+    };
+    let wishes: Vec<_> = exports.iter().map(|(_, export)| export.wish.clone()).collect();
+    Some((plan(&wishes, &observed, &ledger, &policy), exports))
+}
+
+/// Plans `scope` of `cluster`, and lets the guards take out what they hold.
+pub(crate) fn decide<R: Record>(
+    cluster: &Cluster<R>,
+    scope: &R::Scope,
+    timing: &Timing,
+    now: Instant,
+) -> Option<Decision<R>> {
+    let (mut plan, exports) = compare(cluster, scope, now)?;
+    let path =
+        exports.iter().find(|(_, e)| e.wish.attributes.is_some()).map(|(_, e)| e.path.clone()).unwrap_or_default();
+    let mut owners = BTreeMap::new();
+    for (_, export) in &exports {
+        for id in export.wish.records.keys().chain(export.wish.refused.keys()) {
+            owners.entry(id.clone()).or_insert_with(|| export.wish.owner.clone());
+        }
+    }
+    let mut decision = Decision { again: None, path, owners, plan: Plan { changes: Vec::new(), ..plan.clone() } };
+    let mut removals: BTreeMap<OwnerId, Vec<(R, Evidence)>> = BTreeMap::new();
+    for change in plan.changes.drain(..) {
+        match change {
+            Change::Delete { record, owner, why: Removal::Gone(evidence) } => {
+                removals.entry(owner).or_default().push((record, evidence));
+            }
+            change => decision.plan.changes.push(change),
+        }
+    }
+    for (owner, records) in removals {
+        let Some((route, export)) = exports.iter().find(|(route, _)| route.spec.owner == owner) else { continue };
+        decision.removals(route, export, records, timing, now);
+    }
+    Some(decision)
+}
+
+impl<R: Record> Decision<R> {
+    fn removals(
+        &mut self,
+        route: &Arc<Route<R>>,
+        export: &Export<R>,
+        records: Vec<(R, Evidence)>,
+        timing: &Timing,
+        now: Instant,
+    ) {
+        let owner = &route.spec.owner;
+        let mut seen = Vec::new();
+        let mut missing = Vec::new();
+        for (record, evidence) in records {
+            self.owners.insert(record.id(), owner.clone());
+            match (route.spec.run, evidence, export.witnesses.get(&record.id())) {
+                (Run::Drain, ..) => self.delete(record, owner, Removal::Drained),
+                (_, Evidence::Witnessed, Some(witness)) if witness.emptied && now < witness.at + timing.emptied => {
+                    self.wait(&record, Skip::Settling, witness.at + timing.emptied);
+                }
+                (_, Evidence::Witnessed, _) => seen.push(record),
+                (_, Evidence::Implied, _) => missing.push(record),
+            }
+        }
+        if !seen.is_empty() {
+            let total = route.destination.held_by(owner);
+            let pass = route.memory.guard.lock().witnessed(seen.len(), total, now);
+            for (n, record) in seen.into_iter().enumerate() {
+                match n < pass {
+                    true => self.delete(record, owner, Removal::Gone(Evidence::Witnessed)),
+                    false => drop(self.plan.skipped.insert(record.id(), Skip::RemovalLimit)),
+                }
+            }
+        }
+        if missing.is_empty() {
+            return;
+        }
+        let verdict = implied(route, &export.parts, now);
+        for record in missing {
+            match verdict {
+                Verdict::Pass => self.delete(record, owner, Removal::Gone(Evidence::Implied)),
+                Verdict::Hold => drop(self.plan.skipped.insert(record.id(), Skip::RemovalLimit)),
+                Verdict::Look => self.wait(&record, Skip::Settling, now + timing.visible),
+            }
+        }
+    }
+
+    fn delete(&mut self, record: R, owner: &OwnerId, why: Removal) {
+        self.plan.changes.push(Change::Delete { record, owner: owner.clone(), why });
+    }
+
+    fn wait(&mut self, record: &R, skip: Skip, until: Instant) {
+        self.plan.skipped.insert(record.id(), skip);
+        self.again = Some(self.again.map_or(until, |again| again.min(until)));
+    }
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Verdict {
+    Pass,
+    Hold,
+    Look,
+}
+
+/// Whether what a complete look lacks may go: only after a second look, and not when too much is missing.
+fn implied<R: Record>(route: &Arc<Route<R>>, parts: &[Part], now: Instant) -> Verdict {
+    for part in parts {
+        let (since, looked) = {
+            let mirror = route.source.mirror.lock();
+            let Some(state) = mirror.part(part) else { return Verdict::Look };
+            (state.implied, state.looked)
+        };
+        if looked.is_none_or(|looked| looked < since) {
+            route.source.ask_look(part);
+            return Verdict::Look;
+        }
+        let census = census(route, part, since, now);
+        let mut guard = route.memory.guard.lock();
+        if !guard.implied(&part.0, census.missing, census.total, census.alive == 0, since, now) {
+            return Verdict::Hold;
+        }
+    }
+    if parts.is_empty() { Verdict::Look } else { Verdict::Pass }
+}
+
+/// How much of a route's records of one source part is wanted, and how much is missing without a witness.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Census {
+    /// When it was made, and for which loss.
+    pub at: Option<(Instant, Instant)>,
+    pub total: usize,
+    pub missing: usize,
+    pub alive: usize,
+}
+
+/// A count serves all scopes of the part for a moment: making it again for each would cost their square.
+const CENSUS: Duration = Duration::from_secs(1);
+
+fn census<R: Record>(route: &Arc<Route<R>>, part: &Part, since: Instant, now: Instant) -> Census {
+    let serves = |known: &&Census| known.at.is_some_and(|(at, of)| of == since && now < at + CENSUS);
+    if let Some(known) = route.memory.census.lock().get(part).filter(serves) {
+        return *known;
+    }
+    let target = route.spec.lens.part(part);
+    let owner = &route.spec.owner;
+    let held: Vec<_> = {
+        let ledger = route.destination.ledger.lock();
+        ledger.iter().filter(|(scope, _)| scope.part() == target).map(|(s, w)| (s.clone(), w.clone())).collect()
+    };
+    let mut census = Census { at: Some((now, since)), ..Census::default() };
+    for (scope, written) in held {
+        let export = export(route, &scope, now);
+        census.alive += export.wish.records.len();
+        for (id, _) in written.records.iter().filter(|(_, record)| record.owner == *owner) {
+            census.total += 1;
+            let missing = !export.wish.records.contains_key(id) && !export.witnesses.contains_key(id);
+            census.missing += usize::from(missing);
+        }
+    }
+    route.memory.census.lock().insert(part.clone(), census);
+    census
+}

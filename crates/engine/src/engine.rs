@@ -1,0 +1,358 @@
+//! The engine as a whole: it is told what shall be, and makes it so.
+
+use crate::cluster::{Cluster, Ledger, Route, RouteMemory};
+use crate::guard::{Guard, Why};
+use crate::reader::Reader;
+use crate::record::{Action, Event, Recorder};
+use crate::spec::{ClusterSpec, Only, RouteSpec, Timing};
+use crate::writer::Writer;
+use causeway_core::{ClusterId, OwnerId, Port, Record, Skip};
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// How often guards are looked at.
+const TICK: Duration = Duration::from_secs(1);
+/// How long a replaced connection stays open for its successor to take over what it held.
+const HANDOVER: Duration = Duration::from_secs(15);
+
+type RouteKey = (OwnerId, ClusterId);
+
+/// Keeps clusters in step.
+pub struct Engine<R: Record> {
+    timing: Timing,
+    recorder: Arc<dyn Recorder<R>>,
+    pub(crate) state: Mutex<State<R>>,
+    stop: CancellationToken,
+    tasks: Mutex<JoinSet<()>>,
+}
+
+pub(crate) struct State<R: Record> {
+    pub clusters: BTreeMap<ClusterId, Running<R>>,
+    pub routes: BTreeMap<RouteKey, Arc<Route<R>>>,
+    ledgers: BTreeMap<ClusterId, Ledger<R>>,
+}
+
+pub(crate) struct Running<R: Record> {
+    pub cluster: Arc<Cluster<R>>,
+    stop: CancellationToken,
+}
+
+impl<R: Record> Engine<R> {
+    /// An engine that does nothing yet. `ledger` is what earlier processes of this install wrote.
+    pub fn new(timing: Timing, recorder: Arc<dyn Recorder<R>>, ledger: BTreeMap<ClusterId, Ledger<R>>) -> Arc<Self> {
+        let engine = Arc::new(Self {
+            timing,
+            recorder,
+            state: Mutex::new(State { clusters: BTreeMap::new(), routes: BTreeMap::new(), ledgers: ledger }),
+            stop: CancellationToken::new(),
+            tasks: Mutex::default(),
+        });
+        let (warden, stop) = (Arc::downgrade(&engine), engine.stop.clone());
+        engine.tasks.lock().spawn(async move {
+            let mut tick = tokio::time::interval(TICK);
+            loop {
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    _ = tick.tick() => match warden.upgrade() {
+                        Some(engine) => engine.watch_guards(),
+                        None => return,
+                    },
+                }
+            }
+        });
+        engine
+    }
+
+    /// Makes the running clusters and routes those that are given. What is the same goes on untouched.
+    pub fn configure(&self, clusters: Vec<ClusterSpec<R>>, routes: Vec<RouteSpec<R>>) {
+        let mut state = self.state.lock();
+        let mut wanted: BTreeMap<ClusterId, ClusterSpec<R>> =
+            clusters.into_iter().map(|spec| (spec.id.clone(), spec)).collect();
+        let gone: Vec<_> = state
+            .clusters
+            .iter()
+            .filter(|(id, running)| {
+                wanted.get(*id).is_none_or(|spec| !same_port(&spec.port, &running.cluster.spec.port))
+            })
+            .map(|(id, _)| id.clone())
+            .collect();
+        for id in gone {
+            if let Some(running) = state.clusters.remove(&id) {
+                let ledger = running.cluster.ledger.lock().clone();
+                state.ledgers.insert(id.clone(), ledger);
+                self.retire(running, wanted.contains_key(&id));
+            }
+        }
+        wanted.retain(|id, _| !state.clusters.contains_key(id));
+        for (id, spec) in wanted {
+            let ledger = state.ledgers.remove(&id).unwrap_or_default();
+            let running = Running { cluster: Arc::new(Cluster::new(spec, ledger)), stop: self.stop.child_token() };
+            state.clusters.insert(id, running);
+        }
+        state.connect(routes);
+        for running in state.clusters.values_mut() {
+            self.start(running);
+        }
+    }
+
+    /// Starts reader and writer once the cluster is used.
+    fn start(&self, running: &Running<R>) {
+        let cluster = &running.cluster;
+        let writes = !cluster.inbound.read().is_empty() || !cluster.ledger.lock().is_empty();
+        let used = writes || !cluster.outbound.read().is_empty();
+        let mut tasks = self.tasks.lock();
+        if used && !cluster.reading.swap(true, std::sync::atomic::Ordering::SeqCst) {
+            let reader = Reader::new(cluster.clone(), self.timing.clone(), self.recorder.clone());
+            tasks.spawn(reader.run(running.stop.clone()));
+        }
+        if let Some(sink) = cluster.sink.clone().filter(|_| writes)
+            && !cluster.writing.swap(true, std::sync::atomic::Ordering::SeqCst)
+        {
+            let writer = Writer::new(cluster.clone(), sink, self.timing.clone(), self.recorder.clone());
+            tasks.spawn(writer.run(running.stop.clone()));
+        }
+    }
+
+    /// Stops a cluster; its connection stays for a successor to take over from.
+    fn retire(&self, running: Running<R>, replaced: bool) {
+        running.stop.cancel();
+        if let Some(sink) = running.cluster.sink.clone() {
+            let stop = self.stop.clone();
+            self.tasks.lock().spawn(async move {
+                if replaced {
+                    tokio::select! {
+                        // The process ends: the connection must not be closed in order.
+                        () = stop.cancelled() => return std::mem::forget(sink),
+                        () = tokio::time::sleep(HANDOVER) => {}
+                    }
+                }
+                sink.close().await;
+            });
+        }
+    }
+
+    /// Waits until everything that earlier processes wrote is upheld by this one, or `limit` is over; says whether it is.
+    pub async fn adopted(&self, limit: Duration) -> bool {
+        let until = Instant::now() + limit;
+        let writing: Vec<_> = {
+            let state = self.state.lock();
+            let written = state.clusters.values().filter(|running| !running.cluster.ledger.lock().is_empty());
+            written.map(|running| running.cluster.clone()).collect()
+        };
+        for cluster in &writing {
+            let mut adopted = cluster.adopted.subscribe();
+            if tokio::time::timeout_at(until, adopted.wait_for(|adopted| *adopted)).await.is_err() {
+                return false;
+            }
+        }
+        // What stands there as ours and the ledger had not yet heard of is taken over when it is first seen.
+        while Instant::now() < until {
+            let seen = writing.iter().all(|cluster| {
+                let mirror = cluster.mirror.lock();
+                let parts = cluster.written_parts.read();
+                parts.iter().all(|part| mirror.part(part).is_some_and(|state| state.ready()))
+            });
+            if seen && writing.iter().all(|cluster| cluster.queue.next().is_none_or(|at| at > Instant::now())) {
+                return true;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        false
+    }
+
+    /// Lets go of what guards hold for a task; answers how many records were held.
+    pub fn release(&self, owner: &OwnerId) -> usize {
+        let now = Instant::now();
+        let state = self.state.lock();
+        let mut held = 0;
+        for route in state.routes.values().filter(|route| route.spec.owner == *owner) {
+            let here = held_scopes(route);
+            let count: usize = here.iter().map(|(_, count)| count).sum();
+            held += count;
+            route.memory.guard.lock().release(now + self.timing.amnesty, now);
+            if count > 0 {
+                self.guard_event(route, Action::Released, format!("{count} removals released by the operator"));
+            }
+            here.iter().for_each(|(scope, _)| route.destination.queue.mark(scope, now));
+        }
+        held
+    }
+
+    /// Ends holds that have run out, once a second look agrees, and those that hold nothing any more.
+    fn watch_guards(&self) {
+        let now = Instant::now();
+        let routes: Vec<_> = self.state.lock().routes.values().cloned().collect();
+        for route in routes {
+            let (holding, expires) = {
+                let guard = route.memory.guard.lock();
+                (guard.holding.clone(), guard.expires_at())
+            };
+            let Some(holding) = holding else { continue };
+            let held = held_scopes(&route);
+            if !std::mem::replace(&mut *route.memory.told.lock(), true) {
+                let count: usize = held.iter().map(|(_, count)| count).sum();
+                self.guard_event(&route, Action::Held, format!("{count} removals held: {}", words(&holding.why)));
+            }
+            if held.is_empty() && now >= holding.since + Duration::from_secs(5) {
+                route.memory.guard.lock().calm();
+                *route.memory.told.lock() = false;
+                self.guard_event(&route, Action::Released, "what was missing has come back".into());
+            } else if expires.is_some_and(|at| now >= at) && looked_again(&route, expires) {
+                route.memory.guard.lock().release(now + self.timing.amnesty, now);
+                *route.memory.told.lock() = false;
+                self.guard_event(&route, Action::Released, "a second look agrees that they are gone".into());
+                held.iter().for_each(|(scope, _)| route.destination.queue.mark(scope, now));
+            }
+        }
+    }
+
+    fn guard_event(&self, route: &Route<R>, action: Action, reason: String) {
+        *route.memory.told.lock() = action == Action::Held;
+        tracing::warn!(task = %route.spec.task, "{reason}");
+        let (task, cluster) = (route.spec.task.clone(), route.destination.spec.name.clone());
+        self.recorder.event(Event { task, cluster, scope: String::new(), record: String::new(), action, reason });
+    }
+
+    /// Forgets what a task wrote, so that its copies are nobody's. Answers how many records that were.
+    pub fn forget(&self, owner: &OwnerId) -> usize {
+        let state = self.state.lock();
+        let mut forgotten = 0;
+        for running in state.clusters.values() {
+            let cluster = &running.cluster;
+            let ledger = cluster.ledger.lock().clone();
+            for (scope, written) in ledger {
+                let mut written = (*written).clone();
+                let before = written.records.len();
+                written.records.retain(|_, record| record.owner != *owner);
+                if written.records.len() != before {
+                    forgotten += before - written.records.len();
+                    self.recorder.ledger(cluster.id(), &scope, &written);
+                    cluster.remember(&scope, written);
+                }
+            }
+        }
+        forgotten
+    }
+
+    /// Stops reading and writing. Connections stay as they are: what they hold ends with the process, or not.
+    pub async fn stop(&self) {
+        self.stop.cancel();
+        let mut tasks = std::mem::take(&mut *self.tasks.lock());
+        while tasks.join_next().await.is_some() {}
+    }
+}
+
+impl<R: Record> State<R> {
+    /// Makes the routes those that are given, keeping the memory of those that go on.
+    fn connect(&mut self, specs: Vec<RouteSpec<R>>) {
+        let now = Instant::now();
+        let mut before = std::mem::take(&mut self.routes);
+        let mut fresh = Vec::new();
+        for spec in specs {
+            let (Some(source), Some(destination)) =
+                (self.clusters.get(&spec.source), self.clusters.get(&spec.destination))
+            else {
+                continue;
+            };
+            let key = (spec.owner.clone(), spec.destination.clone());
+            let old = before.remove(&key);
+            if let Some(old) = old.as_ref().filter(|old| {
+                same_spec(&old.spec, &spec)
+                    && Arc::ptr_eq(&old.source, &source.cluster)
+                    && Arc::ptr_eq(&old.destination, &destination.cluster)
+            }) {
+                self.routes.insert(key, old.clone());
+                continue;
+            }
+            let memory = old.map(|old| old.memory.clone()).unwrap_or_else(|| Arc::new(RouteMemory::new(&spec)));
+            memory.guard.lock().set_limits(spec.guard);
+            memory.feeds.lock().clear();
+            if spec.only != Only::Freeze {
+                *memory.only.lock() = spec.only.clone();
+            }
+            let (source, destination) = (source.cluster.clone(), destination.cluster.clone());
+            let route = Arc::new(Route { spec, source, destination, memory });
+            fresh.push(route.clone());
+            self.routes.insert(key, route);
+        }
+        for running in self.clusters.values() {
+            let id = running.cluster.id();
+            let pick = |at: fn(&Route<R>) -> &ClusterId| -> Vec<_> {
+                self.routes.values().filter(|route| at(route) == id).cloned().collect()
+            };
+            *running.cluster.inbound.write() = pick(|route| &route.spec.destination);
+            *running.cluster.outbound.write() = pick(|route| &route.spec.source);
+        }
+        fresh.iter().for_each(|route| route.touch_all(now));
+    }
+}
+
+impl<R: Record> RouteMemory<R> {
+    pub fn new(spec: &RouteSpec<R>) -> Self {
+        Self {
+            guard: Mutex::new(Guard::new(spec.guard)),
+            told: Mutex::new(false),
+            feeds: Mutex::default(),
+            only: Mutex::new(spec.only.clone()),
+            census: Mutex::default(),
+        }
+    }
+}
+
+/// The scopes of a route's destination where a guard holds removals of its task, and how many.
+pub(crate) fn held_scopes<R: Record>(route: &Route<R>) -> Vec<(R::Scope, usize)> {
+    let scopes = route.destination.scopes.lock();
+    let held = |state: &crate::cluster::ScopeState<R>| {
+        let ours = |left: &&crate::cluster::Left| left.owner.as_ref() == Some(&route.spec.owner);
+        state.left.values().filter(ours).filter(|left| left.skip == Skip::RemovalLimit).count()
+    };
+    scopes.iter().map(|(scope, state)| (scope.clone(), held(state))).filter(|(_, count)| *count > 0).collect()
+}
+
+/// Whether every part of the source was looked at whole since `expired`; asks for it where it was not.
+fn looked_again<R: Record>(route: &Route<R>, expired: Option<Instant>) -> bool {
+    let parts: Vec<_> = {
+        let mirror = route.source.mirror.lock();
+        let taken = mirror.parts().iter().filter(|(part, state)| route.takes_part(part, state.title.as_deref()));
+        taken.map(|(part, state)| (part.clone(), state.looked.filter(|_| state.ready()))).collect()
+    };
+    let due: Vec<_> = parts.iter().filter(|(_, looked)| *looked < expired).collect();
+    due.iter().for_each(|(part, _)| route.source.ask_look(part));
+    due.is_empty()
+}
+
+pub(crate) fn words(why: &Why) -> String {
+    match why {
+        Why::Burst => "too many went within the guard's window; ends by itself when a second look agrees".into(),
+        Why::Wiped(part) => {
+            format!("too much of {part} is missing at once, as if the source was emptied; release it if that is right")
+        }
+    }
+}
+
+fn same_port<R: Record>(a: &Port<R>, b: &Port<R>) -> bool {
+    match (a, b) {
+        (Port::ReadOnly(a), Port::ReadOnly(b)) => Arc::ptr_eq(a, b),
+        (Port::ReadWrite(a), Port::ReadWrite(b)) => Arc::ptr_eq(a, b),
+        _ => false,
+    }
+}
+
+fn same_spec<R: Record>(a: &RouteSpec<R>, b: &RouteSpec<R>) -> bool {
+    a.task == b.task
+        && a.source == b.source
+        && a.parts == b.parts
+        && Arc::ptr_eq(&a.lens, &b.lens)
+        && a.mode == b.mode
+        && a.overrides == b.overrides
+        && a.relay == b.relay
+        && a.guard == b.guard
+        && a.settle == b.settle
+        && a.only == b.only
+        && a.run == b.run
+}

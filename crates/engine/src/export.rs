@@ -1,0 +1,144 @@
+//! What one route wants to stand in one scope of its destination.
+
+use crate::cluster::Route;
+use crate::mirror::Witness;
+use crate::spec::Run;
+use causeway_core::{Attributes, ClusterId, Fresh, Held, Part, Record, Scope, Skip, Wish};
+use std::collections::{BTreeMap, BTreeSet};
+use tokio::time::Instant;
+
+/// A wish, and what the guard must know about it.
+pub(crate) struct Export<R: Record> {
+    pub wish: Wish<R>,
+    /// The source's parts that speak for the scope.
+    pub parts: Vec<Part>,
+    pub witnesses: BTreeMap<R::Id, Witness>,
+    /// The clusters that the scope's own attributes came through.
+    pub path: Vec<ClusterId>,
+}
+
+/// What `route` wants in `target` now. A draining route wants nothing, and knows it.
+pub(crate) fn export<R: Record>(route: &Route<R>, target: &R::Scope, now: Instant) -> Export<R> {
+    let spec = &route.spec;
+    let mut export = Export {
+        wish: Wish {
+            owner: spec.owner.clone(),
+            mode: spec.mode,
+            overrides: spec.overrides,
+            fresh: Fresh::Settled,
+            records: BTreeMap::new(),
+            refused: BTreeMap::new(),
+            witnessed: BTreeSet::new(),
+            attributes: None,
+        },
+        parts: Vec::new(),
+        witnesses: BTreeMap::new(),
+        path: Vec::new(),
+    };
+    if spec.run == Run::Drain {
+        export.wish.mode = causeway_core::Mode::Sync;
+        return export;
+    }
+    export.parts = parts_for(route, &target.part());
+    {
+        let mirror = route.source.mirror.lock();
+        let fresh = export.parts.iter().map(|part| match mirror.part(part) {
+            Some(state) => state.fresh(spec.settle, now),
+            None => Fresh::Stale,
+        });
+        export.wish.fresh = fresh.min().unwrap_or(Fresh::Stale);
+    }
+    for scope in route.feeding(target) {
+        if route.target(&scope).as_ref() == Some(target) {
+            add(route, &scope, target, &mut export);
+        }
+    }
+    export
+}
+
+/// The source's parts that are copied into `target`.
+pub(crate) fn parts_for<R: Record>(route: &Route<R>, target: &Part) -> Vec<Part> {
+    let known: Vec<_> = {
+        let mirror = route.source.mirror.lock();
+        mirror.parts().iter().map(|(part, state)| (part.clone(), state.title.clone())).collect()
+    };
+    let fits = |(part, title): &(Part, Option<std::sync::Arc<str>>)| {
+        route.spec.lens.part(part) == *target && route.takes_part(part, title.as_deref())
+    };
+    known.into_iter().filter(fits).map(|(part, _)| part).collect()
+}
+
+fn add<R: Record>(route: &Route<R>, scope: &R::Scope, target: &R::Scope, export: &mut Export<R>) {
+    let (set, witnessed) = {
+        let mirror = route.source.mirror.lock();
+        let state = mirror.part(&scope.part());
+        let witnessed = state.and_then(|state| state.witnessed(scope)).cloned();
+        (state.and_then(|state| state.set(scope)).cloned(), witnessed.unwrap_or_default())
+    };
+    export.wish.witnessed.extend(witnessed.keys().cloned());
+    export.witnesses.extend(witnessed);
+    let Some(set) = set else { return };
+    let written = route.source.ledger.lock().get(scope).cloned();
+    let here = route.source.id();
+    for (id, held) in &set.records {
+        let Some(record) = leaving(route, id, held, written.as_deref()) else { continue };
+        let Some(record) = route.spec.lens.record(scope, &record) else { continue };
+        let record = record.forwarded(here, &route.spec.owner);
+        let looped = record.mark().is_some_and(|mark| mark.path.contains(route.destination.id()));
+        let sink = route.destination.sink.as_ref();
+        if looped {
+            export.wish.refused.insert(id.clone(), Skip::Loop);
+        } else if let Some(sink) = sink {
+            match sink.normalize(target, record) {
+                Ok(record) => drop(export.wish.records.insert(record.id(), record)),
+                Err(why) => drop(export.wish.refused.insert(id.clone(), Skip::Rejected(why))),
+            }
+        }
+    }
+    attributes(route, &set.attributes, written.as_deref(), export);
+}
+
+/// The record that leaves the cluster from one id: the native, else a copy that may travel on.
+fn leaving<R: Record>(
+    route: &Route<R>,
+    id: &R::Id,
+    held: &Held<R>,
+    written: Option<&causeway_core::Written<R>>,
+) -> Option<R> {
+    if let Some(native) = &held.native {
+        return Some(native.clone());
+    }
+    let install = &route.spec.owner.install;
+    if let Some(copy) = held.copy_of(install) {
+        let mark = copy.mark()?;
+        if !mark.path.is_empty() {
+            return Some(copy.clone());
+        }
+        // The written mark is gone, but the ledger knows where the record came from. A shadow has no path of its own:
+        // it stays here.
+        let record = written?.records.get(id).filter(|record| !record.shadow)?;
+        return Some(copy.clone().with_mark(record.record.mark().cloned()));
+    }
+    held.copies.first().filter(|_| route.spec.relay).cloned()
+}
+
+/// Attributes that we wrote ourselves do not go back where they came from.
+fn attributes<R: Record>(
+    route: &Route<R>,
+    attributes: &Attributes,
+    written: Option<&causeway_core::Written<R>>,
+    export: &mut Export<R>,
+) {
+    if export.wish.attributes.is_some() {
+        return;
+    }
+    let mut path = match written.and_then(|written| written.attributes.as_ref()) {
+        Some((ours, path)) if ours == attributes => path.clone(),
+        _ => Vec::new(),
+    };
+    path.push(route.source.id().clone());
+    if !path.contains(route.destination.id()) {
+        export.wish.attributes = Some(attributes.clone());
+        export.path = path;
+    }
+}

@@ -1,0 +1,153 @@
+//! Whether a route may remove so much: evidence decides. Pure: time is given.
+
+use crate::spec::GuardLimits;
+use std::collections::VecDeque;
+use tokio::time::Instant;
+
+/// Why removals are held.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Why {
+    /// Many were seen to go within a short time.
+    Burst,
+    /// Much of a part was missing at once, without a witness: a source that was emptied or wiped looks like this.
+    Wiped(String),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Holding {
+    pub why: Why,
+    pub since: Instant,
+}
+
+/// One route's guard.
+#[derive(Debug, Default)]
+pub(crate) struct Guard {
+    limits: GuardLimits,
+    removed: VecDeque<(Instant, usize)>,
+    pub holding: Option<Holding>,
+    /// Open until then: the operator has released it, or both looks agreed.
+    open_until: Option<Instant>,
+    released: Option<Instant>,
+}
+
+impl Guard {
+    pub fn new(limits: GuardLimits) -> Self {
+        Self { limits, ..Self::default() }
+    }
+
+    pub fn set_limits(&mut self, limits: GuardLimits) {
+        self.limits = limits;
+    }
+
+    fn open(&self, now: Instant) -> bool {
+        self.open_until.is_some_and(|until| now < until)
+    }
+
+    /// How many of `wanted` witnessed removals may pass now, out of `total` records that the route holds.
+    pub fn witnessed(&mut self, wanted: usize, total: usize, now: Instant) -> usize {
+        while self.removed.front().is_some_and(|(at, _)| now - *at > self.limits.window) {
+            self.removed.pop_front();
+        }
+        if self.open(now) {
+            return wanted;
+        }
+        if matches!(&self.holding, Some(Holding { why: Why::Burst, .. })) {
+            return 0;
+        }
+        let gone: usize = self.removed.iter().map(|(_, count)| count).sum();
+        let limit = self.limits.floor.max(((total + gone) as f64 * self.limits.share) as usize);
+        let pass = wanted.min(limit.saturating_sub(gone));
+        if pass > 0 {
+            self.removed.push_back((now, pass));
+        }
+        if pass < wanted && self.holding.is_none() {
+            self.holding = Some(Holding { why: Why::Burst, since: now });
+        }
+        pass
+    }
+
+    /// Whether removals without a witness may pass. `missing` of `total` records are missing from a part since `since`;
+    /// `emptied`: nothing of the part is left in the source.
+    pub fn implied(
+        &mut self,
+        part: &str,
+        missing: usize,
+        total: usize,
+        emptied: bool,
+        since: Instant,
+        now: Instant,
+    ) -> bool {
+        if self.open(now) || self.released.is_some_and(|released| since <= released) {
+            return true;
+        }
+        let limit = self.limits.implied_floor.max((total as f64 * self.limits.share) as usize);
+        let hold = missing > 0 && (emptied || missing > limit);
+        if hold && !matches!(&self.holding, Some(Holding { why: Why::Wiped(_), .. })) {
+            self.holding = Some(Holding { why: Why::Wiped(part.to_owned()), since: now });
+        }
+        !hold
+    }
+
+    /// When a hold of witnessed removals wants its second look.
+    pub fn expires_at(&self) -> Option<Instant> {
+        match &self.holding {
+            Some(Holding { why: Why::Burst, since }) => Some(*since + self.limits.hold),
+            _ => None,
+        }
+    }
+
+    /// Lets everything pass until `until`.
+    pub fn release(&mut self, until: Instant, now: Instant) -> Option<Holding> {
+        self.open_until = Some(until);
+        self.released = Some(now);
+        self.removed.clear();
+        self.holding.take()
+    }
+
+    /// Nothing is held any more: what was missing has come back.
+    pub fn calm(&mut self) -> Option<Holding> {
+        self.holding.take()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn guard() -> Guard {
+        Guard::new(GuardLimits::default())
+    }
+
+    #[test]
+    fn a_burst_is_held_beyond_the_window() {
+        let (mut guard, now) = (guard(), Instant::now());
+        assert_eq!(guard.witnessed(100, 600, now), 100);
+        assert_eq!(guard.witnessed(100, 500, now), 80, "30 % of 600 within the window");
+        assert_eq!(guard.witnessed(1, 420, now), 0, "held");
+        guard.release(now + Duration::from_secs(60), now);
+        assert_eq!(guard.witnessed(200, 420, now), 200);
+    }
+
+    #[test]
+    fn few_may_always_go() {
+        let (mut guard, now) = (guard(), Instant::now());
+        assert_eq!(guard.witnessed(6, 6, now), 6);
+        let later = now + Duration::from_secs(61);
+        assert_eq!(guard.witnessed(50, 50, later), 50);
+    }
+
+    #[test]
+    fn an_emptied_part_is_held_until_released() {
+        let (mut guard, now) = (guard(), Instant::now());
+        assert!(guard.implied("public", 2, 100, false, now, now));
+        assert!(!guard.implied("public", 2, 2, true, now, now));
+        assert_eq!(guard.expires_at(), None);
+        let later = now + Duration::from_secs(3600);
+        assert!(!guard.implied("public", 2, 2, true, now, later));
+        guard.release(later + Duration::from_secs(60), later);
+        assert!(guard.implied("public", 2, 2, true, now, later + Duration::from_secs(120)), "this loss was released");
+        let again = later + Duration::from_secs(300);
+        assert!(!guard.implied("public", 2, 2, true, again, again), "the next one was not");
+    }
+}

@@ -1,0 +1,44 @@
+//! What the watch of a cluster is asked for: the union over the routes that read it or write it.
+
+use crate::cluster::Cluster;
+use causeway_core::{Interest, Part, Record};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Weak};
+
+pub(crate) struct RoutesInterest<R: Record>(pub Weak<Cluster<R>>);
+
+impl<R: Record> Interest<R> for RoutesInterest<R> {
+    fn part(&self, part: &Part, title: Option<&str>) -> bool {
+        let Some(cluster) = self.0.upgrade() else { return false };
+        let written = cluster.written_parts.read().contains(part);
+        let titled = |words: &BTreeSet<Arc<str>>| title.is_some_and(|title| words.contains(title));
+        written
+            || cluster.outbound.read().iter().any(|route| {
+                let words = route.spec.parts.as_ref();
+                words.is_none_or(|words| words.contains(&part.0) || titled(words))
+            })
+            || cluster.inbound.read().iter().any(|route| {
+                // Copies of ours may stand there that the ledger has not heard of.
+                let to = |word: &Arc<str>| route.spec.lens.part(&Part(word.clone())) == *part;
+                route.spec.parts.as_ref().is_none_or(|words| words.iter().any(to) || titled(words))
+            })
+    }
+
+    fn named(&self) -> BTreeSet<Arc<str>> {
+        let Some(cluster) = self.0.upgrade() else { return BTreeSet::new() };
+        let written = cluster.written_parts.read().iter().map(|part| part.0.clone()).collect::<Vec<_>>();
+        let outbound = cluster.outbound.read();
+        let named = outbound.iter().filter_map(|route| route.spec.parts.as_ref()).flatten().cloned();
+        named.chain(written).collect()
+    }
+
+    fn scope(&self, scope: &R::Scope) -> bool {
+        let Some(cluster) = self.0.upgrade() else { return false };
+        cluster.outbound.read().iter().any(|route| route.spec.lens.scope(scope).is_some())
+            || cluster.inbound.read().iter().any(|route| {
+                // Under other names anything may be a target.
+                route.spec.lens.renames() || route.spec.lens.scope(scope).is_some()
+            })
+            || cluster.ledger.lock().contains_key(scope)
+    }
+}

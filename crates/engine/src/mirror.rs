@@ -1,0 +1,252 @@
+//! What we know of one cluster, part by part, and how far it can be believed. Pure: time is given.
+
+use causeway_core::{Fresh, Part, Record, Scope, Set, Update};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Witnessed removals are remembered for this long; whoever had to act on them has done so by then.
+const WITNESS_MEMORY: Duration = Duration::from_secs(600);
+
+/// One cluster's contents.
+pub(crate) struct Mirror<R: Record> {
+    parts: BTreeMap<Part, PartState<R>>,
+    /// Why the whole cluster cannot be read now.
+    pub error: Option<String>,
+}
+
+/// A record was seen to go.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Witness {
+    pub at: Instant,
+    /// It was the last of its scope.
+    pub emptied: bool,
+}
+
+pub(crate) struct PartState<R: Record> {
+    pub title: Option<Arc<str>>,
+    pub error: Option<String>,
+    connected: bool,
+    /// The connection has not broken since this process first saw the part.
+    calm: bool,
+    /// When it was first complete on this connection, and last growth while settling.
+    complete: Option<Instant>,
+    grown: Instant,
+    /// Since when something is missing without a witness.
+    pub implied: Instant,
+    /// When the last complete look began.
+    pub looked: Option<Instant>,
+    sets: BTreeMap<R::Scope, Arc<Set<R>>>,
+    changed: BTreeMap<R::Scope, Instant>,
+    witnessed: BTreeMap<R::Scope, BTreeMap<R::Id, Witness>>,
+}
+
+impl<R: Record> Default for Mirror<R> {
+    fn default() -> Self {
+        Self { parts: BTreeMap::new(), error: None }
+    }
+}
+
+impl<R: Record> PartState<R> {
+    fn new(now: Instant) -> Self {
+        Self {
+            title: None,
+            error: None,
+            connected: false,
+            calm: true,
+            complete: None,
+            grown: now,
+            implied: now,
+            looked: None,
+            sets: BTreeMap::new(),
+            changed: BTreeMap::new(),
+            witnessed: BTreeMap::new(),
+        }
+    }
+
+    /// When the part will be settled, if nothing grows or breaks.
+    pub fn settles_at(&self, settle: Duration) -> Option<Instant> {
+        let complete = self.complete.filter(|_| self.connected)?;
+        // It may settle later while it still grows, but an estate in normal motion must settle some time.
+        Some((self.grown + settle).min(complete + 4 * settle).max(complete + settle))
+    }
+
+    pub fn fresh(&self, settle: Duration, now: Instant) -> Fresh {
+        match self.settles_at(settle) {
+            None => Fresh::Stale,
+            Some(at) if now < at => Fresh::Settling,
+            Some(_) => Fresh::Settled,
+        }
+    }
+
+    /// Connected and complete.
+    pub fn ready(&self) -> bool {
+        self.connected && self.complete.is_some()
+    }
+
+    pub fn sets(&self) -> &BTreeMap<R::Scope, Arc<Set<R>>> {
+        &self.sets
+    }
+
+    pub fn set(&self, scope: &R::Scope) -> Option<&Arc<Set<R>>> {
+        self.sets.get(scope)
+    }
+
+    pub fn witnessed(&self, scope: &R::Scope) -> Option<&BTreeMap<R::Id, Witness>> {
+        self.witnessed.get(scope)
+    }
+
+    fn put(&mut self, set: Set<R>, believed: bool, now: Instant) {
+        let scope = set.scope.clone();
+        let before = self.sets.get(&scope);
+        let grew = set.records.keys().any(|id| before.is_none_or(|before| !before.records.contains_key(id)));
+        if grew {
+            self.grown = now;
+        }
+        let seen = self.witnessed.entry(scope.clone()).or_default();
+        seen.retain(|id, witness| !set.records.contains_key(id) && now - witness.at < WITNESS_MEMORY);
+        if let Some(before) = before {
+            let gone = before.records.keys().filter(|id| !set.records.contains_key(*id));
+            let emptied = set.records.is_empty();
+            for id in gone {
+                if believed {
+                    seen.insert(id.clone(), Witness { at: now, emptied });
+                } else {
+                    self.implied = now;
+                }
+            }
+        }
+        if seen.is_empty() {
+            self.witnessed.remove(&scope);
+        }
+        self.changed.insert(scope.clone(), now);
+        self.sets.insert(scope, Arc::new(set));
+    }
+}
+
+impl<R: Record> Mirror<R> {
+    pub fn part(&self, part: &Part) -> Option<&PartState<R>> {
+        self.parts.get(part)
+    }
+
+    pub fn parts(&self) -> &BTreeMap<Part, PartState<R>> {
+        &self.parts
+    }
+
+    pub fn set(&self, scope: &R::Scope) -> Option<&Arc<Set<R>>> {
+        self.parts.get(&scope.part())?.set(scope)
+    }
+
+    /// The whole cluster, or one part of it, cannot be read any more.
+    pub fn lost(&mut self, part: Option<&Part>, error: &str, now: Instant) {
+        match part {
+            None => {
+                self.error = Some(error.to_owned());
+                for state in self.parts.values_mut() {
+                    state.break_off(None);
+                }
+            }
+            Some(part) => {
+                let state = self.parts.entry(part.clone()).or_insert_with(|| PartState::new(now));
+                state.break_off(Some(error));
+            }
+        }
+    }
+
+    /// Takes an update of a watch in; answers the scopes that changed.
+    pub fn update(&mut self, update: Update<R>, settle: Duration, now: Instant) -> BTreeSet<R::Scope> {
+        self.error = None;
+        match update {
+            Update::Reset { part, title, sets } => {
+                let state = self.parts.entry(part).or_insert_with(|| PartState::new(now));
+                let calm = state.calm && !state.connected;
+                let changed = state.replace(sets, None, now);
+                // A connection that is already settled and reports itself again stays settled.
+                if !state.connected || state.complete.is_none() {
+                    state.complete = Some(now);
+                    state.grown = now;
+                    state.implied = now;
+                    state.calm = calm;
+                }
+                state.title = title;
+                state.connected = true;
+                state.error = None;
+                changed
+            }
+            Update::Changed(set) => {
+                let scope = set.scope.clone();
+                let state = self.parts.entry(scope.part()).or_insert_with(|| PartState::new(now));
+                if state.sets.get(&scope).is_some_and(|before| **before == set) {
+                    return BTreeSet::new();
+                }
+                let believed = match state.fresh(settle, now) {
+                    Fresh::Stale => false,
+                    // Seen to go on a connection that never broke: as good as on a settled one.
+                    Fresh::Settling => state.calm,
+                    Fresh::Settled => true,
+                };
+                state.put(set, believed, now);
+                BTreeSet::from([scope])
+            }
+            Update::Removed(scope) => self.update(Update::Changed(Set::empty(scope)), settle, now),
+        }
+    }
+
+    /// Takes in a complete look at one part that began at `began`; answers the scopes that changed. What changed by
+    /// itself since then is newer and stays.
+    pub fn looked(&mut self, part: &Part, sets: Vec<Set<R>>, began: Instant, now: Instant) -> BTreeSet<R::Scope> {
+        let Some(state) = self.parts.get_mut(part).filter(|state| state.ready()) else { return BTreeSet::new() };
+        let changed = state.replace(sets, Some(began), now);
+        state.looked = Some(began);
+        changed
+    }
+
+    /// Notes a write of ours in the destination, before the destination itself reports it.
+    pub fn overlay(&mut self, scope: &R::Scope, change: impl FnOnce(&mut Set<R>)) {
+        if let Some(state) = self.parts.get_mut(&scope.part()) {
+            let mut set = state.sets.get(scope).map_or_else(|| Set::empty(scope.clone()), |set| (**set).clone());
+            change(&mut set);
+            state.sets.insert(scope.clone(), Arc::new(set));
+        }
+    }
+}
+
+impl<R: Record> PartState<R> {
+    fn break_off(&mut self, error: Option<&str>) {
+        self.connected = false;
+        self.complete = None;
+        self.calm = false;
+        self.error = error.map(str::to_owned);
+    }
+
+    /// Replaces everything that did not change since `keep`; what is missing afterwards has no witness.
+    fn replace(&mut self, sets: Vec<Set<R>>, keep: Option<Instant>, now: Instant) -> BTreeSet<R::Scope> {
+        let newer = |changed: &BTreeMap<R::Scope, Instant>, scope: &R::Scope| {
+            keep.is_some_and(|keep| changed.get(scope).is_some_and(|at| *at >= keep))
+        };
+        let mut touched = BTreeSet::new();
+        let mut seen = BTreeSet::new();
+        for set in sets {
+            let scope = set.scope.clone();
+            seen.insert(scope.clone());
+            if newer(&self.changed, &scope) || self.sets.get(&scope).is_some_and(|before| **before == set) {
+                continue;
+            }
+            self.put(set, false, now);
+            touched.insert(scope);
+        }
+        let missing: Vec<_> = self.sets.keys().filter(|scope| !seen.contains(*scope)).cloned().collect();
+        for scope in missing {
+            let empty = self.sets.get(&scope).is_none_or(|set| set.records.is_empty());
+            if !empty && !newer(&self.changed, &scope) {
+                self.put(Set::empty(scope.clone()), false, now);
+                touched.insert(scope);
+            }
+        }
+        if keep.is_none() {
+            self.witnessed.clear();
+        }
+        touched
+    }
+}

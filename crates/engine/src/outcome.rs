@@ -1,0 +1,71 @@
+//! What became of changes: into the ledger, the mirror and the events.
+
+use crate::cluster::Cluster;
+use crate::record::{Action, Event, Recorder};
+use causeway_core::{Change, ClusterId, Error, OwnerId, Record, Removal, Written};
+use std::sync::Arc;
+
+/// Takes in what a destination answered to the changes of one scope.
+pub(crate) fn settle<R: Record>(
+    cluster: &Cluster<R>,
+    recorder: &dyn Recorder<R>,
+    scope: &R::Scope,
+    outcomes: &[(Change<R>, Result<(), Error>)],
+    path: &[ClusterId],
+) {
+    let accepted: Vec<_> = outcomes.iter().filter(|(_, outcome)| outcome.is_ok()).map(|(change, _)| change).collect();
+    if accepted.is_empty() {
+        return;
+    }
+    let mut written = cluster.ledger.lock().get(scope).map_or_else(Written::default, |written| (**written).clone());
+    accepted.iter().for_each(|change| written.note(change, path));
+    recorder.ledger(cluster.id(), scope, &written);
+    cluster.mirror.lock().overlay(scope, |set| {
+        for change in &accepted {
+            match change {
+                Change::Create(to) | Change::Adopt(to) => set.put(to.clone()),
+                Change::Update { from, to } => {
+                    if let Some(mark) = from.mark() {
+                        set.remove_copy(&from.id(), &mark.owner);
+                    }
+                    set.put(to.clone());
+                }
+                Change::Shadow(record, owner) | Change::Delete { record, owner, .. } => {
+                    set.remove_copy(&record.id(), owner);
+                }
+                Change::Scope { to, .. } => set.attributes = to.clone(),
+            }
+        }
+    });
+    cluster.remember(scope, written);
+    for change in accepted {
+        let (action, reason) = describe(change);
+        recorder.event(Event {
+            task: task_of(cluster, change.owner()),
+            cluster: cluster.spec.name.clone(),
+            scope: scope.to_string(),
+            record: change.record().map(|record| record.id().to_string()).unwrap_or_default(),
+            action,
+            reason,
+        });
+    }
+}
+
+/// The name of the task that writes here under `owner`.
+pub(crate) fn task_of<R: Record>(cluster: &Cluster<R>, owner: Option<&OwnerId>) -> Arc<str> {
+    let inbound = cluster.inbound.read();
+    let route = inbound.iter().find(|route| Some(&route.spec.owner) == owner);
+    route.map_or_else(|| "".into(), |route| route.spec.task.clone())
+}
+
+fn describe<R: Record>(change: &Change<R>) -> (Action, String) {
+    match change {
+        Change::Create(_) => (Action::Created, "new in the source".into()),
+        Change::Adopt(_) => (Action::Adopted, "stands there as ours: upheld by this node now".into()),
+        Change::Shadow(..) => (Action::Created, "backs a native record that stands in both clusters".into()),
+        Change::Update { .. } => (Action::Updated, "differs from the source".into()),
+        Change::Scope { .. } => (Action::Updated, "the service's own attributes differ from the source".into()),
+        Change::Delete { why: Removal::Native, .. } => (Action::Deleted, Removal::Native.to_string()),
+        Change::Delete { why, .. } => (Action::Deleted, why.to_string()),
+    }
+}

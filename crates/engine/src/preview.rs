@@ -1,0 +1,154 @@
+//! What would be done: for the dry run, and for the comparison of both sides as they stand.
+
+use crate::cluster::{Cluster, Ledger, Route, RouteMemory};
+use crate::decide::compare;
+use crate::engine::Engine;
+use crate::interest::RoutesInterest;
+use crate::spec::{ClusterSpec, Only, RouteSpec};
+use causeway_core::{ClusterId, Error, OwnerId, Part, Plan, Record, Selector, Update};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// What would be done in one scope.
+#[derive(Clone, Debug)]
+pub struct Preview<R: Record> {
+    /// The destination's id.
+    pub cluster: ClusterId,
+    /// The plan; guards have not been asked.
+    pub plan: Plan<R>,
+    /// The task whose wish a skipped record was.
+    pub owners: BTreeMap<R::Id, OwnerId>,
+    /// Records that stand as wanted.
+    pub in_step: usize,
+}
+
+impl<R: Record> Engine<R> {
+    /// What the running routes would do now, scope by scope, as both sides stand in memory.
+    pub fn compare(&self, owner: &OwnerId) -> Vec<Preview<R>> {
+        let destinations: Vec<_> = {
+            let state = self.state.lock();
+            let routes = state.routes.values().filter(|route| route.spec.owner == *owner);
+            routes.map(|route| route.destination.clone()).collect()
+        };
+        destinations.iter().flat_map(|cluster| previews(cluster, Some(owner))).collect()
+    }
+
+    /// What earlier processes and this one have written, for a dry run.
+    pub fn ledgers(&self) -> BTreeMap<ClusterId, Ledger<R>> {
+        let state = self.state.lock();
+        state.clusters.iter().map(|(id, running)| (id.clone(), running.cluster.ledger.lock().clone())).collect()
+    }
+}
+
+/// What these routes would do, from one complete look at every cluster. Writes nothing. An error names the cluster.
+pub async fn dry_run<R: Record>(
+    clusters: Vec<ClusterSpec<R>>,
+    routes: Vec<RouteSpec<R>>,
+    mut ledgers: BTreeMap<ClusterId, Ledger<R>>,
+    limit: Duration,
+) -> Result<Vec<Preview<R>>, (Arc<str>, Error)> {
+    let used: BTreeSet<_> = routes.iter().flat_map(|route| [&route.source, &route.destination]).cloned().collect();
+    let clusters: BTreeMap<_, _> = clusters
+        .into_iter()
+        .filter(|spec| used.contains(&spec.id))
+        .map(|spec| (spec.id.clone(), spec))
+        .map(|(id, spec)| (id.clone(), Arc::new(Cluster::new(spec, ledgers.remove(&id).unwrap_or_default()))))
+        .collect();
+    for mut spec in routes {
+        if spec.only == Only::Freeze {
+            spec.only = Only::Any;
+        }
+        let (Some(source), Some(destination)) = (clusters.get(&spec.source), clusters.get(&spec.destination)) else {
+            continue;
+        };
+        let memory = Arc::new(RouteMemory::new(&spec));
+        let route = Arc::new(Route { spec, source: source.clone(), destination: destination.clone(), memory });
+        source.outbound.write().push(route.clone());
+        destination.inbound.write().push(route);
+    }
+    for cluster in clusters.values() {
+        look(cluster, limit).await.map_err(|error| (cluster.spec.name.clone(), error))?;
+    }
+    for cluster in clusters.values() {
+        copies_parts(cluster);
+        look(cluster, limit).await.map_err(|error| (cluster.spec.name.clone(), error))?;
+    }
+    let now = Instant::now();
+    for cluster in clusters.values() {
+        let outbound: Vec<_> = cluster.outbound.read().clone();
+        outbound.iter().for_each(|route| route.touch_all(now));
+    }
+    let previews = clusters.values().flat_map(|cluster| previews(cluster, None)).collect();
+    for cluster in clusters.values() {
+        cluster.inbound.write().clear();
+        cluster.outbound.write().clear();
+    }
+    Ok(previews)
+}
+
+/// The parts that a destination will be written in; those that are not there yet are empty.
+fn copies_parts<R: Record>(cluster: &Cluster<R>) {
+    let now = Instant::now();
+    let inbound: Vec<_> = cluster.inbound.read().clone();
+    for route in inbound {
+        let parts: Vec<Part> = {
+            let mirror = route.source.mirror.lock();
+            let taken = mirror.parts().iter().filter(|(part, state)| route.takes_part(part, state.title.as_deref()));
+            taken.map(|(part, _)| route.spec.lens.part(part)).collect()
+        };
+        for part in parts {
+            cluster.written_parts.write().insert(part.clone());
+            let mut mirror = cluster.mirror.lock();
+            if mirror.part(&part).is_none() {
+                mirror.update(Update::Reset { part, title: None, sets: Vec::new() }, Duration::ZERO, now);
+            }
+        }
+    }
+}
+
+async fn look<R: Record>(cluster: &Arc<Cluster<R>>, limit: Duration) -> Result<(), Error> {
+    let select: Selector<R> = Arc::new(RoutesInterest(Arc::downgrade(cluster)));
+    let silent = || Error::unavailable("no answer");
+    let parts = tokio::time::timeout(limit, cluster.source.parts()).await.map_err(|_| silent())??;
+    *cluster.listed.lock() = Some(parts.clone());
+    for (part, title) in parts.into_iter().filter(|(part, title)| select.part(part, title.as_deref())) {
+        if cluster.mirror.lock().part(&part).is_some_and(|state| state.ready() && state.looked.is_some()) {
+            continue;
+        }
+        let began = Instant::now();
+        let sets = tokio::time::timeout(limit, cluster.source.read(&part, &select)).await.map_err(|_| silent())??;
+        let mut mirror = cluster.mirror.lock();
+        mirror.update(Update::Reset { part: part.clone(), title, sets: sets.clone() }, Duration::ZERO, began);
+        mirror.looked(&part, sets, began, began);
+    }
+    Ok(())
+}
+
+fn previews<R: Record>(cluster: &Cluster<R>, only: Option<&OwnerId>) -> Vec<Preview<R>> {
+    let now = Instant::now();
+    let mut scopes: BTreeSet<_> = cluster.ledger.lock().keys().cloned().collect();
+    for route in cluster.inbound.read().iter() {
+        scopes.extend(route.source_scopes().iter().filter_map(|scope| route.target(scope)));
+    }
+    let mut previews = Vec::new();
+    for scope in scopes {
+        let Some((mut plan, exports)) = compare(cluster, &scope, now) else { continue };
+        let mut owners = BTreeMap::new();
+        for (_, export) in &exports {
+            for id in export.wish.records.keys().chain(export.wish.refused.keys()) {
+                owners.entry(id.clone()).or_insert_with(|| export.wish.owner.clone());
+            }
+        }
+        let mine = |owner: Option<&OwnerId>| only.is_none() || owner.is_none() || owner == only;
+        plan.changes.retain(|change| mine(change.owner()));
+        plan.skipped.retain(|id, _| mine(owners.get(id)));
+        let wanted = exports.iter().filter(|(route, _)| mine(Some(&route.spec.owner)));
+        let wanted: usize = wanted.map(|(_, export)| export.wish.records.len()).sum();
+        let open = plan.changes.iter().filter(|change| change.record().is_some()).count();
+        let in_step = wanted.saturating_sub(open + plan.skipped.len());
+        previews.push(Preview { cluster: cluster.id().clone(), plan, owners, in_step });
+    }
+    previews
+}

@@ -1,0 +1,215 @@
+//! Follows one cluster: takes its watch into the mirror, and tells those who depend on what changed.
+
+use crate::cluster::Cluster;
+use crate::interest::RoutesInterest;
+use crate::record::Recorder;
+use crate::spec::{Only, Timing};
+use causeway_core::{Error, Fresh, Lost, OwnerId, Part, Record, Scope, Selector, Set, Update};
+use futures_util::StreamExt;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+
+/// How often settling is looked at.
+const TICK: Duration = Duration::from_millis(500);
+/// How often the parts are listed while a named one is not there.
+const LIST: Duration = Duration::from_secs(5);
+/// A complete look at a large part takes many calls.
+const LOOK: Duration = Duration::from_secs(120);
+
+type Look<R> = (Part, Instant, Result<Vec<Set<R>>, Error>);
+
+pub(crate) struct Reader<R: Record> {
+    cluster: Arc<Cluster<R>>,
+    timing: Timing,
+    recorder: Arc<dyn Recorder<R>>,
+    /// How far each route believed each part when it was last asked.
+    believed: BTreeMap<(OwnerId, Part), Fresh>,
+    listed_at: Option<Instant>,
+}
+
+impl<R: Record> Reader<R> {
+    pub fn new(cluster: Arc<Cluster<R>>, timing: Timing, recorder: Arc<dyn Recorder<R>>) -> Self {
+        Self { cluster, timing, recorder, believed: BTreeMap::new(), listed_at: None }
+    }
+
+    /// Runs until `stop`.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let cluster = self.cluster.clone();
+        let select: Selector<R> = Arc::new(RoutesInterest(Arc::downgrade(&cluster)));
+        let mut looks: JoinSet<Look<R>> = JoinSet::new();
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut sweep = tokio::time::interval_at(Instant::now() + self.timing.sweep, self.timing.sweep);
+        let mut watch = cluster.source.watch(&select);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                item = watch.next() => match item {
+                    Some(item) => self.take(item),
+                    None => {
+                        tokio::time::sleep(TICK).await;
+                        watch = cluster.source.watch(&select);
+                    }
+                },
+                () = cluster.look.notified() => self.start_looks(&select, &mut looks),
+                Some(Ok((part, began, sets))) = looks.join_next() => self.looked(&part, began, sets),
+                _ = tick.tick() => self.tick().await,
+                _ = sweep.tick() => self.ask_all(),
+            }
+        }
+    }
+
+    fn take(&mut self, item: Result<Update<R>, Lost>) {
+        let now = Instant::now();
+        match item {
+            Ok(update) => {
+                let whole = match &update {
+                    Update::Reset { part, .. } => Some(part.clone()),
+                    _ => None,
+                };
+                let settle = self.settle();
+                let changed = self.cluster.mirror.lock().update(update, settle, now);
+                self.freeze();
+                changed.iter().for_each(|scope| self.cluster.touched(scope, now));
+                if let Some(part) = whole {
+                    self.cluster.part_errors.lock().remove(&part);
+                    self.cluster.touch_part(&part, now);
+                }
+            }
+            Err(lost) => {
+                tracing::warn!(cluster = %self.cluster.spec.name, part = lost.part.as_ref().map(tracing::field::display), error = %lost.error, "cannot be read");
+                self.cluster.mirror.lock().lost(lost.part.as_ref(), &lost.error.to_string(), now);
+            }
+        }
+    }
+
+    /// The longest time that a route wants; what is witnessed counts for all of them.
+    fn settle(&self) -> Duration {
+        let outbound = self.cluster.outbound.read();
+        outbound.iter().map(|route| route.spec.settle).max().unwrap_or_default()
+    }
+
+    fn start_looks(&self, select: &Selector<R>, looks: &mut JoinSet<Look<R>>) {
+        let wanted: Vec<_> = self.cluster.looks.lock().iter().cloned().collect();
+        for part in wanted {
+            let (source, select) = (self.cluster.source.clone(), select.clone());
+            looks.spawn(async move {
+                let began = Instant::now();
+                let look = tokio::time::timeout(LOOK, source.read(&part, &select)).await;
+                let sets = look.unwrap_or_else(|_| Err(Error::unavailable("no answer to a complete look")));
+                (part, began, sets)
+            });
+        }
+    }
+
+    fn looked(&mut self, part: &Part, began: Instant, sets: Result<Vec<Set<R>>, Error>) {
+        let now = Instant::now();
+        self.cluster.looks.lock().remove(part);
+        match sets {
+            Ok(sets) => {
+                let changed = self.cluster.mirror.lock().looked(part, sets, began, now);
+                changed.iter().for_each(|scope| self.cluster.touched(scope, now));
+                self.touch_readers(part, now);
+            }
+            Err(error) => tracing::warn!(cluster = %self.cluster.spec.name, %part, %error, "a complete look failed"),
+        }
+    }
+
+    /// Marks what the routes that read this part hold: a removal may have waited for this moment.
+    fn touch_readers(&self, part: &Part, now: Instant) {
+        for route in self.cluster.outbound.read().iter() {
+            let target = route.spec.lens.part(part);
+            let ledger = route.destination.ledger.lock();
+            let held = ledger.iter().filter(|(scope, written)| {
+                scope.part() == target && written.records.values().any(|record| record.owner == route.spec.owner)
+            });
+            held.for_each(|(scope, _)| route.destination.queue.mark(scope, now));
+        }
+    }
+
+    async fn tick(&mut self) {
+        let now = Instant::now();
+        let mut settled = BTreeSet::new();
+        {
+            let mirror = self.cluster.mirror.lock();
+            for route in self.cluster.outbound.read().iter() {
+                for (part, state) in mirror.parts() {
+                    let fresh = state.fresh(route.spec.settle, now);
+                    let before = self.believed.insert((route.spec.owner.clone(), part.clone()), fresh);
+                    if fresh == Fresh::Settled && before != Some(Fresh::Settled) {
+                        settled.insert(part.clone());
+                    }
+                }
+            }
+        }
+        settled.iter().for_each(|part| self.touch_readers(part, now));
+        self.list().await;
+        self.freeze();
+    }
+
+    /// Lists the parts while a named one is missing, so that the task can say so, or while a name may be a display name.
+    async fn list(&mut self) {
+        let missing = {
+            let mirror = self.cluster.mirror.lock();
+            let outbound = self.cluster.outbound.read();
+            let words = outbound.iter().filter_map(|route| route.spec.parts.as_ref()).flatten();
+            let known = |word: &Arc<str>| mirror.part(&Part(word.clone())).is_some_and(|state| state.ready());
+            words.into_iter().any(|word| !known(word))
+        };
+        let reachable = self.cluster.mirror.lock().error.is_none();
+        if !missing || !reachable || self.listed_at.is_some_and(|at| at.elapsed() < LIST) {
+            return;
+        }
+        self.listed_at = Some(Instant::now());
+        match tokio::time::timeout(self.timing.call, self.cluster.source.parts()).await {
+            Ok(Ok(parts)) => {
+                let changed = self.cluster.listed.lock().replace(parts.clone()) != Some(parts);
+                if changed {
+                    let now = Instant::now();
+                    self.cluster.outbound.read().iter().for_each(|route| route.touch_all(now));
+                }
+            }
+            Ok(Err(error)) => tracing::debug!(cluster = %self.cluster.spec.name, %error, "the parts cannot be listed"),
+            Err(_) => tracing::debug!(cluster = %self.cluster.spec.name, "no answer to listing the parts"),
+        }
+    }
+
+    /// Makes the list of scopes for routes that are limited to those that exist now.
+    fn freeze(&self) {
+        for route in self.cluster.outbound.read().iter() {
+            if *route.memory.only.lock() != Only::Freeze {
+                continue;
+            }
+            let scopes = {
+                let mirror = self.cluster.mirror.lock();
+                let words = route.spec.parts.as_ref();
+                let complete = words.is_none_or(|words| {
+                    let ready = mirror.parts().iter().filter(|(_, state)| state.ready());
+                    ready.filter(|(part, state)| route.takes_part(part, state.title.as_deref())).count() >= words.len()
+                });
+                let ready: Vec<_> = mirror.parts().values().filter(|state| state.ready()).collect();
+                if !complete || ready.is_empty() {
+                    continue;
+                }
+                ready.iter().flat_map(|state| state.sets().keys().cloned()).collect::<BTreeSet<_>>()
+            };
+            let scopes: BTreeSet<_> =
+                scopes.into_iter().filter(|scope| route.spec.lens.scope(scope).is_some()).collect();
+            self.recorder.only(&route.spec.owner, route.source.id(), &scopes);
+            *route.memory.only.lock() = Only::Frozen(Arc::new(scopes));
+            route.touch_all(Instant::now());
+        }
+    }
+
+    fn ask_all(&self) {
+        let parts: Vec<_> = {
+            let mirror = self.cluster.mirror.lock();
+            mirror.parts().iter().filter(|(_, state)| state.ready()).map(|(part, _)| part.clone()).collect()
+        };
+        parts.iter().for_each(|part| self.cluster.ask_look(part));
+    }
+}

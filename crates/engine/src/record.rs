@@ -1,0 +1,69 @@
+//! What the engine tells the outside: the ledger to keep, and events.
+
+use causeway_core::{ClusterId, OwnerId, Record, Written};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// What happened to a record or a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Action {
+    /// A copy was written.
+    Created,
+    /// A copy that stood there was taken over.
+    Adopted,
+    /// A copy was changed.
+    Updated,
+    /// A copy was taken away.
+    Deleted,
+    /// A difference was left alone.
+    Skipped,
+    /// A guard began to hold removals.
+    Held,
+    /// A guard let go of what it held.
+    Released,
+    /// Something failed.
+    Failed,
+}
+
+impl Action {
+    /// The word in listings.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Adopted => "adopted",
+            Self::Updated => "updated",
+            Self::Deleted => "deleted",
+            Self::Skipped => "skipped",
+            Self::Held => "held",
+            Self::Released => "released",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// One thing that happened, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// The task's name; empty when it is not known.
+    pub task: Arc<str>,
+    /// The cluster written to, by its name.
+    pub cluster: Arc<str>,
+    /// The scope; empty for a whole task.
+    pub scope: String,
+    /// The record's id; empty for a whole scope.
+    pub record: String,
+    /// What.
+    pub action: Action,
+    /// Why, in words.
+    pub reason: String,
+}
+
+/// Keeps what the engine must not forget. Calls never block and never fail: the database is not on the hot path.
+pub trait Recorder<R: Record>: Send + Sync {
+    /// The whole of what this install wrote into a scope; empty: forget it.
+    fn ledger(&self, cluster: &ClusterId, scope: &R::Scope, written: &Written<R>);
+    /// Something happened.
+    fn event(&self, event: Event);
+    /// The scopes that a task without automatic scanning is limited to, seen once when it began.
+    fn only(&self, owner: &OwnerId, source: &ClusterId, scopes: &BTreeSet<R::Scope>);
+}

@@ -1,0 +1,132 @@
+//! What the engine is told to do.
+
+use causeway_core::{ClusterId, Lens, Mode, Overrides, OwnerId, Port, Record};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// One cluster.
+#[derive(Clone)]
+pub struct ClusterSpec<R: Record> {
+    /// As it stands in marks.
+    pub id: ClusterId,
+    /// As the operator calls it.
+    pub name: Arc<str>,
+    /// How it is read and written. Another pointer is another connection: the old one is closed.
+    pub port: Port<R>,
+}
+
+/// Whether a route works.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Run {
+    /// It does.
+    #[default]
+    On,
+    /// It leaves everything as it is.
+    Paused,
+    /// It takes back exactly what it wrote.
+    Drain,
+}
+
+/// When removals are held.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct GuardLimits {
+    /// More than this share of a route's records …
+    pub share: f64,
+    /// … and more than this many …
+    pub floor: usize,
+    /// … within this time.
+    pub window: Duration,
+    /// Missing without a witness: more than this many, and more than `share`, or all of a part.
+    pub implied_floor: usize,
+    /// A hold of witnessed removals ends by itself after this time, when a second look agrees.
+    pub hold: Duration,
+}
+
+impl Default for GuardLimits {
+    fn default() -> Self {
+        Self {
+            share: 0.3,
+            floor: 50,
+            window: Duration::from_secs(60),
+            implied_floor: 10,
+            hold: Duration::from_secs(300),
+        }
+    }
+}
+
+/// Whether scopes that appear later take part.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Only<R: Record> {
+    /// They do.
+    Any,
+    /// They do not, and the list of those that exist is still to be made.
+    Freeze,
+    /// They do not: only these take part.
+    Frozen(Arc<BTreeSet<R::Scope>>),
+}
+
+/// One direction of one task.
+#[derive(Clone)]
+pub struct RouteSpec<R: Record> {
+    /// The task's name.
+    pub task: Arc<str>,
+    /// The task, as it stands in marks. Both directions of a task have the same.
+    pub owner: OwnerId,
+    /// Where it reads.
+    pub source: ClusterId,
+    /// Where it writes.
+    pub destination: ClusterId,
+    /// Ids or display names of the source's parts; `None`: all, also ones created later.
+    pub parts: Option<BTreeSet<Arc<str>>>,
+    /// Filters, renames and metadata mapping.
+    pub lens: Arc<dyn Lens<R>>,
+    /// What it may do.
+    pub mode: Mode,
+    /// What it does about an operator's changes in the destination.
+    pub overrides: Overrides,
+    /// Whether copies of other installs are exported too.
+    pub relay: bool,
+    /// When removals are held.
+    pub guard: GuardLimits,
+    /// How long a source must have been connected without a break before what it lacks is believed to be gone.
+    pub settle: Duration,
+    /// Which scopes of the source take part.
+    pub only: Only<R>,
+    /// Whether it works.
+    pub run: Run,
+}
+
+/// Times that hold for the whole engine.
+#[derive(Clone, Debug)]
+pub struct Timing {
+    /// One scope is not planned again sooner after it was written.
+    pub debounce: Duration,
+    /// How long a write may take to be seen in the destination before it counts as lost.
+    pub visible: Duration,
+    /// The last record of a scope goes only when the source stays connected for this long after it was seen to go: a
+    /// server that shuts down takes its records away first.
+    pub emptied: Duration,
+    /// One call to a cluster.
+    pub call: Duration,
+    /// A complete look at every part that repairs what was missed.
+    pub sweep: Duration,
+    /// First and longest wait after a failed write.
+    pub backoff: (Duration, Duration),
+    /// How long a guard stays open after a release.
+    pub amnesty: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            debounce: Duration::from_millis(200),
+            visible: Duration::from_secs(2),
+            emptied: Duration::from_secs(1),
+            call: Duration::from_secs(10),
+            sweep: Duration::from_secs(300),
+            backoff: (Duration::from_millis(200), Duration::from_secs(30)),
+            amnesty: Duration::from_secs(60),
+        }
+    }
+}

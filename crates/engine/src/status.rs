@@ -1,0 +1,254 @@
+//! What the engine shows of itself.
+
+use crate::cluster::Route;
+use crate::engine::{Engine, held_scopes, words};
+use crate::spec::Run;
+use causeway_core::{ClusterId, Fresh, OwnerId, Part, Record, Skip};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How a route is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RouteState {
+    /// Everything that it wants stands in its destination.
+    InStep,
+    /// It is writing, or waits for a source to settle.
+    Syncing,
+    /// A guard holds removals.
+    Held,
+    /// A cluster cannot be read or written.
+    Failing,
+    /// The operator has paused it.
+    Paused,
+    /// It takes back what it wrote.
+    Draining,
+    /// It has taken back all that it wrote.
+    Drained,
+}
+
+/// Why removals are held, and since when.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Hold {
+    /// In words.
+    pub why: String,
+    /// How long ago it began.
+    pub age: Duration,
+}
+
+/// One direction of one task, as it stands now.
+#[derive(Clone, Debug)]
+pub struct RouteStatus {
+    /// The task, as it stands in marks.
+    pub owner: OwnerId,
+    /// Where it reads.
+    pub source: ClusterId,
+    /// Where it writes.
+    pub destination: ClusterId,
+    /// How it is doing.
+    pub state: RouteState,
+    /// What the user should know, in words.
+    pub reasons: Vec<String>,
+    /// Services in which it holds copies.
+    pub services: usize,
+    /// Copies that it holds.
+    pub instances: usize,
+    /// Differences that are to be written.
+    pub pending: usize,
+    /// Removals that a guard holds.
+    pub held: usize,
+    /// The guard's hold.
+    pub hold: Option<Hold>,
+    /// Records left alone, by reason.
+    pub skipped: BTreeMap<String, usize>,
+}
+
+/// One scope as a cluster shows it.
+#[derive(Clone, Debug)]
+pub struct ServiceRow<R: Record> {
+    /// The cluster's name.
+    pub cluster: Arc<str>,
+    /// The scope.
+    pub scope: R::Scope,
+    /// Native records.
+    pub native: usize,
+    /// Our copies.
+    pub copies: usize,
+    /// Copies of other installs and tools.
+    pub foreign: usize,
+    /// What is left alone there, and why.
+    pub skipped: Vec<(R::Id, Skip)>,
+}
+
+impl<R: Record> Engine<R> {
+    /// Every route, in the order of its task and destination.
+    pub fn status(&self) -> Vec<RouteStatus> {
+        let routes: Vec<_> = self.state.lock().routes.values().cloned().collect();
+        let now = Instant::now();
+        routes.iter().map(|route| status(route, now)).collect()
+    }
+
+    /// Every scope that any cluster in use holds.
+    pub fn services(&self, install: &str) -> Vec<ServiceRow<R>> {
+        let clusters: Vec<_> = self.state.lock().clusters.values().map(|running| running.cluster.clone()).collect();
+        let mut rows = Vec::new();
+        for cluster in clusters {
+            let sets: Vec<_> = {
+                let mirror = cluster.mirror.lock();
+                mirror.parts().values().flat_map(|state| state.sets().values().cloned()).collect()
+            };
+            for set in sets.iter().filter(|set| !set.records.is_empty()) {
+                let left = cluster.scopes.lock().get(&set.scope).map(|state| {
+                    state.left.iter().map(|(id, left)| (id.clone(), left.skip.clone())).collect::<Vec<_>>()
+                });
+                let ours = set.records.values().filter(|held| held.copy_of(install).is_some()).count();
+                let marked: usize = set.records.values().map(|held| held.copies.len()).sum();
+                rows.push(ServiceRow {
+                    cluster: cluster.spec.name.clone(),
+                    scope: set.scope.clone(),
+                    native: set.records.values().filter(|held| held.native.is_some()).count(),
+                    copies: ours,
+                    foreign: marked - ours,
+                    skipped: left.unwrap_or_default(),
+                });
+            }
+        }
+        rows
+    }
+}
+
+fn status<R: Record>(route: &Arc<Route<R>>, now: Instant) -> RouteStatus {
+    let owner = &route.spec.owner;
+    let (mut pending, mut skipped, mut errors) = (0, BTreeMap::new(), BTreeSet::new());
+    for state in route.destination.scopes.lock().values() {
+        let mine = state.pending.get(owner).copied().unwrap_or_default();
+        pending += mine;
+        for left in state.left.values().filter(|left| left.owner.as_ref() == Some(owner)) {
+            *skipped.entry(left.skip.to_string()).or_insert(0) += 1;
+        }
+        errors.extend(state.error.iter().filter(|_| mine > 0).cloned());
+    }
+    let (services, instances) = {
+        let ledger = route.destination.ledger.lock();
+        let counts = ledger.values().map(|w| w.records.values().filter(|r| r.owner == *owner && !r.shadow).count());
+        counts.filter(|count| *count > 0).fold((0, 0), |(services, sum), count| (services + 1, sum + count))
+    };
+    let held: usize = held_scopes(route).iter().map(|(_, count)| count).sum();
+    let holding = route.memory.guard.lock().holding.clone().filter(|_| held > 0);
+    let hold = holding.map(|holding| Hold { why: words(&holding.why), age: now - holding.since });
+    let (mut reasons, failing) = trouble(route);
+    reasons.extend(errors.iter().take(3).map(|error| format!("{}: {error}", route.destination.spec.name)));
+    if let Some(hold) = &hold {
+        reasons.insert(0, format!("{held} removals held: {}", hold.why));
+    }
+    let has_copies = instances > 0 || route.destination.held_by(owner) > 0;
+    let state = match route.spec.run {
+        Run::Paused => RouteState::Paused,
+        Run::Drain if has_copies => RouteState::Draining,
+        Run::Drain => RouteState::Drained,
+        Run::On if failing || !errors.is_empty() => RouteState::Failing,
+        Run::On if held > 0 => RouteState::Held,
+        Run::On if pending > 0 || settling(route, now) => RouteState::Syncing,
+        Run::On => RouteState::InStep,
+    };
+    RouteStatus {
+        owner: owner.clone(),
+        source: route.spec.source.clone(),
+        destination: route.spec.destination.clone(),
+        state,
+        reasons,
+        services,
+        instances,
+        pending,
+        held,
+        hold,
+        skipped,
+    }
+}
+
+fn settling<R: Record>(route: &Route<R>, now: Instant) -> bool {
+    let mirror = route.source.mirror.lock();
+    let mut taken = mirror.parts().iter().filter(|(part, state)| route.takes_part(part, state.title.as_deref()));
+    taken.any(|(_, state)| state.fresh(route.spec.settle, now) != Fresh::Settled)
+}
+
+/// What stands in the way, in words; and whether it is a failure.
+fn trouble<R: Record>(route: &Route<R>) -> (Vec<String>, bool) {
+    let mut reasons = Vec::new();
+    let mut failing = false;
+    let source = &route.source.spec.name;
+    for cluster in [&route.source, &route.destination] {
+        let mirror = cluster.mirror.lock();
+        if let Some(error) = &mirror.error {
+            reasons.push(format!("{}: {error}", cluster.spec.name));
+            failing = true;
+        }
+    }
+    let listed = route.source.listed.lock().clone();
+    let mirror = route.source.mirror.lock();
+    let taken: Vec<_> = mirror
+        .parts()
+        .iter()
+        .filter(|(part, state)| {
+            let words = route.spec.parts.as_ref();
+            words.is_none_or(|words| words.contains(&part.0) || state.title.as_ref().is_some_and(|t| words.contains(t)))
+        })
+        .collect();
+    for (part, state) in &taken {
+        if let Some(error) = &state.error {
+            reasons.push(format!("{source}: namespace {part}: {error}"));
+            failing = true;
+        }
+    }
+    for word in route.spec.parts.iter().flatten() {
+        if let (Some(listed), false) = (&listed, mirror.part(&Part(word.clone())).is_some_and(|state| state.ready())) {
+            let named = listed.iter().filter(|(_, title)| title.as_ref() == Some(word)).count();
+            match (listed.contains_key(&Part(word.clone())), named) {
+                (true, _) | (false, 1) => {}
+                (false, 0) => {
+                    reasons.push(format!("{source} has no namespace {word}: it is neither an id nor a name there"))
+                }
+                (false, n) => {
+                    reasons.push(format!("{source} has {n} namespaces called {word}: give the id instead of the name"));
+                    failing = true;
+                }
+            }
+        }
+    }
+    let ready: Vec<_> = taken.iter().filter(|(_, state)| state.ready()).collect();
+    if !ready.is_empty() {
+        let sets = || ready.iter().flat_map(|(_, state)| state.sets().values()).filter(|set| !set.records.is_empty());
+        let matching = sets().filter(|set| route.spec.lens.scope(&set.scope).is_some()).count();
+        match (sets().count(), matching) {
+            (0, _) => reasons.push(format!("{source} has no service with instances in {}", names(&ready))),
+            (n, 0) => {
+                reasons.push(format!("none of the {n} services of {source} in {} matches the task", names(&ready)))
+            }
+            _ => {}
+        }
+    }
+    drop(mirror);
+    let errors = route.destination.part_errors.lock();
+    for error in errors.values() {
+        reasons.push(format!("{}: {error}", route.destination.spec.name));
+        failing = true;
+    }
+    let written = route.destination.written_parts.read();
+    let mirror = route.destination.mirror.lock();
+    for part in written.iter() {
+        if let Some(error) = mirror.part(part).and_then(|state| state.error.as_ref()) {
+            reasons.push(format!("{}: namespace {part}: {error}", route.destination.spec.name));
+            failing = true;
+        }
+    }
+    (reasons, failing)
+}
+
+fn names<S>(parts: &[&(&Part, S)]) -> String {
+    let names: Vec<_> = parts.iter().take(3).map(|(part, _)| part.to_string()).collect();
+    match parts.len() > 3 {
+        true => format!("{} and {} more namespaces", names.join(", "), parts.len() - 3),
+        false => names.join(", "),
+    }
+}

@@ -1,0 +1,376 @@
+//! Writes one destination: plans dirty scopes, never one twice at a time, and keeps going whatever fails.
+
+use crate::cluster::{Cluster, Left, ScopeState};
+use crate::decide::{Decision, decide};
+use crate::outcome::{settle, task_of};
+use crate::record::{Action, Event, Recorder};
+use crate::spec::Timing;
+use causeway_core::{Change, ClusterId, Error, Part, Record, Scope, Sink, Skip};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// A refusal for lack of rights, or an answer not understood, is tried again after this time.
+const SLOW_RETRY: Duration = Duration::from_secs(30);
+/// A part that could not be made is tried again after this time.
+const PREPARE: Duration = Duration::from_secs(10);
+/// A difference is told of when it has stood for this long: a write is not seen at once.
+const TELL: Duration = Duration::from_secs(3);
+/// Taking over what an earlier process wrote may take this long before anything else is written.
+const ADOPT: Duration = Duration::from_secs(30);
+
+/// One write that was made: the same one is not made again before it could be seen.
+struct Recent<R: Record> {
+    at: Instant,
+    tries: u32,
+    change: Change<R>,
+}
+
+type Applied<R> = (<R as Record>::Scope, Vec<(Change<R>, Result<(), Error>)>, Vec<ClusterId>);
+
+/// Records as they were refused, and why.
+type Refused<R> = BTreeMap<<R as Record>::Id, (R, String)>;
+
+enum Done<R: Record> {
+    Applied(Applied<R>),
+    Prepared(Part, Result<(), Error>),
+}
+
+pub(crate) struct Writer<R: Record> {
+    cluster: Arc<Cluster<R>>,
+    sink: Arc<dyn Sink<R>>,
+    timing: Timing,
+    recorder: Arc<dyn Recorder<R>>,
+    work: JoinSet<Done<R>>,
+    busy: BTreeSet<R::Scope>,
+    /// When each was last written: only a scope that is busy waits before it is planned again.
+    written: BTreeMap<R::Scope, Instant>,
+    recent: BTreeMap<R::Scope, BTreeMap<R::Id, Recent<R>>>,
+    /// Records that the destination has refused as they are.
+    refused: BTreeMap<R::Scope, Refused<R>>,
+    failures: BTreeMap<R::Scope, u32>,
+    prepared: BTreeMap<Part, Instant>,
+}
+
+impl<R: Record> Writer<R> {
+    pub fn new(
+        cluster: Arc<Cluster<R>>,
+        sink: Arc<dyn Sink<R>>,
+        timing: Timing,
+        recorder: Arc<dyn Recorder<R>>,
+    ) -> Self {
+        Self {
+            cluster,
+            sink,
+            timing,
+            recorder,
+            work: JoinSet::new(),
+            busy: BTreeSet::new(),
+            written: BTreeMap::new(),
+            recent: BTreeMap::new(),
+            refused: BTreeMap::new(),
+            failures: BTreeMap::new(),
+            prepared: BTreeMap::new(),
+        }
+    }
+
+    /// Upholds what an earlier process wrote, then writes until `stop`.
+    pub async fn run(mut self, stop: CancellationToken) {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = self.adopt() => {}
+        }
+        let limit = self.sink.limits().in_flight.max(1);
+        let pace = self.sink.limits().per_second.map(|n| Duration::from_secs(1) / n.max(1));
+        let mut next_write = Instant::now();
+        loop {
+            let now = Instant::now();
+            while self.busy.len() < limit && pace.is_none_or(|_| next_write <= now) {
+                let Some(scope) = self.cluster.queue.pop(now) else { break };
+                if self.waits(&scope, now) {
+                    continue;
+                }
+                if self.plan(&scope, now)
+                    && let Some(pace) = pace
+                {
+                    next_write = next_write.max(now) + pace;
+                }
+            }
+            let due = match self.busy.len() < limit {
+                true => self.cluster.queue.next().map(|at| if pace.is_some() { at.max(next_write) } else { at }),
+                false => None,
+            };
+            tokio::select! {
+                () = stop.cancelled() => return,
+                Some(done) = self.work.join_next() => self.done(done),
+                () = self.cluster.queue.changed.notified() => {}
+                () = tokio::time::sleep_until(due.unwrap_or(now)), if due.is_some() => {}
+            }
+        }
+    }
+
+    /// Whether a scope is being written, or was a moment ago; then it comes back.
+    fn waits(&mut self, scope: &R::Scope, now: Instant) -> bool {
+        let free = match (self.busy.contains(scope), self.written.get(scope)) {
+            (true, _) => now + self.timing.debounce,
+            (false, Some(at)) => *at + self.timing.debounce,
+            (false, None) => return false,
+        };
+        if free > now {
+            self.cluster.queue.mark(scope, free);
+            return true;
+        }
+        self.written.remove(scope);
+        false
+    }
+
+    async fn adopt(&self) {
+        let owned: Vec<_> = {
+            let ledger = self.cluster.ledger.lock();
+            ledger.iter().map(|(scope, written)| (scope.clone(), (**written).clone())).collect()
+        };
+        if !owned.is_empty() {
+            let parts: BTreeSet<_> = owned.iter().map(|(scope, _)| scope.part()).collect();
+            self.cluster.written_parts.write().extend(parts);
+            let cluster = &self.cluster.spec.name;
+            match tokio::time::timeout(ADOPT, self.sink.adopt(&owned)).await {
+                Ok(Ok(())) => tracing::info!(%cluster, scopes = owned.len(), "upholds what was written before"),
+                Ok(Err(error)) => tracing::warn!(%cluster, %error, "cannot uphold what was written before yet"),
+                Err(_) => tracing::warn!(%cluster, "no answer yet to upholding what was written before"),
+            }
+        }
+        self.cluster.adopted.send_replace(true);
+    }
+
+    /// Plans one scope and starts to write; says whether it wrote.
+    fn plan(&mut self, scope: &R::Scope, now: Instant) -> bool {
+        let Some(mut decision) = decide(&self.cluster, scope, &self.timing, now) else {
+            self.prepare(scope, now);
+            return false;
+        };
+        let mut again = decision.again;
+        self.drop_refused(scope, &mut decision);
+        let waits = self.drop_recent(scope, &mut decision, now);
+        again = again.into_iter().chain(waits).min();
+        if let Some(told) = self.leave(scope, &decision, now) {
+            again = Some(again.map_or(told, |again| again.min(told)));
+        }
+        if let Some(at) = again {
+            self.cluster.queue.mark(scope, at.max(now + Duration::from_millis(10)));
+        }
+        if decision.plan.changes.is_empty() {
+            return false;
+        }
+        let (sink, scope, changes, path) = (self.sink.clone(), scope.clone(), decision.plan.changes, decision.path);
+        self.busy.insert(scope.clone());
+        let limit = self.timing.call;
+        self.work.spawn(async move {
+            let outcomes = match tokio::time::timeout(limit, sink.apply(&scope, &changes)).await {
+                Ok(outcomes) => outcomes,
+                Err(_) => {
+                    changes.iter().map(|_| Err(Error::unavailable(format!("no answer within {limit:?}")))).collect()
+                }
+            };
+            Done::Applied((scope, changes.into_iter().zip(outcomes).collect(), path))
+        });
+        true
+    }
+
+    /// What the destination has refused stays refused until the record changes.
+    fn drop_refused(&mut self, scope: &R::Scope, decision: &mut Decision<R>) {
+        let Some(refused) = self.refused.get_mut(scope) else { return };
+        let plan = &mut decision.plan;
+        let wanted: BTreeSet<_> = plan.changes.iter().filter_map(Change::record).map(Record::id).collect();
+        refused.retain(|id, _| wanted.contains(id));
+        plan.changes.retain(|change| {
+            let known = change.record().and_then(|record| Some((record, refused.get(&record.id())?)));
+            match known {
+                Some((record, (before, why))) if record == before && !matches!(change, Change::Delete { .. }) => {
+                    plan.skipped.insert(record.id(), Skip::Rejected(why.clone()));
+                    false
+                }
+                _ => true,
+            }
+        });
+    }
+
+    /// A write is not made again before it could be seen; answers when to look again.
+    fn drop_recent(&mut self, scope: &R::Scope, decision: &mut Decision<R>, now: Instant) -> Option<Instant> {
+        let visible = self.timing.visible;
+        let recent = self.recent.get_mut(scope)?;
+        let mut again = None;
+        let mut still = BTreeSet::new();
+        decision.plan.changes.retain(|change| {
+            let Some(record) = change.record() else { return true };
+            still.insert(record.id());
+            let Some(last) = recent.get(&record.id()).filter(|last| last.change == *change) else { return true };
+            let until = last.at + visible * 2u32.saturating_pow(last.tries.min(5));
+            if now < until {
+                again = Some(again.map_or(until, |again: Instant| again.min(until)));
+            }
+            now >= until
+        });
+        recent.retain(|id, last| still.contains(id) || now < last.at + visible);
+        if recent.is_empty() {
+            self.recent.remove(scope);
+        }
+        again
+    }
+
+    /// Remembers what is left alone, and tells of it once; answers when there will be something to tell.
+    fn leave(&self, scope: &R::Scope, decision: &Decision<R>, now: Instant) -> Option<Instant> {
+        let mut scopes = self.cluster.scopes.lock();
+        let state = scopes.entry(scope.clone()).or_default();
+        let mut before = std::mem::take(&mut state.left);
+        let mut tell_at: Option<Instant> = None;
+        for (id, skip) in &decision.plan.skipped {
+            if *skip == Skip::Loop {
+                continue;
+            }
+            let owner = decision.owners.get(id).cloned();
+            let mut left = match before.remove(id) {
+                Some(left) if left.skip == *skip => left,
+                _ => Left { skip: skip.clone(), owner, since: now, told: false },
+            };
+            let quiet = matches!(skip, Skip::Stale | Skip::Settling);
+            if !left.told && !quiet {
+                let tell = left.since + TELL;
+                if now >= tell || *skip == Skip::RemovalLimit {
+                    left.told = true;
+                    let action = if *skip == Skip::RemovalLimit { Action::Held } else { Action::Skipped };
+                    let task = task_of(&self.cluster, left.owner.as_ref());
+                    self.event(task, scope, id.to_string(), action, skip.to_string());
+                } else {
+                    tell_at = Some(tell_at.map_or(tell, |at| at.min(tell)));
+                }
+            }
+            state.left.insert(id.clone(), left);
+        }
+        state.pending.clear();
+        for owner in decision.plan.changes.iter().filter_map(Change::owner) {
+            *state.pending.entry(owner.clone()).or_default() += 1;
+        }
+        if state.left.is_empty() && state.pending.is_empty() {
+            scopes.remove(scope);
+        }
+        tell_at
+    }
+
+    fn event(&self, task: Arc<str>, scope: &R::Scope, record: String, action: Action, reason: String) {
+        let cluster = self.cluster.spec.name.clone();
+        self.recorder.event(Event { task, cluster, scope: scope.to_string(), record, action, reason });
+    }
+
+    /// The destination does not show the scope's part: it may have to be made.
+    fn prepare(&mut self, scope: &R::Scope, now: Instant) {
+        let part = scope.part();
+        self.cluster.written_parts.write().insert(part.clone());
+        let known = self.cluster.mirror.lock().part(&part).is_some_and(|state| state.ready());
+        let wanted = self.cluster.inbound.read().iter().any(|route| {
+            route.spec.run == crate::spec::Run::On && !route.feeding(scope).is_empty() && route.target_wanted(scope)
+        });
+        if known || !wanted || self.prepared.get(&part).is_some_and(|at| now < *at + PREPARE) {
+            return;
+        }
+        self.prepared.insert(part.clone(), now);
+        self.cluster.queue.mark(scope, now + PREPARE);
+        let title = self.cluster.inbound.read().iter().find_map(|route| route.title_for(&part));
+        let (sink, limit) = (self.sink.clone(), self.timing.call);
+        self.work.spawn(async move {
+            let made = tokio::time::timeout(limit, sink.prepare(&part, title.as_deref())).await;
+            Done::Prepared(part, made.unwrap_or_else(|_| Err(Error::unavailable("no answer"))))
+        });
+    }
+
+    fn done(&mut self, done: Result<Done<R>, tokio::task::JoinError>) {
+        match done {
+            Ok(Done::Applied((scope, outcomes, path))) => self.applied(&scope, outcomes, &path),
+            Ok(Done::Prepared(part, Ok(()))) => drop(self.cluster.part_errors.lock().remove(&part)),
+            Ok(Done::Prepared(part, Err(error))) => {
+                let text = format!("namespace {part} could not be made: {error}");
+                tracing::warn!(cluster = %self.cluster.spec.name, "{text}");
+                self.cluster.part_errors.lock().insert(part, text);
+            }
+            Err(error) => tracing::error!(cluster = %self.cluster.spec.name, %error, "a write broke off"),
+        }
+    }
+
+    fn applied(&mut self, scope: &R::Scope, outcomes: Vec<(Change<R>, Result<(), Error>)>, path: &[ClusterId]) {
+        let now = Instant::now();
+        self.busy.remove(scope);
+        settle(&self.cluster, &*self.recorder, scope, &outcomes, path);
+        let mut retry: Option<Duration> = None;
+        let mut failure = None;
+        for (change, outcome) in outcomes {
+            let Some(record) = change.record().cloned() else { continue };
+            match outcome {
+                Ok(()) => {
+                    let recent = self.recent.entry(scope.clone()).or_default();
+                    let tries = match recent.get(&record.id()) {
+                        Some(last) if last.change == change => last.tries + 1,
+                        _ => 0,
+                    };
+                    recent.insert(record.id(), Recent { at: now, tries, change });
+                }
+                Err(Error::Rejected(why)) => {
+                    self.refused.entry(scope.clone()).or_default().insert(record.id(), (record, why));
+                    retry = Some(Duration::ZERO);
+                }
+                Err(error) => {
+                    let wait = match &error {
+                        Error::Throttled(wait) => *wait,
+                        error if error.is_transient() => self.backoff(scope),
+                        _ => SLOW_RETRY,
+                    };
+                    retry = Some(retry.map_or(wait, |retry| retry.max(wait)));
+                    failure = Some((change.owner().cloned(), error.to_string()));
+                }
+            }
+        }
+        self.failed(scope, failure);
+        self.written.insert(scope.clone(), now);
+        // Looks once more soon: what came meanwhile, and whether the write is seen.
+        self.cluster.queue.mark(scope, now + retry.unwrap_or(self.timing.debounce));
+    }
+
+    fn failed(&mut self, scope: &R::Scope, failure: Option<(Option<causeway_core::OwnerId>, String)>) {
+        let (owner, text) = failure.unzip();
+        match &text {
+            Some(_) => *self.failures.entry(scope.clone()).or_default() += 1,
+            None => drop(self.failures.remove(scope)),
+        }
+        let news = {
+            let mut scopes = self.cluster.scopes.lock();
+            match (scopes.get_mut(scope), text.is_some()) {
+                (Some(state), _) => {
+                    let news = text.is_some() && state.error != text;
+                    state.error.clone_from(&text);
+                    if text.is_none() {
+                        state.pending.clear();
+                    }
+                    news
+                }
+                (None, true) => {
+                    scopes.insert(scope.clone(), ScopeState { error: text.clone(), ..ScopeState::default() });
+                    true
+                }
+                (None, false) => false,
+            }
+        };
+        if let (true, Some(text)) = (news, text) {
+            tracing::warn!(cluster = %self.cluster.spec.name, %scope, error = %text, "a write failed");
+            let task = task_of(&self.cluster, owner.flatten().as_ref());
+            self.event(task, scope, String::new(), Action::Failed, text);
+        }
+    }
+
+    /// Grows with every failure of the scope, up to the limit.
+    fn backoff(&self, scope: &R::Scope) -> Duration {
+        let (first, longest) = self.timing.backoff;
+        let failures = self.failures.get(scope).copied().unwrap_or_default();
+        (first * 2u32.saturating_pow(failures.min(16))).min(longest)
+    }
+}

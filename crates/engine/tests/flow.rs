@@ -1,0 +1,165 @@
+//! What travels, and what does not.
+#![allow(clippy::unwrap_used)]
+
+mod world;
+use causeway_core::*;
+use causeway_engine::*;
+use world::*;
+
+#[tokio::test(start_paused = true)]
+async fn everything_travels_both_ways_and_nothing_echoes() {
+    let clusters = registries(&["a", "b"]);
+    let (a, b) = (clusters["a"].clone(), clusters["b"].clone());
+    populate(&a, 20, 3);
+    b.register(&service(100), "p", instance(9000));
+    let world = World::new("i", &clusters).two_way("a", "b");
+    seconds(2).await;
+    assert_eq!((total(&a), total(&b)), (61, 61));
+
+    let mut changed = Instance { weight: 0.5, healthy: false, ..instance(1000) };
+    changed.metadata.insert("version".into(), "2".into());
+    a.register(&service(0), "p0", changed.clone());
+    seconds(1).await;
+    let copy = b.list(&service(0)).into_iter().find(|i| i.id == changed.id).unwrap();
+    assert!(copy.same(&changed), "{copy:?}");
+    changed.metadata.clear();
+    a.register(&service(0), "p0", changed.clone());
+    seconds(1).await;
+    assert!(b.list(&service(0)).iter().any(|i| i.same(&changed)), "a removed key travels");
+
+    a.register(&service(7000), "new", instance(1));
+    seconds(1).await;
+    assert_eq!(b.list(&service(7000)).len(), 1, "a new service");
+    a.deregister(&service(0), "p1", &instance(1001).id);
+    b.deregister(&service(100), "p", &instance(9000).id);
+    seconds(3).await;
+    assert_eq!((b.list(&service(0)).len(), a.list(&service(100)).len()), (2, 0));
+
+    let writes = (a.writes(), b.writes());
+    seconds(120).await;
+    assert_eq!(writes, (a.writes(), b.writes()), "at rest nothing is written");
+    assert!(
+        world.engine.status().iter().all(|status| status.state == RouteState::InStep),
+        "{:#?}",
+        world.engine.status()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_storm_on_one_service_is_a_handful_of_writes() {
+    let clusters = registries(&["a", "b"]);
+    let _world = World::new("i", &clusters).one_way("a", "b");
+    seconds(1).await;
+    for n in 0..10_000u32 {
+        clusters["a"].register(&service(0), "p", Instance { weight: f64::from(n), ..instance(1) });
+        if n % 10 == 0 {
+            millis(1).await;
+        }
+    }
+    seconds(2).await;
+    assert_eq!(clusters["b"].list(&service(0))[0].weight, 9999.0);
+    assert!(clusters["b"].writes() <= 10, "{} writes", clusters["b"].writes());
+}
+
+#[tokio::test(start_paused = true)]
+async fn chains_pass_on_and_rings_end() {
+    let clusters = registries(&["a", "b", "c"]);
+    let mut world = World::new("i", &clusters);
+    for (from, to) in [("a", "b"), ("b", "c"), ("c", "a")] {
+        world.routes.push(world.route(&format!("{from}{to}"), from, to));
+    }
+    world.start();
+    clusters["a"].register(&service(0), "p", instance(1));
+    seconds(3).await;
+    let seen = |n: &str| clusters[n].list(&service(0)).len();
+    assert_eq!((seen("a"), seen("b"), seen("c")), (1, 1, 1));
+    clusters["a"].deregister(&service(0), "p", &instance(1).id);
+    seconds(8).await;
+    assert_eq!((seen("a"), seen("b"), seen("c")), (0, 0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_bad_record_of_ten_does_not_spoil_the_rest() {
+    let clusters = registries(&["a", "b"]);
+    clusters["b"].refuse_host("127.0.0.66");
+    populate(&clusters["a"], 1, 9);
+    clusters["a"].register(&service(0), "bad", Instance::new("127.0.0.66", 1));
+    let world = World::new("i", &clusters).one_way("a", "b");
+    seconds(10).await;
+    assert_eq!(clusters["b"].list(&service(0)).len(), 9);
+    assert!(world.notebook.said(Action::Skipped, "not welcome"));
+    let writes = clusters["b"].writes();
+    seconds(60).await;
+    assert_eq!(writes, clusters["b"].writes(), "a refused record is not tried again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_operators_override_is_kept_and_shown() {
+    let clusters = registries(&["a", "b"]);
+    populate(&clusters["a"], 1, 2);
+    let world = World::new("i", &clusters).two_way("a", "b");
+    seconds(2).await;
+    let copy = clusters["b"].list(&service(0)).into_iter().find(|i| i.id.endpoint.port == 1000).unwrap();
+    clusters["b"].override_with(&service(0), Instance { enabled: false, weight: 7.0, ..copy });
+    let writes = (clusters["a"].writes(), clusters["b"].writes());
+    seconds(60).await;
+    assert_eq!(writes, (clusters["a"].writes(), clusters["b"].writes()), "no fight");
+    assert!(world.notebook.said(Action::Skipped, "by hand"));
+    let native = clusters["a"].list(&service(0)).into_iter().find(|i| i.id.endpoint.port == 1000).unwrap();
+    assert!(native.enabled && native.weight == 1.0, "it does not travel back");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_overwritten_mark_makes_no_loop_and_no_orphan() {
+    let clusters = registries(&["a", "b"]);
+    populate(&clusters["a"], 1, 1);
+    let world = World::new("i", &clusters).two_way("a", "b");
+    seconds(2).await;
+    let copy = clusters["b"].list(&service(0)).remove(0);
+    clusters["b"].override_with(&service(0), Instance { mark: None, ..copy });
+    seconds(5).await;
+    let notebook = world.crash(true).await;
+    let _again = World::after("i", &clusters, notebook).two_way("a", "b");
+    seconds(40).await;
+    assert_eq!((total(&clusters["a"]), total(&clusters["b"])), (1, 1));
+    clusters["a"].deregister(&service(0), "p0", &instance(1000).id);
+    seconds(5).await;
+    assert_eq!((total(&clusters["a"]), total(&clusters["b"])), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn cut_over_leaves_no_gap_and_no_pair() {
+    let clusters = registries(&["a", "b"]);
+    let (a, b) = (clusters["a"].clone(), clusters["b"].clone());
+    populate(&a, 1, 1);
+    let _world = World::new("i", &clusters).two_way("a", "b");
+    seconds(40).await;
+    let moved = Instance { weight: 2.0, ..instance(1000) };
+    b.register(&service(0), "moved", moved.clone());
+    millis(500).await;
+    assert_eq!(b.list(&service(0)), [moved.clone()], "our copy has given way");
+    a.deregister(&service(0), "p0", &moved.id);
+    for _ in 0..100 {
+        assert_eq!((a.list(&service(0)).len(), b.list(&service(0)).len()), (1, 1));
+        millis(20).await;
+    }
+    assert!(a.list(&service(0))[0].same(&moved) && a.list(&service(0))[0].mark.is_some());
+    b.deregister(&service(0), "moved", &moved.id);
+    seconds(3).await;
+    assert_eq!((total(&a), total(&b)), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_installs_do_not_touch_each_other() {
+    let clusters = registries(&["a1", "a2", "b"]);
+    populate(&clusters["a1"], 3, 2);
+    clusters["a2"].register(&service(0), "other", instance(7777));
+    let mut first = World::new("i1", &clusters).one_way("a1", "b");
+    let _second = World::new("i2", &clusters).one_way("a2", "b");
+    seconds(40).await;
+    assert_eq!(total(&clusters["b"]), 7);
+    first.run_all(Run::Drain);
+    seconds(5).await;
+    assert_eq!(clusters["b"].list(&service(0)).len(), 1);
+    assert!(first.engine.status().iter().all(|status| status.state == RouteState::Drained));
+}
