@@ -137,7 +137,11 @@ async fn nacos(version: NacosVersion, options: Options) -> Result<ExitCode> {
         eprintln!("user {USER}, password {PASSWORD}");
     }
     asked_to_end().await;
-    nacos.stop().await?;
+    eprintln!("ending it (up to 20 s); Ctrl-C again kills it");
+    tokio::select! {
+        stopped = nacos.stop() => stopped?,
+        () = asked_to_end() => {}
+    }
     Ok(ExitCode::SUCCESS)
 }
 
