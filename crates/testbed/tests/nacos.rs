@@ -140,10 +140,20 @@ async fn real_clients(version: NacosVersion) -> Result<()> {
         ensure!(Instant::now() < end, "the provider did not come back");
         sleep(Duration::from_millis(100)).await;
     }
-    sleep(Duration::from_millis(100)).await;
     let report = poller.report();
-    ensure!(report.failures > 0 && report.fewest() == Some(0) && report.gaps() > 0, "{report:?}");
-    ensure!(report.services[&service].gaps[0].to.is_some(), "{report:?}");
+    ensure!(report.failures > 0 && report.services.contains_key(&service), "{report:?}");
+
+    // Something that the poller must see. The second instance is disabled, so no list shows it.
+    poller.reset();
+    door.batch_register("provider", &service, &two[1..]).await?;
+    until(list, <[_]>::is_empty).await?;
+    door.batch_register("provider", &service, &two).await?;
+    until(list, |list| list.len() == 1).await?;
+    sleep(Duration::from_millis(200)).await;
+    let report = poller.report();
+    ensure!(report.fewest() == Some(0) && report.gaps() == 1 && report.failures == 0, "{report:?}");
+    let gap = &report.services[&service].gaps[0];
+    ensure!(gap.address == two[0].address() && gap.to.is_some_and(|to| to > gap.from), "{report:?}");
     drop(poller);
 
     // A crash of the provider: its own process, so that the subscriber lives.

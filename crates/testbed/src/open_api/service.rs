@@ -114,6 +114,14 @@ impl OpenApi {
         Ok(())
     }
 
+    /// How many Raft groups have a leader, as this server of a 2.5 cluster knows it.
+    pub(crate) async fn leaders(&self) -> Result<usize> {
+        let said = self.ask(Method::GET, "/v2/core/cluster/node/self", &Vec::new()).await?;
+        let groups = said["extendInfo"]["raftMetaData"]["metaDataMap"].as_object();
+        let led = |group: &&Value| group["leader"].as_str().is_some_and(|leader| !leader.is_empty());
+        Ok(groups.map_or(0, |groups| groups.values().filter(led).count()))
+    }
+
     /// Who publishes `ip:port` of a service. 1.4 does not say: an error there.
     pub async fn publishers(&self, service: &ServiceName, ip: &str, port: u16) -> Result<Vec<Publisher>> {
         let path = match self.version {
