@@ -64,6 +64,8 @@ fn main() -> ExitCode {
         trials.push(trial(generation, "keeps_persistent_ones", cases::grpc::persistent));
         trials.push(trial(generation, "refuses_bad_sets", cases::grpc::refuses));
         trials.push(trial(generation, "names_publishers", cases::grpc::publishers));
+        trials.push(trial(generation, "survives_in_kept_sockets", cases::kept::survives));
+        trials.push(trial(generation, "moves_when_told", cases::kept::moves));
         trials.push(trial(generation, "replays_after_a_cut", cases::cut::replays));
         trials.push(trial(generation, "replays_500_services", cases::cut::replays_many));
     }

@@ -3,6 +3,7 @@
 pub mod cut;
 pub mod grpc;
 pub mod http;
+pub mod kept;
 
 use std::future::Future;
 use std::time::{Duration, Instant};

@@ -141,7 +141,12 @@ async fn log_in(http: &Http, login: &Login, known: &mut Option<usize>) -> Result
             .with("username", &login.user)
             .with("password", login.password.expose_secret());
         let started = Instant::now();
-        match http.send(&call, None).await?.json::<LoggedIn>() {
+        let reply = http.send(&call, None).await?;
+        // 3.x answers a wrong password of a known user with a bare 500.
+        if index == 0 && reply.status.as_u16() == 500 && is_ready(http).await {
+            return Err(Error::Denied("HTTP 500 to a login, though the server is ready: wrong password?".into()));
+        }
+        match reply.json::<LoggedIn>() {
             Ok(answer) => {
                 *known = Some(index);
                 // Some seconds at least, lest a server without a TTL is asked all the time.
@@ -160,4 +165,10 @@ async fn log_in(http: &Http, login: &Login, known: &mut Option<usize>) -> Result
     // The server may have been upgraded: look for the path anew next time.
     *known = None;
     Err(last)
+}
+
+/// True when a 3.x server says that it is well.
+async fn is_ready(http: &Http) -> bool {
+    let call = Call::get("/v3/admin/core/state/readiness");
+    http.send(&call, None).await.is_ok_and(|reply| reply.text().is_ok())
 }

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::error::{Error, Result};
@@ -20,16 +22,23 @@ pub struct Tls {
     pub identity: Option<(String, SecretString)>,
     /// Name expected in the servers' certificates instead of the address' host.
     pub server_name: Option<String>,
+    /// Take any certificate: encrypted, but anybody can stand in between.
+    pub insecure: bool,
 }
 
 /// The client side of TLS. The system's certificates are read only when `needed`, so that a
 /// machine without any can still speak plain HTTP.
 pub(super) fn config(tls: Option<&Tls>, needed: bool) -> Result<ClientConfig> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
-        .map_err(|e| Error::Protocol(format!("TLS: {e}")))?
-        .with_root_certificates(roots(tls, needed)?);
+        .map_err(|e| Error::Protocol(format!("TLS: {e}")))?;
+    let builder = if tls.is_some_and(|t| t.insecure) {
+        let anybody = Arc::new(Anybody(provider));
+        builder.dangerous().with_custom_certificate_verifier(anybody)
+    } else {
+        builder.with_root_certificates(roots(tls, needed)?)
+    };
     let Some((chain, key)) = tls.and_then(|t| t.identity.as_ref()) else {
         return Ok(builder.with_no_client_auth());
     };
@@ -63,6 +72,47 @@ fn certificates(pem: &str, what: &str) -> Result<Vec<CertificateDer<'static>>> {
         return Err(Error::Rejected(format!("TLS {what}: none in the text")));
     }
     Ok(found)
+}
+
+/// Takes every certificate, yet still asks for the proof that the other side has its key.
+#[derive(Debug)]
+struct Anybody(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> std::result::Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        verify_tls12_signature(message, cert, dss, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        verify_tls13_signature(message, cert, dss, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
 }
 
 #[cfg(test)]

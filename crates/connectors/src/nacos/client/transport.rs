@@ -97,7 +97,7 @@ async fn start<I>(io: I, tasks: &TaskTracker, end: &CancellationToken) -> Result
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let (send, driver) = Builder::new(Tracked(tasks.clone()))
+    let (send, driver) = Builder::new(Tracked { tasks: tasks.clone(), end: end.clone() })
         .timer(TokioTimer::new())
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
@@ -121,9 +121,13 @@ where
     Ok(Http2 { send })
 }
 
-/// Runs hyper's own tasks among those that we wait for.
+/// Runs hyper's own tasks among those that we wait for, until the end and not a step longer: the
+/// one that writes would say goodbye to the server, which must not hear of our end.
 #[derive(Clone)]
-struct Tracked(TaskTracker);
+struct Tracked {
+    tasks: TaskTracker,
+    end: CancellationToken,
+}
 
 impl<F> hyper::rt::Executor<F> for Tracked
 where
@@ -131,7 +135,14 @@ where
     F::Output: Send + 'static,
 {
     fn execute(&self, future: F) {
-        self.0.spawn(future);
+        let end = self.end.clone();
+        self.tasks.spawn(async move {
+            tokio::select! {
+                biased;
+                () = end.cancelled() => {}
+                _ = future => {}
+            }
+        });
     }
 }
 
