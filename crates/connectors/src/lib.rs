@@ -9,4 +9,4 @@ pub use connect::{Connect, TlsFiles};
 use causeway_core::Connector;
 
 /// Every kind there is.
-pub const CONNECTORS: &[&dyn Connector<Connect>] = &[&memory::MemoryConnector];
+pub const CONNECTORS: &[&dyn Connector<Connect>] = &[&memory::MemoryConnector, &nacos::NacosConnector];

@@ -34,7 +34,8 @@ pub struct Engine<R: Record> {
 pub(crate) struct State<R: Record> {
     pub clusters: BTreeMap<ClusterId, Running<R>>,
     pub routes: BTreeMap<RouteKey, Arc<Route<R>>>,
-    ledgers: BTreeMap<ClusterId, Ledger<R>>,
+    /// What was written into clusters that are not running.
+    pub ledgers: BTreeMap<ClusterId, Ledger<R>>,
 }
 
 pub(crate) struct Running<R: Record> {

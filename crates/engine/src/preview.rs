@@ -38,7 +38,9 @@ impl<R: Record> Engine<R> {
     /// What earlier processes and this one have written, for a dry run.
     pub fn ledgers(&self) -> BTreeMap<ClusterId, Ledger<R>> {
         let state = self.state.lock();
-        state.clusters.iter().map(|(id, running)| (id.clone(), running.cluster.ledger.lock().clone())).collect()
+        let running = state.clusters.iter().map(|(id, running)| (id.clone(), running.cluster.ledger.lock().clone()));
+        // Of clusters that are not in use now, too.
+        state.ledgers.iter().map(|(id, ledger)| (id.clone(), ledger.clone())).chain(running).collect()
     }
 }
 

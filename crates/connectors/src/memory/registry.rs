@@ -59,7 +59,7 @@ pub(super) struct State {
 }
 
 /// One registry. Clones are the same registry.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Memory {
     pub(super) state: Arc<Mutex<State>>,
     pub(super) changed: Arc<Notify>,
@@ -67,17 +67,23 @@ pub struct Memory {
 
 static NAMED: LazyLock<Mutex<BTreeMap<String, Memory>>> = LazyLock::new(Mutex::default);
 
+impl Default for Memory {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Memory {
     /// An empty registry with the namespace `public`.
     pub fn new() -> Self {
-        let memory = Self::default();
+        let memory = Self { state: Arc::default(), changed: Arc::default() };
         memory.create_part("public", None);
         memory
     }
 
     /// The registry of this name in this process; made when it is missing.
     pub fn named(name: &str) -> Self {
-        NAMED.lock().entry(name.to_owned()).or_insert_with(Self::new).clone()
+        NAMED.lock().entry(name.to_owned()).or_default().clone()
     }
 
     /// Makes a namespace.

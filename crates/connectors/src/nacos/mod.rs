@@ -1,3 +1,54 @@
-//! Nacos 1.x, 2.x and 3.x.
+//! Nacos 2.x and 3.x: services over gRPC, names and the whole truth over HTTP.
 
 pub mod client;
+mod convert;
+mod publications;
+mod services;
+mod watch;
+
+use crate::Connect;
+use causeway_core::{ClusterId, Connector, Error, Port, Ports};
+use client::{AccessKeys, Address, Login, NacosClient, Options, Tls};
+use services::NacosServices;
+use std::sync::Arc;
+
+/// Opens Nacos clusters.
+pub struct NacosConnector;
+
+impl Connector<Connect> for NacosConnector {
+    fn kind(&self) -> &'static str {
+        "nacos"
+    }
+
+    fn open(&self, id: ClusterId, connect: Connect) -> Result<Ports, Error> {
+        let options = options(&connect)?;
+        let client = NacosClient::new(options).map_err(convert::error)?;
+        let Connect { namespaces, inherited, keeper, .. } = connect;
+        let services = NacosServices::new(client, id.to_string(), namespaces, inherited, keeper);
+        Ok(Ports { services: Some(Port::ReadWrite(Arc::new(services))) })
+    }
+}
+
+fn options(connect: &Connect) -> Result<Options, Error> {
+    let rejected = |error: client::Error| Error::Rejected(error.to_string());
+    let addresses: Result<Vec<_>, _> = connect.addresses.iter().map(|text| text.parse::<Address>()).collect();
+    let mut options = Options::new(addresses.map_err(rejected)?);
+    if let Some(path) = &connect.context_path {
+        options.context_path.clone_from(path);
+    }
+    options.login = connect.login.clone().map(|(user, password)| Login { user, password });
+    options.keys = connect.keys.clone().map(|(access, secret)| AccessKeys { access, secret });
+    if let Some(files) = &connect.tls {
+        let read = |path: &std::path::PathBuf| {
+            std::fs::read_to_string(path).map_err(|error| Error::Rejected(format!("{}: {error}", path.display())))
+        };
+        let identity = match &files.identity {
+            Some((certificate, key)) => Some((read(certificate)?, read(key)?.into())),
+            None => None,
+        };
+        let ca = files.ca.as_ref().map(read).transpose()?;
+        options.tls =
+            Some(Tls { grpc: true, ca, identity, server_name: files.server_name.clone(), insecure: files.insecure });
+    }
+    Ok(options)
+}

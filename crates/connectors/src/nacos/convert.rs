@@ -1,0 +1,198 @@
+//! Between Nacos' words and ours. Pure.
+
+use super::client::{DEFAULT_CLUSTER, Error as WireError, ServiceAttributes, ServiceKey as WireKey, WireInstance};
+use causeway_core::{Attributes, Endpoint, Error, Instance, InstanceId, Mark, ServiceKey};
+use std::sync::Arc;
+
+/// The one metadata key that carries our mark.
+pub(super) const MARK: &str = "causeway";
+/// Most UTF-16 code units in all keys and values of an instance's metadata.
+pub(super) const METADATA_LIMIT: usize = 1024;
+/// Heaviest weight that the server takes.
+const WEIGHT_LIMIT: f64 = 10_000.0;
+
+/// The service, as calls name it.
+pub(super) fn wire_key(scope: &ServiceKey) -> WireKey {
+    WireKey::new(&scope.namespace, &scope.group, &scope.name)
+}
+
+/// The service, as plans name it.
+pub(super) fn scope(key: &WireKey) -> ServiceKey {
+    ServiceKey::new(&key.namespace, &key.group, &key.service)
+}
+
+/// An instance as it is read. A mark that does not decode stays in the metadata: it is not ours to drop.
+pub(super) fn read(wire: &WireInstance) -> Instance {
+    let mut metadata = wire.metadata.clone();
+    let mark = metadata.get(MARK).and_then(|text| Mark::decode(text));
+    if mark.is_some() {
+        metadata.remove(MARK);
+    }
+    let slot: Arc<str> = if wire.cluster_name.is_empty() { DEFAULT_CLUSTER } else { &wire.cluster_name }.into();
+    Instance {
+        id: InstanceId { endpoint: Endpoint { host: wire.ip.as_str().into(), port: wire.port }, slot },
+        weight: wire.weight,
+        enabled: wire.enabled,
+        healthy: wire.healthy,
+        ephemeral: wire.ephemeral,
+        metadata,
+        mark,
+    }
+}
+
+/// An instance as it is written.
+pub(super) fn write(instance: &Instance) -> WireInstance {
+    let mut wire = WireInstance::new(&instance.id.endpoint.host, instance.id.endpoint.port);
+    wire.weight = instance.weight;
+    wire.enabled = instance.enabled;
+    wire.healthy = instance.healthy;
+    wire.ephemeral = instance.ephemeral;
+    wire.cluster_name = instance.id.slot.to_string();
+    wire.metadata = instance.metadata.clone();
+    if let Some(mark) = &instance.mark {
+        wire.metadata.insert(MARK.to_owned(), mark.encode());
+    }
+    wire
+}
+
+/// An instance as Nacos can hold it, or why it cannot.
+pub(super) fn normalize(scope: &ServiceKey, mut instance: Instance) -> Result<Instance, String> {
+    names(scope)?;
+    let slot = &instance.id.slot;
+    if slot.is_empty() {
+        instance.id.slot = DEFAULT_CLUSTER.into();
+    } else if slot.len() > 64 || !slot.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') {
+        return Err(format!("cluster name {slot:?}: Nacos takes up to 64 of 0-9 a-z A-Z -"));
+    }
+    let host = &instance.id.endpoint.host;
+    if host.is_empty() || host.len() > 128 || !host.chars().all(|c| c.is_ascii_graphic()) {
+        return Err(format!("address {host:?}: Nacos takes up to 128 visible ASCII characters"));
+    }
+    if !(0.0..=WEIGHT_LIMIT).contains(&instance.weight) {
+        return Err(format!("weight {}: Nacos takes 0 to {WEIGHT_LIMIT}", instance.weight));
+    }
+    let wire = write(&instance);
+    let length: usize = wire.metadata.iter().map(|(key, value)| units(key) + units(value)).sum();
+    if length > METADATA_LIMIT {
+        return Err(format!(
+            "its metadata is {length} characters long with our mark; Nacos takes {METADATA_LIMIT} for all keys and values"
+        ));
+    }
+    Ok(instance)
+}
+
+fn names(scope: &ServiceKey) -> Result<(), String> {
+    let group = &scope.group;
+    let fits = |c: char| c.is_ascii_alphanumeric() || "-_.:".contains(c);
+    if group.is_empty() || group.len() > 128 || !group.chars().all(fits) {
+        return Err(format!("group {group:?}: Nacos takes up to 128 of 0-9 a-z A-Z - _ . :"));
+    }
+    let name = &scope.name;
+    if name.is_empty() || units(name) > 512 || name.contains("@@") || name.contains(char::is_whitespace) {
+        return Err(format!("service name {name:?}: Nacos takes up to 512 characters without blanks and @@"));
+    }
+    Ok(())
+}
+
+/// Java counts UTF-16 code units.
+fn units(text: &str) -> usize {
+    text.encode_utf16().count()
+}
+
+/// Prefix of the service's own metadata among its attributes.
+const METADATA: &str = "metadata.";
+/// The service's protect threshold among its attributes.
+const THRESHOLD: &str = "protectThreshold";
+
+/// What belongs to a service itself; empty for a service that nobody has set anything on.
+pub(super) fn attributes(wire: &ServiceAttributes) -> Attributes {
+    let mut all: std::collections::BTreeMap<_, _> =
+        wire.metadata.iter().map(|(key, value)| (format!("{METADATA}{key}"), value.clone())).collect();
+    if wire.protect_threshold != 0.0 {
+        all.insert(THRESHOLD.to_owned(), wire.protect_threshold.to_string());
+    }
+    Attributes(all)
+}
+
+/// What is written for a service itself. Keys of other kinds of cluster have no place here.
+pub(super) fn wire_attributes(attributes: &Attributes) -> ServiceAttributes {
+    let own = |(key, value): (&String, &String)| Some((key.strip_prefix(METADATA)?.to_owned(), value.clone()));
+    ServiceAttributes {
+        metadata: attributes.0.iter().filter_map(own).collect(),
+        protect_threshold: attributes.0.get(THRESHOLD).and_then(|text| text.parse().ok()).unwrap_or_default(),
+        ..ServiceAttributes::default()
+    }
+}
+
+/// What to do about an error of the client.
+pub(super) fn error(error: WireError) -> Error {
+    match error {
+        WireError::Unavailable(text) => Error::unavailable(text),
+        WireError::Throttled(wait) => Error::Throttled(wait),
+        WireError::Denied(text) => Error::Denied(text),
+        WireError::Rejected(text) => Error::Rejected(text),
+        WireError::NotFound(text) => Error::Missing(text),
+        WireError::Protocol(text) => Error::protocol(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use causeway_core::{ClusterId, OwnerId};
+
+    fn instance() -> Instance {
+        let mut instance = Instance::new("fd00::1", 8080);
+        instance.id.slot = "c-1".into();
+        instance.weight = 0.5;
+        instance.enabled = false;
+        instance.metadata = [("zone", "東京"), ("empty", "")].map(|(k, v)| (k.into(), v.into())).into();
+        instance
+    }
+
+    #[test]
+    fn what_is_written_reads_back() {
+        let mark = Mark { owner: OwnerId::new("i", "t"), path: vec![ClusterId::of("a")] };
+        for mark in [None, Some(mark)] {
+            let instance = Instance { mark, ..instance() };
+            assert_eq!(read(&write(&instance)), instance);
+        }
+    }
+
+    #[test]
+    fn a_broken_mark_is_metadata() {
+        let mut wire = write(&instance());
+        wire.metadata.insert(MARK.into(), "mine".into());
+        let read = read(&wire);
+        assert_eq!((read.mark, read.metadata[MARK].as_str()), (None, "mine"));
+    }
+
+    #[test]
+    fn limits_are_the_servers() {
+        let scope = ServiceKey::new("public", "g", "s");
+        let sized = |n: usize| Instance { metadata: [("k".to_owned(), "漢".repeat(n - 1))].into(), ..instance() };
+        assert!(normalize(&scope, sized(1024)).is_ok());
+        assert!(normalize(&scope, sized(1025)).unwrap_err().contains("1025"));
+        for wrong in [
+            Instance { weight: 10_000.5, ..instance() },
+            Instance { weight: f64::NAN, ..instance() },
+            Instance { id: InstanceId { slot: "a_b".into(), ..instance().id }, ..instance() },
+            Instance::new("a b", 1),
+        ] {
+            assert!(normalize(&scope, wrong).is_err());
+        }
+        assert!(normalize(&ServiceKey::new("public", "组", "s"), instance()).is_err());
+        assert!(normalize(&ServiceKey::new("public", "g", "a b"), instance()).is_err());
+    }
+
+    #[test]
+    fn attributes_read_back() {
+        let wire = ServiceAttributes {
+            metadata: [("owner".to_owned(), "me".to_owned())].into(),
+            protect_threshold: 0.7,
+            ..ServiceAttributes::default()
+        };
+        assert_eq!(wire_attributes(&attributes(&wire)), wire);
+        assert_eq!(attributes(&ServiceAttributes::default()), Attributes::default());
+    }
+}

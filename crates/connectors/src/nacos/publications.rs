@@ -1,0 +1,286 @@
+//! What we publish in one Nacos cluster, and how a record is known as ours.
+
+use super::client::{Error as WireError, NacosClient, Publisher, ServiceTruth, SocketKeeper};
+use super::convert;
+use causeway_core::{Change, Error, Instance, InstanceId, Mark, OwnerId, Record, ServiceKey, Set, Written};
+use parking_lot::Mutex;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, OnceLock};
+use tokio::sync::OnceCell;
+
+/// One record that we publish, and for which task. A shadow has no mark.
+#[derive(Clone, Debug)]
+struct Published {
+    record: Instance,
+    owner: OwnerId,
+}
+
+type Records = BTreeMap<InstanceId, Published>;
+
+/// Everything that this process publishes in the cluster, on one connection: a server keeps one publication a
+/// connection and service, so the records of all tasks go together.
+pub(super) struct Publications {
+    client: NacosClient,
+    name: String,
+    keeper: Option<Arc<dyn SocketKeeper>>,
+    /// The publishing connection, made when there is something to publish.
+    publisher: OnceLock<Publisher>,
+    records: Mutex<BTreeMap<ServiceKey, Records>>,
+    /// Connections of an earlier process that may still be open.
+    inherited: BTreeSet<String>,
+    /// Whether the server tells who publishes an address.
+    attributes: OnceCell<bool>,
+}
+
+impl Publications {
+    pub fn new(
+        client: NacosClient,
+        name: String,
+        keeper: Option<Arc<dyn SocketKeeper>>,
+        inherited: Vec<String>,
+    ) -> Self {
+        Self {
+            client,
+            name,
+            keeper,
+            publisher: OnceLock::new(),
+            records: Mutex::default(),
+            inherited: inherited.into_iter().collect(),
+            attributes: OnceCell::new(),
+        }
+    }
+
+    fn publisher(&self) -> &Publisher {
+        self.publisher.get_or_init(|| self.client.publisher(&self.name, self.keeper.clone()))
+    }
+
+    /// Applies the changes of one service; one outcome each.
+    pub async fn apply(&self, scope: &ServiceKey, changes: &[Change<Instance>]) -> Vec<Result<(), Error>> {
+        let mut outcomes: Vec<Option<Result<(), Error>>> = changes.iter().map(|_| None).collect();
+        let mut together = Vec::new();
+        for (n, change) in changes.iter().enumerate() {
+            match change {
+                Change::Scope { to, .. } => outcomes[n] = Some(self.write_attributes(scope, to).await),
+                change if self.is_persistent(scope, change) => {
+                    outcomes[n] = Some(self.write_persistent(scope, change).await);
+                }
+                _ => together.push(n),
+            }
+        }
+        if !together.is_empty() {
+            let batch: Vec<_> = together.iter().map(|n| &changes[*n]).collect();
+            for (n, outcome) in together.iter().zip(self.publish(scope, &batch).await) {
+                outcomes[*n] = Some(outcome);
+            }
+        }
+        outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(|| Err(Error::protocol("not applied")))).collect()
+    }
+
+    /// Publishes the whole set of the service with these changes made. One bad record must not spoil the rest, and the
+    /// server does not say which it is: a refused batch is tried again in halves.
+    async fn publish(&self, scope: &ServiceKey, changes: &[&Change<Instance>]) -> Vec<Result<(), Error>> {
+        let before = self.of(scope);
+        let mut after = before.clone();
+        let shadows = changes.iter().any(|change| matches!(change, Change::Shadow(..)));
+        let backed = shadows && self.can_attribute(scope).await;
+        changes.iter().for_each(|change| make(&mut after, change, backed));
+        match self.send(scope, after).await {
+            Ok(()) => changes.iter().map(|_| Ok(())).collect(),
+            Err(WireError::Rejected(why)) if changes.len() == 1 => {
+                let undone = self.send(scope, before).await;
+                vec![match undone {
+                    Ok(()) | Err(WireError::Unavailable(_)) => Err(Error::Rejected(why)),
+                    Err(error) => Err(convert::error(error)),
+                }]
+            }
+            Err(WireError::Rejected(_)) => {
+                self.records.lock().insert(scope.clone(), before);
+                let (left, right) = changes.split_at(changes.len() / 2);
+                let mut outcomes = Box::pin(self.publish(scope, left)).await;
+                outcomes.extend(Box::pin(self.publish(scope, right)).await);
+                outcomes
+            }
+            // The wish is kept, and met when the server is back; the caller asks again until it is.
+            Err(error) => changes.iter().map(|_| Err(convert::error(error.clone()))).collect(),
+        }
+    }
+
+    async fn send(&self, scope: &ServiceKey, records: Records) -> Result<(), WireError> {
+        let ephemeral = records.values().filter(|published| published.record.ephemeral);
+        let set = ephemeral.map(|published| convert::write(&published.record)).collect();
+        match records.is_empty() {
+            true => drop(self.records.lock().remove(scope)),
+            false => drop(self.records.lock().insert(scope.clone(), records)),
+        }
+        self.publisher().publish(&convert::wire_key(scope), set).await
+    }
+
+    fn of(&self, scope: &ServiceKey) -> Records {
+        self.records.lock().get(scope).cloned().unwrap_or_default()
+    }
+
+    fn is_persistent(&self, scope: &ServiceKey, change: &Change<Instance>) -> bool {
+        let held =
+            |id: &InstanceId| self.records.lock().get(scope)?.get(id).map(|published| published.record.ephemeral);
+        match change {
+            Change::Delete { record, .. } => !held(&record.id()).unwrap_or(record.ephemeral),
+            change => change.record().is_some_and(|record| !record.ephemeral),
+        }
+    }
+
+    /// Persistent instances stand by themselves, one by one, and share their address with whoever registers there.
+    async fn write_persistent(&self, scope: &ServiceKey, change: &Change<Instance>) -> Result<(), Error> {
+        let Some(record) = change.record() else { return Ok(()) };
+        let (key, wire) = (convert::wire_key(scope), convert::write(record));
+        let mut records = self.of(scope);
+        match change {
+            Change::Delete { .. } => {
+                self.publisher().deregister_persistent(&key, &wire).await.map_err(convert::error)?;
+            }
+            // It stands there already.
+            Change::Adopt(_) => {}
+            _ => self.publisher().register_persistent(&key, &wire).await.map_err(convert::error)?,
+        }
+        make(&mut records, change, false);
+        self.records.lock().insert(scope.clone(), records);
+        Ok(())
+    }
+
+    async fn write_attributes(&self, scope: &ServiceKey, to: &causeway_core::Attributes) -> Result<(), Error> {
+        let (key, wire) = (convert::wire_key(scope), convert::wire_attributes(to));
+        match self.client.update_service(&key, &wire).await {
+            Err(WireError::NotFound(_)) => Err(Error::Conflict),
+            outcome => outcome.map_err(convert::error),
+        }
+    }
+
+    /// Publishes what an earlier process wrote, as it was.
+    pub async fn adopt(&self, owned: &[(ServiceKey, Written<Instance>)]) -> Result<(), Error> {
+        let mut sets = Vec::new();
+        for (scope, written) in owned {
+            let shadows = written.records.values().any(|record| record.shadow);
+            let backed = shadows && self.can_attribute(scope).await;
+            let mut records = self.of(scope);
+            for (id, written) in &written.records {
+                // A shadow that cannot be told from its native must not outlive it.
+                if !written.shadow || backed {
+                    let published = Published { record: written.record.clone(), owner: written.owner.clone() };
+                    records.insert(id.clone(), published);
+                }
+            }
+            let ephemeral = records.values().filter(|published| published.record.ephemeral);
+            let set: Vec<_> = ephemeral.map(|published| convert::write(&published.record)).collect();
+            self.records.lock().insert(scope.clone(), records);
+            if !set.is_empty() {
+                sets.push((convert::wire_key(scope), set));
+            }
+        }
+        // The connection is still being made at the start: then the wishes are met by its first replay.
+        let mut waiting = Vec::new();
+        for ((key, set), outcome) in sets.clone().into_iter().zip(self.publisher().publish_all(sets).await) {
+            match outcome {
+                Ok(()) => {}
+                Err(WireError::Unavailable(text)) => waiting.push((key, set, text)),
+                Err(error) => tracing::warn!(service = %key, %error, "what was written before is refused now"),
+            }
+        }
+        match waiting.into_iter().next() {
+            Some((_, _, text)) => Err(Error::unavailable(text)),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether the server tells who publishes an address: asked once, about an address that nobody has.
+    async fn can_attribute(&self, scope: &ServiceKey) -> bool {
+        let ask = async || match self.client.publishers(&convert::wire_key(scope), "127.0.0.1", 1).await {
+            Ok(_) | Err(WireError::NotFound(_)) => Ok(true),
+            Err(WireError::Unavailable(_) | WireError::Throttled(_)) => Err(()),
+            Err(error) => {
+                tracing::info!(%error, "the server does not tell who publishes an address");
+                Ok(false)
+            }
+        };
+        *self.attributes.get_or_try_init(ask).await.unwrap_or(&false)
+    }
+
+    /// Turns what was read of a service into a set, in which our own records are known as ours even when their marks
+    /// have gone.
+    pub async fn attribute(&self, scope: &ServiceKey, truth: &ServiceTruth) -> Set<Instance> {
+        let mut set = Set::empty(scope.clone());
+        set.attributes = convert::attributes(&truth.attributes);
+        let ours = self.of(scope);
+        for wire in &truth.instances {
+            let read = convert::read(wire);
+            let owner = match ours.get(&read.id()) {
+                Some(published) if read.mark != published.record.mark || read.mark.is_none() => {
+                    self.claims(scope, &read, published).await.then(|| published.owner.clone())
+                }
+                _ => None,
+            };
+            match owner {
+                None => set.put(read),
+                Some(owner) => {
+                    let mut ours = read;
+                    // What stands where our mark stood is not metadata of the provider's.
+                    ours.metadata.remove(convert::MARK);
+                    set.put(ours.with_mark(Some(Mark { owner, path: Vec::new() })));
+                }
+            }
+        }
+        set
+    }
+
+    /// Whether a record without our mark, at an address where we publish, is ours alone.
+    async fn claims(&self, scope: &ServiceKey, read: &Instance, published: &Published) -> bool {
+        let mut bare = read.clone();
+        bare.metadata.remove(convert::MARK);
+        let alike = bare.same(&published.record);
+        if !read.ephemeral {
+            return alike;
+        }
+        let endpoint = &read.id.endpoint;
+        match self.client.publishers(&convert::wire_key(scope), &endpoint.host, endpoint.port).await {
+            Ok(publishers) => {
+                let here: Vec<_> = publishers.iter().filter(|one| *one.cluster == *read.id.slot).collect();
+                let mine = self.publisher().connection_id();
+                let is_ours = |id: &String| Some(id) == mine.as_ref() || self.inherited.contains(id);
+                !here.is_empty() && here.iter().all(|one| is_ours(&one.client_id))
+            }
+            Err(error) => {
+                tracing::debug!(%scope, %error, "the server does not tell who publishes an address");
+                alike
+            }
+        }
+    }
+
+    /// Ends the connection: the server drops all that it published.
+    pub async fn close(&self) {
+        if let Some(publisher) = self.publisher.get() {
+            publisher.close().await;
+        }
+    }
+}
+
+/// Makes one change among the records of a service.
+fn make(records: &mut Records, change: &Change<Instance>, backed: bool) {
+    match change {
+        Change::Create(record) | Change::Adopt(record) | Change::Update { to: record, .. } => {
+            if let Some(mark) = &record.mark {
+                let published = Published { record: record.clone(), owner: mark.owner.clone() };
+                records.insert(record.id(), published);
+            }
+        }
+        Change::Shadow(record, owner) => match backed {
+            true => {
+                let record = record.clone().with_mark(None);
+                records.insert(record.id(), Published { record, owner: owner.clone() });
+            }
+            false => drop(records.remove(&record.id())),
+        },
+        Change::Delete { record, .. } => drop(records.remove(&record.id())),
+        Change::Scope { .. } => {}
+    }
+}
+
+/// Shared by the reading and the writing side of a cluster.
+pub(super) type SharedPublications = Arc<Publications>;

@@ -1,0 +1,128 @@
+//! Services of a Nacos cluster: the [`Source`] and the [`Sink`].
+
+use super::client::{Error as WireError, NacosClient, Namespace, SocketKeeper};
+use super::convert;
+use super::publications::{Publications, SharedPublications};
+use super::watch::{Reading, Watch, parts};
+use causeway_core::{
+    Capabilities, Change, Error, Instance, Limits, Lost, Normalized, Part, Parts, Selector, ServiceKey, Set, Sink,
+    Source, Update, Written,
+};
+use futures_util::future::BoxFuture;
+use futures_util::stream::{self, BoxStream, StreamExt};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The default namespace, which always exists.
+const PUBLIC: &str = "public";
+
+/// One Nacos cluster's services.
+pub(super) struct NacosServices {
+    client: NacosClient,
+    named: Vec<String>,
+    publications: SharedPublications,
+    capabilities: Capabilities,
+}
+
+impl NacosServices {
+    pub fn new(
+        client: NacosClient,
+        name: String,
+        named: Vec<String>,
+        inherited: Vec<String>,
+        keeper: Option<Arc<dyn SocketKeeper>>,
+    ) -> Self {
+        let losses = BTreeMap::from([(
+            "health of persistent instances",
+            "the destination's own health checks decide it, whoever registers",
+        )]);
+        let capabilities = Capabilities { losses, shadows: true, keeps: false };
+        let publications = Arc::new(Publications::new(client.clone(), name, keeper, inherited));
+        Self { client, named, publications, capabilities }
+    }
+
+    fn reading(&self) -> Reading {
+        Reading { client: self.client.clone(), publications: self.publications.clone() }
+    }
+}
+
+impl Source<Instance> for NacosServices {
+    fn watch(&self, select: &Selector<Instance>) -> BoxStream<'static, Result<Update<Instance>, Lost>> {
+        let watch = Watch::new(self.reading(), select.clone(), self.named.clone());
+        stream::unfold(watch, async |mut watch| {
+            let item = watch.next().await;
+            Some((item, watch))
+        })
+        .boxed()
+    }
+
+    fn read<'a>(
+        &'a self,
+        part: &'a Part,
+        select: &'a Selector<Instance>,
+    ) -> BoxFuture<'a, Result<Vec<Set<Instance>>, Error>> {
+        Box::pin(async move {
+            // An unknown namespace reads as an empty one.
+            match parts(&self.client).await {
+                Ok(parts) if !parts.contains_key(part) => {
+                    return Err(Error::Missing(format!("there is no namespace {part}")));
+                }
+                Ok(_) | Err(WireError::Denied(_)) => {}
+                Err(error) => return Err(convert::error(error)),
+            }
+            self.reading().read_all(&part.0, select).await.map_err(convert::error)
+        })
+    }
+
+    fn parts(&self) -> BoxFuture<'_, Result<Parts, Error>> {
+        Box::pin(async move {
+            match parts(&self.client).await {
+                Err(WireError::Denied(_)) if !self.named.is_empty() => {
+                    Ok(self.named.iter().map(|name| (Part::new(name), None)).collect())
+                }
+                parts => parts.map_err(convert::error),
+            }
+        })
+    }
+}
+
+impl Sink<Instance> for NacosServices {
+    fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    fn limits(&self) -> Limits {
+        Limits { max_batch: 5_000, in_flight: 32, per_second: None }
+    }
+
+    fn normalize(&self, scope: &ServiceKey, record: Instance) -> Normalized<Instance> {
+        convert::normalize(scope, record)
+    }
+
+    fn prepare<'a>(&'a self, part: &'a Part, title: Option<&'a str>) -> BoxFuture<'a, Result<(), Error>> {
+        Box::pin(async move {
+            if &*part.0 == PUBLIC || parts(&self.client).await.map_err(convert::error)?.contains_key(part) {
+                return Ok(());
+            }
+            let name = title.unwrap_or(&part.0).to_owned();
+            let namespace = Namespace { id: part.0.to_string(), name, description: String::new() };
+            self.client.create_namespace(&namespace).await.map_err(convert::error)
+        })
+    }
+
+    fn apply<'a>(
+        &'a self,
+        scope: &'a ServiceKey,
+        changes: &'a [Change<Instance>],
+    ) -> BoxFuture<'a, Vec<Result<(), Error>>> {
+        Box::pin(self.publications.apply(scope, changes))
+    }
+
+    fn adopt<'a>(&'a self, owned: &'a [(ServiceKey, Written<Instance>)]) -> BoxFuture<'a, Result<(), Error>> {
+        Box::pin(self.publications.adopt(owned))
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.publications.close())
+    }
+}

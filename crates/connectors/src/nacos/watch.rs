@@ -1,0 +1,436 @@
+//! Follows the services of a Nacos cluster: pushes say which to look at again, the lists that show disabled instances
+//! are the truth, and the names are polled, since nothing pushes a new service or a new namespace.
+
+use super::client::{
+    Error as WireError, Look, NacosClient, Phase, Reader, ServiceKey as WireKey, ServiceSummary, ServiceTruth,
+};
+use super::convert;
+use super::publications::SharedPublications;
+use causeway_core::{Error, Instance, Lost, Part, Selector, Set, Update};
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+/// New services and namespaces are noticed within twice this time.
+const NAMES: Duration = Duration::from_secs(1);
+/// Services read at once.
+const IN_FLIGHT: usize = 32;
+/// Lists may fail for this long before what they list counts as unknown: a server that is really away is known by the
+/// connection's end.
+const PATIENCE: Duration = Duration::from_secs(4);
+/// A service whose reading failed is read again after this time; also one that has just been named, since the lists
+/// follow a change after half a second.
+const AGAIN: Duration = Duration::from_millis(700);
+
+enum Done {
+    Namespaces(Result<BTreeMap<Part, Option<Arc<str>>>, WireError>),
+    Names(Part, Result<Vec<ServiceSummary>, WireError>),
+    Subscribed(WireKey, Result<(), WireError>),
+    Read(WireKey, Result<Set<Instance>, WireError>),
+    Due(WireKey),
+}
+
+/// How far one namespace is known.
+enum State {
+    /// Not read on this connection.
+    Unknown,
+    /// Being read: what is still missing, and what has come.
+    Filling { missing: BTreeSet<WireKey>, sets: BTreeMap<WireKey, Set<Instance>> },
+    /// Reported whole.
+    Complete,
+}
+
+struct Namespace {
+    title: Option<Arc<str>>,
+    state: State,
+    names: BTreeMap<WireKey, ServiceSummary>,
+    asking: bool,
+    failing: Option<Instant>,
+    told: bool,
+}
+
+/// What reading one service shares with others.
+#[derive(Clone)]
+pub(super) struct Reading {
+    pub client: NacosClient,
+    pub publications: SharedPublications,
+}
+
+impl Reading {
+    /// The whole truth of one service, ours known as ours. A service that does not exist is an empty one here: its
+    /// namespace's list says whether it exists.
+    pub async fn read(&self, key: &WireKey) -> Result<Set<Instance>, WireError> {
+        let truth = match self.client.truth(key).await {
+            Err(WireError::NotFound(_)) => ServiceTruth::default(),
+            truth => truth?,
+        };
+        Ok(self.publications.attribute(&convert::scope(key), &truth).await)
+    }
+
+    /// Everything in one namespace.
+    pub async fn read_all(
+        &self,
+        namespace: &str,
+        select: &Selector<Instance>,
+    ) -> Result<Vec<Set<Instance>>, WireError> {
+        let services = self.client.services(namespace).await?;
+        let keys = services.into_iter().map(|one| WireKey::new(namespace, &one.group_name, &one.name));
+        let wanted = keys.filter(|key| select.scope(&convert::scope(key)));
+        let reads = wanted.map(|key| async move { self.read(&key).await });
+        let sets: Vec<_> = futures_util::stream::iter(reads).buffer_unordered(IN_FLIGHT).collect().await;
+        sets.into_iter().collect()
+    }
+}
+
+/// One watch. Dropping it ends its connection.
+pub(super) struct Watch {
+    reading: Reading,
+    reader: Arc<Reader>,
+    select: Selector<Instance>,
+    named: Vec<String>,
+    generation: u64,
+    connected: bool,
+    namespaces: BTreeMap<Part, Namespace>,
+    listing: bool,
+    listed_at: Option<Instant>,
+    list_failing: Option<Instant>,
+    /// Waiting to be read, being read, and changed while being read.
+    todo: VecDeque<WireKey>,
+    queued: BTreeSet<WireKey>,
+    flying: BTreeSet<WireKey>,
+    again: BTreeSet<WireKey>,
+    work: FuturesUnordered<BoxFuture<'static, Done>>,
+    tick: tokio::time::Interval,
+    ready: VecDeque<Result<Update<Instance>, Lost>>,
+}
+
+impl Watch {
+    pub fn new(reading: Reading, select: Selector<Instance>, named: Vec<String>) -> Self {
+        let mut tick = interval(NAMES);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self {
+            reader: Arc::new(reading.client.reader()),
+            reading,
+            select,
+            named,
+            generation: 0,
+            connected: false,
+            namespaces: BTreeMap::new(),
+            listing: false,
+            listed_at: None,
+            list_failing: None,
+            todo: VecDeque::new(),
+            queued: BTreeSet::new(),
+            flying: BTreeSet::new(),
+            again: BTreeSet::new(),
+            work: FuturesUnordered::new(),
+            tick,
+            ready: VecDeque::new(),
+        }
+    }
+
+    /// The next thing to report. Never ends.
+    pub async fn next(&mut self) -> Result<Update<Instance>, Lost> {
+        let mut status = self.reader.status();
+        loop {
+            if let Some(item) = self.ready.pop_front() {
+                return item;
+            }
+            self.check_connection(&status.borrow_and_update().clone());
+            self.start_reads();
+            if !self.ready.is_empty() {
+                continue;
+            }
+            let reader = self.reader.clone();
+            tokio::select! {
+                Some(done) = self.work.next(), if !self.work.is_empty() => self.done(done),
+                look = reader.next() => if let Some(Look { key, .. }) = look { self.want(key) },
+                changed = status.changed() => if changed.is_err() {
+                    tokio::time::sleep(NAMES).await;
+                },
+                _ = self.tick.tick() => self.poll(),
+            }
+        }
+    }
+
+    /// A connection that broke takes all certainty with it: what was seen on it may have changed unseen.
+    fn check_connection(&mut self, status: &super::client::Status) {
+        let connected = status.phase == Phase::Ready;
+        if self.connected && (!connected || status.generation != self.generation) {
+            let why = status.error.clone().unwrap_or_else(|| WireError::Unavailable("connection lost".into()));
+            self.lose_all(why);
+        } else if !self.connected
+            && status.phase == Phase::Down
+            && let Some(error) = &status.error
+            && self.list_failing.is_none()
+        {
+            self.list_failing = Some(Instant::now());
+            self.ready.push_back(Err(Lost { part: None, error: convert::error(error.clone()) }));
+        }
+        if connected && !self.connected {
+            self.list_failing = None;
+            self.poll();
+        }
+        self.connected = connected;
+        self.generation = status.generation;
+    }
+
+    fn lose_all(&mut self, why: WireError) {
+        self.namespaces.values_mut().for_each(|namespace| {
+            namespace.state = State::Unknown;
+            namespace.told = false;
+        });
+        self.ready.push_back(Err(Lost { part: None, error: convert::error(why) }));
+    }
+
+    /// Asks for the names of everything.
+    fn poll(&mut self) {
+        if !self.connected {
+            return;
+        }
+        if !self.listing && self.listed_at.is_none_or(|at| at.elapsed() >= NAMES) {
+            self.listing = true;
+            let client = self.reading.client.clone();
+            self.work.push(Box::pin(async move { Done::Namespaces(parts(&client).await) }));
+        }
+        let due: Vec<_> =
+            self.namespaces.iter().filter(|(_, namespace)| !namespace.asking).map(|(part, _)| part.clone()).collect();
+        due.into_iter().for_each(|part| self.ask_names(part));
+    }
+
+    fn ask_names(&mut self, part: Part) {
+        if let Some(namespace) = self.namespaces.get_mut(&part) {
+            namespace.asking = true;
+            let client = self.reading.client.clone();
+            self.work.push(Box::pin(async move {
+                let names = client.services(&part.0).await;
+                Done::Names(part, names)
+            }));
+        }
+    }
+
+    fn done(&mut self, done: Done) {
+        match done {
+            Done::Namespaces(parts) => self.listed(parts),
+            Done::Names(part, names) => self.names(&part, names),
+            Done::Subscribed(key, Ok(())) => drop(key),
+            Done::Subscribed(key, Err(error)) => {
+                tracing::debug!(service = %key, %error, "cannot subscribe yet");
+                self.want(key);
+            }
+            Done::Read(key, set) => self.read(key, set),
+            Done::Due(key) => self.want(key),
+        }
+    }
+
+    fn listed(&mut self, parts: Result<BTreeMap<Part, Option<Arc<str>>>, WireError>) {
+        self.listing = false;
+        self.listed_at = Some(Instant::now());
+        let parts = match parts {
+            Ok(parts) => {
+                self.list_failing = None;
+                parts
+            }
+            // Who may not list namespaces can still be told which there are.
+            Err(WireError::Denied(_)) => {
+                let named = self.select.named().into_iter().chain(self.named.iter().map(|name| name.as_str().into()));
+                named.map(|word| (Part(word), None)).collect()
+            }
+            Err(error) => {
+                let since = *self.list_failing.get_or_insert_with(Instant::now);
+                if since.elapsed() >= PATIENCE
+                    && self.namespaces.values().any(|one| !matches!(one.state, State::Unknown))
+                {
+                    self.lose_all(error);
+                }
+                return;
+            }
+        };
+        let gone: Vec<_> = self.namespaces.keys().filter(|part| !parts.contains_key(*part)).cloned().collect();
+        for part in gone {
+            let text = format!("namespace {part} is no longer there");
+            self.ready.push_back(Err(Lost { part: Some(part.clone()), error: Error::Missing(text) }));
+            self.drop_namespace(&part);
+        }
+        for (part, title) in parts {
+            let wanted = self.select.part(&part, title.as_deref());
+            match self.namespaces.get_mut(&part) {
+                Some(_) if !wanted => self.drop_namespace(&part),
+                Some(namespace) => namespace.title = title,
+                None if wanted => {
+                    let names = BTreeMap::new();
+                    let namespace =
+                        Namespace { title, state: State::Unknown, names, asking: false, failing: None, told: false };
+                    self.namespaces.insert(part.clone(), namespace);
+                    self.ask_names(part);
+                }
+                None => {}
+            }
+        }
+    }
+
+    fn drop_namespace(&mut self, part: &Part) {
+        if let Some(namespace) = self.namespaces.remove(part) {
+            namespace.names.into_keys().for_each(|key| self.unsubscribe(key));
+        }
+    }
+
+    fn names(&mut self, part: &Part, names: Result<Vec<ServiceSummary>, WireError>) {
+        let Some(namespace) = self.namespaces.get_mut(part) else { return };
+        namespace.asking = false;
+        let names = match names {
+            Ok(names) => names,
+            Err(error) => {
+                let since = *namespace.failing.get_or_insert_with(Instant::now);
+                let passing = error.is_transient() && since.elapsed() < PATIENCE;
+                if !passing && !namespace.told {
+                    namespace.told = true;
+                    namespace.state = State::Unknown;
+                    self.ready.push_back(Err(Lost { part: Some(part.clone()), error: convert::error(error) }));
+                }
+                return;
+            }
+        };
+        namespace.failing = None;
+        if !self.connected {
+            return;
+        }
+        let select = self.select.clone();
+        let found: BTreeMap<_, _> = names
+            .into_iter()
+            .map(|one| (WireKey::new(&part.0, &one.group_name, &one.name), one))
+            .filter(|(key, _)| select.scope(&convert::scope(key)))
+            .collect();
+        let before = std::mem::replace(&mut namespace.names, found.clone());
+        let fresh: Vec<_> = found.keys().filter(|key| !before.contains_key(*key)).cloned().collect();
+        let gone: Vec<_> = before.keys().filter(|key| !found.contains_key(*key)).cloned().collect();
+        // A count that moved without a push is looked at too: pushes may get lost.
+        let moved: Vec<_> = found.iter().filter(|(key, one)| before.get(*key).is_some_and(|old| old != *one)).collect();
+        let mut later: Vec<_> = moved.into_iter().map(|(key, _)| key.clone()).collect();
+        match &mut namespace.state {
+            State::Unknown => {
+                let missing: BTreeSet<_> = found.keys().cloned().collect();
+                namespace.state = State::Filling { missing: missing.clone(), sets: BTreeMap::new() };
+                missing.iter().filter(|key| before.contains_key(*key)).for_each(|key| self.want(key.clone()));
+            }
+            State::Filling { missing, sets } => {
+                gone.iter().for_each(|key| {
+                    missing.remove(key);
+                    sets.remove(key);
+                });
+            }
+            State::Complete => {
+                // The names say so at once, the instances' list only when it has forgotten them too.
+                later.extend(gone.iter().cloned());
+                later.extend(fresh.iter().cloned());
+            }
+        }
+        for key in later {
+            self.work.push(Box::pin(async move {
+                tokio::time::sleep(AGAIN).await;
+                Done::Due(key)
+            }));
+        }
+        fresh.into_iter().for_each(|key| self.subscribe(key));
+        gone.into_iter().for_each(|key| self.unsubscribe(key));
+        self.report_if_filled(part);
+    }
+
+    fn subscribe(&mut self, key: WireKey) {
+        let reader = self.reader.clone();
+        self.work.push(Box::pin(async move {
+            let outcome = reader.subscribe(&key).await;
+            Done::Subscribed(key, outcome)
+        }));
+    }
+
+    fn unsubscribe(&mut self, key: WireKey) {
+        let reader = self.reader.clone();
+        self.work.push(Box::pin(async move {
+            let outcome = reader.unsubscribe(&key).await;
+            if let Err(error) = outcome {
+                tracing::debug!(service = %key, %error, "cannot unsubscribe");
+            }
+            Done::Subscribed(key, Ok(()))
+        }));
+    }
+
+    /// Wants a service read, now or after the read that is under way.
+    fn want(&mut self, key: WireKey) {
+        if self.flying.contains(&key) {
+            self.again.insert(key);
+        } else if self.queued.insert(key.clone()) {
+            self.todo.push_back(key);
+        }
+    }
+
+    fn start_reads(&mut self) {
+        while self.connected && self.flying.len() < IN_FLIGHT {
+            let Some(key) = self.todo.pop_front() else { return };
+            self.queued.remove(&key);
+            self.flying.insert(key.clone());
+            let reading = self.reading.clone();
+            self.work.push(Box::pin(async move {
+                let set = reading.read(&key).await;
+                Done::Read(key, set)
+            }));
+        }
+    }
+
+    fn read(&mut self, key: WireKey, set: Result<Set<Instance>, WireError>) {
+        self.flying.remove(&key);
+        if self.again.remove(&key) {
+            self.want(key.clone());
+        }
+        let part = Part::new(&key.namespace);
+        let Some(namespace) = self.namespaces.get_mut(&part).filter(|_| self.connected) else { return };
+        let set = match set {
+            Ok(set) => set,
+            Err(error) if error.is_transient() => {
+                self.work.push(Box::pin(async move {
+                    tokio::time::sleep(AGAIN).await;
+                    Done::Due(key)
+                }));
+                return;
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut namespace.told, true) {
+                    namespace.state = State::Unknown;
+                    self.ready.push_back(Err(Lost { part: Some(part), error: convert::error(error) }));
+                }
+                return;
+            }
+        };
+        match &mut namespace.state {
+            State::Unknown => {}
+            State::Filling { missing, sets } => {
+                missing.remove(&key);
+                sets.insert(key, set);
+                self.report_if_filled(&part);
+            }
+            State::Complete => self.ready.push_back(Ok(Update::Changed(set))),
+        }
+    }
+
+    fn report_if_filled(&mut self, part: &Part) {
+        let Some(namespace) = self.namespaces.get_mut(part) else { return };
+        let State::Filling { missing, sets } = &mut namespace.state else { return };
+        if missing.is_empty() {
+            let sets = std::mem::take(sets).into_values().collect();
+            let title = namespace.title.clone();
+            namespace.state = State::Complete;
+            namespace.told = false;
+            self.ready.push_back(Ok(Update::Reset { part: part.clone(), title, sets }));
+        }
+    }
+}
+
+/// All namespaces, with their display names.
+pub(super) async fn parts(client: &NacosClient) -> Result<BTreeMap<Part, Option<Arc<str>>>, WireError> {
+    let namespaces = client.namespaces().await?;
+    Ok(namespaces.into_iter().map(|one| (Part::new(&one.id), Some(one.name.as_str().into()))).collect())
+}
