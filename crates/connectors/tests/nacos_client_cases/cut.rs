@@ -53,6 +53,9 @@ async fn serve(mut inner: TcpStream, to: String, mut mode: watch::Receiver<Mode>
     let Ok(mut outer) = TcpStream::connect(to).await else {
         return;
     };
+    if inner.set_nodelay(true).is_err() || outer.set_nodelay(true).is_err() {
+        return;
+    }
     loop {
         let now = *mode.borrow_and_update();
         match now {

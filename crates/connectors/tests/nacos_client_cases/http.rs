@@ -76,8 +76,10 @@ pub async fn attributes(target: Arc<Target>) -> Result<()> {
     ensure!(listed.iter().any(|s| s.name == key.service && s.group_name == key.group));
     ensure!(client.truth(&key).await?.instances.is_empty());
     client.delete_service(&key).await?;
-    let gone = client.attributes(&key).await;
-    ensure!(matches!(gone, Err(Error::NotFound(_))), "{gone:?}");
+    until("deleted", Duration::from_secs(5), || async {
+        Ok(matches!(client.attributes(&key).await, Err(Error::NotFound(_))))
+    })
+    .await?;
     let missing = client.update_service(&ServiceKey::new("", "", "never-made"), &attributes).await;
     eprintln!("update of none: {missing:?}");
     ensure!(missing.is_err());

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::net::Shutdown;
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use causeway_connectors::nacos::client::{Generation, Phase, SocketKeeper};
+use parking_lot::Mutex;
 
 use super::{key, set, standing, stands};
 use crate::Target;
@@ -20,24 +21,25 @@ struct Holder {
 
 impl SocketKeeper for Holder {
     fn keep(&self, tag: &str, socket: BorrowedFd<'_>) {
-        let copy = socket.try_clone_to_owned().unwrap();
-        self.kept.lock().unwrap().insert(tag.into(), (copy, None));
+        if let Ok(copy) = socket.try_clone_to_owned() {
+            self.kept.lock().insert(tag.into(), (copy, None));
+        }
     }
 
     fn label(&self, tag: &str, connection_id: &str) {
-        if let Some((_, label)) = self.kept.lock().unwrap().get_mut(tag) {
+        if let Some((_, label)) = self.kept.lock().get_mut(tag) {
             *label = Some(connection_id.into());
         }
     }
 
     fn drop_kept(&self, tag: &str) {
-        self.kept.lock().unwrap().remove(tag);
+        self.kept.lock().remove(tag);
     }
 }
 
 impl Holder {
     fn labels(&self) -> Vec<String> {
-        let kept = self.kept.lock().unwrap();
+        let kept = self.kept.lock();
         kept.values().filter_map(|(_, l)| l.clone()).collect()
     }
 }
@@ -52,7 +54,7 @@ pub async fn survives(target: Arc<Target>) -> Result<()> {
     first.publish(&key, set(3)).await?;
     stands(&client, &key, 3).await?;
     let id = first.connection_id().context("no id")?;
-    ensure!(holder.labels() == [id.clone()]);
+    ensure!(holder.labels() == std::slice::from_ref(&id));
     drop(first);
     for _ in 0..60 {
         ensure!(standing(&client, &key).await?.len() == 3, "a gap was seen");
@@ -62,7 +64,7 @@ pub async fn survives(target: Arc<Target>) -> Result<()> {
     second.publish(&key, set(3)).await?;
     // The first one's socket is let go.
     let old: Vec<_> = {
-        let mut kept = holder.kept.lock().unwrap();
+        let mut kept = holder.kept.lock();
         let tags: Vec<_> = kept.keys().filter(|t| t.starts_with("first/")).cloned().collect();
         tags.into_iter().filter_map(|t| kept.remove(&t)).collect()
     };
@@ -82,7 +84,7 @@ pub async fn survives(target: Arc<Target>) -> Result<()> {
     third.publish(&key, set(1)).await?;
     stands(&client, &key, 1).await?;
     let copy = {
-        let kept = holder.kept.lock().unwrap();
+        let kept = holder.kept.lock();
         let (fd, _) = kept.values().next().context("not kept")?;
         std::net::TcpStream::from(fd.try_clone()?)
     };
