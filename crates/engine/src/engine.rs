@@ -270,7 +270,9 @@ impl<R: Record> State<R> {
                 self.routes.insert(key, old.clone());
                 continue;
             }
-            let memory = old.map(|old| old.memory.clone()).unwrap_or_else(|| Arc::new(RouteMemory::new(&spec)));
+            // What was remembered of another source says nothing of this one.
+            let kept = old.filter(|old| old.spec.source == spec.source).map(|old| old.memory.clone());
+            let memory = kept.unwrap_or_else(|| Arc::new(RouteMemory::new(&spec)));
             memory.guard.lock().set_limits(spec.guard);
             memory.feeds.lock().clear();
             if spec.only != Only::Freeze {

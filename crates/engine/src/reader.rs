@@ -181,7 +181,9 @@ impl<R: Record> Reader<R> {
     /// Makes the list of scopes for routes that are limited to those that exist now.
     fn freeze(&self) {
         for route in self.cluster.outbound.read().iter() {
-            if *route.memory.only.lock() != Only::Freeze {
+            // A route that was not limited before goes on with everything until the list is made.
+            let made = matches!(*route.memory.only.lock(), Only::Frozen(_));
+            if made || route.spec.only != Only::Freeze {
                 continue;
             }
             let scopes = {

@@ -305,9 +305,9 @@ impl<R: Record> Writer<R> {
         let mut retry: Option<Duration> = None;
         let mut failure = None;
         for (change, outcome) in outcomes {
-            let Some(record) = change.record().cloned() else { continue };
-            match outcome {
-                Ok(()) => {
+            match (outcome, change.record().cloned()) {
+                (Ok(()), None) => {}
+                (Ok(()), Some(record)) => {
                     let recent = self.recent.entry(scope.clone()).or_default();
                     let tries = match recent.get(&record.id()) {
                         Some(last) if last.change == change => last.tries + 1,
@@ -315,11 +315,11 @@ impl<R: Record> Writer<R> {
                     };
                     recent.insert(record.id(), Recent { at: now, tries, change });
                 }
-                Err(Error::Rejected(why)) => {
+                (Err(Error::Rejected(why)), Some(record)) => {
                     self.refused.entry(scope.clone()).or_default().insert(record.id(), (record, why));
-                    retry = Some(Duration::ZERO);
+                    retry = retry.or(Some(Duration::ZERO));
                 }
-                Err(error) => {
+                (Err(error), _) => {
                     let wait = match &error {
                         Error::Throttled(wait) => *wait,
                         error if error.is_transient() => self.backoff(scope),

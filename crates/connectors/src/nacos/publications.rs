@@ -60,7 +60,7 @@ impl Publications {
         let mut together = Vec::new();
         for (n, change) in changes.iter().enumerate() {
             match change {
-                Change::Scope { to, .. } => outcomes[n] = Some(self.write_attributes(scope, to).await),
+                Change::Scope { .. } => {}
                 change if self.is_persistent(scope, change) => {
                     outcomes[n] = Some(self.write_persistent(scope, change).await);
                 }
@@ -71,6 +71,12 @@ impl Publications {
             let batch: Vec<_> = together.iter().map(|n| &changes[*n]).collect();
             for (n, outcome) in together.iter().zip(self.publish(scope, &batch).await) {
                 outcomes[*n] = Some(outcome);
+            }
+        }
+        // Last: registrations make the service.
+        for (n, change) in changes.iter().enumerate() {
+            if let Change::Scope { to, .. } = change {
+                outcomes[n] = Some(self.write_attributes(scope, to).await);
             }
         }
         outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(|| Err(Error::protocol("not applied")))).collect()
