@@ -101,7 +101,7 @@ impl Cluster {
                 self.copy = None;
                 self.shadow = None;
             }
-            Change::Scope { .. } => {}
+            Change::Scope { .. } | Change::Edit { .. } => {}
         }
         self.ledger.note(change, &[]);
     }
@@ -123,6 +123,7 @@ fn run(world: &mut [Cluster], seen: &[Cluster], routes: &[Route], to: usize, sha
             fresh: Fresh::Settled,
             records: BTreeMap::new(),
             refused: BTreeMap::new(),
+            edits: BTreeMap::new(),
             witnessed: BTreeSet::new(),
             attributes: None,
         };

@@ -28,6 +28,7 @@ pub(crate) fn export<R: Record>(route: &Route<R>, target: &R::Scope, now: Instan
             fresh: Fresh::Settled,
             records: BTreeMap::new(),
             refused: BTreeMap::new(),
+            edits: BTreeMap::new(),
             witnessed: BTreeSet::new(),
             attributes: None,
         },
@@ -88,6 +89,9 @@ fn add<R: Record>(route: &Route<R>, scope: &R::Scope, target: &R::Scope, export:
         let sink = route.destination.sink.as_ref();
         if looped {
             export.wish.refused.insert(id.clone(), Skip::Loop);
+            if let Some((id, edit)) = edit(route, id, held, written.as_deref(), target) {
+                export.wish.edits.insert(id, edit);
+            }
         } else if let Some(sink) = sink {
             match sink.normalize(target, record) {
                 Ok(record) => drop(export.wish.records.insert(record.id(), record)),
@@ -141,4 +145,21 @@ fn attributes<R: Record>(
         export.wish.attributes = Some(attributes.clone());
         export.path = path;
     }
+}
+
+/// What an operator did to our own copy in the source, laid over the native record that it was made from.
+fn edit<R: Record>(
+    route: &Route<R>,
+    id: &R::Id,
+    held: &Held<R>,
+    written: Option<&causeway_core::Written<R>>,
+    target: &R::Scope,
+) -> Option<(R::Id, R)> {
+    let spec = &route.spec;
+    let copy = held.copy_of(&spec.owner.install).filter(|_| spec.overrides == causeway_core::Overrides::Travel)?;
+    let written = written?.records.get(id).filter(|written| !written.shadow && written.owner == spec.owner)?;
+    let set = route.destination.mirror.lock().set(target).cloned()?;
+    let native = set.records.get(id)?.native.clone()?;
+    let edited = native.clone().with_edit(&written.record, copy);
+    (!edited.same(&native)).then(|| (id.clone(), edited))
 }

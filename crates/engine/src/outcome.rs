@@ -33,6 +33,7 @@ pub(crate) fn settle<R: Record>(
                 Change::Shadow(record, owner) | Change::Delete { record, owner, .. } => {
                     set.remove_copy(&record.id(), owner);
                 }
+                Change::Edit { to, .. } => set.put(to.clone().with_mark(None)),
                 Change::Scope { to, .. } => set.attributes = to.clone(),
             }
         }
@@ -64,6 +65,7 @@ fn describe<R: Record>(change: &Change<R>) -> (Action, String) {
         Change::Adopt(_) => (Action::Adopted, "stands there as ours: upheld by this node now".into()),
         Change::Shadow(..) => (Action::Created, "backs a native record that stands in both clusters".into()),
         Change::Update { .. } => (Action::Updated, "differs from the source".into()),
+        Change::Edit { .. } => (Action::Updated, "an operator's change of our copy travels back".into()),
         Change::Scope { .. } => (Action::Updated, "the service's own attributes differ from the source".into()),
         Change::Delete { why: Removal::Native, .. } => (Action::Deleted, Removal::Native.to_string()),
         Change::Delete { why, .. } => (Action::Deleted, why.to_string()),

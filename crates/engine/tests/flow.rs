@@ -110,6 +110,27 @@ async fn an_operators_override_is_kept_and_shown() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_override_travels_back_where_the_task_says_so() {
+    let clusters = registries(&["a", "b"]);
+    let (a, b) = (clusters["a"].clone(), clusters["b"].clone());
+    populate(&a, 1, 1);
+    let mut world = World::new("i", &clusters);
+    for (from, to) in [("a", "b"), ("b", "a")] {
+        world.routes.push(RouteSpec { overrides: Overrides::Travel, ..world.route("task", from, to) });
+    }
+    world.start();
+    seconds(2).await;
+    let copy = b.list(&service(0)).remove(0);
+    b.override_with(&service(0), Instance { weight: 7.0, ..copy });
+    seconds(10).await;
+    assert_eq!(a.list(&service(0))[0].weight, 7.0);
+    assert!(a.list(&service(0))[0].mark.is_none(), "still the provider's own record");
+    let writes = (a.writes(), b.writes());
+    seconds(60).await;
+    assert_eq!(writes, (a.writes(), b.writes()), "no fight");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_overwritten_mark_makes_no_loop_and_no_orphan() {
     let clusters = registries(&["a", "b"]);
     populate(&clusters["a"], 1, 1);

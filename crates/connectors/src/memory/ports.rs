@@ -79,6 +79,10 @@ impl MemoryPorts {
                 }
                 Ok(())
             }
+            Change::Edit { to, .. } => {
+                self.memory.override_with(scope, to.clone());
+                Ok(())
+            }
             Change::Scope { to, .. } => {
                 self.memory.set_attributes(scope, to.clone());
                 Ok(())
@@ -119,6 +123,12 @@ impl Watch {
             }
             self.epoch = Some(state.epoch);
             self.complete.clear();
+        }
+        let gone: Vec<Part> = self.complete.iter().filter(|part| !state.parts().contains_key(*part)).cloned().collect();
+        for part in gone {
+            self.complete.remove(&part);
+            let error = Error::Missing(format!("namespace {part} is no longer there"));
+            self.ready.push_back(Err(Lost { part: Some(part), error }));
         }
         for (part, title) in state.parts() {
             if self.complete.contains(part) || !self.select.part(part, title.as_deref()) {

@@ -93,6 +93,16 @@ impl Memory {
         });
     }
 
+    /// Removes a namespace with all that is in it.
+    pub fn remove_part(&self, id: &str) {
+        let part = Part::new(id);
+        self.edit(|state| {
+            state.parts.remove(&part);
+            state.services.retain(|scope, _| scope.part() != part);
+            state.log.retain(|_, scope| scope.part() != part);
+        });
+    }
+
     /// A provider registers; again replaces.
     pub fn register(&self, scope: &ServiceKey, provider: &str, instance: Instance) {
         self.publish(scope, &Publisher::Native(provider.into()), instance);
@@ -168,12 +178,21 @@ impl Memory {
 
     /// What a subscriber of the service sees: one row for each different record, disabled ones left out.
     pub fn list(&self, scope: &ServiceKey) -> Vec<Instance> {
+        self.rows(scope, |row| row.enabled)
+    }
+
+    /// Everything of the service: one row for each different record, with what an operator laid over it.
+    pub fn truth(&self, scope: &ServiceKey) -> Vec<Instance> {
+        self.rows(scope, |_| true)
+    }
+
+    fn rows(&self, scope: &ServiceKey, wanted: impl Fn(&Instance) -> bool) -> Vec<Instance> {
         let state = self.state.lock();
         let Some(service) = state.services.get(scope) else { return Vec::new() };
         let mut rows: Vec<Instance> = Vec::new();
         for row in service.entries.values().flat_map(|publishers| publishers.values()) {
             let row = service.shown(row);
-            if row.enabled && !rows.contains(&row) {
+            if wanted(&row) && !rows.contains(&row) {
                 rows.push(row);
             }
         }

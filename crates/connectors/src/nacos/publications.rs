@@ -61,6 +61,7 @@ impl Publications {
         for (n, change) in changes.iter().enumerate() {
             match change {
                 Change::Scope { .. } => {}
+                Change::Edit { to, .. } => outcomes[n] = Some(self.edit(scope, to).await),
                 change if self.is_persistent(scope, change) => {
                     outcomes[n] = Some(self.write_persistent(scope, change).await);
                 }
@@ -150,6 +151,11 @@ impl Publications {
         make(&mut records, change, false);
         self.records.lock().insert(scope.clone(), records);
         Ok(())
+    }
+
+    /// Changes a native record as an operator does in the console.
+    async fn edit(&self, scope: &ServiceKey, to: &Instance) -> Result<(), Error> {
+        self.client.edit_instance(&convert::wire_key(scope), &convert::write(to)).await.map_err(convert::error)
     }
 
     async fn write_attributes(&self, scope: &ServiceKey, to: &causeway_core::Attributes) -> Result<(), Error> {
@@ -284,7 +290,7 @@ fn make(records: &mut Records, change: &Change<Instance>, backed: bool) {
             false => drop(records.remove(&record.id())),
         },
         Change::Delete { record, .. } => drop(records.remove(&record.id())),
-        Change::Scope { .. } => {}
+        Change::Scope { .. } | Change::Edit { .. } => {}
     }
 }
 

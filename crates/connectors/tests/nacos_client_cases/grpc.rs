@@ -170,7 +170,7 @@ pub async fn publishers(target: Arc<Target>) -> Result<()> {
     let mut changed = instances[0].clone();
     changed.enabled = false;
     changed.metadata.insert("zone".into(), "by hand".into());
-    client.put_instance(&key, &changed).await?;
+    client.edit_instance(&key, &changed).await?;
     super::until("the operator's word", Duration::from_secs(10), || async {
         let there = standing(&client, &key).await?;
         Ok(there.len() == 1 && !there[0].enabled && there[0].metadata["zone"] == "by hand")

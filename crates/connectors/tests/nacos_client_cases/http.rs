@@ -107,7 +107,7 @@ pub async fn registers(target: Arc<Target>) -> Result<()> {
     let beat = client.beat_http(&key, &instances[0]).await?;
     ensure!(beat.known && beat.interval == Duration::from_secs(5), "{beat:?}");
     instances[0].weight = 3.0;
-    client.put_instance(&key, &instances[0]).await?;
+    client.edit_instance(&key, &instances[0]).await?;
     until("weight", Duration::from_secs(10), || async {
         Ok(standing(&client, &key).await?.first().is_some_and(|i| i.weight == 3.0))
     })

@@ -124,4 +124,13 @@ impl Record for Instance {
             && self.ephemeral == other.ephemeral
             && self.metadata == other.metadata
     }
+    fn with_edit(mut self, written: &Self, shown: &Self) -> Self {
+        if shown.weight != written.weight {
+            self.weight = shown.weight;
+        }
+        if shown.enabled != written.enabled {
+            self.enabled = shown.enabled;
+        }
+        self
+    }
 }

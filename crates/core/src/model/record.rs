@@ -31,6 +31,10 @@ pub trait Record: Clone + Debug + PartialEq + Serialize + DeserializeOwned + Sen
     /// Whether two records say the same thing, marks aside.
     fn same(&self, other: &Self) -> bool;
 
+    /// This record with what an operator changed from `written` to `shown` laid over it. What a kind does not let
+    /// operators change stays.
+    fn with_edit(self, written: &Self, shown: &Self) -> Self;
+
     /// This record as `owner` wants to see it beyond `from`: `from` is appended to the path.
     fn forwarded(self, from: &ClusterId, owner: &OwnerId) -> Self {
         let mut path = self.mark().map_or_else(Vec::new, |mark| mark.path.clone());

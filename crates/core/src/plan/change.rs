@@ -54,6 +54,16 @@ pub enum Change<R: Record> {
         /// As it shall stand.
         to: R,
     },
+    /// Lay an operator's change of our copy elsewhere over a native record, as an operator would: only where the task
+    /// says that overrides travel.
+    Edit {
+        /// As it stands.
+        from: R,
+        /// As it shall stand.
+        to: R,
+        /// The task that says so.
+        owner: OwnerId,
+    },
     /// Write what belongs to the scope itself.
     Scope {
         /// As it stands.
@@ -77,7 +87,7 @@ impl<R: Record> Change<R> {
     pub fn record(&self) -> Option<&R> {
         match self {
             Self::Create(record) | Self::Adopt(record) | Self::Shadow(record, _) => Some(record),
-            Self::Update { to, .. } => Some(to),
+            Self::Update { to, .. } | Self::Edit { to, .. } => Some(to),
             Self::Delete { record, .. } => Some(record),
             Self::Scope { .. } => None,
         }
@@ -86,7 +96,7 @@ impl<R: Record> Change<R> {
     /// The task that the change is made for; none for the scope itself.
     pub fn owner(&self) -> Option<&OwnerId> {
         match self {
-            Self::Shadow(_, owner) | Self::Delete { owner, .. } => Some(owner),
+            Self::Shadow(_, owner) | Self::Delete { owner, .. } | Self::Edit { owner, .. } => Some(owner),
             Self::Create(record) | Self::Adopt(record) => record.mark().map(|mark| &mark.owner),
             Self::Update { to, .. } => to.mark().map(|mark| &mark.owner),
             Self::Scope { .. } => None,

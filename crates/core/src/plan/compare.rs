@@ -38,7 +38,7 @@ pub fn plan<R: Record>(wishes: &[Wish<R>], observed: &Set<R>, ledger: &Written<R
 fn rank<R: Record>(change: &Change<R>) -> u8 {
     match change {
         Change::Create(_) | Change::Adopt(_) | Change::Shadow(..) => 0,
-        Change::Update { .. } => 1,
+        Change::Update { .. } | Change::Edit { .. } => 1,
         Change::Scope { .. } => 2,
         Change::Delete { .. } => 3,
     }
@@ -78,6 +78,10 @@ impl<'a, R: Record> Table<'a, R> {
     }
 
     fn beside_native(&mut self, id: &R::Id, native: &R, ours: Option<&R>) {
+        let edit = self.wishes.iter().find_map(|wish| Some((wish.edits.get(id)?, wish)));
+        if let Some((to, wish)) = edit.filter(|(to, _)| !to.same(native)) {
+            self.changes.push(Change::Edit { from: native.clone(), to: to.clone(), owner: wish.owner.clone() });
+        }
         let written = self.ledger.records.get(id);
         let holder = ours.and_then(|ours| ours.mark()).map(|mark| &mark.owner).or(written.map(|w| &w.owner));
         if let Some((wish, _)) = self.want(id, holder)

@@ -26,7 +26,8 @@ pub enum Rename {
     Keep,
     /// By table; a name that is not in it stays.
     Table(BTreeMap<String, String>),
-    /// A text in which `{namespace}`, `{group}` and `{service}` stand for the source's names.
+    /// A text in which `{namespace}`, `{group}` and `{service}` stand for the source's names; `{{` and `}}` are the
+    /// single characters.
     Template(String),
 }
 
@@ -35,16 +36,38 @@ impl Rename {
         match self {
             Self::Keep => own.clone(),
             Self::Table(table) => table.get(&**own).map_or_else(|| own.clone(), |name| name.as_str().into()),
-            Self::Template(template) => template
-                .replace("{namespace}", &scope.namespace)
-                .replace("{group}", &scope.group)
-                .replace("{service}", &scope.name)
-                .into(),
+            Self::Template(template) => fill(template, scope).into(),
         }
     }
 }
 
-/// What happens to an instance's metadata, in this order: rename, drop, add.
+/// Fills the names in, in one pass: a name that looks like a place is not filled again.
+fn fill(template: &str, scope: &ServiceKey) -> String {
+    let places = [
+        ("{{", "{"),
+        ("}}", "}"),
+        ("{namespace}", &*scope.namespace),
+        ("{group}", &scope.group),
+        ("{service}", &scope.name),
+    ];
+    let mut out = String::with_capacity(template.len());
+    let mut rest = template;
+    while let Some(first) = rest.chars().next() {
+        match places.iter().find(|(place, _)| rest.starts_with(place)) {
+            Some((place, text)) => {
+                out.push_str(text);
+                rest = &rest[place.len()..];
+            }
+            None => {
+                out.push(first);
+                rest = &rest[first.len_utf8()..];
+            }
+        }
+    }
+    out
+}
+
+/// What happens to an instance's metadata, in this order: drop, rename, add.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct MetadataMap {
     /// From key to key.
@@ -53,6 +76,18 @@ pub struct MetadataMap {
     pub drop: BTreeSet<String>,
     /// Keys and values that every copy carries.
     pub add: BTreeMap<String, String>,
+}
+
+impl MetadataMap {
+    /// Maps one instance's metadata.
+    pub fn apply(&self, metadata: &mut BTreeMap<String, String>) {
+        metadata.retain(|key, _| !self.drop.contains(key));
+        // All at once: two keys may change places.
+        let moved: Vec<_> =
+            self.rename.iter().filter_map(|(from, to)| Some((to.clone(), metadata.remove(from)?))).collect();
+        metadata.extend(moved);
+        metadata.extend(self.add.iter().map(|(key, value)| (key.clone(), value.clone())));
+    }
 }
 
 /// The lens of services.
@@ -84,14 +119,7 @@ impl Lens<Instance> for ServiceLens {
             return None;
         }
         let mut copy = record.clone();
-        let MetadataMap { rename, drop, add } = &self.metadata;
-        for (from, to) in rename {
-            if let Some(value) = copy.metadata.remove(from) {
-                copy.metadata.insert(to.clone(), value);
-            }
-        }
-        copy.metadata.retain(|key, _| !drop.contains(key));
-        copy.metadata.extend(add.iter().map(|(key, value)| (key.clone(), value.clone())));
+        self.metadata.apply(&mut copy.metadata);
         Some(copy)
     }
 
@@ -120,6 +148,12 @@ mod tests {
         assert_eq!(lens.scope(&ServiceKey::new("prod", "g", "s")), Some(ServiceKey::new("prod", "g", "g.s")));
         assert_eq!(lens.part(&Part::new("dev")), Part::new("test"));
         assert!(lens.renames() && !ServiceLens::default().renames());
+    }
+
+    #[test]
+    fn a_template_is_filled_once() {
+        let key = ServiceKey::new("{service}", "g", "s");
+        assert_eq!(fill("é{{{namespace}}}-{group}{x}", &key), "é{{service}}-g{x}");
     }
 
     #[test]

@@ -72,6 +72,8 @@ pub struct Wish<R: Record> {
     pub records: BTreeMap<R::Id, R>,
     /// What stands in the source and cannot go to this destination.
     pub refused: BTreeMap<R::Id, Skip>,
+    /// Native records of the destination as an operator's change of our copies in the source would have them.
+    pub edits: BTreeMap<R::Id, R>,
     /// What was seen to go, on a connection that can be believed.
     pub witnessed: BTreeSet<R::Id>,
     /// What the scope itself should carry; `None`: no wish.

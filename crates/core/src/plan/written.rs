@@ -56,6 +56,8 @@ impl<R: Record> Written<R> {
             }
             Change::Shadow(record, owner) => put(record, owner.clone(), true),
             Change::Scope { to, .. } => self.attributes = Some((to.clone(), path.to_vec())),
+            // Not ours.
+            Change::Edit { .. } => {}
             Change::Delete { record, .. } => {
                 self.records.remove(&record.id());
                 if self.records.is_empty() {

@@ -71,16 +71,22 @@ impl NacosClient {
         self.core.call(call).await?.json()
     }
 
-    /// Changes an instance as an operator does in the console: weight, enabled and metadata are
-    /// laid over what its publishers say, whoever they are, and stay.
-    pub async fn put_instance(&self, key: &ServiceKey, instance: &WireInstance) -> Result<()> {
+    /// Changes weight and enabled of an instance as an operator does in the console: laid over what its publishers say,
+    /// whoever they are, and stays. Metadata are not laid over, where the server lets us leave them out (not 1.x).
+    pub async fn edit_instance(&self, key: &ServiceKey, instance: &WireInstance) -> Result<()> {
         let generation = self.version().await?.generation;
         let path = match generation {
             Generation::V3 => "/v3/admin/ns/instance",
             Generation::V1 | Generation::V2 => "/v1/ns/instance",
         };
         let call = Call::new(Method::PUT, path);
-        self.write_instance(call, generation, key, instance).await
+        if generation == Generation::V1 {
+            return self.write_instance(call, generation, key, instance).await;
+        }
+        let call = address(about(call, key, generation), instance)
+            .with("weight", instance.weight.to_string())
+            .with("enabled", instance.enabled.to_string());
+        self.core.call(call).await?.text().map(|_ok| ())
     }
 
     async fn write_instance(
