@@ -136,6 +136,21 @@ impl Store {
     }
 }
 
+impl Store {
+    /// A random key of this data folder for fingerprints of settings that hold secrets; made at the first call, and kept
+    /// encrypted.
+    pub async fn fingerprint_key(&self) -> Result<SecretString, Error> {
+        const PLACE: &str = "fingerprint key";
+        let key = &self.0.key;
+        if let Some(sealed) = self.kv(PLACE).await? {
+            return key.open(PLACE, &hex::decode(sealed).unwrap_or_default());
+        }
+        let made = SecretString::from(hex::encode(random::<32>()?));
+        self.put_kv(PLACE, &hex::encode(key.seal(PLACE, &made)?)).await?;
+        Ok(made)
+    }
+}
+
 pub(crate) fn random<const N: usize>() -> Result<[u8; N], Error> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(|e| Error::Key(format!("no random numbers: {e}")))?;

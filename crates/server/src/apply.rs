@@ -1,0 +1,310 @@
+//! Taking a settings file: all of it, or nothing.
+
+use crate::api;
+use crate::error::{Error, Result};
+use crate::kinds::kinds;
+use crate::node::{Inner, Node, frozen_key};
+use crate::world::{ClusterEntry, LEAVING, Run, TaskEntry, World, read_task, warnings_of};
+use causeway_core::{ClusterId, OwnerId};
+use causeway_settings::{self as settings, ProcessEnv, Settings};
+use causeway_store::Edit;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// What a file would make of the settings.
+pub(crate) struct Draft {
+    pub settings: Settings,
+    pub world: World,
+    pub applied: api::Applied,
+    edits: Vec<Edit>,
+}
+
+impl Node {
+    /// Adds and changes what the file says; with `prune` removes what it does not say. On an error nothing has changed.
+    pub async fn apply(&self, request: api::ApplyRequest) -> Result<api::Applied> {
+        let inner = self.inner.clone();
+        self.inner
+            .finish(async move {
+                let _edit = inner.edit.lock().await;
+                let mut draft = inner.draft(&request.file, &request.text, request.prune).await?;
+                if request.prune {
+                    inner.prune(&mut draft, request.drain)?;
+                }
+                inner.commit(draft, Vec::new()).await
+            })
+            .await
+    }
+}
+
+impl Inner {
+    /// Reads and checks a file against what is there. Without `prune`, tasks may name clusters that are known already.
+    pub async fn draft(&self, file: &str, text: &str, prune: bool) -> Result<Draft> {
+        let before = self.world();
+        let known = if prune { Vec::new() } else { before.known() };
+        let (name, text) = (file.to_owned(), text.to_owned());
+        let read =
+            tokio::task::spawn_blocking(move || settings::parse_beside(&name, &text, &ProcessEnv, &kinds(), &known));
+        let read = read.await.map_err(|_| Error::Stopping)?;
+        let settings = read.map_err(|problems| Error::Settings(file.to_owned(), problems))?;
+        let mut draft = Draft {
+            world: (*before).clone(),
+            applied: api::Applied { warnings: settings.warnings.clone(), ..api::Applied::default() },
+            settings,
+            edits: Vec::new(),
+        };
+        draft.clusters(&self.install, &before);
+        draft.tasks(&before)?;
+        draft.check_ids()?;
+        self.check_left_behind(&draft, &before)?;
+        draft.check_others(&before)?;
+        Ok(draft)
+    }
+
+    /// Removes what the file does not say.
+    fn prune(&self, draft: &mut Draft, drain: bool) -> Result<()> {
+        let named: BTreeSet<String> = draft.settings.tasks.iter().map(settings::Task::name).collect();
+        let gone: Vec<_> = draft.world.tasks.values().filter(|task| !named.contains(&task.name)).cloned().collect();
+        let mut holding = Vec::new();
+        for task in gone {
+            match self.holds(&task) {
+                0 => draft.remove_task(&task),
+                _ if drain && task.plan.is_ok() => draft.remove_later(&task),
+                copies => holding.push(format!("{} ({copies} copies)", task.name)),
+            }
+        }
+        if !holding.is_empty() {
+            return Err(Error::conflict(
+                format!("tasks that are not in the file hold copies: {}", holding.join(", ")),
+                "add `drain` to take the copies back, or drain or delete these tasks first",
+            ));
+        }
+        let named: BTreeSet<&str> = draft.settings.clusters.iter().map(|cluster| cluster.name.as_str()).collect();
+        let gone: Vec<_> = draft.world.clusters.keys().filter(|name| !named.contains(name.as_str())).cloned().collect();
+        for name in gone {
+            draft.remove_cluster(&name);
+        }
+        Ok(())
+    }
+
+    /// A task that no longer writes to a cluster must not hold copies there: nobody would take them back.
+    fn check_left_behind(&self, draft: &Draft, before: &World) -> Result<()> {
+        for name in &draft.applied.tasks.changed {
+            let (Some(old), Some(new)) = (before.tasks.get(name), draft.world.tasks.get(name)) else { continue };
+            let stays = destinations(&draft.world, new);
+            let copies = self.copies(old).into_iter().filter(|copy| !stays.contains(&copy.cluster));
+            let mut left: BTreeMap<String, usize> = BTreeMap::new();
+            copies.for_each(|copy| *left.entry(copy.cluster).or_default() += 1);
+            if left.is_empty() {
+                continue;
+            }
+            let left: Vec<_> =
+                left.into_iter().map(|(cluster, count)| format!("{count} copies in {cluster}")).collect();
+            return Err(Error::conflict(
+                format!("the task {name} holds {}, where it would no longer write", left.join(" and ")),
+                format!("drain {name} first, or give the new task another name"),
+            ));
+        }
+        Ok(())
+    }
+
+    /// How many records a task holds.
+    pub fn holds(&self, task: &TaskEntry) -> usize {
+        self.copies(task).len()
+    }
+
+    /// Every record that a task wrote and that stands there, as the ledger knows.
+    pub fn copies(&self, task: &TaskEntry) -> Vec<api::Copy> {
+        let owner = OwnerId::new(&self.install, &task.id);
+        let world = self.world();
+        let mut copies = Vec::new();
+        for (id, ledger) in self.engine.ledgers() {
+            let cluster = world.cluster_name(&id);
+            for (scope, written) in &ledger {
+                let mine = written.records.iter().filter(|(_, record)| record.owner == owner);
+                copies.extend(mine.map(|(record, written)| api::Copy {
+                    cluster: cluster.clone(),
+                    scope: scope.to_string(),
+                    record: record.to_string(),
+                    shadow: written.shadow,
+                }));
+            }
+        }
+        copies
+    }
+
+    /// Stores a draft and makes it so. The caller holds the edit lock, or is alone.
+    pub async fn commit(&self, draft: Draft, more: Vec<Edit>) -> Result<api::Applied> {
+        let Draft { world, applied, mut edits, .. } = draft;
+        edits.extend(more);
+        if !edits.is_empty() {
+            self.store.edit(edits).await?;
+        }
+        if !applied.is_unchanged() {
+            self.frozen.lock().retain(|(task, _), _| {
+                let plan = world.task_by_id(task).and_then(|task| task.plan.as_ref().ok());
+                plan.is_none_or(|plan| !plan.settings.auto_scan)
+            });
+            *self.world.write() = Arc::new(world);
+            self.configure();
+            self.scribe.operator("", "applied", in_words(&applied));
+        }
+        Ok(applied)
+    }
+}
+
+impl Draft {
+    fn clusters(&mut self, install: &str, before: &World) {
+        for settings in &self.settings.clusters {
+            let name = settings.name.clone();
+            let changes = &mut self.applied.clusters;
+            match before.clusters.get(&name) {
+                Some(known) if known.error.is_none() && known.settings == *settings => {
+                    changes.unchanged.push(name.clone());
+                }
+                known => {
+                    let entry = Arc::new(ClusterEntry::new(install, settings.clone()));
+                    self.edits.push(Edit::PutCluster(entry.to_store()));
+                    self.world.clusters.insert(name.clone(), entry);
+                    if known.is_some() { changes.changed.push(name.clone()) } else { changes.added.push(name.clone()) }
+                }
+            }
+            if self.world.leaving.remove(&name) {
+                self.edits.push(leaving(&self.world));
+            }
+        }
+    }
+
+    fn tasks(&mut self, before: &World) -> Result<()> {
+        for (n, settings) in self.settings.tasks.iter().enumerate() {
+            let name = settings.name();
+            let warnings = warnings_of(&self.settings.warnings, n);
+            let changes = &mut self.applied.tasks;
+            let entry = match before.tasks.get(&name) {
+                Some(known) if known.plan.as_ref().is_ok_and(|plan| plan.settings == *settings) => {
+                    if known.run != Run::Removing {
+                        changes.unchanged.push(name);
+                        continue;
+                    }
+                    changes.changed.push(name.clone());
+                    TaskEntry::new(known.id.clone(), settings.clone(), Run::Running, warnings)
+                }
+                Some(known) => {
+                    changes.changed.push(name.clone());
+                    // To name a task again is to want it again.
+                    let run = if known.run == Run::Removing { Run::Running } else { known.run };
+                    TaskEntry::new(known.id.clone(), settings.clone(), run, warnings)
+                }
+                None => {
+                    changes.added.push(name.clone());
+                    TaskEntry::new(new_id()?, settings.clone(), Run::Running, warnings)
+                }
+            };
+            if settings.auto_scan {
+                self.edits.extend(forget_frozen(before, &entry));
+            }
+            self.edits.push(Edit::PutTask(entry.to_store()));
+            self.world.tasks.insert(name, Arc::new(entry));
+        }
+        Ok(())
+    }
+
+    /// Two clusters of one id would be one cluster to every loop check.
+    fn check_ids(&self) -> Result<()> {
+        let mut seen: BTreeMap<&ClusterId, &str> = BTreeMap::new();
+        for entry in self.world.clusters.values() {
+            if let Some(other) = seen.insert(&entry.id, &entry.name) {
+                return Err(Error::Misfit(format!(
+                    "the clusters {other} and {} have the same id {}: if they are one cluster, make them one; if not, give one \
+                     of them another `clusterId`",
+                    entry.name, entry.id
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// Tasks that the file does not name must still fit the clusters that it changes.
+    fn check_others(&self, before: &World) -> Result<()> {
+        let named: BTreeSet<String> = self.settings.tasks.iter().map(settings::Task::name).collect();
+        let known = self.world.known();
+        for task in before.tasks.values().filter(|task| !named.contains(&task.name) && task.plan.is_ok()) {
+            if !task.ends().iter().any(|name| self.applied.clusters.changed.iter().any(|changed| changed == name)) {
+                continue;
+            }
+            if let Err(why) = read_task(&task.document, &task.name, &known, &ProcessEnv, &kinds()) {
+                let text = format!("the task {}, which is not in the file, would not work any more: {why}", task.name);
+                return Err(Error::Misfit(text));
+            }
+        }
+        Ok(())
+    }
+
+    fn remove_task(&mut self, task: &TaskEntry) {
+        self.edits.extend(forget_frozen(&self.world, task));
+        self.edits.push(Edit::RemoveTask(task.id.to_string()));
+        self.world.tasks.remove(&task.name);
+        self.applied.tasks.removed.push(task.name.clone());
+    }
+
+    fn remove_later(&mut self, task: &TaskEntry) {
+        let entry = task.with_run(Run::Removing);
+        self.edits.push(Edit::PutTask(entry.to_store()));
+        self.world.tasks.insert(task.name.clone(), Arc::new(entry));
+        self.applied.tasks.draining.push(task.name.clone());
+    }
+
+    /// Removes a cluster now, or when the last task that drains into it has gone.
+    fn remove_cluster(&mut self, name: &str) {
+        if self.world.users(name).next().is_some() {
+            self.world.leaving.insert(name.to_owned());
+            self.edits.push(leaving(&self.world));
+            self.applied.clusters.draining.push(name.to_owned());
+            return;
+        }
+        self.edits.push(Edit::RemoveCluster(name.to_owned()));
+        self.world.clusters.remove(name);
+        self.applied.clusters.removed.push(name.to_owned());
+    }
+}
+
+/// The clusters that a task writes to, by name.
+fn destinations(world: &World, task: &TaskEntry) -> BTreeSet<String> {
+    let [source, destination] = task.ends();
+    let two_way = task.plan.as_ref().is_ok_and(|plan| plan.settings.is_two_way());
+    let names = [Some(destination), two_way.then_some(source)].into_iter().flatten();
+    names.filter(|name| world.clusters.contains_key(*name)).map(str::to_owned).collect()
+}
+
+/// Keeps which clusters go when no task uses them any more.
+pub(crate) fn leaving(world: &World) -> Edit {
+    Edit::PutKv(LEAVING.into(), serde_json::json!(world.leaving).to_string())
+}
+
+/// Forgets which scopes a task was limited to.
+pub(crate) fn forget_frozen(world: &World, task: &TaskEntry) -> Vec<Edit> {
+    let ends = task.ends();
+    let clusters = ends.iter().filter_map(|name| world.clusters.get(*name));
+    clusters.map(|cluster| Edit::RemoveKv(frozen_key(&task.id, &cluster.id))).collect()
+}
+
+/// Eight random hexadecimal digits.
+fn new_id() -> Result<Arc<str>> {
+    let mut bytes = [0; 4];
+    let failed = |error: getrandom::Error| std::io::Error::other(error.to_string());
+    getrandom::fill(&mut bytes).map_err(|error| Error::Machine { what: "no random numbers", error: failed(error) })?;
+    Ok(hex::encode(bytes).into())
+}
+
+fn in_words(applied: &api::Applied) -> String {
+    let say = |what: &str, changes: &api::Changes| {
+        let lists = [
+            ("added", &changes.added),
+            ("changed", &changes.changed),
+            ("removed", &changes.removed),
+            ("draining", &changes.draining),
+        ];
+        let said = lists.into_iter().filter(|(_, names)| !names.is_empty());
+        said.map(|(word, names)| format!("{what} {word}: {}", names.join(", "))).collect::<Vec<_>>()
+    };
+    [say("clusters", &applied.clusters), say("tasks", &applied.tasks)].concat().join("; ")
+}

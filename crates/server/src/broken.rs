@@ -1,0 +1,78 @@
+//! In place of a cluster that cannot be opened: its tasks fail with the reason, and nothing is taken for gone.
+
+use causeway_core::{
+    Capabilities, Change, Error, Instance, Limits, Lost, Normalized, Part, Parts, Selector, ServiceKey, Set, Sink,
+    Source, Update, Written,
+};
+use futures_util::future::{BoxFuture, ready};
+use futures_util::stream::{self, BoxStream, StreamExt};
+
+/// Answers everything with why it cannot be used.
+pub(crate) struct Broken {
+    why: String,
+    capabilities: Capabilities,
+}
+
+impl Broken {
+    /// With the reason, in words.
+    pub fn new(why: String) -> Self {
+        Self { why, capabilities: Capabilities::default() }
+    }
+
+    fn error(&self) -> Error {
+        Error::Denied(self.why.clone())
+    }
+
+    fn refuse<T: Send + 'static>(&self) -> BoxFuture<'static, Result<T, Error>> {
+        Box::pin(ready(Err(self.error())))
+    }
+}
+
+impl Source<Instance> for Broken {
+    fn watch(&self, _: &Selector<Instance>) -> BoxStream<'static, Result<Update<Instance>, Lost>> {
+        let lost = Lost { part: None, error: self.error() };
+        stream::iter([Err(lost)]).chain(stream::pending()).boxed()
+    }
+
+    fn read<'a>(&'a self, _: &'a Part, _: &'a Selector<Instance>) -> BoxFuture<'a, Result<Vec<Set<Instance>>, Error>> {
+        self.refuse()
+    }
+
+    fn parts(&self) -> BoxFuture<'_, Result<Parts, Error>> {
+        self.refuse()
+    }
+}
+
+impl Sink<Instance> for Broken {
+    fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    fn limits(&self) -> Limits {
+        Limits::default()
+    }
+
+    fn normalize(&self, _: &ServiceKey, record: Instance) -> Normalized<Instance> {
+        Ok(record)
+    }
+
+    fn prepare<'a>(&'a self, _: &'a Part, _: Option<&'a str>) -> BoxFuture<'a, Result<(), Error>> {
+        self.refuse()
+    }
+
+    fn apply<'a>(
+        &'a self,
+        _: &'a ServiceKey,
+        changes: &'a [Change<Instance>],
+    ) -> BoxFuture<'a, Vec<Result<(), Error>>> {
+        Box::pin(ready(changes.iter().map(|_| Err(self.error())).collect()))
+    }
+
+    fn adopt<'a>(&'a self, _: &'a [(ServiceKey, Written<Instance>)]) -> BoxFuture<'a, Result<(), Error>> {
+        self.refuse()
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(ready(()))
+    }
+}

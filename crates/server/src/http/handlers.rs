@@ -1,0 +1,116 @@
+//! One function a route: takes the request apart and asks the node.
+
+use super::answer::{Asked, Body, Name, Refusal};
+use crate::api;
+use crate::error::Error;
+use crate::node::Node;
+use crate::show::{EventFilter, ServiceFilter};
+use crate::tasks::Deletion;
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use std::time::Duration;
+
+type Answer<T> = Result<Json<T>, Refusal>;
+
+/// How long work on the settings may take before the answer is «it goes on».
+const WORK: Duration = Duration::from_secs(60);
+/// How long a dry run may take.
+const DRY_RUN: Duration = Duration::from_secs(120);
+/// The longest wait for a drain that may be asked for, in seconds.
+const MAX_WAIT: u64 = 300;
+const WAIT: u64 = 30;
+
+async fn within<T>(limit: Duration, work: impl Future<Output = Result<T, Error>>) -> Answer<T> {
+    let slow = || Error::Slow { what: "no answer in time; what was begun goes on".into(), help: String::new() };
+    Ok(Json(tokio::time::timeout(limit, work).await.map_err(|_| slow())??))
+}
+
+pub(super) async fn ready(State(node): State<Node>) -> Response {
+    let ready = node.ready();
+    let status = if ready.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(ready)).into_response()
+}
+
+pub(super) async fn version(State(node): State<Node>) -> Json<api::Version> {
+    Json(node.version())
+}
+
+pub(super) async fn clusters(State(node): State<Node>) -> Json<Vec<api::Cluster>> {
+    Json(node.clusters())
+}
+
+pub(super) async fn tasks(State(node): State<Node>) -> Json<Vec<api::Task>> {
+    Json(node.tasks())
+}
+
+pub(super) async fn task(State(node): State<Node>, Name(name): Name<String>) -> Answer<api::Task> {
+    Ok(Json(node.task(&name)?))
+}
+
+pub(super) async fn diff(State(node): State<Node>, Name(name): Name<String>) -> Answer<api::TaskPlan> {
+    Ok(Json(node.diff(&name)?))
+}
+
+pub(super) async fn services(State(node): State<Node>, Asked(filter): Asked<ServiceFilter>) -> Response {
+    let (services, count) = node.services(&filter);
+    ([("x-total-count", count.to_string())], Json(services)).into_response()
+}
+
+pub(super) async fn events(State(node): State<Node>, Asked(filter): Asked<EventFilter>) -> Answer<Vec<api::Event>> {
+    within(WORK, node.events(filter)).await
+}
+
+pub(super) async fn apply(State(node): State<Node>, Body(request): Body<api::ApplyRequest>) -> Answer<api::Applied> {
+    within(WORK, node.apply(request)).await
+}
+
+pub(super) async fn plan(State(node): State<Node>, Body(request): Body<api::PlanRequest>) -> Answer<api::Planned> {
+    within(DRY_RUN, node.plan(request)).await
+}
+
+pub(super) async fn pause(State(node): State<Node>, Name(name): Name<String>) -> Answer<api::Task> {
+    within(WORK, node.pause(&name)).await
+}
+
+pub(super) async fn resume(State(node): State<Node>, Name(name): Name<String>) -> Answer<api::Task> {
+    within(WORK, node.resume(&name)).await
+}
+
+pub(super) async fn release(State(node): State<Node>, Name(name): Name<String>) -> Answer<api::Released> {
+    within(WORK, node.release(&name)).await
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct DrainQuery {
+    preview: bool,
+}
+
+pub(super) async fn drain(
+    State(node): State<Node>,
+    Name(name): Name<String>,
+    Asked(query): Asked<DrainQuery>,
+) -> Answer<api::Drain> {
+    within(WORK, node.drain(&name, query.preview)).await
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct DeleteQuery {
+    drain: bool,
+    keep: bool,
+    timeout: Option<u64>,
+}
+
+pub(super) async fn delete(
+    State(node): State<Node>,
+    Name(name): Name<String>,
+    Asked(query): Asked<DeleteQuery>,
+) -> Answer<api::Deleted> {
+    let DeleteQuery { drain, keep, timeout } = query;
+    let wait = Duration::from_secs(timeout.unwrap_or(WAIT).min(MAX_WAIT));
+    within(wait + WORK / 4, node.delete(&name, Deletion { drain, keep, wait })).await
+}

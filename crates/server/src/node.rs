@@ -1,0 +1,314 @@
+//! A node put together: store, ledger, holder, engine and connections; how it starts and how it ends.
+
+use crate::api;
+use crate::error::{Error, Result};
+use crate::routes::{Connections, routes};
+use crate::scribe::{Frozen, Scribe, ledgers};
+use crate::world::{TaskPlan, World};
+use causeway_core::{ClusterId, Instance, ServiceKey};
+use causeway_engine::{Engine, Timing};
+use causeway_holder::Holder;
+use causeway_settings::ProcessEnv;
+use causeway_store::{Edit, Keep, Store, Writer};
+use parking_lot::{Mutex, RwLock};
+use secrecy::ExposeSecret;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// The environment's word for the install's id; it stays set once it was.
+pub const INSTALL_VARIABLE: &str = "CAUSEWAY_INSTALL";
+
+/// How long taking over what earlier runs wrote may take before their sockets are closed all the same.
+const ADOPTION: Duration = Duration::from_secs(8);
+/// How long an ending node waits for its database.
+const FLUSH: Duration = Duration::from_secs(3);
+/// How often draining tasks are looked at.
+const LOOK: Duration = Duration::from_millis(200);
+/// The fingerprint of the file that was last applied at a start.
+const APPLIED: &str = "applied file";
+
+/// What a node is started with.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Where everything is kept.
+    pub data_dir: PathBuf,
+    /// The program that becomes the socket holder; its `main` begins with `causeway_holder::run_if_asked`. For a node
+    /// `/proc/self/exe`.
+    pub exe: PathBuf,
+    /// A settings file to apply, once per content: its name and its text.
+    pub file: Option<(String, String)>,
+    /// Whether sockets outlive a crash of this process.
+    pub keep_sockets: bool,
+}
+
+/// A running node. Clones are the same node. Dropping the last one is like a crash; [`Node::stop`] ends it well.
+#[derive(Clone)]
+pub struct Node {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub install: Arc<str>,
+    pub store: Store,
+    pub writer: Writer,
+    pub scribe: Arc<Scribe>,
+    pub engine: Arc<Engine<Instance>>,
+    pub holder: Option<Arc<Holder>>,
+    /// One edit of the settings at a time.
+    pub edit: tokio::sync::Mutex<()>,
+    pub world: RwLock<Arc<World>>,
+    pub connections: Mutex<Connections>,
+    pub frozen: Mutex<Frozen>,
+    pub ready: Mutex<api::Ready>,
+    pub work: TaskTracker,
+    pub stop: CancellationToken,
+}
+
+impl Node {
+    /// Starts it. What earlier processes wrote is upheld first; clusters need not be reachable. Errors: the data folder cannot be
+    /// used, or the settings file is wrong and there are no stored settings to go on with.
+    pub async fn start(options: Options) -> Result<Self> {
+        let store = Store::open(&options.data_dir).await?;
+        let install: Arc<str> = install(&store).await?.into();
+        let holder = if options.keep_sockets { holder(&options).await } else { None };
+        let writer = Writer::start(store.clone(), Keep::default());
+        let scribe = Arc::new(Scribe::new(writer.clone()));
+        let ledger = ledgers(store.ledger_load().await?);
+        let world = World::load(&store, &install, &ProcessEnv).await?;
+        let frozen = frozen(&store, &world).await?;
+        let engine = Engine::new(Timing::default(), scribe.clone(), ledger);
+        let inner = Arc::new(Inner {
+            install,
+            store,
+            writer,
+            scribe,
+            engine,
+            connections: Mutex::new(Connections::new(holder.clone())),
+            holder,
+            edit: tokio::sync::Mutex::default(),
+            world: RwLock::new(Arc::new(world)),
+            frozen: Mutex::new(frozen),
+            ready: Mutex::new(api::Ready { ready: false, reasons: vec!["it is starting".into()] }),
+            work: TaskTracker::new(),
+            stop: CancellationToken::new(),
+        });
+        let node = Self { inner };
+        if let Some((name, text)) = &options.file {
+            node.apply_once(name, text).await?;
+        }
+        node.inner.configure();
+        node.start_work();
+        Ok(node)
+    }
+
+    /// Applies the file of a start, unless its content was applied by an earlier start.
+    async fn apply_once(&self, name: &str, text: &str) -> Result<()> {
+        let inner = &self.inner;
+        let draft = match inner.draft(name, text, false).await {
+            Err(error @ (Error::Settings(..) | Error::Misfit(_))) if !inner.world.read().tasks.is_empty() => {
+                tracing::error!("{error}");
+                tracing::warn!(file = name, "goes on with the settings that were applied before");
+                return Ok(());
+            }
+            draft => draft?,
+        };
+        let key = inner.store.fingerprint_key().await?;
+        let fingerprint = draft.settings.fingerprint(key.expose_secret().as_bytes());
+        if inner.store.kv(APPLIED).await?.as_deref() == Some(&fingerprint) {
+            tracing::info!(file = name, "was applied by an earlier start");
+            return Ok(());
+        }
+        for warning in &draft.applied.warnings {
+            tracing::warn!("{warning}");
+        }
+        inner.commit(draft, vec![Edit::PutKv(APPLIED.into(), fingerprint)]).await?;
+        Ok(())
+    }
+
+    fn start_work(&self) {
+        let inner = &self.inner;
+        inner.work.spawn(adopt(inner.clone()));
+        inner.work.spawn(keep_frozen(inner.clone()));
+        inner.work.spawn(watch_drains(inner.clone()));
+    }
+
+    /// Whether it works: its clusters are configured, and what earlier runs wrote was taken over as far as it could be.
+    pub fn ready(&self) -> api::Ready {
+        self.inner.ready.lock().clone()
+    }
+
+    /// Who this is.
+    pub fn version(&self) -> api::Version {
+        api::Version {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            install: self.inner.install.to_string(),
+            api: "v1".to_owned(),
+        }
+    }
+
+    /// Ends it and withdraws nothing: connections stay as they are, and the holder keeps their sockets while another process
+    /// takes over. The caller then leaves the process at once, without dropping the node: dropped connections would say goodbye.
+    pub async fn stop(&self) {
+        let inner = &self.inner;
+        *inner.ready.lock() = api::Ready { ready: false, reasons: vec!["it is stopping".into()] };
+        // From here on nothing is let go.
+        if let Some(holder) = &inner.holder {
+            holder.leave(true);
+        }
+        inner.stop.cancel();
+        inner.engine.stop().await;
+        inner.work.close();
+        if tokio::time::timeout(FLUSH, inner.work.wait()).await.is_err() {
+            tracing::warn!("some work did not end in time");
+        }
+        if !inner.writer.stop(FLUSH).await {
+            tracing::warn!("the database was not reached: the last changes are not kept; marks prove them");
+        }
+        if tokio::time::timeout(FLUSH, inner.store.close()).await.is_err() {
+            tracing::warn!("the database did not close in time");
+        }
+    }
+}
+
+impl Inner {
+    /// What the node knows now.
+    pub fn world(&self) -> Arc<World> {
+        self.world.read().clone()
+    }
+
+    /// Tells the engine what shall be. What is the same goes on untouched.
+    pub fn configure(&self) {
+        let mut connections = self.connections.lock();
+        let world = self.world();
+        let clusters = connections.update(&world);
+        let routes = routes(&self.install, &world, world.tasks.values(), &self.frozen.lock());
+        self.engine.configure(clusters, routes);
+    }
+
+    /// Runs work to its end even when nobody waits for it any more.
+    pub async fn finish<T: Send + 'static>(&self, work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
+        if self.stop.is_cancelled() {
+            return Err(Error::Stopping);
+        }
+        self.work.spawn(work).await.unwrap_or(Err(Error::Stopping))
+    }
+}
+
+async fn install(store: &Store) -> Result<String> {
+    let stored = store.install_id().await?;
+    let Some(given) = std::env::var(INSTALL_VARIABLE).ok().filter(|text| !text.is_empty()) else { return Ok(stored) };
+    if given.len() > 16 || !given.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_') {
+        let text = format!("{INSTALL_VARIABLE} must be at most 16 letters, digits, `-` and `_`");
+        return Err(Error::Request(text));
+    }
+    if given != stored {
+        tracing::warn!(%stored, %given, "this install has another id now; copies of the former one are not ours any more");
+        store.set_install_id(&given).await?;
+    }
+    Ok(given)
+}
+
+async fn holder(options: &Options) -> Option<Arc<Holder>> {
+    let (dir, exe) = (options.data_dir.clone(), options.exe.clone());
+    let found = tokio::task::spawn_blocking(move || Holder::connect_or_spawn(&dir, &exe)).await;
+    let found = found.unwrap_or_else(|_| Err(std::io::Error::other("it broke off")));
+    match found {
+        Ok(holder) => Some(Arc::new(holder)),
+        Err(error) => {
+            tracing::warn!(%error, "no socket holder: the next restart of this node will be seen by subscribers");
+            None
+        }
+    }
+}
+
+/// The name under which a list of scopes is kept.
+pub(crate) fn frozen_key(task: &str, source: &ClusterId) -> String {
+    format!("only/{task}/{source}")
+}
+
+/// The lists of scopes that earlier processes made for tasks without automatic scanning.
+async fn frozen(store: &Store, world: &World) -> Result<Frozen> {
+    let mut frozen = Frozen::new();
+    for task in world.tasks.values() {
+        let limited = |plan: &TaskPlan| !plan.settings.auto_scan;
+        if !task.plan.as_ref().is_ok_and(limited) {
+            continue;
+        }
+        for cluster in task.ends().into_iter().filter_map(|name| world.clusters.get(name)) {
+            let Some(text) = store.kv(&frozen_key(&task.id, &cluster.id)).await? else { continue };
+            match serde_json::from_str::<BTreeSet<ServiceKey>>(&text) {
+                Ok(scopes) => drop(frozen.insert((task.id.clone(), cluster.id.clone()), Arc::new(scopes))),
+                Err(error) => tracing::warn!(task = %task.name, %error, "its list of services cannot be read"),
+            }
+        }
+    }
+    Ok(frozen)
+}
+
+/// Waits until what earlier runs wrote is upheld here, and lets their sockets go.
+async fn adopt(inner: Arc<Inner>) {
+    *inner.ready.lock() = api::Ready { ready: false, reasons: vec!["it takes over what earlier runs wrote".into()] };
+    let whole = tokio::select! {
+        () = inner.stop.cancelled() => return,
+        whole = inner.engine.adopted(ADOPTION) => whole,
+    };
+    if !whole {
+        tracing::warn!("not everything that earlier runs wrote could be taken over in time; it is tried on");
+    }
+    if let Some(holder) = inner.holder.clone() {
+        match tokio::task::spawn_blocking(move || holder.release_old()).await {
+            Ok(Ok(count)) if count > 0 => tracing::info!(count, "connections of earlier runs were closed"),
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "connections of earlier runs could not be closed"),
+            Err(error) => tracing::error!(%error, "closing connections of earlier runs broke off"),
+        }
+    }
+    if !inner.stop.is_cancelled() {
+        *inner.ready.lock() = api::Ready { ready: true, reasons: Vec::new() };
+    }
+}
+
+/// Keeps the lists of scopes that the engine makes, so that a restart does not make them anew.
+async fn keep_frozen(inner: Arc<Inner>) {
+    loop {
+        tokio::select! {
+            () = inner.stop.cancelled() => return,
+            () = inner.scribe.froze.notified() => {}
+        }
+        let made = inner.scribe.take_frozen();
+        let edits = made.iter().filter_map(|((task, source), scopes)| {
+            let text = serde_json::to_string(&**scopes).ok()?;
+            Some(Edit::PutKv(frozen_key(task, source), text))
+        });
+        if let Err(error) = inner.store.edit(edits.collect()).await {
+            tracing::warn!(%error, "a task's list of services could not be kept yet");
+            inner.scribe.put_back(made);
+            inner.scribe.froze.notify_one();
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            continue;
+        }
+        let _edit = inner.edit.lock().await;
+        inner.frozen.lock().extend(made);
+        inner.configure();
+    }
+}
+
+/// Sees when draining tasks have taken back everything.
+async fn watch_drains(inner: Arc<Inner>) {
+    let mut tick = tokio::time::interval(LOOK);
+    loop {
+        tokio::select! {
+            () = inner.stop.cancelled() => return,
+            _ = tick.tick() => {}
+        }
+        if inner.world().tasks.values().any(|task| task.run.drains())
+            && let Err(error) = inner.end_drains().await
+        {
+            tracing::warn!(%error, "the end of a drain could not be kept yet");
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! What would be done: the dry run of a file, and the comparison of a running task.
+
+use crate::api::{self, Action};
+use crate::apply::Draft;
+use crate::error::{Error, Result};
+use crate::node::{Inner, Node};
+use crate::routes::routes;
+use crate::world::{Run, TaskEntry, World};
+use causeway_core::{Change, Instance, InstanceId, OwnerId};
+use causeway_engine::{ClusterSpec, Preview, dry_run};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long one answer of a cluster may take in a dry run.
+const ANSWER: Duration = Duration::from_secs(10);
+
+impl Node {
+    /// What applying a file would do, from one complete look at its clusters. Writes nothing.
+    pub async fn plan(&self, request: api::PlanRequest) -> Result<api::Planned> {
+        let inner = self.inner.clone();
+        // To its end: connections that were made for it must be closed.
+        self.inner
+            .finish(async move {
+                let draft = inner.draft(&request.file, &request.text, false).await?;
+                inner.dry_run(draft).await
+            })
+            .await
+    }
+
+    /// What a task would do now, as both sides stand in memory.
+    pub fn diff(&self, name: &str) -> Result<api::TaskPlan> {
+        let inner = &self.inner;
+        let task = inner.find(name)?;
+        let previews = inner.engine.compare(&inner.owner(&task));
+        let world = inner.world();
+        let mut plans = Plans::new(&inner.install, &world, std::iter::once(&task));
+        previews.iter().for_each(|preview| plans.add(preview));
+        let mut plan = plans.into_list().pop().unwrap_or_default();
+        let state = self.task(name)?;
+        plan.notes.extend((!state.reason.is_empty()).then_some(state.reason));
+        Ok(plan)
+    }
+}
+
+impl Inner {
+    async fn dry_run(&self, draft: Draft) -> Result<api::Planned> {
+        let named: BTreeSet<String> = draft.settings.tasks.iter().map(causeway_settings::Task::name).collect();
+        let tasks: Vec<_> = draft.world.tasks.values().filter(|task| named.contains(&task.name)).cloned().collect();
+        let running: Vec<_> = tasks.iter().filter(|task| task.run == Run::Running).cloned().collect();
+        let (clusters, fresh) = self.borrow(&draft.world, &running);
+        let routes = routes(&self.install, &draft.world, running.iter(), &self.frozen.lock());
+        let previews = dry_run(clusters, routes, self.engine.ledgers(), ANSWER).await;
+        for sink in fresh.iter().filter_map(|spec| spec.port.sink()) {
+            if tokio::time::timeout(ANSWER, sink.close()).await.is_err() {
+                tracing::debug!("a connection of a dry run did not close in time");
+            }
+        }
+        let previews =
+            previews.map_err(|(cluster, why)| Error::Cluster { cluster: cluster.to_string(), why: why.to_string() })?;
+        let mut plans = Plans::new(&self.install, &draft.world, tasks.iter());
+        previews.iter().for_each(|preview| plans.add(preview));
+        let tasks = plans.into_list();
+        let totals = tasks.iter().fold(api::Totals::default(), |sum, task| add(sum, task.totals));
+        Ok(api::Planned { settings: draft.applied, tasks, totals })
+    }
+
+    /// The clusters of these tasks: connections that are there already, and fresh ones, which the caller closes.
+    fn borrow(
+        &self,
+        world: &World,
+        tasks: &[Arc<TaskEntry>],
+    ) -> (Vec<ClusterSpec<Instance>>, Vec<ClusterSpec<Instance>>) {
+        let connections = self.connections.lock();
+        let names: BTreeSet<&str> = tasks.iter().flat_map(|task| task.ends()).collect();
+        let (mut all, mut fresh) = (Vec::new(), Vec::new());
+        for entry in names.into_iter().filter_map(|name| world.clusters.get(name)) {
+            match connections.current(entry) {
+                Some(opened) => all.push(opened.spec(entry)),
+                None => {
+                    let spec = connections.open(entry).spec(entry);
+                    all.push(spec.clone());
+                    fresh.push(spec);
+                }
+            }
+        }
+        (all, fresh)
+    }
+}
+
+/// The plans of some tasks.
+struct Plans<'a> {
+    world: &'a World,
+    tasks: BTreeMap<OwnerId, api::TaskPlan>,
+}
+
+impl<'a> Plans<'a> {
+    fn new<'t>(install: &str, world: &'a World, tasks: impl Iterator<Item = &'t Arc<TaskEntry>>) -> Self {
+        let plan = |task: &Arc<TaskEntry>| {
+            let note = match task.run {
+                Run::Running => None,
+                run => Some(format!("the task is {}: it writes nothing before it is resumed", run.word())),
+            };
+            let notes = note.into_iter().chain(task.warnings.iter().cloned()).collect();
+            let plan = api::TaskPlan { task: task.name.clone(), notes, ..api::TaskPlan::default() };
+            (OwnerId::new(install, &task.id), plan)
+        };
+        Self { world, tasks: tasks.map(plan).collect() }
+    }
+
+    fn add(&mut self, preview: &Preview<Instance>) {
+        let cluster = self.world.cluster_name(&preview.cluster);
+        let scope = preview.plan.scope.to_string();
+        let mut open: BTreeSet<InstanceId> = preview.plan.skipped.keys().cloned().collect();
+        // What belongs to the service itself is nobody's alone.
+        let first = preview.owners.values().next();
+        for change in &preview.plan.changes {
+            let record = change.record().map(|record| record.id.clone());
+            let Some(plan) = change.owner().or(first).and_then(|owner| self.tasks.get_mut(owner)) else { continue };
+            let (action, reason) = describe(change);
+            match action {
+                Action::Create => plan.totals.create += 1,
+                Action::Update => plan.totals.update += 1,
+                Action::Delete => plan.totals.delete += 1,
+                Action::Adopt => plan.totals.adopt += 1,
+                Action::Shadow => plan.totals.shadow += 1,
+            }
+            let text = record.as_ref().map(ToString::to_string).unwrap_or_default();
+            open.extend(record);
+            let (cluster, scope) = (cluster.clone(), scope.clone());
+            plan.changes.push(api::PlannedChange { cluster, scope, record: text, action, reason });
+        }
+        for (id, skip) in &preview.plan.skipped {
+            let owner = preview.owners.get(id).or(first);
+            let Some(plan) = owner.and_then(|owner| self.tasks.get_mut(owner)) else { continue };
+            plan.totals.skipped += 1;
+            let (cluster, scope) = (cluster.clone(), scope.clone());
+            plan.skipped.push(api::PlannedSkip { cluster, scope, record: id.to_string(), reason: skip.to_string() });
+        }
+        for (_, owner) in preview.owners.iter().filter(|(id, _)| !open.contains(id)) {
+            if let Some(plan) = self.tasks.get_mut(owner) {
+                plan.totals.in_step += 1;
+            }
+        }
+    }
+
+    /// By the tasks' names.
+    fn into_list(self) -> Vec<api::TaskPlan> {
+        let mut list: Vec<_> = self.tasks.into_values().collect();
+        list.sort_by(|a, b| a.task.cmp(&b.task));
+        list
+    }
+}
+
+fn describe(change: &Change<Instance>) -> (Action, String) {
+    match change {
+        Change::Create(_) => (Action::Create, "it is not there".into()),
+        Change::Adopt(_) => (Action::Adopt, "it stands there as ours".into()),
+        Change::Shadow(..) => (Action::Shadow, "a native record stands at this address".into()),
+        Change::Update { from, to } => (Action::Update, difference(from, to)),
+        Change::Edit { from, to, .. } => {
+            (Action::Update, format!("an operator's change travels back: {}", difference(from, to)))
+        }
+        Change::Scope { .. } => (Action::Update, "what belongs to the service itself differs".into()),
+        Change::Delete { why, .. } => (Action::Delete, why.to_string()),
+    }
+}
+
+/// What differs between two records, in words. Values of metadata are not told: they may be long, and may be secret.
+fn difference(from: &Instance, to: &Instance) -> String {
+    let mut words = Vec::new();
+    if from.weight != to.weight {
+        words.push(format!("weight {} → {}", from.weight, to.weight));
+    }
+    let flags = [
+        ("enabled", from.enabled, to.enabled),
+        ("healthy", from.healthy, to.healthy),
+        ("ephemeral", from.ephemeral, to.ephemeral),
+    ];
+    words.extend(flags.into_iter().filter(|(_, a, b)| a != b).map(|(word, a, b)| format!("{word} {a} → {b}")));
+    let keys: BTreeSet<_> = from.metadata.keys().chain(to.metadata.keys()).collect();
+    words.extend(keys.into_iter().filter_map(|key| match (from.metadata.get(key), to.metadata.get(key)) {
+        (None, Some(_)) => Some(format!("metadata +{key}")),
+        (Some(_), None) => Some(format!("metadata -{key}")),
+        (a, b) => (a != b).then(|| format!("metadata {key}")),
+    }));
+    if words.is_empty() {
+        words.push("its mark".into());
+    }
+    words.join(", ")
+}
+
+fn add(a: api::Totals, b: api::Totals) -> api::Totals {
+    api::Totals {
+        create: a.create + b.create,
+        update: a.update + b.update,
+        delete: a.delete + b.delete,
+        adopt: a.adopt + b.adopt,
+        shadow: a.shadow + b.shadow,
+        skipped: a.skipped + b.skipped,
+        in_step: a.in_step + b.in_step,
+    }
+}

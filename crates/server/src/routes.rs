@@ -1,0 +1,208 @@
+//! From what the node knows to what the engine is told.
+
+use crate::broken::Broken;
+use crate::keeper::Keeper;
+use crate::scribe::Frozen;
+use crate::world::{ClusterEntry, Run, TaskEntry, TaskPlan, World};
+use causeway_connectors::nacos::client::SocketKeeper;
+use causeway_connectors::{CONNECTORS, Connect, TlsFiles};
+use causeway_core::{ClusterId, Instance, Mode, Overrides, OwnerId, Part, Port};
+use causeway_engine::{ClusterSpec, GuardLimits, Only, RouteSpec, Run as EngineRun};
+use causeway_holder::Holder;
+use causeway_settings as settings;
+use secrecy::SecretString;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// A cluster's connection, and the settings it was made of.
+#[derive(Clone)]
+pub(crate) struct Opened {
+    id: ClusterId,
+    settings: settings::Cluster,
+    error: Option<String>,
+    pub port: Port<Instance>,
+}
+
+/// Connections by the cluster's name. Unchanged settings keep the same one.
+#[derive(Default)]
+pub(crate) struct Connections {
+    opened: BTreeMap<String, Opened>,
+    holder: Option<Arc<Holder>>,
+}
+
+impl Connections {
+    pub fn new(holder: Option<Arc<Holder>>) -> Self {
+        Self { opened: BTreeMap::new(), holder }
+    }
+
+    /// The connection as it is, if it works and is still what the settings say.
+    pub fn current(&self, entry: &ClusterEntry) -> Option<&Opened> {
+        let same = |opened: &&Opened| {
+            opened.id == entry.id
+                && opened.settings == entry.settings
+                && opened.error.is_none()
+                && entry.error.is_none()
+        };
+        self.opened.get(&entry.name).filter(same)
+    }
+
+    /// Whether a connection is set up, and what was wrong with it.
+    pub fn of(&self, name: &str) -> Option<&Opened> {
+        self.opened.get(name)
+    }
+
+    /// Opens what is needed and not open, forgets what is not needed, and answers all that is open.
+    pub fn update(&mut self, world: &World) -> Vec<ClusterSpec<Instance>> {
+        let needed = world.needed();
+        let entries: Vec<_> = needed.iter().filter_map(|name| world.clusters.get(*name)).collect();
+        let mut opened = BTreeMap::new();
+        for entry in &entries {
+            let connection = self.current(entry).cloned().unwrap_or_else(|| self.open_again(entry));
+            opened.insert(entry.name.clone(), connection);
+        }
+        self.opened = opened;
+        entries.iter().filter_map(|entry| Some(self.opened.get(&entry.name)?.spec(entry))).collect()
+    }
+
+    /// Tries what was broken once more; if it still is for the same reason, nothing changes.
+    fn open_again(&self, entry: &ClusterEntry) -> Opened {
+        let fresh = self.open(entry);
+        let broken = |old: &&Opened| old.error.is_some() && old.error == fresh.error && old.id == fresh.id;
+        self.opened.get(&entry.name).filter(broken).cloned().unwrap_or(fresh)
+    }
+
+    /// A new connection; one that only says what is wrong when it cannot be set up. Touches no network.
+    pub fn open(&self, entry: &ClusterEntry) -> Opened {
+        let port = match &entry.error {
+            Some(error) => Err(error.clone()),
+            None => self.connect(entry),
+        };
+        let (port, error) = match port {
+            Ok(port) => (port, None),
+            Err(error) => (Port::ReadWrite(Arc::new(Broken::new(error.clone())) as Arc<_>), Some(error)),
+        };
+        Opened { id: entry.id.clone(), settings: entry.settings.clone(), error, port }
+    }
+
+    fn connect(&self, entry: &ClusterEntry) -> Result<Port<Instance>, String> {
+        let cluster = &entry.settings;
+        let connector = CONNECTORS.iter().find(|connector| connector.kind() == cluster.kind);
+        let connector = connector.ok_or_else(|| format!("{} is not supported yet", cluster.kind))?;
+        let secret = |secret: &Option<settings::Secret>| {
+            SecretString::from(secret.as_ref().map(|secret| secret.expose().to_owned()).unwrap_or_default())
+        };
+        let pair = |name: &Option<String>, value| name.clone().map(|name| (name, secret(value)));
+        let inherited = self.holder.iter().flat_map(|holder| holder.inherited());
+        let connect = Connect {
+            addresses: cluster.addresses.clone(),
+            namespaces: cluster.namespaces.clone(),
+            login: pair(&cluster.user, &cluster.password),
+            keys: pair(&cluster.ak, &cluster.sk),
+            context_path: cluster.context_path.clone(),
+            tls: cluster.tls.as_ref().map(tls),
+            keeper: self.holder.clone().map(|holder| Arc::new(Keeper(holder)) as Arc<dyn SocketKeeper>),
+            inherited: inherited.map(|entry| entry.label).filter(|label| !label.is_empty()).collect(),
+        };
+        let ports = connector.open(entry.id.clone(), connect).map_err(|error| error.to_string())?;
+        ports.services.ok_or_else(|| format!("{} has no services", cluster.kind))
+    }
+}
+
+impl Opened {
+    /// For the engine.
+    pub fn spec(&self, entry: &ClusterEntry) -> ClusterSpec<Instance> {
+        ClusterSpec { id: self.id.clone(), name: entry.name.as_str().into(), port: self.port.clone() }
+    }
+
+    /// Why it cannot be used.
+    pub fn error(&self) -> Option<&str> {
+        self.error.as_deref()
+    }
+}
+
+fn tls(tls: &settings::Tls) -> TlsFiles {
+    TlsFiles {
+        ca: tls.ca.as_ref().map(PathBuf::from),
+        identity: tls.cert.as_ref().zip(tls.key.as_ref()).map(|(cert, key)| (cert.into(), key.into())),
+        server_name: tls.server_name.clone(),
+        insecure: tls.insecure_skip_verify,
+    }
+}
+
+/// The routes of these tasks: one each way. A task whose settings cannot be used has none, nor has one that is drained.
+pub(crate) fn routes<'a>(
+    install: &str,
+    world: &World,
+    tasks: impl Iterator<Item = &'a Arc<TaskEntry>>,
+    frozen: &Frozen,
+) -> Vec<RouteSpec<Instance>> {
+    tasks.filter(|task| task.run != Run::Drained).flat_map(|task| task_routes(install, world, task, frozen)).collect()
+}
+
+fn task_routes(install: &str, world: &World, task: &TaskEntry, frozen: &Frozen) -> Vec<RouteSpec<Instance>> {
+    let Ok(TaskPlan { settings, lenses }) = &task.plan else { return Vec::new() };
+    let [source, destination] = task.ends().map(|name| world.clusters.get(name));
+    let (Some(source), Some(destination)) = (source, destination) else { return Vec::new() };
+    let only = |from: &ClusterId| match settings.auto_scan {
+        true => Only::Any,
+        false => frozen.get(&(task.id.clone(), from.clone())).map_or(Only::Freeze, |set| Only::Frozen(set.clone())),
+    };
+    let words = &source.settings.namespaces;
+    let parts: Option<BTreeSet<Arc<str>>> =
+        (!words.is_empty()).then(|| words.iter().map(|word| word.as_str().into()).collect());
+    let there = RouteSpec {
+        task: task.name.as_str().into(),
+        owner: OwnerId::new(install, &task.id),
+        source: source.id.clone(),
+        destination: destination.id.clone(),
+        parts: parts.clone(),
+        lens: lenses.there.clone(),
+        mode: mode(settings.policy),
+        overrides: overrides(settings.overrides),
+        relay: settings.relay,
+        guard: guard(&settings.guard),
+        settle: settings.settle,
+        only: only(&source.id),
+        run: run(task.run),
+    };
+    let back = lenses.back.as_ref().map(|lens| RouteSpec {
+        source: destination.id.clone(),
+        destination: source.id.clone(),
+        // The task's namespaces are those of its source, under the names that they have at the other side.
+        parts: parts.map(|words| words.into_iter().map(|word| lenses.there.part(&Part(word)).0).collect()),
+        lens: lens.clone(),
+        only: only(&destination.id),
+        ..there.clone()
+    });
+    std::iter::once(there).chain(back).collect()
+}
+
+fn run(run: Run) -> EngineRun {
+    match run {
+        Run::Running => EngineRun::On,
+        Run::Paused => EngineRun::Paused,
+        Run::Draining | Run::Removing | Run::Drained => EngineRun::Drain,
+    }
+}
+
+fn mode(policy: settings::Policy) -> Mode {
+    match policy {
+        settings::Policy::Sync => Mode::Sync,
+        settings::Policy::UpsertOnly => Mode::UpsertOnly,
+        settings::Policy::CreateOnly => Mode::CreateOnly,
+    }
+}
+
+fn overrides(overrides: settings::Overrides) -> Overrides {
+    match overrides {
+        settings::Overrides::Keep => Overrides::Keep,
+        settings::Overrides::Replace => Overrides::Replace,
+        settings::Overrides::Travel => Overrides::Travel,
+    }
+}
+
+fn guard(guard: &settings::Guard) -> GuardLimits {
+    let floor = usize::try_from(guard.floor).unwrap_or(usize::MAX);
+    GuardLimits { share: guard.share, floor, window: guard.window, ..GuardLimits::default() }
+}

@@ -1,0 +1,100 @@
+//! Hands what the engine must not forget to the store's writer, which never waits.
+
+use causeway_core::{ClusterId, Instance, OwnerId, ServiceKey, Written};
+use causeway_engine::{Event, Ledger, Recorder};
+use causeway_store::{Action, Entry, Writer, now_ms};
+use parking_lot::Mutex;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use tokio::sync::Notify;
+
+/// The scopes that a route is limited to, by its task's id and its source.
+pub(crate) type Frozen = BTreeMap<(Arc<str>, ClusterId), Arc<BTreeSet<ServiceKey>>>;
+
+/// The engine's recorder.
+pub(crate) struct Scribe {
+    writer: Writer,
+    /// Lists that were made and are not kept yet.
+    frozen: Mutex<Frozen>,
+    pub froze: Notify,
+}
+
+impl Scribe {
+    pub fn new(writer: Writer) -> Self {
+        Self { writer, frozen: Mutex::default(), froze: Notify::new() }
+    }
+
+    /// Lists that were made since the last call.
+    pub fn take_frozen(&self) -> Frozen {
+        std::mem::take(&mut *self.frozen.lock())
+    }
+
+    /// Gives back lists that could not be kept; newer ones win.
+    pub fn put_back(&self, frozen: Frozen) {
+        let mut waiting = self.frozen.lock();
+        for (key, scopes) in frozen {
+            waiting.entry(key).or_insert(scopes);
+        }
+    }
+
+    /// What an operator did to a task; an empty name for the settings as a whole.
+    pub fn operator(&self, task: &str, action: &'static str, reason: impl Into<String>) {
+        self.writer.event(causeway_store::Event {
+            time_ms: now_ms(),
+            task: task.to_owned(),
+            cluster: String::new(),
+            scope: String::new(),
+            record: String::new(),
+            action: Action::new(action),
+            reason: reason.into(),
+        });
+    }
+}
+
+impl Recorder<Instance> for Scribe {
+    fn ledger(&self, cluster: &ClusterId, scope: &ServiceKey, written: &Written<Instance>) {
+        let document = match written.is_empty() {
+            true => Ok(None),
+            false => serde_json::to_string(written).map(Some),
+        };
+        match (serde_json::to_string(scope), document) {
+            (Ok(scope), Ok(document)) => self.writer.ledger(cluster.as_str(), scope, document),
+            (Err(error), _) | (_, Err(error)) => tracing::error!(%scope, %error, "cannot be kept in the ledger"),
+        }
+    }
+
+    fn event(&self, event: Event) {
+        self.writer.event(causeway_store::Event {
+            time_ms: now_ms(),
+            task: event.task.to_string(),
+            cluster: event.cluster.to_string(),
+            scope: event.scope,
+            record: event.record,
+            action: Action::new(event.action.as_str()),
+            reason: event.reason,
+        });
+    }
+
+    fn only(&self, owner: &OwnerId, source: &ClusterId, scopes: &BTreeSet<ServiceKey>) {
+        self.frozen.lock().insert((owner.task.clone(), source.clone()), Arc::new(scopes.clone()));
+        self.froze.notify_one();
+    }
+}
+
+/// What earlier processes wrote, as the engine wants it. What cannot be read is left out: marks prove it still.
+pub(crate) fn ledgers(entries: Vec<Entry>) -> BTreeMap<ClusterId, Ledger<Instance>> {
+    let mut ledgers: BTreeMap<ClusterId, Ledger<Instance>> = BTreeMap::new();
+    for entry in entries {
+        let scope = serde_json::from_str::<ServiceKey>(&entry.scope);
+        let written = serde_json::from_str::<Written<Instance>>(entry.document.as_deref().unwrap_or_default());
+        match (scope, written) {
+            (Ok(scope), Ok(written)) => {
+                ledgers.entry(ClusterId::from_text(&entry.route)).or_default().insert(scope, Arc::new(written));
+            }
+            (Err(error), _) | (_, Err(error)) => {
+                tracing::warn!(scope = %entry.scope, %error, "an entry of the ledger cannot be read");
+            }
+        }
+    }
+    ledgers
+}

@@ -1,0 +1,242 @@
+//! What an operator does to a task that runs.
+
+use crate::api;
+use crate::apply::{forget_frozen, leaving};
+use crate::error::{Error, Result};
+use crate::node::{Inner, Node};
+use crate::world::{Run, TaskEntry, World};
+use causeway_core::OwnerId;
+use causeway_engine::RouteState;
+use causeway_store::Edit;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How often a drain that somebody waits for is looked at.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// How a task is deleted while it holds copies.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Deletion {
+    /// Take the copies back first.
+    pub drain: bool,
+    /// Leave the copies where they are, as nobody's.
+    pub keep: bool,
+    /// How long to wait for a drain. It goes on after that.
+    pub wait: Duration,
+}
+
+impl Node {
+    /// Leaves everything as it is.
+    pub async fn pause(&self, name: &str) -> Result<api::Task> {
+        let task = self.inner.find(name)?;
+        if task.run == Run::Drained {
+            return Err(Error::conflict(format!("the task {name} is drained: there is nothing to pause"), ""));
+        }
+        self.set_run(name, Run::Paused, "paused").await
+    }
+
+    /// Goes on, also after a drain.
+    pub async fn resume(&self, name: &str) -> Result<api::Task> {
+        let task = self.inner.find(name)?;
+        if let Err(why) = &task.plan {
+            return Err(Error::conflict(format!("the task {name} cannot run: {why}"), "apply its settings again"));
+        }
+        self.set_run(name, Run::Running, "resumed").await
+    }
+
+    /// Lets go of what guards hold.
+    pub async fn release(&self, name: &str) -> Result<api::Released> {
+        let task = self.inner.find(name)?;
+        let held = self.inner.engine.release(&self.inner.owner(&task));
+        Ok(api::Released { task: name.to_owned(), held })
+    }
+
+    /// Takes back exactly what the task wrote, in both directions. Answers at once; the task is `drained` when it is done.
+    pub async fn drain(&self, name: &str, preview: bool) -> Result<api::Drain> {
+        let task = self.inner.find(name)?;
+        let copies = self.inner.copies(&task);
+        let state = match preview || task.run == Run::Drained {
+            true => self.task(name)?.state,
+            false => {
+                task.plan.as_ref().map_err(|why| {
+                    let what = format!("the task {name} cannot be drained: {why}");
+                    Error::conflict(what, "apply its settings again")
+                })?;
+                self.set_run(name, Run::Draining, "draining").await?.state
+            }
+        };
+        Ok(api::Drain { task: name.to_owned(), preview, copies, state })
+    }
+
+    /// Removes a task. One that holds copies is refused, unless they are to be drained or kept.
+    pub async fn delete(&self, name: &str, how: Deletion) -> Result<api::Deleted> {
+        if how.drain && how.keep {
+            return Err(Error::Request("drain and keep exclude each other".into()));
+        }
+        let task = self.inner.find(name)?;
+        let (id, copies) = (task.id.clone(), self.inner.holds(&task));
+        let writing = task.run == Run::Running && self.task(name)?.pending > 0;
+        match (copies, how) {
+            (0, Deletion { drain: false, .. }) if !writing => {
+                self.remove(name, false).await?;
+                Ok(api::Deleted { task: name.to_owned(), drained: 0, kept: 0 })
+            }
+            (_, Deletion { keep: true, .. }) => {
+                self.inner.check_keeps(&task)?;
+                let kept = self.remove(name, true).await?;
+                Ok(api::Deleted { task: name.to_owned(), drained: 0, kept })
+            }
+            (_, Deletion { drain: true, .. }) => {
+                if task.run == Run::Drained {
+                    self.remove(name, false).await?;
+                } else {
+                    self.drain(name, true).await?;
+                    self.set_run(name, Run::Removing, "draining").await?;
+                }
+                self.wait_until_gone(name, &id, how.wait).await?;
+                Ok(api::Deleted { task: name.to_owned(), drained: copies, kept: 0 })
+            }
+            (0, _) => Err(Error::conflict(
+                format!("the task {name} is writing right now"),
+                "pause it first, or delete with drain",
+            )),
+            (_, _) => Err(Error::conflict(
+                format!("the task {name} holds {copies} copies"),
+                "delete with `drain` to take them back; `keep` leaves them, where the destination can keep them",
+            )),
+        }
+    }
+
+    async fn set_run(&self, name: &str, run: Run, action: &'static str) -> Result<api::Task> {
+        let (inner, task) = (self.inner.clone(), name.to_owned());
+        let work = async move {
+            let _edit = inner.edit.lock().await;
+            inner.set_run(&task, run, action).await
+        };
+        self.inner.finish(work).await?;
+        self.task(name)
+    }
+
+    async fn remove(&self, name: &str, forget: bool) -> Result<usize> {
+        let (inner, name) = (self.inner.clone(), name.to_owned());
+        let work = async move {
+            let _edit = inner.edit.lock().await;
+            inner.remove(&name, forget).await
+        };
+        self.inner.finish(work).await
+    }
+
+    async fn wait_until_gone(&self, name: &str, id: &str, wait: Duration) -> Result<()> {
+        let until = Instant::now() + wait;
+        while self.inner.world().task_by_id(id).is_some() {
+            if Instant::now() >= until {
+                let left = self.inner.find(name).map(|task| self.inner.holds(&task)).unwrap_or_default();
+                return Err(Error::Slow {
+                    what: format!("the task {name} still holds {left} copies; it is removed when they are taken back"),
+                    help: format!("see its reason in `get tasks`; `resume {name}` calls it off"),
+                });
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        Ok(())
+    }
+}
+
+impl Inner {
+    pub fn find(&self, name: &str) -> Result<Arc<TaskEntry>> {
+        self.world().tasks.get(name).cloned().ok_or_else(|| Error::Missing(format!("task {name}")))
+    }
+
+    pub fn owner(&self, task: &TaskEntry) -> OwnerId {
+        OwnerId::new(&self.install, &task.id)
+    }
+
+    async fn set_run(&self, name: &str, run: Run, action: &'static str) -> Result<()> {
+        let task = self.find(name)?;
+        if task.run == run {
+            return Ok(());
+        }
+        let (id, state) = (task.id.to_string(), run.word().to_owned());
+        self.store.edit(vec![Edit::SetTaskState { id, state, reason: String::new() }]).await?;
+        self.change(|world| {
+            world.tasks.insert(name.to_owned(), Arc::new(task.with_run(run)));
+        });
+        self.scribe.operator(name, action, "");
+        Ok(())
+    }
+
+    /// Removes a task, and the clusters that only waited for it. Answers how many copies were forgotten.
+    async fn remove(&self, name: &str, forget: bool) -> Result<usize> {
+        let task = self.find(name)?;
+        let mut world = World::clone(&self.world());
+        world.tasks.remove(name);
+        let mut edits = forget_frozen(&world, &task);
+        edits.push(Edit::RemoveTask(task.id.to_string()));
+        let left = world.leaving.clone();
+        for cluster in left.into_iter().filter(|cluster| world.users(cluster).next().is_none()).collect::<Vec<_>>() {
+            world.clusters.remove(&cluster);
+            world.leaving.remove(&cluster);
+            edits.push(Edit::RemoveCluster(cluster));
+        }
+        edits.push(leaving(&world));
+        self.store.edit(edits).await?;
+        self.frozen.lock().retain(|(id, _), _| *id != task.id);
+        self.change(|now| *now = world);
+        // After its routes have ended: they would write the ledger again.
+        let forgotten = if forget { self.engine.forget(&self.owner(&task)) } else { 0 };
+        self.scribe.operator(
+            name,
+            "removed",
+            if forget { format!("{forgotten} copies were left") } else { String::new() },
+        );
+        Ok(forgotten)
+    }
+
+    /// Changes what the node knows, and tells the engine. The caller holds the edit lock.
+    fn change(&self, change: impl FnOnce(&mut World)) {
+        let mut world = World::clone(&self.world());
+        change(&mut world);
+        *self.world.write() = Arc::new(world);
+        self.configure();
+    }
+
+    /// Whether every cluster in which the task holds copies can keep them without us.
+    fn check_keeps(&self, task: &TaskEntry) -> Result<()> {
+        let world = self.world();
+        let connections = self.connections.lock();
+        for copy in self.copies(task) {
+            let sink = connections.of(&copy.cluster).and_then(|opened| opened.port.sink());
+            if !sink.is_some_and(|sink| sink.capabilities().keeps) {
+                let kind =
+                    world.clusters.get(&copy.cluster).map(|entry| entry.settings.kind.clone()).unwrap_or_default();
+                return Err(Error::conflict(
+                    format!("copies in {} ({kind}) end with this node: they cannot be kept", copy.cluster),
+                    "delete with `drain`, or leave the task paused",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the drains that are done.
+    pub async fn end_drains(&self) -> Result<()> {
+        let _edit = self.edit.lock().await;
+        let world = self.world();
+        for task in world.tasks.values().filter(|task| task.run.drains() && self.has_drained(task)) {
+            match task.run {
+                Run::Removing => drop(self.remove(&task.name, false).await?),
+                _ => self.set_run(&task.name, Run::Drained, "drained").await?,
+            }
+        }
+        Ok(())
+    }
+
+    fn has_drained(&self, task: &TaskEntry) -> bool {
+        let owner = self.owner(task);
+        let routes: Vec<_> = self.engine.status().into_iter().filter(|route| route.owner == owner).collect();
+        self.holds(task) == 0
+            && routes.iter().all(|route| route.state == RouteState::Drained)
+            && self.engine.compare(&owner).iter().all(|preview| preview.plan.changes.is_empty())
+    }
+}
