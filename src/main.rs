@@ -1,1 +1,60 @@
-fn main() {}
+//! The program `causeway`: a node, and the command line that speaks to one.
+
+mod cli;
+mod client;
+mod demo;
+mod failure;
+mod logs;
+mod node;
+mod show;
+
+use clap::Parser;
+use failure::{FAILED, Failure, USAGE};
+use show::{Paint, Tone};
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    // A holder is this same program with other work: it must not get a runtime, a log or a settings file.
+    match causeway_holder::run_if_asked(std::env::args_os()) {
+        Some(Ok(())) => return ExitCode::SUCCESS,
+        Some(Err(error)) => return say(&Failure::new(format!("holder: {error}"))),
+        None => {}
+    }
+    if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
+        return say(&Failure::new("another TLS provider stands in the way"));
+    }
+    let cli = match cli::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let code = if error.use_stderr() { USAGE } else { 0 };
+            // Nobody may be left to read it.
+            return if error.print().is_err() { ExitCode::from(FAILED) } else { ExitCode::from(code) };
+        }
+    };
+    match cli.run() {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => say(&failure),
+    }
+}
+
+/// Tells the failure on standard error, and which exit code it means.
+fn say(failure: &Failure) -> ExitCode {
+    let code = ExitCode::from(failure.code());
+    let mut stderr = io::stderr().lock();
+    let paint = Paint::of(stderr.is_terminal());
+    let said = match failure {
+        Failure::NobodyReads => Ok(()),
+        Failure::Drawn(text) => write!(stderr, "{text}"),
+        Failure::Said { message, help, .. } => {
+            let error = paint.text(Tone::Bad, "error:");
+            writeln!(stderr, "{error} {message}").and_then(|()| match help {
+                Some(help) => writeln!(stderr, "{} {help}", paint.text(Tone::Strong, "help:")),
+                None => Ok(()),
+            })
+        }
+    };
+    // Without standard error there is nobody to tell.
+    drop(said);
+    code
+}

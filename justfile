@@ -1,0 +1,20 @@
+# One-liners for whoever works on Causeway. The README's commands need no `just`.
+
+# Formatting, lints, licences
+check:
+    cargo fmt --all --check && cargo clippy --workspace --all-targets -- -D warnings && cargo deny check bans licenses sources
+
+# What `./test` runs
+test *ARGS:
+    ./test {{ARGS}}
+
+# The conformance suite of one kind: memory, nacos
+conformance KIND:
+    cargo test -p causeway-connectors --test conformance -- {{KIND}}
+
+bench:
+    cargo run --release -p causeway-bench
+
+# Rewrites what is made from the types: docs/settings.md and its schema
+docs:
+    UPDATE=1 cargo test -p causeway-settings --test docs

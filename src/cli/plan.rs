@@ -1,0 +1,35 @@
+//! `causeway plan`.
+
+use super::{Global, settings_text};
+use crate::failure::{CHANGES, Failure};
+use crate::show::{Screen, plan, warnings};
+use causeway_server::api::PlanRequest;
+use std::path::PathBuf;
+
+/// Shows what a file would create, update, delete and leave alone, and why. Writes nothing. Exit code 2: there is
+/// something to do.
+#[derive(clap::Args)]
+pub struct Plan {
+    /// The settings file; - for standard input
+    #[arg(short, long, value_name = "FILE")]
+    file: PathBuf,
+}
+
+impl Plan {
+    pub async fn run(self, global: &Global) -> Result<u8, Failure> {
+        let client = global.client()?;
+        let (file, text) = settings_text(&self.file)?;
+        let planned = client.plan(&PlanRequest { file, text }).await?;
+        let code = if planned.totals.has_changes() || !planned.settings.is_unchanged() { CHANGES } else { 0 };
+        warnings(&planned.settings.warnings);
+        let mut screen = Screen::new(global.output);
+        if !screen.document(&planned)? {
+            plan::settings(&mut screen, &planned.settings)?;
+            for task in &planned.tasks {
+                plan::task(&mut screen, task)?;
+            }
+            plan::summary(&mut screen, &planned.totals, code == CHANGES)?;
+        }
+        Ok(code)
+    }
+}

@@ -1,0 +1,26 @@
+//! `causeway release`.
+
+use super::Global;
+use crate::failure::Failure;
+use crate::show::{Screen, count};
+
+/// Lets go of removals that a guard holds. Look first at `causeway get tasks` and `causeway diff TASK`.
+#[derive(clap::Args)]
+pub struct Release {
+    /// The task's name
+    task: String,
+}
+
+impl Release {
+    pub async fn run(self, global: &Global) -> Result<u8, Failure> {
+        let released = global.client()?.release(&self.task).await?;
+        let mut screen = Screen::new(global.output);
+        if !screen.document(&released)? {
+            screen.line(match released.held {
+                0 => format!("{}: no guard was holding anything", released.task),
+                held => format!("{}: {} released", released.task, count(held, "held removal")),
+            })?;
+        }
+        Ok(0)
+    }
+}

@@ -1,0 +1,64 @@
+//! `causeway serve`.
+
+use super::{LISTEN, settings_text};
+use crate::failure::Failure;
+use crate::logs::{self, Target};
+use crate::node::{Local, asked_to_end, own_program, token_words};
+use causeway_server::Options;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// Loaded when it is there and `-c` names no other.
+const CONFIG: &str = "conf/config.yaml";
+
+/// Runs a node in the foreground, until SIGTERM or Ctrl-C. Ending it withdraws nothing: copies stay where they are.
+#[derive(clap::Args)]
+pub struct Serve {
+    /// Where the API listens; port 0: any free one. Beyond loopback callers need a token
+    #[arg(long, value_name = "HOST:PORT", default_value = LISTEN)]
+    listen: String,
+    /// Where the node keeps clusters, tasks and what it wrote
+    #[arg(long, value_name = "DIR", default_value = "data")]
+    data_dir: PathBuf,
+    /// A settings file to apply at the start, once per content [default: conf/config.yaml, when it is there]
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where the log goes; CAUSEWAY_LOG says how much: error, warn, info, debug
+    #[arg(long, value_enum, default_value_t)]
+    log: Target,
+}
+
+impl Serve {
+    pub async fn run(self) -> Result<u8, Failure> {
+        logs::start(self.log, "info")?;
+        let end = asked_to_end()?;
+        tokio::pin!(end);
+        let file = match &self.config {
+            Some(path) => Some(settings_text(path)?),
+            None => Path::new(CONFIG).exists().then(|| settings_text(Path::new(CONFIG))).transpose()?,
+        };
+        let options = Options { data_dir: self.data_dir, exe: own_program(), file, keep_sockets: true };
+        let mut local = tokio::select! {
+            local = Local::start(&self.listen, options) => local?,
+            () = &mut end => return Ok(0),
+        };
+        if let Some(token) = &local.token {
+            writeln!(io::stdout().lock(), "{}", token_words(token))?;
+        }
+        tracing::info!("listening on {}", local.url());
+        let broken = tokio::select! {
+            () = end => None,
+            broken = local.broken() => Some(broken),
+        };
+        tracing::info!("stopping; copies stay where they are");
+        local.stop().await;
+        // Whatever is dropped from here on would say goodbye to the clusters.
+        match broken {
+            None => std::process::exit(0),
+            Some(broken) => {
+                tracing::error!("{broken}");
+                std::process::exit(i32::from(broken.code()))
+            }
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! `causeway validate`.
+
+use super::{Global, settings_text};
+use crate::failure::{FAILED, Failure};
+use crate::show::{Format, Screen, count, warnings};
+use causeway_settings::{Problem, ProcessEnv, parse};
+use serde::Serialize;
+use std::io::{self, IsTerminal};
+use std::path::PathBuf;
+
+/// Checks a settings file without a node and without any network. Tells all errors at once, each with its place.
+#[derive(clap::Args)]
+pub struct Validate {
+    /// The settings file; - for standard input
+    #[arg(short, long, value_name = "FILE")]
+    file: PathBuf,
+}
+
+#[derive(Serialize)]
+struct Checked {
+    valid: bool,
+    problems: Vec<Problem>,
+}
+
+impl Validate {
+    pub fn run(self, global: &Global) -> Result<u8, Failure> {
+        let (file, text) = settings_text(&self.file)?;
+        let checked = parse(&file, &text, &ProcessEnv, &causeway_server::kinds());
+        let mut screen = Screen::new(global.output);
+        if screen.format != Format::Table {
+            let (valid, problems) = match checked {
+                Ok(settings) => (true, settings.warnings),
+                Err(problems) => (false, problems.0),
+            };
+            screen.document(&Checked { valid, problems })?;
+            return Ok(if valid { 0 } else { FAILED });
+        }
+        let colour = crate::show::Paint::of(io::stderr().is_terminal()).is_on();
+        let settings = checked.map_err(|problems| Failure::Drawn(problems.render(colour)))?;
+        warnings(&settings.warnings);
+        let (clusters, tasks) = (settings.clusters.len(), settings.tasks.len());
+        screen.line(format!("{file} is valid: {}, {}", count(clusters, "cluster"), count(tasks, "task")))?;
+        Ok(0)
+    }
+}

@@ -1,0 +1,188 @@
+//! Speaks to a node over its REST API. Every call has a time-out; every failure says what to do.
+
+use crate::failure::Failure;
+use crate::show::Paint;
+use causeway_server::api;
+use causeway_settings::Problems;
+use reqwest::{Method, RequestBuilder, StatusCode, Url};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::error::Error;
+use std::io::{self, IsTerminal};
+use std::time::Duration;
+
+const CONNECT: Duration = Duration::from_secs(3);
+/// What a node answers from its memory or its store.
+const CALL: Duration = Duration::from_secs(30);
+/// A node reads whole clusters for a plan.
+const PLAN: Duration = Duration::from_secs(120);
+
+/// The most rows that a node gives in one answer.
+pub const MOST: u32 = 100_000;
+
+/// A node somewhere.
+pub struct Client {
+    http: reqwest::Client,
+    base: Url,
+    token: Option<SecretString>,
+}
+
+/// What may be asked of lists; empty: anything.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Query {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub task: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+}
+
+/// What becomes of the copies of a task that is deleted.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Leave {
+    pub drain: bool,
+    pub keep: bool,
+    /// How many seconds a drain may take.
+    pub timeout: u64,
+}
+
+impl Client {
+    /// A client of the node at `server`. Touches no network.
+    pub fn new(server: &str, token: Option<SecretString>) -> Result<Self, Failure> {
+        let expected = "expected a URL such as http://127.0.0.1:8000";
+        let base = Url::parse(server.trim_end_matches('/'));
+        let base = base.map_err(|error| Failure::usage(format!("--server {server}: {error}; {expected}")))?;
+        let (true, Some(host)) = (matches!(base.scheme(), "http" | "https"), base.host_str()) else {
+            return Err(Failure::usage(format!("--server {server}: {expected}")));
+        };
+        let mut http = reqwest::Client::builder().connect_timeout(CONNECT).redirect(reqwest::redirect::Policy::none());
+        let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
+        if host == "localhost" || address.is_ok_and(|address| address.is_loopback()) {
+            // A proxy would look for the node on its own machine.
+            http = http.no_proxy();
+        }
+        let http = http.build().map_err(|error| Failure::new(format!("cannot make a client: {error}")))?;
+        Ok(Self { http, base, token })
+    }
+
+    pub async fn clusters(&self) -> Result<Vec<api::Cluster>, Failure> {
+        self.ask(self.call(Method::GET, &["clusters"])).await
+    }
+
+    pub async fn tasks(&self) -> Result<Vec<api::Task>, Failure> {
+        self.ask(self.call(Method::GET, &["tasks"])).await
+    }
+
+    pub async fn task(&self, name: &str) -> Result<api::Task, Failure> {
+        self.ask(self.call(Method::GET, &["tasks", name])).await
+    }
+
+    pub async fn services(&self, query: &Query) -> Result<Vec<api::Service>, Failure> {
+        self.ask(self.call(Method::GET, &["services"]).query(query)).await
+    }
+
+    /// Newest first.
+    pub async fn events(&self, query: &Query) -> Result<Vec<api::Event>, Failure> {
+        self.ask(self.call(Method::GET, &["events"]).query(query)).await
+    }
+
+    pub async fn apply(&self, request: &api::ApplyRequest) -> Result<api::Applied, Failure> {
+        self.ask(self.call(Method::POST, &["apply"]).json(request)).await
+    }
+
+    pub async fn plan(&self, request: &api::PlanRequest) -> Result<api::Planned, Failure> {
+        self.ask(self.call(Method::POST, &["plan"]).timeout(PLAN).json(request)).await
+    }
+
+    pub async fn diff(&self, task: &str) -> Result<api::TaskPlan, Failure> {
+        self.ask(self.call(Method::GET, &["tasks", task, "diff"])).await
+    }
+
+    pub async fn pause(&self, task: &str) -> Result<api::Task, Failure> {
+        self.ask(self.call(Method::POST, &["tasks", task, "pause"])).await
+    }
+
+    pub async fn resume(&self, task: &str) -> Result<api::Task, Failure> {
+        self.ask(self.call(Method::POST, &["tasks", task, "resume"])).await
+    }
+
+    pub async fn release(&self, task: &str) -> Result<api::Released, Failure> {
+        self.ask(self.call(Method::POST, &["tasks", task, "release"])).await
+    }
+
+    pub async fn drain(&self, task: &str, preview: bool) -> Result<api::Drain, Failure> {
+        self.ask(self.call(Method::POST, &["tasks", task, "drain"]).query(&[("preview", preview)])).await
+    }
+
+    pub async fn delete(&self, task: &str, leave: &Leave) -> Result<api::Deleted, Failure> {
+        let call = self.call(Method::DELETE, &["tasks", task]).query(leave);
+        self.ask(call.timeout(CALL + Duration::from_secs(leave.timeout))).await
+    }
+
+    /// A call below `/api/v1`; the segments are encoded.
+    fn call(&self, method: Method, path: &[&str]) -> RequestBuilder {
+        let mut url = self.base.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(["api", "v1"]).extend(path);
+        }
+        let call = self.http.request(method, url).timeout(CALL);
+        match &self.token {
+            Some(token) => call.bearer_auth(token.expose_secret()),
+            None => call,
+        }
+    }
+
+    async fn ask<T: DeserializeOwned>(&self, call: RequestBuilder) -> Result<T, Failure> {
+        let answer = call.send().await.map_err(|error| self.unreachable(&error))?;
+        let status = answer.status();
+        let body = answer.bytes().await.map_err(|error| self.unreachable(&error))?;
+        if !status.is_success() {
+            return Err(self.refused(status, &body));
+        }
+        serde_json::from_slice(&body).map_err(|error| self.stranger(&format!("an answer that cannot be read: {error}")))
+    }
+
+    fn unreachable(&self, error: &reqwest::Error) -> Failure {
+        let base = self.base.as_str().trim_end_matches('/');
+        let mut why: &dyn Error = error;
+        while let Some(source) = why.source() {
+            why = source;
+        }
+        match error {
+            _ if error.is_connect() => Failure::new(format!("no node answers at {base}: {why}"))
+                .help("start one with `causeway serve`, or name another with --server URL (or CAUSEWAY_SERVER)"),
+            _ if error.is_timeout() => Failure::new(format!("the node at {base} did not answer in time"))
+                .help("look at its log, and whether the machine or its disk is overloaded"),
+            _ => Failure::new(format!("the conversation with the node at {base} broke off: {why}"))
+                .help("look whether the node was stopped, and try again"),
+        }
+    }
+
+    fn refused(&self, status: StatusCode, body: &[u8]) -> Failure {
+        let Ok(api::ErrorBody { error }) = serde_json::from_slice(body) else {
+            return self.stranger(&format!("{status} without an explanation"));
+        };
+        if !error.problems.is_empty() {
+            let colour = Paint::of(io::stderr().is_terminal()).is_on();
+            return Failure::Drawn(Problems(error.problems).render(colour));
+        }
+        let failure = Failure::new(error.message);
+        match status {
+            _ if !error.help.is_empty() => failure.help(error.help),
+            StatusCode::UNAUTHORIZED => failure
+                .help("give the node's token with CAUSEWAY_TOKEN or --token; the node printed it at its first start"),
+            _ => failure,
+        }
+    }
+
+    fn stranger(&self, what: &str) -> Failure {
+        Failure::new(format!("{} is no causeway node of this version: it gave {what}", self.base))
+            .help("look whether --server names the node, and whether both are of one version")
+    }
+}

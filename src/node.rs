@@ -1,0 +1,111 @@
+//! A node in this process, with its REST API.
+
+use crate::failure::Failure;
+use crate::show::Paint;
+use causeway_server::{Access, Error, Node, Options};
+use causeway_store::Store;
+use secrecy::{ExposeSecret, SecretString};
+use std::io::{self, IsTerminal};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
+
+/// A running node and its API.
+pub struct Local {
+    node: Node,
+    address: SocketAddr,
+    /// A token that was made now: to be shown once.
+    pub token: Option<SecretString>,
+    api: JoinSet<io::Result<()>>,
+}
+
+impl Local {
+    /// Listens first, so that a port that is taken ends a start before anything is written; then starts the node.
+    pub async fn start(listen: &str, options: Options) -> Result<Self, Failure> {
+        let (listener, address) = bind(listen, &options.data_dir).await?;
+        let node = Node::start(options).await.map_err(told)?;
+        let (access, token) = Access::prepare(&node, address).await.map_err(told)?;
+        let mut api = JoinSet::new();
+        api.spawn({
+            let node = node.clone();
+            async move { node.serve(listener, access).await }
+        });
+        Ok(Self { node, address, token, api })
+    }
+
+    /// Where the API listens.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Waits until the API ends by itself, which is a failure.
+    pub async fn broken(&mut self) -> Failure {
+        match self.api.join_next().await {
+            Some(Ok(Err(error))) => Failure::new(format!("the API broke off: {error}")),
+            _ => Failure::new("the API broke off"),
+        }
+    }
+
+    /// Ends the node and withdraws nothing. The caller leaves the process without dropping this: dropped connections
+    /// would say goodbye to the clusters.
+    pub async fn stop(&mut self) {
+        self.node.stop().await;
+        while self.api.join_next().await.is_some() {}
+    }
+}
+
+async fn bind(listen: &str, data_dir: &Path) -> Result<(TcpListener, SocketAddr), Failure> {
+    let failed = |why: &str| Failure::new(format!("cannot listen on {listen}: {why}"));
+    match TcpListener::bind(listen).await {
+        Ok(listener) => {
+            let address = listener.local_addr().map_err(|error| failed(&error.to_string()))?;
+            Ok((listener, address))
+        }
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            // Most often it is a second node on the same data folder, and this is the better reason.
+            if data_dir.join("causeway.db").exists()
+                && let Err(taken @ causeway_store::Error::Taken { .. }) = Store::open(data_dir).await
+            {
+                return Err(Failure::new(taken.to_string()));
+            }
+            Err(failed("something listens there already")
+                .help("if it is a node, speak to it with --server; else choose another address with --listen"))
+        }
+        Err(error) => Err(failed(&error.to_string())
+            .help("--listen takes an address and a port, such as 127.0.0.1:8000; port 0: any free one")),
+    }
+}
+
+fn told(error: Error) -> Failure {
+    match error {
+        Error::Settings(_, problems) => Failure::Drawn(problems.render(Paint::of(io::stderr().is_terminal()).is_on())),
+        Error::Conflict { what, help } | Error::Slow { what, help } if !help.is_empty() => {
+            Failure::new(what).help(help)
+        }
+        error => Failure::new(error.to_string()),
+    }
+}
+
+/// The text to show a new token with.
+pub fn token_words(token: &SecretString) -> String {
+    format!("token: {}\n(shown this once; callers give it with --token or CAUSEWAY_TOKEN)", token.expose_secret())
+}
+
+/// The path to this very program, also when its file has been replaced since.
+pub fn own_program() -> PathBuf {
+    PathBuf::from("/proc/self/exe")
+}
+
+/// Ctrl-C or SIGTERM. Before it is called they end the process at once.
+pub fn asked_to_end() -> Result<impl Future<Output = ()>, Failure> {
+    let listen = |kind| signal(kind).map_err(|error| Failure::new(format!("cannot listen for signals: {error}")));
+    let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}

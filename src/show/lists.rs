@@ -1,0 +1,144 @@
+//! Clusters, tasks, services and events for people.
+
+use super::{Cell, Paint, Table, Tone, clean};
+use causeway_server::api::{Cluster, Event, Service, State, Task};
+
+/// Clusters.
+pub fn clusters(clusters: &[Cluster]) -> Table {
+    let mut table = Table::new(&["NAME", "TYPE", "ADDRESSES", "NAMESPACES", "CONNECTED", ">TASKS"]);
+    for cluster in clusters {
+        let namespaces = if cluster.namespaces.is_empty() { "all".to_owned() } else { cluster.namespaces.join(", ") };
+        let open = if cluster.open { "yes" } else { "no task" };
+        table.row([
+            Cell::from(&cluster.name),
+            Cell::from(&cluster.kind),
+            Cell::from(cluster.addresses.join(", ")),
+            Cell::from(namespaces),
+            Cell::toned(open, if cluster.open { Tone::Plain } else { Tone::Faint }),
+            Cell::number(cluster.tasks.len()),
+        ]);
+        if !cluster.reason.is_empty() {
+            table.note(&cluster.reason, Tone::Bad);
+        }
+    }
+    table
+}
+
+/// Below this many columns, tasks and events take a second line.
+const NARROW: usize = 120;
+
+/// Tasks, with what the operator should know below each.
+pub fn tasks(tasks: &[Task], width: Option<usize>) -> Table {
+    let narrow = width.is_some_and(|width| width < NARROW);
+    let between: &[&str] = if narrow { &[] } else { &["FROM", "", "TO", "TYPE"] };
+    let headings = [&["NAME"], between, &["STATE", ">SERVICES", ">INSTANCES", ">PENDING", ">HELD"]].concat();
+    let mut table = Table::new(&headings);
+    for task in tasks {
+        let arrow = if task.mode == "Bidirectional" { "<->" } else { "-->" };
+        let mut row = vec![Cell::from(&task.name)];
+        if !narrow {
+            row.extend([&task.source, arrow, &task.destination, &task.kind].map(Cell::from));
+        }
+        row.push(Cell::toned(task.state.as_str(), tone(task.state)));
+        row.extend([task.services, task.instances, task.pending, task.held].map(Cell::number));
+        table.row(row);
+        if narrow {
+            table.note(format!("{} {arrow} {}, {}", task.source, task.destination, task.kind), Tone::Faint);
+        }
+        if !task.reason.is_empty() {
+            table.note(&task.reason, tone(task.state));
+        }
+        for warning in &task.warnings {
+            table.note(format!("warning: {warning}"), Tone::Waits);
+        }
+        for (why, count) in &task.skipped {
+            table.note(format!("{count} left alone: {why}"), Tone::Faint);
+        }
+    }
+    table
+}
+
+/// Services.
+pub fn services(services: &[Service]) -> Table {
+    let mut table = Table::new(&["CLUSTER", "NAMESPACE", "GROUP", "SERVICE", ">NATIVE", ">COPIES", ">FOREIGN"]);
+    for service in services {
+        table.row([
+            Cell::from(&service.cluster),
+            Cell::from(&service.namespace),
+            Cell::from(&service.group),
+            Cell::from(&service.name),
+            Cell::number(service.native),
+            Cell::number(service.copies),
+            Cell::number(service.foreign),
+        ]);
+        for skipped in &service.skipped {
+            table.note(format!("{} left alone: {}", skipped.record, skipped.reason), Tone::Faint);
+        }
+    }
+    table
+}
+
+/// Events.
+pub fn events(events: &[Event], width: Option<usize>) -> Table {
+    let narrow = width.is_some_and(|width| width < NARROW);
+    let more: &[&str] = if narrow { &[] } else { &["RECORD", "TASK"] };
+    let mut table = Table::new(&[&["TIME (UTC)", "ACTION", "CLUSTER", "SERVICE"], more].concat());
+    for event in events {
+        let mut row = vec![
+            Cell::toned(time(event), Tone::Faint),
+            Cell::toned(&event.action, action(&event.action)),
+            Cell::from(&event.cluster),
+            Cell::from(&event.service),
+        ];
+        let mut notes = vec![&event.reason];
+        if narrow {
+            notes.splice(0..0, [&event.record, &event.task]);
+        } else {
+            row.extend([&event.record, &event.task].map(Cell::from));
+        }
+        table.row(row);
+        notes.retain(|note| !note.is_empty());
+        if !notes.is_empty() {
+            table.note(notes.into_iter().map(String::as_str).collect::<Vec<_>>().join("  "), Tone::Faint);
+        }
+    }
+    table
+}
+
+/// One event, on one line.
+pub fn event_line(event: &Event, paint: Paint) -> String {
+    let time = paint.text(Tone::Faint, &time(event));
+    let action = paint.text(action(&event.action), &format!("{:<8}", clean(&event.action)));
+    let rest: Vec<_> = [&event.task, &event.cluster, &event.service, &event.record]
+        .into_iter()
+        .filter(|text| !text.is_empty())
+        .map(|text| clean(text))
+        .collect();
+    let why = if event.reason.is_empty() { String::new() } else { format!("  {}", clean(&event.reason)) };
+    format!("{time} {action} {}{}", rest.join("  "), paint.text(Tone::Faint, &why))
+}
+
+/// `2026-11-22T03:44:12.345Z` as `11-22 03:44:12.345`.
+fn time(event: &Event) -> String {
+    let short = event.time.get(5..).unwrap_or(&event.time);
+    clean(short.trim_end_matches('Z')).replacen('T', " ", 1)
+}
+
+fn tone(state: State) -> Tone {
+    match state {
+        State::InStep => Tone::Good,
+        State::Syncing | State::Draining => Tone::Busy,
+        State::Held | State::Paused | State::Drained => Tone::Waits,
+        State::Failing => Tone::Bad,
+    }
+}
+
+fn action(word: &str) -> Tone {
+    match word {
+        "created" | "adopted" | "released" | "resumed" => Tone::Good,
+        "updated" | "applied" | "draining" => Tone::Busy,
+        "deleted" | "failed" | "lost" | "removed" => Tone::Bad,
+        "held" | "paused" | "drained" => Tone::Waits,
+        _ => Tone::Faint,
+    }
+}

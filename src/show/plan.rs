@@ -1,0 +1,90 @@
+//! Plans for people: service by service, one line a record.
+
+use super::{Screen, Tone, clean, count};
+use crate::failure::Failure;
+use causeway_server::api::{Action, Applied, TaskPlan, Totals};
+use std::collections::BTreeMap;
+
+/// A sign, a record, why, and how it is toned.
+type Line = (char, String, String, Tone);
+
+/// What would become of the settings themselves.
+pub fn settings(screen: &mut Screen, applied: &Applied) -> Result<(), Failure> {
+    for (what, changes) in [("cluster", &applied.clusters), ("task", &applied.tasks)] {
+        let became = [
+            ('+', "is added", Tone::Good, &changes.added),
+            ('~', "is changed", Tone::Busy, &changes.changed),
+            ('-', "is removed", Tone::Bad, &changes.removed),
+            ('-', "is drained, then removed", Tone::Bad, &changes.draining),
+        ];
+        for (sign, became, tone, names) in became {
+            for name in names {
+                let line = screen.paint.text(tone, &format!("{sign} {what} {}", clean(name)));
+                screen.line(format!("{line} {became}"))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What one task would do.
+pub fn task(screen: &mut Screen, plan: &TaskPlan) -> Result<(), Failure> {
+    let heading = screen.paint.text(Tone::Strong, &format!("task {}", clean(&plan.task)));
+    screen.line(format!("{heading}: {}", totals(&plan.totals)))?;
+    for note in &plan.notes {
+        let note = screen.paint.text(Tone::Waits, &format!("  ! {}", clean(note)));
+        screen.line(note)?;
+    }
+    let mut scopes: BTreeMap<(&str, &str), Vec<Line>> = BTreeMap::new();
+    for change in &plan.changes {
+        let (sign, tone) = match change.action {
+            Action::Create | Action::Shadow => ('+', Tone::Good),
+            Action::Update => ('~', Tone::Busy),
+            Action::Delete => ('-', Tone::Bad),
+            Action::Adopt => ('=', Tone::Plain),
+        };
+        let record = if change.record.is_empty() { "the service itself" } else { &change.record };
+        let why = match (change.action, change.reason.as_str()) {
+            (Action::Create, "") => String::new(),
+            (action, "") => action.as_str().to_owned(),
+            (_, reason) => reason.to_owned(),
+        };
+        let lines = scopes.entry((&change.cluster, &change.scope)).or_default();
+        lines.push((sign, record.to_owned(), why, tone));
+    }
+    for skip in &plan.skipped {
+        let line = ('.', skip.record.clone(), format!("left alone: {}", skip.reason), Tone::Faint);
+        scopes.entry((&skip.cluster, &skip.scope)).or_default().push(line);
+    }
+    for ((cluster, scope), lines) in scopes {
+        screen.line(format!("  {} {}", clean(cluster), screen.paint.text(Tone::Strong, &clean(scope))))?;
+        for (sign, record, why, tone) in lines {
+            let record = clean(&format!("{sign} {record}"));
+            let text = if why.is_empty() { record } else { format!("{record}  {}", clean(&why)) };
+            let text = screen.paint.text(tone, &text);
+            screen.line(format!("    {text}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// The last line.
+pub fn summary(screen: &mut Screen, sums: &Totals, anything: bool) -> Result<(), Failure> {
+    let text = match anything {
+        true => format!("plan: {}; nothing has been written", totals(sums)),
+        false => format!("nothing to do: {}", totals(sums)),
+    };
+    screen.line(text)
+}
+
+fn totals(sums: &Totals) -> String {
+    let mut words = vec![
+        format!("{} to create", sums.create),
+        format!("{} to update", sums.update),
+        format!("{} to delete", sums.delete),
+    ];
+    let rare = [(sums.adopt, "to take over"), (sums.shadow, "to back"), (sums.skipped, "left alone")];
+    words.extend(rare.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")));
+    words.push(format!("{} in step", count(sums.in_step, "record")));
+    words.join(", ")
+}
