@@ -193,7 +193,7 @@ async fn errors_say_what_to_do_and_keep_the_wish() {
 }
 
 #[tokio::test]
-async fn a_refused_token_is_renewed_once() {
+async fn a_refused_token_is_renewed_unless_it_is_young() {
     let mut tasks = JoinSet::new();
     let http = logins(&mut tasks).await;
     let server = Fake::start_above(http.port()).await;
@@ -204,12 +204,19 @@ async fn a_refused_token_is_renewed_once() {
     let mut options = options(&[&server]);
     options.addresses[0].port = http.port();
     options.grpc_port_offset = server.at.port() - http.port();
+    options.health_every = Duration::from_secs(60);
     options.login = Some(Login { user: "u".into(), password: "p".to_owned().into() });
     let client = NacosClient::new(options).unwrap();
     let publisher = client.publisher("test", None);
+    // A young token is not renewed: its user lacks a right.
+    let denied = publisher.publish(&key("s"), set(1)).await;
+    assert!(matches!(denied, Err(Error::Denied(_))), "{denied:?}");
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(11)).await;
+    tokio::time::resume();
     publisher.publish(&key("s"), set(1)).await.unwrap();
     let tokens: Vec<_> = server.seen(BATCH).into_iter().map(|s| s.headers["accessToken"].clone()).collect();
-    assert_eq!(tokens, ["t1", "t2"]);
+    assert_eq!(tokens, ["t1", "t1", "t2"]);
 }
 
 #[tokio::test]

@@ -169,13 +169,15 @@ pub async fn publishers(target: Arc<Target>) -> Result<()> {
     ensure!(client.publishers(&key, "127.9.9.9", 1).await?.is_empty());
     let mut changed = instances[0].clone();
     changed.enabled = false;
+    changed.weight = 7.0;
     changed.metadata.insert("zone".into(), "by hand".into());
     client.edit_instance(&key, &changed).await?;
     super::until("the operator's word", Duration::from_secs(10), || async {
         let there = standing(&client, &key).await?;
-        Ok(there.len() == 1 && !there[0].enabled && there[0].metadata["zone"] == "by hand")
+        Ok(there.len() == 1 && !there[0].enabled && there[0].weight == 7.0)
     })
     .await?;
+    ensure!(standing(&client, &key).await?[0].metadata == instances[0].metadata, "metadata are not laid over");
     ensure!(
         client.attributes(&key).await?
             == ServiceAttributes {

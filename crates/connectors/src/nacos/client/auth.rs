@@ -19,6 +19,15 @@ const LOGIN_PATHS: [&str; 3] = ["/v3/auth/user/login", "/v1/auth/users/login", "
 /// A refused login is not tried again for this long: a wrong password must not become a storm.
 const REFUSED_FOR: Duration = Duration::from_secs(5);
 
+/// A token younger than this is not renewed because a request was refused: then the user lacks a
+/// right, and a request that is denied again and again must not become as many logins.
+const YOUNG: Duration = Duration::from_secs(10);
+
+/// True when a refusal says that the token is fine and the right is missing.
+pub(super) fn lacks_right(text: &str) -> bool {
+    text.contains("authorization failed")
+}
+
 /// A user of the cluster.
 #[derive(Clone, Debug)]
 pub struct Login {
@@ -30,6 +39,7 @@ pub struct Login {
 
 struct Token {
     value: SecretString,
+    made_at: Instant,
     renew_at: Instant,
     ends_at: Instant,
 }
@@ -67,9 +77,15 @@ impl Auth {
         self.fresh(http, None).await
     }
 
-    /// A token other than `stale`, which the server just refused.
+    /// A token other than `stale`, which the server just refused; none when there is no use in
+    /// another, because `stale` is young.
     pub(super) async fn renew(&self, http: &Http, stale: Option<&SecretString>) -> Result<Option<SecretString>> {
-        self.fresh(http, stale).await
+        let fresh = self.fresh(http, stale).await?;
+        let same = match (&fresh, stale) {
+            (Some(fresh), Some(stale)) => fresh.expose_secret() == stale.expose_secret(),
+            _ => false,
+        };
+        Ok(fresh.filter(|_| !same))
     }
 
     async fn fresh(&self, http: &Http, stale: Option<&SecretString>) -> Result<Option<SecretString>> {
@@ -81,7 +97,8 @@ impl Auth {
         let now = Instant::now();
         if let Some(token) = &state.token
             && now < token.renew_at
-            && stale.is_none_or(|s| s.expose_secret() != token.value.expose_secret())
+            && (stale.is_none_or(|s| s.expose_secret() != token.value.expose_secret())
+                || now.duration_since(token.made_at) < YOUNG)
         {
             return Ok(Some(token.value.clone()));
         }
@@ -153,6 +170,7 @@ async fn log_in(http: &Http, login: &Login, known: &mut Option<usize>) -> Result
                 let ttl = u64::try_from(answer.token_ttl).unwrap_or(0).max(5);
                 return Ok(Token {
                     value: answer.access_token,
+                    made_at: started,
                     renew_at: started + Duration::from_millis(ttl * 800),
                     ends_at: started + Duration::from_secs(ttl),
                 });

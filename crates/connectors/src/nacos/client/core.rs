@@ -8,7 +8,7 @@ use rustls::pki_types::ServerName;
 use secrecy::SecretString;
 
 use super::address::Address;
-use super::auth::Auth;
+use super::auth::{Auth, lacks_right};
 use super::error::{Error, Result};
 use super::http::{Call, Http, Reply};
 use super::transport::Secure;
@@ -58,7 +58,7 @@ impl Core {
         self.auth.token(&self.http).await
     }
 
-    /// A token other than the refused one.
+    /// A token other than the refused one; none when there is no use in another.
     pub(super) async fn renew(&self, stale: Option<&SecretString>) -> Result<Option<SecretString>> {
         self.auth.renew(&self.http, stale).await
     }
@@ -77,14 +77,20 @@ impl Core {
         let token = self.token().await?;
         let bearer = token.as_ref().map(|t| t.expose_secret());
         let reply = self.http.send(&call, bearer).await?;
-        if token.is_none() || !matches!(reply.status.as_u16(), 401 | 403) {
+        if matches!(reply.status.as_u16(), 404 | 410 | 501) && matches!(reply.error(), Error::Protocol(_)) {
+            // The interface is not there: perhaps the servers were upgraded under us.
+            self.remember_version(None);
+        }
+        let refused = matches!(reply.status.as_u16(), 401 | 403);
+        if token.is_none() || !refused || lacks_right(&reply.body) {
             return Ok(reply);
         }
-        let fresh = self.renew(token.as_ref()).await?;
+        let Some(fresh) = self.renew(token.as_ref()).await? else {
+            return Ok(reply);
+        };
         call.params.truncate(plain);
         call.params.extend(self.auth.signature(call.service.as_deref()));
-        let bearer = fresh.as_ref().map(|t| t.expose_secret());
-        self.http.send(&call, bearer).await
+        self.http.send(&call, Some(fresh.expose_secret())).await
     }
 
     /// One HTTP request without credentials.

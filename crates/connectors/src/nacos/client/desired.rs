@@ -111,6 +111,11 @@ impl<W: Wish> Desired<W> {
                 Some((g, v, _)) if *g == generation && *v >= wanted => return Ok(()),
                 _ => {}
             }
+            // Somebody else's request carried this very wish.
+            match &entry.refused {
+                Some((g, v, error)) if *g == generation && *v >= wanted => return Err(error.clone()),
+                _ => {}
+            }
             let last = entry.met.as_ref().map(|(_, _, wish)| wish.clone());
             (entry.wish.clone(), entry.version, last)
         };

@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 
 use super::SocketKeeper;
 use super::address::Address;
+use super::auth::lacks_right;
 use super::core::Core;
 use super::error::{Error, Result, brief};
 use super::frames::{ConnectionSetup, HealthCheck, Refusal, Request, ServerCheck, answer, payload};
@@ -198,13 +199,13 @@ impl Connection {
         if refusal.unregistered {
             self.depart(Leave::Unregistered);
         }
-        if token.is_some() && matches!(refusal.error, Error::Denied(_)) {
+        let refused = matches!(&refusal.error, Error::Denied(text) if !lacks_right(text));
+        if token.is_some() && refused {
             let fresh = tokio::time::timeout(limit, self.core.renew(token.as_ref()));
-            let Ok(Ok(fresh)) = fresh.await else {
-                return Err(refusal.error);
-            };
-            let headers = self.core.auth.headers(fresh.as_ref(), service.as_deref());
-            return self.unary(request, headers).await.map_err(|r| r.error);
+            if let Ok(Ok(Some(fresh))) = fresh.await {
+                let headers = self.core.auth.headers(Some(&fresh), service.as_deref());
+                return self.unary(request, headers).await.map_err(|r| r.error);
+            }
         }
         Err(refusal.error)
     }

@@ -76,6 +76,21 @@ mod tests {
         assert_eq!(sign(&keys("sk"), Some(""), 5).data, "5");
     }
 
+    /// Made with the vendor's Java client 2.4.3 (its naming injector) for these keys.
+    #[test]
+    fn signs_as_the_vendors_client_does() {
+        let keys = keys("Sk-0123456789abcdefABCDEF/+=");
+        let table = [
+            (1_795_320_263_075, "orders@@com.example.Order", "VRihAy3oL/plImhoC0v3AC6BvDg="),
+            (1_795_320_263_203, "g2@@x", "/CrImoVjoSSTkGydJKt3jx1lNQs="),
+            (1_700_000_000_000, "DEFAULT_GROUP@@bestellung-ü", "JZPXp8/tlxwLfZAbOCugk9fdu+o="),
+            (1_700_000_000_000, "", "eWC/gg6kGUU4lHj9JsnCU/lX0ig="),
+        ];
+        for (time, service, signature) in table {
+            assert_eq!(sign(&keys, Some(service), time).signature, signature, "{service}");
+        }
+    }
+
     #[test]
     fn debug_hides_the_secret() {
         assert!(!format!("{:?}", keys("very-secret")).contains("very-secret"));
