@@ -20,8 +20,8 @@ pub struct Preview<R: Record> {
     pub plan: Plan<R>,
     /// The task whose wish a skipped record was.
     pub owners: BTreeMap<R::Id, OwnerId>,
-    /// Records that stand as wanted.
-    pub in_step: usize,
+    /// How many records stand as wanted, by task.
+    pub in_step: BTreeMap<OwnerId, usize>,
 }
 
 impl<R: Record> Engine<R> {
@@ -146,10 +146,13 @@ fn previews<R: Record>(cluster: &Cluster<R>, only: Option<&OwnerId>) -> Vec<Prev
         let mine = |owner: Option<&OwnerId>| only.is_none() || owner.is_none() || owner == only;
         plan.changes.retain(|change| mine(change.owner()));
         plan.skipped.retain(|id, _| mine(owners.get(id)));
-        let wanted = exports.iter().filter(|(route, _)| mine(Some(&route.spec.owner)));
-        let wanted: usize = wanted.map(|(_, export)| export.wish.records.len()).sum();
-        let open = plan.changes.iter().filter(|change| change.record().is_some()).count();
-        let in_step = wanted.saturating_sub(open + plan.skipped.len());
+        let open: BTreeSet<_> = plan.changes.iter().filter_map(|c| c.record()).map(R::id).collect();
+        let mut in_step = BTreeMap::new();
+        for (route, export) in exports.iter().filter(|(route, _)| mine(Some(&route.spec.owner))) {
+            let settled = |id: &&R::Id| !open.contains(*id) && !plan.skipped.contains_key(*id);
+            let count = export.wish.records.keys().filter(settled).count();
+            *in_step.entry(route.spec.owner.clone()).or_default() += count;
+        }
         previews.push(Preview { cluster: cluster.id().clone(), plan, owners, in_step });
     }
     previews

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::node::{Inner, Node};
 use crate::routes::routes;
 use crate::world::{Run, TaskEntry, World};
-use causeway_core::{Change, Instance, InstanceId, OwnerId};
+use causeway_core::{Change, Instance, OwnerId};
 use causeway_engine::{ClusterSpec, Preview, dry_run};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -111,11 +111,9 @@ impl<'a> Plans<'a> {
     fn add(&mut self, preview: &Preview<Instance>) {
         let cluster = self.world.cluster_name(&preview.cluster);
         let scope = preview.plan.scope.to_string();
-        let mut open: BTreeSet<InstanceId> = preview.plan.skipped.keys().cloned().collect();
         // What belongs to the service itself is nobody's alone.
         let first = preview.owners.values().next();
         for change in &preview.plan.changes {
-            let record = change.record().map(|record| record.id.clone());
             let Some(plan) = change.owner().or(first).and_then(|owner| self.tasks.get_mut(owner)) else { continue };
             let (action, reason) = describe(change);
             match action {
@@ -125,10 +123,9 @@ impl<'a> Plans<'a> {
                 Action::Adopt => plan.totals.adopt += 1,
                 Action::Shadow => plan.totals.shadow += 1,
             }
-            let text = record.as_ref().map(ToString::to_string).unwrap_or_default();
-            open.extend(record);
+            let record = change.record().map(|record| record.id.to_string()).unwrap_or_default();
             let (cluster, scope) = (cluster.clone(), scope.clone());
-            plan.changes.push(api::PlannedChange { cluster, scope, record: text, action, reason });
+            plan.changes.push(api::PlannedChange { cluster, scope, record, action, reason });
         }
         for (id, skip) in &preview.plan.skipped {
             let owner = preview.owners.get(id).or(first);
@@ -137,16 +134,21 @@ impl<'a> Plans<'a> {
             let (cluster, scope) = (cluster.clone(), scope.clone());
             plan.skipped.push(api::PlannedSkip { cluster, scope, record: id.to_string(), reason: skip.to_string() });
         }
-        for (_, owner) in preview.owners.iter().filter(|(id, _)| !open.contains(id)) {
+        for (owner, count) in &preview.in_step {
             if let Some(plan) = self.tasks.get_mut(owner) {
-                plan.totals.in_step += 1;
+                plan.totals.in_step += count;
             }
         }
     }
 
-    /// By the tasks' names.
+    /// By the tasks' names; each by cluster and service.
     fn into_list(self) -> Vec<api::TaskPlan> {
         let mut list: Vec<_> = self.tasks.into_values().collect();
+        for plan in &mut list {
+            // Within one service the order is the one in which it is written.
+            plan.changes.sort_by(|a, b| (&a.cluster, &a.scope).cmp(&(&b.cluster, &b.scope)));
+            plan.skipped.sort_by(|a, b| (&a.cluster, &a.scope).cmp(&(&b.cluster, &b.scope)));
+        }
         list.sort_by(|a, b| a.task.cmp(&b.task));
         list
     }

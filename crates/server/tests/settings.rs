@@ -40,10 +40,10 @@ async fn a_wrong_file_changes_nothing() {
         assert!(failure.problems.iter().all(|problem| problem.line > 0 && problem.file == "config.yaml"));
         assert!(!failure.problems.is_empty() && failure.rendered.contains(says), "{says}: {}", failure.rendered);
     }
-    let same = file
-        .replace("clusterName: dst", "clusterName: dst, clusterId: x")
-        .replace("clusterName: src", "clusterName: src, clusterId: x");
-    let (status, answer) = host.try_apply(&same, false, false).await;
+    let id = format!("{}/dst", host.node.version().install);
+    let twin =
+        format!("clusters:\n- {{clusterName: twin, clusterId: {id}, clusterType: MEMORY, connectKeyList: [x]}}\n");
+    let (status, answer) = host.try_apply(&twin, false, false).await;
     assert_eq!(status, 422);
     assert!(error(&answer).error.message.contains("same id"), "{answer}");
     // Not named in this file, and would not fit any more.

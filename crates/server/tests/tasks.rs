@@ -49,8 +49,9 @@ async fn the_example_of_mse_works_and_applies_once() {
     assert_eq!((instances(&a), instances(&b)), (41, 42));
     assert_eq!(a.list(&key("public", "born-in-b")).len(), 1);
 
-    let task = host.wait_for("src-dst-service", "in step", |task| task.state.as_str() != "syncing").await;
-    assert_eq!((task.state.as_str(), &*task.reason, task.routes.len()), ("in-step", "", 2), "{task:?}");
+    let task = host.task("src-dst-service").await;
+    assert_eq!((task.state.as_str(), task.routes.len()), ("syncing", 2), "the sources settle for 30 s: {task:?}");
+    assert!(task.reason.contains("everything is copied"), "{task:?}");
     assert_eq!((task.services, task.held, &*task.kind, &*task.mode), (41, 0, "Service", "Bidirectional"));
 
     let before = (sessions(&a), sessions(&b), a.writes(), b.writes());
@@ -91,6 +92,8 @@ async fn a_task_is_paused_resumed_drained_and_deleted() {
     let host = Host::start(dir.path()).await;
     host.apply(&file).await;
     host.in_step("both", 10).await;
+    let task = host.wait_for("both", "in step", |task| task.state.as_str() == "in-step").await;
+    assert_eq!(task.reason, "");
 
     let (status, answer) = host.delete("/api/v1/tasks/both").await;
     assert_eq!((status, &*error(&answer).error.code), (409, "conflict"), "{answer}");
@@ -142,7 +145,9 @@ async fn a_dry_run_writes_nothing() {
     assert_eq!(status, 200, "{answer}");
     let planned: Planned = serde_json::from_value(answer).unwrap();
     assert_eq!((planned.totals.create, planned.totals.delete, planned.totals.in_step), (3, 0, 0), "{planned:#?}");
-    assert_eq!(planned.tasks[0].changes[0].scope, "public/DEFAULT_GROUP/native");
+    let changes: Vec<_> =
+        planned.tasks[0].changes.iter().map(|change| format!("{} {}", change.cluster, change.scope)).collect();
+    assert_eq!(changes, ["dst public/DEFAULT_GROUP/s", "dst test/DEFAULT_GROUP/s", "src public/DEFAULT_GROUP/native"]);
     assert_eq!(planned.settings.tasks.added, ["both"]);
     assert_eq!((a.writes(), b.writes()), (0, 0));
     let parts = causeway_core::Source::parts(&causeway_connectors::memory::MemoryPorts::open(&b)).await.unwrap();
