@@ -56,7 +56,13 @@ pub(super) fn write(instance: &Instance) -> WireInstance {
 }
 
 /// An instance as Nacos can hold it, or why it cannot.
-pub(super) fn normalize(scope: &ServiceKey, mut instance: Instance) -> Result<Instance, String> {
+pub(super) fn normalize(scope: &ServiceKey, instance: Instance) -> Result<Instance, String> {
+    let instance = shape(scope, instance)?;
+    fits(instance, METADATA_LIMIT)
+}
+
+/// What holds for every version.
+pub(super) fn shape(scope: &ServiceKey, mut instance: Instance) -> Result<Instance, String> {
     names(scope)?;
     let slot = &instance.id.slot;
     if slot.is_empty() {
@@ -65,17 +71,22 @@ pub(super) fn normalize(scope: &ServiceKey, mut instance: Instance) -> Result<In
         return Err(format!("cluster name {slot:?}: Nacos takes up to 64 of 0-9 a-z A-Z -"));
     }
     let host = &instance.id.endpoint.host;
-    if host.is_empty() || host.len() > 128 || !host.chars().all(|c| c.is_ascii_graphic()) {
-        return Err(format!("address {host:?}: Nacos takes up to 128 visible ASCII characters"));
+    if host.is_empty() || units(host) > 128 || host.chars().any(|c| is_blank(c) || is_chinese(c)) {
+        return Err(format!("address {host:?}: Nacos takes up to 128 characters without blanks and Chinese ones"));
     }
     if !(0.0..=WEIGHT_LIMIT).contains(&instance.weight) {
         return Err(format!("weight {}: Nacos takes 0 to {WEIGHT_LIMIT}", instance.weight));
     }
+    Ok(instance)
+}
+
+/// Refuses metadata that are longer than `limit` with our mark.
+pub(super) fn fits(instance: Instance, limit: usize) -> Result<Instance, String> {
     let wire = write(&instance);
     let length: usize = wire.metadata.iter().map(|(key, value)| units(key) + units(value)).sum();
-    if length > METADATA_LIMIT {
+    if length > limit {
         return Err(format!(
-            "its metadata is {length} characters long with our mark; Nacos takes {METADATA_LIMIT} for all keys and values"
+            "its metadata is {length} characters long with our mark; Nacos takes {limit} for all keys and values"
         ));
     }
     Ok(instance)
@@ -88,10 +99,24 @@ fn names(scope: &ServiceKey) -> Result<(), String> {
         return Err(format!("group {group:?}: Nacos takes up to 128 of 0-9 a-z A-Z - _ . :"));
     }
     let name = &scope.name;
-    if name.is_empty() || units(name) > 512 || name.contains("@@") || name.contains(char::is_whitespace) {
-        return Err(format!("service name {name:?}: Nacos takes up to 512 characters without blanks and @@"));
+    if name.is_empty() || units(name) > 512 || name.starts_with('@') || name.contains("@@") || name.contains(is_blank) {
+        return Err(format!("service name {name:?}: Nacos takes up to 512 characters without blanks, @@ and @ in front"));
+    }
+    // The server's own rule looks at all characters but the first.
+    if name.chars().skip(1).any(is_chinese) {
+        return Err(format!("service name {name:?}: Nacos takes no Chinese characters"));
     }
     Ok(())
+}
+
+/// What the server's rules call a blank.
+fn is_blank(c: char) -> bool {
+    matches!(c, ' ' | '\t' | '\n' | '\u{b}' | '\u{c}' | '\r')
+}
+
+/// What the server's rules keep out: U+4E00 to U+9FA5.
+fn is_chinese(c: char) -> bool {
+    ('\u{4e00}'..='\u{9fa5}').contains(&c)
 }
 
 /// Java counts UTF-16 code units.
@@ -183,6 +208,20 @@ mod tests {
         }
         assert!(normalize(&ServiceKey::new("public", "组", "s"), instance()).is_err());
         assert!(normalize(&ServiceKey::new("public", "g", "a b"), instance()).is_err());
+    }
+
+    #[test]
+    fn service_names_are_refused_as_the_server_refuses_them() {
+        let takes = |name: &str| normalize(&ServiceKey::new("public", "g", name), instance()).is_ok();
+        for name in ["a@b", "a@", "é😀", "a/b%c,d", "订", "ü", "a\u{3000}b"] {
+            assert!(takes(name), "{name}");
+        }
+        for name in ["订单", "orders单", "@a", "a@@b", "a b", ""] {
+            assert!(!takes(name), "{name}");
+        }
+        let scope = ServiceKey::new("public", "g", "s");
+        assert!(normalize(&scope, Instance::new("bücher.example", 1)).is_ok());
+        assert!(normalize(&scope, Instance::new("主机", 1)).is_err());
     }
 
     #[test]
