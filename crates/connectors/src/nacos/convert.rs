@@ -100,7 +100,9 @@ fn names(scope: &ServiceKey) -> Result<(), String> {
     }
     let name = &scope.name;
     if name.is_empty() || units(name) > 512 || name.starts_with('@') || name.contains("@@") || name.contains(is_blank) {
-        return Err(format!("service name {name:?}: Nacos takes up to 512 characters without blanks, @@ and @ in front"));
+        return Err(format!(
+            "service name {name:?}: Nacos takes up to 512 characters without blanks, @@ and @ in front"
+        ));
     }
     // The server's own rule looks at all characters but the first.
     if name.chars().skip(1).any(is_chinese) {

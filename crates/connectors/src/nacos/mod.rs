@@ -1,9 +1,19 @@
-//! Nacos 2.x and 3.x: services over gRPC, names and the whole truth over HTTP.
+//! Nacos 2.x and 3.x: services over gRPC, names and the whole truth over HTTP. Nacos 1.x: all over HTTP.
+//!
+//! The version is asked at run time. While it is unknown (no server has answered yet) nothing is written and the
+//! cluster is lost; when another one answers after an outage or in a cluster that is upgraded server by server, the
+//! watch starts anew in the way that fits, and what we publish is published again in that way.
 
+mod beats;
 pub mod client;
 mod convert;
+mod follow;
+mod mode;
+mod old;
+mod poll;
 mod publications;
 mod services;
+mod trigger;
 mod watch;
 
 use crate::Connect;

@@ -1,11 +1,15 @@
 //! What we publish in one Nacos cluster, and how a record is known as ours.
 
+mod http;
+
+use super::beats::Beats;
 use super::client::{Error as WireError, NacosClient, Publisher, ServiceTruth, SocketKeeper};
 use super::convert;
+use super::mode::Mode;
 use causeway_core::{Change, Error, Instance, InstanceId, Mark, OwnerId, Record, ServiceKey, Set, Written};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use tokio::sync::OnceCell;
 
 /// One record that we publish, and for which task. A shadow has no mark.
@@ -18,18 +22,23 @@ struct Published {
 type Records = BTreeMap<InstanceId, Published>;
 
 /// Everything that this process publishes in the cluster, on one connection: a server keeps one publication a
-/// connection and service, so the records of all tasks go together.
+/// connection and service, so the records of all tasks go together. On 1.x, which has no connections, each is kept by
+/// heart beats.
 pub(super) struct Publications {
     client: NacosClient,
     name: String,
     keeper: Option<Arc<dyn SocketKeeper>>,
     /// The publishing connection, made when there is something to publish.
-    publisher: OnceLock<Publisher>,
+    publisher: Mutex<Option<Arc<Publisher>>>,
     records: Mutex<BTreeMap<ServiceKey, Records>>,
     /// Connections of an earlier process that may still be open.
     inherited: BTreeSet<String>,
     /// Whether the server tells who publishes an address.
     attributes: OnceCell<bool>,
+    /// What the servers speak, and in which way our records were published.
+    mode: Arc<Mode>,
+    way: tokio::sync::Mutex<Option<bool>>,
+    beats: Beats,
 }
 
 impl Publications {
@@ -39,23 +48,38 @@ impl Publications {
         keeper: Option<Arc<dyn SocketKeeper>>,
         inherited: Vec<String>,
     ) -> Self {
+        let mode = Arc::new(Mode::new(client.clone()));
         Self {
+            beats: Beats::new(client.clone(), mode.clone()),
+            mode,
+            way: tokio::sync::Mutex::default(),
             client,
             name,
             keeper,
-            publisher: OnceLock::new(),
+            publisher: Mutex::default(),
             records: Mutex::default(),
             inherited: inherited.into_iter().collect(),
             attributes: OnceCell::new(),
         }
     }
 
-    fn publisher(&self) -> &Publisher {
-        self.publisher.get_or_init(|| self.client.publisher(&self.name, self.keeper.clone()))
+    /// What the servers speak.
+    pub fn mode(&self) -> &Arc<Mode> {
+        &self.mode
+    }
+
+    fn publisher(&self) -> Arc<Publisher> {
+        let make = || Arc::new(self.client.publisher(&self.name, self.keeper.clone()));
+        self.publisher.lock().get_or_insert_with(make).clone()
     }
 
     /// Applies the changes of one service; one outcome each.
     pub async fn apply(&self, scope: &ServiceKey, changes: &[Change<Instance>]) -> Vec<Result<(), Error>> {
+        match self.ready().await {
+            Ok(true) => return self.apply_http(scope, changes).await,
+            Ok(false) => {}
+            Err(error) => return changes.iter().map(|_| Err(convert::error(error.clone()))).collect(),
+        }
         let mut outcomes: Vec<Option<Result<(), Error>>> = changes.iter().map(|_| None).collect();
         let mut together = Vec::new();
         for (n, change) in changes.iter().enumerate() {
@@ -168,9 +192,10 @@ impl Publications {
 
     /// Publishes what an earlier process wrote, as it was.
     pub async fn adopt(&self, owned: &[(ServiceKey, Written<Instance>)]) -> Result<(), Error> {
+        let http = self.mode.http().await.unwrap_or(false);
         let mut sets = Vec::new();
         for (scope, written) in owned {
-            let shadows = written.records.values().any(|record| record.shadow);
+            let shadows = !http && written.records.values().any(|record| record.shadow);
             let backed = shadows && self.can_attribute(scope).await;
             let mut records = self.of(scope);
             for (id, written) in &written.records {
@@ -186,6 +211,10 @@ impl Publications {
             if !set.is_empty() {
                 sets.push((convert::wire_key(scope), set));
             }
+        }
+        *self.way.lock().await = Some(http);
+        if http {
+            return self.keep_all().await.map_err(convert::error);
         }
         // The connection is still being made at the start: then the wishes are met by its first replay.
         let mut waiting = Vec::new();
@@ -221,9 +250,11 @@ impl Publications {
         let mut set = Set::empty(scope.clone());
         set.attributes = convert::attributes(&truth.attributes);
         let ours = self.of(scope);
+        let http = self.mode.is_http();
         for wire in &truth.instances {
             let read = convert::read(wire);
             let owner = match ours.get(&read.id()) {
+                published if http => self.judge(scope, wire, &read, published),
                 Some(published) if read.mark != published.record.mark || read.mark.is_none() => {
                     self.claims(scope, &read, published).await.then(|| published.owner.clone())
                 }
@@ -238,6 +269,9 @@ impl Publications {
                     set.put(ours.with_mark(Some(Mark { owner, path: Vec::new() })));
                 }
             }
+        }
+        if http {
+            self.seen(scope, truth);
         }
         set
     }
@@ -267,7 +301,9 @@ impl Publications {
 
     /// Ends the connection: the server drops all that it published.
     pub async fn close(&self) {
-        if let Some(publisher) = self.publisher.get() {
+        self.beats.close();
+        let publisher = self.publisher.lock().take();
+        if let Some(publisher) = publisher {
             publisher.close().await;
         }
     }

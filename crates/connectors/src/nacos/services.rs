@@ -2,8 +2,10 @@
 
 use super::client::{Error as WireError, NacosClient, Namespace, SocketKeeper};
 use super::convert;
+use super::follow::Follow;
+use super::old;
 use super::publications::{Publications, SharedPublications};
-use super::watch::{Reading, Watch, parts};
+use super::watch::{Reading, parts};
 use causeway_core::{
     Capabilities, Change, Error, Instance, Limits, Lost, Normalized, Part, Parts, Selector, ServiceKey, Set, Sink,
     Source, Update, Written,
@@ -22,6 +24,8 @@ pub(super) struct NacosServices {
     named: Vec<String>,
     publications: SharedPublications,
     capabilities: Capabilities,
+    /// Of 1.x.
+    old: Capabilities,
 }
 
 impl NacosServices {
@@ -38,7 +42,7 @@ impl NacosServices {
         )]);
         let capabilities = Capabilities { losses, shadows: true, keeps: false };
         let publications = Arc::new(Publications::new(client.clone(), name, keeper, inherited));
-        Self { client, named, publications, capabilities }
+        Self { client, named, publications, capabilities, old: old::capabilities() }
     }
 
     fn reading(&self) -> Reading {
@@ -48,7 +52,7 @@ impl NacosServices {
 
 impl Source<Instance> for NacosServices {
     fn watch(&self, select: &Selector<Instance>) -> BoxStream<'static, Result<Update<Instance>, Lost>> {
-        let watch = Watch::new(self.reading(), select.clone(), self.named.clone());
+        let watch = Follow::new(self.reading(), select.clone(), self.named.clone());
         stream::unfold(watch, async |mut watch| {
             let item = watch.next().await;
             Some((item, watch))
@@ -74,6 +78,13 @@ impl Source<Instance> for NacosServices {
         })
     }
 
+    fn count<'a>(&'a self, part: &'a Part) -> BoxFuture<'a, Result<usize, Error>> {
+        Box::pin(async move {
+            let services = self.client.services(&part.0).await.map_err(convert::error)?;
+            Ok(services.iter().filter(|service| service.ip_count > 0).count())
+        })
+    }
+
     fn parts(&self) -> BoxFuture<'_, Result<Parts, Error>> {
         Box::pin(async move {
             match parts(&self.client).await {
@@ -88,7 +99,7 @@ impl Source<Instance> for NacosServices {
 
 impl Sink<Instance> for NacosServices {
     fn capabilities(&self) -> &Capabilities {
-        &self.capabilities
+        if self.publications.mode().is_http() { &self.old } else { &self.capabilities }
     }
 
     fn limits(&self) -> Limits {
@@ -96,7 +107,10 @@ impl Sink<Instance> for NacosServices {
     }
 
     fn normalize(&self, scope: &ServiceKey, record: Instance) -> Normalized<Instance> {
-        convert::normalize(scope, record)
+        match self.publications.mode().is_http() {
+            true => old::normalize(scope, record),
+            false => convert::normalize(scope, record),
+        }
     }
 
     fn prepare<'a>(&'a self, part: &'a Part, title: Option<&'a str>) -> BoxFuture<'a, Result<(), Error>> {

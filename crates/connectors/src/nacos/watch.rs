@@ -1,11 +1,12 @@
-//! Follows the services of a Nacos cluster: pushes say which to look at again, the lists that show disabled instances
+//! Follows the services of a Nacos cluster: pushes (or polls, on 1.x) say which to look at again, the lists that show disabled instances
 //! are the truth, and the names are polled, since nothing pushes a new service or a new namespace.
 
 use super::client::{
-    Error as WireError, Look, NacosClient, Phase, Reader, ServiceKey as WireKey, ServiceSummary, ServiceTruth,
+    Error as WireError, Look, NacosClient, Phase, ServiceKey as WireKey, ServiceSummary, ServiceTruth,
 };
 use super::convert;
 use super::publications::SharedPublications;
+use super::trigger::Trigger;
 use causeway_core::{Error, Instance, Lost, Part, Selector, Set, Update};
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
@@ -89,7 +90,7 @@ impl Reading {
 /// One watch. Dropping it ends its connection.
 pub(super) struct Watch {
     reading: Reading,
-    reader: Arc<Reader>,
+    reader: Arc<Trigger>,
     select: Selector<Instance>,
     named: Vec<String>,
     generation: u64,
@@ -109,11 +110,11 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    pub fn new(reading: Reading, select: Selector<Instance>, named: Vec<String>) -> Self {
+    pub fn new(reading: Reading, select: Selector<Instance>, named: Vec<String>, trigger: Trigger) -> Self {
         let mut tick = interval(NAMES);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
-            reader: Arc::new(reading.client.reader()),
+            reader: Arc::new(trigger),
             reading,
             select,
             named,

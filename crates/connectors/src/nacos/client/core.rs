@@ -98,6 +98,11 @@ impl Core {
         self.http.send(&call, None).await
     }
 
+    /// Which of the addresses answered the last HTTP request.
+    pub(super) fn http_server(&self) -> usize {
+        self.http.preferred()
+    }
+
     pub(super) fn known_version(&self) -> Option<Version> {
         self.version.lock().clone()
     }

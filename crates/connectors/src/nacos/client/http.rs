@@ -99,6 +99,11 @@ impl Http {
         Err(last)
     }
 
+    /// Which of the addresses answered last.
+    pub(super) fn preferred(&self) -> usize {
+        self.preferred.load(Ordering::Relaxed)
+    }
+
     async fn send_to(&self, to: &Address, call: &Call, token: Option<&str>) -> Result<Reply> {
         let url = format!("{}{}{}", to.base(), self.context, call.path);
         let mut request = self.client.request(call.method.clone(), url);

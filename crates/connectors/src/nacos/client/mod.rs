@@ -11,6 +11,7 @@ mod backoff;
 mod catalogue;
 mod core;
 mod desired;
+mod digest;
 mod error;
 mod frames;
 mod grpc;

@@ -45,6 +45,12 @@ pub(super) fn integer<'de, D: Deserializer<'de>>(input: D) -> Result<i64, D::Err
     }
 }
 
+/// An integer where there is one; null is none.
+pub(super) fn some<'de, D: Deserializer<'de>>(input: D) -> Result<Option<i64>, D::Error> {
+    let value = Value::deserialize(input)?;
+    if value.is_null() { Ok(None) } else { integer(value).map(Some).map_err(Error::custom) }
+}
+
 /// A flag from true/false, "true"/"false", 0/1.
 pub(super) fn flag<'de, D: Deserializer<'de>>(input: D) -> Result<bool, D::Error> {
     match Value::deserialize(input)? {

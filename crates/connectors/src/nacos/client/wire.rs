@@ -74,6 +74,10 @@ pub struct WireInstance {
     /// Keys and values.
     #[serde(default, deserialize_with = "number::texts")]
     pub metadata: BTreeMap<String, String>,
+    /// When somebody last registered or beat it, milliseconds of the server's clock. Only 1.x tells, and only in the
+    /// list that shows disabled instances.
+    #[serde(default, deserialize_with = "number::some", skip_serializing)]
+    pub last_beat: Option<i64>,
 }
 
 fn one() -> f64 {
@@ -97,6 +101,7 @@ impl WireInstance {
             cluster_name: DEFAULT_CLUSTER.to_owned(),
             service_name: String::new(),
             metadata: BTreeMap::new(),
+            last_beat: None,
         }
     }
 }

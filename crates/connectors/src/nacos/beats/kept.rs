@@ -1,0 +1,311 @@
+//! Which records are kept by heart beats, when each is due, and whose the record at its address is. Pure.
+
+use super::super::convert::MARK;
+use causeway_core::{Instance, InstanceId, OwnerId, ServiceKey};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Nacos' own interval between beats.
+const BEAT: Duration = Duration::from_secs(5);
+/// A provider may ask for another interval with this key of its metadata, in milliseconds.
+const OWN_BEAT: &str = "preserved.heart.beat.interval";
+/// Between two registrations of an instance that is to stay unhealthy: a beat would heal it. A record without either
+/// ends after 30 s.
+pub(super) const UNHEALTHY: Duration = Duration::from_secs(10);
+/// A beat of ours that was under way when the mark went may still arrive within this time.
+const LATE: Duration = Duration::from_millis(1500);
+/// Nobody's beat for this long: no provider keeps the record.
+const UNCLAIMED: Duration = Duration::from_secs(7);
+
+/// What stands where our mark is gone: an operator's edit, or a provider that registered over our copy.
+#[derive(Clone, Copy, Debug)]
+struct Doubt {
+    since: Instant,
+    last_beat: i64,
+    /// Somebody else keeps it, or it differs from ours.
+    others: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    record: Instance,
+    owner: OwnerId,
+    /// False: given up. Remembered until it is certain whose record stands there.
+    wanted: bool,
+    every: Duration,
+    due: Option<(Instant, u64)>,
+    doubt: Option<Doubt>,
+}
+
+/// Everything that is kept.
+#[derive(Default)]
+pub(super) struct Kept {
+    entries: BTreeMap<ServiceKey, BTreeMap<InstanceId, Entry>>,
+    due: BTreeMap<(Instant, u64), (ServiceKey, InstanceId)>,
+    serial: u64,
+}
+
+impl Kept {
+    /// Keeps a record from now on; it is due at `at`, by itself when `None`.
+    pub fn put(&mut self, scope: &ServiceKey, record: &Instance, owner: &OwnerId, at: Option<Instant>, now: Instant) {
+        let every = interval(record);
+        let entry = Entry { record: record.clone(), owner: owner.clone(), wanted: true, every, due: None, doubt: None };
+        let id = record.id.clone();
+        let before = self.entries.entry(scope.clone()).or_default().insert(id.clone(), entry);
+        if let Some(slot) = before.and_then(|before| before.due) {
+            self.due.remove(&slot);
+        }
+        self.again(scope, &id, at.unwrap_or(now + every));
+    }
+
+    /// Plans the next beat, unless the record is given up or in doubt.
+    pub fn again(&mut self, scope: &ServiceKey, id: &InstanceId, at: Instant) {
+        let Some(entry) = self.entries.get_mut(scope).and_then(|all| all.get_mut(id)) else { return };
+        if let Some(slot) = entry.due.take() {
+            self.due.remove(&slot);
+        }
+        if entry.wanted && entry.doubt.is_none() {
+            self.serial += 1;
+            let slot = (at, self.serial);
+            entry.due = Some(slot);
+            self.due.insert(slot, (scope.clone(), id.clone()));
+        }
+    }
+
+    /// After a beat that was answered: the next one in the record's interval, or in the one that the server says.
+    pub fn beaten(&mut self, scope: &ServiceKey, id: &InstanceId, every: Option<Duration>, now: Instant) {
+        let Some(entry) = self.entries.get_mut(scope).and_then(|all| all.get_mut(id)) else { return };
+        if let Some(every) = every.filter(|_| entry.record.healthy) {
+            entry.every = every.clamp(Duration::from_millis(500), UNHEALTHY);
+        }
+        let at = now + entry.every;
+        self.again(scope, id, at);
+    }
+
+    /// The next record whose time has come; it is not due again before it is planned again.
+    pub fn pop(&mut self, now: Instant) -> Option<(ServiceKey, Instance)> {
+        let first = self.due.first_entry().filter(|first| first.key().0 <= now)?;
+        let (scope, id) = first.remove();
+        let entry = self.entries.get_mut(&scope)?.get_mut(&id)?;
+        entry.due = None;
+        Some((scope, entry.record.clone()))
+    }
+
+    /// When the next record is due.
+    pub fn next(&self) -> Option<Instant> {
+        self.due.first_key_value().map(|(slot, _)| slot.0)
+    }
+
+    /// What shall stand in a service, with its owner, but for what is in doubt.
+    pub fn of(&self, scope: &ServiceKey) -> Vec<(Instance, OwnerId)> {
+        let all = self.entries.get(scope).into_iter().flat_map(BTreeMap::values);
+        let sure = |entry: &&Entry| entry.wanted && entry.doubt.is_none_or(|doubt| !doubt.others);
+        all.filter(sure).map(|entry| (entry.record.clone(), entry.owner.clone())).collect()
+    }
+
+    /// No longer keeps a record. While it is not certain whose record stands there, it is remembered.
+    pub fn give_up(&mut self, scope: &ServiceKey, id: &InstanceId) {
+        let Some(entry) = self.entries.get_mut(scope).and_then(|all| all.get_mut(id)) else { return };
+        entry.wanted = false;
+        if let Some(slot) = entry.due.take() {
+            self.due.remove(&slot);
+        }
+        if entry.doubt.is_none_or(|doubt| doubt.others) {
+            self.forget(scope, id);
+        }
+    }
+
+    /// Nothing of ours stands at an address any more.
+    pub fn forget(&mut self, scope: &ServiceKey, id: &InstanceId) {
+        let Some(all) = self.entries.get_mut(scope) else { return };
+        if let Some(slot) = all.remove(id).and_then(|entry| entry.due) {
+            self.due.remove(&slot);
+        }
+        if all.is_empty() {
+            self.entries.remove(scope);
+        }
+    }
+
+    pub fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Whose an ephemeral record without a readable mark of its own is: the owner when it is ours nevertheless.
+    /// Beats stop while it is not certain: they would keep a provider's record alive after its end.
+    ///
+    /// A mark that was written over is ours: nobody else writes the key. A record like ours without the key may be a
+    /// provider that moved here as well as an edit; the provider beats, an edited record nobody but us does.
+    pub fn judge(
+        &mut self,
+        scope: &ServiceKey,
+        read: &Instance,
+        last_beat: Option<i64>,
+        now: Instant,
+    ) -> Option<OwnerId> {
+        let entry = self.entries.get_mut(scope)?.get_mut(&read.id)?;
+        let owner = entry.owner.clone();
+        let install = read.mark.as_ref().map(|mark| &mark.owner.install);
+        if install == Some(&owner.install) || read.metadata.contains_key(MARK) {
+            self.trust(scope, &read.id, now);
+            return install.is_none().then_some(owner);
+        }
+        let others = install.is_some() || !alike(read, &entry.record);
+        let doubt = entry.doubt.get_or_insert(Doubt { since: now, last_beat: 0, others });
+        doubt.others |= others;
+        let age = now.duration_since(doubt.since);
+        match last_beat {
+            Some(beat) if age < LATE => doubt.last_beat = beat,
+            Some(beat) => doubt.others |= beat != doubt.last_beat,
+            // A server that does not tell: without proof it is not ours.
+            None => doubt.others = true,
+        }
+        let (others, wanted) = (doubt.others, entry.wanted);
+        if let Some(slot) = entry.due.take() {
+            self.due.remove(&slot);
+        }
+        if others && !wanted {
+            self.forget(scope, &read.id);
+        }
+        if others || age < UNCLAIMED {
+            return None;
+        }
+        if wanted {
+            self.trust(scope, &read.id, now);
+        }
+        Some(owner)
+    }
+
+    /// The record stands as ours: it is kept if it is wanted.
+    fn trust(&mut self, scope: &ServiceKey, id: &InstanceId, now: Instant) {
+        let Some(entry) = self.entries.get_mut(scope).and_then(|all| all.get_mut(id)) else { return };
+        let doubted = entry.doubt.take().is_some();
+        if doubted && entry.wanted {
+            self.again(scope, id, now);
+        }
+    }
+
+    /// What was read of a service does not have these: whoever stood there has gone.
+    pub fn absent(&mut self, scope: &ServiceKey, there: &BTreeSet<InstanceId>, now: Instant) {
+        let Some(all) = self.entries.get(scope) else { return };
+        let open = |entry: &Entry| entry.doubt.is_some() || !entry.wanted;
+        let gone = all.iter().filter(|(id, entry)| open(entry) && !there.contains(*id));
+        for (id, wanted) in gone.map(|(id, entry)| (id.clone(), entry.wanted)).collect::<Vec<_>>() {
+            match wanted {
+                true => self.trust(scope, &id, now),
+                false => self.forget(scope, &id),
+            }
+        }
+    }
+}
+
+/// Whether a record is what we wrote, marks and health aside: health follows from beats.
+fn alike(read: &Instance, ours: &Instance) -> bool {
+    Instance { healthy: ours.healthy, ..read.clone() }.eq(&Instance { mark: None, ..ours.clone() })
+}
+
+/// Time between two signs of life of a record.
+fn interval(record: &Instance) -> Duration {
+    let own = record.metadata.get(OWN_BEAT).and_then(|text| text.parse().ok()).map(Duration::from_millis);
+    match record.healthy {
+        true => own.map_or(BEAT, |own| own.clamp(Duration::from_millis(500), UNHEALTHY)),
+        false => UNHEALTHY,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use causeway_core::{ClusterId, Mark};
+
+    fn owner() -> OwnerId {
+        OwnerId::new("i", "t")
+    }
+
+    fn scope() -> ServiceKey {
+        ServiceKey::new("public", "g", "s")
+    }
+
+    fn ours() -> Instance {
+        let mut instance = Instance::new("127.0.0.1", 1);
+        instance.mark = Some(Mark { owner: owner(), path: vec![ClusterId::of("a")] });
+        instance
+    }
+
+    fn bare() -> Instance {
+        Instance { mark: None, ..ours() }
+    }
+
+    fn kept(now: Instant) -> Kept {
+        let mut kept = Kept::default();
+        kept.put(&scope(), &ours(), &owner(), None, now);
+        kept
+    }
+
+    #[tokio::test]
+    async fn a_record_is_due_once_an_interval() {
+        let now = Instant::now();
+        let mut kept = kept(now);
+        assert!(kept.pop(now).is_none());
+        let (scope, record) = kept.pop(now + BEAT).unwrap();
+        assert!(kept.next().is_none(), "under way");
+        kept.beaten(&scope, &record.id, Some(Duration::from_secs(2)), now + BEAT);
+        assert_eq!(kept.next(), Some(now + BEAT + Duration::from_secs(2)));
+        kept.give_up(&scope, &record.id);
+        assert!(kept.next().is_none() && kept.entries.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_record_that_somebody_beats_is_not_ours() {
+        let now = Instant::now();
+        let mut kept = kept(now);
+        assert_eq!(kept.judge(&scope(), &ours(), Some(1), now), None, "its mark says it");
+        assert!(kept.next().is_some());
+        assert_eq!(kept.judge(&scope(), &bare(), Some(2), now), None);
+        assert!(kept.next().is_none(), "no beat while in doubt");
+        kept.judge(&scope(), &bare(), Some(3), now + Duration::from_secs(1));
+        kept.judge(&scope(), &bare(), Some(8), now + Duration::from_secs(6));
+        assert_eq!(kept.judge(&scope(), &bare(), Some(8), now + Duration::from_secs(9)), None);
+        assert!(kept.of(&scope()).is_empty());
+        kept.absent(&scope(), &BTreeSet::new(), now);
+        assert!(kept.next().is_some(), "the provider left: ours comes back");
+    }
+
+    #[tokio::test]
+    async fn a_record_that_nobody_beats_is_ours_again() {
+        let now = Instant::now();
+        for give_up in [false, true] {
+            let mut kept = kept(now);
+            kept.judge(&scope(), &bare(), Some(2), now);
+            if give_up {
+                kept.give_up(&scope(), &bare().id);
+            }
+            kept.judge(&scope(), &bare(), Some(2), now + Duration::from_secs(2));
+            let claimed = kept.judge(&scope(), &bare(), Some(2), now + Duration::from_secs(8));
+            assert_eq!(claimed, Some(owner()));
+            assert_eq!(kept.next().is_some(), !give_up);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_mark_written_over_is_still_ours() {
+        let now = Instant::now();
+        let mut kept = kept(now);
+        let mut read = bare();
+        read.metadata.insert(MARK.into(), "x".into());
+        assert_eq!(kept.judge(&scope(), &read, Some(2), now), Some(owner()));
+        assert!(kept.next().is_some());
+    }
+
+    #[tokio::test]
+    async fn another_record_is_not_ours() {
+        let now = Instant::now();
+        let mut kept = kept(now);
+        let other = Instance { weight: 2.0, ..bare() };
+        assert_eq!(kept.judge(&scope(), &other, Some(2), now), None);
+        kept.give_up(&scope(), &other.id);
+        assert!(kept.entries.is_empty());
+        let beats = Instance { metadata: [(OWN_BEAT.to_owned(), "1000".to_owned())].into(), ..ours() };
+        assert_eq!(interval(&beats), Duration::from_secs(1));
+    }
+}

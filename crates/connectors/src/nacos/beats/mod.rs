@@ -1,0 +1,308 @@
+//! Publications on 1.x, over HTTP: each record is registered by itself and kept by heart beats.
+//!
+//! All who register one address over HTTP share one record: the second registration replaces the first, and one
+//! removal removes it for both. So before every write the service is read, and only what is ours is written or removed.
+//! Between the read and the write another registration may still slip in, for some milliseconds: its provider's next
+//! beat is then answered «unknown» once our copy goes, and it registers again.
+
+mod kept;
+mod upkeep;
+
+use super::client::{Error as WireError, NacosClient, WireInstance};
+use super::convert::{self, MARK};
+use super::mode::Mode;
+use causeway_core::{Change, Error, Instance, InstanceId, OwnerId, ServiceKey};
+use futures_util::FutureExt;
+use futures_util::stream::{self, StreamExt};
+use kept::Kept;
+use parking_lot::Mutex;
+use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use tokio::sync::{Notify, Semaphore};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+/// Requests that write, at a time; as many more may be beats.
+const WRITES: usize = 32;
+/// Services that are taken over at a time.
+const SERVICES: usize = 16;
+/// Locks that keep the writers of one service apart.
+const TURNS: usize = 64;
+
+/// One record as it stands.
+struct Standing {
+    read: Instance,
+    /// Ours although its mark is gone.
+    claimed: Option<OwnerId>,
+}
+
+impl Standing {
+    /// Whether a record of this install may be written over it. A key of ours that was written over is ours: nobody
+    /// else writes it.
+    fn is_ours(&self, install: &str) -> bool {
+        match &self.read.mark {
+            Some(mark) => *mark.owner.install == *install,
+            None => self.claimed.is_some() || self.read.metadata.contains_key(MARK),
+        }
+    }
+}
+
+struct Inner {
+    client: NacosClient,
+    mode: Arc<Mode>,
+    kept: Mutex<Kept>,
+    news: Notify,
+    turns: [tokio::sync::Mutex<()>; TURNS],
+    writes: Semaphore,
+}
+
+/// Everything that this process keeps in a 1.x cluster.
+pub(super) struct Beats {
+    inner: Arc<Inner>,
+    /// Beats; ends with this.
+    upkeep: Mutex<JoinSet<()>>,
+}
+
+impl Beats {
+    pub fn new(client: NacosClient, mode: Arc<Mode>) -> Self {
+        let inner = Inner {
+            client,
+            mode,
+            kept: Mutex::default(),
+            news: Notify::new(),
+            turns: [const { tokio::sync::Mutex::const_new(()) }; TURNS],
+            writes: Semaphore::new(WRITES),
+        };
+        Self { inner: Arc::new(inner), upkeep: Mutex::default() }
+    }
+
+    fn start(&self) {
+        let mut upkeep = self.upkeep.lock();
+        if upkeep.is_empty() {
+            upkeep.spawn(upkeep::run(self.inner.clone()));
+        }
+    }
+
+    /// Applies changes of records of one service; one outcome each.
+    pub async fn apply(&self, scope: &ServiceKey, changes: &[&Change<Instance>]) -> Vec<Result<(), Error>> {
+        self.start();
+        let _turn = self.inner.turn(scope).lock().await;
+        let standing = match self.inner.standing(scope).await {
+            Ok(standing) => standing,
+            Err(error) => return changes.iter().map(|_| Err(convert::error(error.clone()))).collect(),
+        };
+        let mut writes = Vec::new();
+        for change in changes {
+            writes.push(self.inner.write(scope, change, &standing).boxed());
+        }
+        let outcomes = stream::iter(writes).buffered(WRITES).collect().await;
+        self.inner.news.notify_one();
+        outcomes
+    }
+
+    /// Takes over records that another process, or this one in another way, has written: what stands is beaten at
+    /// once, what has gone is registered again. Answers with the first error; what failed is tried again.
+    pub async fn adopt(&self, sets: Vec<(ServiceKey, Vec<(Instance, OwnerId)>)>) -> Result<(), WireError> {
+        self.start();
+        let now = Instant::now();
+        for (scope, records) in &sets {
+            let mut kept = self.inner.kept.lock();
+            records.iter().for_each(|(record, owner)| kept.put(scope, record, owner, None, now));
+        }
+        let mut takes = Vec::new();
+        for (scope, _) in &sets {
+            takes.push(self.inner.uphold(scope).boxed());
+        }
+        let outcomes: Vec<_> = stream::iter(takes).buffer_unordered(SERVICES).collect().await;
+        self.inner.news.notify_one();
+        outcomes.into_iter().collect()
+    }
+
+    /// Whose an ephemeral record is that carries no mark of ours: the owner, when it is ours nevertheless.
+    pub fn judge(&self, scope: &ServiceKey, wire: &WireInstance, read: &Instance) -> Option<OwnerId> {
+        let owner = self.inner.kept.lock().judge(scope, read, wire.last_beat, Instant::now());
+        self.inner.news.notify_one();
+        owner
+    }
+
+    /// These are all that stand in a service.
+    pub fn seen(&self, scope: &ServiceKey, there: &BTreeSet<InstanceId>) {
+        self.inner.kept.lock().absent(scope, there, Instant::now());
+        self.inner.news.notify_one();
+    }
+
+    /// Keeps nothing any more, and removes nothing: what stands ends by itself after 30 s.
+    pub fn clear(&self) {
+        self.inner.kept.lock().clear();
+    }
+
+    pub fn close(&self) {
+        self.clear();
+        self.upkeep.lock().abort_all();
+    }
+}
+
+impl Inner {
+    fn turn(&self, scope: &ServiceKey) -> &tokio::sync::Mutex<()> {
+        let mut hasher = DefaultHasher::new();
+        scope.hash(&mut hasher);
+        &self.turns[(hasher.finish() as usize) % TURNS]
+    }
+
+    /// What stands in a service; nothing where there is no such service.
+    async fn standing(&self, scope: &ServiceKey) -> Result<Vec<Standing>, WireError> {
+        let truth = match self.client.truth(&convert::wire_key(scope)).await {
+            Err(WireError::NotFound(_)) => return Ok(Vec::new()),
+            truth => truth?,
+        };
+        let now = Instant::now();
+        let mut kept = self.kept.lock();
+        let all: Vec<_> = truth
+            .instances
+            .iter()
+            .map(|wire| {
+                let read = convert::read(wire);
+                let claimed = if read.ephemeral { kept.judge(scope, &read, wire.last_beat, now) } else { None };
+                Standing { read, claimed }
+            })
+            .collect();
+        let there = all.iter().filter(|one| one.read.ephemeral).map(|one| one.read.id.clone()).collect();
+        kept.absent(scope, &there, now);
+        Ok(all)
+    }
+
+    async fn write(&self, scope: &ServiceKey, change: &Change<Instance>, all: &[Standing]) -> Result<(), Error> {
+        let here = |id: &InstanceId| all.iter().filter(|one| one.read.id == *id).collect::<Vec<_>>();
+        let done = match change {
+            Change::Create(record) | Change::Adopt(record) | Change::Update { to: record, .. } => {
+                self.put(scope, record, &here(&record.id)).await
+            }
+            Change::Delete { record, owner, .. } | Change::Shadow(record, owner) => {
+                return self.take(scope, &record.id, &owner.install, &here(&record.id)).await.map_err(convert::error);
+            }
+            Change::Scope { .. } | Change::Edit { .. } => Ok(true),
+        };
+        match done {
+            Ok(true) => Ok(()),
+            // Look again: then the plan says whose it is.
+            Ok(false) => Err(Error::Conflict),
+            Err(error) => Err(convert::error(error)),
+        }
+    }
+
+    /// Registers a record where nothing stands but what is ours; false where somebody else's does.
+    async fn put(&self, scope: &ServiceKey, record: &Instance, here: &[&Standing]) -> Result<bool, WireError> {
+        let Some(mark) = &record.mark else { return Ok(true) };
+        if !here.iter().all(|one| one.is_ours(&mark.owner.install)) {
+            return Ok(false);
+        }
+        let (key, wire) = (convert::wire_key(scope), convert::write(record));
+        let alike = here.iter().find(|one| one.read.ephemeral == record.ephemeral);
+        let healthy = alike.map(|one| one.read.healthy);
+        let _slot = self.writes.acquire().await;
+        if record.ephemeral && !record.healthy && healthy == Some(true) {
+            // A registration leaves the health of what stands as it is.
+            self.client.deregister_http(&key, &wire).await?;
+        }
+        self.client.register_http(&key, &wire).await?;
+        for other in here.iter().filter(|one| one.read.ephemeral != record.ephemeral) {
+            self.client.deregister_http(&key, &convert::write(&other.read)).await?;
+        }
+        if record.ephemeral && record.healthy && healthy == Some(false) {
+            self.client.beat_http(&key, &wire).await?;
+        }
+        let mut kept = self.kept.lock();
+        match record.ephemeral {
+            true => kept.put(scope, record, &mark.owner, None, Instant::now()),
+            false => kept.forget(scope, &record.id),
+        }
+        Ok(true)
+    }
+
+    /// Removes what stands at an address if it is ours, and keeps nothing there any more.
+    async fn take(
+        &self,
+        scope: &ServiceKey,
+        id: &InstanceId,
+        install: &str,
+        here: &[&Standing],
+    ) -> Result<(), WireError> {
+        let key = convert::wire_key(scope);
+        let ours: Vec<_> = here.iter().filter(|one| one.is_ours(install)).collect();
+        let _slot = self.writes.acquire().await;
+        for one in &ours {
+            self.client.deregister_http(&key, &convert::write(&one.read)).await?;
+        }
+        let mut kept = self.kept.lock();
+        match ours.is_empty() && !here.is_empty() {
+            true => kept.give_up(scope, id),
+            false => kept.forget(scope, id),
+        }
+        Ok(())
+    }
+
+    /// Sees to all that is kept in a service: beats what stands, registers what is missing.
+    async fn uphold(&self, scope: &ServiceKey) -> Result<(), WireError> {
+        let _turn = self.turn(scope).lock().await;
+        let standing = match self.standing(scope).await {
+            Ok(standing) => standing,
+            Err(error) => {
+                self.retry(scope);
+                return Err(error);
+            }
+        };
+        let wanted = self.kept.lock().of(scope);
+        let mut tries = Vec::new();
+        for (record, _) in &wanted {
+            let here: Vec<_> = standing.iter().filter(|one| one.read.id == record.id).collect();
+            let one = async move {
+                let outcome = self.uphold_one(scope, record, &here).await;
+                if outcome.is_err() {
+                    self.kept.lock().again(scope, &record.id, Instant::now() + upkeep::AGAIN);
+                }
+                outcome
+            };
+            tries.push(one.boxed());
+        }
+        let outcomes: Vec<_> = stream::iter(tries).buffer_unordered(WRITES).collect().await;
+        outcomes.into_iter().collect()
+    }
+
+    fn retry(&self, scope: &ServiceKey) {
+        let at = Instant::now() + upkeep::AGAIN;
+        let mut kept = self.kept.lock();
+        kept.of(scope).iter().for_each(|(record, _)| kept.again(scope, &record.id, at));
+    }
+
+    async fn put_again(&self, scope: &ServiceKey, record: &Instance, here: &[&Standing]) -> Result<(), WireError> {
+        if !self.put(scope, record, here).await? {
+            self.kept.lock().again(scope, &record.id, Instant::now() + upkeep::SLOWLY);
+        }
+        Ok(())
+    }
+
+    async fn uphold_one(&self, scope: &ServiceKey, record: &Instance, here: &[&Standing]) -> Result<(), WireError> {
+        let Some(mark) = &record.mark else { return Ok(()) };
+        let key = convert::wire_key(scope);
+        let there = here.iter().find(|one| one.read.ephemeral).filter(|one| one.is_ours(&mark.owner.install));
+        let Some(there) = there.filter(|one| one.read.healthy == record.healthy || record.healthy) else {
+            // Nothing there, or a health that only a new record gets. (Nothing is written over somebody else's.)
+            return self.put_again(scope, record, here).await;
+        };
+        if there.read.mark.is_none() && !there.read.metadata.contains_key(MARK) {
+            return self.put_again(scope, record, here).await;
+        }
+        let _slot = self.writes.acquire().await;
+        if record.healthy {
+            let beat = self.client.beat_http(&key, &convert::write(record)).await?;
+            let at = if beat.known { Some(beat.interval) } else { Some(upkeep::AGAIN) };
+            self.kept.lock().beaten(scope, &record.id, at, Instant::now());
+        } else {
+            // As it stands: an operator may have edited it.
+            self.client.register_http(&key, &convert::write(&there.read)).await?;
+            self.kept.lock().beaten(scope, &record.id, None, Instant::now());
+        }
+        Ok(())
+    }
+}

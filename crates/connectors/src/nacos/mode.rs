@@ -1,0 +1,90 @@
+//! Whether a cluster speaks gRPC (2.x, 3.x) or only HTTP (1.x). Decided at run time: a server may be away when it is
+//! opened, and may be upgraded under us.
+
+use super::client::{Error as WireError, Generation, NacosClient, Version};
+use parking_lot::Mutex;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+/// What the servers speak, as far as it is known.
+pub(super) struct Mode {
+    client: NacosClient,
+    http: watch::Sender<Option<bool>>,
+    asked: Mutex<Option<Instant>>,
+}
+
+/// An answer serves all who ask within this time.
+const FRESH: Duration = Duration::from_millis(500);
+
+impl Mode {
+    pub fn new(client: NacosClient) -> Self {
+        Self { client, http: watch::Sender::new(None), asked: Mutex::default() }
+    }
+
+    /// Whether the servers are known to speak only HTTP.
+    pub fn is_http(&self) -> bool {
+        *self.http.borrow() == Some(true)
+    }
+
+    /// Whether they speak only HTTP; asked until it is known.
+    pub async fn http(&self) -> Result<bool, WireError> {
+        let known = *self.http.borrow();
+        match known {
+            Some(http) => Ok(http),
+            None => self.ask().await,
+        }
+    }
+
+    /// Asks anew: after an outage another version may be there.
+    pub async fn ask_again(&self) -> Result<bool, WireError> {
+        let known = *self.http.borrow();
+        let fresh = self.asked.lock().is_some_and(|at| at.elapsed() < FRESH);
+        match known {
+            Some(http) if fresh => Ok(http),
+            _ => {
+                self.client.forget_version();
+                self.ask().await
+            }
+        }
+    }
+
+    async fn ask(&self) -> Result<bool, WireError> {
+        let version = self.client.version().await?;
+        *self.asked.lock() = Some(Instant::now());
+        let mut now = false;
+        self.http.send_if_modified(|known| {
+            now = decide(&version, *known);
+            let news = *known != Some(now);
+            *known = Some(now);
+            news
+        });
+        Ok(now)
+    }
+
+    /// News of what they speak.
+    pub fn news(&self) -> watch::Receiver<Option<bool>> {
+        self.http.subscribe()
+    }
+}
+
+/// A server that hides its version is told by its gRPC port, which may just be shut for a moment: that is no proof
+/// against what was known.
+fn decide(version: &Version, known: Option<bool>) -> bool {
+    let old = version.generation == Generation::V1;
+    old && !(version.text.is_empty() && known == Some(false))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hidden_version_is_no_proof_of_a_downgrade() {
+        let of = |generation, text: &str| Version { generation, text: text.into() };
+        assert!(decide(&of(Generation::V1, "1.4.1"), Some(false)));
+        assert!(decide(&of(Generation::V1, ""), None));
+        assert!(!decide(&of(Generation::V1, ""), Some(false)));
+        assert!(!decide(&of(Generation::V2, "2.5.0"), Some(true)));
+    }
+}

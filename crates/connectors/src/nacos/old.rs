@@ -1,0 +1,54 @@
+//! What 1.x can hold. Pure.
+
+use super::convert;
+use causeway_core::{Capabilities, Instance, ServiceKey};
+use std::collections::BTreeMap;
+
+/// Lighter instances are lifted to this, but for weight 0.
+const WEIGHT: f64 = 0.01;
+/// The server itself has no limit; a form of this size is far from the 2 MB that its web server takes.
+const METADATA: usize = 65_536;
+
+pub(super) fn capabilities() -> Capabilities {
+    let losses = BTreeMap::from([
+        ("health of persistent instances", "the destination's own health checks decide it, whoever registers"),
+        ("weights between 0 and 0.01", "Nacos 1.x lifts them to 0.01"),
+    ]);
+    // Over HTTP two who register one address share one record, so nothing can be backed by an identical one.
+    Capabilities { losses, shadows: false, keeps: false }
+}
+
+/// An instance as 1.x can hold it, or why it cannot.
+pub(super) fn normalize(scope: &ServiceKey, instance: Instance) -> Result<Instance, String> {
+    let mut instance = convert::fits(convert::shape(scope, instance)?, METADATA)?;
+    let name = &scope.name;
+    if !name.chars().all(|c| c.is_ascii_alphanumeric() || "-._:@".contains(c)) {
+        return Err(format!("service name {name:?}: Nacos 1.x takes only 0-9 a-z A-Z - . _ : @"));
+    }
+    if instance.weight > 0.0 && instance.weight < WEIGHT {
+        instance.weight = WEIGHT;
+    }
+    Ok(instance)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_are_those_of_1_4() {
+        let scope = |name| ServiceKey::new("public", "g", name);
+        let instance = || Instance::new("127.0.0.1", 1);
+        for name in ["a.b:c-d_e", "a@b", "x"] {
+            assert!(normalize(&scope(name), instance()).is_ok(), "{name}");
+        }
+        for name in ["a/b", "a,b", "服务", "a%b", "x+y"] {
+            assert!(normalize(&scope(name), instance()).is_err(), "{name}");
+        }
+        let of = |weight| normalize(&scope("x"), Instance { weight, ..instance() }).unwrap().weight;
+        assert_eq!((of(0.0), of(0.001), of(0.01), of(0.5)), (0.0, 0.01, 0.01, 0.5));
+        let sized = |n| Instance { metadata: [("k".to_owned(), "x".repeat(n - 1))].into(), ..instance() };
+        assert!(normalize(&scope("x"), sized(METADATA)).is_ok());
+        assert!(normalize(&scope("x"), sized(METADATA + 1)).is_err());
+    }
+}

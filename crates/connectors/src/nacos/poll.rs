@@ -1,0 +1,236 @@
+//! Follows a 1.x cluster, which pushes nothing over HTTP: one request a second and namespace tells which services have
+//! changed.
+
+use super::client::{Error as WireError, Look, NacosClient, Phase, ServiceKey as WireKey, Status};
+use super::mode::Mode;
+use parking_lot::Mutex;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+/// Between two looks at a namespace, and at least this many times what a look took: the server shall have rest.
+const EVERY: Duration = Duration::from_secs(1);
+const REST: u32 = 10;
+/// Failed looks in a row that count as an outage: one may have met a server that a fail-over has left.
+const OUTAGE: u32 = 2;
+/// What fingerprints do not show (the protect threshold) is seen by reading every service within this many looks.
+const ROUND: usize = 60;
+const AT_MOST: usize = 20;
+/// Where the server gives no fingerprints, services are read in turns: all within this many looks, as far as the limit
+/// goes. (A change of the number of instances is seen at once.) So 300 services are followed within 3 s.
+const BLIND_ROUND: usize = 3;
+const BLIND_AT_MOST: usize = 100;
+/// Every so many looks the version is asked again: servers of a cluster are upgraded one by one, without an outage.
+const VERSION: u64 = 30;
+
+/// What is known of one namespace.
+#[derive(Default)]
+struct Namespace {
+    wanted: BTreeSet<WireKey>,
+    seen: BTreeMap<WireKey, u64>,
+    /// Read last in the slow round.
+    turn: Option<WireKey>,
+}
+
+struct Shared {
+    client: NacosClient,
+    mode: Arc<Mode>,
+    namespaces: Mutex<BTreeMap<String, Namespace>>,
+    looks: Mutex<BTreeSet<WireKey>>,
+    news: Notify,
+}
+
+/// Follows services by polling. Dropping it ends the polls.
+pub(super) struct Poller {
+    shared: Arc<Shared>,
+    status: watch::Receiver<Status>,
+    _polls: JoinSet<()>,
+}
+
+impl Poller {
+    /// Starts to poll. Must be called within a tokio runtime.
+    pub fn start(client: NacosClient, mode: Arc<Mode>) -> Self {
+        let first = Status { phase: Phase::Connecting, connection_id: None, server: None, generation: 0, error: None };
+        let (sender, status) = watch::channel(first);
+        let shared =
+            Shared { client, mode, namespaces: Mutex::default(), looks: Mutex::default(), news: Notify::new() };
+        let shared = Arc::new(shared);
+        let mut polls = JoinSet::new();
+        polls.spawn(run(shared.clone(), sender));
+        Self { shared, status, _polls: polls }
+    }
+
+    pub fn status(&self) -> watch::Receiver<Status> {
+        self.status.clone()
+    }
+
+    /// Follows a service; it is to be looked at now.
+    pub fn subscribe(&self, key: &WireKey) {
+        self.shared.namespaces.lock().entry(key.namespace.clone()).or_default().wanted.insert(key.clone());
+        self.shared.look([key.clone()]);
+    }
+
+    pub fn unsubscribe(&self, key: &WireKey) {
+        let mut namespaces = self.shared.namespaces.lock();
+        let Some(namespace) = namespaces.get_mut(&key.namespace) else { return };
+        namespace.wanted.remove(key);
+        if namespace.wanted.is_empty() {
+            namespaces.remove(&key.namespace);
+        }
+        drop(namespaces);
+        self.shared.looks.lock().remove(key);
+    }
+
+    /// The next service to look at again.
+    pub async fn next(&self) -> Look {
+        loop {
+            let news = self.shared.news.notified();
+            if let Some(key) = self.shared.looks.lock().pop_first() {
+                return Look { key, info: None };
+            }
+            news.await;
+        }
+    }
+}
+
+impl Shared {
+    fn look(&self, keys: impl IntoIterator<Item = WireKey>) {
+        let mut looks = self.looks.lock();
+        looks.extend(keys);
+        if !looks.is_empty() {
+            self.news.notify_one();
+        }
+    }
+
+    /// Looks once at everything that is followed.
+    async fn round(&self) -> Result<(), WireError> {
+        let names: Vec<_> = self.namespaces.lock().keys().cloned().collect();
+        if names.is_empty() {
+            return self.mode.ask_again().await.map(drop);
+        }
+        for name in names {
+            let found = match self.client.fingerprints(&name).await {
+                Ok(found) => Some(found.into_iter().collect()),
+                Err(error) if error.is_transient() => return Err(error),
+                Err(error) => {
+                    tracing::debug!(namespace = name, %error, "no fingerprints: reading in turns");
+                    None
+                }
+            };
+            let due = self.namespaces.lock().get_mut(&name).map(|namespace| namespace.due(found));
+            self.look(due.into_iter().flatten());
+        }
+        Ok(())
+    }
+}
+
+impl Namespace {
+    /// Which services to look at, after these fingerprints (or none).
+    fn due(&mut self, found: Option<BTreeMap<WireKey, u64>>) -> BTreeSet<WireKey> {
+        let blind = found.is_none();
+        let mut due = BTreeSet::new();
+        if let Some(found) = found {
+            due.extend(self.wanted.iter().filter(|key| found.get(*key) != self.seen.get(*key)).cloned());
+            self.seen = found;
+        }
+        let (round, most) = if blind { (BLIND_ROUND, BLIND_AT_MOST) } else { (ROUND, AT_MOST) };
+        let count = self.wanted.len().div_ceil(round).min(most);
+        let after = self.wanted.iter().filter(|key| self.turn.as_ref().is_none_or(|turn| *key > turn));
+        let next: Vec<_> = after.chain(self.wanted.iter()).take(count).cloned().collect();
+        self.turn = next.last().cloned();
+        due.extend(next);
+        due
+    }
+}
+
+async fn run(shared: Arc<Shared>, status: watch::Sender<Status>) {
+    let (mut failures, mut server, mut rounds) = (0, None, 0u64);
+    loop {
+        let began = Instant::now();
+        match shared.round().await {
+            Ok(()) => {
+                failures = 0;
+                let now = Some(shared.client.http_server());
+                if now != server {
+                    // Another server, or the same after an outage: perhaps of another version, and what it knows may
+                    // be incomplete.
+                    server = now;
+                    ask(&shared).await;
+                    let addresses = &shared.client.options().addresses;
+                    let address = now.and_then(|index| addresses.get(index)).cloned();
+                    status.send_modify(|status| {
+                        status.phase = Phase::Ready;
+                        status.generation += 1;
+                        status.server = address;
+                        status.error = None;
+                    });
+                }
+            }
+            Err(error) => {
+                failures += 1;
+                if failures >= OUTAGE {
+                    server = None;
+                    status.send_modify(|status| {
+                        status.phase = Phase::Down;
+                        status.error = Some(error);
+                    });
+                }
+            }
+        }
+        rounds += 1;
+        if rounds.is_multiple_of(VERSION) {
+            ask(&shared).await;
+        }
+        let rest = (began.elapsed() * REST).min(EVERY * 10);
+        sleep(rest.max(EVERY.saturating_sub(began.elapsed()))).await;
+    }
+}
+
+async fn ask(shared: &Shared) {
+    if let Err(error) = shared.mode.ask_again().await {
+        tracing::debug!(%error, "the version is not told");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(n: usize) -> WireKey {
+        WireKey::new("n", "g", &format!("s{n:03}"))
+    }
+
+    fn namespace(count: usize) -> Namespace {
+        Namespace { wanted: (0..count).map(key).collect(), ..Namespace::default() }
+    }
+
+    #[test]
+    fn what_changed_is_due_at_once() {
+        let mut namespace = namespace(60);
+        let mut prints: BTreeMap<_, _> = (0..60).map(|n| (key(n), 1)).collect();
+        assert_eq!(namespace.due(Some(prints.clone())).len(), 60, "nothing was known");
+        assert_eq!(namespace.due(Some(prints.clone())), [key(1)].into(), "its turn");
+        prints.insert(key(40), 2);
+        prints.remove(&key(50));
+        assert_eq!(namespace.due(Some(prints)), [key(2), key(40), key(50)].into());
+    }
+
+    #[test]
+    fn without_fingerprints_all_are_read_in_turns() {
+        let mut namespace = namespace(300);
+        let mut read = BTreeSet::new();
+        for _ in 0..3 {
+            let due = namespace.due(None);
+            assert_eq!(due.len(), 100);
+            read.extend(due);
+        }
+        assert_eq!(read.len(), 300);
+        assert_eq!(namespace.due(None).first(), Some(&key(0)));
+        let mut few = super::tests::namespace(1);
+        assert_eq!(few.due(None), [key(0)].into());
+        assert_eq!(few.due(None), [key(0)].into());
+    }
+}

@@ -1,0 +1,113 @@
+//! Publications on 1.x.
+
+use super::{Publications, Published, Records, make};
+use crate::nacos::client::{Error as WireError, ServiceTruth, WireInstance};
+use crate::nacos::convert;
+use causeway_core::{Change, Error, Instance, InstanceId, OwnerId, Record, ServiceKey};
+use std::collections::BTreeSet;
+
+impl Publications {
+    /// Whether the servers speak only HTTP, when they are known and our records are published in the way that fits:
+    /// after an upgrade of the servers they are published again in the new one.
+    pub async fn ready(&self) -> Result<bool, WireError> {
+        let http = self.mode.http().await?;
+        let mut way = self.way.lock().await;
+        if *way == Some(http) {
+            return Ok(http);
+        }
+        let before = way.replace(http);
+        if before.is_none() {
+            return Ok(http);
+        }
+        tracing::info!(cluster = %self.name, http, "the servers are of another version now: publishing anew");
+        let outcome = if http { self.keep_all().await } else { self.publish_all().await };
+        if let Err(error) = outcome {
+            tracing::info!(cluster = %self.name, %error, "not all is published anew yet");
+        }
+        Ok(http)
+    }
+
+    /// Hands all ephemeral records to the heart beats.
+    pub(super) async fn keep_all(&self) -> Result<(), WireError> {
+        let publisher = self.publisher.lock().take();
+        if let Some(publisher) = publisher {
+            publisher.close().await;
+        }
+        let sets = self.all(|published| Some((published.record.clone(), published.owner.clone())));
+        self.beats.adopt(sets).await
+    }
+
+    /// Hands all ephemeral records to the connection.
+    async fn publish_all(&self) -> Result<(), WireError> {
+        self.beats.clear();
+        let sets = self.all(|published| Some(convert::write(&published.record)));
+        let sets = sets.into_iter().map(|(scope, set)| (convert::wire_key(&scope), set)).collect();
+        let outcomes = self.publisher().publish_all(sets).await;
+        outcomes.into_iter().collect()
+    }
+
+    /// The ephemeral copies of every service; no shadows.
+    fn all<T>(&self, of: impl Fn(&Published) -> Option<T>) -> Vec<(ServiceKey, Vec<T>)> {
+        let records = self.records.lock();
+        let copies = |records: &Records| {
+            let copies = records.values().filter(|one| one.record.ephemeral && one.record.mark.is_some());
+            copies.filter_map(&of).collect::<Vec<_>>()
+        };
+        let sets = records.iter().map(|(scope, records)| (scope.clone(), copies(records)));
+        sets.filter(|(_, set)| !set.is_empty()).collect()
+    }
+
+    /// Applies the changes of one service: what is added and changed, then what belongs to the service, which the
+    /// additions make, then what goes.
+    pub(super) async fn apply_http(&self, scope: &ServiceKey, changes: &[Change<Instance>]) -> Vec<Result<(), Error>> {
+        let mut outcomes: Vec<_> = changes.iter().map(|_| Err(Error::protocol("not applied"))).collect();
+        let is_last = |change: &Change<Instance>| matches!(change, Change::Delete { .. });
+        for last in [false, true] {
+            let batch: Vec<_> = (0..changes.len()).filter(|n| is_last(&changes[*n]) == last).collect();
+            if batch.is_empty() {
+                continue;
+            }
+            let records: Vec<_> = batch.iter().map(|n| &changes[*n]).collect();
+            for (n, outcome) in batch.iter().zip(self.beats.apply(scope, &records).await) {
+                outcomes[*n] = match &changes[*n] {
+                    Change::Scope { to, .. } => self.write_attributes(scope, to).await,
+                    Change::Edit { to, .. } => self.edit(scope, to).await,
+                    _ => outcome,
+                };
+            }
+        }
+        let mut all = self.records.lock();
+        let records = all.entry(scope.clone()).or_default();
+        for (change, outcome) in changes.iter().zip(&outcomes) {
+            if outcome.is_ok() {
+                make(records, change, false);
+            }
+        }
+        if records.is_empty() {
+            all.remove(scope);
+        }
+        outcomes
+    }
+
+    /// Whose a record is that does not say so itself: the owner when it is ours.
+    pub(super) fn judge(
+        &self,
+        scope: &ServiceKey,
+        wire: &WireInstance,
+        read: &Instance,
+        published: Option<&Published>,
+    ) -> Option<OwnerId> {
+        if read.ephemeral {
+            return self.beats.judge(scope, wire, read);
+        }
+        // Nothing tells who registered a persistent one: only our key, whatever it holds now.
+        let published = published.filter(|one| !one.record.ephemeral && read.mark.is_none())?;
+        read.metadata.contains_key(convert::MARK).then(|| published.owner.clone())
+    }
+
+    pub(super) fn seen(&self, scope: &ServiceKey, truth: &ServiceTruth) {
+        let there: BTreeSet<InstanceId> =
+            truth.instances.iter().filter(|one| one.ephemeral).map(|one| convert::read(one).id()).collect();
+        self.beats.seen(scope, &there);
+    }
+}
