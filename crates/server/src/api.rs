@@ -239,7 +239,8 @@ pub struct ApplyRequest {
     pub file: String,
     /// The file's text.
     pub text: String,
-    /// Also remove clusters and tasks that are not in the file. A task that holds copies is not removed (409).
+    /// Also remove clusters and tasks that are not in the file. A task that holds copies is not removed (409); one that is in
+    /// the file with the same settings under another name is renamed: it keeps its id and its copies.
     #[serde(default)]
     pub prune: bool,
     /// With `prune`: drain tasks that hold copies, and then remove them.

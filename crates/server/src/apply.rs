@@ -66,6 +66,9 @@ impl Inner {
         let gone: Vec<_> = draft.world.tasks.values().filter(|task| !named.contains(&task.name)).cloned().collect();
         let mut holding = Vec::new();
         for task in gone {
+            if draft.rename(&task) {
+                continue;
+            }
             match self.holds(&task) {
                 0 => draft.remove_task(&task),
                 _ if drain && task.plan.is_ok() => draft.remove_later(&task),
@@ -237,6 +240,28 @@ impl Draft {
             }
         }
         Ok(())
+    }
+
+    /// Whether the file has the same task under another name. It stays the same task, and so do its copies.
+    fn rename(&mut self, gone: &TaskEntry) -> bool {
+        let Ok(before) = &gone.plan else { return false };
+        let same = |entry: &&Arc<TaskEntry>| {
+            let settings = entry.plan.as_ref().map(|plan| plan.settings.clone());
+            self.applied.tasks.added.contains(&entry.name)
+                && settings.is_ok_and(|s| {
+                    settings::Task { given_name: before.settings.given_name.clone(), ..s } == before.settings
+                })
+        };
+        let Some(found) = self.world.tasks.values().find(same).cloned() else { return false };
+        let run = if gone.run == Run::Removing { Run::Running } else { gone.run };
+        let entry = TaskEntry { id: gone.id.clone(), run, ..TaskEntry::clone(&found) };
+        self.edits.retain(|edit| !matches!(edit, Edit::PutTask(task) if task.id == *found.id));
+        self.edits.push(Edit::PutTask(entry.to_store()));
+        self.world.tasks.remove(&gone.name);
+        self.applied.tasks.added.retain(|name| *name != entry.name);
+        self.applied.tasks.changed.push(entry.name.clone());
+        self.world.tasks.insert(entry.name.clone(), Arc::new(entry));
+        true
     }
 
     fn remove_task(&mut self, task: &TaskEntry) {

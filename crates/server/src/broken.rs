@@ -41,6 +41,10 @@ impl Source<Instance> for Broken {
     fn parts(&self) -> BoxFuture<'_, Result<Parts, Error>> {
         self.refuse()
     }
+
+    fn count<'a>(&'a self, _: &'a Part) -> BoxFuture<'a, Result<usize, Error>> {
+        self.refuse()
+    }
 }
 
 impl Sink<Instance> for Broken {

@@ -160,7 +160,9 @@ impl Node {
             holder.leave(true);
         }
         inner.stop.cancel();
-        inner.engine.stop().await;
+        if tokio::time::timeout(FLUSH, inner.engine.stop()).await.is_err() {
+            tracing::warn!("some writes did not end in time");
+        }
         inner.work.close();
         if tokio::time::timeout(FLUSH, inner.work.wait()).await.is_err() {
             tracing::warn!("some work did not end in time");

@@ -213,6 +213,13 @@ async fn what_a_file_no_longer_says_goes_only_when_told() {
         .replace("tasks:", "- {clusterName: other, clusterType: MEMORY, connectKeyList: [prune-c]}\ntasks:");
     let (status, answer) = host.try_apply(&elsewhere, false, false).await;
     assert_eq!(status, 409, "{answer}");
+    let writes = (a.writes(), b.writes());
+    let (status, answer) = host.try_apply(&file.replace("name: both", "name: renamed"), true, false).await;
+    assert_eq!((status, &answer["tasks"]["changed"]), (200, &serde_json::json!(["renamed"])), "{answer}");
+    let renamed = host.in_step("renamed", 1).await;
+    assert_eq!((renamed.id, (a.writes(), b.writes())), (id.clone(), writes));
+    assert_eq!(host.get::<Vec<serde_json::Value>>("/api/v1/tasks").await.len(), 1);
+    host.try_apply(&file, true, false).await;
     let (status, answer) = host.try_apply(empty, true, true).await;
     assert_eq!(status, 200, "{answer}");
     assert_eq!(answer["tasks"]["draining"], serde_json::json!(["both"]), "{answer}");

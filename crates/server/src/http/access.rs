@@ -73,7 +73,8 @@ impl Access {
             ));
         }
         let Some(token) = &self.token else {
-            return match headers.get(header::HOST).map(|host| host.to_str()) {
+            let host = headers.get(header::HOST).map(|host| host.to_str());
+            return match host.or_else(|| request.uri().authority().map(|host| Ok(host.as_str()))) {
                 // A web page whose name was pointed at this machine would name itself here.
                 Some(Ok(host)) if !is_local_name(host) => Err(Refusal::forbidden(
                     "on loopback the `Host` header must name this machine: localhost or 127.0.0.1",
