@@ -13,6 +13,16 @@ pub async fn pair() -> Result<&'static (Nacos, Nacos)> {
     PAIR.get_or_try_init(|| own(NacosVersion::V2_5, NacosVersion::V3_1)).await
 }
 
+/// Ends the shared servers and removes their folders.
+pub fn end() {
+    if let Some((a, b)) = PAIR.get() {
+        for server in [a, b] {
+            drop(server.kill9());
+            drop(std::fs::remove_dir_all(server.data()));
+        }
+    }
+}
+
 /// Two servers for one test alone.
 pub async fn own(a: NacosVersion, b: NacosVersion) -> Result<(Nacos, Nacos)> {
     let (a, b) = tokio::join!(Nacos::start(a, Options::default()), Nacos::start(b, Options::default()));

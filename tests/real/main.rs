@@ -71,5 +71,7 @@ fn main() {
         Full restart::a_hung_destination_holds_up_nobody,
         Full restart::a_server_of_three_is_killed,
     ];
-    libtest_mimic::run(&arguments, tests).exit();
+    let conclusion = libtest_mimic::run(&arguments, causeway_testbed::share(tests));
+    estate::end();
+    conclusion.exit();
 }

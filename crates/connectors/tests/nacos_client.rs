@@ -77,5 +77,5 @@ fn main() -> ExitCode {
     for generation in [1, 2] {
         trials.push(trial(generation, "registers_over_http", cases::http::registers));
     }
-    libtest_mimic::run(&arguments, trials).exit_code()
+    libtest_mimic::run(&arguments, causeway_testbed::share(trials)).exit_code()
 }

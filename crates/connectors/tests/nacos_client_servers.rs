@@ -39,7 +39,7 @@ fn main() -> ExitCode {
         trial("v3_1_killed_hung_and_wiped", || killed(NacosVersion::V3_1)),
         trial("v2_5_cluster", cluster),
     ];
-    libtest_mimic::run(&arguments, trials).exit_code()
+    libtest_mimic::run(&arguments, causeway_testbed::share(trials)).exit_code()
 }
 
 fn login(password: &str) -> Option<Login> {

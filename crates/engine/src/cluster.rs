@@ -69,6 +69,8 @@ pub(crate) struct Cluster<R: Record> {
     pub adopted: watch::Sender<bool>,
     /// The parts there are, as last listed, for namespaces that were named and are not there.
     pub listed: Mutex<Option<causeway_core::Parts>>,
+    /// How many scopes a part has, for routes that find none of theirs.
+    pub counted: Mutex<BTreeMap<Part, usize>>,
     /// Whether its reader and its writer have been started.
     pub reading: AtomicBool,
     pub writing: AtomicBool,
@@ -93,6 +95,7 @@ impl<R: Record> Cluster<R> {
             outbound: RwLock::default(),
             adopted: watch::channel(false).0,
             listed: Mutex::default(),
+            counted: Mutex::default(),
             reading: AtomicBool::new(false),
             writing: AtomicBool::new(false),
         }

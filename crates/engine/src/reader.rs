@@ -29,11 +29,12 @@ pub(crate) struct Reader<R: Record> {
     /// How far each route believed each part when it was last asked.
     believed: BTreeMap<(OwnerId, Part), Fresh>,
     listed_at: Option<Instant>,
+    counted_at: Option<Instant>,
 }
 
 impl<R: Record> Reader<R> {
     pub fn new(cluster: Arc<Cluster<R>>, timing: Timing, recorder: Arc<dyn Recorder<R>>) -> Self {
-        Self { cluster, timing, recorder, believed: BTreeMap::new(), listed_at: None }
+        Self { cluster, timing, recorder, believed: BTreeMap::new(), listed_at: None, counted_at: None }
     }
 
     /// Runs until `stop`.
@@ -148,6 +149,7 @@ impl<R: Record> Reader<R> {
         }
         settled.iter().for_each(|part| self.touch_readers(part, now));
         self.list().await;
+        self.count().await;
         self.freeze();
     }
 
@@ -175,6 +177,25 @@ impl<R: Record> Reader<R> {
             }
             Ok(Err(error)) => tracing::debug!(cluster = %self.cluster.spec.name, %error, "the parts cannot be listed"),
             Err(_) => tracing::debug!(cluster = %self.cluster.spec.name, "no answer to listing the parts"),
+        }
+    }
+
+    /// Counts what there is in parts where routes find nothing of theirs, so that the task can say why.
+    async fn count(&mut self) {
+        let empty: Vec<_> = {
+            let mirror = self.cluster.mirror.lock();
+            let has = |set: &Arc<Set<R>>| !set.records.is_empty();
+            let ready = mirror.parts().iter().filter(|(_, state)| state.ready());
+            ready.filter(|(_, state)| !state.sets().values().any(has)).map(|(part, _)| part.clone()).collect()
+        };
+        if empty.is_empty() || self.counted_at.is_some_and(|at| at.elapsed() < LIST) {
+            return;
+        }
+        self.counted_at = Some(Instant::now());
+        for part in empty {
+            if let Ok(Ok(count)) = tokio::time::timeout(self.timing.call, self.cluster.source.count(&part)).await {
+                self.cluster.counted.lock().insert(part, count);
+            }
         }
     }
 

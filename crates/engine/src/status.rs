@@ -220,7 +220,9 @@ fn trouble<R: Record>(route: &Route<R>) -> (Vec<String>, bool) {
     if !ready.is_empty() {
         let sets = || ready.iter().flat_map(|(_, state)| state.sets().values()).filter(|set| !set.records.is_empty());
         let matching = sets().filter(|set| route.spec.lens.scope(&set.scope).is_some()).count();
-        match (sets().count(), matching) {
+        let counted = route.source.counted.lock();
+        let unseen: usize = ready.iter().filter_map(|(part, _)| counted.get(*part)).sum();
+        match (sets().count().max(unseen), matching) {
             (0, _) => reasons.push(format!("{source} has no service with instances in {}", names(&ready))),
             (n, 0) => {
                 reasons.push(format!("none of the {n} services of {source} in {} matches the task", names(&ready)))

@@ -78,3 +78,11 @@ pub fn trial(name: &str, needs: &[Server], test: impl FnOnce() -> Result<()> + S
     let in_ci = std::env::var_os("CI").is_some_and(|value| !value.is_empty());
     Trial::test(name, move || Err(Failed::from(why))).with_ignored_flag(!in_ci)
 }
+
+/// The share of these tests that `CAUSEWAY_TEST_PART=i/n` asks for (`./test --part i/n`); all of them without it.
+pub fn share(trials: Vec<Trial>) -> Vec<Trial> {
+    let part = std::env::var("CAUSEWAY_TEST_PART").ok().filter(|part| !part.is_empty());
+    let Some((part, parts)) = part.as_deref().and_then(|part| part.split_once('/')) else { return trials };
+    let (Ok(part), Ok(parts)) = (part.parse::<usize>(), parts.parse::<usize>()) else { return trials };
+    trials.into_iter().enumerate().filter(|(n, _)| n % parts.max(1) + 1 == part).map(|(_, trial)| trial).collect()
+}

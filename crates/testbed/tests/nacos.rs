@@ -30,7 +30,7 @@ fn main() {
         test("v3_1_tls", || tls(NacosVersion::V3_1)),
         test("cluster_of_three", cluster),
     ];
-    libtest_mimic::run(&arguments, trials).exit();
+    libtest_mimic::run(&arguments, causeway_testbed::share(trials)).exit();
 }
 
 fn test<F: Future<Output = Result<()>>>(name: &str, body: impl FnOnce() -> F + Send + 'static) -> Trial {

@@ -8,7 +8,7 @@ fn main() {
     let trials = Server::ALL
         .into_iter()
         .map(|server| trial(&format!("{}_answers", server.name()), &[server], move || answers(server)));
-    libtest_mimic::run(&Arguments::from_args(), trials.collect()).exit();
+    libtest_mimic::run(&Arguments::from_args(), causeway_testbed::share(trials.collect())).exit();
 }
 
 fn answers(server: Server) -> Result<()> {

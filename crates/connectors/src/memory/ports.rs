@@ -200,6 +200,13 @@ impl Source<Instance> for MemoryPorts {
         })
     }
 
+    fn count<'a>(&'a self, part: &'a Part) -> BoxFuture<'a, Result<usize, Error>> {
+        Box::pin(async move {
+            self.answer(Some(part)).await?;
+            Ok(self.memory.services().iter().filter(|scope| scope.part() == *part).count())
+        })
+    }
+
     fn parts(&self) -> BoxFuture<'_, Result<Parts, Error>> {
         Box::pin(async move {
             self.answer(None).await?;
@@ -263,6 +270,7 @@ impl Sink<Instance> for MemoryPorts {
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {
+        self.memory.expire(self.session);
         Box::pin(std::future::ready(()))
     }
 }

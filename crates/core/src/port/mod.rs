@@ -71,6 +71,9 @@ pub trait Source<R: Record>: Send + Sync {
     /// and the dry run.
     fn read<'a>(&'a self, part: &'a Part, select: &'a Selector<R>) -> BoxFuture<'a, Result<Vec<Set<R>>, Error>>;
 
+    /// How many scopes a part has, of interest or not: tells «nothing there» from «nothing that was asked for».
+    fn count<'a>(&'a self, part: &'a Part) -> BoxFuture<'a, Result<usize, Error>>;
+
     /// The parts that there are, with their display names.
     fn parts(&self) -> BoxFuture<'_, Result<Parts, Error>>;
 }
