@@ -122,7 +122,14 @@ impl Client {
 
     pub async fn delete(&self, task: &str, leave: &Leave) -> Result<api::Deleted, Failure> {
         let call = self.call(Method::DELETE, &["tasks", task]).query(leave);
-        self.ask(call.timeout(CALL + Duration::from_secs(leave.timeout))).await
+        let (status, body) = self.answer(call.timeout(CALL + Duration::from_secs(leave.timeout))).await?;
+        self.read(status, &body).map_err(|failure| match status {
+            // The node's own words are those of the API.
+            StatusCode::CONFLICT if !leave.drain && !leave.keep => {
+                failure.help("--drain removes them first; --keep leaves them where they are, as nobody's")
+            }
+            _ => failure,
+        })
     }
 
     /// A call below `/api/v1`; the segments are encoded.
@@ -139,13 +146,22 @@ impl Client {
     }
 
     async fn ask<T: DeserializeOwned>(&self, call: RequestBuilder) -> Result<T, Failure> {
+        let (status, body) = self.answer(call).await?;
+        self.read(status, &body)
+    }
+
+    async fn answer(&self, call: RequestBuilder) -> Result<(StatusCode, Vec<u8>), Failure> {
         let answer = call.send().await.map_err(|error| self.unreachable(&error))?;
         let status = answer.status();
         let body = answer.bytes().await.map_err(|error| self.unreachable(&error))?;
+        Ok((status, body.into()))
+    }
+
+    fn read<T: DeserializeOwned>(&self, status: StatusCode, body: &[u8]) -> Result<T, Failure> {
         if !status.is_success() {
-            return Err(self.refused(status, &body));
+            return Err(self.refused(status, body));
         }
-        serde_json::from_slice(&body).map_err(|error| self.stranger(&format!("an answer that cannot be read: {error}")))
+        serde_json::from_slice(body).map_err(|error| self.stranger(&format!("an answer that cannot be read: {error}")))
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> Failure {

@@ -10,7 +10,7 @@ mod show;
 
 use clap::Parser;
 use failure::{FAILED, Failure, USAGE};
-use show::{Paint, Tone};
+use show::{Paint, Tone, fold};
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
@@ -43,13 +43,18 @@ fn say(failure: &Failure) -> ExitCode {
     let code = ExitCode::from(failure.code());
     let mut stderr = io::stderr().lock();
     let paint = Paint::of(stderr.is_terminal());
+    let width = stderr.is_terminal().then(|| show::size().0);
     let said = match failure {
         Failure::NobodyReads => Ok(()),
         Failure::Drawn(text) => write!(stderr, "{text}"),
         Failure::Said { message, help, .. } => {
-            let error = paint.text(Tone::Bad, "error:");
-            writeln!(stderr, "{error} {message}").and_then(|()| match help {
-                Some(help) => writeln!(stderr, "{} {help}", paint.text(Tone::Strong, "help:")),
+            let lines = [(Tone::Bad, "error:", Some(message)), (Tone::Strong, "help:", help.as_ref())];
+            lines.iter().try_for_each(|(tone, word, text)| match text {
+                // The word takes part in the breaking, but not its colour.
+                Some(text) => {
+                    let text = fold(&format!("{word} {text}"), width, "  ");
+                    writeln!(stderr, "{}{}", paint.text(*tone, word), &text[word.len()..])
+                }
                 None => Ok(()),
             })
         }

@@ -7,7 +7,7 @@ use crate::show::{Format, Screen, Table, lists};
 use causeway_server::api::{Cluster, Event, Service, Task};
 use clap::ValueEnum;
 use serde::Serialize;
-use std::io;
+use std::io::{self, Write};
 use std::time::Duration;
 use tokio::time::sleep;
 
@@ -79,6 +79,10 @@ impl Get {
                 }
                 if !screen.document(&document)? {
                     screen.table(&table)?;
+                    if document.as_array().is_some_and(Vec::is_empty) {
+                        // Not on standard output: a script counts lines there.
+                        drop(writeln!(io::stderr(), "none"));
+                    }
                 }
                 before = now;
             }

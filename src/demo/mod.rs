@@ -46,8 +46,8 @@ tasks:
 pub async fn show(url: &str, seconds: Option<u64>, end: impl Future<Output = ()>) -> Result<(), Failure> {
     let mut view = View::new();
     let world = World::new();
-    view.say(Tone::Strong, "causeway demo: hangzhou <-> shanghai, two registries in memory, with live providers")?;
-    view.say(Tone::Faint, &format!("node: {url}   (in another terminal: causeway --server {url} get tasks)"))?;
+    view.say(Tone::Strong, "causeway demo: two registries in memory with live providers, one task both ways")?;
+    view.say(Tone::Faint, &format!("node: {url} (elsewhere: causeway --server {url} get tasks)"))?;
     let begin = Instant::now();
     let client = Client::new(url, None)?;
     let request = ApplyRequest { file: "demo".into(), text: SETTINGS.into(), ..ApplyRequest::default() };
@@ -133,9 +133,9 @@ async fn finish(view: &mut View, world: &World, travel: &mut Travel, begin: Inst
 }
 
 const NEXT: &str = "
-Next, with your own registries: write five lines of YAML for them, say my.yaml
-(see the README), and then
-  causeway validate -f my.yaml     what is wrong with it, if anything
-  causeway serve                   a node, in a terminal of its own
-  causeway plan -f my.yaml         what it would copy, before anything is written
-  causeway apply -f my.yaml        go; then: causeway get tasks";
+Next, with your own registries: describe them in a file, say my.yaml (five lines,
+see the README), and then
+  causeway validate -f my.yaml   what is wrong with it, if anything
+  causeway serve                 a node, in a terminal of its own
+  causeway plan -f my.yaml       what it would copy; nothing is written
+  causeway apply -f my.yaml      go; then look: causeway get tasks";

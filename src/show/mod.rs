@@ -69,6 +69,12 @@ impl Screen {
         Ok(self.out.flush()?)
     }
 
+    /// Writes prose; on a terminal broken between words, and indented from the second line on.
+    pub fn prose(&mut self, tone: Tone, text: &str) -> Result<(), Failure> {
+        let text = fold(text, self.width, "    ");
+        text.lines().try_for_each(|line| self.line(self.paint.text(tone, line)))
+    }
+
     /// Writes one line.
     pub fn line(&mut self, text: impl AsRef<str>) -> Result<(), Failure> {
         writeln!(self.out, "{}", text.as_ref())?;
@@ -82,6 +88,14 @@ pub fn size() -> (usize, usize) {
         Ok(size) if size.ws_col > 0 && size.ws_row > 0 => (size.ws_col.into(), size.ws_row.into()),
         _ => (80, 24),
     }
+}
+
+/// Breaks prose between words where a terminal ends; each further line begins with `indent`. Lines that it has stay.
+pub fn fold(text: &str, width: Option<usize>, indent: &str) -> String {
+    let Some(width) = width else { return text.to_owned() };
+    let room = width.saturating_sub(indent.len()).max(20);
+    let lines = text.lines().map(|line| table::words(line, room).join(&format!("\n{indent}")));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// `1 service`, `2 services`.

@@ -32,8 +32,7 @@ pub fn task(screen: &mut Screen, plan: &TaskPlan) -> Result<(), Failure> {
     let heading = screen.paint.text(Tone::Strong, &format!("task {}", clean(&plan.task)));
     screen.line(format!("{heading}: {}", totals(&plan.totals)))?;
     for note in &plan.notes {
-        let note = screen.paint.text(Tone::Waits, &format!("  ! {}", clean(note)));
-        screen.line(note)?;
+        screen.prose(Tone::Waits, &format!("  ! {}", clean(note)))?;
     }
     let mut scopes: BTreeMap<(&str, &str), Vec<Line>> = BTreeMap::new();
     for change in &plan.changes {
@@ -71,18 +70,21 @@ pub fn task(screen: &mut Screen, plan: &TaskPlan) -> Result<(), Failure> {
 /// The last line.
 pub fn summary(screen: &mut Screen, sums: &Totals, anything: bool) -> Result<(), Failure> {
     let text = match anything {
-        true => format!("plan: {}; nothing has been written", totals(sums)),
-        false => format!("nothing to do: {}", totals(sums)),
+        true => format!("plan: {}; this was a look, nothing has been written", totals(sums)),
+        false => totals(sums),
     };
     screen.line(text)
 }
 
 fn totals(sums: &Totals) -> String {
-    let mut words = vec![
-        format!("{} to create", sums.create),
-        format!("{} to update", sums.update),
-        format!("{} to delete", sums.delete),
-    ];
+    let mut words = match sums.has_changes() {
+        true => vec![
+            format!("{} to create", sums.create),
+            format!("{} to update", sums.update),
+            format!("{} to delete", sums.delete),
+        ],
+        false => vec!["nothing to do".to_owned()],
+    };
     let rare = [(sums.adopt, "to take over"), (sums.shadow, "to back"), (sums.skipped, "left alone")];
     words.extend(rare.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")));
     words.push(format!("{} in step", count(sums.in_step, "record")));

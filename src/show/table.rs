@@ -132,7 +132,7 @@ fn draw_row(out: &mut String, cells: &[Cell], widths: &[usize], paint: Paint) {
 }
 
 /// Breaks between words where it can, inside a word where it must. At least one line.
-fn words(text: &str, width: usize) -> Vec<String> {
+pub fn words(text: &str, width: usize) -> Vec<String> {
     let mut lines = Vec::new();
     let mut line = String::new();
     let mut used = 0;
