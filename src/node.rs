@@ -98,14 +98,23 @@ pub fn own_program() -> PathBuf {
     PathBuf::from("/proc/self/exe")
 }
 
-/// Ctrl-C or SIGTERM. Before it is called they end the process at once.
-pub fn asked_to_end() -> Result<impl Future<Output = ()>, Failure> {
+/// Ctrl-C or SIGTERM; with `terminal`, also the end of the terminal. Before it is called they end the process at once.
+pub fn asked_to_end(terminal: bool) -> Result<impl Future<Output = ()>, Failure> {
     let listen = |kind| signal(kind).map_err(|error| Failure::new(format!("cannot listen for signals: {error}")));
     let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
+    // A node under `nohup` must not listen: it would end where it was told to stay.
+    let mut hangup = if terminal { Some(listen(SignalKind::hangup())?) } else { None };
     Ok(async move {
+        let gone = async {
+            match &mut hangup {
+                Some(hangup) => hangup.recv().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
+            _ = gone => {}
         }
     })
 }

@@ -55,8 +55,9 @@ impl Running {
     }
 
     /// `demo`: a node whose registries have providers.
-    fn demo() -> Self {
-        let mut child = causeway(&["demo", "--seconds", "60"]).stdout(Stdio::piped()).spawn().unwrap();
+    fn demo(folder: &TempDir) -> Self {
+        let mut demo = causeway(&["demo", "--seconds", "60", "--data-dir"]);
+        let mut child = demo.arg(folder.path()).stdout(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap());
         Self { url: find(lines, "node: "), child }
     }
@@ -307,7 +308,8 @@ fn a_second_node_on_one_folder_is_refused() {
 
 #[test]
 fn copies_are_shown_compared_and_drained() {
-    let node = Running::demo();
+    let folder = TempDir::new().unwrap();
+    let node = Running::demo(&folder);
     node.wait("in step", |node| node.json(&["get", "tasks"])[0]["instances"].as_u64() >= Some(11));
     node.ok(&["pause", "demo"]);
 

@@ -22,7 +22,7 @@ impl Demo {
     pub async fn run(self) -> Result<u8, Failure> {
         // The picture is not to be torn by lines of the log.
         logs::start(Target::Stderr, "error")?;
-        let end = asked_to_end()?;
+        let end = asked_to_end(true)?;
         let (folder, _temporary) = match self.data_dir {
             Some(folder) => (folder, None),
             None => {

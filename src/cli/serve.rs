@@ -31,7 +31,7 @@ pub struct Serve {
 impl Serve {
     pub async fn run(self) -> Result<u8, Failure> {
         logs::start(self.log, "info")?;
-        let end = asked_to_end()?;
+        let end = asked_to_end(false)?;
         tokio::pin!(end);
         let file = match &self.config {
             Some(path) => Some(settings_text(path)?),
