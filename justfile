@@ -10,10 +10,7 @@ test *ARGS:
 
 # The conformance suite of one kind: memory, nacos
 conformance KIND:
-    cargo test -p causeway-connectors --test conformance -- {{KIND}}
-
-bench:
-    cargo run --release -p causeway-bench
+    cargo test -p causeway-conformance --test conformance -- {{KIND}}
 
 # Rewrites what is made from the types: docs/settings.md and its schema
 docs:
