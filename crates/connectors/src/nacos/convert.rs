@@ -11,6 +11,20 @@ pub(super) const METADATA_LIMIT: usize = 1024;
 /// Heaviest weight that the server takes.
 const WEIGHT_LIMIT: f64 = 10_000.0;
 
+/// What 2.x and 3.x cannot hold, by the names of the conformance suite.
+pub(super) const LOSSES: [(&str, &str); 10] = [
+    ("2,000 characters of metadata", "all keys and values have 1,024 UTF-16 code units, our mark included; it is refused"),
+    ("Chinese host names", "the server refuses U+4E00 to U+9FA5 in addresses"),
+    ("Chinese service names", "the server refuses U+4E00 to U+9FA5 in service names, but as the first character"),
+    ("blanks in service names", "the server refuses them"),
+    ("health of persistent instances", "the destination's own health checks decide it, whoever registers"),
+    ("host names over 128 characters", "the server refuses them"),
+    ("services without a group", "every service has one; a task maps it, by default to DEFAULT_GROUP"),
+    ("slots with other characters than 0-9 a-z A-Z -", "a slot is a cluster name, of up to 64 of these"),
+    ("unicode in groups", "up to 128 of 0-9 a-z A-Z - _ . : are taken"),
+    ("weights over 10,000", "the server takes 0 to 10,000"),
+];
+
 /// The service, as calls name it.
 pub(super) fn wire_key(scope: &ServiceKey) -> WireKey {
     WireKey::new(&scope.namespace, &scope.group, &scope.name)

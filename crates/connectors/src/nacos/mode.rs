@@ -12,6 +12,8 @@ pub(super) struct Mode {
     client: NacosClient,
     http: watch::Sender<Option<bool>>,
     asked: Mutex<Option<Instant>>,
+    /// Held by the one who asks, with the last failure: many begin at once, and one asks for all who wait.
+    turn: tokio::sync::Mutex<Option<(Instant, WireError)>>,
 }
 
 /// An answer serves all who ask within this time.
@@ -19,7 +21,7 @@ const FRESH: Duration = Duration::from_millis(500);
 
 impl Mode {
     pub fn new(client: NacosClient) -> Self {
-        Self { client, http: watch::Sender::new(None), asked: Mutex::default() }
+        Self { client, http: watch::Sender::new(None), asked: Mutex::default(), turn: tokio::sync::Mutex::default() }
     }
 
     /// Whether the servers are known to speak only HTTP.
@@ -30,9 +32,20 @@ impl Mode {
     /// Whether they speak only HTTP; asked until it is known.
     pub async fn http(&self) -> Result<bool, WireError> {
         let known = *self.http.borrow();
-        match known {
-            Some(http) => Ok(http),
-            None => self.ask().await,
+        if let Some(http) = known {
+            return Ok(http);
+        }
+        let began = Instant::now();
+        let mut failure = self.turn.lock().await;
+        let known = *self.http.borrow();
+        match (known, &*failure) {
+            (Some(http), _) => Ok(http),
+            (None, Some((at, error))) if *at >= began => Err(error.clone()),
+            (None, _) => {
+                let asked = self.ask().await;
+                *failure = asked.as_ref().err().map(|error| (Instant::now(), error.clone()));
+                asked
+            }
         }
     }
 

@@ -2,18 +2,28 @@
 
 use super::convert;
 use causeway_core::{Capabilities, Instance, ServiceKey};
-use std::collections::BTreeMap;
+
+/// What the later ones cannot hold and 1.x can, by the names of the conformance suite.
+const HELD: [&str; 1] = ["2,000 characters of metadata"];
+/// What 1.x cannot hold and the later ones can.
+const LOST: [(&str, &str); 4] = [
+    ("weight 0.001", "Nacos 1.x lifts weights between 0 and 0.01 to 0.01"),
+    ("punctuation in service names", NAMES),
+    ("unicode in service names", NAMES),
+    ("Chinese service names", NAMES),
+];
+const NAMES: &str = "Nacos 1.x takes only 0-9 a-z A-Z - . _ : @ in service names";
 
 /// Lighter instances are lifted to this, but for weight 0.
 const WEIGHT: f64 = 0.01;
 /// The server itself has no limit; a form of this size is far from the 2 MB that its web server takes.
 const METADATA: usize = 65_536;
 
-pub(super) fn capabilities() -> Capabilities {
-    let losses = BTreeMap::from([
-        ("health of persistent instances", "the destination's own health checks decide it, whoever registers"),
-        ("weights between 0 and 0.01", "Nacos 1.x lifts them to 0.01"),
-    ]);
+/// What 1.x loses, given what the later ones do.
+pub(super) fn capabilities(later: &Capabilities) -> Capabilities {
+    let mut losses = later.losses.clone();
+    losses.retain(|what, _| !HELD.contains(what));
+    losses.extend(LOST);
     // Over HTTP two who register one address share one record, so nothing can be backed by an identical one.
     Capabilities { losses, shadows: false, keeps: false }
 }

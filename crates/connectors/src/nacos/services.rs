@@ -36,13 +36,11 @@ impl NacosServices {
         inherited: Vec<String>,
         keeper: Option<Arc<dyn SocketKeeper>>,
     ) -> Self {
-        let losses = BTreeMap::from([(
-            "health of persistent instances",
-            "the destination's own health checks decide it, whoever registers",
-        )]);
+        let losses = BTreeMap::from(convert::LOSSES);
         let capabilities = Capabilities { losses, shadows: true, keeps: false };
         let publications = Arc::new(Publications::new(client.clone(), name, keeper, inherited));
-        Self { client, named, publications, capabilities, old: old::capabilities() }
+        let old = old::capabilities(&capabilities);
+        Self { client, named, publications, capabilities, old }
     }
 
     fn reading(&self) -> Reading {
