@@ -26,7 +26,8 @@ impl Mode {
 
     /// Whether the servers are known to speak only HTTP.
     pub fn is_http(&self) -> bool {
-        *self.http.borrow() == Some(true)
+        let known = *self.http.borrow();
+        known.unwrap_or_else(|| self.client.known_version().is_some_and(|version| decide(&version, None)))
     }
 
     /// Whether they speak only HTTP; asked until it is known.

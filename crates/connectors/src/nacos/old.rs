@@ -1,12 +1,13 @@
 //! What 1.x can hold. Pure.
 
 use super::convert;
-use causeway_core::{Capabilities, Instance, ServiceKey};
+use causeway_core::{Capabilities, Instance, Limits, ServiceKey};
 
 /// What the later ones cannot hold and 1.x can, by the names of the conformance suite.
 const HELD: [&str; 1] = ["2,000 characters of metadata"];
 /// What 1.x cannot hold and the later ones can.
-const LOST: [(&str, &str); 4] = [
+const LOST: [(&str, &str); 5] = [
+    ("copies beside a native record", "over HTTP two who register one address share one record; ours goes"),
     ("weight 0.001", "Nacos 1.x lifts weights between 0 and 0.01 to 0.01"),
     ("punctuation in service names", NAMES),
     ("unicode in service names", NAMES),
@@ -26,6 +27,11 @@ pub(super) fn capabilities(later: &Capabilities) -> Capabilities {
     losses.extend(LOST);
     // Over HTTP two who register one address share one record, so nothing can be backed by an identical one.
     Capabilities { losses, shadows: false, keeps: false }
+}
+
+/// Each record is a request of its own, and makes the server copy the service's whole list.
+pub(super) fn limits() -> Limits {
+    Limits { max_batch: 1_000, in_flight: 16, per_second: None }
 }
 
 /// An instance as 1.x can hold it, or why it cannot.

@@ -101,7 +101,10 @@ impl Sink<Instance> for NacosServices {
     }
 
     fn limits(&self) -> Limits {
-        Limits { max_batch: 5_000, in_flight: 32, per_second: None }
+        match self.publications.mode().is_http() {
+            true => old::limits(),
+            false => Limits { max_batch: 5_000, in_flight: 32, per_second: None },
+        }
     }
 
     fn normalize(&self, scope: &ServiceKey, record: Instance) -> Normalized<Instance> {

@@ -13,6 +13,8 @@ const OWN_BEAT: &str = "preserved.heart.beat.interval";
 /// Between two registrations of an instance that is to stay unhealthy: a beat would heal it. A record without either
 /// ends after 30 s.
 pub(super) const UNHEALTHY: Duration = Duration::from_secs(10);
+/// A registration is not repeated within this time: a busy server shows it late, and repetitions keep it busy.
+const PENDING: Duration = Duration::from_secs(5);
 /// A beat of ours that was under way when the mark went may still arrive within this time.
 const LATE: Duration = Duration::from_millis(1500);
 /// Nobody's beat for this long: no provider keeps the record.
@@ -33,6 +35,7 @@ struct Entry {
     owner: OwnerId,
     /// False: given up. Remembered until it is certain whose record stands there.
     wanted: bool,
+    written: Option<Instant>,
     every: Duration,
     due: Option<(Instant, u64)>,
     doubt: Option<Doubt>,
@@ -47,16 +50,32 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    /// Keeps a record from now on; it is due at `at`, by itself when `None`.
-    pub fn put(&mut self, scope: &ServiceKey, record: &Instance, owner: &OwnerId, at: Option<Instant>, now: Instant) {
+    /// Keeps a record from now on. `written`: it has just been registered.
+    pub fn put(&mut self, scope: &ServiceKey, record: &Instance, owner: &OwnerId, written: bool, now: Instant) {
+        let written = written.then_some(now);
         let every = interval(record);
-        let entry = Entry { record: record.clone(), owner: owner.clone(), wanted: true, every, due: None, doubt: None };
+        let entry = Entry {
+            record: record.clone(),
+            owner: owner.clone(),
+            wanted: true,
+            written,
+            every,
+            due: None,
+            doubt: None,
+        };
         let id = record.id.clone();
         let before = self.entries.entry(scope.clone()).or_default().insert(id.clone(), entry);
         if let Some(slot) = before.and_then(|before| before.due) {
             self.due.remove(&slot);
         }
-        self.again(scope, &id, at.unwrap_or(now + every));
+        self.again(scope, &id, now + every);
+    }
+
+    /// Whether this very record was registered a moment ago, so that a busy server may not show it yet.
+    pub fn is_pending(&self, scope: &ServiceKey, record: &Instance, now: Instant) -> bool {
+        let entry = self.entries.get(scope).and_then(|all| all.get(&record.id));
+        let fresh = |at: Instant| now.duration_since(at) < PENDING;
+        entry.is_some_and(|one| one.wanted && one.record == *record && one.written.is_some_and(fresh))
     }
 
     /// Plans the next beat, unless the record is given up or in doubt.
@@ -238,7 +257,7 @@ mod tests {
 
     fn kept(now: Instant) -> Kept {
         let mut kept = Kept::default();
-        kept.put(&scope(), &ours(), &owner(), None, now);
+        kept.put(&scope(), &ours(), &owner(), true, now);
         kept
     }
 
@@ -247,6 +266,8 @@ mod tests {
         let now = Instant::now();
         let mut kept = kept(now);
         assert!(kept.pop(now).is_none());
+        assert!(kept.is_pending(&scope(), &ours(), now) && !kept.is_pending(&scope(), &bare(), now));
+        assert!(!kept.is_pending(&scope(), &ours(), now + PENDING));
         let (scope, record) = kept.pop(now + BEAT).unwrap();
         assert!(kept.next().is_none(), "under way");
         kept.beaten(&scope, &record.id, Some(Duration::from_secs(2)), now + BEAT);

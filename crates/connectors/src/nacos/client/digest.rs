@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::NacosClient;
+use super::admin::Version;
 use super::error::{Error, Result};
 use super::http::Call;
 use super::wire::ServiceKey;
@@ -42,6 +43,11 @@ impl NacosClient {
             }
             size *= 4;
         }
+    }
+
+    /// The servers' version as far as it has been told.
+    pub fn known_version(&self) -> Option<Version> {
+        self.core.known_version()
     }
 
     /// Which of the addresses answered the last HTTP request: another one may know other things.

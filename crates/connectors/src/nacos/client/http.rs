@@ -192,6 +192,10 @@ impl Reply {
         if names_it || (value.get("path").is_none() && says_missing(&self.body)) {
             return Error::NotFound(text);
         }
+        if self.status.as_u16() == 500 && self.body.contains("instance format invalid") {
+            // 1.x says so with the status of a fault of its own.
+            return Error::Rejected(text);
+        }
         match self.status.as_u16() {
             401 | 403 => Error::Denied(text),
             429 => Error::Throttled(Duration::from_secs(1)),
@@ -263,6 +267,8 @@ mod tests {
         assert!(matches!(reply(403, "token invalid!").error(), Error::Denied(_)));
         assert!(matches!(reply(500, "x").error(), Error::Unavailable(_)));
         assert!(matches!(reply(400, "x").error(), Error::Rejected(_)));
+        let invalid = "caused: instance format invalid: Your weight is not correct;";
+        assert!(matches!(reply(500, invalid).error(), Error::Rejected(_)));
         assert!(matches!(reply(410, "{}").error(), Error::Protocol(_)));
     }
 }
