@@ -28,6 +28,28 @@ pub async fn an_override_is_kept_and_does_not_travel() -> Result<()> {
     Ok(())
 }
 
+pub async fn an_override_travels_where_the_task_says_so() -> Result<()> {
+    let (a, b) = pair().await?;
+    namespace(&[a], "travel").await?;
+    let who = Backdoor::start().await?;
+    who.connect("p", &a.addr(), "travel").await?;
+    provide(&who, "p", "travel", 1, 2).await?;
+    let (at_a, at_b, svc) = (a.open_api().await?, b.open_api().await?, service("travel", 0));
+    let node = Node::start().await?;
+    node.apply(&(settings(&a.addr(), &b.addr(), "travel", "Bidirectional") + "    overrides: travel\n"))?;
+    until("copies", seconds(10), async || Ok(at_b.visible(&svc).await?.len() == 2)).await?;
+    for (enabled, shown) in [(false, 1), (true, 2)] {
+        let edit = Edit { weight: None, enabled: Some(enabled), metadata: None };
+        at_b.edit(&svc, &Instance::new("127.0.0.1", 20_000), &edit).await?;
+        until("offline, or online again, at its home", seconds(10), async || {
+            Ok(at_a.visible(&svc).await?.len() == shown && at_b.visible(&svc).await?.len() == shown)
+        })
+        .await?;
+    }
+    ensure!(at_a.all(&svc).await?.iter().all(|one| !one.metadata.contains_key("causeway")), "still natives");
+    Ok(())
+}
+
 pub async fn a_blanked_mark_makes_no_zombie() -> Result<()> {
     let (a, b) = pair().await?;
     namespace(&[a], "blank").await?;
@@ -91,6 +113,34 @@ pub async fn two_installs_and_a_drain() -> Result<()> {
     })
     .await?;
     ensure!(total(&at_a, "two-installs", 3).await? == 6, "natives stay");
+    Ok(())
+}
+
+pub async fn two_installs_with_different_sources() -> Result<()> {
+    let (a, b) = pair().await?;
+    namespace(&[a], "one-target").await?;
+    namespace(&[a], "other-source").await?;
+    let who = Backdoor::start().await?;
+    for ns in ["one-target", "other-source"] {
+        who.connect(ns, &a.addr(), ns).await?;
+    }
+    // The same service in both sources: one address is in both, one only in each.
+    let svc = service("one-target", 0);
+    let one = |port| Instance::new("127.0.0.1", port);
+    who.batch_register("one-target", &svc, &[one(21_000), one(21_001)]).await?;
+    who.batch_register("other-source", &service("other-source", 0), &[one(21_001), one(21_002)]).await?;
+    let at_b = b.open_api().await?;
+    let (first, second) = (Node::start().await?, Node::start().await?);
+    first.apply(&settings(&a.addr(), &b.addr(), "one-target", "Unidirectional"))?;
+    let other = settings(&a.addr(), &b.addr(), "other-source", "Unidirectional");
+    second.apply(&(other + "    map:\n      namespace: {other-source: one-target}\n"))?;
+    until("of both", seconds(15), async || Ok(at_b.visible(&svc).await?.len() == 3)).await?;
+    who.batch_register("other-source", &service("other-source", 0), &[one(21_001)]).await?;
+    until("less of the second", seconds(10), async || Ok(at_b.visible(&svc).await?.len() == 2)).await?;
+    second.ok(&["drain", "src-dst-service", "--yes"])?;
+    pause(5).await;
+    ensure!(at_b.visible(&svc).await?.len() == 2, "nothing of the first's is gone");
+    drop(first.kill()?);
     Ok(())
 }
 

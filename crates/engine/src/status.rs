@@ -14,7 +14,7 @@ use tokio::time::Instant;
 pub enum RouteState {
     /// Everything that it wants stands in its destination.
     InStep,
-    /// It is writing, or waits for a source to settle.
+    /// It is writing, or its source has not been read whole yet.
     Syncing,
     /// A guard holds removals.
     Held,
@@ -149,7 +149,7 @@ fn status<R: Record>(route: &Arc<Route<R>>, now: Instant) -> RouteStatus {
         Run::Drain => RouteState::Drained,
         Run::On if failing || !errors.is_empty() => RouteState::Failing,
         Run::On if held > 0 => RouteState::Held,
-        Run::On if pending > 0 || settling(route, now) => RouteState::Syncing,
+        Run::On if pending > 0 || !complete(route, now) => RouteState::Syncing,
         Run::On => RouteState::InStep,
     };
     RouteStatus {
@@ -167,10 +167,11 @@ fn status<R: Record>(route: &Arc<Route<R>>, now: Instant) -> RouteStatus {
     }
 }
 
-fn settling<R: Record>(route: &Route<R>, now: Instant) -> bool {
+/// Whether the source has been read whole. Settling is no work: it only makes removals wait.
+fn complete<R: Record>(route: &Route<R>, now: Instant) -> bool {
     let mirror = route.source.mirror.lock();
     let mut taken = mirror.parts().iter().filter(|(part, state)| route.takes_part(part, state.title.as_deref()));
-    taken.any(|(_, state)| state.fresh(route.spec.settle, now) != Fresh::Settled)
+    taken.all(|(_, state)| state.fresh(route.spec.settle, now) != Fresh::Stale)
 }
 
 /// What stands in the way, in words; and whether it is a failure.
