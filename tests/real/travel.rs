@@ -127,6 +127,45 @@ async fn gone_ones(who: &Backdoor, a: String, at_b: &OpenApi) -> Result<()> {
     Ok(())
 }
 
+/// A → B → C, where C is another namespace of A's server under a name of its own.
+pub async fn a_chain_passes_changes_on() -> Result<()> {
+    let (a, b) = pair().await?;
+    namespace(&[a], "chain").await?;
+    let who = Backdoor::start().await?;
+    who.connect("p", &a.addr(), "chain").await?;
+    let svc = service("chain", 0);
+    let first = Instance::new("127.0.0.8", 9400);
+    who.register("p", &svc, &first).await?;
+    let at_end = a.open_api().await?;
+    let node = Node::start().await?;
+    let ends = settings(&a.addr(), &b.addr(), "chain", "Unidirectional");
+    let third = format!("  - {{clusterName: third, connectKeyList: [\"{}\"], clusterType: NACOS}}\ntasks:\n", a.addr());
+    let text =
+        ends.replace("clusterName: dst\n", "clusterName: dst\n    namespace: chain\n").replace("tasks:\n", &third)
+            + "  - source: dst\n    destination: third\n    map:\n      namespace: {chain: chain-end}\n";
+    node.apply(&text)?;
+    let end = service("chain-end", 0);
+    let weighs = async |what: &str, weight: f64| {
+        let took =
+            until(what, seconds(10), async || Ok(at_end.visible(&end).await?.iter().any(|one| one.weight == weight)))
+                .await?;
+        eprintln!("through a chain, {what}: {took:?}");
+        anyhow::Ok(())
+    };
+    weighs("the first", 1.0).await?;
+    for weight in [2.0, 3.0, 4.0] {
+        who.register("p", &svc, &Instance { weight, ..first.clone() }).await?;
+        weighs("a change", weight).await?;
+    }
+    let fresh = service("chain", 1);
+    who.register("p", &fresh, &Instance::new("127.0.0.8", 9401)).await?;
+    until("a new service", seconds(10), async || Ok(at_end.visible(&service("chain-end", 1)).await?.len() == 1))
+        .await?;
+    who.deregister("p", &svc, &first).await?;
+    until("gone at the end", seconds(10), async || Ok(at_end.visible(&end).await?.is_empty())).await?;
+    Ok(())
+}
+
 pub async fn a_task_says_why_it_finds_nothing() -> Result<()> {
     let (a, b) = pair().await?;
     namespace(&[a], "reasons-empty").await?;

@@ -9,7 +9,7 @@ use causeway_core::{ClusterId, OwnerId, Part, Record, Scope, Sink, Skip, Source,
 use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
@@ -51,6 +51,10 @@ pub(crate) struct Cluster<R: Record> {
     pub ledger: Mutex<Ledger<R>>,
     /// How many records each task holds here.
     counts: Mutex<BTreeMap<OwnerId, usize>>,
+    /// When each scope was last written by us.
+    pub written: Mutex<BTreeMap<R::Scope, Instant>>,
+    /// Writes under way.
+    pub writes: AtomicUsize,
     /// Scopes to be planned here.
     pub queue: Queue<R::Scope>,
     pub scopes: Mutex<BTreeMap<R::Scope, ScopeState<R>>>,
@@ -85,6 +89,8 @@ impl<R: Record> Cluster<R> {
             mirror: Mutex::default(),
             counts: Mutex::new(count(ledger.values().map(|written| &**written))),
             ledger: Mutex::new(ledger),
+            written: Mutex::default(),
+            writes: AtomicUsize::new(0),
             queue: Queue::new(),
             scopes: Mutex::default(),
             looks: Mutex::default(),
@@ -240,6 +246,21 @@ impl<R: Record> Route<R> {
                 self.memory.feeds.lock().get(target).map(|scopes| scopes.iter().cloned().collect()).unwrap_or_default()
             }
         }
+    }
+
+    /// Finds out which scopes feed which, all at once: a scope that is planned between two of its feeds would lose the
+    /// second one's records.
+    pub fn map_feeds(&self) {
+        if !self.spec.lens.renames() {
+            return;
+        }
+        let mut feeds: BTreeMap<R::Scope, BTreeSet<R::Scope>> = BTreeMap::new();
+        for scope in self.source_scopes() {
+            if let Some(target) = self.target(&scope) {
+                feeds.entry(target).or_default().insert(scope);
+            }
+        }
+        *self.memory.feeds.lock() = feeds;
     }
 
     /// Whether anything in the source wants to stand in this scope.

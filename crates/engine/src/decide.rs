@@ -7,6 +7,7 @@ use causeway_core::{
     Change, ClusterId, Evidence, OwnerId, Part, Plan, Policy, Record, Removal, Scope, Set, Skip, plan,
 };
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -34,7 +35,7 @@ pub(crate) fn compare<R: Record>(
     let observed = {
         let mirror = cluster.mirror.lock();
         let state = mirror.part(&scope.part()).filter(|state| state.ready())?;
-        state.set(scope).cloned().unwrap_or_else(|| Arc::new(Set::empty(scope.clone())))
+        state.observed(scope).cloned().unwrap_or_else(|| Arc::new(Set::empty(scope.clone())))
     };
     let routes: Vec<_> = cluster.inbound.read().iter().filter(|route| route.spec.run != Run::Paused).cloned().collect();
     let install = routes.first().map(|route| route.spec.owner.install.to_string())?;
@@ -71,7 +72,8 @@ pub(crate) fn decide<R: Record>(
             owners.entry(id.clone()).or_insert_with(|| export.wish.owner.clone());
         }
     }
-    let mut decision = Decision { again: None, path, owners, plan: Plan { changes: Vec::new(), ..plan.clone() } };
+    let again = exports.iter().filter_map(|(_, export)| export.again).min();
+    let mut decision = Decision { again, path, owners, plan: Plan { changes: Vec::new(), ..plan.clone() } };
     let mut removals: BTreeMap<OwnerId, Vec<(R, Evidence)>> = BTreeMap::new();
     for change in plan.changes.drain(..) {
         match change {
@@ -113,9 +115,10 @@ impl<R: Record> Decision<R> {
         }
         if !seen.is_empty() {
             let total = route.destination.held_by(owner);
-            let pass = route.memory.guard.lock().witnessed(seen.len(), total, now);
-            for (n, record) in seen.into_iter().enumerate() {
-                match n < pass {
+            let keys: Vec<_> = seen.iter().map(|record| key(&self.plan.scope, &record.id())).collect();
+            let pass = route.memory.guard.lock().witnessed(&keys, total, now);
+            for (record, passes) in seen.into_iter().zip(pass) {
+                match passes {
                     true => self.delete(record, owner, Removal::Gone(Evidence::Witnessed)),
                     false => drop(self.plan.skipped.insert(record.id(), Skip::RemovalLimit)),
                 }
@@ -142,6 +145,13 @@ impl<R: Record> Decision<R> {
         self.plan.skipped.insert(record.id(), skip);
         self.again = Some(self.again.map_or(until, |again| again.min(until)));
     }
+}
+
+/// Names a record to the guard.
+fn key(scope: &impl Hash, id: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (scope, id).hash(&mut hasher);
+    hasher.finish()
 }
 
 #[derive(Clone, Copy, PartialEq)]

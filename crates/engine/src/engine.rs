@@ -1,15 +1,17 @@
 //! The engine as a whole: it is told what shall be, and makes it so.
 
 use crate::cluster::{Cluster, Ledger, Route, RouteMemory};
+use crate::export::parts_for;
 use crate::guard::{Guard, Why};
 use crate::reader::Reader;
 use crate::record::{Action, Event, Recorder};
 use crate::spec::{ClusterSpec, Only, RouteSpec, Timing};
 use crate::writer::Writer;
-use causeway_core::{ClusterId, OwnerId, Port, Record, Skip};
+use causeway_core::{ClusterId, OwnerId, Part, Port, Record, Scope, Skip};
 use parking_lot::Mutex;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -107,12 +109,12 @@ impl<R: Record> Engine<R> {
         let writes = !cluster.inbound.read().is_empty() || !cluster.ledger.lock().is_empty();
         let used = writes || !cluster.outbound.read().is_empty();
         let mut tasks = self.tasks.lock();
-        if used && !cluster.reading.swap(true, std::sync::atomic::Ordering::SeqCst) {
+        if used && !cluster.reading.swap(true, Ordering::SeqCst) {
             let reader = Reader::new(cluster.clone(), self.timing.clone(), self.recorder.clone());
             tasks.spawn(reader.run(running.stop.clone()));
         }
         if let Some(sink) = cluster.sink.clone().filter(|_| writes)
-            && !cluster.writing.swap(true, std::sync::atomic::Ordering::SeqCst)
+            && !cluster.writing.swap(true, Ordering::SeqCst)
         {
             let writer = Writer::new(cluster.clone(), sink, self.timing.clone(), self.recorder.clone());
             tasks.spawn(writer.run(running.stop.clone()));
@@ -138,12 +140,14 @@ impl<R: Record> Engine<R> {
     }
 
     /// Waits until everything that earlier processes wrote is upheld by this one, or `limit` is over; says whether it is.
+    /// That is more than the ledger: what stands there as ours and the ledger had not yet heard of is taken over when the
+    /// destination has been read and planned once.
     pub async fn adopted(&self, limit: Duration) -> bool {
         let until = Instant::now() + limit;
         let writing: Vec<_> = {
             let state = self.state.lock();
-            let written = state.clusters.values().filter(|running| !running.cluster.ledger.lock().is_empty());
-            written.map(|running| running.cluster.clone()).collect()
+            let used = |running: &&Running<R>| running.cluster.writing.load(Ordering::SeqCst);
+            state.clusters.values().filter(used).map(|running| running.cluster.clone()).collect()
         };
         for cluster in &writing {
             let mut adopted = cluster.adopted.subscribe();
@@ -151,14 +155,8 @@ impl<R: Record> Engine<R> {
                 return false;
             }
         }
-        // What stands there as ours and the ledger had not yet heard of is taken over when it is first seen.
         while Instant::now() < until {
-            let seen = writing.iter().all(|cluster| {
-                let mirror = cluster.mirror.lock();
-                let parts = cluster.written_parts.read();
-                parts.iter().all(|part| mirror.part(part).is_some_and(|state| state.ready()))
-            });
-            if seen && writing.iter().all(|cluster| cluster.queue.next().is_none_or(|at| at > Instant::now())) {
+            if writing.iter().all(|cluster| planned_once(cluster)) {
                 return true;
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -175,7 +173,7 @@ impl<R: Record> Engine<R> {
             let here = held_scopes(route);
             let count: usize = here.iter().map(|(_, count)| count).sum();
             held += count;
-            route.memory.guard.lock().release(now + self.timing.amnesty, now);
+            route.memory.guard.lock().release(now + self.timing.amnesty, now, true);
             if count > 0 {
                 self.guard_event(route, Action::Released, format!("{count} removals released by the operator"));
             }
@@ -203,8 +201,8 @@ impl<R: Record> Engine<R> {
                 route.memory.guard.lock().calm();
                 *route.memory.told.lock() = false;
                 self.guard_event(&route, Action::Released, "what was missing has come back".into());
-            } else if expires.is_some_and(|at| now >= at) && looked_again(&route, expires) {
-                route.memory.guard.lock().release(now + self.timing.amnesty, now);
+            } else if expires.is_some_and(|at| now >= at) && looked_again(&route, &held, expires) {
+                route.memory.guard.lock().release(now + self.timing.amnesty, now, false);
                 *route.memory.told.lock() = false;
                 self.guard_event(&route, Action::Released, "a second look agrees that they are gone".into());
                 held.iter().for_each(|(scope, _)| route.destination.queue.mark(scope, now));
@@ -274,12 +272,12 @@ impl<R: Record> State<R> {
             let kept = old.filter(|old| old.spec.source == spec.source).map(|old| old.memory.clone());
             let memory = kept.unwrap_or_else(|| Arc::new(RouteMemory::new(&spec)));
             memory.guard.lock().set_limits(spec.guard);
-            memory.feeds.lock().clear();
             if spec.only != Only::Freeze {
                 *memory.only.lock() = spec.only.clone();
             }
             let (source, destination) = (source.cluster.clone(), destination.cluster.clone());
             let route = Arc::new(Route { spec, source, destination, memory });
+            route.map_feeds();
             fresh.push(route.clone());
             self.routes.insert(key, route);
         }
@@ -307,6 +305,19 @@ impl<R: Record> RouteMemory<R> {
     }
 }
 
+/// Whether a destination has been read, and nothing is due or being written in it. One that is away holds nothing.
+fn planned_once<R: Record>(cluster: &Cluster<R>) -> bool {
+    let written = cluster.written_parts.read().clone();
+    let read = {
+        let mirror = cluster.mirror.lock();
+        let ready =
+            written.iter().all(|part| mirror.part(part).is_some_and(|state| state.ready() || state.error.is_some()));
+        mirror.error.is_some() || (ready && !mirror.parts().is_empty())
+    };
+    let idle = cluster.queue.next().is_none_or(|at| at > Instant::now());
+    read && idle && cluster.writes.load(Ordering::SeqCst) == 0
+}
+
 /// The scopes of a route's destination where a guard holds removals of its task, and how many.
 pub(crate) fn held_scopes<R: Record>(route: &Route<R>) -> Vec<(R::Scope, usize)> {
     let scopes = route.destination.scopes.lock();
@@ -317,15 +328,16 @@ pub(crate) fn held_scopes<R: Record>(route: &Route<R>) -> Vec<(R::Scope, usize)>
     scopes.iter().map(|(scope, state)| (scope.clone(), held(state))).filter(|(_, count)| *count > 0).collect()
 }
 
-/// Whether every part of the source was looked at whole since `expired`; asks for it where it was not.
-fn looked_again<R: Record>(route: &Route<R>, expired: Option<Instant>) -> bool {
-    let parts: Vec<_> = {
+/// Whether every part of the source that feeds what is held was looked at whole since `expired`; asks for it where not.
+fn looked_again<R: Record>(route: &Route<R>, held: &[(R::Scope, usize)], expired: Option<Instant>) -> bool {
+    let targets: BTreeSet<_> = held.iter().map(|(scope, _)| scope.part()).collect();
+    let parts: BTreeSet<_> = targets.iter().flat_map(|target| parts_for(route, target)).collect();
+    let due: Vec<_> = {
         let mirror = route.source.mirror.lock();
-        let taken = mirror.parts().iter().filter(|(part, state)| route.takes_part(part, state.title.as_deref()));
-        taken.map(|(part, state)| (part.clone(), state.looked.filter(|_| state.ready()))).collect()
+        let looked = |part: &Part| mirror.part(part).filter(|state| state.ready()).and_then(|state| state.looked);
+        parts.into_iter().filter(|part| looked(part) < expired).collect()
     };
-    let due: Vec<_> = parts.iter().filter(|(_, looked)| *looked < expired).collect();
-    due.iter().for_each(|(part, _)| route.source.ask_look(part));
+    due.iter().for_each(|part| route.source.ask_look(part));
     due.is_empty()
 }
 

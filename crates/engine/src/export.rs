@@ -5,6 +5,7 @@ use crate::mirror::Witness;
 use crate::spec::Run;
 use causeway_core::{Attributes, ClusterId, Fresh, Held, Part, Record, Scope, Skip, Wish};
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// A wish, and what the guard must know about it.
@@ -15,6 +16,8 @@ pub(crate) struct Export<R: Record> {
     pub witnesses: BTreeMap<R::Id, Witness>,
     /// The clusters that the scope's own attributes came through.
     pub path: Vec<ClusterId>,
+    /// Something is to be thought of again then.
+    pub again: Option<Instant>,
 }
 
 /// What `route` wants in `target` now. A draining route wants nothing, and knows it.
@@ -35,6 +38,7 @@ pub(crate) fn export<R: Record>(route: &Route<R>, target: &R::Scope, now: Instan
         parts: Vec::new(),
         witnesses: BTreeMap::new(),
         path: Vec::new(),
+        again: None,
     };
     if spec.run == Run::Drain {
         export.wish.mode = causeway_core::Mode::Sync;
@@ -51,7 +55,7 @@ pub(crate) fn export<R: Record>(route: &Route<R>, target: &R::Scope, now: Instan
     }
     for scope in route.feeding(target) {
         if route.target(&scope).as_ref() == Some(target) {
-            add(route, &scope, target, &mut export);
+            add(route, &scope, target, now, &mut export);
         }
     }
     export
@@ -69,7 +73,7 @@ pub(crate) fn parts_for<R: Record>(route: &Route<R>, target: &Part) -> Vec<Part>
     known.into_iter().filter(fits).map(|(part, _)| part).collect()
 }
 
-fn add<R: Record>(route: &Route<R>, scope: &R::Scope, target: &R::Scope, export: &mut Export<R>) {
+fn add<R: Record>(route: &Route<R>, scope: &R::Scope, target: &R::Scope, now: Instant, export: &mut Export<R>) {
     let (set, witnessed) = {
         let mirror = route.source.mirror.lock();
         let state = mirror.part(&scope.part());
@@ -90,7 +94,10 @@ fn add<R: Record>(route: &Route<R>, scope: &R::Scope, target: &R::Scope, export:
         if looped {
             export.wish.refused.insert(id.clone(), Skip::Loop);
             if let Some((id, edit)) = edit(route, id, held, written.as_deref(), target) {
-                export.wish.edits.insert(id, edit);
+                match stands(route, scope, now) {
+                    Ok(()) => drop(export.wish.edits.insert(id, edit)),
+                    Err(at) => export.again = Some(at),
+                }
             }
         } else if let Some(sink) = sink {
             match sink.normalize(target, record) {
@@ -162,4 +169,28 @@ fn edit<R: Record>(
     let native = set.records.get(id)?.native.clone()?;
     let edited = native.clone().with_edit(&written.record, copy);
     (!edited.same(&native)).then(|| (id.clone(), edited))
+}
+
+/// How long after a write of ours a difference may still be a list that lags behind.
+const LAG: Duration = Duration::from_secs(2);
+
+/// Whether what a scope shows was read well after our last write to it, so that a difference is somebody's doing. Where it
+/// was not, asks for another look, and says when to think again.
+fn stands<R: Record>(route: &Route<R>, scope: &R::Scope, now: Instant) -> Result<(), Instant> {
+    let Some(written) = route.source.written.lock().get(scope).copied() else { return Ok(()) };
+    let settled = written + LAG;
+    if now < settled {
+        return Err(settled);
+    }
+    let part = scope.part();
+    let read = {
+        let mirror = route.source.mirror.lock();
+        let state = mirror.part(&part);
+        state.and_then(|state| state.changed(scope)).max(state.and_then(|state| state.looked))
+    };
+    if read.is_some_and(|read| read >= settled) {
+        return Ok(());
+    }
+    route.source.ask_look(&part);
+    Err(now + LAG)
 }

@@ -1,7 +1,7 @@
 //! Whether a route may remove so much: evidence decides. Pure: time is given.
 
 use crate::spec::GuardLimits;
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 use tokio::time::Instant;
 
 /// Why removals are held.
@@ -23,7 +23,8 @@ pub(crate) struct Holding {
 #[derive(Debug, Default)]
 pub(crate) struct Guard {
     limits: GuardLimits,
-    removed: VecDeque<(Instant, usize)>,
+    /// What passed within the window, each once: a removal that fails is planned again.
+    removed: BTreeMap<u64, Instant>,
     /// How many records the route held when the window's first removal came.
     whole: usize,
     pub holding: Option<Holding>,
@@ -37,34 +38,37 @@ impl Guard {
         Self { limits, ..Self::default() }
     }
 
+    /// The task was changed: what was released was released for the task as it was.
     pub fn set_limits(&mut self, limits: GuardLimits) {
         self.limits = limits;
+        self.released = None;
     }
 
     fn open(&self, now: Instant) -> bool {
         self.open_until.is_some_and(|until| now < until)
     }
 
-    /// How many of `wanted` witnessed removals may pass now, out of `total` records that the route holds.
-    pub fn witnessed(&mut self, wanted: usize, total: usize, now: Instant) -> usize {
-        while self.removed.front().is_some_and(|(at, _)| now - *at > self.limits.window) {
-            self.removed.pop_front();
-        }
+    /// Which of these witnessed removals may pass now, out of `total` records that the route holds; `wanted` names each
+    /// by a hash that stays the same.
+    pub fn witnessed(&mut self, wanted: &[u64], total: usize, now: Instant) -> Vec<bool> {
+        self.removed.retain(|_, at| now - *at <= self.limits.window);
         if self.open(now) {
-            return wanted;
+            return vec![true; wanted.len()];
         }
-        if matches!(&self.holding, Some(Holding { why: Why::Burst, .. })) {
-            return 0;
-        }
+        let held = matches!(&self.holding, Some(Holding { why: Why::Burst, .. }));
         // What passed may still stand in the ledger, so the total cannot be had by adding.
         self.whole = if self.removed.is_empty() { total } else { self.whole.max(total) };
-        let gone: usize = self.removed.iter().map(|(_, count)| count).sum();
         let limit = self.limits.floor.max((self.whole as f64 * self.limits.share) as usize);
-        let pass = wanted.min(limit.saturating_sub(gone));
-        if pass > 0 {
-            self.removed.push_back((now, pass));
+        let mut pass = Vec::with_capacity(wanted.len());
+        for key in wanted {
+            let known = self.removed.contains_key(key);
+            let passes = known || (!held && self.removed.len() < limit);
+            if passes && !known {
+                self.removed.insert(*key, now);
+            }
+            pass.push(passes);
         }
-        if pass < wanted && self.holding.is_none() {
+        if pass.contains(&false) && self.holding.is_none() {
             self.holding = Some(Holding { why: Why::Burst, since: now });
         }
         pass
@@ -100,10 +104,12 @@ impl Guard {
         }
     }
 
-    /// Lets everything pass until `until`.
-    pub fn release(&mut self, until: Instant, now: Instant) -> Option<Holding> {
+    /// Lets everything pass until `until`; and for good what is missing `by_operator`'s leave.
+    pub fn release(&mut self, until: Instant, now: Instant, by_operator: bool) -> Option<Holding> {
         self.open_until = Some(until);
-        self.released = Some(now);
+        if by_operator {
+            self.released = Some(now);
+        }
         self.removed.clear();
         self.holding.take()
     }
@@ -123,22 +129,32 @@ mod tests {
         Guard::new(GuardLimits::default())
     }
 
+    fn passed(guard: &mut Guard, wanted: std::ops::Range<u64>, total: usize, now: Instant) -> usize {
+        let wanted: Vec<u64> = wanted.collect();
+        guard.witnessed(&wanted, total, now).into_iter().filter(|passes| *passes).count()
+    }
+
     #[test]
     fn a_burst_is_held_beyond_the_window() {
         let (mut guard, now) = (guard(), Instant::now());
-        assert_eq!(guard.witnessed(100, 600, now), 100);
-        assert_eq!(guard.witnessed(100, 600, now), 80, "30 % of 600 within the window, though none is written yet");
-        assert_eq!(guard.witnessed(1, 420, now), 0, "held");
-        guard.release(now + Duration::from_secs(60), now);
-        assert_eq!(guard.witnessed(200, 420, now), 200);
+        assert_eq!(passed(&mut guard, 0..100, 600, now), 100);
+        assert_eq!(passed(&mut guard, 0..100, 600, now), 100, "tried again: not counted again");
+        assert_eq!(
+            passed(&mut guard, 100..200, 600, now),
+            80,
+            "30 % of 600 within the window, though none is written yet"
+        );
+        assert_eq!(passed(&mut guard, 200..201, 420, now), 0, "held");
+        guard.release(now + Duration::from_secs(60), now, true);
+        assert_eq!(passed(&mut guard, 200..400, 420, now), 200);
     }
 
     #[test]
     fn few_may_always_go() {
         let (mut guard, now) = (guard(), Instant::now());
-        assert_eq!(guard.witnessed(6, 6, now), 6);
+        assert_eq!(passed(&mut guard, 0..6, 6, now), 6);
         let later = now + Duration::from_secs(61);
-        assert_eq!(guard.witnessed(50, 50, later), 50);
+        assert_eq!(passed(&mut guard, 10..60, 50, later), 50);
     }
 
     #[test]
@@ -149,7 +165,7 @@ mod tests {
         assert_eq!(guard.expires_at(), None);
         let later = now + Duration::from_secs(3600);
         assert!(!guard.implied("public", 2, 2, true, now, later));
-        guard.release(later + Duration::from_secs(60), later);
+        guard.release(later + Duration::from_secs(60), later, true);
         assert!(guard.implied("public", 2, 2, true, now, later + Duration::from_secs(120)), "this loss was released");
         let again = later + Duration::from_secs(300);
         assert!(!guard.implied("public", 2, 2, true, again, again), "the next one was not");

@@ -1,6 +1,6 @@
 //! What we know of one cluster, part by part, and how far it can be believed. Pure: time is given.
 
-use causeway_core::{Fresh, Part, Record, Scope, Set, Update};
+use causeway_core::{Fresh, Held, Part, Record, Scope, Set, Update};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,6 +38,9 @@ pub(crate) struct PartState<R: Record> {
     /// When the last complete look began.
     pub looked: Option<Instant>,
     sets: BTreeMap<R::Scope, Arc<Set<R>>>,
+    /// What we wrote and the cluster has not reported yet. Only the planning of that very scope sees it.
+    overlays: BTreeMap<R::Scope, Arc<Set<R>>>,
+    /// When each scope was last reported or written.
     changed: BTreeMap<R::Scope, Instant>,
     witnessed: BTreeMap<R::Scope, BTreeMap<R::Id, Witness>>,
 }
@@ -60,6 +63,7 @@ impl<R: Record> PartState<R> {
             implied: now,
             looked: None,
             sets: BTreeMap::new(),
+            overlays: BTreeMap::new(),
             changed: BTreeMap::new(),
             witnessed: BTreeMap::new(),
         }
@@ -93,22 +97,34 @@ impl<R: Record> PartState<R> {
         self.sets.get(scope)
     }
 
+    /// What stands in a scope of a destination: as reported, or as we wrote it a moment ago.
+    pub fn observed(&self, scope: &R::Scope) -> Option<&Arc<Set<R>>> {
+        self.overlays.get(scope).or_else(|| self.sets.get(scope))
+    }
+
+    /// When a scope was last reported or written.
+    pub fn changed(&self, scope: &R::Scope) -> Option<Instant> {
+        self.changed.get(scope).copied()
+    }
+
     pub fn witnessed(&self, scope: &R::Scope) -> Option<&BTreeMap<R::Id, Witness>> {
         self.witnessed.get(scope)
     }
 
     fn put(&mut self, set: Set<R>, believed: bool, now: Instant) {
         let scope = set.scope.clone();
+        self.overlays.remove(&scope);
         let before = self.sets.get(&scope);
+        let here = |set: &Set<R>, id: &R::Id| set.records.get(id).is_some_and(leaves);
         let grew = set.records.keys().any(|id| before.is_none_or(|before| !before.records.contains_key(id)));
         if grew {
             self.grown = now;
         }
         let seen = self.witnessed.entry(scope.clone()).or_default();
-        seen.retain(|id, witness| !set.records.contains_key(id) && now - witness.at < WITNESS_MEMORY);
+        seen.retain(|id, witness| !here(&set, id) && now - witness.at < WITNESS_MEMORY);
         if let Some(before) = before {
-            let gone = before.records.keys().filter(|id| !set.records.contains_key(*id));
-            let emptied = set.records.is_empty();
+            let gone = before.records.keys().filter(|id| here(before, id) && !here(&set, id));
+            let emptied = !set.records.values().any(leaves);
             for id in gone {
                 if believed {
                     seen.insert(id.clone(), Witness { at: now, emptied });
@@ -178,7 +194,10 @@ impl<R: Record> Mirror<R> {
                 let scope = set.scope.clone();
                 let state = self.parts.entry(scope.part()).or_insert_with(|| PartState::new(now));
                 if state.sets.get(&scope).is_some_and(|before| **before == set) {
-                    return BTreeSet::new();
+                    state.changed.insert(scope.clone(), now);
+                    // What we wrote has not come to be: that is news to the scope itself.
+                    let written = state.overlays.remove(&scope).is_some_and(|overlay| *overlay != set);
+                    return written.then_some(scope).into_iter().collect();
                 }
                 let believed = match state.fresh(settle, now) {
                     Fresh::Stale => false,
@@ -203,13 +222,21 @@ impl<R: Record> Mirror<R> {
     }
 
     /// Notes a write of ours in the destination, before the destination itself reports it.
-    pub fn overlay(&mut self, scope: &R::Scope, change: impl FnOnce(&mut Set<R>)) {
+    pub fn overlay(&mut self, scope: &R::Scope, now: Instant, change: impl FnOnce(&mut Set<R>)) {
         if let Some(state) = self.parts.get_mut(&scope.part()) {
-            let mut set = state.sets.get(scope).map_or_else(|| Set::empty(scope.clone()), |set| (**set).clone());
+            let mut set = state.observed(scope).map_or_else(|| Set::empty(scope.clone()), |set| (**set).clone());
             change(&mut set);
-            state.sets.insert(scope.clone(), Arc::new(set));
+            state.overlays.insert(scope.clone(), Arc::new(set));
+            // A look that began before is older than this.
+            state.changed.insert(scope.clone(), now);
         }
     }
+}
+
+/// Whether something at one id can leave the cluster. A record of ours that backs a native one (its path is empty) is
+/// nothing of its own: when it is all that is left, the native has gone.
+fn leaves<R: Record>(held: &Held<R>) -> bool {
+    held.native.is_some() || held.copies.iter().any(|copy| copy.mark().is_some_and(|mark| !mark.path.is_empty()))
 }
 
 impl<R: Record> PartState<R> {
@@ -230,7 +257,13 @@ impl<R: Record> PartState<R> {
         for set in sets {
             let scope = set.scope.clone();
             seen.insert(scope.clone());
-            if newer(&self.changed, &scope) || self.sets.get(&scope).is_some_and(|before| **before == set) {
+            if newer(&self.changed, &scope) {
+                continue;
+            }
+            if self.sets.get(&scope).is_some_and(|before| **before == set) {
+                if self.overlays.remove(&scope).is_some_and(|overlay| *overlay != set) {
+                    touched.insert(scope);
+                }
                 continue;
             }
             self.put(set, false, now);
@@ -238,11 +271,16 @@ impl<R: Record> PartState<R> {
         }
         let missing: Vec<_> = self.sets.keys().filter(|scope| !seen.contains(*scope)).cloned().collect();
         for scope in missing {
-            let empty = self.sets.get(&scope).is_none_or(|set| set.records.is_empty());
-            if !empty && !newer(&self.changed, &scope) {
-                self.put(Set::empty(scope.clone()), false, now);
-                touched.insert(scope);
+            if newer(&self.changed, &scope) {
+                continue;
             }
+            if self.sets.get(&scope).is_none_or(|set| set.records.is_empty()) {
+                self.sets.remove(&scope);
+                self.changed.remove(&scope);
+                continue;
+            }
+            self.put(Set::empty(scope.clone()), false, now);
+            touched.insert(scope);
         }
         if keep.is_none() {
             self.witnessed.clear();

@@ -4,6 +4,7 @@ use crate::cluster::Cluster;
 use crate::record::{Action, Event, Recorder};
 use causeway_core::{Change, ClusterId, Error, OwnerId, Record, Removal, Written};
 use std::sync::Arc;
+use tokio::time::Instant;
 
 /// Takes in what a destination answered to the changes of one scope.
 pub(crate) fn settle<R: Record>(
@@ -20,7 +21,7 @@ pub(crate) fn settle<R: Record>(
     let mut written = cluster.ledger.lock().get(scope).map_or_else(Written::default, |written| (**written).clone());
     accepted.iter().for_each(|change| written.note(change, path));
     recorder.ledger(cluster.id(), scope, &written);
-    cluster.mirror.lock().overlay(scope, |set| {
+    cluster.mirror.lock().overlay(scope, Instant::now(), |set| {
         for change in &accepted {
             match change {
                 Change::Create(to) | Change::Adopt(to) => set.put(to.clone()),
@@ -38,6 +39,10 @@ pub(crate) fn settle<R: Record>(
             }
         }
     });
+    match written.is_empty() {
+        true => drop(cluster.written.lock().remove(scope)),
+        false => drop(cluster.written.lock().insert(scope.clone(), Instant::now())),
+    }
     cluster.remember(scope, written);
     for change in accepted {
         let (action, reason) = describe(change);

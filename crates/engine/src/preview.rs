@@ -59,6 +59,8 @@ pub async fn dry_run<R: Record>(
         .map(|(id, spec)| (id.clone(), Arc::new(Cluster::new(spec, ledgers.remove(&id).unwrap_or_default()))))
         .collect();
     for mut spec in routes {
+        // It looks whole, so what is missing is missing; guards are not asked.
+        spec.settle = Duration::ZERO;
         if spec.only == Only::Freeze {
             spec.only = Only::Any;
         }

@@ -4,7 +4,7 @@ use crate::cluster::Cluster;
 use crate::interest::RoutesInterest;
 use crate::record::Recorder;
 use crate::spec::{Only, Timing};
-use causeway_core::{Error, Fresh, Lost, OwnerId, Part, Record, Scope, Selector, Set, Update};
+use causeway_core::{Error, Fresh, Lost, OwnerId, Part, Parts, Record, Scope, Selector, Set, Update};
 use futures_util::StreamExt;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -21,6 +21,12 @@ const LIST: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_secs(120);
 
 type Look<R> = (Part, Instant, Result<Vec<Set<R>>, Error>);
+
+/// What was asked beside the watch, so that the watch is never kept waiting.
+enum Answer {
+    Parts(Result<Parts, Error>),
+    Counts(Vec<(Part, usize)>),
+}
 
 pub(crate) struct Reader<R: Record> {
     cluster: Arc<Cluster<R>>,
@@ -42,6 +48,7 @@ impl<R: Record> Reader<R> {
         let cluster = self.cluster.clone();
         let select: Selector<R> = Arc::new(RoutesInterest(Arc::downgrade(&cluster)));
         let mut looks: JoinSet<Look<R>> = JoinSet::new();
+        let mut asks: JoinSet<Answer> = JoinSet::new();
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut sweep = tokio::time::interval_at(Instant::now() + self.timing.sweep, self.timing.sweep);
@@ -58,7 +65,8 @@ impl<R: Record> Reader<R> {
                 },
                 () = cluster.look.notified() => self.start_looks(&select, &mut looks),
                 Some(Ok((part, began, sets))) = looks.join_next() => self.looked(&part, began, sets),
-                _ = tick.tick() => self.tick().await,
+                _ = tick.tick() => self.tick(&mut asks),
+                Some(Ok(answer)) = asks.join_next() => self.answered(answer),
                 _ = sweep.tick() => self.ask_all(),
             }
         }
@@ -132,7 +140,7 @@ impl<R: Record> Reader<R> {
         }
     }
 
-    async fn tick(&mut self) {
+    fn tick(&mut self, asks: &mut JoinSet<Answer>) {
         let now = Instant::now();
         let mut settled = BTreeSet::new();
         {
@@ -148,40 +156,37 @@ impl<R: Record> Reader<R> {
             }
         }
         settled.iter().for_each(|part| self.touch_readers(part, now));
-        self.list().await;
-        self.count().await;
+        if asks.is_empty() {
+            self.list(asks);
+            self.count(asks);
+        }
         self.freeze();
     }
 
-    /// Lists the parts while a named one is missing, so that the task can say so, or while a name may be a display name.
-    async fn list(&mut self) {
-        let missing = {
+    /// Lists the parts while a named one is missing, so that the task can say so; while a name may be a display name; and
+    /// where a list of what exists now is to be made.
+    fn list(&mut self, asks: &mut JoinSet<Answer>) {
+        let wanted = {
             let mirror = self.cluster.mirror.lock();
             let outbound = self.cluster.outbound.read();
             let words = outbound.iter().filter_map(|route| route.spec.parts.as_ref()).flatten();
             let known = |word: &Arc<str>| mirror.part(&Part(word.clone())).is_some_and(|state| state.ready());
-            words.into_iter().any(|word| !known(word))
+            let freezes = outbound.iter().any(|route| *route.memory.only.lock() == Only::Freeze);
+            mirror.error.is_none() && (freezes || words.into_iter().any(|word| !known(word)))
         };
-        let reachable = self.cluster.mirror.lock().error.is_none();
-        if !missing || !reachable || self.listed_at.is_some_and(|at| at.elapsed() < LIST) {
+        if !wanted || self.listed_at.is_some_and(|at| at.elapsed() < LIST) {
             return;
         }
         self.listed_at = Some(Instant::now());
-        match tokio::time::timeout(self.timing.call, self.cluster.source.parts()).await {
-            Ok(Ok(parts)) => {
-                let changed = self.cluster.listed.lock().replace(parts.clone()) != Some(parts);
-                if changed {
-                    let now = Instant::now();
-                    self.cluster.outbound.read().iter().for_each(|route| route.touch_all(now));
-                }
-            }
-            Ok(Err(error)) => tracing::debug!(cluster = %self.cluster.spec.name, %error, "the parts cannot be listed"),
-            Err(_) => tracing::debug!(cluster = %self.cluster.spec.name, "no answer to listing the parts"),
-        }
+        let (source, limit) = (self.cluster.source.clone(), self.timing.call);
+        asks.spawn(async move {
+            let parts = tokio::time::timeout(limit, source.parts()).await;
+            Answer::Parts(parts.unwrap_or_else(|_| Err(Error::unavailable("no answer"))))
+        });
     }
 
     /// Counts what there is in parts where routes find nothing of theirs, so that the task can say why.
-    async fn count(&mut self) {
+    fn count(&mut self, asks: &mut JoinSet<Answer>) {
         let empty: Vec<_> = {
             let mirror = self.cluster.mirror.lock();
             let has = |set: &Arc<Set<R>>| !set.records.is_empty();
@@ -192,10 +197,31 @@ impl<R: Record> Reader<R> {
             return;
         }
         self.counted_at = Some(Instant::now());
-        for part in empty {
-            if let Ok(Ok(count)) = tokio::time::timeout(self.timing.call, self.cluster.source.count(&part)).await {
-                self.cluster.counted.lock().insert(part, count);
+        let (source, limit) = (self.cluster.source.clone(), self.timing.call);
+        asks.spawn(async move {
+            let mut counts = Vec::new();
+            for part in empty {
+                if let Ok(Ok(count)) = tokio::time::timeout(limit, source.count(&part)).await {
+                    counts.push((part, count));
+                }
             }
+            Answer::Counts(counts)
+        });
+    }
+
+    fn answered(&mut self, answer: Answer) {
+        match answer {
+            Answer::Parts(Ok(parts)) => {
+                let changed = self.cluster.listed.lock().replace(parts.clone()) != Some(parts);
+                if changed {
+                    let now = Instant::now();
+                    self.cluster.outbound.read().iter().for_each(|route| route.touch_all(now));
+                }
+            }
+            Answer::Parts(Err(error)) => {
+                tracing::debug!(cluster = %self.cluster.spec.name, %error, "the parts cannot be listed");
+            }
+            Answer::Counts(counts) => self.cluster.counted.lock().extend(counts),
         }
     }
 
@@ -207,18 +233,20 @@ impl<R: Record> Reader<R> {
             if made || route.spec.only != Only::Freeze {
                 continue;
             }
+            // All of the parts that exist now and belong to the route must have been read.
+            let Some(listed) = self.cluster.listed.lock().clone() else { continue };
+            let wanted: Vec<_> = listed
+                .iter()
+                .filter(|(part, title)| route.takes_part(part, title.as_deref()))
+                .map(|(part, _)| part)
+                .collect();
             let scopes = {
                 let mirror = self.cluster.mirror.lock();
-                let words = route.spec.parts.as_ref();
-                let complete = words.is_none_or(|words| {
-                    let ready = mirror.parts().iter().filter(|(_, state)| state.ready());
-                    ready.filter(|(part, state)| route.takes_part(part, state.title.as_deref())).count() >= words.len()
-                });
-                let ready: Vec<_> = mirror.parts().values().filter(|state| state.ready()).collect();
-                if !complete || ready.is_empty() {
+                let states: Vec<_> = wanted.iter().filter_map(|part| mirror.part(part)).collect();
+                if wanted.is_empty() || states.len() < wanted.len() || !states.iter().all(|state| state.ready()) {
                     continue;
                 }
-                ready.iter().flat_map(|state| state.sets().keys().cloned()).collect::<BTreeSet<_>>()
+                states.iter().flat_map(|state| state.sets().keys().cloned()).collect::<BTreeSet<_>>()
             };
             let scopes: BTreeSet<_> =
                 scopes.into_iter().filter(|scope| route.spec.lens.scope(scope).is_some()).collect();

@@ -237,7 +237,7 @@ fn trouble<R: Record>(route: &Route<R>) -> (Vec<String>, bool) {
         reasons.push(format!("{}: {error}", route.destination.spec.name));
         failing = true;
     }
-    let written = route.destination.written_parts.read();
+    let written = route.destination.written_parts.read().clone();
     let mirror = route.destination.mirror.lock();
     for part in written.iter() {
         if let Some(error) = mirror.part(part).and_then(|state| state.error.as_ref()) {

@@ -6,8 +6,9 @@ use crate::outcome::{settle, task_of};
 use crate::record::{Action, Event, Recorder};
 use crate::spec::Timing;
 use causeway_core::{Change, ClusterId, Error, Part, Record, Scope, Sink, Skip};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -46,6 +47,8 @@ pub(crate) struct Writer<R: Record> {
     recorder: Arc<dyn Recorder<R>>,
     work: JoinSet<Done<R>>,
     busy: BTreeSet<R::Scope>,
+    /// Which scope each write under way is of: a write that breaks off must not keep its scope.
+    running: HashMap<tokio::task::Id, R::Scope>,
     /// When each was last written: only a scope that is busy waits before it is planned again.
     written: BTreeMap<R::Scope, Instant>,
     recent: BTreeMap<R::Scope, BTreeMap<R::Id, Recent<R>>>,
@@ -69,6 +72,7 @@ impl<R: Record> Writer<R> {
             recorder,
             work: JoinSet::new(),
             busy: BTreeSet::new(),
+            running: HashMap::new(),
             written: BTreeMap::new(),
             recent: BTreeMap::new(),
             refused: BTreeMap::new(),
@@ -105,7 +109,7 @@ impl<R: Record> Writer<R> {
             };
             tokio::select! {
                 () = stop.cancelled() => return,
-                Some(done) = self.work.join_next() => self.done(done),
+                Some(done) = self.work.join_next_with_id() => self.done(done),
                 () = self.cluster.queue.changed.notified() => {}
                 () = tokio::time::sleep_until(due.unwrap_or(now)), if due.is_some() => {}
             }
@@ -167,7 +171,8 @@ impl<R: Record> Writer<R> {
         let (sink, scope, changes, path) = (self.sink.clone(), scope.clone(), decision.plan.changes, decision.path);
         self.busy.insert(scope.clone());
         let limit = self.timing.call;
-        self.work.spawn(async move {
+        self.cluster.writes.store(self.busy.len(), Ordering::SeqCst);
+        let (of, write) = (scope.clone(), async move {
             let outcomes = match tokio::time::timeout(limit, sink.apply(&scope, &changes)).await {
                 Ok(outcomes) => outcomes,
                 Err(_) => {
@@ -176,6 +181,7 @@ impl<R: Record> Writer<R> {
             };
             Done::Applied((scope, changes.into_iter().zip(outcomes).collect(), path))
         });
+        self.running.insert(self.work.spawn(write).id(), of);
         true
     }
 
@@ -185,6 +191,10 @@ impl<R: Record> Writer<R> {
         let plan = &mut decision.plan;
         let wanted: BTreeSet<_> = plan.changes.iter().filter_map(Change::record).map(Record::id).collect();
         refused.retain(|id, _| wanted.contains(id));
+        if refused.is_empty() {
+            self.refused.remove(scope);
+            return;
+        }
         plan.changes.retain(|change| {
             let known = change.record().and_then(|record| Some((record, refused.get(&record.id())?)));
             match known {
@@ -285,16 +295,27 @@ impl<R: Record> Writer<R> {
         });
     }
 
-    fn done(&mut self, done: Result<Done<R>, tokio::task::JoinError>) {
+    fn done(&mut self, done: Result<(tokio::task::Id, Done<R>), tokio::task::JoinError>) {
         match done {
-            Ok(Done::Applied((scope, outcomes, path))) => self.applied(&scope, outcomes, &path),
-            Ok(Done::Prepared(part, Ok(()))) => drop(self.cluster.part_errors.lock().remove(&part)),
-            Ok(Done::Prepared(part, Err(error))) => {
+            Ok((id, Done::Applied((scope, outcomes, path)))) => {
+                self.running.remove(&id);
+                self.applied(&scope, outcomes, &path);
+                self.cluster.writes.store(self.busy.len(), Ordering::SeqCst);
+            }
+            Ok((_, Done::Prepared(part, Ok(())))) => drop(self.cluster.part_errors.lock().remove(&part)),
+            Ok((_, Done::Prepared(part, Err(error)))) => {
                 let text = format!("namespace {part} could not be made: {error}");
                 tracing::warn!(cluster = %self.cluster.spec.name, "{text}");
                 self.cluster.part_errors.lock().insert(part, text);
             }
-            Err(error) => tracing::error!(cluster = %self.cluster.spec.name, %error, "a write broke off"),
+            Err(error) => {
+                tracing::error!(cluster = %self.cluster.spec.name, %error, "a write broke off");
+                if let Some(scope) = self.running.remove(&error.id()) {
+                    self.busy.remove(&scope);
+                    self.cluster.writes.store(self.busy.len(), Ordering::SeqCst);
+                    self.cluster.queue.mark(&scope, Instant::now() + SLOW_RETRY);
+                }
+            }
         }
     }
 

@@ -113,7 +113,9 @@ impl<'a, R: Record> Table<'a, R> {
         let written = self.ledger.records.get(id);
         let known = written.is_some();
         let own = self.wish_of(&owner);
-        let leaves = own.is_some_and(|wish| wish.fresh == Fresh::Settled || wish.records.contains_key(id));
+        let leaves = own.is_some_and(|wish| {
+            wish.fresh == Fresh::Settled || wish.records.contains_key(id) || wish.witnessed.contains(id)
+        });
         match self.want(id, Some(&owner)) {
             // Another task takes the record over only when its owner has let it go.
             Some((wish, target)) if leaves => {
