@@ -1,0 +1,115 @@
+//! One test's own corner of a cluster.
+
+use crate::look::Only;
+use crate::{Session, Subject, Who};
+use anyhow::Result;
+use causeway_core::{ClusterId, Instance, Mark, OwnerId, Part, Selector, ServiceKey};
+use parking_lot::Mutex;
+
+/// The subject, and a namespace that nobody else uses.
+pub struct Corner<S> {
+    /// The cluster.
+    pub subject: S,
+    /// The namespace; it exists.
+    pub namespace: String,
+    /// The test, for notes.
+    pub name: String,
+    made: Mutex<Vec<String>>,
+    sessions: Mutex<Vec<Session>>,
+}
+
+impl<S: Subject> Corner<S> {
+    /// Makes the namespace.
+    pub async fn make(subject: S, name: &str) -> Result<Self> {
+        let corner = Self::bare(subject, name);
+        corner.create_namespace(&corner.namespace).await?;
+        Ok(corner)
+    }
+
+    fn bare(subject: S, name: &str) -> Self {
+        let random = uuid::Uuid::new_v4().simple().to_string();
+        let namespace = format!("cf-{}", &random[..10]);
+        Self { subject, namespace, name: name.to_owned(), made: Mutex::default(), sessions: Mutex::default() }
+    }
+
+    /// A namespace that goes with this corner.
+    pub async fn create_namespace(&self, id: &str) -> Result<()> {
+        self.made.lock().push(id.to_owned());
+        self.subject.create_namespace(id).await
+    }
+
+    /// Removes what was made and closes what was opened.
+    pub async fn clean(&self) -> Result<()> {
+        let sessions = std::mem::take(&mut *self.sessions.lock());
+        for session in sessions {
+            session.close().await;
+        }
+        let made = std::mem::take(&mut *self.made.lock());
+        for namespace in made {
+            self.subject.remove_namespace(&namespace).await?;
+        }
+        Ok(())
+    }
+
+    /// A new session as the administrator; closed with the corner.
+    pub async fn open(&self) -> Result<Session> {
+        let session = self.open_as(&Who::Administrator, &[]).await?;
+        // What a cluster can hold may be known only once it was spoken to, as the engine does before it writes.
+        session.parts().await?;
+        Ok(session)
+    }
+
+    /// A new session; closed with the corner.
+    pub async fn open_as(&self, who: &Who, namespaces: &[String]) -> Result<Session> {
+        let session = self.subject.open(who, namespaces).await?;
+        self.sessions.lock().push(session.clone());
+        Ok(session)
+    }
+
+    /// The namespace.
+    pub fn part(&self) -> Part {
+        Part::new(&self.namespace)
+    }
+
+    /// Everything in the namespace.
+    pub fn select(&self) -> Selector<Instance> {
+        Only::parts([self.namespace.as_str()])
+    }
+
+    /// A service of the namespace.
+    pub fn service(&self, name: &str) -> ServiceKey {
+        ServiceKey::new(&self.namespace, "G", name)
+    }
+
+    /// Says something worth knowing that is not asserted.
+    pub fn note(&self, text: &str) {
+        println!("{}: {text}", self.name);
+    }
+}
+
+/// The task that the tests write for.
+pub fn owner() -> OwnerId {
+    OwnerId::new("cf3a9e01", "5d2e8a01")
+}
+
+/// A task of another install.
+pub fn stranger() -> OwnerId {
+    OwnerId::new("0ther1ns", "77aa0001")
+}
+
+/// The mark of a copy that crossed `length` clusters.
+pub fn mark(length: usize) -> Mark {
+    Mark { owner: owner(), path: (0..length).map(|n| ClusterId::of(&format!("cluster {n}"))).collect() }
+}
+
+/// A copy of ours at `127.0.0.1:port` with a little metadata.
+pub fn copy(port: u16) -> Instance {
+    Instance { mark: Some(mark(1)), ..native(port) }
+}
+
+/// A native record at `127.0.0.1:port` with a little metadata, as every kind can hold it.
+pub fn native(port: u16) -> Instance {
+    let mut instance = Instance::new("127.0.0.1", port);
+    instance.metadata = [("version", "1"), ("zone", "a")].map(|(key, value)| (key.into(), value.into())).into();
+    instance
+}

@@ -1,0 +1,24 @@
+//! The conformance suite: nineteen things that every connector must do, each one test, on the real server.
+//!
+//! - [`Kind`] and [`Subject`]: a kind of cluster under test, with the vendor's own way in; one file each in [`kinds`].
+//! - [`points`]: the nineteen tests, generic over the subject.
+//! - [`table`]: what a kind cannot hold, as a table in its README.
+//!
+//! What a kind cannot hold it declares in `Capabilities::losses`, under the name of the [`probes`] that shows it. A
+//! declared loss must show, and an undeclared one fails.
+//!
+//! Long tests run with `CAUSEWAY_TEST_FULL=1` only.
+
+mod corner;
+mod follow;
+pub mod kinds;
+mod look;
+pub mod points;
+pub mod probes;
+mod subject;
+pub mod table;
+mod tap;
+
+pub use corner::Corner;
+pub use follow::{Follow, Item, View};
+pub use subject::{Facts, Kind, Meter, Session, Subject, Who};

@@ -1,0 +1,16 @@
+//! Every connector against the nineteen points.
+
+use causeway_conformance::kinds::{Door, MemoryKind, NacosKind};
+use causeway_conformance::points;
+use causeway_testbed::Server;
+use libtest_mimic::Arguments;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let door = Door::default();
+    let mut trials = points::trials(&MemoryKind);
+    trials.extend(points::trials(&NacosKind::new("nacos_1_4", Server::Nacos1, &door)));
+    trials.extend(points::trials(&NacosKind::new("nacos_2_5", Server::Nacos2, &door)));
+    trials.extend(points::trials(&NacosKind::new("nacos_3_1", Server::Nacos3, &door)));
+    libtest_mimic::run(&Arguments::from_args(), causeway_testbed::share(trials)).exit_code()
+}
