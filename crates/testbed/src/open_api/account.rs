@@ -44,10 +44,19 @@ impl OpenApi {
     /// changes.
     pub(crate) async fn make_administrator(&self, user: &str, password: &str) -> Result<()> {
         if self.version == NacosVersion::V1_4 {
-            if self.token(user, password).await.is_ok() {
-                return Ok(());
-            }
-            let born = self.sign_in("nacos", "nacos").await?;
+            // A server that was just started knows none of its users for some seconds: no refusal is final.
+            let end = Instant::now() + KNOWN_AFTER;
+            let token = loop {
+                if self.token(user, password).await.is_ok() {
+                    return Ok(());
+                }
+                match self.token("nacos", "nacos").await {
+                    Ok(token) => break token,
+                    Err(error) if Instant::now() > end => return Err(error),
+                    Err(_) => sleep(Duration::from_millis(250)).await,
+                }
+            };
+            let born = Self { token: Some(token), ..self.clone() };
             let form: Form = vec![("username", user.into()), ("newPassword", password.into())];
             let (status, _) = born.call(Method::PUT, "/v1/auth/users", &form).await?;
             if !status.is_success() {
