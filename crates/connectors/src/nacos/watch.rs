@@ -26,6 +26,9 @@ const PATIENCE: Duration = Duration::from_secs(4);
 /// A service whose reading failed is read again after this time; also one that has just been named, since the lists
 /// follow a change after half a second.
 const AGAIN: Duration = Duration::from_millis(700);
+/// A service that cannot be read, and not for the moment only (no right, an answer of a proxy or a starting server), is
+/// tried again after this time: its namespace is unknown until then.
+const UNREADABLE: Duration = Duration::from_secs(5);
 
 enum Done {
     Namespaces(Result<BTreeMap<Part, Option<Arc<str>>>, WireError>),
@@ -33,6 +36,8 @@ enum Done {
     Subscribed(WireKey, Result<(), WireError>),
     Read(WireKey, Result<Set<Instance>, WireError>),
     Due(WireKey),
+    /// The time has come to try again what could not be read.
+    Retry(WireKey),
 }
 
 /// How far one namespace is known.
@@ -99,11 +104,12 @@ pub(super) struct Watch {
     listing: bool,
     listed_at: Option<Instant>,
     list_failing: Option<Instant>,
-    /// Waiting to be read, being read, and changed while being read.
+    /// Waiting to be read, being read, changed while being read, and waiting to be tried again.
     todo: VecDeque<WireKey>,
     queued: BTreeSet<WireKey>,
     flying: BTreeSet<WireKey>,
     again: BTreeSet<WireKey>,
+    failed: BTreeSet<WireKey>,
     work: FuturesUnordered<BoxFuture<'static, Done>>,
     tick: tokio::time::Interval,
     ready: VecDeque<Result<Update<Instance>, Lost>>,
@@ -128,6 +134,7 @@ impl Watch {
             queued: BTreeSet::new(),
             flying: BTreeSet::new(),
             again: BTreeSet::new(),
+            failed: BTreeSet::new(),
             work: FuturesUnordered::new(),
             tick,
             ready: VecDeque::new(),
@@ -225,6 +232,10 @@ impl Watch {
             }
             Done::Read(key, set) => self.read(key, set),
             Done::Due(key) => self.want(key),
+            Done::Retry(key) => {
+                self.failed.remove(&key);
+                self.want(key);
+            }
         }
     }
 
@@ -391,17 +402,19 @@ impl Watch {
         let Some(namespace) = self.namespaces.get_mut(&part).filter(|_| self.connected) else { return };
         let set = match set {
             Ok(set) => set,
-            Err(error) if error.is_transient() => {
-                self.work.push(Box::pin(async move {
-                    tokio::time::sleep(AGAIN).await;
-                    Done::Due(key)
-                }));
-                return;
-            }
             Err(error) => {
-                if !std::mem::replace(&mut namespace.told, true) {
+                let passing = error.is_transient();
+                let listed = namespace.names.contains_key(&key);
+                if !passing && !std::mem::replace(&mut namespace.told, true) {
                     namespace.state = State::Unknown;
                     self.ready.push_back(Err(Lost { part: Some(part), error: convert::error(error) }));
+                }
+                // Whatever the state: a namespace that waits for this service is filled by nothing else. One that is
+                // listed no more is not waited for.
+                match passing {
+                    true => self.retry(key, AGAIN),
+                    false if listed => self.retry(key, UNREADABLE),
+                    false => {}
                 }
                 return;
             }
@@ -414,6 +427,16 @@ impl Watch {
                 self.report_if_filled(&part);
             }
             State::Complete => self.ready.push_back(Ok(Update::Changed(set))),
+        }
+    }
+
+    /// Reads a service once more after this time; one timer a service.
+    fn retry(&mut self, key: WireKey, after: Duration) {
+        if self.failed.insert(key.clone()) {
+            self.work.push(Box::pin(async move {
+                tokio::time::sleep(after).await;
+                Done::Retry(key)
+            }));
         }
     }
 
@@ -435,3 +458,6 @@ pub(super) async fn parts(client: &NacosClient) -> Result<BTreeMap<Part, Option<
     let namespaces = client.namespaces().await?;
     Ok(namespaces.into_iter().map(|one| (Part::new(&one.id), Some(one.name.as_str().into()))).collect())
 }
+
+#[cfg(test)]
+mod tests;
