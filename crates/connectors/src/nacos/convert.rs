@@ -13,7 +13,10 @@ const WEIGHT_LIMIT: f64 = 10_000.0;
 
 /// What 2.x and 3.x cannot hold, by the names of the conformance suite.
 pub(super) const LOSSES: [(&str, &str); 10] = [
-    ("2,000 characters of metadata", "all keys and values have 1,024 UTF-16 code units, our mark included; it is refused"),
+    (
+        "2,000 characters of metadata",
+        "all keys and values have 1,024 UTF-16 code units, our mark included; it is refused",
+    ),
     ("Chinese host names", "the server refuses U+4E00 to U+9FA5 in addresses"),
     ("Chinese service names", "the server refuses U+4E00 to U+9FA5 in service names, but as the first character"),
     ("blanks in service names", "the server refuses them"),

@@ -43,6 +43,13 @@ impl NacosServices {
         Self { client, named, publications, capabilities, old }
     }
 
+    /// The namespaces. From here on it is known which version [`Sink::normalize`] speaks for: a dry run reads, and
+    /// never writes or watches.
+    async fn namespaces(&self) -> Result<Parts, WireError> {
+        self.publications.mode().http().await?;
+        parts(&self.client).await
+    }
+
     fn reading(&self) -> Reading {
         Reading { client: self.client.clone(), publications: self.publications.clone() }
     }
@@ -65,7 +72,7 @@ impl Source<Instance> for NacosServices {
     ) -> BoxFuture<'a, Result<Vec<Set<Instance>>, Error>> {
         Box::pin(async move {
             // An unknown namespace reads as an empty one.
-            match parts(&self.client).await {
+            match self.namespaces().await {
                 Ok(parts) if !parts.contains_key(part) => {
                     return Err(Error::Missing(format!("there is no namespace {part}")));
                 }
@@ -85,7 +92,7 @@ impl Source<Instance> for NacosServices {
 
     fn parts(&self) -> BoxFuture<'_, Result<Parts, Error>> {
         Box::pin(async move {
-            match parts(&self.client).await {
+            match self.namespaces().await {
                 Err(WireError::Denied(_)) if !self.named.is_empty() => {
                     Ok(self.named.iter().map(|name| (Part::new(name), None)).collect())
                 }
