@@ -144,6 +144,19 @@ async fn a_server_that_acknowledges_nothing_is_asked() {
 }
 
 #[tokio::test]
+async fn every_connection_that_published_is_remembered() {
+    let server = Fake::start().await;
+    let client = NacosClient::new(options(&[&server])).unwrap();
+    let publisher = client.publisher("test", None);
+    publisher.publish(&key("s"), set(1)).await.unwrap();
+    let first = publisher.connection_id().unwrap();
+    server.push("ConnectResetRequest", json!({"requestId": "1"})).await;
+    generation(&publisher, 2).await;
+    let second = publisher.connection_id().unwrap();
+    assert_eq!(client.published_as(), [first, second]);
+}
+
+#[tokio::test]
 async fn waiting_callers_of_one_service_share_a_request() {
     let server = Fake::start().await;
     server.script(Box::new(|seen| {

@@ -288,8 +288,8 @@ impl Publications {
         match self.client.publishers(&convert::wire_key(scope), &endpoint.host, endpoint.port).await {
             Ok(publishers) => {
                 let here: Vec<_> = publishers.iter().filter(|one| *one.cluster == *read.id.slot).collect();
-                let mine = self.publisher().connection_id();
-                let is_ours = |id: &String| Some(id) == mine.as_ref() || self.inherited.contains(id);
+                let mine = self.client.published_as();
+                let is_ours = |id: &String| mine.contains(id) || self.inherited.contains(id);
                 !here.is_empty() && here.iter().all(|one| is_ours(&one.client_id))
             }
             Err(error) => {

@@ -1,6 +1,6 @@
 //! What all parts of one cluster's client share.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -21,7 +21,11 @@ pub(super) struct Core {
     http: Http,
     grpc_tls: Arc<rustls::ClientConfig>,
     version: Mutex<Option<Version>>,
+    published_as: Mutex<VecDeque<String>>,
 }
+
+/// Connections that are remembered: more than can be made within the time in which a server notices the end of one.
+const REMEMBERED: usize = 64;
 
 impl Core {
     pub(super) fn new(options: Options) -> Result<Self> {
@@ -39,6 +43,7 @@ impl Core {
             http,
             grpc_tls: Arc::new(grpc_tls),
             version: Mutex::new(None),
+            published_as: Mutex::default(),
             options,
         })
     }
@@ -105,6 +110,19 @@ impl Core {
 
     pub(super) fn known_version(&self) -> Option<Version> {
         self.version.lock().clone()
+    }
+
+    /// Notes a connection that publishes.
+    pub(super) fn publishes_as(&self, id: &str) {
+        let mut ids = self.published_as.lock();
+        if ids.len() == REMEMBERED {
+            ids.pop_front();
+        }
+        ids.push_back(id.to_owned());
+    }
+
+    pub(super) fn published_as(&self) -> Vec<String> {
+        self.published_as.lock().iter().cloned().collect()
     }
 
     pub(super) fn remember_version(&self, version: Option<Version>) {

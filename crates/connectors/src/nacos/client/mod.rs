@@ -147,6 +147,12 @@ impl NacosClient {
         Publisher::start(Arc::clone(&self.core), name, keeper)
     }
 
+    /// The server's ids of the connections by which this client publishes or has published, the latest 64. A server
+    /// may not have noticed yet that an earlier one has ended.
+    pub fn published_as(&self) -> Vec<String> {
+        self.core.published_as()
+    }
+
     /// Starts a connection for subscriptions and queries. Must be called within a tokio runtime.
     pub fn reader(&self) -> Reader {
         Reader::start(Arc::clone(&self.core))

@@ -24,12 +24,14 @@ impl Wish for Instances {
 }
 
 struct State {
+    core: Arc<Core>,
     desired: Desired<Instances>,
     in_flight: usize,
 }
 
 impl Session for State {
     fn replay<'a>(&'a self, live: &'a Live) -> BoxFuture<'a, ()> {
+        self.core.publishes_as(&live.connection.id);
         Box::pin(self.desired.replay(live, self.in_flight, |key, set, last| {
             let connection = Arc::clone(&live.connection);
             async move { send(&connection, &key, &set, last.as_ref()).await }
@@ -49,7 +51,8 @@ pub struct Publisher {
 
 impl Publisher {
     pub(super) fn start(core: Arc<Core>, name: &str, keeper: Option<Arc<dyn SocketKeeper>>) -> Self {
-        let state = Arc::new(State { desired: Desired::new(), in_flight: core.options.in_flight });
+        let state =
+            Arc::new(State { core: Arc::clone(&core), desired: Desired::new(), in_flight: core.options.in_flight });
         let session: Arc<dyn Session> = Arc::clone(&state) as Arc<dyn Session>;
         let link = Link::start(core, session, Arc::new(|_, _, _| {}), keeper, name);
         Publisher { state, link }
