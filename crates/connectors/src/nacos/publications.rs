@@ -1,12 +1,15 @@
 //! What we publish in one Nacos cluster, and how a record is known as ours.
 
+mod attribute;
 mod http;
+#[cfg(test)]
+mod tests;
 
 use super::beats::Beats;
-use super::client::{Error as WireError, NacosClient, Publisher, ServiceTruth, SocketKeeper};
+use super::client::{Error as WireError, NacosClient, Publisher, SocketKeeper};
 use super::convert;
 use super::mode::Mode;
-use causeway_core::{Change, Error, Instance, InstanceId, Mark, OwnerId, Record, ServiceKey, Set, Written};
+use causeway_core::{Change, Error, Instance, InstanceId, OwnerId, Record, ServiceKey, Written};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -228,74 +231,6 @@ impl Publications {
         match waiting.into_iter().next() {
             Some((_, _, text)) => Err(Error::unavailable(text)),
             None => Ok(()),
-        }
-    }
-
-    /// Whether the server tells who publishes an address: asked once, about an address that nobody has.
-    async fn can_attribute(&self, scope: &ServiceKey) -> bool {
-        let ask = async || match self.client.publishers(&convert::wire_key(scope), "127.0.0.1", 1).await {
-            Ok(_) | Err(WireError::NotFound(_)) => Ok(true),
-            Err(WireError::Unavailable(_) | WireError::Throttled(_)) => Err(()),
-            Err(error) => {
-                tracing::info!(%error, "the server does not tell who publishes an address");
-                Ok(false)
-            }
-        };
-        *self.attributes.get_or_try_init(ask).await.unwrap_or(&false)
-    }
-
-    /// Turns what was read of a service into a set, in which our own records are known as ours even when their marks
-    /// have gone.
-    pub async fn attribute(&self, scope: &ServiceKey, truth: &ServiceTruth) -> Set<Instance> {
-        let mut set = Set::empty(scope.clone());
-        set.attributes = convert::attributes(&truth.attributes);
-        let ours = self.of(scope);
-        let http = self.mode.is_http();
-        for wire in &truth.instances {
-            let read = convert::read(wire);
-            let owner = match ours.get(&read.id()) {
-                published if http => self.judge(scope, wire, &read, published),
-                Some(published) if read.mark != published.record.mark || read.mark.is_none() => {
-                    self.claims(scope, &read, published).await.then(|| published.owner.clone())
-                }
-                _ => None,
-            };
-            match owner {
-                None => set.put(read),
-                Some(owner) => {
-                    let mut ours = read;
-                    // What stands where our mark stood is not metadata of the provider's.
-                    ours.metadata.remove(convert::MARK);
-                    set.put(ours.with_mark(Some(Mark { owner, path: Vec::new() })));
-                }
-            }
-        }
-        if http {
-            self.seen(scope, truth);
-        }
-        set
-    }
-
-    /// Whether a record without our mark, at an address where we publish, is ours alone.
-    async fn claims(&self, scope: &ServiceKey, read: &Instance, published: &Published) -> bool {
-        let mut bare = read.clone();
-        bare.metadata.remove(convert::MARK);
-        let alike = bare.same(&published.record);
-        if !read.ephemeral {
-            return alike;
-        }
-        let endpoint = &read.id.endpoint;
-        match self.client.publishers(&convert::wire_key(scope), &endpoint.host, endpoint.port).await {
-            Ok(publishers) => {
-                let here: Vec<_> = publishers.iter().filter(|one| *one.cluster == *read.id.slot).collect();
-                let mine = self.client.published_as();
-                let is_ours = |id: &String| mine.contains(id) || self.inherited.contains(id);
-                !here.is_empty() && here.iter().all(|one| is_ours(&one.client_id))
-            }
-            Err(error) => {
-                tracing::debug!(%scope, %error, "the server does not tell who publishes an address");
-                alike
-            }
         }
     }
 

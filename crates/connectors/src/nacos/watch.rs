@@ -74,7 +74,7 @@ impl Reading {
             Err(WireError::NotFound(_)) => ServiceTruth::default(),
             truth => truth?,
         };
-        Ok(self.publications.attribute(&convert::scope(key), &truth).await)
+        self.publications.attribute(&convert::scope(key), &truth).await
     }
 
     /// Everything in one namespace.

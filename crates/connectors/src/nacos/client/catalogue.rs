@@ -228,6 +228,16 @@ impl NacosClient {
     /// persistent ones. Errors: `Protocol` on 1.x, which does not tell; `Denied` where only an
     /// administrator may ask.
     pub async fn publishers(&self, key: &ServiceKey, ip: &str, port: u16) -> Result<Vec<PublisherRef>> {
+        self.publishers_at(key, Some((ip, port))).await
+    }
+
+    /// Who publishes what in a whole service, on 3.x. 2.x answers an empty list whoever publishes. Errors as
+    /// [`NacosClient::publishers`].
+    pub async fn all_publishers(&self, key: &ServiceKey) -> Result<Vec<PublisherRef>> {
+        self.publishers_at(key, None).await
+    }
+
+    async fn publishers_at(&self, key: &ServiceKey, at: Option<(&str, u16)>) -> Result<Vec<PublisherRef>> {
         let path = match self.version().await?.generation {
             Generation::V3 => "/v3/admin/ns/client/service/publisher/list",
             Generation::V2 => "/v2/ns/client/service/publisher/list",
@@ -236,7 +246,10 @@ impl NacosClient {
             }
         };
         // Both take group and name apart.
-        let call = about(Call::get(path), key, Generation::V3).with("ip", ip).with("port", port.to_string());
+        let mut call = about(Call::get(path), key, Generation::V3);
+        if let Some((ip, port)) = at {
+            call = call.with("ip", ip).with("port", port.to_string());
+        }
         self.core.call(call).await?.json()
     }
 }

@@ -1,0 +1,148 @@
+//! How a record is known as ours when its mark has gone: by the connections that publish its address.
+
+use super::{Publications, Published};
+use crate::nacos::client::{Error as WireError, Generation, PublisherRef, ServiceTruth};
+use crate::nacos::convert;
+use causeway_core::{Instance, Mark, Record, ServiceKey, Set};
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// Questions about the addresses of one service at a time.
+const AT_ONCE: usize = 8;
+/// The first question, whether the server tells publishers at all, must not hold up the start.
+const SHORT: Duration = Duration::from_secs(2);
+
+type Address = (String, u16);
+/// The publishers of each address that was asked about; none where the server does not tell.
+type Told = BTreeMap<Address, Option<Vec<PublisherRef>>>;
+
+impl Publications {
+    /// Whether the server tells who publishes an address: asked once, about an address that nobody has.
+    pub(super) async fn can_attribute(&self, scope: &ServiceKey) -> bool {
+        let key = convert::wire_key(scope);
+        let ask = async || match tokio::time::timeout(SHORT, self.client.publishers(&key, "127.0.0.1", 1)).await {
+            Ok(Ok(_) | Err(WireError::NotFound(_))) => Ok(true),
+            Err(_) => Err(()),
+            Ok(Err(error)) if error.is_transient() => Err(()),
+            Ok(Err(error)) => {
+                tracing::info!(%error, "the server does not tell who publishes an address");
+                Ok(false)
+            }
+        };
+        *self.attributes.get_or_try_init(ask).await.unwrap_or(&false)
+    }
+
+    /// Turns what was read of a service into a set, in which our own records are known as ours even when their marks
+    /// have gone.
+    ///
+    /// Errors: transient ones of the question who publishes an address. A guess could hide a native record or take a
+    /// copy for one, so the service is to be read again.
+    pub async fn attribute(&self, scope: &ServiceKey, truth: &ServiceTruth) -> Result<Set<Instance>, WireError> {
+        let mut set = Set::empty(scope.clone());
+        set.attributes = convert::attributes(&truth.attributes);
+        let ours = self.of(scope);
+        let http = self.mode.is_http();
+        let doubtful = |read: &Instance, published: &Published| {
+            !http && (read.mark != published.record.mark || read.mark.is_none())
+        };
+        let records: Vec<_> = truth.instances.iter().map(|wire| (wire, convert::read(wire))).collect();
+        let asked = records.iter().filter(|(_, read)| {
+            read.ephemeral && ours.get(&read.id()).is_some_and(|published| doubtful(read, published))
+        });
+        let asked = asked.map(|(_, read)| address(read)).collect();
+        let told = self.publishers(scope, asked).await?;
+        let mine = self.connections();
+        for (wire, read) in records {
+            let owner = match ours.get(&read.id()) {
+                published if http => self.judge(scope, wire, &read, published),
+                Some(published) if doubtful(&read, published) => {
+                    let publishers = told.get(&address(&read)).and_then(Option::as_deref);
+                    claims(&read, published, publishers, &mine).then(|| published.owner.clone())
+                }
+                _ => None,
+            };
+            match owner {
+                None => set.put(read),
+                Some(owner) => {
+                    let mut ours = read;
+                    // What stands where our mark stood is not metadata of the provider's.
+                    ours.metadata.remove(convert::MARK);
+                    set.put(ours.with_mark(Some(Mark { owner, path: Vec::new() })));
+                }
+            }
+        }
+        if http {
+            self.seen(scope, truth);
+        }
+        Ok(set)
+    }
+
+    /// Every connection by which we publish or have published, an earlier process' too: the server may hold one for a
+    /// while that we have left or lost.
+    fn connections(&self) -> BTreeSet<String> {
+        self.client.published_as().into_iter().chain(self.inherited.iter().cloned()).collect()
+    }
+
+    /// Who publishes these addresses. Errors: transient ones.
+    async fn publishers(&self, scope: &ServiceKey, addresses: BTreeSet<Address>) -> Result<Told, WireError> {
+        let mut told = Told::new();
+        if addresses.is_empty() {
+            return Ok(told);
+        }
+        let key = convert::wire_key(scope);
+        // 3.x tells all of a service at once. What it leaves out is asked about by itself.
+        if addresses.len() > 1 && self.client.version().await?.generation == Generation::V3 {
+            match self.client.all_publishers(&key).await {
+                Ok(all) => {
+                    for one in all {
+                        let at = (one.ip.clone(), one.port);
+                        if addresses.contains(&at) {
+                            told.entry(at).or_default().get_or_insert_default().push(one);
+                        }
+                    }
+                }
+                Err(error) if error.is_transient() => return Err(error),
+                Err(error) => tracing::debug!(%scope, %error, "not told of the whole service"),
+            }
+        }
+        let left: Vec<_> = addresses.into_iter().filter(|at| !told.contains_key(at)).collect();
+        let ask = |(ip, port): Address| {
+            let key = &key;
+            async move {
+                match self.client.publishers(key, &ip, port).await {
+                    Ok(found) => Ok(((ip, port), Some(found))),
+                    Err(error) if error.is_transient() => Err(error),
+                    Err(error) => {
+                        tracing::debug!(%scope, %error, "the server does not tell who publishes an address");
+                        Ok(((ip, port), None))
+                    }
+                }
+            }
+        };
+        let asked: Vec<_> = stream::iter(left.into_iter().map(ask)).buffer_unordered(AT_ONCE).try_collect().await?;
+        told.extend(asked);
+        Ok(told)
+    }
+}
+
+fn address(read: &Instance) -> Address {
+    (read.id.endpoint.host.to_string(), read.id.endpoint.port)
+}
+
+/// Whether a record without our mark, at an address where we publish, is ours alone. `publishers` of its address are
+/// none where the server does not tell: then likeness decides, but never about a shadow, which is alike by nature.
+fn claims(
+    read: &Instance,
+    published: &Published,
+    publishers: Option<&[PublisherRef]>,
+    mine: &BTreeSet<String>,
+) -> bool {
+    let Some(publishers) = publishers.filter(|_| read.ephemeral) else {
+        let mut bare = read.clone();
+        bare.metadata.remove(convert::MARK);
+        return published.record.mark.is_some() && bare.same(&published.record);
+    };
+    let mut here = publishers.iter().filter(|one| *one.cluster == *read.id.slot).peekable();
+    here.peek().is_some() && here.all(|one| mine.contains(&one.client_id))
+}

@@ -1,0 +1,133 @@
+use super::*;
+use crate::nacos::client::{Address, Options, ServiceAttributes, ServiceTruth, WireInstance};
+use causeway_core::Mark;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+/// What one server over HTTP answers: status and body by the request's path and query.
+type Answers = fn(&str) -> (u16, String);
+
+struct Server {
+    asked: Arc<Mutex<Vec<String>>>,
+    port: u16,
+    _tasks: JoinSet<()>,
+}
+
+async fn server(answers: Answers) -> Server {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let (mut tasks, seen) = (JoinSet::new(), asked.clone());
+    tasks.spawn(async move {
+        while let Ok((mut socket, _)) = listener.accept().await {
+            let mut head = [0_u8; 4096];
+            let Ok(length) = socket.read(&mut head).await else { continue };
+            let text = String::from_utf8_lossy(&head[..length]).into_owned();
+            let path = text.split(' ').nth(1).unwrap_or_default().to_owned();
+            let (status, body) = answers(&path);
+            seen.lock().push(path);
+            let head = format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+            socket.write_all((head + &body).as_bytes()).await.ok();
+        }
+    });
+    Server { asked, port, _tasks: tasks }
+}
+
+fn version(path: &str, text: &str) -> Option<(u16, String)> {
+    let page = if text.starts_with('3') { "/v3/admin/core/state" } else { "/v1/console/server/state" };
+    match path.contains("/state") {
+        true if path.contains(page) => Some((200, format!(r#"{{"version":"{text}"}}"#))),
+        true => Some((404, String::new())),
+        false => None,
+    }
+}
+
+fn publications(port: u16, inherited: &[&str]) -> Publications {
+    let address = Address { host: "127.0.0.1".into(), port, https: false };
+    let client = NacosClient::new(Options::new(vec![address])).unwrap();
+    Publications::new(client, "c".into(), None, inherited.iter().map(ToString::to_string).collect())
+}
+
+fn scope() -> ServiceKey {
+    ServiceKey::new("n", "g", "s")
+}
+
+fn owner() -> OwnerId {
+    OwnerId::new("i", "t")
+}
+
+/// A copy with its mark, or a shadow.
+fn published(port: u16, shadow: bool) -> Published {
+    let mark = (!shadow).then(|| Mark { owner: owner(), path: Vec::new() });
+    let record = convert::read(&WireInstance::new("127.0.0.1", port));
+    Published { record: record.with_mark(mark), owner: owner() }
+}
+
+/// The service with instances without marks at these ports.
+fn truth(ports: &[u16]) -> ServiceTruth {
+    let instances = ports.iter().map(|port| WireInstance::new("127.0.0.1", *port)).collect();
+    ServiceTruth { attributes: ServiceAttributes::default(), instances }
+}
+
+fn hold(publications: &Publications, all: &[Published]) {
+    let records = all.iter().map(|one| (one.record.id(), one.clone())).collect();
+    publications.records.lock().insert(scope(), records);
+}
+
+/// Ports of the records that are known as ours.
+async fn ours(publications: &Publications, ports: &[u16]) -> Result<Vec<u16>, WireError> {
+    let set = publications.attribute(&scope(), &truth(ports)).await?;
+    let ours = set.records.values().flat_map(|held| &held.copies);
+    Ok(ours.map(|record| record.id.endpoint.port).collect())
+}
+
+#[tokio::test]
+async fn no_answer_for_the_moment_is_no_guess() {
+    let server = server(|path| version(path, "2.5.0").unwrap_or((500, "busy".into()))).await;
+    let publications = publications(server.port, &[]);
+    hold(&publications, &[published(1, true), published(2, false)]);
+    for port in [1, 2] {
+        let outcome = ours(&publications, &[port]).await;
+        assert!(matches!(outcome, Err(WireError::Unavailable(_))), "{outcome:?}");
+    }
+    assert_eq!(ours(&publications, &[3]).await, Ok(vec![]));
+}
+
+#[tokio::test]
+async fn likeness_never_claims_a_shadow() {
+    let server = server(|path| version(path, "2.5.0").unwrap_or((403, "no right".into()))).await;
+    let publications = publications(server.port, &[]);
+    hold(&publications, &[published(1, true), published(2, false)]);
+    assert_eq!(ours(&publications, &[1, 2]).await, Ok(vec![2]));
+}
+
+#[tokio::test]
+async fn a_service_is_asked_about_at_once_where_that_can_be() {
+    let answers: Answers = |path| {
+        let one = |port, id| format!(r#"{{"ip":"127.0.0.1","port":{port},"clusterName":"DEFAULT","clientId":"{id}"}}"#);
+        let all = [one(1, "ours"), one(2, "ours"), one(2, "theirs"), one(3, "theirs")].join(",");
+        let body = if path.contains("ip=") { one(4, "ours") } else { all };
+        version(path, "3.1.0").unwrap_or((200, format!(r#"{{"code":0,"data":[{body}]}}"#)))
+    };
+    let server = server(answers).await;
+    let publications = publications(server.port, &["ours"]);
+    hold(&publications, &[1, 2, 3, 4].map(|port| published(port, port % 2 == 0)));
+    assert_eq!(ours(&publications, &[1, 2, 3, 4]).await, Ok(vec![1, 4]));
+    let asked = server.asked.lock().iter().filter(|path| path.contains("publisher")).cloned().collect::<Vec<_>>();
+    assert_eq!(asked.len(), 2, "{asked:?}");
+}
+
+#[tokio::test]
+async fn a_version_that_names_no_whole_service_is_asked_by_address() {
+    let answers: Answers = |path| {
+        let body = r#"{"ip":"127.0.0.1","port":1,"cluster":"DEFAULT","clientId":"ours"}"#;
+        let body = if path.contains("port=1&") || path.ends_with("port=1") { body } else { "" };
+        version(path, "2.5.0").unwrap_or((200, format!(r#"{{"code":0,"data":[{body}]}}"#)))
+    };
+    let server = server(answers).await;
+    let publications = publications(server.port, &["ours"]);
+    hold(&publications, &[1, 2].map(|port| published(port, true)));
+    assert_eq!(ours(&publications, &[1, 2]).await, Ok(vec![1]));
+    assert!(server.asked.lock().iter().filter(|path| path.contains("publisher")).all(|path| path.contains("ip=")));
+}
