@@ -3,6 +3,7 @@
 
 mod nacos_fake_server;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -154,6 +155,24 @@ async fn every_connection_that_published_is_remembered() {
     generation(&publisher, 2).await;
     let second = publisher.connection_id().unwrap();
     assert_eq!(client.published_as(), [first, second]);
+}
+
+#[tokio::test]
+async fn a_call_that_was_given_up_leaves_all_its_wishes() {
+    let server = Fake::start().await;
+    server.script(always(|seen| if seen.kind == BATCH { None } else { good(seen) }));
+    let mut options = options(&[&server]);
+    options.in_flight = 2;
+    let client = NacosClient::new(options).unwrap();
+    let publisher = client.publisher("test", None);
+    let sets: Vec<_> = (1..=20).map(|port| (key(&format!("s{port}")), set(port))).collect();
+    let waited = timeout(Duration::from_millis(200), publisher.publish_all(sets)).await;
+    assert!(waited.is_err());
+    assert_eq!(publisher.keys().len(), 20);
+    server.script(always(good));
+    generation(&publisher, 1).await;
+    let there: BTreeSet<_> = server.seen(BATCH).iter().map(|s| s.body["serviceName"].to_string()).collect();
+    assert_eq!(there.len(), 20);
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ use causeway_core::{Change, Error, Instance, InstanceId, OwnerId, Record, Servic
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::OnceCell;
 
 /// One record that we publish, and for which task. A shadow has no mark.
@@ -21,6 +22,9 @@ struct Published {
     record: Instance,
     owner: OwnerId,
 }
+
+/// Longest wait for the servers' version at the start.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 type Records = BTreeMap<InstanceId, Published>;
 
@@ -193,13 +197,18 @@ impl Publications {
         }
     }
 
-    /// Publishes what an earlier process wrote, as it was.
+    /// Publishes what an earlier process wrote, as it was. The caller may give up waiting: all is asked for by then, and
+    /// published when the servers are there.
     pub async fn adopt(&self, owned: &[(ServiceKey, Written<Instance>)]) -> Result<(), Error> {
-        let http = self.mode.http().await.unwrap_or(false);
+        // A server that hangs must not hold this up. One that then turns out to be a 1.x is dealt with when it is known.
+        let http = matches!(tokio::time::timeout(PATIENCE, self.mode.http()).await, Ok(Ok(true)));
+        let shadow = owned.iter().find(|(_, written)| written.records.values().any(|record| record.shadow));
+        let backed = match shadow {
+            Some((scope, _)) if !http => self.can_attribute(scope).await,
+            _ => false,
+        };
         let mut sets = Vec::new();
         for (scope, written) in owned {
-            let shadows = !http && written.records.values().any(|record| record.shadow);
-            let backed = shadows && self.can_attribute(scope).await;
             let mut records = self.of(scope);
             for (id, written) in &written.records {
                 // A shadow that cannot be told from its native must not outlive it.

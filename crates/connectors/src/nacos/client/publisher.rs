@@ -66,6 +66,11 @@ impl Publisher {
     /// time (then the server may or may not have it); `Rejected` and `Denied` as the server says.
     pub async fn publish(&self, key: &ServiceKey, instances: Vec<WireInstance>) -> Result<()> {
         let wanted = self.state.desired.want(key, instances.into());
+        self.meet(key, wanted).await
+    }
+
+    /// Waits until the server has at least this version of what is asked for in `key`.
+    async fn meet(&self, key: &ServiceKey, wanted: u64) -> Result<()> {
         loop {
             let live = self.link.live().await?;
             let connection = Arc::clone(&live.connection);
@@ -81,10 +86,16 @@ impl Publisher {
         }
     }
 
-    /// Publishes many sets, `in_flight` at a time; the outcomes are in the order of `sets`.
+    /// Publishes many sets, `in_flight` at a time; the outcomes are in the order of `sets`. All are asked for before
+    /// the first is waited for, so giving up this call loses none: they are met when a server is there.
     pub async fn publish_all(&self, sets: Vec<(ServiceKey, Vec<WireInstance>)>) -> Vec<Result<()>> {
-        stream::iter(sets)
-            .map(|(key, set)| async move { self.publish(&key, set).await })
+        let want = |(key, set): (ServiceKey, Vec<WireInstance>)| {
+            let wanted = self.state.desired.want(&key, set.into());
+            (key, wanted)
+        };
+        let wishes: Vec<_> = sets.into_iter().map(want).collect();
+        stream::iter(wishes)
+            .map(|(key, wanted)| async move { self.meet(&key, wanted).await })
             .buffered(self.state.in_flight.max(1))
             .collect()
             .await

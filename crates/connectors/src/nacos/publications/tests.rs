@@ -1,6 +1,6 @@
 use super::*;
 use crate::nacos::client::{Address, Options, ServiceAttributes, ServiceTruth, WireInstance};
-use causeway_core::Mark;
+use causeway_core::{Mark, WrittenRecord};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -130,4 +130,24 @@ async fn a_version_that_names_no_whole_service_is_asked_by_address() {
     hold(&publications, &[1, 2].map(|port| published(port, true)));
     assert_eq!(ours(&publications, &[1, 2]).await, Ok(vec![1]));
     assert!(server.asked.lock().iter().filter(|path| path.contains("publisher")).all(|path| path.contains("ip=")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_is_asked_for_though_nobody_answers() {
+    // Accepts, and never says a word.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let publications = publications(listener.local_addr().unwrap().port(), &[]);
+    let mut records = BTreeMap::new();
+    for (port, shadow) in [(1, false), (2, true)] {
+        let Published { record, owner } = published(port, shadow);
+        records.insert(record.id(), WrittenRecord { record, owner, shadow });
+    }
+    let written = Written { records, attributes: None };
+    let owned: Vec<_> = (0..500).map(|n| (ServiceKey::new("n", "g", &format!("s{n}")), written.clone())).collect();
+    let adopted = tokio::time::timeout(PATIENCE * 3, publications.adopt(&owned)).await;
+    assert!(!matches!(adopted, Ok(Ok(()))));
+    let publisher = publications.publisher();
+    assert_eq!(publisher.keys().len(), 500);
+    let set = publisher.desired(&convert::wire_key(&owned[499].0)).unwrap();
+    assert_eq!(set.iter().map(|one| one.port).collect::<Vec<_>>(), [1], "a shadow that cannot be told");
 }
