@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::kinds::kinds;
 use crate::node::{Inner, Node, frozen_key};
 use crate::world::{ClusterEntry, LEAVING, Run, TaskEntry, World, read_task, warnings_of};
-use causeway_core::{ClusterId, OwnerId};
+use causeway_core::ClusterId;
 use causeway_settings::{self as settings, ProcessEnv, Settings};
 use causeway_store::Edit;
 use std::collections::{BTreeMap, BTreeSet};
@@ -56,6 +56,7 @@ impl Inner {
         draft.tasks(&before)?;
         draft.check_ids()?;
         self.check_left_behind(&draft, &before)?;
+        self.check_moved(&draft, &before)?;
         draft.check_others(&before)?;
         Ok(draft)
     }
@@ -87,52 +88,6 @@ impl Inner {
             draft.remove_cluster(&name);
         }
         Ok(())
-    }
-
-    /// A task that no longer writes to a cluster must not hold copies there: nobody would take them back.
-    fn check_left_behind(&self, draft: &Draft, before: &World) -> Result<()> {
-        for name in &draft.applied.tasks.changed {
-            let (Some(old), Some(new)) = (before.tasks.get(name), draft.world.tasks.get(name)) else { continue };
-            let stays = destinations(&draft.world, new);
-            let copies = self.copies(old).into_iter().filter(|copy| !stays.contains(&copy.cluster));
-            let mut left: BTreeMap<String, usize> = BTreeMap::new();
-            copies.for_each(|copy| *left.entry(copy.cluster).or_default() += 1);
-            if left.is_empty() {
-                continue;
-            }
-            let left: Vec<_> =
-                left.into_iter().map(|(cluster, count)| format!("{count} copies in {cluster}")).collect();
-            return Err(Error::conflict(
-                format!("the task {name} holds {}, where it would no longer write", left.join(" and ")),
-                format!("drain {name} first, or give the new task another name"),
-            ));
-        }
-        Ok(())
-    }
-
-    /// How many records a task holds.
-    pub fn holds(&self, task: &TaskEntry) -> usize {
-        self.copies(task).len()
-    }
-
-    /// Every record that a task wrote and that stands there, as the ledger knows.
-    pub fn copies(&self, task: &TaskEntry) -> Vec<api::Copy> {
-        let owner = OwnerId::new(&self.install, &task.id);
-        let world = self.world();
-        let mut copies = Vec::new();
-        for (id, ledger) in self.engine.ledgers() {
-            let cluster = world.cluster_name(&id);
-            for (scope, written) in &ledger {
-                let mine = written.records.iter().filter(|(_, record)| record.owner == owner);
-                copies.extend(mine.map(|(record, written)| api::Copy {
-                    cluster: cluster.clone(),
-                    scope: scope.to_string(),
-                    record: record.to_string(),
-                    shadow: written.shadow,
-                }));
-            }
-        }
-        copies
     }
 
     /// Stores a draft and makes it so. The caller holds the edit lock, or is alone.
@@ -290,14 +245,6 @@ impl Draft {
         self.world.clusters.remove(name);
         self.applied.clusters.removed.push(name.to_owned());
     }
-}
-
-/// The clusters that a task writes to, by name.
-fn destinations(world: &World, task: &TaskEntry) -> BTreeSet<String> {
-    let [source, destination] = task.ends();
-    let two_way = task.plan.as_ref().is_ok_and(|plan| plan.settings.is_two_way());
-    let names = [Some(destination), two_way.then_some(source)].into_iter().flatten();
-    names.filter(|name| world.clusters.contains_key(*name)).map(str::to_owned).collect()
 }
 
 /// Keeps which clusters go when no task uses them any more.

@@ -7,6 +7,7 @@ pub mod api;
 mod apply;
 mod broken;
 mod error;
+mod held;
 mod http;
 mod keeper;
 mod kinds;

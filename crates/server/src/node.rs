@@ -109,7 +109,9 @@ impl Node {
     async fn apply_once(&self, name: &str, text: &str) -> Result<()> {
         let inner = &self.inner;
         let draft = match inner.draft(name, text, false).await {
-            Err(error @ (Error::Settings(..) | Error::Misfit(_))) if !inner.world.read().tasks.is_empty() => {
+            Err(error @ (Error::Settings(..) | Error::Misfit(_) | Error::Conflict { .. }))
+                if !inner.world.read().tasks.is_empty() =>
+            {
                 tracing::error!("{error}");
                 tracing::warn!(file = name, "goes on with the settings that were applied before");
                 return Ok(());
