@@ -26,11 +26,16 @@ impl Node {
         self.inner
             .finish(async move {
                 let _edit = inner.edit.lock().await;
-                let mut draft = inner.draft(&request.file, &request.text, request.prune).await?;
-                if request.prune {
-                    inner.prune(&mut draft, request.drain)?;
+                let draft = inner.draft(&request.file, &request.text, request.prune).await?;
+                if !request.prune {
+                    return inner.commit(draft, Vec::new()).await;
                 }
-                inner.commit(draft, Vec::new()).await
+                let before = inner.world();
+                let done = inner.prune(draft, request.drain).await;
+                if done.is_err() {
+                    inner.put_back(before);
+                }
+                done
             })
             .await
     }
@@ -61,15 +66,15 @@ impl Inner {
         Ok(draft)
     }
 
-    /// Removes what the file does not say.
-    fn prune(&self, draft: &mut Draft, drain: bool) -> Result<()> {
+    /// Removes what the file does not say, and takes the rest. On an error tasks may still be paused in memory.
+    async fn prune(&self, mut draft: Draft, drain: bool) -> Result<api::Applied> {
         let named: BTreeSet<String> = draft.settings.tasks.iter().map(settings::Task::name).collect();
         let gone: Vec<_> = draft.world.tasks.values().filter(|task| !named.contains(&task.name)).cloned().collect();
+        let gone: Vec<_> = gone.into_iter().filter(|task| !draft.rename(task)).collect();
+        let empty: Vec<_> = gone.iter().filter(|task| self.holds(task) == 0).cloned().collect();
+        self.hush(&empty).await?;
         let mut holding = Vec::new();
         for task in gone {
-            if draft.rename(&task) {
-                continue;
-            }
             match self.holds(&task) {
                 0 => draft.remove_task(&task),
                 _ if drain && task.plan.is_ok() => draft.remove_later(&task),
@@ -87,7 +92,7 @@ impl Inner {
         for name in gone {
             draft.remove_cluster(&name);
         }
-        Ok(())
+        self.commit(draft, Vec::new()).await
     }
 
     /// Stores a draft and makes it so. The caller holds the edit lock, or is alone.
@@ -104,6 +109,7 @@ impl Inner {
             });
             *self.world.write() = Arc::new(world);
             self.configure();
+            self.tell_orphans();
             self.scribe.operator("", "applied", in_words(&applied));
         }
         Ok(applied)

@@ -48,6 +48,26 @@ impl Inner {
         owned
     }
 
+    /// By cluster, how many records tasks of this install wrote that are no tasks any more.
+    pub fn orphans(&self) -> BTreeMap<ClusterId, usize> {
+        let world = self.world();
+        let mut orphans = BTreeMap::new();
+        for (cluster, _, owner, count) in self.owned() {
+            if *owner.install == *self.install && world.task_by_id(&owner.task).is_none() {
+                *orphans.entry(cluster).or_default() += count;
+            }
+        }
+        orphans
+    }
+
+    /// Tells of copies that no task takes back.
+    pub fn tell_orphans(&self) {
+        let world = self.world();
+        for (cluster, count) in self.orphans() {
+            tracing::warn!(cluster = %world.cluster_name(&cluster), "{}", orphaned(count));
+        }
+    }
+
     /// A task that no longer writes to a cluster must not hold copies there.
     pub fn check_left_behind(&self, draft: &Draft, before: &World) -> Result<()> {
         for name in &draft.applied.tasks.changed {
@@ -94,6 +114,11 @@ impl Inner {
         }
         Ok(())
     }
+}
+
+/// In words.
+pub(crate) fn orphaned(count: usize) -> String {
+    format!("{count} copies of a task that no longer exists")
 }
 
 /// The clusters that a task writes to, by name.

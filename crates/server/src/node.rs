@@ -101,6 +101,7 @@ impl Node {
             node.apply_once(name, text).await?;
         }
         node.inner.configure();
+        node.inner.tell_orphans();
         node.start_work();
         Ok(node)
     }
@@ -304,13 +305,14 @@ async fn keep_frozen(inner: Arc<Inner>) {
 /// Sees when draining tasks have taken back everything.
 async fn watch_drains(inner: Arc<Inner>) {
     let mut tick = tokio::time::interval(LOOK);
+    let mut seen = BTreeSet::new();
     loop {
         tokio::select! {
             () = inner.stop.cancelled() => return,
             _ = tick.tick() => {}
         }
         if inner.world().tasks.values().any(|task| task.run.drains())
-            && let Err(error) = inner.end_drains().await
+            && let Err(error) = inner.end_drains(&mut seen).await
         {
             tracing::warn!(%error, "the end of a drain could not be kept yet");
         }

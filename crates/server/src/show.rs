@@ -2,6 +2,7 @@
 
 use crate::api::{self, State};
 use crate::error::Result;
+use crate::held::orphaned;
 use crate::node::Node;
 use crate::world::{ClusterEntry, Run, TaskEntry, World};
 use causeway_core::Instance;
@@ -53,13 +54,18 @@ impl Node {
         let world = self.inner.world();
         let reasons: BTreeSet<String> =
             self.inner.engine.status().into_iter().flat_map(|route| route.reasons).collect();
+        let orphans = self.inner.orphans();
         let connections = self.inner.connections.lock();
         let show = |entry: &ClusterEntry| {
             let opened = connections.of(&entry.name);
             let own = format!("{}: ", entry.name);
             let said = reasons.iter().filter_map(|reason| reason.strip_prefix(&own)).map(str::to_owned);
             let broken = opened.and_then(|opened| opened.error()).or(entry.error.as_deref());
-            let reason = broken.map_or_else(|| join(said), str::to_owned);
+            let left = orphans.get(&entry.id).map(|count| orphaned(*count));
+            let reason = match broken {
+                Some(broken) => join(std::iter::once(broken.to_owned()).chain(left)),
+                None => join(said.chain(left)),
+            };
             api::Cluster {
                 name: entry.name.clone(),
                 id: entry.id.to_string(),

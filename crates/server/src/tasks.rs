@@ -8,12 +8,15 @@ use crate::world::{Run, TaskEntry, World};
 use causeway_core::OwnerId;
 use causeway_engine::RouteState;
 use causeway_store::Edit;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How often a drain that somebody waits for is looked at.
+/// How often what somebody waits for is looked at.
 const LOOK: Duration = Duration::from_millis(50);
+/// The longest wait for writes that were begun: longer than one may take.
+const QUIET: Duration = Duration::from_secs(12);
 
 /// How a task is deleted while it holds copies.
 #[derive(Clone, Copy, Debug, Default)]
@@ -69,37 +72,19 @@ impl Node {
             return Err(Error::Request("drain and keep exclude each other".into()));
         }
         let task = self.inner.find(name)?;
-        let (id, copies) = (task.id.clone(), self.inner.holds(&task));
-        let writing = task.run == Run::Running && self.task(name)?.pending > 0;
-        match (copies, how) {
-            (0, Deletion { drain: false, .. }) if !writing => {
-                self.remove(name, false).await?;
-                Ok(api::Deleted { task: name.to_owned(), drained: 0, kept: 0 })
-            }
-            (_, Deletion { keep: true, .. }) => {
-                self.inner.check_keeps(&task)?;
-                let kept = self.remove(name, true).await?;
-                Ok(api::Deleted { task: name.to_owned(), drained: 0, kept })
-            }
-            (_, Deletion { drain: true, .. }) => {
-                if task.run == Run::Drained {
-                    self.remove(name, false).await?;
-                } else {
-                    check_settings(&task)?;
-                    self.set_run(name, Run::Removing, "draining").await?;
-                }
-                self.wait_until_gone(name, &id, how.wait).await?;
-                Ok(api::Deleted { task: name.to_owned(), drained: copies, kept: 0 })
-            }
-            (0, _) => Err(Error::conflict(
-                format!("the task {name} is writing right now"),
-                "pause it first, or delete with drain",
-            )),
-            (_, _) => Err(Error::conflict(
-                format!("the task {name} holds {copies} copies"),
-                "delete with `drain` to take them back; `keep` leaves them, where the destination can keep them",
-            )),
+        if !how.drain {
+            let kept = self.remove(name, how.keep).await?;
+            return Ok(api::Deleted { task: name.to_owned(), drained: 0, kept });
         }
+        let (id, drained) = (task.id.clone(), self.inner.holds(&task));
+        if task.run == Run::Drained {
+            self.remove(name, false).await?;
+        } else {
+            check_settings(&task)?;
+            self.set_run(name, Run::Removing, "draining").await?;
+        }
+        self.wait_until_gone(name, &id, how.wait).await?;
+        Ok(api::Deleted { task: name.to_owned(), drained, kept: 0 })
     }
 
     async fn set_run(&self, name: &str, run: Run, action: &'static str) -> Result<api::Task> {
@@ -112,11 +97,25 @@ impl Node {
         self.task(name)
     }
 
-    async fn remove(&self, name: &str, forget: bool) -> Result<usize> {
+    /// Removes a task that holds nothing, or leaves what it holds. Answers how many copies that were.
+    async fn remove(&self, name: &str, keep: bool) -> Result<usize> {
         let (inner, name) = (self.inner.clone(), name.to_owned());
         let work = async move {
             let _edit = inner.edit.lock().await;
-            inner.remove(&name, forget).await
+            let task = inner.find(&name)?;
+            inner.check_removal(&task, keep)?;
+            let before = inner.world();
+            let done = async {
+                inner.hush(std::slice::from_ref(&task)).await?;
+                // What was being written a moment ago counts too.
+                inner.check_removal(&task, keep)?;
+                inner.remove(&name, keep).await
+            };
+            let done = done.await;
+            if done.is_err() {
+                inner.put_back(before);
+            }
+            done
         };
         self.inner.finish(work).await
     }
@@ -179,12 +178,57 @@ impl Inner {
         self.change(|now| *now = world);
         // After its routes have ended: they would write the ledger again.
         let forgotten = if forget { self.engine.forget(&self.owner(&task)) } else { 0 };
+        self.tell_orphans();
         self.scribe.operator(
             name,
             "removed",
             if forget { format!("{forgotten} copies were left") } else { String::new() },
         );
         Ok(forgotten)
+    }
+
+    /// Pauses tasks in memory alone, and waits until nothing that they began to write is under way. The caller holds the edit
+    /// lock, and puts back the world when it does not go on.
+    pub async fn hush(&self, tasks: &[Arc<TaskEntry>]) -> Result<()> {
+        if tasks.is_empty() {
+            return Ok(());
+        }
+        self.change(|world| {
+            for task in tasks.iter().filter(|task| task.run == Run::Running) {
+                world.tasks.insert(task.name.clone(), Arc::new(task.with_run(Run::Paused)));
+            }
+        });
+        let owners: Vec<_> = tasks.iter().map(|task| self.owner(task)).collect();
+        let until = Instant::now() + QUIET;
+        let mut looks = 0;
+        // Two looks: what was planned when the routes were paused is pending a moment later.
+        while looks < 2 && Instant::now() < until {
+            tokio::select! {
+                () = self.stop.cancelled() => return Err(Error::Stopping),
+                () = tokio::time::sleep(LOOK) => {}
+            }
+            let busy = self.engine.status().iter().any(|route| route.pending > 0 && owners.contains(&route.owner));
+            looks = if busy { 0 } else { looks + 1 };
+        }
+        Ok(())
+    }
+
+    /// Goes back to a world that was not to be changed after all.
+    pub fn put_back(&self, before: Arc<World>) {
+        *self.world.write() = before;
+        self.configure();
+    }
+
+    /// Whether a task may be removed as things stand.
+    fn check_removal(&self, task: &TaskEntry, keep: bool) -> Result<()> {
+        match self.holds(task) {
+            _ if keep => self.check_keeps(task),
+            0 => Ok(()),
+            copies => Err(Error::conflict(
+                format!("the task {} holds {copies} copies", task.name),
+                "delete with `drain` to take them back; `keep` leaves them, where the destination can keep them",
+            )),
+        }
     }
 
     /// Changes what the node knows, and tells the engine. The caller holds the edit lock.
@@ -213,11 +257,14 @@ impl Inner {
         Ok(())
     }
 
-    /// Ends the drains that are done.
-    pub async fn end_drains(&self) -> Result<()> {
+    /// Ends the drains that are done. `seen`: those that looked so at the last call; a write that was planned when the drain
+    /// began is pending a moment later.
+    pub async fn end_drains(&self, seen: &mut BTreeSet<Arc<str>>) -> Result<()> {
         let _edit = self.edit.lock().await;
         let world = self.world();
-        for task in world.tasks.values().filter(|task| task.run.drains() && self.has_drained(task)) {
+        let done: Vec<_> = world.tasks.values().filter(|task| task.run.drains() && self.has_drained(task)).collect();
+        let before = std::mem::replace(seen, done.iter().map(|task| task.id.clone()).collect());
+        for task in done.into_iter().filter(|task| before.contains(&task.id)) {
             match task.run {
                 Run::Removing => drop(self.remove(&task.name, false).await?),
                 _ => self.set_run(&task.name, Run::Drained, "drained").await?,
@@ -230,7 +277,7 @@ impl Inner {
         let owner = self.owner(task);
         let routes: Vec<_> = self.engine.status().into_iter().filter(|route| route.owner == owner).collect();
         // The cheap question first: this is asked several times a second.
-        routes.iter().all(|route| route.state == RouteState::Drained)
+        routes.iter().all(|route| route.state == RouteState::Drained && route.pending == 0)
             && self.holds(task) == 0
             && self.engine.compare(&owner).iter().all(|preview| preview.plan.changes.is_empty())
     }

@@ -4,8 +4,11 @@
 
 mod common;
 
+use causeway_connectors::memory::Fault;
 use causeway_server::api::Cluster;
+use causeway_store::{Edit, Store};
 use common::{Host, error, instances, key, pair, register};
+use std::time::Duration;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cluster_with_copies_keeps_its_id() {
@@ -35,5 +38,82 @@ async fn a_cluster_with_copies_keeps_its_id() {
     host.in_step("both", 2).await;
     let clusters: Vec<Cluster> = host.get("/api/v1/clusters").await;
     assert_eq!(clusters.iter().map(|cluster| &*cluster.reason).collect::<String>(), "");
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_is_not_removed_amid_its_first_write() {
+    for way in ["delete", "prune", "prune and drain", "drain"] {
+        let (a, b, file) = pair(&format!("amid-{}", way.replace(' ', "-")));
+        // Another task keeps the clusters in use.
+        let other = "- {name: other, source: src, destination: dst, serviceMatchPattern: 'x-.*'}\n";
+        let without = file.replace("- {name: both", "# ") + other;
+        let file = file + other;
+        let dir = tempfile::tempdir().unwrap();
+        let host = Host::start(dir.path()).await;
+        host.apply(&file).await;
+        host.wait_for("both", "in step", |task| task.state.as_str() == "in-step").await;
+        b.fail(Fault::Hung);
+        register(&a, &key("public", "s"), 1000);
+        host.wait_for("both", "writing", |task| task.pending == 1 && task.instances == 0).await;
+        let removal = async {
+            match way {
+                "delete" => host.delete("/api/v1/tasks/both").await,
+                "prune" => host.try_apply(&without, true, false).await,
+                "prune and drain" => host.try_apply(&without, true, true).await,
+                _ => host.delete("/api/v1/tasks/both?drain=true").await,
+            }
+        };
+        let recovery = async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            b.fail(Fault::None);
+        };
+        let ((status, answer), ()) = tokio::join!(removal, recovery);
+        if way == "delete" || way == "prune" {
+            assert_eq!(status, 409, "{way}: {answer}");
+            assert!(error(&answer).error.message.contains("1 copies"), "{way}: {answer}");
+            // It goes on as before.
+            register(&a, &key("public", "t"), 1000);
+            host.in_step("both", 2).await;
+            let (status, answer) = host.delete("/api/v1/tasks/both?drain=true").await;
+            assert_eq!(status, 200, "{way}: {answer}");
+        } else {
+            assert_eq!(status, 200, "{way}: {answer}");
+        }
+        let began = std::time::Instant::now();
+        while host.get::<Vec<serde_json::Value>>("/api/v1/tasks").await.len() > 1 {
+            assert!(began.elapsed() < common::PATIENCE, "{way}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        // Long enough for a write that was under way to land.
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        assert_eq!(instances(&b), 0, "{way}: nothing is left");
+        let clusters: Vec<Cluster> = host.get("/api/v1/clusters").await;
+        assert!(clusters.iter().all(|cluster| !cluster.reason.contains("no longer exists")), "{way}: {clusters:?}");
+        host.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn copies_of_a_task_that_is_gone_are_told_of() {
+    let (a, b, file) = pair("orphan");
+    register(&a, &key("public", "s"), 1000);
+    let dir = tempfile::tempdir().unwrap();
+    let host = Host::start(dir.path()).await;
+    host.apply(&file).await;
+    host.in_step("both", 1).await;
+    let id = host.task("both").await.id;
+    host.stop().await;
+    let store = Store::open(dir.path()).await.unwrap();
+    store.edit(vec![Edit::RemoveTask(id)]).await.unwrap();
+    store.close().await;
+    drop(store);
+    let host = Host::start(dir.path()).await;
+    let clusters: Vec<Cluster> = host.get("/api/v1/clusters").await;
+    let reasons: Vec<_> = clusters.iter().map(|cluster| (&*cluster.name, &*cluster.reason)).collect();
+    assert_eq!(reasons, [("dst", "1 copies of a task that no longer exists"), ("src", "")]);
+    // They do not stand in the way of another id for their cluster.
+    host.apply(&file.replace("clusterName: dst,", "clusterName: dst, clusterId: other,")).await;
+    assert!(instances(&b) <= 2);
     host.stop().await;
 }
