@@ -31,7 +31,7 @@ impl Node {
                     return inner.commit(draft, Vec::new()).await;
                 }
                 let before = inner.world();
-                let done = inner.prune(draft, request.drain).await;
+                let done = inner.prune(draft, &before, request.drain).await;
                 if done.is_err() {
                     inner.put_back(before);
                 }
@@ -42,7 +42,8 @@ impl Node {
 }
 
 impl Inner {
-    /// Reads and checks a file against what is there. Without `prune`, tasks may name clusters that are known already.
+    /// Reads and checks a file against what is there. Without `prune`, tasks may name clusters that are known already; with
+    /// it, the namespaces that leave are checked by who prunes: a task that goes drains them.
     pub async fn draft(&self, file: &str, text: &str, prune: bool) -> Result<Draft> {
         let before = self.world();
         let known = if prune { Vec::new() } else { before.known() };
@@ -63,11 +64,14 @@ impl Inner {
         self.check_left_behind(&draft, &before)?;
         self.check_moved(&draft, &before)?;
         draft.check_others(&before)?;
+        if !prune {
+            self.check_namespaces(&draft, &before).await?;
+        }
         Ok(draft)
     }
 
     /// Removes what the file does not say, and takes the rest. On an error tasks may still be paused in memory.
-    async fn prune(&self, mut draft: Draft, drain: bool) -> Result<api::Applied> {
+    async fn prune(&self, mut draft: Draft, before: &World, drain: bool) -> Result<api::Applied> {
         let named: BTreeSet<String> = draft.settings.tasks.iter().map(settings::Task::name).collect();
         let gone: Vec<_> = draft.world.tasks.values().filter(|task| !named.contains(&task.name)).cloned().collect();
         let gone: Vec<_> = gone.into_iter().filter(|task| !draft.rename(task)).collect();
@@ -92,6 +96,7 @@ impl Inner {
         for name in gone {
             draft.remove_cluster(&name);
         }
+        self.check_namespaces(&draft, before).await?;
         self.commit(draft, Vec::new()).await
     }
 

@@ -3,10 +3,19 @@
 use crate::api;
 use crate::apply::Draft;
 use crate::error::{Error, Result};
+use crate::lens::Lenses;
 use crate::node::Inner;
-use crate::world::{TaskEntry, World};
-use causeway_core::{ClusterId, OwnerId, ServiceKey};
+use crate::world::{Run, TaskEntry, World};
+use causeway_core::{ClusterId, OwnerId, Part, Parts, ServiceKey};
+use causeway_settings as settings;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a cluster may take to say which namespaces it has.
+const ANSWER: Duration = Duration::from_secs(5);
+/// How many namespaces a refusal names.
+const SHOWN: usize = 3;
 
 impl Inner {
     /// How many records a task holds.
@@ -114,6 +123,56 @@ impl Inner {
         }
         Ok(())
     }
+
+    /// A namespace in which a task holds copies must not leave the task: the source would never speak for it again.
+    pub async fn check_namespaces(&self, draft: &Draft, before: &World) -> Result<()> {
+        for new in draft.world.tasks.values().filter(|task| !task.run.drains() && task.run != Run::Drained) {
+            let Some(old) = before.task_by_id(&new.id) else { continue };
+            let Some(shall) = Reach::of(&draft.world, new) else { continue };
+            if Reach::of(before, old).is_some_and(|was| was.words == shall.words && was.map == shall.map) {
+                continue;
+            }
+            let lost = |listed: Option<&Parts>| self.lost(new, &shall, listed);
+            if lost(None).is_empty() {
+                continue;
+            }
+            // What is left may be named by display names.
+            let listed = self.listed(new.ends()[0]).await;
+            let lost = lost(listed.as_ref());
+            if !lost.is_empty() {
+                let lost = lost.into_iter().take(SHOWN);
+                let lost: Vec<_> = lost
+                    .map(|((cluster, namespace), count)| {
+                        format!("{count} copies in the namespace {namespace} of {cluster}")
+                    })
+                    .collect();
+                return Err(Error::conflict(
+                    format!("the task {} holds {}, where it would no longer write", new.name, lost.join(" and ")),
+                    format!("drain {} first", new.name),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// How many records a task holds in namespaces that it does not reach, by cluster and namespace.
+    fn lost(&self, task: &TaskEntry, reach: &Reach<'_>, listed: Option<&Parts>) -> BTreeMap<(String, Arc<str>), usize> {
+        let world = self.world();
+        let owner = self.owner(task);
+        let mut lost = BTreeMap::new();
+        for (cluster, scope, by, count) in self.owned() {
+            if by == owner && !reach.covers(&cluster, &Part(scope.namespace.clone()), listed) {
+                *lost.entry((world.cluster_name(&cluster), scope.namespace)).or_default() += count;
+            }
+        }
+        lost
+    }
+
+    /// The namespaces that a cluster in use has, if it says so in time.
+    async fn listed(&self, cluster: &str) -> Option<Parts> {
+        let source = self.connections.lock().of(cluster)?.port.source();
+        tokio::time::timeout(ANSWER, source.parts()).await.ok()?.ok()
+    }
 }
 
 /// In words.
@@ -127,4 +186,69 @@ fn destinations(world: &World, task: &TaskEntry) -> BTreeSet<String> {
     let two_way = task.plan.as_ref().is_ok_and(|plan| plan.settings.is_two_way());
     let names = [Some(destination), two_way.then_some(source)].into_iter().flatten();
     names.filter(|name| world.clusters.contains_key(*name)).map(str::to_owned).collect()
+}
+
+/// Which namespaces a task copies, and from where to where.
+struct Reach<'a> {
+    source: &'a ClusterId,
+    destination: &'a ClusterId,
+    /// Ids or display names in the source; empty: all.
+    words: BTreeSet<&'a str>,
+    map: Option<&'a settings::Rename>,
+    lenses: &'a Lenses,
+}
+
+impl<'a> Reach<'a> {
+    fn of(world: &'a World, task: &'a TaskEntry) -> Option<Self> {
+        let plan = task.plan.as_ref().ok()?;
+        let [source, destination] = task.ends().map(|name| world.clusters.get(name));
+        let (source, destination) = (source?, destination?);
+        Some(Self {
+            source: &source.id,
+            destination: &destination.id,
+            words: source.settings.namespaces.iter().map(String::as_str).collect(),
+            map: plan.settings.map.namespace.as_ref(),
+            lenses: &plan.lenses,
+        })
+    }
+
+    /// Whether anything in the other cluster can stand for copies in `part`. Where the task does not write, that is
+    /// another check's.
+    fn covers(&self, cluster: &ClusterId, part: &Part, listed: Option<&Parts>) -> bool {
+        let there = |from: &Part| self.lenses.there.part(from);
+        if cluster == self.destination {
+            return match (self.map, self.words.is_empty()) {
+                // The namespace depends on more than the source's namespace.
+                (Some(settings::Rename::Template(text)), _)
+                    if text.contains("{group}") || text.contains("{service}") =>
+                {
+                    true
+                }
+                (_, false) => self.taken(listed).iter().any(|from| there(from) == *part),
+                (Some(settings::Rename::Table(table)), true) => {
+                    there(part) == *part || table.keys().any(|from| there(&Part::new(from)) == *part)
+                }
+                (_, true) => true,
+            };
+        }
+        match &self.lenses.back {
+            Some(back) if cluster == self.source => {
+                (self.words.is_empty() || self.taken(listed).contains(part)) && back.part(&there(part)) == *part
+            }
+            _ => true,
+        }
+    }
+
+    /// The source's namespaces that the words name. A display name counts where it is no id, and only one has it.
+    fn taken(&self, listed: Option<&Parts>) -> BTreeSet<Part> {
+        let mut taken: BTreeSet<Part> = self.words.iter().map(|word| Part::new(word)).collect();
+        for word in &self.words {
+            let Some(parts) = listed.filter(|parts| !parts.contains_key(&Part::new(word))) else { continue };
+            let mut named = parts.iter().filter(|(_, title)| title.as_deref() == Some(*word)).map(|(part, _)| part);
+            if let (Some(part), None) = (named.next(), named.next()) {
+                taken.insert(part.clone());
+            }
+        }
+        taken
+    }
 }

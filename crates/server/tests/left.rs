@@ -42,6 +42,51 @@ async fn a_cluster_with_copies_keeps_its_id() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_namespace_with_copies_does_not_leave() {
+    let (a, b, file) = pair("leaves");
+    a.create_part("test", Some("The test"));
+    a.create_part("0815", Some("Staging"));
+    for namespace in ["public", "test", "0815"] {
+        register(&a, &key(namespace, "s"), 1000);
+    }
+    register(&b, &key("prod", "native"), 2000);
+    let words = |words: &str| {
+        file.replace("clusterName: src,", &format!("clusterName: src, namespace: '{words}',"))
+            .replace("settle: 1s", "settle: 1s, map: {namespace: {test: prod}}")
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let host = Host::start(dir.path()).await;
+    host.apply(&words("public,test,Staging")).await;
+    host.in_step("both", 4).await;
+    let refused = async |file: &str, prune: bool, says: &str| {
+        let (status, answer) = host.try_apply(file, prune, prune).await;
+        assert_eq!((status, &*error(&answer).error.code), (409, "conflict"), "{answer}");
+        assert!(error(&answer).error.message.contains(says), "{says}: {answer}");
+    };
+    refused(
+        &words("public,Staging"),
+        false,
+        "the task both holds 1 copies in the namespace prod of dst and 1 copies in the namespace test of src, where",
+    )
+    .await;
+    refused(&words("public,Staging"), true, "in the namespace prod of dst").await;
+    refused(&words("public,test"), false, "in the namespace 0815 of dst").await;
+    refused(&words("public,test,Staging").replace("{test: prod}", "{test: qa}"), false, "namespace prod of dst").await;
+
+    host.post("/api/v1/tasks/both/drain", &()).await;
+    host.wait_for("both", "drained", |task| task.state.as_str() == "drained").await;
+    host.apply(&words("public,Staging")).await;
+    host.post("/api/v1/tasks/both/resume", &()).await;
+    host.in_step("both", 2).await;
+    assert_eq!((instances(&a), instances(&b)), (3, 3));
+    // More namespaces, or the same one by its id, is no loss.
+    host.apply(&words("public,Staging,later")).await;
+    host.apply(&words("public,0815")).await;
+    host.in_step("both", 2).await;
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_task_is_not_removed_amid_its_first_write() {
     for way in ["delete", "prune", "prune and drain", "drain"] {
         let (a, b, file) = pair(&format!("amid-{}", way.replace(' ', "-")));
