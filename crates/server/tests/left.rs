@@ -162,3 +162,35 @@ async fn copies_of_a_task_that_is_gone_are_told_of() {
     assert!(instances(&b) <= 2);
     host.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_guard_holds_is_released() {
+    let (a, b, file) = pair("wiped");
+    for n in 0..4 {
+        register(&a, &key("public", &format!("s{n}")), 1000);
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let host = Host::start(dir.path()).await;
+    host.apply(&file).await;
+    host.in_step("both", 4).await;
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    a.wipe(true);
+    let task = host.wait_for("both", "held", |task| task.state.as_str() == "held" && task.held == 4).await;
+    assert!(task.reason.contains("4 removals held"), "{task:?}");
+    assert!(task.routes.iter().any(|route| route.held == 4 && route.held_seconds.is_some()), "{task:?}");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(instances(&b), 4, "nothing goes while it is held");
+    let (status, answer) = host.post("/api/v1/tasks/both/release", &()).await;
+    assert_eq!((status, &answer["held"]), (200, &4.into()), "{answer}");
+    let task = host.in_step("both", 0).await;
+    assert_eq!((task.held, instances(&b)), (0, 0), "{task:?}");
+    let events: Vec<serde_json::Value> = loop {
+        let events: Vec<_> = host.get("/api/v1/events?task=both&action=released").await;
+        if !events.is_empty() {
+            break events;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    assert!(events[0]["reason"].as_str().unwrap().contains("released by the operator"), "{events:?}");
+    host.stop().await;
+}
