@@ -164,9 +164,7 @@ fn show(world: &World, task: &TaskEntry, statuses: Vec<RouteStatus>) -> api::Tas
     reasons.extend(routes.iter().flat_map(|route| route.reasons.iter().cloned()));
     let copied = routes.iter().all(|route| route.pending == 0);
     if task.run == Run::Running && worst == State::Syncing && copied && reasons.is_empty() {
-        reasons.push(
-            "everything is copied; nothing is taken for gone before its source was connected for long enough".into(),
-        );
+        reasons.push("nothing is to be written; a source has not been read whole yet".into());
     }
     if task.run == Run::Drained {
         reasons = vec!["it has taken back what it wrote; resume it to copy again".into()];
