@@ -231,6 +231,9 @@ fn settings_from_the_first_plan_to_the_last_delete() {
     }
     assert!(task["state"].is_string() && task["reason"].as_str().unwrap().contains("no service"), "{task}");
     assert_eq!(node.json(&["get", "clusters", "--cluster", "b"]).as_array().unwrap().len(), 1);
+    // Set up is all that is said: whether it can be reached stands below, as a reason.
+    let shown = node.ok(&["get", "clusters"]);
+    assert!(shown.contains(" OPEN ") && !shown.contains("CONNECTED"), "{shown}");
     assert_eq!(node.json(&["get", "tasks", "--task", "other"]).as_array().unwrap().len(), 0);
     assert!(node.ok(&["get", "tasks", "-o", "yaml"]).starts_with("- name: a-b-service\n"));
 

@@ -44,7 +44,7 @@ pub struct Get {
 /// What can be listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum What {
-    /// What is connected
+    /// The clusters that are set up
     #[value(alias = "cluster")]
     Clusters,
     /// What is copied, and how it is doing

@@ -5,7 +5,7 @@ use causeway_server::api::{Cluster, Event, Service, State, Task};
 
 /// Clusters.
 pub fn clusters(clusters: &[Cluster]) -> Table {
-    let mut table = Table::new(&["NAME", "TYPE", "ADDRESSES", "NAMESPACES", "CONNECTED", ">TASKS"]);
+    let mut table = Table::new(&["NAME", "TYPE", "ADDRESSES", "NAMESPACES", "OPEN", ">TASKS"]);
     for cluster in clusters {
         let namespaces = if cluster.namespaces.is_empty() { "all".to_owned() } else { cluster.namespaces.join(", ") };
         let open = if cluster.open { "yes" } else { "no task" };
