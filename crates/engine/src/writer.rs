@@ -152,6 +152,10 @@ impl<R: Record> Writer<R> {
     /// Plans one scope and starts to write; says whether it wrote.
     fn plan(&mut self, scope: &R::Scope, now: Instant) -> bool {
         let Some(mut decision) = decide(&self.cluster, scope, &self.timing, now) else {
+            // Nothing is going to be written as things stand: the tasks are paused, or the destination is not known.
+            if let Some(state) = self.cluster.scopes.lock().get_mut(scope) {
+                state.pending.clear();
+            }
             self.prepare(scope, now);
             return false;
         };
