@@ -107,6 +107,8 @@ impl Shared {
 
     /// Looks once at everything that is followed.
     async fn round(&self) -> Result<(), WireError> {
+        // A refused login is an outage; a namespace that is refused is that namespace's own.
+        self.client.sign_in().await?;
         let names: Vec<_> = self.namespaces.lock().keys().cloned().collect();
         if names.is_empty() {
             return self.mode.ask_again().await.map(drop);
@@ -171,7 +173,7 @@ async fn run(shared: Arc<Shared>, status: watch::Sender<Status>) {
             }
             Err(error) => {
                 failures += 1;
-                if failures >= OUTAGE {
+                if failures >= OUTAGE || !error.is_transient() {
                     server = None;
                     status.send_modify(|status| {
                         status.phase = Phase::Down;

@@ -7,10 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
+use causeway_connectors::Connect;
 use causeway_core::{Instance, ServiceKey};
 use causeway_testbed::{Instance as Row, NacosVersion, OpenApi, ServiceName};
 use parking_lot::Mutex;
 use tokio::task::JoinSet;
+
+use crate::nacos_ports::{Session, open};
 
 /// The vendor's own way in.
 pub fn door(address: &str) -> Result<OpenApi> {
@@ -19,6 +22,16 @@ pub fn door(address: &str) -> Result<OpenApi> {
 
 pub fn name(scope: &ServiceKey) -> ServiceName {
     ServiceName::new(&scope.namespace, &scope.group, &scope.name)
+}
+
+/// Opens the cluster at one address.
+pub fn at(address: &str) -> Result<Session> {
+    open(Connect { addresses: vec![address.to_owned()], ..Connect::default() })
+}
+
+/// A namespace that no other run uses.
+pub fn namespace() -> String {
+    format!("t{}", &uuid::Uuid::new_v4().simple().to_string()[..8])
 }
 
 /// As a provider writes it.

@@ -7,8 +7,8 @@ use causeway_core::{Change, Part, Record, ServiceKey, Written, WrittenRecord};
 use causeway_testbed::{Backdoor, Nacos, NacosVersion, Options};
 use tokio::time::sleep;
 
-use super::{Gaps, name};
-use crate::nacos_ports::{Follow, View, at, copy, native, owner, until, write};
+use super::{Gaps, at, name};
+use crate::nacos_ports::{Follow, View, copy, native, owner, until, write};
 
 const SOON: Duration = Duration::from_secs(4);
 

@@ -7,8 +7,8 @@ use causeway_core::{Change, Error, Instance, Removal, ServiceKey};
 use causeway_testbed::{Edit, ServiceInfo};
 use tokio::time::sleep;
 
-use super::{Provider, door, name, row};
-use crate::nacos_ports::{Follow, View, at, copy, namespace, native, owner, until, write};
+use super::{Provider, at, door, name, namespace, row};
+use crate::nacos_ports::{Follow, View, copy, native, owner, until, write};
 
 const SOON: Duration = Duration::from_millis(2500);
 

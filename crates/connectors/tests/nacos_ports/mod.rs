@@ -24,11 +24,6 @@ pub fn open(connect: Connect) -> Result<Session> {
     ports.services.as_ref().and_then(Port::sink).context("cannot be written")
 }
 
-/// Opens the cluster at one address.
-pub fn at(address: &str) -> Result<Session> {
-    open(Connect { addresses: vec![address.to_owned()], ..Connect::default() })
-}
-
 /// The task that the copies of these tests are made for.
 pub fn owner() -> OwnerId {
     OwnerId::new("3f9a2c1b", "5d2e8a01")
@@ -45,11 +40,6 @@ pub fn native(port: u16) -> Instance {
 /// Our copy of it.
 pub fn copy(port: u16) -> Instance {
     native(port).with_mark(Some(Mark { owner: owner(), path: vec![ClusterId::of("a")] }))
-}
-
-/// A namespace that no other run uses.
-pub fn namespace() -> String {
-    format!("t{}", &uuid::Uuid::new_v4().simple().to_string()[..8])
 }
 
 /// Writes, and wants every change to be taken.

@@ -45,6 +45,11 @@ impl NacosClient {
         }
     }
 
+    /// Makes sure of a token where a user is set. Errors: `Denied`, `Unavailable`.
+    pub async fn sign_in(&self) -> Result<()> {
+        self.core.token().await.map(drop)
+    }
+
     /// The servers' version as far as it has been told.
     pub fn known_version(&self) -> Option<Version> {
         self.core.known_version()

@@ -245,10 +245,13 @@ impl Supervisor {
             };
             match timeout(limit, Connection::open(plan)).await {
                 Ok(Ok(connection)) => return Ok(connection),
-                Ok(Err(error)) => last = error,
-                Err(_) => {
+                // Tell of a refusal rather than of a server that is away.
+                Ok(Err(error)) if !matches!(last, Error::Denied(_)) => last = error,
+                Ok(Err(_)) => {}
+                Err(_) if !matches!(last, Error::Denied(_)) => {
                     last = Error::Unavailable(format!("{address}: not set up in time"));
                 }
+                Err(_) => {}
             }
             self.next = self.next.wrapping_add(1);
         }
