@@ -166,6 +166,33 @@ pub async fn a_chain_passes_changes_on() -> Result<()> {
     Ok(())
 }
 
+/// As many changes as the server takes, on one service: few writes, and the last one wins.
+pub async fn a_storm_on_one_service_is_few_writes() -> Result<()> {
+    let (a, b) = pair().await?;
+    namespace(&[a], "storm").await?;
+    let who = Backdoor::start().await?;
+    who.connect("p", &a.addr(), "storm").await?;
+    let (at_b, svc, one) = (b.open_api().await?, service("storm", 0), Instance::new("127.0.0.9", 9500));
+    who.register("p", &svc, &one).await?;
+    let node = Node::start().await?;
+    node.apply(&settings(&a.addr(), &b.addr(), "storm", "Unidirectional"))?;
+    until("the copy", seconds(10), async || Ok(at_b.visible(&svc).await?.len() == 1)).await?;
+    let began = std::time::Instant::now();
+    let changes = 1_000;
+    for n in 1..=changes {
+        who.register("p", &svc, &Instance { weight: f64::from(n), ..one.clone() }).await?;
+    }
+    let storm = began.elapsed();
+    until("the last", seconds(10), async || {
+        Ok(at_b.visible(&svc).await?.iter().any(|one| one.weight == f64::from(changes)))
+    })
+    .await?;
+    let writes = node.events()?.matches("\"updated\"").count();
+    eprintln!("{changes} changes in {storm:?}: {writes} writes");
+    ensure!(writes as f64 <= 5.0 + 3.0 * storm.as_secs_f64(), "{writes} writes");
+    Ok(())
+}
+
 pub async fn a_task_says_why_it_finds_nothing() -> Result<()> {
     let (a, b) = pair().await?;
     namespace(&[a], "reasons-empty").await?;
