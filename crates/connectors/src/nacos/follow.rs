@@ -2,8 +2,9 @@
 
 use super::mode::Mode;
 use super::poll::Poller;
+use super::reading::Reading;
 use super::trigger::Trigger;
-use super::watch::{Reading, Watch};
+use super::watch::Watch;
 use super::{client::Error as WireError, convert};
 use causeway_core::{Error, Instance, Lost, Selector, Update};
 use std::sync::Arc;

@@ -12,6 +12,7 @@ mod mode;
 mod old;
 mod poll;
 mod publications;
+mod reading;
 mod services;
 mod trigger;
 mod watch;

@@ -5,7 +5,7 @@ use super::convert;
 use super::follow::Follow;
 use super::old;
 use super::publications::{Publications, SharedPublications};
-use super::watch::{Reading, parts};
+use super::reading::{Reading, parts};
 use causeway_core::{
     Capabilities, Change, Error, Instance, Limits, Lost, Normalized, Part, Parts, Selector, ServiceKey, Set, Sink,
     Source, Update, Written,

@@ -1,11 +1,9 @@
-//! Follows the services of a Nacos cluster: pushes (or polls, on 1.x) say which to look at again, the lists that show disabled instances
-//! are the truth, and the names are polled, since nothing pushes a new service or a new namespace.
+//! Follows the services of a Nacos cluster: pushes (or polls, on 1.x) say which to look at again, the lists that show
+//! disabled instances are the truth, and the names are polled, since nothing pushes a new service or a new namespace.
 
-use super::client::{
-    Error as WireError, Look, NacosClient, Phase, ServiceKey as WireKey, ServiceSummary, ServiceTruth,
-};
+use super::client::{Error as WireError, Look, Phase, ServiceKey as WireKey, ServiceSummary};
 use super::convert;
-use super::publications::SharedPublications;
+use super::reading::{IN_FLIGHT, Reading, parts};
 use super::trigger::Trigger;
 use causeway_core::{Error, Instance, Lost, Part, Selector, Set, Update};
 use futures_util::StreamExt;
@@ -18,8 +16,6 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 /// New services and namespaces are noticed within twice this time.
 const NAMES: Duration = Duration::from_secs(1);
-/// Services read at once.
-const IN_FLIGHT: usize = 32;
 /// Lists may fail for this long before what they list counts as unknown: a server that is really away is known by the
 /// connection's end.
 const PATIENCE: Duration = Duration::from_secs(4);
@@ -57,39 +53,6 @@ struct Namespace {
     asking: bool,
     failing: Option<Instant>,
     told: bool,
-}
-
-/// What reading one service shares with others.
-#[derive(Clone)]
-pub(super) struct Reading {
-    pub client: NacosClient,
-    pub publications: SharedPublications,
-}
-
-impl Reading {
-    /// The whole truth of one service, ours known as ours. A service that does not exist is an empty one here: its
-    /// namespace's list says whether it exists.
-    pub async fn read(&self, key: &WireKey) -> Result<Set<Instance>, WireError> {
-        let truth = match self.client.truth(key).await {
-            Err(WireError::NotFound(_)) => ServiceTruth::default(),
-            truth => truth?,
-        };
-        self.publications.attribute(&convert::scope(key), &truth).await
-    }
-
-    /// Everything in one namespace.
-    pub async fn read_all(
-        &self,
-        namespace: &str,
-        select: &Selector<Instance>,
-    ) -> Result<Vec<Set<Instance>>, WireError> {
-        let services = self.client.services(namespace).await?;
-        let keys = services.into_iter().map(|one| WireKey::new(namespace, &one.group_name, &one.name));
-        let wanted = keys.filter(|key| select.scope(&convert::scope(key)));
-        let reads = wanted.map(|key| async move { self.read(&key).await });
-        let sets: Vec<_> = futures_util::stream::iter(reads).buffer_unordered(IN_FLIGHT).collect().await;
-        sets.into_iter().collect()
-    }
 }
 
 /// One watch. Dropping it ends its connection.
@@ -451,12 +414,6 @@ impl Watch {
             self.ready.push_back(Ok(Update::Reset { part: part.clone(), title, sets }));
         }
     }
-}
-
-/// All namespaces, with their display names.
-pub(super) async fn parts(client: &NacosClient) -> Result<BTreeMap<Part, Option<Arc<str>>>, WireError> {
-    let namespaces = client.namespaces().await?;
-    Ok(namespaces.into_iter().map(|one| (Part::new(&one.id), Some(one.name.as_str().into()))).collect())
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
 use super::*;
+use crate::nacos::client::NacosClient;
 use crate::nacos::client::{Address, Options};
 use crate::nacos::publications::Publications;
 use tokio::time::timeout;
