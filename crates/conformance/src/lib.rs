@@ -7,7 +7,8 @@
 //! What a kind cannot hold it declares in `Capabilities::losses`, under the name of the [`probes`] that shows it. A
 //! declared loss must show, and an undeclared one fails.
 //!
-//! Long tests run with `CAUSEWAY_TEST_FULL=1` only.
+//! `cargo run -p causeway-testbed -- run -- cargo test -p causeway-conformance` starts the servers and runs it; part of
+//! a name picks tests (`nacos_2_5::p05`). Long tests run with `CAUSEWAY_TEST_FULL=1` only; `UPDATE=1` rewrites the tables.
 
 mod corner;
 mod follow;

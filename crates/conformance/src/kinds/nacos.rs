@@ -158,7 +158,9 @@ impl Subject for NacosSubject {
                 let name = format!("only-{namespace}");
                 if self.limited.get().is_none() {
                     self.api.make_user(&name, SECRET, namespace, "rw").await?;
-                    self.api.sign_in(&name, SECRET).await?;
+                    // Without the administrator's token, which would sign the administrator in.
+                    let base = self.server()?.http_base();
+                    OpenApi::connect(self.version, &base, None)?.sign_in(&name, SECRET).await?;
                 }
                 let name = self.limited.get_or_init(|| name);
                 connect.login = Some((name.clone(), SECRET.to_owned().into()));
