@@ -39,7 +39,7 @@ fn trial(name: &str, tier: Tier, test: Test) -> Trial {
     };
     // Without the servers' needs a test is reported by name as ignored, never as passed; in CI it fails.
     let away = !host::missing().is_empty() && !set("CI");
-    Trial::test(name, run).with_ignored_flag(away || (tier == Tier::Full && !set("CAUSEWAY_TEST_FULL")))
+    Trial::test(name, run).with_ignored_flag(away || (tier == Tier::Full && !causeway_testbed::full()))
 }
 
 macro_rules! tests {

@@ -25,7 +25,7 @@ fn trial<F: Future<Output = Result<()>>>(name: &str, case: impl FnOnce() -> F + 
             Err(_) => Err(Failed::from(format!("not done within {LIMIT:?}"))),
         }
     })
-    .with_ignored_flag(std::env::var_os("CAUSEWAY_TEST_FULL").is_none())
+    .with_ignored_flag(!causeway_testbed::full())
 }
 
 fn main() -> ExitCode {

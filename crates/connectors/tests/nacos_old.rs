@@ -33,7 +33,7 @@ fn on_own<F: Future<Output = Result<()>>>(name: &str, case: impl FnOnce() -> F +
     let trial = Trial::test(format!("nacos1::restarts::{name}"), move || {
         run(case).map_err(|error| Failed::from(format!("{error:#}")))
     });
-    trial.with_ignored_flag(std::env::var_os("CAUSEWAY_TEST_FULL").is_none_or(|full| full.is_empty()))
+    trial.with_ignored_flag(!causeway_testbed::full())
 }
 
 fn main() -> ExitCode {

@@ -29,7 +29,7 @@ fn trial<F: Future<Output = Result<()>>>(name: &str, case: impl FnOnce() -> F + 
         let done = runtime.block_on(async { timeout(LIMIT, case()).await });
         done.map_err(|_| anyhow!("not done within {LIMIT:?}"))?
     };
-    let full = std::env::var_os("CAUSEWAY_TEST_FULL").is_some_and(|full| !full.is_empty());
+    let full = causeway_testbed::full();
     Trial::test(name, move || run().map_err(|error| Failed::from(format!("{error:#}")))).with_ignored_flag(!full)
 }
 

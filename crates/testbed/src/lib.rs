@@ -25,4 +25,4 @@ pub use nacos::{Cluster, Nacos, NacosVersion, Options, PASSWORD, USER};
 pub use open_api::{Edit, OpenApi, Publisher, ServiceInfo};
 pub use poller::{Double, Gap, Poller, Report, Watched};
 pub use record::{Instance, ServiceName};
-pub use shared::{Server, share, shared, trial};
+pub use shared::{Server, full, share, shared, trial};

@@ -86,3 +86,8 @@ pub fn share(trials: Vec<Trial>) -> Vec<Trial> {
     let (Ok(part), Ok(parts)) = (part.parse::<usize>(), parts.parse::<usize>()) else { return trials };
     trials.into_iter().enumerate().filter(|(n, _)| n % parts.max(1) + 1 == part).map(|(_, trial)| trial).collect()
 }
+
+/// Whether the long tests run too (`./test --full`).
+pub fn full() -> bool {
+    std::env::var_os("CAUSEWAY_TEST_FULL").is_some_and(|value| !value.is_empty())
+}

@@ -1,4 +1,5 @@
-//! Starts real servers, so it is slow: about half a minute a test on two cores.
+//! Starts real servers, so it is slow (about half a minute a test on two cores) and part of `./test --full` alone: the
+//! other tests use all of this every time.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -38,6 +39,7 @@ fn test<F: Future<Output = Result<()>>>(name: &str, body: impl FnOnce() -> F + S
         let runtime = tokio::runtime::Runtime::new()?;
         runtime.block_on(body()).map_err(|error| Failed::from(format!("{error:#}")))
     })
+    .with_ignored_flag(!causeway_testbed::full())
 }
 
 async fn start(version: NacosVersion, options: Options) -> Result<Nacos> {
