@@ -1,7 +1,7 @@
 //! Between Nacos' words and ours. Pure.
 
 use super::client::{DEFAULT_CLUSTER, Error as WireError, ServiceAttributes, ServiceKey as WireKey, WireInstance};
-use causeway_core::{Attributes, Endpoint, Error, Instance, InstanceId, Mark, ServiceKey};
+use causeway_core::{Attributes, Endpoint, Error, Instance, InstanceId, Mark, OwnerId, ServiceKey};
 use std::sync::Arc;
 
 /// The one metadata key that carries our mark.
@@ -38,6 +38,16 @@ pub(super) fn scope(key: &WireKey) -> ServiceKey {
     ServiceKey::new(&key.namespace, &key.group, &key.service)
 }
 
+/// The install that copies of nacos-sync count as: another one's, never touched and not sent on.
+const NACOS_SYNC: &str = "nacos-sync";
+
+/// Whether nacos-sync (or what descends from it) wrote the record: then it is a copy, and sending it back would make the
+/// two tools chase each other.
+fn by_nacos_sync(metadata: &std::collections::BTreeMap<String, String>) -> bool {
+    let has = |key: &str| metadata.get(key).is_some_and(|value| !value.is_empty());
+    has("sync.instance.tag") || (has("sourceClusterId") && has("syncSource"))
+}
+
 /// An instance as it is read. A mark that does not decode stays in the metadata: it is not ours to drop.
 pub(super) fn read(wire: &WireInstance) -> Instance {
     let mut metadata = wire.metadata.clone();
@@ -45,6 +55,8 @@ pub(super) fn read(wire: &WireInstance) -> Instance {
     if mark.is_some() {
         metadata.remove(MARK);
     }
+    let theirs = || Mark { owner: OwnerId::new(NACOS_SYNC, "copy"), path: Vec::new() };
+    let mark = mark.or_else(|| by_nacos_sync(&metadata).then(theirs));
     let slot: Arc<str> = if wire.cluster_name.is_empty() { DEFAULT_CLUSTER } else { &wire.cluster_name }.into();
     Instance {
         id: InstanceId { endpoint: Endpoint { host: wire.ip.as_str().into(), port: wire.port }, slot },
@@ -183,7 +195,7 @@ pub(super) fn error(error: WireError) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use causeway_core::{ClusterId, OwnerId};
+    use causeway_core::ClusterId;
 
     fn instance() -> Instance {
         let mut instance = Instance::new("fd00::1", 8080);
@@ -209,6 +221,15 @@ mod tests {
         wire.metadata.insert(MARK.into(), "mine".into());
         let read = read(&wire);
         assert_eq!((read.mark, read.metadata[MARK].as_str()), (None, "mine"));
+    }
+
+    #[test]
+    fn a_copy_of_nacos_sync_is_no_native() {
+        let mut wire = write(&instance());
+        wire.metadata.insert("sourceClusterId".into(), "c1".into());
+        assert!(read(&wire).mark.is_none(), "one key alone may be a provider's own");
+        wire.metadata.insert("syncSource".into(), "NACOS".into());
+        assert_eq!(&*read(&wire).mark.unwrap().owner.install, "nacos-sync");
     }
 
     #[test]
