@@ -102,6 +102,12 @@ impl<R: Record> PartState<R> {
         self.overlays.get(scope).or_else(|| self.sets.get(scope))
     }
 
+    /// Every scope as it stands: as reported, or as we wrote it a moment ago.
+    pub fn shown(&self) -> impl Iterator<Item = &Arc<Set<R>>> {
+        let reported = self.sets.iter().filter(|(scope, _)| !self.overlays.contains_key(*scope)).map(|(_, set)| set);
+        reported.chain(self.overlays.values())
+    }
+
     /// When a scope was last reported or written.
     pub fn changed(&self, scope: &R::Scope) -> Option<Instant> {
         self.changed.get(scope).copied()

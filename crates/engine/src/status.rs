@@ -96,7 +96,7 @@ impl<R: Record> Engine<R> {
         for cluster in clusters {
             let sets: Vec<_> = {
                 let mirror = cluster.mirror.lock();
-                mirror.parts().values().flat_map(|state| state.sets().values().cloned()).collect()
+                mirror.parts().values().flat_map(|state| state.shown().cloned()).collect()
             };
             for set in sets.iter().filter(|set| !set.records.is_empty()) {
                 let left = cluster.scopes.lock().get(&set.scope).map(|state| {
