@@ -54,6 +54,7 @@ fn main() {
     let tests = tests![
         Short travel::the_vendors_example_from_2_to_3_and_back,
         Short travel::a_chain_passes_changes_on,
+        Short travel::a_services_own_attributes_travel,
         Short travel::a_storm_on_one_service_is_few_writes,
         Short travel::a_task_says_why_it_finds_nothing,
         Short operator::an_override_is_kept_and_does_not_travel,

@@ -3,7 +3,7 @@
 use crate::estate::{instances, namespace, pair, pause, provide, seconds, service, settings, total, until};
 use crate::node::Node;
 use anyhow::{Result, ensure};
-use causeway_testbed::{Backdoor, Instance, OpenApi, ServiceName};
+use causeway_testbed::{Backdoor, Instance, OpenApi, ServiceInfo, ServiceName};
 
 /// The vendor's own example, as it stands but for the addresses.
 fn example(a: &str, b: &str) -> String {
@@ -163,6 +163,40 @@ pub async fn a_chain_passes_changes_on() -> Result<()> {
         .await?;
     who.deregister("p", &svc, &first).await?;
     until("gone at the end", seconds(10), async || Ok(at_end.visible(&end).await?.is_empty())).await?;
+    Ok(())
+}
+
+pub async fn a_services_own_attributes_travel() -> Result<()> {
+    let (a, b) = pair().await?;
+    namespace(&[a], "attributes").await?;
+    let who = Backdoor::start().await?;
+    who.connect("p", &a.addr(), "attributes").await?;
+    let (at_a, at_b, svc) = (a.open_api().await?, b.open_api().await?, service("attributes", 0));
+    who.register("p", &svc, &Instance::new("127.0.0.10", 9600)).await?;
+    until("the service", seconds(5), async || Ok(at_a.service(&svc).await?.is_some())).await?;
+    let info = |owner: &str, protect_threshold| ServiceInfo {
+        metadata: [("owner".to_owned(), owner.to_owned())].into(),
+        protect_threshold,
+        ..ServiceInfo::default()
+    };
+    at_a.update_service(&svc, &info("team-1", 0.5)).await?;
+    let node = Node::start().await?;
+    node.apply(&settings(&a.addr(), &b.addr(), "attributes", "Bidirectional"))?;
+    let stands = async |owner: &str, threshold: f64| {
+        until(owner, seconds(10), async || {
+            let there = at_b.service(&svc).await?.unwrap_or_default();
+            let same = there.metadata.get("owner").map(String::as_str) == Some(owner);
+            Ok(same && (there.protect_threshold - threshold).abs() < 1e-6)
+        })
+        .await
+    };
+    stands("team-1", 0.5).await?;
+    at_a.update_service(&svc, &info("team-2", 0.0)).await?;
+    // The server tells nobody of this; it is seen with the service's next change.
+    who.register("p", &svc, &Instance { weight: 2.0, ..Instance::new("127.0.0.10", 9600) }).await?;
+    stands("team-2", 0.0).await?;
+    pause(3).await;
+    ensure!(at_a.service(&svc).await?.unwrap_or_default().metadata["owner"] == "team-2", "no echo");
     Ok(())
 }
 

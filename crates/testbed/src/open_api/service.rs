@@ -11,7 +11,7 @@ use crate::nacos::NacosVersion;
 use crate::record::ServiceName;
 
 /// What belongs to the service itself.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct ServiceInfo {
     pub metadata: BTreeMap<String, String>,
     /// 0 to 1.
