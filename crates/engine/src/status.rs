@@ -170,8 +170,9 @@ fn status<R: Record>(route: &Arc<Route<R>>, now: Instant) -> RouteStatus {
 /// Whether the source has been read whole. Settling is no work: it only makes removals wait.
 fn complete<R: Record>(route: &Route<R>, now: Instant) -> bool {
     let mirror = route.source.mirror.lock();
-    let mut taken = mirror.parts().iter().filter(|(part, state)| route.takes_part(part, state.title.as_deref()));
-    taken.all(|(_, state)| state.fresh(route.spec.settle, now) != Fresh::Stale)
+    let mut taken =
+        mirror.parts().iter().filter(|(part, state)| route.takes_part(part, state.title.as_deref())).peekable();
+    taken.peek().is_some() && taken.all(|(_, state)| state.fresh(route.spec.settle, now) != Fresh::Stale)
 }
 
 /// What stands in the way, in words; and whether it is a failure.
