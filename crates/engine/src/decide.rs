@@ -56,6 +56,17 @@ pub(crate) fn compare<R: Record>(
     Some((plan(&wishes, &observed, &ledger, &policy), exports))
 }
 
+/// The task whose wish each record is: the first that has it.
+pub(crate) fn owners<R: Record>(exports: &Exports<R>) -> BTreeMap<R::Id, OwnerId> {
+    let mut owners = BTreeMap::new();
+    for (_, export) in exports {
+        for id in export.wish.records.keys().chain(export.wish.refused.keys()) {
+            owners.entry(id.clone()).or_insert_with(|| export.wish.owner.clone());
+        }
+    }
+    owners
+}
+
 /// Plans `scope` of `cluster`, and lets the guards take out what they hold.
 pub(crate) fn decide<R: Record>(
     cluster: &Cluster<R>,
@@ -66,16 +77,12 @@ pub(crate) fn decide<R: Record>(
     let (mut plan, exports) = compare(cluster, scope, now)?;
     let path =
         exports.iter().find(|(_, e)| e.wish.attributes.is_some()).map(|(_, e)| e.path.clone()).unwrap_or_default();
-    let mut owners = BTreeMap::new();
-    for (_, export) in &exports {
-        for id in export.wish.records.keys().chain(export.wish.refused.keys()) {
-            owners.entry(id.clone()).or_insert_with(|| export.wish.owner.clone());
-        }
-    }
+    let owners = owners(&exports);
     let again = exports.iter().filter_map(|(_, export)| export.again).min();
-    let mut decision = Decision { again, path, owners, plan: Plan { changes: Vec::new(), ..plan.clone() } };
+    let changes = std::mem::take(&mut plan.changes);
+    let mut decision = Decision { again, path, owners, plan };
     let mut removals: BTreeMap<OwnerId, Vec<(R, Evidence)>> = BTreeMap::new();
-    for change in plan.changes.drain(..) {
+    for change in changes {
         match change {
             Change::Delete { record, owner, why: Removal::Gone(evidence) } => {
                 removals.entry(owner).or_default().push((record, evidence));

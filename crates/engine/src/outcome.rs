@@ -2,7 +2,7 @@
 
 use crate::cluster::Cluster;
 use crate::record::{Action, Event, Recorder};
-use causeway_core::{Change, ClusterId, Error, OwnerId, Record, Removal, Written};
+use causeway_core::{Change, ClusterId, Error, OwnerId, Record, Written};
 use std::sync::Arc;
 use tokio::time::Instant;
 
@@ -72,7 +72,6 @@ fn describe<R: Record>(change: &Change<R>) -> (Action, String) {
         Change::Update { .. } => (Action::Updated, "differs from the source".into()),
         Change::Edit { .. } => (Action::Updated, "an operator's change of our copy travels back".into()),
         Change::Scope { .. } => (Action::Updated, "the service's own attributes differ from the source".into()),
-        Change::Delete { why: Removal::Native, .. } => (Action::Deleted, Removal::Native.to_string()),
         Change::Delete { why, .. } => (Action::Deleted, why.to_string()),
     }
 }

@@ -1,7 +1,7 @@
 //! What would be done: for the dry run, and for the comparison of both sides as they stand.
 
 use crate::cluster::{Cluster, Ledger, Route, RouteMemory};
-use crate::decide::compare;
+use crate::decide::{compare, owners};
 use crate::engine::Engine;
 use crate::interest::RoutesInterest;
 use crate::spec::{ClusterSpec, Only, RouteSpec};
@@ -139,12 +139,7 @@ fn previews<R: Record>(cluster: &Cluster<R>, only: Option<&OwnerId>) -> Vec<Prev
     let mut previews = Vec::new();
     for scope in scopes {
         let Some((mut plan, exports)) = compare(cluster, &scope, now) else { continue };
-        let mut owners = BTreeMap::new();
-        for (_, export) in &exports {
-            for id in export.wish.records.keys().chain(export.wish.refused.keys()) {
-                owners.entry(id.clone()).or_insert_with(|| export.wish.owner.clone());
-            }
-        }
+        let owners = owners(&exports);
         let mine = |owner: Option<&OwnerId>| only.is_none() || owner.is_none() || owner == only;
         plan.changes.retain(|change| mine(change.owner()));
         plan.skipped.retain(|id, _| mine(owners.get(id)));
