@@ -1,14 +1,19 @@
 //! Services, namespaces, and who publishes what.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
+use tokio::time::sleep;
 
 use super::{Form, OpenApi, place};
 use crate::nacos::NacosVersion;
 use crate::record::ServiceName;
+
+/// Between two tries at a database that is locked.
+const AGAIN: Duration = Duration::from_millis(300);
 
 /// What belongs to the service itself.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -107,11 +112,15 @@ impl OpenApi {
         };
         let form: Form =
             vec![(key, id.into()), ("namespaceName", name.into()), ("namespaceDesc", "made by a test".into())];
-        let said = self.ask(Method::POST, path, &form).await?;
-        if said != Value::Bool(true) {
-            bail!("creating the namespace {id} was answered {said}");
+        // The embedded database gives up when several are made at once; nothing was made then.
+        for _ in 0..20 {
+            match self.ask(Method::POST, path, &form).await {
+                Err(error) if error.to_string().contains("lock could not be obtained") => sleep(AGAIN).await,
+                said if *said.as_ref().unwrap_or(&Value::Null) == Value::Bool(true) => return Ok(()),
+                said => bail!("creating the namespace {id} was answered {}", said?),
+            }
         }
-        Ok(())
+        bail!("creating the namespace {id}: the server's database stays locked")
     }
 
     /// How many Raft groups have a leader, as this server of a 2.5 cluster knows it.

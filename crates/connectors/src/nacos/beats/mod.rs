@@ -13,6 +13,7 @@ use super::convert::{self, MARK};
 use super::mode::Mode;
 use causeway_core::{Change, Error, Instance, InstanceId, OwnerId, ServiceKey};
 use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use futures_util::stream::{self, StreamExt};
 use kept::Kept;
 use parking_lot::Mutex;
@@ -99,7 +100,7 @@ impl Beats {
         for change in changes {
             writes.push(self.inner.write(scope, change, &standing).boxed());
         }
-        let outcomes = stream::iter(writes).buffered(IN_ONE).collect().await;
+        let outcomes = several(writes, standing.is_empty()).await;
         self.inner.news.notify_one();
         outcomes
     }
@@ -144,6 +145,23 @@ impl Beats {
         self.clear();
         self.upkeep.lock().abort_all();
     }
+}
+
+/// Runs the writes of one service, some at a time; their outcomes in order. `new`: nothing stands in it.
+///
+/// The server makes a service at its first registration. Two at once make it twice, and what one of them registered is
+/// lost: so the first goes alone.
+async fn several<E>(writes: Vec<BoxFuture<'_, Result<(), E>>>, new: bool) -> Vec<Result<(), E>> {
+    let (mut writes, mut outcomes) = (writes.into_iter(), Vec::new());
+    while new && !outcomes.iter().any(Result::is_ok) {
+        match writes.next() {
+            Some(first) => outcomes.push(first.await),
+            None => return outcomes,
+        }
+    }
+    let rest: Vec<_> = stream::iter(writes).buffered(IN_ONE).collect().await;
+    outcomes.extend(rest);
+    outcomes
 }
 
 impl Inner {
@@ -271,8 +289,7 @@ impl Inner {
             };
             tries.push(one.boxed());
         }
-        let outcomes: Vec<_> = stream::iter(tries).buffer_unordered(IN_ONE).collect().await;
-        outcomes.into_iter().collect()
+        several(tries, standing.is_empty()).await.into_iter().collect()
     }
 
     fn retry(&self, scope: &ServiceKey) {
