@@ -3,6 +3,7 @@
 mod connect;
 pub mod memory;
 pub mod nacos;
+pub mod zookeeper;
 
 pub use connect::{Connect, TlsFiles};
 

@@ -8,7 +8,8 @@ pub mod plan;
 pub mod port;
 
 pub use model::{
-    Attributes, ClusterId, Endpoint, Held, Instance, InstanceId, Mark, OwnerId, Part, Record, Scope, ServiceKey, Set,
+    Attributes, ClusterId, Endpoint, Held, Instance, InstanceId, Mark, OwnerId, Part, Payload, Record, Scope,
+    ServiceKey, Set,
 };
 pub use plan::{
     Change, Evidence, Fresh, Lens, MetadataMap, Mode, Overrides, Plan, Policy, Removal, Rename, Select, ServiceLens,

@@ -289,6 +289,7 @@ fn instance(mut row: Row) -> Instance {
         healthy: row.healthy,
         ephemeral: row.ephemeral,
         metadata: row.metadata,
+        payload: None,
         mark,
     }
 }

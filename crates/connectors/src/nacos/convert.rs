@@ -1,11 +1,15 @@
 //! Between Nacos' words and ours. Pure.
 
 use super::client::{DEFAULT_CLUSTER, Error as WireError, ServiceAttributes, ServiceKey as WireKey, WireInstance};
-use causeway_core::{Attributes, Endpoint, Error, Instance, InstanceId, Mark, OwnerId, ServiceKey};
+use causeway_core::{Attributes, Endpoint, Error, Instance, InstanceId, Mark, OwnerId, Payload, ServiceKey};
 use std::sync::Arc;
 
 /// The one metadata key that carries our mark.
 pub(super) const MARK: &str = "causeway";
+/// The one metadata key that carries what only a record's birthplace understands: its kind, a colon, its text.
+const PAYLOAD: &str = "causeway.native";
+/// Left out of a Dubbo provider that would be too long even without its birthplace's own words: no call needs it.
+const METHODS: &str = "methods";
 /// Most UTF-16 code units in all keys and values of an instance's metadata.
 pub(super) const METADATA_LIMIT: usize = 1024;
 /// Heaviest weight that the server takes.
@@ -57,6 +61,11 @@ pub(super) fn read(wire: &WireInstance) -> Instance {
     }
     let theirs = || Mark { owner: OwnerId::new(NACOS_SYNC, "copy"), path: Vec::new() };
     let mark = mark.or_else(|| by_nacos_sync(&metadata).then(theirs));
+    let payload = metadata.get(PAYLOAD).and_then(|text| text.split_once(':'));
+    let payload = payload.map(|(kind, text)| Payload { kind: kind.into(), text: text.into() });
+    if payload.is_some() {
+        metadata.remove(PAYLOAD);
+    }
     let slot: Arc<str> = if wire.cluster_name.is_empty() { DEFAULT_CLUSTER } else { &wire.cluster_name }.into();
     Instance {
         id: InstanceId { endpoint: Endpoint { host: wire.ip.as_str().into(), port: wire.port }, slot },
@@ -65,6 +74,7 @@ pub(super) fn read(wire: &WireInstance) -> Instance {
         healthy: wire.healthy,
         ephemeral: wire.ephemeral,
         metadata,
+        payload,
         mark,
     }
 }
@@ -78,6 +88,9 @@ pub(super) fn write(instance: &Instance) -> WireInstance {
     wire.ephemeral = instance.ephemeral;
     wire.cluster_name = instance.id.slot.to_string();
     wire.metadata = instance.metadata.clone();
+    if let Some(payload) = &instance.payload {
+        wire.metadata.insert(PAYLOAD.to_owned(), format!("{}:{}", payload.kind, payload.text));
+    }
     if let Some(mark) = &instance.mark {
         wire.metadata.insert(MARK.to_owned(), mark.encode());
     }
@@ -94,8 +107,10 @@ pub(super) fn normalize(scope: &ServiceKey, instance: Instance) -> Result<Instan
 pub(super) fn shape(scope: &ServiceKey, mut instance: Instance) -> Result<Instance, String> {
     names(scope)?;
     let slot = &instance.id.slot;
-    if slot.is_empty() {
+    // The slot of a record of another kind is no cluster name.
+    if slot.is_empty() || instance.payload.is_some() {
         instance.id.slot = DEFAULT_CLUSTER.into();
+        instance.payload.take_if(|payload| payload.text.is_empty());
     } else if slot.len() > 64 || !slot.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') {
         return Err(format!("cluster name {slot:?}: Nacos takes up to 64 of 0-9 a-z A-Z -"));
     }
@@ -109,10 +124,18 @@ pub(super) fn shape(scope: &ServiceKey, mut instance: Instance) -> Result<Instan
     Ok(instance)
 }
 
-/// Refuses metadata that are longer than `limit` with our mark.
-pub(super) fn fits(instance: Instance, limit: usize) -> Result<Instance, String> {
-    let wire = write(&instance);
-    let length: usize = wire.metadata.iter().map(|(key, value)| units(key) + units(value)).sum();
+/// Refuses metadata that are longer than `limit` with our mark, and cannot be shortened.
+pub(super) fn fits(mut instance: Instance, limit: usize) -> Result<Instance, String> {
+    let long = |instance: &Instance| -> usize {
+        write(instance).metadata.iter().map(|(key, value)| units(key) + units(value)).sum()
+    };
+    if long(&instance) > limit {
+        instance.payload = None;
+    }
+    if long(&instance) > limit && instance.metadata.contains_key("interface") {
+        instance.metadata.remove(METHODS);
+    }
+    let length = long(&instance);
     if length > limit {
         return Err(format!(
             "its metadata is {length} characters long with our mark; Nacos takes {limit} for all keys and values"
@@ -262,6 +285,30 @@ mod tests {
         let scope = ServiceKey::new("public", "g", "s");
         assert!(normalize(&scope, Instance::new("bücher.example", 1)).is_ok());
         assert!(normalize(&scope, Instance::new("主机", 1)).is_err());
+    }
+
+    #[test]
+    fn a_record_of_another_kind_keeps_its_words_where_they_fit() {
+        let scope = ServiceKey::new("public", "g", "s");
+        let text = "x".repeat(200);
+        let payload = Some(Payload { kind: "zookeeper".into(), text: text.as_str().into() });
+        let foreign = Instance { payload, ..instance() };
+        let held = normalize(&scope, foreign.clone()).unwrap();
+        assert_eq!((&*held.id.slot, &held.payload), (DEFAULT_CLUSTER, &foreign.payload));
+        assert_eq!(read(&write(&held)), held);
+        let with = |key: &str, length: usize| {
+            let mut all = instance().metadata;
+            all.insert(key.into(), "m".repeat(length));
+            normalize(&scope, Instance { metadata: all, ..foreign.clone() })
+        };
+        let short = with("zone", 900).unwrap();
+        assert_eq!((short.payload, short.metadata["zone"].len()), (None, 900));
+        assert!(with("methods", 1100).is_err());
+        let mut provider = instance();
+        provider.metadata = [("interface", "lab.Greeter"), ("methods", &"m".repeat(1100))]
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .into();
+        assert_eq!(normalize(&scope, provider).unwrap().metadata.len(), 1);
     }
 
     #[test]

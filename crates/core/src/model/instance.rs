@@ -83,8 +83,21 @@ pub struct Instance {
     pub ephemeral: bool,
     /// The provider's own key/value pairs; never our mark.
     pub metadata: BTreeMap<String, String>,
+    /// What its birthplace holds of it beyond all this. Its slot is that kind's too, then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payload: Option<Payload>,
     /// Our mark, when it is a copy.
     pub mark: Option<Mark>,
+}
+
+/// What only a record's own kind understands, in that kind's own words: a copy in the same kind, and one that comes home
+/// through another, is made exactly like the record again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Payload {
+    /// The kind, as in the settings.
+    pub kind: Arc<str>,
+    /// In that kind's own words; short, because it travels in a record's metadata where it fits.
+    pub text: Arc<str>,
 }
 
 impl Instance {
@@ -97,6 +110,7 @@ impl Instance {
             healthy: true,
             ephemeral: true,
             metadata: BTreeMap::new(),
+            payload: None,
             mark: None,
         }
     }
@@ -123,6 +137,7 @@ impl Record for Instance {
             && self.healthy == other.healthy
             && self.ephemeral == other.ephemeral
             && self.metadata == other.metadata
+            && self.payload == other.payload
     }
     fn with_edit(mut self, written: &Self, shown: &Self) -> Self {
         if shown.weight != written.weight {

@@ -6,6 +6,6 @@ mod mark;
 mod record;
 
 pub use ids::{ClusterId, OwnerId, Part};
-pub use instance::{Endpoint, Instance, InstanceId, ServiceKey};
+pub use instance::{Endpoint, Instance, InstanceId, Payload, ServiceKey};
 pub use mark::Mark;
 pub use record::{Attributes, Held, Record, Scope, Set};

@@ -1,0 +1,1 @@
+//! The wire: sessions, trees that are followed, and writes.

@@ -1,0 +1,1 @@
+//! Between znodes and records, for each way in which services stand in a tree. Pure.

@@ -1,0 +1,4 @@
+//! ZooKeeper: services of Dubbo, Spring Cloud and Curator, and trees of data.
+
+pub mod client;
+mod layout;
