@@ -13,7 +13,8 @@ pub(crate) struct Export<R: Record> {
     pub wish: Wish<R>,
     /// The source's parts that speak for the scope.
     pub parts: Vec<Part>,
-    pub witnesses: BTreeMap<R::Id, Witness>,
+    /// By the destination's ids.
+    pub witnesses: BTreeMap<R::Id, Witness<R>>,
     /// The clusters that the scope's own attributes came through.
     pub path: Vec<ClusterId>,
     /// Something is to be thought of again then.
@@ -80,10 +81,13 @@ fn add<R: Record>(route: &Route<R>, scope: &R::Scope, target: &R::Scope, now: In
         let witnessed = state.and_then(|state| state.witnessed(scope)).cloned();
         (state.and_then(|state| state.set(scope)).cloned(), witnessed.unwrap_or_default())
     };
-    export.wish.witnessed.extend(witnessed.keys().cloned());
-    export.witnesses.extend(witnessed);
-    let Some(set) = set else { return };
     let written = route.source.ledger.lock().get(scope).cloned();
+    for (id, witness) in witnessed {
+        let id = named(route, scope, target, &id, &witness, written.as_deref()).unwrap_or(id);
+        export.wish.witnessed.insert(id.clone());
+        export.witnesses.insert(id, witness);
+    }
+    let Some(set) = set else { return };
     let here = route.source.id();
     for (id, held) in &set.records {
         let Some(record) = leaving(route, id, held, written.as_deref()) else { continue };
@@ -107,6 +111,21 @@ fn add<R: Record>(route: &Route<R>, scope: &R::Scope, target: &R::Scope, now: In
         }
     }
     attributes(route, &set.attributes, written.as_deref(), export);
+}
+
+/// What the destination calls a record that has gone.
+fn named<R: Record>(
+    route: &Route<R>,
+    scope: &R::Scope,
+    target: &R::Scope,
+    id: &R::Id,
+    witness: &Witness<R>,
+    written: Option<&causeway_core::Written<R>>,
+) -> Option<R::Id> {
+    let record = leaving(route, id, &witness.last, written)?;
+    let record = route.spec.lens.record(scope, &record)?;
+    let sink = route.destination.sink.as_ref()?;
+    sink.normalize(target, record.forwarded(route.source.id(), &route.spec.owner)).ok().map(|record| record.id())
 }
 
 /// The record that leaves the cluster from one id: the native, else a copy that may travel on.

@@ -17,11 +17,13 @@ pub(crate) struct Mirror<R: Record> {
 }
 
 /// A record was seen to go.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Witness {
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Witness<R: Record> {
     pub at: Instant,
     /// It was the last of its scope.
     pub emptied: bool,
+    /// What stood there. A destination may know it by another id.
+    pub last: Held<R>,
 }
 
 pub(crate) struct PartState<R: Record> {
@@ -42,7 +44,7 @@ pub(crate) struct PartState<R: Record> {
     overlays: BTreeMap<R::Scope, Arc<Set<R>>>,
     /// When each scope was last reported or written.
     changed: BTreeMap<R::Scope, Instant>,
-    witnessed: BTreeMap<R::Scope, BTreeMap<R::Id, Witness>>,
+    witnessed: BTreeMap<R::Scope, BTreeMap<R::Id, Witness<R>>>,
 }
 
 impl<R: Record> Default for Mirror<R> {
@@ -113,7 +115,7 @@ impl<R: Record> PartState<R> {
         self.changed.get(scope).copied()
     }
 
-    pub fn witnessed(&self, scope: &R::Scope) -> Option<&BTreeMap<R::Id, Witness>> {
+    pub fn witnessed(&self, scope: &R::Scope) -> Option<&BTreeMap<R::Id, Witness<R>>> {
         self.witnessed.get(scope)
     }
 
@@ -129,11 +131,11 @@ impl<R: Record> PartState<R> {
         let seen = self.witnessed.entry(scope.clone()).or_default();
         seen.retain(|id, witness| !here(&set, id) && now - witness.at < WITNESS_MEMORY);
         if let Some(before) = before {
-            let gone = before.records.keys().filter(|id| here(before, id) && !here(&set, id));
+            let gone = before.records.iter().filter(|(id, held)| leaves(held) && !here(&set, id));
             let emptied = !set.records.values().any(leaves);
-            for id in gone {
+            for (id, last) in gone {
                 if believed {
-                    seen.insert(id.clone(), Witness { at: now, emptied });
+                    seen.insert(id.clone(), Witness { at: now, emptied, last: last.clone() });
                 } else {
                     self.implied = now;
                 }

@@ -49,6 +49,16 @@ impl OwnerId {
     pub fn new(install: &str, task: &str) -> Self {
         Self { install: install.into(), task: task.into() }
     }
+
+    /// A task of `install` that nobody remembers: a connector has proof that a record is ours, and the ledger lacks it.
+    pub fn lost(install: &str) -> Self {
+        Self::new(install, "")
+    }
+
+    /// Whether the task is not known.
+    pub fn is_lost(&self) -> bool {
+        self.task.is_empty()
+    }
 }
 
 impl Display for OwnerId {

@@ -111,11 +111,15 @@ impl<'a, R: Record> Table<'a, R> {
     fn ours(&mut self, id: &R::Id, ours: &R) {
         let Some(owner) = ours.mark().map(|mark| mark.owner.clone()) else { return };
         let written = self.ledger.records.get(id);
-        let known = written.is_some();
-        let own = self.wish_of(&owner);
-        let leaves = own.is_some_and(|wish| {
-            wish.fresh == Fresh::Settled || wish.records.contains_key(id) || wish.witnessed.contains(id)
-        });
+        // Ours, and it is forgotten whose: any task may want it, and it goes when each of them can tell that it does not.
+        let lost = owner.is_lost();
+        let known = written.is_some() || lost;
+        let own = if lost { self.wishes.iter().min_by_key(|wish| wish.fresh) } else { self.wish_of(&owner) };
+        let owner = if lost { own.map_or(owner, |wish| wish.owner.clone()) } else { owner };
+        let leaves = lost
+            || own.is_some_and(|wish| {
+                wish.fresh == Fresh::Settled || wish.records.contains_key(id) || wish.witnessed.contains(id)
+            });
         match self.want(id, Some(&owner)) {
             // Another task takes the record over only when its owner has let it go.
             Some((wish, target)) if leaves => {

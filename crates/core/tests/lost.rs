@@ -1,0 +1,54 @@
+//! A copy that is provably ours, and of which the ledger has lost whose it is.
+
+use causeway_core::{
+    Change, ClusterId, Evidence, Fresh, Instance, Mark, Mode, Overrides, OwnerId, Policy, Record, Removal, ServiceKey,
+    Set, Skip, Wish, Written, plan,
+};
+
+fn scope() -> ServiceKey {
+    ServiceKey::new("public", "g", "s")
+}
+
+fn wish(task: &str, fresh: Fresh, record: Option<Instance>) -> Wish<Instance> {
+    let owner = OwnerId::new("i", task);
+    let record = record.map(|record| record.forwarded(&ClusterId::of("a"), &owner));
+    Wish {
+        owner,
+        mode: Mode::Sync,
+        overrides: Overrides::Keep,
+        fresh,
+        records: record.into_iter().map(|record| (record.id(), record)).collect(),
+        refused: [].into(),
+        edits: [].into(),
+        witnessed: [].into(),
+        attributes: None,
+    }
+}
+
+fn planned(wishes: &[Wish<Instance>]) -> (Vec<Change<Instance>>, Option<Skip>) {
+    let mark = Some(Mark { owner: OwnerId::lost("i"), path: vec![] });
+    let lost = Instance::new("127.0.0.1", 1).with_mark(mark);
+    let policy = Policy { install: "i".into(), destination: ClusterId::of("b"), shadows: false };
+    let plan = plan(wishes, &Set::of(scope(), [lost.clone()]), &Written::default(), &policy);
+    (plan.changes, plan.skipped.get(&lost.id()).cloned())
+}
+
+#[test]
+fn whoever_wants_it_takes_it_over() {
+    let wanted = || Some(Instance::new("127.0.0.1", 1));
+    for fresh in [Fresh::Stale, Fresh::Settling, Fresh::Settled] {
+        let (changes, skipped) = planned(&[wish("t", Fresh::Settled, None), wish("u", fresh, wanted())]);
+        let [Change::Update { to, .. }] = &changes[..] else { panic!("{changes:?}") };
+        assert_eq!((to.mark().map(|mark| &*mark.owner.task), skipped), (Some("u"), None));
+    }
+}
+
+#[test]
+fn it_goes_only_when_every_task_knows_that_it_does_not_want_it() {
+    let (changes, skipped) = planned(&[wish("t", Fresh::Settled, None), wish("u", Fresh::Settling, None)]);
+    assert_eq!((changes, skipped), (vec![], Some(Skip::Settling)));
+    let (changes, _) = planned(&[wish("t", Fresh::Settled, None), wish("u", Fresh::Settled, None)]);
+    let [Change::Delete { owner, why, .. }] = &changes[..] else { panic!("{changes:?}") };
+    assert_eq!((&*owner.task, why), ("t", &Removal::Gone(Evidence::Implied)));
+    assert!(planned(&[]).0.is_empty(), "nobody to ask");
+}
