@@ -6,9 +6,19 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+/// Keeps a few bytes of one cluster's connection, encrypted, for the next process of this install.
+pub trait Vault: Send + Sync {
+    /// What was kept last, by this process or an earlier one.
+    fn load(&self) -> Option<Vec<u8>>;
+    /// Keeps these bytes instead. Never waits: where they cannot be written yet, they are tried on.
+    fn save(&self, bytes: Vec<u8>);
+}
+
 /// How to reach a cluster. A connector refuses what it cannot use.
 #[derive(Clone, Default)]
 pub struct Connect {
+    /// This install, as it stands in marks.
+    pub install: Arc<str>,
     /// `host:port` each, or what the kind takes.
     pub addresses: Vec<String>,
     /// The namespaces that the operator named: ids or display names. Empty: all.
@@ -26,6 +36,10 @@ pub struct Connect {
     /// What the keeper still holds of an earlier process of this install: the servers' names for those connections.
     /// What they publish is ours.
     pub inherited: Vec<String>,
+    /// Keeps what the next process needs to go on with this connection's session.
+    pub vault: Option<Arc<dyn Vault>>,
+    /// What only ZooKeeper has.
+    pub zookeeper: crate::zookeeper::Options,
 }
 
 /// Files and names for TLS.

@@ -16,6 +16,7 @@ mod node;
 mod plan;
 mod routes;
 mod scribe;
+mod sessions;
 mod show;
 mod tasks;
 mod world;

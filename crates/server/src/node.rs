@@ -4,6 +4,7 @@ use crate::api;
 use crate::error::{Error, Result};
 use crate::routes::{Connections, routes};
 use crate::scribe::{Frozen, Scribe, ledgers};
+use crate::sessions::Sessions;
 use crate::world::{TaskPlan, World};
 use causeway_core::{ClusterId, Instance, ServiceKey};
 use causeway_engine::{Engine, Timing};
@@ -81,19 +82,22 @@ impl Node {
         let world = World::load(&store, &install, &ProcessEnv).await?;
         let frozen = frozen(&store, &world).await?;
         let engine = Engine::new(Timing::default(), scribe.clone(), ledger);
+        let work = TaskTracker::new();
+        let clusters = world.clusters.values().map(|entry| entry.id.clone());
+        let sessions = Sessions::load(&store, clusters, &work).await;
         let inner = Arc::new(Inner {
+            connections: Mutex::new(Connections::new(install.clone(), holder.clone(), sessions)),
             install,
             store,
             writer,
             scribe,
             engine,
-            connections: Mutex::new(Connections::new(holder.clone())),
             holder,
             edit: tokio::sync::Mutex::default(),
             world: RwLock::new(Arc::new(world)),
             frozen: Mutex::new(frozen),
             ready: Mutex::new(api::Ready { ready: false, reasons: vec!["it is starting".into()] }),
-            work: TaskTracker::new(),
+            work,
             stop: CancellationToken::new(),
         });
         let node = Self { inner };

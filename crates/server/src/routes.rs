@@ -3,6 +3,7 @@
 use crate::broken::Broken;
 use crate::keeper::Keeper;
 use crate::scribe::Frozen;
+use crate::sessions::Sessions;
 use crate::world::{ClusterEntry, Run, TaskEntry, TaskPlan, World};
 use causeway_connectors::nacos::client::SocketKeeper;
 use causeway_connectors::{CONNECTORS, Connect, TlsFiles};
@@ -25,15 +26,16 @@ pub(crate) struct Opened {
 }
 
 /// Connections by the cluster's name. Unchanged settings keep the same one.
-#[derive(Default)]
 pub(crate) struct Connections {
     opened: BTreeMap<String, Opened>,
+    install: Arc<str>,
     holder: Option<Arc<Holder>>,
+    sessions: Sessions,
 }
 
 impl Connections {
-    pub fn new(holder: Option<Arc<Holder>>) -> Self {
-        Self { opened: BTreeMap::new(), holder }
+    pub fn new(install: Arc<str>, holder: Option<Arc<Holder>>, sessions: Sessions) -> Self {
+        Self { opened: BTreeMap::new(), install, holder, sessions }
     }
 
     /// The connection as it is, if it works and is still what the settings say.
@@ -95,6 +97,8 @@ impl Connections {
         let pair = |name: &Option<String>, value| name.clone().map(|name| (name, secret(value)));
         let inherited = self.holder.iter().flat_map(|holder| holder.inherited());
         let connect = Connect {
+            install: self.install.clone(),
+            vault: Some(self.sessions.of(&entry.id)),
             addresses: cluster.addresses.clone(),
             namespaces: cluster.namespaces.clone(),
             login: pair(&cluster.user, &cluster.password),
@@ -103,6 +107,7 @@ impl Connections {
             tls: cluster.tls.as_ref().map(tls),
             keeper: self.holder.clone().map(|holder| Arc::new(Keeper(holder)) as Arc<dyn SocketKeeper>),
             inherited: inherited.map(|entry| entry.label).filter(|label| !label.is_empty()).collect(),
+            ..Connect::default()
         };
         let ports = connector.open(entry.id.clone(), connect).map_err(|error| error.to_string())?;
         ports.services.ok_or_else(|| format!("{} has no services", cluster.kind))

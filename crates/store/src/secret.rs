@@ -137,16 +137,26 @@ impl Store {
 }
 
 impl Store {
+    /// A small secret that was kept under `name`. Errors: it cannot be read, or not with this key.
+    pub async fn secret(&self, name: &str) -> Result<Option<SecretString>, Error> {
+        let Some(sealed) = self.kv(name).await? else { return Ok(None) };
+        self.0.key.open(name, &hex::decode(sealed).unwrap_or_default()).map(Some)
+    }
+
+    /// Keeps a small secret under `name`, encrypted; it replaces the one before.
+    pub async fn put_secret(&self, name: &str, secret: &SecretString) -> Result<(), Error> {
+        self.put_kv(name, &hex::encode(self.0.key.seal(name, secret)?)).await
+    }
+
     /// A random key of this data folder for fingerprints of settings that hold secrets; made at the first call, and kept
     /// encrypted.
     pub async fn fingerprint_key(&self) -> Result<SecretString, Error> {
         const PLACE: &str = "fingerprint key";
-        let key = &self.0.key;
-        if let Some(sealed) = self.kv(PLACE).await? {
-            return key.open(PLACE, &hex::decode(sealed).unwrap_or_default());
+        if let Some(known) = self.secret(PLACE).await? {
+            return Ok(known);
         }
         let made = SecretString::from(hex::encode(random::<32>()?));
-        self.put_kv(PLACE, &hex::encode(key.seal(PLACE, &made)?)).await?;
+        self.put_secret(PLACE, &made).await?;
         Ok(made)
     }
 }

@@ -2,3 +2,6 @@
 
 pub mod client;
 mod layout;
+mod options;
+
+pub use options::{AclChoice, Options};

@@ -1,0 +1,30 @@
+//! What only ZooKeeper has.
+
+use std::time::Duration;
+
+/// What the operator says beside the address.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Who may use the znodes that we make.
+    pub acl: AclChoice,
+    /// How long the servers keep our session while nobody is connected; they clamp it to their own bounds.
+    pub session_timeout: Duration,
+}
+
+/// Who may use the znodes that we make.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AclChoice {
+    /// Anybody, as Dubbo's and Curator's own.
+    #[default]
+    Open,
+    /// Whoever signs in as we do; reading is open to all.
+    Creator,
+    /// As at the source, where the source is a ZooKeeper too.
+    Copy,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { acl: AclChoice::default(), session_timeout: Duration::from_secs(40) }
+    }
+}
