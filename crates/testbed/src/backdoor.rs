@@ -3,22 +3,14 @@
 mod subscription;
 
 use std::collections::HashMap;
-use std::process::Stdio;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::Result;
 use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
-use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
-use tokio::process::{Child, ChildStdin, ChildStdout, Command};
-use tokio::sync::oneshot;
-use tokio::task::JoinSet;
-use tokio::time::timeout;
 
-use crate::recipe::Recipe;
+use crate::java::{Java, Program};
 use crate::record::{Instance, ServiceName};
 
 use subscription::Log;
@@ -27,19 +19,13 @@ pub use subscription::{Seen, Subscription};
 /// The Java client gives up a call after at most 3 tries of 3 s, and a connection after 10 s.
 const ANSWER: Duration = Duration::from_secs(30);
 
-type Answers = Arc<Mutex<HashMap<u64, oneshot::Sender<Result<Value>>>>>;
 type Logs = Arc<Mutex<HashMap<(String, String, String), Arc<Log>>>>;
 
 /// A Java process with any number of named clients, each with a connection of its own. Dropping it kills the process:
 /// the servers see its providers crash.
 pub struct Backdoor {
-    process: Mutex<Child>,
-    input: tokio::sync::Mutex<ChildStdin>,
-    answers: Answers,
+    java: Java,
     logs: Logs,
-    next: AtomicU64,
-    _reader: JoinSet<()>,
-    _home: TempDir,
 }
 
 /// How a client connects.
@@ -67,51 +53,24 @@ impl Backdoor {
 
     /// The same with more arguments for `java`, such as `-Dnacos.remote.client.rpc.tls.enable=true`.
     pub async fn start_with(java: &[String]) -> Result<Self> {
-        let recipe = Recipe::build("java/backdoor").await?;
-        let home = tempfile::Builder::new().prefix("causeway-backdoor-").tempdir()?;
-        let place = home.path().display();
-        let log = std::fs::File::create(home.path().join("log"))?;
-        let mut child = Command::new("java")
-            .args(["-Xms32m", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"])
-            .arg(format!("-Duser.home={place}"))
-            .arg(format!("-DJM.LOG.PATH={place}"))
-            .arg(format!("-DJM.SNAPSHOT.PATH={place}"))
-            .args(java)
-            .args(["-cp", &recipe.class_path, "causeway.testbed.Backdoor"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(log)
-            .process_group(0)
-            .kill_on_drop(true)
-            .spawn()?;
-        let input = child.stdin.take().context("no standard input")?;
-        let output = child.stdout.take().context("no standard output")?;
-        let mut lines = BufReader::new(output).lines();
-        timeout(ANSWER, lines.next_line()).await??.context("the backdoor ended at once")?;
-
-        let answers = Answers::default();
+        let mut program = Program::new("java/backdoor", "causeway.testbed.Backdoor", ANSWER)?;
+        let home = program.home.path().display();
+        program.java = vec![format!("-DJM.LOG.PATH={home}"), format!("-DJM.SNAPSHOT.PATH={home}")];
+        program.java.extend_from_slice(java);
         let logs = Logs::default();
-        let mut reader = JoinSet::new();
-        reader.spawn(read(lines, answers.clone(), logs.clone()));
-        Ok(Self {
-            process: Mutex::new(child),
-            input: tokio::sync::Mutex::new(input),
-            answers,
-            logs,
-            next: AtomicU64::new(1),
-            _reader: reader,
-            _home: home,
-        })
+        let heard = logs.clone();
+        let java = Java::start(program, move |said| hear(&heard, &said)).await?;
+        Ok(Self { java, logs })
     }
 
     /// `None` once it has ended.
     pub fn pid(&self) -> Option<u32> {
-        self.process.lock().id()
+        self.java.pid()
     }
 
     /// All its providers crash at once.
     pub fn kill9(&self) -> Result<()> {
-        Ok(self.process.lock().start_kill()?)
+        self.java.kill9()
     }
 
     /// A new client by the name `client`; its connection stands when this returns.
@@ -191,48 +150,18 @@ impl Backdoor {
         self.call(verb, client, all).await
     }
 
-    async fn call(&self, verb: &str, client: &str, mut command: Map<String, Value>) -> Result<Value> {
-        let id = self.next.fetch_add(1, Ordering::Relaxed);
-        command.insert("id".into(), json!(id));
-        command.insert("do".into(), json!(verb));
-        command.insert("client".into(), json!(client));
-        let mut line = serde_json::to_string(&command)?;
-        line.push('\n');
-        let (tell, told) = oneshot::channel();
-        self.answers.lock().insert(id, tell);
-        self.input.lock().await.write_all(line.as_bytes()).await?;
-        match timeout(ANSWER, told).await {
-            Ok(Ok(answer)) => answer.with_context(|| format!("{verb} by {client}")),
-            Ok(Err(_)) => bail!("{verb} by {client}: the backdoor ended"),
-            Err(_) => bail!("{verb} by {client}: no answer within {ANSWER:?}"),
-        }
+    async fn call(&self, verb: &str, client: &str, command: Map<String, Value>) -> Result<Value> {
+        self.java.ask(verb, client, command, ANSWER).await
     }
 }
 
-async fn read(mut lines: Lines<BufReader<ChildStdout>>, answers: Answers, logs: Logs) {
-    while let Ok(Some(line)) = lines.next_line().await {
-        let Ok(mut said) = serde_json::from_str::<Value>(&line) else {
-            continue;
-        };
-        if let Some(id) = said["id"].as_u64() {
-            let Some(tell) = answers.lock().remove(&id) else {
-                continue;
-            };
-            let answer = match said["error"].as_str() {
-                Some(error) => Err(anyhow!("{error}")),
-                None => Ok(said["result"].take()),
-            };
-            // Nobody waits any more when the call timed out.
-            drop(tell.send(answer));
-        } else if said["event"] == "hosts" {
-            let text = |key: &str| said[key].as_str().unwrap_or_default().to_string();
-            let key = (text("client"), text("group"), text("service"));
-            let log = logs.lock().get(&key).cloned();
-            if let Some(log) = log {
-                log.add(&said);
-            }
+fn hear(logs: &Logs, said: &Value) {
+    if said["event"] == "hosts" {
+        let text = |key: &str| said[key].as_str().unwrap_or_default().to_string();
+        let key = (text("client"), text("group"), text("service"));
+        let log = logs.lock().get(&key).cloned();
+        if let Some(log) = log {
+            log.add(said);
         }
     }
-    // Who still waits is told by the closed channel.
-    answers.lock().clear();
 }

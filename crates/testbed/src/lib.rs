@@ -2,6 +2,8 @@
 //!
 //! - [`Nacos`]: a real server of version 1.4, 2.5 or 3.1 on ports and data of its own; [`Cluster`]: several as one cluster.
 //! - [`Backdoor`]: the vendor's Java client, driven over standard input: what a provider and a subscriber really do and see.
+//! - [`ZooKeeper`]: a real server of version 3.9; [`ZooKeeperEnsemble`]: several as one.
+//! - [`ZkDoor`]: the vendor's and Curator's Java clients, driven over standard input: [`ZkClient`] is one session.
 //! - [`OpenApi`]: the vendor's HTTP interface: operators, curl scripts, and lists that tests compare with.
 //! - [`Poller`]: looks at instance lists every 20 ms in the background and keeps what was missing or double, and when.
 //! - [`shared`] and [`trial`]: servers that `causeway-testbed run` started once for many test programs.
@@ -12,13 +14,17 @@
 mod backdoor;
 mod guard;
 pub mod host;
+mod java;
 mod nacos;
 mod open_api;
 mod poller;
 mod ports;
+mod process;
 mod recipe;
 mod record;
 mod shared;
+mod tls;
+mod zookeeper;
 
 pub use backdoor::{Backdoor, Connect, Seen, Subscription};
 pub use nacos::{Cluster, Nacos, NacosVersion, Options, PASSWORD, USER};
@@ -26,3 +32,7 @@ pub use open_api::{Edit, OpenApi, Publisher, ServiceInfo};
 pub use poller::{Double, Gap, Poller, Report, Watched};
 pub use record::{Instance, ServiceName};
 pub use shared::{Server, full, share, shared, trial};
+pub use zookeeper::{
+    ZOO_SUPER, ZkClient, ZkConnect, ZkDoor, ZkEntry, ZkEvent, ZkNode, ZkRead, ZkSession, ZkStat, ZkStep, ZkTree,
+    ZkWatch, ZooKeeper, ZooKeeperEnsemble, ZooOptions, digest_id,
+};

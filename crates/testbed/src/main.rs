@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::process::{ExitCode, ExitStatus};
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
-use causeway_testbed::{Nacos, NacosVersion, Options, PASSWORD, Server, USER, host};
+use anyhow::{Context, Error, Result, bail};
+use causeway_testbed::{Nacos, NacosVersion, Options, PASSWORD, Server, USER, ZooKeeper, ZooOptions, host};
 use clap::{Parser, Subcommand};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use rustix::process::{Pid, Signal, kill_process};
@@ -26,8 +26,8 @@ struct Cli {
 enum Task {
     /// Start servers once, run a command that finds them in CAUSEWAY_TEST_NACOS2 etc., end them, exit with its code
     Run {
-        /// nacos1 (1.4.1), nacos2, nacos2b (2.5.0), nacos3 (3.1.0), with commas
-        #[arg(long, value_delimiter = ',', default_value = "nacos2,nacos2b,nacos3,nacos1")]
+        /// nacos1 (1.4.1), nacos2, nacos2b (2.5.0), nacos3 (3.1.0), zookeeper, zookeeperb (3.9), with commas
+        #[arg(long, value_delimiter = ',', default_value = "nacos2,nacos2b,nacos3,nacos1,zookeeper,zookeeperb")]
         servers: Vec<Server>,
         /// How many may start at a time
         #[arg(long, default_value_t = 2)]
@@ -53,6 +53,21 @@ enum Task {
         #[arg(long)]
         console: bool,
     },
+    /// Run one ZooKeeper server until Ctrl-C
+    Zookeeper {
+        /// A free one when absent
+        #[arg(long)]
+        port: Option<u16>,
+        /// A folder for its data, which stays; a temporary one when absent
+        #[arg(long)]
+        data: Option<PathBuf>,
+        /// Its tick in milliseconds; sessions last two ticks at least
+        #[arg(long, default_value_t = 2_000)]
+        tick: u32,
+        /// The longest session in milliseconds
+        #[arg(long, default_value_t = 40_000)]
+        session: u32,
+    },
     /// Say what is missing on this machine
     Check,
 }
@@ -69,6 +84,9 @@ async fn main() -> ExitCode {
         Task::Nacos { version, port, data, auth, console } => {
             let options = Options { port, data, auth, console, ..Options::default() };
             nacos(version, options).await
+        }
+        Task::Zookeeper { port, data, tick, session } => {
+            zookeeper(ZooOptions { port, data, tick_ms: tick, max_session_ms: session, ..ZooOptions::default() }).await
         }
         Task::Check => Ok(ExitCode::SUCCESS),
     };
@@ -94,11 +112,11 @@ async fn run(servers: &[Server], at_once: usize, command: &[String]) -> Result<E
     let starts = stream::iter(servers).map(|server| start(*server));
     let started = starts.buffer_unordered(at_once.max(1)).try_collect();
     // Leaving here drops the servers, which ends them.
-    let running: Vec<(Server, Nacos)> = tokio::select! {
+    let running: Vec<Running> = tokio::select! {
         started = started => started?,
         () = asked_to_end() => bail!("ended while the servers started"),
     };
-    let addresses = running.iter().map(|(server, nacos)| (server.variable(), nacos.addr()));
+    let addresses = running.iter().map(|one| (one.server.variable(), one.addr.clone()));
     let mut child = Command::new(program).args(arguments).envs(addresses).spawn().context(program.clone())?;
     let status = tokio::select! {
         status = child.wait() => status?,
@@ -113,12 +131,30 @@ async fn run(servers: &[Server], at_once: usize, command: &[String]) -> Result<E
     Ok(code(status))
 }
 
-async fn start(server: Server) -> Result<(Server, Nacos)> {
+/// A server of some kind, which ends when this is dropped.
+struct Running {
+    server: Server,
+    addr: String,
+    _process: Box<dyn Send>,
+}
+
+async fn start(server: Server) -> Result<Running> {
     let began = Instant::now();
-    let nacos = Nacos::start(server.version(), Options::default()).await;
-    let nacos = nacos.with_context(|| format!("starting {}", server.name()))?;
-    eprintln!("{} on {} in {:.1} s", server.name(), nacos.addr(), began.elapsed().as_secs_f64());
-    Ok((server, nacos))
+    let started = async {
+        match server.nacos() {
+            Some(version) => {
+                let nacos = Nacos::start(version, Options::default()).await?;
+                Ok::<_, Error>(Running { server, addr: nacos.addr(), _process: Box::new(nacos) })
+            }
+            None => {
+                let zoo = ZooKeeper::start(ZooOptions::default()).await?;
+                Ok(Running { server, addr: zoo.addr(), _process: Box::new(zoo) })
+            }
+        }
+    };
+    let running = started.await.with_context(|| format!("starting {}", server.name()))?;
+    eprintln!("{} on {} in {:.1} s", server.name(), running.addr, began.elapsed().as_secs_f64());
+    Ok(running)
 }
 
 async fn nacos(version: NacosVersion, options: Options) -> Result<ExitCode> {
@@ -142,6 +178,18 @@ async fn nacos(version: NacosVersion, options: Options) -> Result<ExitCode> {
         stopped = nacos.stop() => stopped?,
         () = asked_to_end() => {}
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn zookeeper(options: ZooOptions) -> Result<ExitCode> {
+    let server = tokio::select! {
+        server = ZooKeeper::start(options) => server?,
+        () = asked_to_end() => return Ok(ExitCode::SUCCESS),
+    };
+    let (pid, folder) = (server.pid().unwrap_or_default(), server.folder().display());
+    eprintln!("ZooKeeper on {} (pid {pid}, data in {folder}); Ctrl-C ends it", server.addr());
+    asked_to_end().await;
+    server.stop().await?;
     Ok(ExitCode::SUCCESS)
 }
 

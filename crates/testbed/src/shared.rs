@@ -7,7 +7,8 @@ use libtest_mimic::{Failed, Trial};
 
 use crate::nacos::NacosVersion;
 
-/// A server that `causeway-testbed run` can start. Several tests use it at once: take a namespace of your own.
+/// A server that `causeway-testbed run` can start. Several tests use it at once: take a namespace, or a path, of
+/// your own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Server {
     /// 1.4.1.
@@ -18,10 +19,14 @@ pub enum Server {
     Nacos2b,
     /// 3.1.0.
     Nacos3,
+    /// ZooKeeper 3.9.
+    Zoo,
+    /// A second, independent ZooKeeper 3.9.
+    ZooB,
 }
 
 impl Server {
-    pub const ALL: [Self; 4] = [Self::Nacos1, Self::Nacos2, Self::Nacos2b, Self::Nacos3];
+    pub const ALL: [Self; 6] = [Self::Nacos1, Self::Nacos2, Self::Nacos2b, Self::Nacos3, Self::Zoo, Self::ZooB];
 
     /// As in `--servers`.
     pub fn name(self) -> &'static str {
@@ -30,6 +35,8 @@ impl Server {
             Self::Nacos2 => "nacos2",
             Self::Nacos2b => "nacos2b",
             Self::Nacos3 => "nacos3",
+            Self::Zoo => "zookeeper",
+            Self::ZooB => "zookeeperb",
         }
     }
 
@@ -38,11 +45,13 @@ impl Server {
         format!("CAUSEWAY_TEST_{}", self.name().to_uppercase())
     }
 
-    pub fn version(self) -> NacosVersion {
+    /// Which Nacos it is; `None` for another kind.
+    pub fn nacos(self) -> Option<NacosVersion> {
         match self {
-            Self::Nacos1 => NacosVersion::V1_4,
-            Self::Nacos2 | Self::Nacos2b => NacosVersion::V2_5,
-            Self::Nacos3 => NacosVersion::V3_1,
+            Self::Nacos1 => Some(NacosVersion::V1_4),
+            Self::Nacos2 | Self::Nacos2b => Some(NacosVersion::V2_5),
+            Self::Nacos3 => Some(NacosVersion::V3_1),
+            Self::Zoo | Self::ZooB => None,
         }
     }
 }

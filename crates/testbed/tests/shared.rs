@@ -1,7 +1,7 @@
 //! The servers that `causeway-testbed run` started, as other test programs find them.
 
 use anyhow::{Context, Result, ensure};
-use causeway_testbed::{Instance, OpenApi, Server, ServiceName, shared, trial};
+use causeway_testbed::{Instance, NacosVersion, OpenApi, Server, ServiceName, ZkConnect, ZkDoor, shared, trial};
 use libtest_mimic::Arguments;
 
 fn main() {
@@ -13,13 +13,28 @@ fn main() {
 
 fn answers(server: Server) -> Result<()> {
     let addr = shared(server).context("no address")?;
-    let api = OpenApi::connect(server.version(), &format!("http://{addr}/nacos"), None)?;
+    let runtime = tokio::runtime::Runtime::new()?;
+    match server.nacos() {
+        Some(version) => runtime.block_on(nacos(version, &addr)),
+        None => runtime.block_on(zookeeper(&addr)),
+    }
+}
+
+async fn nacos(version: NacosVersion, addr: &str) -> Result<()> {
+    let api = OpenApi::connect(version, &format!("http://{addr}/nacos"), None)?;
     let service = ServiceName::new("testbed-shared", "DEFAULT_GROUP", "orders");
     let one = Instance::new("127.0.0.1", 7001);
-    tokio::runtime::Runtime::new()?.block_on(async {
-        api.register(&service, &one).await?;
-        let seen = api.visible(&service).await?;
-        ensure!(seen.len() == 1 && seen[0] == one, "{seen:?}");
-        api.deregister(&service, &one).await
-    })
+    api.register(&service, &one).await?;
+    let seen = api.visible(&service).await?;
+    ensure!(seen.len() == 1 && seen[0] == one, "{seen:?}");
+    api.deregister(&service, &one).await
+}
+
+async fn zookeeper(addr: &str) -> Result<()> {
+    let door = ZkDoor::start().await?;
+    let client = door.connect("one", &ZkConnect::to(addr)).await?;
+    client.create("/testbed-shared", "here").await?;
+    let seen = client.get("/testbed-shared").await?.context("not there")?;
+    ensure!(seen.text() == "here", "{seen:?}");
+    client.delete("/testbed-shared").await
 }

@@ -42,12 +42,16 @@ impl NacosKind {
         Self { label, server, ground: Arc::new(ground) }
     }
 
+    fn version(&self) -> Result<NacosVersion> {
+        self.server.nacos().context("not a Nacos server")
+    }
+
     async fn subject(&self, addr: &str, api: OpenApi, own: Option<Arc<Nacos>>) -> Result<NacosSubject> {
         let door = self.ground.door.get_or_try_init(async || Backdoor::start().await.map(Arc::new)).await?;
         let user = own.is_some().then(|| (USER.to_owned(), PASSWORD.to_owned()));
         let providers = Providers::new(door.clone(), api.clone(), addr, user.clone());
         Ok(NacosSubject {
-            version: self.server.version(),
+            version: self.version()?,
             addr: addr.to_owned(),
             api,
             door: door.clone(),
@@ -79,13 +83,13 @@ impl Kind for NacosKind {
     }
     async fn shared(&self) -> Result<NacosSubject> {
         let addr = shared(self.server).context("no address")?;
-        let api = OpenApi::connect(self.server.version(), &format!("http://{addr}/nacos"), None)?;
+        let api = OpenApi::connect(self.version()?, &format!("http://{addr}/nacos"), None)?;
         self.subject(&addr, api, None).await
     }
     async fn own(&self) -> Result<NacosSubject> {
         let start = async || {
             let options = Options { auth: true, ..Options::default() };
-            Nacos::start(self.server.version(), options).await.map(Arc::new)
+            Nacos::start(self.version()?, options).await.map(Arc::new)
         };
         let own = self.ground.own.get_or_try_init(start).await?;
         self.subject(&own.addr(), own.open_api().await?, Some(own.clone())).await

@@ -4,8 +4,9 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use super::{Nacos, NacosVersion, tls};
+use super::{Nacos, NacosVersion};
 use crate::recipe::Recipe;
+use crate::tls;
 
 /// Small, and C1 only: a server lives for minutes, and tests share two cores.
 const JAVA: [&str; 5] =
@@ -18,17 +19,17 @@ const TOKEN_SECRET: &str = "Y2F1c2V3YXktdGVzdGJlZC10b2tlbi1zZWNyZXQtMDEyMzQ1Njc4
 
 /// Writes the settings into the data folder and gives the command that starts the server.
 pub fn command(nacos: &Nacos, recipe: &Recipe) -> Result<Command> {
-    let data = nacos.data.display();
-    let conf = nacos.data.join("conf");
+    let data = nacos.data().display();
+    let conf = nacos.data().join("conf");
     std::fs::create_dir_all(&conf)?;
-    std::fs::create_dir_all(nacos.data.join("logs"))?;
+    std::fs::create_dir_all(nacos.data().join("logs"))?;
     let members = &nacos.members;
     if !members.is_empty() {
         std::fs::write(conf.join("cluster.conf"), members.join("\n") + "\n")?;
     }
 
     let mut java = Command::new("java");
-    java.current_dir(&nacos.data).args(JAVA);
+    java.current_dir(nacos.data()).args(JAVA);
     // The server and the client in it write into the home folder: let that be ours too.
     java.arg(format!("-Duser.home={data}"))
         .arg(format!("-Dnacos.home={data}"))
@@ -85,7 +86,7 @@ fn properties(nacos: &Nacos) -> Result<Vec<(String, String)>> {
         ("server.address", "127.0.0.1".into()),
         ("server.error.include-message", "ALWAYS".into()),
         ("server.tomcat.accesslog.enabled", "false".into()),
-        ("server.tomcat.basedir", format!("file:{}", nacos.data.display())),
+        ("server.tomcat.basedir", format!("file:{}", nacos.data().display())),
         ("nacos.core.auth.enabled", auth.clone()),
         ("nacos.core.auth.system.type", "nacos".into()),
     ];
@@ -134,7 +135,17 @@ fn properties(nacos: &Nacos) -> Result<Vec<(String, String)>> {
         ]),
     }
     if options.tls {
-        out.extend(tls::properties(&nacos.data)?);
+        let (certificate, key) = tls::certificate(nacos.data())?;
+        let (certificate, key) = (certificate.display(), key.display());
+        out.extend([
+            ("server.ssl.enabled", "true".into()),
+            ("server.ssl.certificate", format!("file:{certificate}")),
+            ("server.ssl.certificate-private-key", format!("file:{key}")),
+            ("nacos.remote.server.rpc.tls.enableTls", "true".into()),
+            ("nacos.remote.server.rpc.tls.compatibility", "false".into()),
+            ("nacos.remote.server.rpc.tls.certChainFile", format!("file:{certificate}")),
+            ("nacos.remote.server.rpc.tls.certPrivateKey", format!("file:{key}")),
+        ]);
     }
     let ours = out.into_iter().map(|(key, value)| (key.to_string(), value));
     Ok(ours.chain(options.properties.iter().cloned()).collect())

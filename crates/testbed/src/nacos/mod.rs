@@ -2,21 +2,18 @@
 
 mod cluster;
 mod launch;
-mod tls;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
-use parking_lot::Mutex;
-use rustix::process::Signal;
-use tempfile::TempDir;
+use anyhow::{Result, bail};
 use tokio::time::sleep;
 
-use crate::guard::Guarded;
 use crate::open_api::OpenApi;
 use crate::ports::Ports;
+use crate::process::{Folder, Process};
 use crate::recipe::Recipe;
+use crate::tls;
 
 pub use cluster::Cluster;
 
@@ -105,11 +102,11 @@ pub struct Nacos {
     version: NacosVersion,
     options: Options,
     ports: Ports,
-    data: PathBuf,
-    _temporary: Option<TempDir>,
     /// All addresses of the cluster it belongs to, itself included; empty when it stands alone.
     members: Vec<String>,
-    process: Mutex<Option<Guarded>>,
+    /// Before the folder: it ends before its data goes.
+    process: Process,
+    data: Folder,
 }
 
 impl Nacos {
@@ -127,28 +124,12 @@ impl Nacos {
 
     fn prepare(version: NacosVersion, options: Options) -> Result<Self> {
         let ports = options.port.map_or_else(Ports::pick, Ports::fixed)?;
-        let (data, temporary) = match &options.data {
-            Some(folder) => {
-                std::fs::create_dir_all(folder)?;
-                (folder.canonicalize()?, None)
-            }
-            None => {
-                let folder = tempfile::Builder::new().prefix("causeway-nacos-").tempdir()?;
-                (folder.path().to_path_buf(), Some(folder))
-            }
-        };
+        let data = Folder::new("causeway-nacos-", options.data.as_deref())?;
         if options.tls && version == NacosVersion::V1_4 {
             bail!("Nacos 1.4 is started without TLS only");
         }
-        Ok(Self {
-            version,
-            options,
-            ports,
-            data,
-            _temporary: temporary,
-            members: Vec::new(),
-            process: Mutex::new(None),
-        })
+        let process = Process::new(data.path().join("start.log"));
+        Ok(Self { version, options, ports, members: Vec::new(), process, data })
     }
 
     pub fn version(&self) -> NacosVersion {
@@ -168,17 +149,17 @@ impl Nacos {
 
     /// The certificate of the authority that signed the server's (with `tls`), PEM.
     pub fn ca_file(&self) -> PathBuf {
-        tls::authority(&self.data)
+        tls::authority(self.data())
     }
 
     /// Where the server keeps what it knows; its output is in `start.log` there.
     pub fn data(&self) -> &Path {
-        &self.data
+        self.data.path()
     }
 
     /// `None` while it does not run.
     pub fn pid(&self) -> Option<u32> {
-        self.process.lock().as_ref().map(Guarded::pid)
+        self.process.pid()
     }
 
     /// The vendor's HTTP interface, signed in when the server wants that.
@@ -193,26 +174,12 @@ impl Nacos {
 
     /// A crash: the process is gone when this returns, its data stays as it was.
     pub fn kill9(&self) -> Result<()> {
-        match self.process.lock().take() {
-            Some(mut process) => process.kill9(),
-            None => Ok(()),
-        }
+        self.process.kill9()
     }
 
     /// SIGTERM, and kill -9 after 20 s.
     pub async fn stop(&self) -> Result<()> {
-        let Some(mut process) = self.process.lock().take() else {
-            return Ok(());
-        };
-        process.signal(Signal::TERM)?;
-        let end = Instant::now() + STOP;
-        while process.ended()?.is_none() {
-            if Instant::now() > end {
-                return process.kill9();
-            }
-            sleep(Duration::from_millis(50)).await;
-        }
-        Ok(())
+        self.process.stop(STOP).await
     }
 
     /// Starts it on the same ports with the same data; ready when this returns.
@@ -234,7 +201,7 @@ impl Nacos {
     /// Kills it, removes all its data and starts it on the same ports.
     pub async fn wipe_and_start_again(&self) -> Result<()> {
         self.kill9()?;
-        for entry in std::fs::read_dir(&self.data)? {
+        for entry in std::fs::read_dir(self.data())? {
             let path = entry?.path();
             if path.is_dir() {
                 std::fs::remove_dir_all(path)?;
@@ -247,32 +214,17 @@ impl Nacos {
 
     /// SIGSTOP: it accepts connections (the kernel does) and never answers.
     pub fn pause(&self) -> Result<()> {
-        self.signal(Signal::STOP)
+        self.process.pause()
     }
 
     /// Ends a [`Self::pause`].
     pub fn resume(&self) -> Result<()> {
-        self.signal(Signal::CONT)
-    }
-
-    fn signal(&self, signal: Signal) -> Result<()> {
-        let mut process = self.process.lock();
-        process.as_mut().context("the server does not run")?.signal(signal)
+        self.process.resume()
     }
 
     async fn launch(&self) -> Result<()> {
         let recipe = Recipe::build(self.version.recipe()).await?;
-        let command = launch::command(self, &recipe)?;
-        let mut process = self.process.lock();
-        if process.is_some() {
-            bail!("the server at {} runs already", self.addr());
-        }
-        *process = Some(Guarded::start(&command, &self.log())?);
-        Ok(())
-    }
-
-    fn log(&self) -> PathBuf {
-        self.data.join("start.log")
+        self.process.start(&launch::command(self, &recipe)?)
     }
 
     async fn ready(&self) -> Result<()> {
@@ -282,17 +234,10 @@ impl Nacos {
         let end = Instant::now() + START;
         for url in urls {
             while !api.answers(&url).await {
-                let ended = match self.process.lock().as_mut() {
-                    Some(process) => process.ended()?,
-                    None => bail!("the server was stopped while it started"),
-                };
-                if let Some(status) = ended {
-                    self.process.lock().take();
-                    bail!("Nacos ended at its start ({status}); its last words:\n{}", self.last_words());
-                }
+                self.process.check()?;
                 if Instant::now() > end {
                     self.kill9()?;
-                    bail!("Nacos not ready after {START:?}; its last words:\n{}", self.last_words());
+                    bail!("Nacos not ready after {START:?}; its last words:\n{}", self.process.last_words());
                 }
                 sleep(Duration::from_millis(100)).await;
             }
@@ -312,19 +257,5 @@ impl Nacos {
             }
         }
         Ok(())
-    }
-
-    fn last_words(&self) -> String {
-        let text = std::fs::read(self.log()).unwrap_or_default();
-        let text = String::from_utf8_lossy(&text);
-        let lines: Vec<&str> = text.lines().collect();
-        lines[lines.len().saturating_sub(40)..].join("\n")
-    }
-}
-
-impl Drop for Nacos {
-    fn drop(&mut self) {
-        // Before the folder goes away under the server.
-        self.process.lock().take();
     }
 }

@@ -10,9 +10,9 @@ pub fn authority(data: &Path) -> PathBuf {
     data.join("tls").join("ca.pem")
 }
 
-/// Makes an authority and a certificate for 127.0.0.1 and localhost, unless they are there from an earlier start, and
-/// gives the properties that use them.
-pub fn properties(data: &Path) -> Result<Vec<(&'static str, String)>> {
+/// The files of a certificate for 127.0.0.1 and localhost and of its key, PEM. Made with their authority, unless they
+/// are there from an earlier start.
+pub fn certificate(data: &Path) -> Result<(PathBuf, PathBuf)> {
     let folder = data.join("tls");
     let (certificate, key) = (folder.join("server.pem"), folder.join("server.key"));
     if !key.exists() {
@@ -29,14 +29,5 @@ pub fn properties(data: &Path) -> Result<Vec<(&'static str, String)>> {
         std::fs::write(&certificate, server.signed_by(&server_key, &issuer)?.pem())?;
         std::fs::write(&key, server_key.serialize_pem())?;
     }
-    let (certificate, key) = (certificate.display(), key.display());
-    Ok(vec![
-        ("server.ssl.enabled", "true".into()),
-        ("server.ssl.certificate", format!("file:{certificate}")),
-        ("server.ssl.certificate-private-key", format!("file:{key}")),
-        ("nacos.remote.server.rpc.tls.enableTls", "true".into()),
-        ("nacos.remote.server.rpc.tls.compatibility", "false".into()),
-        ("nacos.remote.server.rpc.tls.certChainFile", format!("file:{certificate}")),
-        ("nacos.remote.server.rpc.tls.certPrivateKey", format!("file:{key}")),
-    ])
+    Ok((certificate, key))
 }
