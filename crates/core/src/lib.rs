@@ -8,14 +8,15 @@ pub mod plan;
 pub mod port;
 
 pub use model::{
-    Attributes, ClusterId, Endpoint, Held, Instance, InstanceId, Mark, OwnerId, Part, Payload, Record, Scope,
-    ServiceKey, Set,
+    Attributes, Body, ClusterId, Content, Digest, Endpoint, Entry, EntryKey, Held, Instance, InstanceId, Mark, OwnerId,
+    Pair, Part, Payload, Record, Scope, ServiceKey, Set, Side, Stamp,
 };
 pub use plan::{
-    Change, Evidence, Fresh, Lens, MetadataMap, Mode, Overrides, Plan, Policy, Removal, Rename, Select, ServiceLens,
-    Skip, Wish, Written, WrittenRecord, plan,
+    Base, Born, Change, Conflicts, Evidence, Fresh, Intent, Lens, MetadataMap, Mode, Overrides, Plan, Policy, Reason,
+    Removal, Rename, Rules, Select, ServiceLens, Skip, Verdict, Version, Ways, Why, Wish, Written, WrittenRecord,
+    merge, plan,
 };
 pub use port::{
-    BoxError, Capabilities, Connector, Error, Everything, Interest, Limits, Lost, Normalized, Parts, Port, Ports,
-    Selector, Sink, Source, Update,
+    BoxError, Capabilities, Connector, DataPort, DataSelector, DataSink, DataSource, EntryInterest, Error, Everything,
+    Expect, Found, Interest, Limits, Lost, News, Normalized, Parts, Port, Ports, Selector, Sink, Source, Update, Write,
 };

@@ -26,6 +26,6 @@ impl Connector<Connect> for MemoryConnector {
             return Err(Error::Rejected("connectKeyList takes one name of a registry in memory".into()));
         };
         let ports = MemoryPorts::open(&Memory::named(name));
-        Ok(Ports { services: Some(Port::ReadWrite(Arc::new(ports))) })
+        Ok(Ports { services: Some(Port::ReadWrite(Arc::new(ports))), ..Ports::default() })
     }
 }

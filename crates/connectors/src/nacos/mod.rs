@@ -36,7 +36,7 @@ impl Connector<Connect> for NacosConnector {
         let client = NacosClient::new(options).map_err(convert::error)?;
         let Connect { namespaces, inherited, keeper, .. } = connect;
         let services = NacosServices::new(client, id.to_string(), namespaces, inherited, keeper);
-        Ok(Ports { services: Some(Port::ReadWrite(Arc::new(services))) })
+        Ok(Ports { services: Some(Port::ReadWrite(Arc::new(services))), ..Ports::default() })
     }
 }
 

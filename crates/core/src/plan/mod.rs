@@ -5,12 +5,14 @@
 mod change;
 mod compare;
 mod map;
+mod merge;
 mod select;
 mod written;
 
 pub use change::{Change, Evidence, Plan, Removal, Skip};
 pub use compare::plan;
 pub use map::{Lens, MetadataMap, Rename, ServiceLens};
+pub use merge::{Base, Born, Conflicts, Intent, Reason, Rules, Verdict, Version, Ways, Why, merge};
 pub use select::{Matcher, Rule, Select};
 pub use written::{Written, WrittenRecord};
 

@@ -1,7 +1,9 @@
 //! How a cluster is read and written: the traits that a connector implements.
 
+mod data;
 mod error;
 
+pub use data::{DataPort, DataSelector, DataSink, DataSource, EntryInterest, Expect, Found, News, Write};
 pub use error::{BoxError, Error, Lost};
 
 use crate::model::{ClusterId, Instance, Part, Record, Set};
@@ -150,6 +152,8 @@ pub trait Connector<S>: Send + Sync {
 pub struct Ports {
     /// Services and their instances.
     pub services: Option<Port<Instance>>,
+    /// Config entries.
+    pub data: Option<DataPort>,
 }
 
 /// Read only, or read and write.

@@ -1,0 +1,281 @@
+//! Config entries: persistent data such as znodes, or a config centre's files.
+
+use super::{Attributes, Part};
+use serde::{Deserialize, Serialize};
+use std::fmt::{self, Display};
+use std::ops::{Index, IndexMut};
+use std::str::FromStr;
+use std::sync::Arc;
+use xxhash_rust::xxh3::Xxh3;
+
+/// A config entry: `namespace/group/name`. A kind that lacks a level leaves it empty, or says `public` for the namespace.
+///
+/// A name that begins with `/` is a path in a tree: its parents are entries too. The order of keys puts every parent
+/// before its children.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct EntryKey {
+    /// The namespace's id.
+    pub namespace: Arc<str>,
+    /// The config group.
+    pub group: Arc<str>,
+    /// The data id, or the path.
+    pub name: Arc<str>,
+}
+
+impl EntryKey {
+    /// The entry `name` in `group` of `namespace`.
+    pub fn new(namespace: &str, group: &str, name: &str) -> Self {
+        Self { namespace: namespace.into(), group: group.into(), name: name.into() }
+    }
+
+    /// The znode or the like at `path`.
+    pub fn path(path: &str) -> Self {
+        Self::new("public", "", path)
+    }
+
+    /// The part of the cluster that it lies in.
+    pub fn part(&self) -> Part {
+        Part(self.namespace.clone())
+    }
+
+    /// Whether it is a node of a tree.
+    pub fn is_path(&self) -> bool {
+        self.name.starts_with('/')
+    }
+
+    /// The node that this one lies in. `None` at the top, and for what is no tree: the root itself is nobody's to make or
+    /// to remove.
+    pub fn parent(&self) -> Option<Self> {
+        let (above, _) = self.name.rsplit_once('/').filter(|(above, _)| self.is_path() && !above.is_empty())?;
+        Some(Self { name: above.into(), ..self.clone() })
+    }
+
+    /// Where the keys of everything below this node begin, and where they have ended; `None` for what is no tree.
+    pub fn below(&self) -> Option<(Self, Self)> {
+        let stem = self.name.strip_suffix('/').unwrap_or(&self.name);
+        let key = |name: String| Self { name: name.into(), ..self.clone() };
+        // `0` is the character after `/`.
+        self.is_path().then(|| (key(format!("{stem}/")), key(format!("{stem}0"))))
+    }
+
+    /// Whether it lies below `other`, at any depth.
+    pub fn is_below(&self, other: &Self) -> bool {
+        let rest = self.name.strip_prefix(other.name.strip_suffix('/').unwrap_or(&other.name));
+        self.namespace == other.namespace
+            && self.group == other.group
+            && other.is_path()
+            && rest.is_some_and(|rest| rest.len() > 1 && rest.starts_with('/'))
+    }
+}
+
+impl Display for EntryKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.is_path() && self.group.is_empty() && &*self.namespace == "public" {
+            true => f.write_str(&self.name),
+            false => write!(f, "{}/{}/{}", self.namespace, self.group, self.name),
+        }
+    }
+}
+
+/// What a cluster says cheaply about an entry's version: equal stamps of one key mean that nothing has changed, neither
+/// body nor attributes. Two numbers that only the connector understands; never the same again after a deletion.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Stamp(pub i64, pub i64);
+
+/// An entry as a listing shows it, without what is in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Its version.
+    pub stamp: Stamp,
+    /// When it was last changed, by the cluster's clock, in milliseconds since 1970; 0: the cluster does not say.
+    pub modified_ms: i64,
+    /// The body's size in bytes; 0 where a listing does not say.
+    pub size: u32,
+}
+
+/// What an entry holds. A znode may hold no data at all, which is not the same as none of length 0.
+pub type Body = Option<Arc<[u8]>>;
+
+/// What is in an entry: fetched only when it is needed.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Content {
+    /// The data.
+    pub body: Body,
+    /// ACL, type, labels: what belongs to the entry beside its data.
+    pub attributes: Attributes,
+}
+
+impl Content {
+    /// A body without attributes.
+    pub fn of(body: impl AsRef<[u8]>) -> Self {
+        Self { body: Some(body.as_ref().into()), attributes: Attributes::default() }
+    }
+
+    /// The body's size in bytes.
+    pub fn size(&self) -> usize {
+        self.body.as_ref().map_or(0, |body| body.len())
+    }
+
+    /// Names the content: equal digests, equal contents.
+    pub fn digest(&self) -> Digest {
+        let mut hash = Xxh3::new();
+        let mut add = |bytes: &[u8]| {
+            hash.update(&(bytes.len() as u64).to_le_bytes());
+            hash.update(bytes);
+        };
+        // Lengths go first, so that no two contents make the same bytes.
+        match &self.body {
+            None => add(b"no data"),
+            Some(body) => {
+                add(b"data");
+                add(body);
+            }
+        }
+        for (key, value) in &self.attributes.0 {
+            add(key.as_bytes());
+            add(value.as_bytes());
+        }
+        Digest(hash.digest128().to_le_bytes())
+    }
+}
+
+/// Names a content: XXH3, 128 bits. Written as 32 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Digest([u8; 16]);
+
+impl Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", u128::from_le_bytes(self.0))
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Display::fmt(self, f)
+    }
+}
+
+impl From<Digest> for String {
+    fn from(digest: Digest) -> Self {
+        digest.to_string()
+    }
+}
+
+impl TryFrom<String> for Digest {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl FromStr for Digest {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number = u128::from_str_radix(text, 16).ok().filter(|_| text.len() == 32 && !text.starts_with('+'));
+        number.map(|number| Self(number.to_le_bytes())).ok_or_else(|| format!("`{text}` is no digest"))
+    }
+}
+
+/// One of the two clusters that a task keeps in step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Side {
+    /// The task's source.
+    Left,
+    /// The task's destination.
+    Right,
+}
+
+impl Side {
+    /// Both, left first.
+    pub const BOTH: [Self; 2] = [Self::Left, Self::Right];
+
+    /// The other one.
+    pub fn other(self) -> Self {
+        match self {
+            Self::Left => Self::Right,
+            Self::Right => Self::Left,
+        }
+    }
+}
+
+/// One thing for each side.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Pair<T> {
+    /// The left side's.
+    pub left: T,
+    /// The right side's.
+    pub right: T,
+}
+
+impl<T> Pair<T> {
+    /// What `each` says for either side.
+    pub fn of(mut each: impl FnMut(Side) -> T) -> Self {
+        Self { left: each(Side::Left), right: each(Side::Right) }
+    }
+
+    /// The sides exchanged.
+    pub fn swap(self) -> Self {
+        Self { left: self.right, right: self.left }
+    }
+}
+
+impl<T> Index<Side> for Pair<T> {
+    type Output = T;
+    fn index(&self, side: Side) -> &T {
+        match side {
+            Side::Left => &self.left,
+            Side::Right => &self.right,
+        }
+    }
+}
+
+impl<T> IndexMut<Side> for Pair<T> {
+    fn index_mut(&mut self, side: Side) -> &mut T {
+        match side {
+            Side::Left => &mut self.left,
+            Side::Right => &mut self.right,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn parents_and_what_lies_below() {
+        let parent = |path: &str| EntryKey::path(path).parent().map(|key| key.name.to_string());
+        assert_eq!(parent("/a/b/c"), Some("/a/b".into()));
+        assert_eq!((parent("/a"), parent("/"), parent("a.yaml"), parent("a/b")), (None, None, None, None));
+        for (path, above, is) in
+            [("/a/b", "/a", true), ("/a/b/c", "/a", true), ("/a", "/", true), ("/ab", "/a", false), ("/a", "/a", false)]
+        {
+            let (key, above) = (EntryKey::path(path), EntryKey::path(above));
+            assert_eq!(key.is_below(&above), is, "{key} below {above}");
+            let (from, to) = above.below().unwrap();
+            assert_eq!((from..to).contains(&key) && key != above, is, "{key} in the range of {above}");
+        }
+        assert!(EntryKey::path("/a") < EntryKey::path("/a-b") && EntryKey::path("/a") < EntryKey::path("/a/b"));
+    }
+
+    #[test]
+    fn a_digest_tells_contents_apart_and_reads_back() {
+        let with = |key: &str, value: &str| Content {
+            attributes: Attributes(BTreeMap::from([(key.into(), value.into())])),
+            ..Content::of("a")
+        };
+        let contents =
+            [Content::default(), Content::of(""), Content::of("a"), with("b", ""), with("", "b"), Content::of("ab")];
+        for (n, a) in contents.iter().enumerate() {
+            for (m, b) in contents.iter().enumerate() {
+                assert_eq!(a.digest() == b.digest(), n == m, "{a:?} {b:?}");
+            }
+            let text = serde_json::to_string(&a.digest()).unwrap();
+            assert_eq!((text.len(), serde_json::from_str::<Digest>(&text).unwrap()), (34, a.digest()));
+        }
+        assert!("0".parse::<Digest>().is_err());
+    }
+}

@@ -1,0 +1,355 @@
+//! Keeping one config entry in step on two sides, from what both last had in common: pure.
+//!
+//! | since the last common version | two ways | one way |
+//! | --- | --- | --- |
+//! | neither side changed, or both to the same | in step | in step |
+//! | the source changed | copied, or deleted, in the destination | the same |
+//! | the destination changed | copied, or deleted, in the source | by `overrides`; what is missing is written again |
+//! | both changed, differently | by `conflicts` | by `conflicts`; the source is never written |
+//! | no common version, on one side only | copied | copied from the source; the destination's own is left alone |
+//! | no common version, equal | adopted | adopted |
+//! | no common version, different | by `conflicts` | by `conflicts` |
+
+use super::{Mode, Overrides};
+use crate::model::{Digest, EntryKey, Pair, Side, Stamp};
+use serde::{Deserialize, Serialize};
+use std::fmt::{self, Display};
+
+/// Which ways a task goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Ways {
+    /// From the source to the destination.
+    #[default]
+    One,
+    /// Both.
+    Two,
+}
+
+/// What to do when both sides have changed an entry since their last common version, or never had one and differ.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Conflicts {
+    /// The source's stands.
+    Source,
+    /// The destination's stands.
+    Destination,
+    /// What was changed last stands, by the two clusters' clocks; a change wins over a deletion, and the source's where
+    /// the times are equal.
+    Newest,
+    /// Both stay as they are until the operator decides.
+    #[default]
+    Manual,
+}
+
+/// What a task says about merging.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// Which side the source is.
+    pub source: Side,
+    /// Which ways it goes.
+    pub ways: Ways,
+    /// What it may do.
+    pub mode: Mode,
+    /// A one-way task: what it does about changes of its copies. [`Overrides::Travel`] lets them, and deletions, go back.
+    pub overrides: Overrides,
+    /// What it does about conflicts.
+    pub conflicts: Conflicts,
+}
+
+impl Rules {
+    /// The same task seen from the other side.
+    pub fn swap(self) -> Self {
+        Self { source: self.source.other(), ..self }
+    }
+
+    /// Whether what `side` does to a common entry is done to the other side too.
+    pub fn travels_from(&self, side: Side) -> bool {
+        self.ways == Ways::Two || side == self.source || self.overrides == Overrides::Travel
+    }
+
+    /// The same rules, and `side` wins a conflict.
+    pub fn preferring(self, side: Side) -> Self {
+        let conflicts = if side == self.source { Conflicts::Source } else { Conflicts::Destination };
+        Self { conflicts, ..self }
+    }
+}
+
+/// What an entry is on one side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Version {
+    /// Its content.
+    pub digest: Digest,
+    /// When it was changed, by that cluster's clock; 0 when it is not known.
+    pub modified_ms: i64,
+}
+
+/// Whose creation an entry is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Born {
+    /// It came to be on the left; what stands on the right is the copy that we made, as we made it.
+    Left,
+    /// The other way round.
+    Right,
+    /// Neither side's is a copy of ours: they were found equal, or somebody has changed our copy.
+    Both,
+}
+
+impl Born {
+    /// The side where our own creation stands.
+    pub fn copy(self) -> Option<Side> {
+        match self {
+            Self::Left => Some(Side::Right),
+            Self::Right => Some(Side::Left),
+            Self::Both => None,
+        }
+    }
+
+    fn copied_to(side: Side) -> Self {
+        match side {
+            Side::Left => Self::Right,
+            Side::Right => Self::Left,
+        }
+    }
+}
+
+/// The last version that both sides had in common. Kept in the ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Base {
+    /// Its content.
+    pub digest: Digest,
+    /// The sides' stamps of it: a side that still shows its stamp has not changed.
+    pub stamps: Pair<Stamp>,
+    /// Whose creation it is.
+    pub born: Born,
+}
+
+impl Base {
+    /// Both sides hold `digest`.
+    pub fn found(before: Option<&Self>, digest: Digest, stamps: Pair<Stamp>) -> Self {
+        // The same again (somebody wrote what was there) changes nothing; a new one was not written by us.
+        let born = before.filter(|base| base.digest == digest).map_or(Born::Both, |base| base.born);
+        Self { digest, stamps, born }
+    }
+
+    /// `digest` was copied to side `to`, where `created`: nothing stood before.
+    pub fn copied(before: Option<&Self>, to: Side, created: bool, digest: Digest, stamps: Pair<Stamp>) -> Self {
+        let copy = Born::copied_to(to);
+        let ours = created || before.is_some_and(|base| base.born == copy);
+        Self { digest, stamps, born: if ours { copy } else { Born::Both } }
+    }
+}
+
+/// A write that is about to be made. In the ledger before it is made, so that a process that dies between the write and
+/// its answer knows the write for its own afterwards.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Intent {
+    /// The entry.
+    pub key: EntryKey,
+    /// Where it is written.
+    pub to: Side,
+    /// What is written, and the stamp of it on the other side; `None`: it is deleted.
+    pub content: Option<(Digest, Stamp)>,
+    /// Whether nothing stood there before.
+    pub created: bool,
+}
+
+impl Intent {
+    /// The last common version, now that `seen` was found on the side that was to be written: whether the write was made
+    /// is seen by what stands there. `None`: it was not made, `before` is still true.
+    pub fn made(&self, before: Option<&Base>, seen: Option<(Digest, Stamp)>) -> Option<Option<Base>> {
+        match (self.content, seen) {
+            (None, None) => Some(None),
+            (Some((digest, from)), Some((found, stamp))) if digest == found => {
+                let stamps = Pair::of(|side| if side == self.to { stamp } else { from });
+                Some(Some(Base::copied(before, self.to, self.created, digest, stamps)))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Why an entry is written or deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Why {
+    /// It is new on the other side.
+    New,
+    /// It was edited on the other side.
+    Edited,
+    /// It was deleted on the other side.
+    Deleted,
+    /// The destination has lost it.
+    Missing,
+    /// It was edited in the destination, and the task says that the source's is written again.
+    Overridden,
+    /// It was deleted on one side while something new came to be below it on the other.
+    Needed,
+    /// Both sides changed it; the task's policy or the operator decided.
+    Settled(Conflicts),
+}
+
+impl Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::New => "new on the other side",
+            Self::Edited => "edited on the other side",
+            Self::Deleted => "deleted on the other side",
+            Self::Missing => "missing in the destination",
+            Self::Overridden => "edited in the destination: the source's is written again",
+            Self::Needed => "deleted on one side, but something new lies below it on the other",
+            Self::Settled(Conflicts::Source) => "changed on both sides: the source's stands",
+            Self::Settled(Conflicts::Destination) => "changed on both sides: the destination's stands",
+            Self::Settled(Conflicts::Newest) => "changed on both sides: the newest stands",
+            Self::Settled(Conflicts::Manual) => "changed on both sides: the operator decided",
+        })
+    }
+}
+
+/// Why a difference is left alone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Reason {
+    /// The destination's own: we did not write it.
+    Foreign,
+    /// Our copy was edited in the destination.
+    Overridden,
+    /// Both sides changed it; the destination's stands, and the task does not write to its source.
+    Kept,
+    /// The task's policy forbids it.
+    Mode,
+    /// Both sides changed it; the operator has to decide.
+    Conflict,
+    /// It is gone from the source, but something of the destination's own lies below it.
+    Occupied,
+    /// One side refuses it as it is.
+    Rejected(String),
+}
+
+impl Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Foreign => f.write_str("it stands in the destination alone"),
+            Self::Overridden => f.write_str("it was changed by hand in the destination"),
+            Self::Kept => f.write_str("changed on both sides: the destination's stands"),
+            Self::Mode => f.write_str("the task's policy forbids it"),
+            Self::Conflict => f.write_str("changed on both sides: the operator has to decide"),
+            Self::Occupied => f.write_str("something of the destination's own lies below it"),
+            Self::Rejected(why) => write!(f, "it cannot be held: {why}"),
+        }
+    }
+}
+
+/// What to do about an entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing: both sides hold the same, which is the last common version from now on.
+    InStep,
+    /// Write the other side's version.
+    Copy {
+        /// Where.
+        to: Side,
+        /// The reason, which the user can look up.
+        why: Why,
+    },
+    /// Delete it. Wants evidence that it is gone from the other side.
+    Delete {
+        /// Where.
+        from: Side,
+        /// The reason, which the user can look up.
+        why: Why,
+    },
+    /// Leave both as they are.
+    Leave(Reason),
+}
+
+impl Verdict {
+    /// The same seen from the other side.
+    pub fn swap(self) -> Self {
+        match self {
+            Self::Copy { to, why } => Self::Copy { to: to.other(), why },
+            Self::Delete { from, why } => Self::Delete { from: from.other(), why },
+            other => other,
+        }
+    }
+}
+
+/// What to do about an entry whose last common version was `base` and that now is `sides`; see the table above.
+pub fn merge(base: Option<Digest>, sides: &Pair<Option<Version>>, rules: &Rules) -> Verdict {
+    let now = Pair::of(|side| sides[side].map(|version| version.digest));
+    let verdict = if now.left == now.right {
+        Verdict::InStep
+    } else if base.is_some() && now.left == base {
+        changed(Side::Right, sides, rules)
+    } else if base.is_some() && now.right == base {
+        changed(Side::Left, sides, rules)
+    } else if base.is_none() && now.left.is_none() {
+        only(Side::Right, rules)
+    } else if base.is_none() && now.right.is_none() {
+        only(Side::Left, rules)
+    } else {
+        conflict(base, sides, rules)
+    };
+    limit(verdict, sides, rules)
+}
+
+/// There never was a common version, and only `side` has one.
+fn only(side: Side, rules: &Rules) -> Verdict {
+    match rules.ways == Ways::Two || side == rules.source {
+        true => Verdict::Copy { to: side.other(), why: Why::New },
+        false => Verdict::Leave(Reason::Foreign),
+    }
+}
+
+/// Only `side` has changed.
+fn changed(side: Side, sides: &Pair<Option<Version>>, rules: &Rules) -> Verdict {
+    match (sides[side].is_some(), rules.travels_from(side)) {
+        (true, true) => Verdict::Copy { to: side.other(), why: Why::Edited },
+        (false, true) => Verdict::Delete { from: side.other(), why: Why::Deleted },
+        (false, false) => Verdict::Copy { to: side, why: Why::Missing },
+        (true, false) if rules.overrides == Overrides::Replace => Verdict::Copy { to: side, why: Why::Overridden },
+        (true, false) => Verdict::Leave(Reason::Overridden),
+    }
+}
+
+fn conflict(base: Option<Digest>, sides: &Pair<Option<Version>>, rules: &Rules) -> Verdict {
+    let (source, destination) = (rules.source, rules.source.other());
+    // What is missing in the destination was edited by nobody there.
+    if sides[destination].is_none() && !rules.travels_from(destination) {
+        return Verdict::Copy { to: destination, why: Why::Missing };
+    }
+    let modified = |side: Side| sides[side].map(|version| version.modified_ms);
+    let winner = match rules.conflicts {
+        Conflicts::Source => source,
+        Conflicts::Destination => destination,
+        // Nothing is older than anything.
+        Conflicts::Newest if modified(source) >= modified(destination) => source,
+        Conflicts::Newest => destination,
+        Conflicts::Manual => return Verdict::Leave(Reason::Conflict),
+    };
+    let common = base.is_some() && rules.travels_from(destination);
+    let (loser, why) = (winner.other(), Why::Settled(rules.conflicts));
+    match sides[winner] {
+        _ if loser == source && rules.ways == Ways::One && !common => Verdict::Leave(Reason::Kept),
+        Some(_) => Verdict::Copy { to: loser, why },
+        None => Verdict::Delete { from: loser, why },
+    }
+}
+
+fn limit(verdict: Verdict, sides: &Pair<Option<Version>>, rules: &Rules) -> Verdict {
+    let writes_over = match &verdict {
+        Verdict::Copy { to, .. } => sides[*to].is_some(),
+        Verdict::Leave(Reason::Conflict) => sides.left.is_some() && sides.right.is_some(),
+        _ => false,
+    };
+    let forbidden = match rules.mode {
+        Mode::Sync => false,
+        Mode::UpsertOnly => matches!(verdict, Verdict::Delete { .. }),
+        Mode::CreateOnly => writes_over || matches!(verdict, Verdict::Delete { .. }),
+    };
+    if forbidden { Verdict::Leave(Reason::Mode) } else { verdict }
+}
+
+#[cfg(test)]
+mod tests;

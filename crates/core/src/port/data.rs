@@ -1,0 +1,132 @@
+//! How config entries are read and written.
+
+use super::{Error, Limits, Lost};
+use crate::model::{Content, Entry, EntryKey, Part, Stamp};
+use futures_core::{future::BoxFuture, stream::BoxStream};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What a watch of entries yields.
+#[derive(Clone, Debug)]
+pub enum News {
+    /// Everything of interest in a part: its first item, and again after every reconnection. The only proof of
+    /// completeness.
+    Reset {
+        /// What the entries are complete for.
+        part: Part,
+        /// Every entry.
+        entries: BTreeMap<EntryKey, Entry>,
+    },
+    /// What entries are now, in the order in which it was seen; between two `Reset`s of their part. `None`: the cluster
+    /// says that the entry is gone, which is a witnessed removal.
+    Changed(Vec<(EntryKey, Option<Entry>)>),
+}
+
+/// Which entries take part. Both answers stay the same for as long as a watch goes on.
+pub trait EntryInterest: Send + Sync {
+    /// Whether this entry takes part.
+    fn takes(&self, key: &EntryKey) -> bool;
+    /// Whether anything below this node of a tree may take part: a listing does not go down where it says no.
+    fn may_hold(&self, key: &EntryKey) -> bool;
+}
+
+/// What a watch asks for its selection.
+pub type DataSelector = Arc<dyn EntryInterest>;
+
+impl EntryInterest for super::Everything {
+    fn takes(&self, _: &EntryKey) -> bool {
+        true
+    }
+    fn may_hold(&self, _: &EntryKey) -> bool {
+        true
+    }
+}
+
+/// An entry with what is in it; `None`: there is no such entry.
+pub type Found = Option<(Entry, Content)>;
+
+/// A cluster whose entries can be read.
+pub trait DataSource: Send + Sync {
+    /// An endless stream of what the cluster holds. A `Reset` of each part comes first, and again after every break. An
+    /// outage or a refusal is an `Err` item that names its part, never an empty `Reset`; the stream goes on by itself
+    /// after one.
+    ///
+    /// A change is told within 2 s, also when it was made through this very port. One that was already told by
+    /// [`DataSource::read`] or [`DataSink::write`] may be told again.
+    fn watch(&self, select: &DataSelector) -> BoxStream<'static, Result<News, Lost>>;
+
+    /// Reads these entries, all at once: answers for each one, in the same order. Bodies are as large as the kind allows;
+    /// the caller sees to it that one call does not ask for too much.
+    fn read<'a>(&'a self, keys: &'a [EntryKey]) -> BoxFuture<'a, Vec<Result<Found, Error>>>;
+
+    /// Lists everything of interest once, without bodies: for the slow sweep and for a comparison.
+    fn list<'a>(&'a self, select: &'a DataSelector) -> BoxFuture<'a, Result<BTreeMap<EntryKey, Entry>, Error>>;
+}
+
+/// A cluster whose entries can also be written.
+pub trait DataSink: DataSource {
+    /// What the cluster bears. `max_batch`: most entries in one call of read or write; `in_flight`: most calls of `write`
+    /// at once.
+    fn limits(&self) -> Limits;
+
+    /// Makes these writes and answers for each one, in the same order: the entry as it stands afterwards, `None` after a
+    /// deletion. One refused write never spoils the others.
+    ///
+    /// Within one call an entry of a tree may rely on parents that are written before it. The call does not wait for one
+    /// answer before it sends the next write where the protocol keeps the order. Parents that are missing because they
+    /// take no part are made, empty.
+    ///
+    /// - What does not stand as expected: [`Error::Conflict`], and nothing is written. Also when something still lies
+    ///   below a node that is to be deleted.
+    /// - A parent that takes part is not there: [`Error::Missing`].
+    /// - The entry cannot be held as it is (too large, an ACL that is not understood): [`Error::Rejected`].
+    fn write<'a>(&'a self, writes: &'a [Write]) -> BoxFuture<'a, Vec<Result<Option<Entry>, Error>>>;
+}
+
+/// What must stand there for a write to be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expect {
+    /// Nothing.
+    Absent,
+    /// Exactly this version.
+    Stamp(Stamp),
+}
+
+/// One entry to write.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Write {
+    /// Where.
+    pub key: EntryKey,
+    /// What stands there.
+    pub expect: Expect,
+    /// What shall stand there; `None`: nothing. Attributes that are not named are left as they are, or as the kind makes
+    /// them for a new entry.
+    pub to: Option<Content>,
+}
+
+/// Read only, or read and write.
+#[derive(Clone)]
+pub enum DataPort {
+    /// Can only be a source.
+    ReadOnly(Arc<dyn DataSource>),
+    /// Can be both.
+    ReadWrite(Arc<dyn DataSink>),
+}
+
+impl DataPort {
+    /// The reading side.
+    pub fn source(&self) -> Arc<dyn DataSource> {
+        match self {
+            Self::ReadOnly(source) => source.clone(),
+            Self::ReadWrite(sink) => sink.clone(),
+        }
+    }
+
+    /// The writing side.
+    pub fn sink(&self) -> Option<Arc<dyn DataSink>> {
+        match self {
+            Self::ReadOnly(_) => None,
+            Self::ReadWrite(sink) => Some(sink.clone()),
+        }
+    }
+}
