@@ -104,6 +104,10 @@ impl Client {
         self.ask(self.call(Method::GET, &["tasks", task, "diff"])).await
     }
 
+    pub async fn verify(&self, task: &str) -> Result<api::Verification, Failure> {
+        self.ask(self.call(Method::GET, &["tasks", task, "verify"]).timeout(PLAN)).await
+    }
+
     pub async fn pause(&self, task: &str) -> Result<api::Task, Failure> {
         self.ask(self.call(Method::POST, &["tasks", task, "pause"])).await
     }

@@ -5,6 +5,8 @@ use std::io;
 
 /// The command could not do what it was asked.
 pub const FAILED: u8 = 1;
+/// `verify`: the two sides differ.
+pub const DIFFERS: u8 = 1;
 /// `plan`: there is something to do.
 pub const CHANGES: u8 = 2;
 /// The command line itself is wrong (sysexits' EX_USAGE).

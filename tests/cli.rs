@@ -324,6 +324,8 @@ fn copies_are_shown_compared_and_drained() {
     let created = node.json(&["get", "events", "--service", "users", "--limit", "3"]);
     assert!(created.as_array().unwrap().iter().all(|event| event["service"].as_str().unwrap().ends_with("/users")));
     assert!(node.ok(&["diff", "demo"]).contains("task demo: "));
+    let verified = node.ok(&["verify", "demo"]);
+    assert!(verified.starts_with("in step; the same on both sides: "), "{verified}");
 
     let (code, _, err) = node.ask(&["delete", "demo"]);
     assert_eq!(code, 1);

@@ -12,6 +12,7 @@ mod plan;
 mod release;
 mod serve;
 mod validate;
+mod verify;
 
 use crate::client::Client;
 use crate::failure::Failure;
@@ -24,7 +25,8 @@ use std::path::Path;
 /// Where a node listens when nobody says otherwise.
 pub const LISTEN: &str = "127.0.0.1:8000";
 
-const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 there is something to do (plan), 64 wrong usage.";
+const EXIT_CODES: &str =
+    "Exit codes: 0 done, 1 failed or not in step (verify), 2 there is something to do (plan), 64 wrong usage.";
 
 /// Keeps service registries in step
 #[derive(Parser)]
@@ -71,6 +73,8 @@ enum Command {
     Get(get::Get),
     /// Compare a task's source with its destination, now
     Diff(diff::Diff),
+    /// Compare both sides of a task record by record; exit code 0 when they are in step
+    Verify(verify::Verify),
     /// Let a task leave everything as it is
     Pause(pause::Pause),
     /// Let a paused or drained task work again
@@ -106,6 +110,7 @@ impl Cli {
                 Command::Validate(command) => command.run(&global),
                 Command::Get(command) => command.run(&global).await,
                 Command::Diff(command) => command.run(&global).await,
+                Command::Verify(command) => command.run(&global).await,
                 Command::Pause(command) => command.run(&global).await,
                 Command::Resume(command) => command.run(&global).await,
                 Command::Delete(command) => command.run(&global).await,

@@ -1,7 +1,7 @@
 //! Clusters, tasks, services and events for people.
 
 use super::{Cell, Paint, Table, Tone, clean};
-use causeway_server::api::{Cluster, Event, Service, State, Task};
+use causeway_server::api::{Cluster, Difference, Event, Service, State, Task};
 
 /// Clusters.
 pub fn clusters(clusters: &[Cluster]) -> Table {
@@ -20,6 +20,25 @@ pub fn clusters(clusters: &[Cluster]) -> Table {
         if !cluster.reason.is_empty() {
             table.note(&cluster.reason, Tone::Bad);
         }
+    }
+    table
+}
+
+/// What differs between the two sides of a task.
+pub fn differences(differences: &[Difference]) -> Table {
+    let mut table = Table::new(&["CLUSTER", "SERVICE OR ENTRY", "INSTANCE", "IS", "WHY"]);
+    for one in differences {
+        let (scope, record) = match one.scope.is_empty() {
+            true => (&one.record, ""),
+            false => (&one.scope, one.record.as_str()),
+        };
+        table.row([
+            Cell::from(&one.cluster),
+            Cell::from(scope),
+            Cell::from(record),
+            Cell::toned(one.kind.as_str(), Tone::Bad),
+            Cell::from(&one.reason),
+        ]);
     }
     table
 }

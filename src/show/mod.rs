@@ -102,7 +102,10 @@ pub fn fold(text: &str, width: Option<usize>, indent: &str) -> String {
 pub fn count(n: usize, word: &str) -> String {
     match n {
         1 => format!("1 {word}"),
-        _ => format!("{n} {word}s"),
+        _ => match word.strip_suffix('y') {
+            Some(stem) => format!("{n} {stem}ies"),
+            None => format!("{n} {word}s"),
+        },
     }
 }
 

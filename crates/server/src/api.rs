@@ -13,6 +13,7 @@
 //! | `POST /api/v1/apply` | [`ApplyRequest`] | [`Applied`]; a file with errors: 422 with [`Failure::problems`] |
 //! | `POST /api/v1/plan` | [`PlanRequest`]: what applying would do; writes nothing | [`Planned`]; a cluster that cannot be read: 502 |
 //! | `GET /api/v1/tasks/{name}/diff` | source against destination, now, from memory | [`TaskPlan`] |
+//! | `GET /api/v1/tasks/{name}/verify` | both sides read anew and compared record by record; a cluster that cannot be read: 502 | [`Verification`] |
 //! | `POST /api/v1/tasks/{name}/pause` | leaves everything as it is | [`Task`] |
 //! | `POST /api/v1/tasks/{name}/resume` | goes on; also after a drain | [`Task`] |
 //! | `POST /api/v1/tasks/{name}/release` | lets go of what guards hold | [`Released`] |
@@ -23,6 +24,10 @@
 //! `Authorization: Bearer TOKEN`. Requests that change something, and come from a web page of another origin, are refused.
 //! A task's name in a path is percent-encoded. Bodies are JSON (`Content-Type: application/json`), at most 8 MiB around a
 //! file of at most 4 MiB.
+
+mod verify;
+
+pub use verify::{Difference, Differs, Verification};
 
 use causeway_settings::Problem;
 use serde::{Deserialize, Serialize};

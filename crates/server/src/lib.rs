@@ -19,6 +19,7 @@ mod scribe;
 mod sessions;
 mod show;
 mod tasks;
+mod verify;
 mod world;
 
 pub use error::{Error, Result};

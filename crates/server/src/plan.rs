@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::node::{Inner, Node};
 use crate::routes::routes;
 use crate::world::{Run, TaskEntry, World};
-use causeway_core::{Change, Instance, OwnerId};
+use causeway_core::{Change, Instance, OwnerId, Skip};
 use causeway_engine::{ClusterSpec, Preview, dry_run};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -48,21 +48,25 @@ impl Inner {
         let named: BTreeSet<String> = draft.settings.tasks.iter().map(causeway_settings::Task::name).collect();
         let tasks: Vec<_> = draft.world.tasks.values().filter(|task| named.contains(&task.name)).cloned().collect();
         let running: Vec<_> = tasks.iter().filter(|task| task.run == Run::Running).cloned().collect();
-        let (clusters, fresh) = self.borrow(&draft.world, &running);
-        let routes = routes(&self.install, &draft.world, running.iter(), &self.frozen.lock());
+        let previews = self.look(&draft.world, &running).await?;
+        let mut plans = Plans::new(&self.install, &draft.world, tasks.iter());
+        previews.iter().for_each(|preview| plans.add(preview));
+        let tasks = plans.into_list();
+        let totals = tasks.iter().fold(api::Totals::default(), |sum, task| add(sum, task.totals));
+        Ok(api::Planned { settings: draft.applied, tasks, totals })
+    }
+
+    /// What these tasks would do, from one complete look at every cluster.
+    pub async fn look(&self, world: &World, tasks: &[Arc<TaskEntry>]) -> Result<Vec<Preview<Instance>>> {
+        let (clusters, fresh) = self.borrow(world, tasks);
+        let routes = routes(&self.install, world, tasks.iter(), &self.frozen.lock());
         let previews = dry_run(clusters, routes, self.engine.ledgers(), ANSWER).await;
         for sink in fresh.iter().filter_map(|spec| spec.port.sink()) {
             if tokio::time::timeout(ANSWER, sink.close()).await.is_err() {
                 tracing::debug!("a connection of a dry run did not close in time");
             }
         }
-        let previews =
-            previews.map_err(|(cluster, why)| Error::Cluster { cluster: cluster.to_string(), why: why.to_string() })?;
-        let mut plans = Plans::new(&self.install, &draft.world, tasks.iter());
-        previews.iter().for_each(|preview| plans.add(preview));
-        let tasks = plans.into_list();
-        let totals = tasks.iter().fold(api::Totals::default(), |sum, task| add(sum, task.totals));
-        Ok(api::Planned { settings: draft.applied, tasks, totals })
+        previews.map_err(|(cluster, why)| Error::Cluster { cluster: cluster.to_string(), why: why.to_string() })
     }
 
     /// The clusters of these tasks: connections that are there already, and fresh ones, which the caller closes.
@@ -89,13 +93,13 @@ impl Inner {
 }
 
 /// The plans of some tasks.
-struct Plans<'a> {
+pub(crate) struct Plans<'a> {
     world: &'a World,
     tasks: BTreeMap<OwnerId, api::TaskPlan>,
 }
 
 impl<'a> Plans<'a> {
-    fn new<'t>(install: &str, world: &'a World, tasks: impl Iterator<Item = &'t Arc<TaskEntry>>) -> Self {
+    pub fn new<'t>(install: &str, world: &'a World, tasks: impl Iterator<Item = &'t Arc<TaskEntry>>) -> Self {
         let plan = |task: &Arc<TaskEntry>| {
             let note = match task.run {
                 Run::Running => None,
@@ -108,7 +112,12 @@ impl<'a> Plans<'a> {
         Self { world, tasks: tasks.map(plan).collect() }
     }
 
-    fn add(&mut self, preview: &Preview<Instance>) {
+    pub fn add(&mut self, preview: &Preview<Instance>) {
+        self.add_with(preview, |_| true);
+    }
+
+    /// With those skipped records that `tell` wants.
+    pub fn add_with(&mut self, preview: &Preview<Instance>, tell: impl Fn(&Skip) -> bool) {
         let cluster = self.world.cluster_name(&preview.cluster);
         let scope = preview.plan.scope.to_string();
         // What belongs to the service itself is nobody's alone.
@@ -127,7 +136,7 @@ impl<'a> Plans<'a> {
             let (cluster, scope) = (cluster.clone(), scope.clone());
             plan.changes.push(api::PlannedChange { cluster, scope, record, action, reason });
         }
-        for (id, skip) in &preview.plan.skipped {
+        for (id, skip) in preview.plan.skipped.iter().filter(|(_, skip)| tell(skip)) {
             let owner = preview.owners.get(id).or(first);
             let Some(plan) = owner.and_then(|owner| self.tasks.get_mut(owner)) else { continue };
             plan.totals.skipped += 1;
@@ -142,7 +151,7 @@ impl<'a> Plans<'a> {
     }
 
     /// By the tasks' names; each by cluster and service.
-    fn into_list(self) -> Vec<api::TaskPlan> {
+    pub fn into_list(self) -> Vec<api::TaskPlan> {
         let mut list: Vec<_> = self.tasks.into_values().collect();
         for plan in &mut list {
             // Within one service the order is the one in which it is written.

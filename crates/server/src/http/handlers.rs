@@ -54,6 +54,10 @@ pub(super) async fn diff(State(node): State<Node>, Name(name): Name<String>) -> 
     Ok(Json(node.diff(&name)?))
 }
 
+pub(super) async fn verify(State(node): State<Node>, Name(name): Name<String>) -> Answer<api::Verification> {
+    within(DRY_RUN, node.verify(&name)).await
+}
+
 pub(super) async fn services(State(node): State<Node>, Asked(filter): Asked<ServiceFilter>) -> Response {
     let (services, count) = node.services(&filter);
     ([("x-total-count", count.to_string())], Json(services)).into_response()

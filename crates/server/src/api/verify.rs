@@ -1,0 +1,69 @@
+//! What a comparison of both sides of a task has found.
+
+use serde::{Deserialize, Serialize};
+
+/// Both sides of a task, compared record by record.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Verification {
+    /// The task's name.
+    pub task: String,
+    /// Whether both sides hold the same, as far as the task goes.
+    pub in_step: bool,
+    /// Instances that stand as they shall.
+    pub instances: usize,
+    /// Config entries that are the same on both sides.
+    pub entries: usize,
+    /// What differs: at most 10,000 of them, by cluster and name.
+    pub differences: Vec<Difference>,
+    /// How many differences there are.
+    pub count: usize,
+    /// What else the operator should know.
+    pub notes: Vec<String>,
+}
+
+/// How a record differs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Differs {
+    /// It is not there, and should be.
+    #[default]
+    Missing,
+    /// It is there, and says something else.
+    Different,
+    /// It is there, and should not be.
+    Extra,
+    /// The two sides were both changed, and nobody has decided between them.
+    Conflict,
+    /// It cannot or may not be as the other side has it.
+    Refused,
+}
+
+impl Differs {
+    /// The word in listings.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Different => "different",
+            Self::Extra => "extra",
+            Self::Conflict => "conflict",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// One difference.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Difference {
+    /// The cluster that holds what differs, by name.
+    pub cluster: String,
+    /// `namespace/group/name` of a service; empty for an entry.
+    pub scope: String,
+    /// The instance, or the entry's path or name.
+    pub record: String,
+    /// How it differs.
+    pub kind: Differs,
+    /// In words.
+    pub reason: String,
+}

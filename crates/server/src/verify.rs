@@ -1,0 +1,62 @@
+//! Compares both sides of a task record by record, from a look at each that is made for it.
+
+use crate::api::{self, Action, Difference, Differs};
+use crate::error::Result;
+use crate::node::{Inner, Node};
+use crate::plan::Plans;
+use crate::world::{Run, TaskEntry, World};
+use causeway_core::Skip;
+use std::sync::Arc;
+
+/// So many differences are listed; all are counted.
+const LISTED: usize = 10_000;
+
+impl Node {
+    /// Reads both sides of a task anew and compares them. Writes nothing. Errors: a cluster cannot be read.
+    pub async fn verify(&self, name: &str) -> Result<api::Verification> {
+        let inner = self.inner.clone();
+        let task = inner.find(name)?;
+        self.inner.finish(async move { inner.verify(task).await }).await
+    }
+}
+
+impl Inner {
+    async fn verify(&self, task: Arc<TaskEntry>) -> Result<api::Verification> {
+        // As if it ran: a paused task is compared too.
+        let task = Arc::new(task.with_run(Run::Running));
+        let mut world = World::clone(&self.world());
+        world.tasks.insert(task.name.clone(), task.clone());
+        let mut found = api::Verification { task: task.name.clone(), ..api::Verification::default() };
+        found.notes.clone_from(&task.warnings);
+        if let Err(why) = &task.plan {
+            found.notes.push(why.clone());
+            return Ok(found);
+        }
+        let previews = self.look(&world, std::slice::from_ref(&task)).await?;
+        let mut plans = Plans::new(&self.install, &world, std::iter::once(&task));
+        for preview in &previews {
+            plans.add_with(preview, |skip| !matches!(skip, Skip::Loop | Skip::Foreign(_)));
+        }
+        let plan = plans.into_list().pop().unwrap_or_default();
+        found.instances = plan.totals.in_step + plan.totals.adopt + plan.totals.shadow;
+        for change in plan.changes {
+            let (kind, reason) = match change.action {
+                Action::Create => (Differs::Missing, change.reason),
+                Action::Update => (Differs::Different, change.reason),
+                Action::Delete => (Differs::Extra, change.reason),
+                Action::Adopt | Action::Shadow => continue,
+            };
+            let (cluster, scope, record) = (change.cluster, change.scope, change.record);
+            found.differences.push(Difference { cluster, scope, record, kind, reason });
+        }
+        for skip in plan.skipped {
+            let (cluster, scope, record) = (skip.cluster, skip.scope, skip.record);
+            found.differences.push(Difference { cluster, scope, record, kind: Differs::Refused, reason: skip.reason });
+        }
+        found.differences.sort_by(|a, b| (&a.cluster, &a.scope, &a.record).cmp(&(&b.cluster, &b.scope, &b.record)));
+        found.count = found.differences.len();
+        found.differences.truncate(LISTED);
+        found.in_step = found.count == 0;
+        Ok(found)
+    }
+}
