@@ -1,20 +1,21 @@
 //! Java programs of ours, driven over standard input: one JSON object a line in, one a line out.
 
 use std::collections::HashMap;
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
 use parking_lot::Mutex;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::process::last_words;
 use crate::recipe::Recipe;
@@ -50,7 +51,7 @@ pub struct Java {
     answers: Answers,
     next: AtomicU64,
     _reader: JoinSet<()>,
-    _home: TempDir,
+    home: TempDir,
 }
 
 impl Java {
@@ -90,7 +91,7 @@ impl Java {
             answers,
             next: AtomicU64::new(1),
             _reader: reader,
-            _home: home,
+            home,
         })
     }
 
@@ -102,6 +103,40 @@ impl Java {
     /// A crash.
     pub fn kill9(&self) -> Result<()> {
         Ok(self.process.lock().start_kill()?)
+    }
+
+    /// SIGTERM; waits until the process is gone, and kills it after `limit`.
+    pub async fn stop(&self, limit: Duration) -> Result<()> {
+        self.signal(Signal::TERM)?;
+        let end = Instant::now() + limit;
+        while self.ended()?.is_none() {
+            if Instant::now() > end {
+                self.kill9()?;
+                bail!("it did not end within {limit:?} of SIGTERM; its last words:\n{}", self.last_words());
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+        Ok(())
+    }
+
+    /// How it ended, `None` while it runs.
+    fn ended(&self) -> Result<Option<ExitStatus>> {
+        Ok(self.process.lock().try_wait()?)
+    }
+
+    /// Sends a signal, unless it has ended: its pid may be somebody else's by then.
+    fn signal(&self, signal: Signal) -> Result<()> {
+        let mut process = self.process.lock();
+        if process.try_wait()?.is_none() {
+            let pid = process.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+            kill_process(pid.context("no pid")?, signal)?;
+        }
+        Ok(())
+    }
+
+    /// The end of what it logged.
+    fn last_words(&self) -> String {
+        last_words(&self.home.path().join("log"))
     }
 
     /// What the program answers to the command `verb` for `client`.

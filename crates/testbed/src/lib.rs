@@ -4,6 +4,7 @@
 //! - [`Backdoor`]: the vendor's Java client, driven over standard input: what a provider and a subscriber really do and see.
 //! - [`ZooKeeper`]: a real server of version 3.9; [`ZooKeeperEnsemble`]: several as one.
 //! - [`ZkDoor`]: the vendor's and Curator's Java clients, driven over standard input: [`ZkClient`] is one session.
+//! - [`DubboProvider`], [`DubboConsumer`]: real Dubbo programs on a ZooKeeper or a Nacos; the consumer says who answers.
 //! - [`OpenApi`]: the vendor's HTTP interface: operators, curl scripts, and lists that tests compare with.
 //! - [`Poller`]: looks at instance lists every 20 ms in the background and keeps what was missing or double, and when.
 //! - [`shared`] and [`trial`]: servers that `causeway-testbed run` started once for many test programs.
@@ -12,6 +13,7 @@
 //! Nothing of this crate is part of the product.
 
 mod backdoor;
+mod dubbo;
 mod guard;
 pub mod host;
 mod java;
@@ -27,6 +29,7 @@ mod tls;
 mod zookeeper;
 
 pub use backdoor::{Backdoor, Connect, Seen, Subscription};
+pub use dubbo::{DUBBO_HOST, DubboCall, DubboConsumer, DubboProvider, DubboReport, GREETER};
 pub use nacos::{Cluster, Nacos, NacosVersion, Options, PASSWORD, USER};
 pub use open_api::{Edit, OpenApi, Publisher, ServiceInfo};
 pub use poller::{Double, Gap, Poller, Report, Watched};
