@@ -2,13 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::{Cluster, Mode, TaskType};
+use crate::model::{Cluster, Mode, Namespaces, PUBLIC, TaskType};
 use crate::read::{Draft, Reader};
 use crate::suggest::nearest;
 use crate::tasks::ReadTask;
+use crate::zookeeper;
 
-/// Reports every task that cannot be what it says. `clusters` holds those of the file and those that are known already.
-pub(crate) fn tasks(reader: &mut Reader<'_>, tasks: &[ReadTask<'_>], clusters: &[Cluster]) {
+/// Reports every task that cannot be what it says, and says which namespaces meet. `clusters` holds those of the file and
+/// those that are known already.
+pub(crate) fn tasks(reader: &mut Reader<'_>, tasks: &mut [ReadTask<'_>], clusters: &[Cluster]) {
     names(reader, tasks);
     // Of two of one name the first counts; the second is reported already.
     let by_name: BTreeMap<&str, &Cluster> =
@@ -34,7 +36,8 @@ pub(crate) fn tasks(reader: &mut Reader<'_>, tasks: &[ReadTask<'_>], clusters: &
             continue;
         }
         pair(reader, read, source, destination);
-        namespaces(reader, read, source, destination);
+        no_effect(reader, read, source, destination);
+        read.task.namespaces = namespaces(reader, read, source, destination);
     }
 }
 
@@ -135,19 +138,108 @@ fn pair(reader: &mut Reader<'_>, read: &ReadTask<'_>, source: &Cluster, destinat
     reader.report(Draft::error(fields.place_of("type"), fields.at("type"), message).expected(expected).help(help));
 }
 
-/// A task's namespaces are those of its source, for both ways.
-fn namespaces(reader: &mut Reader<'_>, read: &ReadTask<'_>, source: &Cluster, destination: &Cluster) {
-    let has = |cluster: &Cluster| reader.kinds.0.get(&cluster.kind).is_some_and(|c| c.namespaces);
-    // From a kind without namespaces everything goes to the destination's own namespace.
-    if !has(source) || !has(destination) || destination.namespaces.is_empty() {
+/// Keys that say nothing about what this task copies.
+fn no_effect(reader: &mut Reader<'_>, read: &ReadTask<'_>, source: &Cluster, destination: &Cluster) {
+    let (task, fields) = (&read.task, &read.fields);
+    let ability = reader.kinds.ability(&source.kind, &destination.kind, task.mode);
+    if !ability.covers(task.kind) {
+        return;
+    }
+    let configs = ability.configs && task.kind != TaskType::Service;
+    let services = ability.services && task.kind != TaskType::Config;
+    let zookeeper = [source, destination].iter().any(|cluster| cluster.kind == zookeeper::KIND);
+    let none = "the task copies no configuration";
+    let why = [
+        ("conflict", (!configs).then_some(none)),
+        ("conflict", (configs && !task.is_two_way()).then_some("the task goes one way")),
+        ("data", (!configs).then_some(none)),
+        ("marks", (!services).then_some("the task copies no services")),
+        ("marks", (services && !zookeeper).then_some("neither of the two clusters is a ZooKeeper")),
+    ];
+    for (key, why) in why.into_iter().filter_map(|(key, why)| fields.get(key).and(why).map(|why| (key, why))) {
+        reader.report(
+            Draft::warning(fields.place_of(key), fields.at(key), format!("this has no effect: {why}"))
+                .help("take it out"),
+        );
+    }
+}
+
+/// A task's namespaces are those of its source, for both ways. Where a kind has none, only one can take part.
+fn namespaces(reader: &mut Reader<'_>, read: &ReadTask<'_>, source: &Cluster, destination: &Cluster) -> Namespaces {
+    let mapped = read.task.map.namespace.is_some();
+    let one = |source: &str, destination: &str| Namespaces::One {
+        source: source.to_owned(),
+        destination: (!mapped).then(|| destination.to_owned()),
+    };
+    match (reader.kinds.has_namespaces(&source.kind), reader.kinds.has_namespaces(&destination.kind)) {
+        (true, true) => {
+            alike(reader, read, source, destination);
+            Namespaces::Each
+        }
+        (false, false) => one(PUBLIC, PUBLIC),
+        (false, true) => {
+            if destination.namespaces.len() > 1 && !mapped {
+                several(reader, read, source, destination);
+            }
+            one(PUBLIC, destination.namespaces.first().map_or(PUBLIC, String::as_str))
+        }
+        (true, false) => match source.namespaces.as_slice() {
+            [only] if !mapped => one(only, PUBLIC),
+            [_, _, ..] if !mapped => {
+                only_public(reader, read, source, destination);
+                Namespaces::Each
+            }
+            _ => Namespaces::Each,
+        },
+    }
+}
+
+fn several(reader: &mut Reader<'_>, read: &ReadTask<'_>, source: &Cluster, destination: &Cluster) {
+    let fields = &read.fields;
+    let (from, to) = (&source.name, &destination.name);
+    let message = format!("`{from}` has no namespaces, and `{to}` names several: {}", named(destination));
+    let first = first_named(destination);
+    reader.report(
+        Draft::error(fields.place_of("destination"), fields.at("destination"), message)
+            .expected("a destination that names the one namespace that copies go to, or none for `public`")
+            .help(format!(
+                "name one in the cluster `{to}`, or write `map: {{namespace: {{public: {first}}}}}` in the task"
+            )),
+    );
+}
+
+fn only_public(reader: &mut Reader<'_>, read: &ReadTask<'_>, source: &Cluster, destination: &Cluster) {
+    let fields = &read.fields;
+    let (from, to) = (&source.name, &destination.name);
+    let message = format!("`{to}` has no namespaces: of those of `{from}`, {}, only `public` fits it", named(source));
+    let first = first_named(source);
+    reader.report(Draft::warning(fields.place_of("destination"), fields.at("destination"), message).help(format!(
+        "name one in the cluster `{from}`, or write `map: {{namespace: {{{first}: public}}}}` in the task"
+    )));
+}
+
+/// What a reference stands for is not told.
+fn named(cluster: &Cluster) -> String {
+    match (cluster.written.get("/namespace"), cluster.namespaces.as_slice()) {
+        (Some(written), _) => format!("`{written}`"),
+        (None, []) => "all namespaces".to_owned(),
+        (None, some) => format!("`{}`", some.join(",")),
+    }
+}
+
+/// One of its namespaces, for an example.
+fn first_named(cluster: &Cluster) -> &str {
+    let shown = cluster.written.get("/namespace").is_none();
+    cluster.namespaces.first().filter(|_| shown).map_or("…", String::as_str)
+}
+
+/// Both kinds have namespaces.
+fn alike(reader: &mut Reader<'_>, read: &ReadTask<'_>, source: &Cluster, destination: &Cluster) {
+    if destination.namespaces.is_empty() {
         return;
     }
     let set = |cluster: &Cluster| cluster.namespaces.iter().cloned().collect::<BTreeSet<String>>();
     let fields = &read.fields;
-    let names = |cluster: &Cluster| match cluster.namespaces.as_slice() {
-        [] => "all namespaces".to_owned(),
-        some => format!("`{}`", some.join(",")),
-    };
     if set(source) == set(destination) {
         return;
     }
@@ -155,9 +247,9 @@ fn namespaces(reader: &mut Reader<'_>, read: &ReadTask<'_>, source: &Cluster, de
         let message = format!(
             "the namespaces of `{}` are {}, and those of `{}` are {}",
             destination.name,
-            names(destination),
+            named(destination),
             source.name,
-            names(source)
+            named(source)
         );
         reader.report(
             Draft::error(fields.place_of("destination"), fields.at("destination"), message)
@@ -168,7 +260,7 @@ fn namespaces(reader: &mut Reader<'_>, read: &ReadTask<'_>, source: &Cluster, de
         let message = format!(
             "copies go to the namespaces of `{}` ({}); the `namespace` of `{}` has no effect on this task",
             source.name,
-            names(source),
+            named(source),
             destination.name
         );
         reader.report(

@@ -7,9 +7,10 @@ use crate::model::{Cluster, PUBLIC, Tls};
 use crate::read::{Draft, Fields, Reader, shown, written};
 use crate::suggest::nearest;
 use crate::tree::Node;
+use crate::{addresses, zookeeper};
 
 /// The keys of a cluster; a test holds them against the schema.
-pub(crate) const CLUSTER_KEYS: [&str; 11] = [
+pub(crate) const CLUSTER_KEYS: [&str; 12] = [
     "clusterName",
     "clusterType",
     "connectKeyList",
@@ -21,6 +22,7 @@ pub(crate) const CLUSTER_KEYS: [&str; 11] = [
     "clusterId",
     "contextPath",
     "tls",
+    "zookeeper",
 ];
 pub(crate) const TLS_KEYS: [&str; 5] = ["ca", "cert", "key", "serverName", "insecureSkipVerify"];
 
@@ -37,6 +39,7 @@ pub(crate) fn read(reader: &mut Reader<'_>, items: &[(&Node, String)]) -> Vec<Cl
         let Some(fields) = reader.fields(node, path, &CLUSTER_KEYS) else { continue };
         let mut cluster = read_one(reader, &fields);
         cluster.written = written(node);
+        addresses::keep_written(&mut cluster, &fields);
         let place = fields.place_of("clusterName");
         if let Some(line) = first(&mut names, &cluster.name, place.line) {
             let message = format!("two clusters have the name `{}`", cluster.name);
@@ -74,9 +77,9 @@ fn read_one(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Cluster {
     let name = reader.required(fields, "clusterName", "a name", "write `clusterName: src`, say");
     check_name(reader, fields, "clusterName", name.as_deref());
     let kind = kind(reader, fields);
-    let cluster = Cluster {
+    let mut cluster = Cluster {
         name: name.unwrap_or_default(),
-        addresses: addresses(reader, fields, &kind),
+        addresses: addresses::read(reader, fields, &kind),
         namespaces: namespaces(reader, fields, &kind),
         kind,
         user: reader.text(fields, "userName", "a user's name"),
@@ -86,8 +89,10 @@ fn read_one(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Cluster {
         cluster_id: reader.text(fields, "clusterId", "an id"),
         context_path: context_path(reader, fields),
         tls: tls(reader, fields),
+        zookeeper: None,
         written: Default::default(),
     };
+    cluster.zookeeper = zookeeper::read(reader, fields, &cluster);
     check_name(reader, fields, "clusterId", cluster.cluster_id.as_deref());
     for (one, other) in [("userName", "password"), ("password", "userName"), ("ak", "sk"), ("sk", "ak")] {
         together(reader, fields, one, other);
@@ -139,81 +144,6 @@ fn kind(reader: &mut Reader<'_>, fields: &Fields<'_>) -> String {
     }
 }
 
-fn addresses(reader: &mut Reader<'_>, fields: &Fields<'_>, kind: &str) -> Vec<String> {
-    let items = reader.list(fields, "connectKeyList", "addresses");
-    let given = fields.get("connectKeyList").is_some();
-    let empty =
-        items.is_empty() && (!given || matches!(fields.get("connectKeyList").map(|n| n.describe()), Some("a list")));
-    let needed = reader.kinds.0.get(kind).is_some_and(|c| c.addresses);
-    if empty && needed {
-        let message = if given { "this list is empty" } else { "`connectKeyList` is missing" };
-        reader.report(
-            Draft::error(fields.place_of("connectKeyList"), fields.at("connectKeyList"), message)
-                .expected("at least one address, `host:port`")
-                .help("write the servers' addresses below `connectKeyList:`, one a line, each behind `- `"),
-        );
-    }
-    let mut addresses = Vec::new();
-    for (node, path) in &items {
-        let expected = "an address: `host:port`, `[IPv6]:port` or `http://host:port`";
-        if matches!(node.value, crate::tree::Value::Null) {
-            reader.report(
-                Draft::error(node.place, path, "this address is empty")
-                    .expected(expected)
-                    .help("write it, or take the `-` out"),
-            );
-            continue;
-        }
-        let Some(scalar) = reader.one(node, path, expected) else { continue };
-        if let Err(help) = check_address(&scalar.text) {
-            // The text is not repeated: a password may stand before an `@`.
-            reader.report(Draft::error(node.place, path, "this is not an address").expected(expected).help(help));
-            continue;
-        }
-        addresses.push(scalar.text.clone());
-    }
-    addresses
-}
-
-/// `Err`: how to put it right.
-fn check_address(text: &str) -> Result<(), &'static str> {
-    if text.contains(',') {
-        return Err("give every address its own line, each behind `- `");
-    }
-    if text.contains('@') {
-        return Err("take the user and the password out of it: they have keys of their own");
-    }
-    if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
-        return Err("take the blanks out");
-    }
-    let host_port = match text.split_once("://") {
-        Some(("http" | "https", rest)) => rest,
-        Some(_) => return Err("only `http://` and `https://` can stand before the host, or nothing"),
-        None => text,
-    };
-    let host_port = host_port.split('/').next().unwrap_or_default();
-    let (host, port) = match host_port.strip_prefix('[') {
-        Some(rest) => {
-            let Some((host, rest)) = rest.split_once(']') else {
-                return Err("close the `[` of the IPv6 address with `]`");
-            };
-            if host.parse::<std::net::Ipv6Addr>().is_err() {
-                return Err("what stands in `[…]` is not an IPv6 address");
-            }
-            (host, rest.strip_prefix(':').or(if rest.is_empty() { None } else { Some("?") }))
-        }
-        None if host_port.matches(':').count() > 1 => return Err("write an IPv6 address in brackets: `[::1]:8848`"),
-        None => host_port.split_once(':').map_or((host_port, None), |(host, port)| (host, Some(port))),
-    };
-    if host.is_empty() {
-        return Err("write the host before the port");
-    }
-    match port.map(str::parse::<u16>) {
-        Some(Err(_) | Ok(0)) => Err("the port is a number from 1 to 65535"),
-        _ => Ok(()),
-    }
-}
-
 fn namespaces(reader: &mut Reader<'_>, fields: &Fields<'_>, kind: &str) -> Vec<String> {
     let expected = "names separated by commas, such as `public,test`";
     let Some((scalar, place)) = reader.scalar(fields, "namespace", expected) else { return Vec::new() };
@@ -228,6 +158,7 @@ fn namespaces(reader: &mut Reader<'_>, fields: &Fields<'_>, kind: &str) -> Vec<S
             )
             .help("take it out"),
         );
+        return Vec::new();
     }
     namespaces
 }
@@ -310,17 +241,5 @@ mod tests {
     fn lists_of_namespaces() {
         assert_eq!(split_namespaces(" public , test,,test,"), ["public", "test"]);
         assert!(split_namespaces("").is_empty());
-    }
-
-    #[test]
-    fn forms_of_addresses() {
-        for good in ["h:8848", "h", "10.0.0.1:80", "[::1]:8848", "[::1]", "http://h:1/x", "https://h", "zk:2181/root"] {
-            assert_eq!(check_address(good), Ok(()), "{good}");
-        }
-        for bad in
-            ["", "a,b", "u@h:1", "a b", "ftp://h", "h:0", "h:x", "h:70000", "::1", "[::1:1", "[x]:1", "[::1]1", ":1"]
-        {
-            assert!(check_address(bad).is_err(), "{bad}");
-        }
     }
 }

@@ -52,6 +52,14 @@ impl Capability {
         namespaces: true,
         addresses: true,
     };
+    /// Services and data both ways at addresses, no namespaces: ZooKeeper.
+    pub const ZOOKEEPER: Self = Self { namespaces: false, ..Self::SERVICES.with_configs() };
+
+    /// The same, and configuration both ways.
+    #[must_use]
+    pub const fn with_configs(self) -> Self {
+        Self { configs_source: true, configs_sink: true, ..self }
+    }
 }
 
 /// The table of kinds, by lower-case name, which is the folder's.
@@ -108,6 +116,11 @@ impl Kinds {
                 Ability { services: there.services && back.services, configs: there.configs && back.configs }
             }
         }
+    }
+
+    /// Whether a kind has namespaces; one that the table lacks has none.
+    pub(crate) fn has_namespaces(&self, kind: &str) -> bool {
+        self.0.get(kind).is_some_and(|capability| capability.namespaces)
     }
 
     pub(crate) fn find(&self, word: &str) -> Found {

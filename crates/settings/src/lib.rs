@@ -3,6 +3,7 @@
 //! [`parse`] reads and checks a text and returns [`Settings`], or all [`Problems`] at once, each with its place.
 //! [`Settings::to_yaml`] writes it back. [`schema`] and [`page`] describe every key.
 
+mod addresses;
 mod check;
 mod clusters;
 mod duration;
@@ -24,12 +25,16 @@ mod template;
 mod tree;
 mod values;
 mod write;
+mod zookeeper;
 
 pub use duration::{format_duration, parse_duration};
 pub use env::{Env, FixedEnv, MAX_REFERRED, ProcessEnv};
 pub use kinds::{Ability, Capability, Kinds};
-pub use model::{Cluster, Mode, PUBLIC, Settings, Task, TaskType, Tls};
-pub use options::{Guard, MetadataRenames, Overrides, Policy, Rename, Renames, Rule, Selection, TakeOver};
+pub use model::{Cluster, Mode, Namespaces, PUBLIC, Settings, Task, TaskType, Tls};
+pub use options::{
+    Conflict, Data, DataAcl, Guard, Marks, MetadataRenames, Overrides, Policy, Rename, Renames, Rule, Selection,
+    TakeOver,
+};
 pub use page::page;
 pub use pattern::{Pattern, PatternError};
 pub use problem::{Problem, Problems, Severity};
@@ -37,6 +42,7 @@ pub use schema::schema;
 pub use secret::Secret;
 pub use template::{TemplatePart, template_parts};
 pub use write::Secrets;
+pub use zookeeper::{Acl, Category, Layout, NewServices, ZooKeeper};
 
 use read::{Draft, Reader};
 use tree::Place;
@@ -106,11 +112,11 @@ fn root_of(reader: &mut Reader<'_>, root: Option<tree::Node>, known: &[Cluster])
     let items = reader.list(&fields, "clusters", "clusters");
     let clusters = clusters::read(reader, &items);
     let items = reader.list(&fields, "tasks", "tasks");
-    let tasks = tasks::read(reader, &items);
+    let mut tasks = tasks::read(reader, &items);
     let named = |name: &str| clusters.iter().any(|cluster| cluster.name == name);
     let mut all = clusters.clone();
     all.extend(known.iter().filter(|cluster| !named(&cluster.name)).cloned());
-    check::tasks(reader, &tasks, &all);
+    check::tasks(reader, &mut tasks, &all);
     if clusters.is_empty() && tasks.is_empty() {
         reader.report(
             Draft::warning(START, "", "there is no cluster and no task in this file")

@@ -8,11 +8,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::duration::text as duration_text;
-use crate::options::{Guard, Overrides, Policy, Renames, Selection, TakeOver};
+use crate::options::{Conflict, Data, Guard, Marks, Overrides, Policy, Renames, Selection, TakeOver};
 use crate::pattern::Pattern;
 use crate::problem::Problem;
 use crate::schema::{any_case_mode, any_case_type, comma_list};
 use crate::secret::Secret;
+use crate::zookeeper::ZooKeeper;
 
 /// The default namespace's one name here; the empty id means it too.
 pub const PUBLIC: &str = "public";
@@ -49,6 +50,7 @@ pub struct Cluster {
     // In memory always the kind's own lower-case name.
     pub kind: String,
     /// The servers' addresses, `host:port` each; all of them belong to this one cluster, and any that answers is used.
+    /// Behind those of a ZooKeeper a chroot may stand (`host:2181/root`); its own `a:2181,b:2181/root` is read too.
     #[serde(rename = "connectKeyList", default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-origin" = "MSE", "examples" = [["10.0.0.1:8848", "10.0.0.2:8848"]]))]
     pub addresses: Vec<String>,
@@ -86,6 +88,10 @@ pub struct Cluster {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Tls", extend("x-origin" = "ours"))]
     pub tls: Option<Tls>,
+    /// What is read and written in a ZooKeeper, and how. Only for clusters of this kind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "ZooKeeper", extend("x-origin" = "ours"))]
+    pub zookeeper: Option<ZooKeeper>,
     /// The file's own text of the values that hold references, by JSON pointer (`/connectKeyList/0`); not the secrets,
     /// which know their own. Not a key of the file.
     #[serde(skip)]
@@ -175,7 +181,7 @@ pub struct Task {
     /// The name of the cluster to copy to. A namespace that it lacks is created.
     #[schemars(length(min = 1), extend("x-origin" = "MSE", "examples" = ["dst"]))]
     pub destination: String,
-    /// What is copied, in any case: Service, Config, or All that the pair can.
+    /// What is copied, in any case: Service, Config (in a ZooKeeper the persistent nodes), or All that the pair can.
     #[serde(rename = "type", default)]
     #[schemars(schema_with = "any_case_type", extend("x-origin" = "MSE"))]
     pub kind: TaskType,
@@ -183,7 +189,8 @@ pub struct Task {
     #[serde(default)]
     #[schemars(schema_with = "any_case_mode", extend("x-origin" = "MSE"))]
     pub mode: Mode,
-    /// Which services are copied: a regular expression in Java's syntax that matches the whole name at the source.
+    /// Which services are copied: a regular expression in Java's syntax that matches the whole name at the source. For
+    /// `type: Config` it speaks of the entries' paths instead: a znode's path, `group/dataId` elsewhere.
     #[serde(default)]
     #[schemars(extend("x-origin" = "MSE", "examples" = ["com\\.example\\..*"]))]
     pub service_match_pattern: Pattern,
@@ -200,6 +207,20 @@ pub struct Task {
     #[serde(default)]
     #[schemars(extend("x-origin" = "ours"))]
     pub overrides: Overrides,
+    /// Where a two-way task copies configuration: which side is right when both changed the same entry. `manual` keeps
+    /// both and shows the conflict.
+    #[serde(default, skip_serializing_if = "Conflict::is_default")]
+    #[schemars(extend("default" = "manual", "x-origin" = "ours"))]
+    pub conflict: Conflict,
+    /// How configuration is copied.
+    #[serde(default, skip_serializing_if = "Data::is_default")]
+    #[schemars(extend("x-origin" = "ours"))]
+    pub data: Data,
+    /// How copies of services in a ZooKeeper are known as ours: by our `session`, so that they stay byte for byte as
+    /// at the source, or by a mark in their data too (`inline`), for chains over several installs of Causeway.
+    #[serde(default, skip_serializing_if = "Marks::is_default")]
+    #[schemars(extend("default" = "session", "x-origin" = "ours"))]
+    pub marks: Marks,
     /// Whether copies that another install of Causeway made at the source are copied onward.
     #[serde(default, skip_serializing_if = "is_false")]
     #[schemars(extend("default" = false, "x-origin" = "ours"))]
@@ -224,12 +245,46 @@ pub struct Task {
     #[serde(default = "settle", with = "duration_text")]
     #[schemars(with = "String", extend("x-origin" = "ours", "examples" = ["90s"]))]
     pub settle: Duration,
+    /// Which namespaces meet, as the two clusters' kinds and `namespace` keys leave it. Not a key of the file.
+    #[serde(skip)]
+    pub namespaces: Namespaces,
     /// The file's own text of the values that hold references, by JSON pointer. Not a key of the file.
     #[serde(skip)]
     pub written: BTreeMap<String, String>,
 }
 
+/// Which namespaces of a task's two clusters meet.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Namespaces {
+    /// Those of the source, each with what `map.namespace` makes of it.
+    #[default]
+    Each,
+    /// One only, because one of the two kinds has no namespaces, or neither has.
+    One {
+        /// The one at the source: an id or, where the source's kind has namespaces, a display name.
+        source: String,
+        /// The one at the destination that it becomes, an id; `None`: `map.namespace` says which.
+        destination: Option<String>,
+    },
+}
+
 impl Task {
+    /// The namespaces that the task copies from, ids or display names; empty: all that there are, and ever will be.
+    pub fn namespaces_of<'a>(&'a self, source: &'a Cluster) -> &'a [String] {
+        match &self.namespaces {
+            Namespaces::Each => &source.namespaces,
+            Namespaces::One { source, .. } => std::slice::from_ref(source),
+        }
+    }
+
+    /// Which entries are copied by their paths alone: `serviceMatchPattern` of a task that copies nothing else.
+    pub fn path_pattern(&self) -> Pattern {
+        match self.kind {
+            TaskType::Config => self.service_match_pattern.clone(),
+            TaskType::Service | TaskType::All => Pattern::all(),
+        }
+    }
+
     /// The task's name: the given one, or `<source>-<destination>-<type in lower case>`.
     pub fn name(&self) -> String {
         self.given_name

@@ -37,6 +37,74 @@ pub enum Overrides {
     Travel,
 }
 
+/// What settles a conflict: the same entry of data was changed at both sides since the two were last the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum Conflict {
+    /// The task's source is right.
+    Source,
+    /// The task's destination is right.
+    Destination,
+    /// The later change is right, as far as the clusters tell the time.
+    Newest,
+    /// Both stay as they are, and the conflict is shown, until somebody makes them the same.
+    #[default]
+    Manual,
+}
+
+impl Conflict {
+    pub(crate) fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// How the copies of services in a ZooKeeper are known as ours.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum Marks {
+    /// By the session that holds them; their data stay byte for byte those of the source.
+    #[default]
+    Session,
+    /// By a mark in their data too.
+    Inline,
+}
+
+impl Marks {
+    pub(crate) fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// How data are copied.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Data {
+    /// Whether the access lists of entries travel: `copy` them and their changes, or `ignore` them, so that each side
+    /// keeps its own.
+    #[schemars(extend("x-origin" = "ours"))]
+    pub acl: DataAcl,
+}
+
+impl Data {
+    pub(crate) fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Whether the access lists of data travel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum DataAcl {
+    /// They do.
+    #[default]
+    Copy,
+    /// Each side keeps its own.
+    Ignore,
+}
+
 /// Another tool whose copies are taken over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -69,7 +137,8 @@ impl Selection {
     }
 }
 
-/// Matches when all of its patterns match the whole of what they speak of, at the source, before renaming.
+/// Matches when all of its patterns match the whole of what they speak of, at the source, before renaming. A rule with
+/// `service` or `metadata` speaks of services only, one with `path` of configuration only, any other of both.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Rule {
@@ -85,6 +154,10 @@ pub struct Rule {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Pattern", extend("x-origin" = "ours", "examples" = ["order-.*"]))]
     pub service: Option<Pattern>,
+    /// A pattern of a configuration entry's whole path: a znode's path, `group/dataId` elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Pattern", extend("x-origin" = "ours", "examples" = ["/config/.*"]))]
+    pub path: Option<Pattern>,
     /// Patterns of an instance's metadata, by key. An instance without the key does not match.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("x-origin" = "ours", "examples" = [{"env": "prod"}]))]
@@ -94,7 +167,17 @@ pub struct Rule {
 impl Rule {
     /// Whether it has no pattern at all.
     pub fn is_empty(&self) -> bool {
-        self.namespace.is_none() && self.group.is_none() && self.service.is_none() && self.metadata.is_empty()
+        self.namespace.is_none() && self.group.is_none() && self.path.is_none() && self.speaks_of_configs()
+    }
+
+    /// Whether it speaks of services. A rule that does not is none for them, whether it includes or excludes.
+    pub fn speaks_of_services(&self) -> bool {
+        self.path.is_none()
+    }
+
+    /// Whether it speaks of configuration. A rule that does not is none for it, whether it includes or excludes.
+    pub fn speaks_of_configs(&self) -> bool {
+        self.service.is_none() && self.metadata.is_empty()
     }
 }
 

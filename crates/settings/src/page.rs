@@ -16,14 +16,16 @@ pub fn page() -> String {
 }
 
 /// Title, type and path of every section but the first; a test says when one is missing.
-pub(crate) const SECTIONS: [(&str, &str, &str); 8] = [
+pub(crate) const SECTIONS: [(&str, &str, &str); 10] = [
     ("A cluster", "Cluster", "clusters[]."),
     ("TLS", "Tls", "clusters[].tls."),
+    ("ZooKeeper", "ZooKeeper", "clusters[].zookeeper."),
     ("A task", "Task", "tasks[]."),
     ("What is copied", "Selection", "tasks[].select."),
     ("A rule", "Rule", "tasks[].select.include[]. and tasks[].select.exclude[]."),
     ("Renaming", "Renames", "tasks[].map."),
     ("Renaming metadata", "MetadataRenames", "tasks[].map.metadata."),
+    ("Data", "Data", "tasks[].data."),
     ("The guard", "Guard", "tasks[].guard."),
 ];
 
@@ -146,11 +148,26 @@ renaming. Not supported: look-behind of varying length, the flag `(?U)`, Unicode
 `\\p{IsGreek}`), `\\N`, `\\X` and `\\G`. With `(?i)`, letter case is Unicode's. A pattern that needs too many steps on a
 name is an error of the task, not a hang.
 
+With `type: Config`, `serviceMatchPattern` speaks of paths: of a znode's path below the chroot, of `group/dataId`
+elsewhere. With `type: All` it speaks of services only; rules with `path` choose the configuration.
+
 ## Namespaces
 
 A task's namespaces are those of its source, for both ways. The destination gets the same ones, with the same ids and
 display names, created when missing. Blanks around commas are nothing; `public` and the empty id are the default
 namespace. The destination of a two-way task names no namespaces, or the same.
+
+A kind without namespaces, such as ZooKeeper, has only `public`. From there everything goes to the one namespace that
+the destination names, else to its `public`; a destination that names several is an error. The other way, the one
+namespace that the source names becomes `public`; of several, or of all, only `public` itself fits, and the others are
+shown as skipped. A two-way task goes back the same way, and nothing else of the other side takes part. The namespace
+that copies go to by this rule is meant by its id. A task's `map: {namespace: …}` wins over all of it.
+
+## Addresses of a ZooKeeper
+
+They may end with a chroot, the same at all of them or one behind the last:
+`[zk1:2181, zk2:2181/root]`. The servers' own form, `zk1:2181,zk2:2181/root` as the only entry, is read too. `userName`
+and `password` sign in by the scheme `digest`.
 
 ## Durations
 

@@ -67,6 +67,13 @@ impl Pattern {
         })
     }
 
+    /// The fixed text that every match begins with; empty when none is plain to see. What does not begin with it need
+    /// not be asked: of a tree only what lies on the way to it, and below. `/config/app` is the prefix of
+    /// `/config/app.*` and of `/config/app(-[a-z]+)?`.
+    pub fn literal_prefix(&self) -> String {
+        java::literal_prefix(&self.written)
+    }
+
     /// The pattern as it was written.
     pub fn as_str(&self) -> &str {
         &self.written

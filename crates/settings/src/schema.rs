@@ -45,7 +45,7 @@ pub(crate) mod comma_list {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{clusters, tasks};
+    use crate::{clusters, tasks, zookeeper};
 
     #[test]
     fn the_reader_knows_the_keys_of_the_schema() {
@@ -54,11 +54,13 @@ mod tests {
             ("", &crate::TOP_KEYS[..]),
             ("/definitions/Cluster", &clusters::CLUSTER_KEYS),
             ("/definitions/Tls", &clusters::TLS_KEYS),
+            ("/definitions/ZooKeeper", &zookeeper::KEYS),
             ("/definitions/Task", &tasks::TASK_KEYS),
             ("/definitions/Selection", &tasks::SELECT_KEYS),
             ("/definitions/Rule", &tasks::RULE_KEYS),
             ("/definitions/Renames", &tasks::MAP_KEYS),
             ("/definitions/MetadataRenames", &tasks::METADATA_KEYS),
+            ("/definitions/Data", &tasks::DATA_KEYS),
             ("/definitions/Guard", &tasks::GUARD_KEYS),
         ] {
             let definition = schema.pointer(name).unwrap();

@@ -1,15 +1,18 @@
 //! Reading `tasks`.
 
 use crate::clusters::{check_name, normal_namespace};
-use crate::model::{Mode, Task, TaskType, settle};
-use crate::options::{Guard, MetadataRenames, Overrides, Policy, Rename, Renames, Rule, Selection, TakeOver};
+use crate::model::{Mode, Namespaces, Task, TaskType, settle};
+use crate::options::{
+    Conflict, Data, DataAcl, Guard, Marks, MetadataRenames, Overrides, Policy, Rename, Renames, Rule, Selection,
+    TakeOver,
+};
 use crate::pattern::Pattern;
 use crate::read::{Draft, Fields, Reader, written};
 use crate::template::check_template;
 use crate::tree::{Node, Value};
 
 /// The keys of a task; a test holds them against the schema.
-pub(crate) const TASK_KEYS: [&str; 15] = [
+pub(crate) const TASK_KEYS: [&str; 18] = [
     "name",
     "source",
     "destination",
@@ -19,6 +22,9 @@ pub(crate) const TASK_KEYS: [&str; 15] = [
     "autoScanAndAddService",
     "policy",
     "overrides",
+    "conflict",
+    "data",
+    "marks",
     "relay",
     "takeOver",
     "select",
@@ -27,7 +33,8 @@ pub(crate) const TASK_KEYS: [&str; 15] = [
     "settle",
 ];
 pub(crate) const SELECT_KEYS: [&str; 2] = ["include", "exclude"];
-pub(crate) const RULE_KEYS: [&str; 4] = ["namespace", "group", "service", "metadata"];
+pub(crate) const RULE_KEYS: [&str; 5] = ["namespace", "group", "service", "path", "metadata"];
+pub(crate) const DATA_KEYS: [&str; 1] = ["acl"];
 pub(crate) const MAP_KEYS: [&str; 4] = ["namespace", "group", "service", "metadata"];
 pub(crate) const METADATA_KEYS: [&str; 3] = ["add", "drop", "rename"];
 pub(crate) const GUARD_KEYS: [&str; 3] = ["share", "floor", "window"];
@@ -60,23 +67,37 @@ fn read_one(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Task {
     let policies = [("sync", Policy::Sync), ("upsert-only", Policy::UpsertOnly), ("create-only", Policy::CreateOnly)];
     let overrides = [("keep", Overrides::Keep), ("replace", Overrides::Replace), ("travel", Overrides::Travel)];
     let tools = [("nacos-sync", TakeOver::NacosSync), ("polaris-sync", TakeOver::PolarisSync)];
+    let conflicts = [
+        ("source", Conflict::Source),
+        ("destination", Conflict::Destination),
+        ("newest", Conflict::Newest),
+        ("manual", Conflict::Manual),
+    ];
+    let marks = [("session", Marks::Session), ("inline", Marks::Inline)];
     let mode = reader.word(fields, "mode", &modes).unwrap_or_default();
+    let kind = reader.word(fields, "type", &types);
+    // What the rules are about is checked only where it is plain what the task copies.
+    let about = kind.or_else(|| fields.get("type").is_none().then(TaskType::default));
     Task {
         given_name,
         source: source.unwrap_or_default(),
         destination: destination.unwrap_or_default(),
-        kind: reader.word(fields, "type", &types).unwrap_or_default(),
+        kind: kind.unwrap_or_default(),
         mode,
         service_match_pattern: match_pattern(reader, fields),
         auto_scan: reader.flag(fields, "autoScanAndAddService", true),
         policy: reader.word(fields, "policy", &policies).unwrap_or_default(),
         overrides: reader.word(fields, "overrides", &overrides).unwrap_or_default(),
+        conflict: reader.word(fields, "conflict", &conflicts).unwrap_or_default(),
+        data: data(reader, fields),
+        marks: reader.word(fields, "marks", &marks).unwrap_or_default(),
         relay: reader.flag(fields, "relay", false),
         take_over: reader.word(fields, "takeOver", &tools),
-        select: select(reader, fields),
+        select: select(reader, fields, about),
         map: map(reader, fields, mode == Mode::Bidirectional),
         guard: guard(reader, fields),
         settle: reader.duration(fields, "settle", settle()),
+        namespaces: Namespaces::default(),
         written: Default::default(),
     }
 }
@@ -91,20 +112,30 @@ fn match_pattern(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Pattern {
     }
 }
 
-fn select(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Selection {
-    let Some(node) = fields.get("select") else { return Selection::default() };
-    let Some(inner) = reader.fields(node, &fields.at("select"), &SELECT_KEYS) else { return Selection::default() };
-    Selection { include: rules(reader, &inner, "include"), exclude: rules(reader, &inner, "exclude") }
+fn data(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Data {
+    let Some(node) = fields.get("data") else { return Data::default() };
+    let Some(inner) = reader.fields(node, &fields.at("data"), &DATA_KEYS) else { return Data::default() };
+    let words = [("copy", DataAcl::Copy), ("ignore", DataAcl::Ignore)];
+    Data { acl: reader.word(&inner, "acl", &words).unwrap_or_default() }
 }
 
-fn rules(reader: &mut Reader<'_>, fields: &Fields<'_>, key: &str) -> Vec<Rule> {
+fn select(reader: &mut Reader<'_>, fields: &Fields<'_>, kind: Option<TaskType>) -> Selection {
+    let Some(node) = fields.get("select") else { return Selection::default() };
+    let Some(inner) = reader.fields(node, &fields.at("select"), &SELECT_KEYS) else { return Selection::default() };
+    Selection { include: rules(reader, &inner, "include", kind), exclude: rules(reader, &inner, "exclude", kind) }
+}
+
+fn rules(reader: &mut Reader<'_>, fields: &Fields<'_>, key: &str, kind: Option<TaskType>) -> Vec<Rule> {
     let mut rules = Vec::new();
     for (node, path) in reader.list(fields, key, "rules") {
         let Some(inner) = reader.fields(node, &path, &RULE_KEYS) else { continue };
         let mut rule = Rule::default();
-        for (key, slot) in
-            [("namespace", &mut rule.namespace), ("group", &mut rule.group), ("service", &mut rule.service)]
-        {
+        for (key, slot) in [
+            ("namespace", &mut rule.namespace),
+            ("group", &mut rule.group),
+            ("service", &mut rule.service),
+            ("path", &mut rule.path),
+        ] {
             *slot = inner.get(key).and_then(|node| reader.pattern(node, &inner.at(key)));
         }
         if let Some(node) = inner.get("metadata") {
@@ -116,13 +147,43 @@ fn rules(reader: &mut Reader<'_>, fields: &Fields<'_>, key: &str) -> Vec<Rule> {
         if inner.entries().is_empty() || (rule.is_empty() && RULE_KEYS.iter().all(|key| inner.get(key).is_none())) {
             reader.report(
                 Draft::error(inner.place, path, "this rule has no pattern and would match everything")
-                    .expected("at least one of `namespace`, `group`, `service` and `metadata`")
+                    .expected("at least one of `namespace`, `group`, `service`, `path` and `metadata`")
                     .help("add a pattern, or take the rule out"),
             );
         }
+        about(reader, &inner, kind);
         rules.push(rule);
     }
     rules
+}
+
+/// A rule about what the task does not copy would say nothing, and more be copied than was meant.
+fn about(reader: &mut Reader<'_>, fields: &Fields<'_>, kind: Option<TaskType>) {
+    let services = ["service", "metadata"].into_iter().find(|key| fields.get(key).is_some());
+    let configs = fields.get("path").map(|_| "path");
+    let (key, message, help) = match (services, configs, kind) {
+        (Some(other), Some(key), _) => (
+            key,
+            format!("`path` speaks of configuration and `{other}` of services: this rule matches nothing"),
+            "make two rules of it".to_owned(),
+        ),
+        (None, Some(key), Some(TaskType::Service)) => (
+            key,
+            "this speaks of configuration, and the task copies services".to_owned(),
+            "take it out, or write `type: Config` or `type: All`".to_owned(),
+        ),
+        (Some(key), None, Some(TaskType::Config)) => (
+            key,
+            "this speaks of services, and the task copies configuration".to_owned(),
+            "take it out and use `path`, or write `type: All`".to_owned(),
+        ),
+        _ => return,
+    };
+    reader.report(
+        Draft::error(fields.place_of(key), fields.at(key), message)
+            .expected("rules of services with `service` and `metadata`, rules of configuration with `path`")
+            .help(help),
+    );
 }
 
 fn map(reader: &mut Reader<'_>, fields: &Fields<'_>, two_way: bool) -> Renames {

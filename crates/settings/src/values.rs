@@ -1,5 +1,6 @@
 //! Values of one kind each: words, flags, numbers, durations, patterns, secrets.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::duration::parse_duration;
@@ -7,7 +8,7 @@ use crate::pattern::Pattern;
 use crate::read::{Draft, Fields, Reader, shown};
 use crate::secret::Secret;
 use crate::suggest::{nearest, one_of};
-use crate::tree::{Node, Place, Scalar};
+use crate::tree::{Node, Place, Scalar, Value};
 
 impl Reader<'_> {
     pub fn secret(&mut self, fields: &Fields<'_>, key: &str) -> Option<Secret> {
@@ -34,13 +35,32 @@ impl Reader<'_> {
 
     /// One of some words, in any case.
     pub fn word<T: Copy>(&mut self, fields: &Fields<'_>, key: &str, words: &[(&str, T)]) -> Option<T> {
+        let node = fields.get(key)?;
+        let empty = matches!(&node.value, Value::Scalar(scalar) if scalar.text.trim().is_empty());
+        if empty { None } else { self.word_at(node, &fields.at(key), words) }
+    }
+
+    /// A list of such words, at least one of them. `None`: absent, or reported.
+    pub fn words<T: Copy + Ord>(&mut self, fields: &Fields<'_>, key: &str, words: &[(&str, T)]) -> Option<BTreeSet<T>> {
+        let node = fields.get(key)?;
+        let items = self.list(fields, key, "words");
+        if matches!(&node.value, Value::List(items) if items.is_empty()) {
+            let names: Vec<&str> = words.iter().map(|(name, _)| *name).collect();
+            self.report(
+                Draft::error(node.place, fields.at(key), "this list is empty")
+                    .expected(format!("some of {}", one_of(&names)))
+                    .help(format!("name at least one, or take `{key}` out for the default")),
+            );
+        }
+        let found: Vec<Option<T>> = items.iter().map(|(node, path)| self.word_at(node, path, words)).collect();
+        found.into_iter().collect::<Option<BTreeSet<T>>>().filter(|found| !found.is_empty())
+    }
+
+    fn word_at<T: Copy>(&mut self, node: &Node, path: &str, words: &[(&str, T)]) -> Option<T> {
         let names: Vec<&str> = words.iter().map(|(name, _)| *name).collect();
         let expected = one_of(&names);
-        let (scalar, place) = self.scalar(fields, key, &expected)?;
+        let scalar = self.one(node, path, &expected)?;
         let text = scalar.text.trim();
-        if text.is_empty() {
-            return None;
-        }
         let found = words.iter().find(|(name, _)| name.eq_ignore_ascii_case(text));
         if found.is_none() {
             let help = match nearest(text, names.iter().copied()) {
@@ -48,7 +68,7 @@ impl Reader<'_> {
                 None => format!("write {expected}"),
             };
             let message = format!("`{}` is not a word for this", shown(scalar));
-            self.report(Draft::error(place, fields.at(key), message).expected(expected).help(help));
+            self.report(Draft::error(node.place, path, message).expected(expected).help(help));
         }
         found.map(|(_, value)| *value)
     }

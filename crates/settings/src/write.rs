@@ -34,7 +34,13 @@ impl Cluster {
             put(&mut value, &format!("/{key}"), text);
         }
         for (pointer, text) in &self.written {
-            put(&mut value, pointer, text.clone());
+            match (pointer.as_str(), value.as_object_mut()) {
+                // One text that stands for all of them.
+                ("/connectKeyList", Some(fields)) => {
+                    fields.insert("connectKeyList".into(), serde_json::json!([text]));
+                }
+                _ => put(&mut value, pointer, text.clone()),
+            }
         }
         value
     }

@@ -5,7 +5,7 @@ mod common;
 use std::time::Duration;
 
 use causeway_settings::{
-    Mode, Overrides, Policy, Problem, Rename, Secrets, Severity, TakeOver, TaskType, parse, parse_beside,
+    Capability, Mode, Overrides, Policy, Problem, Rename, Secrets, Severity, TakeOver, TaskType, parse, parse_beside,
 };
 use common::{env, good, kinds, read, with_tasks, wrong};
 
@@ -156,13 +156,14 @@ tasks:
 #[test]
 fn zk_is_zookeeper() {
     for word in ["ZK", "ZOOKEEPER", "zookeeper"] {
-        let text = with_tasks("  []\n").replacen("MEMORY", word, 1);
-        let problems = wrong(&text);
+        let text = with_tasks("  []\n").replacen("MEMORY", &format!("{word}, connectKeyList: [h]"), 1);
+        assert_eq!(good(&text).clusters[0].kind, "zookeeper");
+        let mut without = kinds();
+        without.0.remove("zookeeper");
+        let problems = parse("f", &text, &env(), &without).unwrap_err();
         assert!(problems.0[0].message.ends_with("is not supported yet"), "{problems}");
-        let kinds = kinds().with("zookeeper", causeway_settings::Capability { addresses: false, ..Default::default() });
-        assert!(parse("f", &text, &env(), &kinds).is_err());
-        let kinds = kinds.with("zookeeper", causeway_settings::Capability { implemented: true, ..Default::default() });
-        assert_eq!(parse("f", &text, &env(), &kinds).unwrap().clusters[0].kind, "zookeeper");
+        let without = without.with("zookeeper", Capability { addresses: false, ..Capability::default() });
+        assert!(parse("f", &text, &env(), &without).is_err());
     }
 }
 

@@ -3,6 +3,8 @@
 use std::time::{Duration, Instant};
 
 use causeway_settings::Pattern;
+use proptest::collection::vec;
+use proptest::prelude::*;
 
 #[test]
 fn what_matches_and_what_does_not() {
@@ -101,4 +103,104 @@ fn a_pattern_that_explodes_is_an_error_and_not_a_hang() {
     // Repetitions of repetitions are not written out a billion times.
     let _refused_or_not = Pattern::new("(?:(?:(?:(?!x)a){1000}){1000}){1000}").map(|p| p.matches("aaaa"));
     assert!(began.elapsed() < Duration::from_secs(5));
+}
+
+#[test]
+fn the_fixed_beginning() {
+    for (pattern, prefix) in [
+        ("", ""),
+        (".*", ""),
+        ("/config", "/config"),
+        ("/config/.*", "/config/"),
+        ("/config/app.*", "/config/app"),
+        (r"com\.example\..*", "com.example."),
+        (r"\Q/a.b/\E.*", "/a.b/"),
+        (r"\Q/a(b|c", "/a(b|c"),
+        (r"/a\Q|\E/b[0-9]+", "/a|/b"),
+        ("/公开/.*", "/公开/"),
+        (r"\/a\-b\é", "/a-bé"),
+        ("^/a/.*$", "/a/"),
+        ("(?s)/a/.*", "/a/"),
+        ("/a(?m)/b", "/a/b"),
+        // What may be absent, or repeated.
+        ("/ab?", "/a"),
+        ("/ab*c", "/a"),
+        ("/ab+c", "/ab"),
+        ("/ab{0,2}", "/a"),
+        ("/ab{2}", "/a"),
+        (r"/a\.?b", "/a"),
+        (r"/a\Qbc\E?", "/ab"),
+        (r"/ab\E*", "/a"),
+        (r"/ab\Q\E*", "/a"),
+        ("/公?", "/"),
+        ("a?+b", ""),
+        // A choice.
+        ("a|b", ""),
+        ("/a/b|/a/c", ""),
+        ("/a/|", ""),
+        ("/a/(b|c)/.*", "/a/"),
+        ("/a/(?:b|c)|x", ""),
+        ("(/a/.*)", ""),
+        ("/a/[|)]b", "/a/"),
+        ("/a/[(]|b", ""),
+        ("/a/[](]|b", ""),
+        ("/a/[^](]|b", ""),
+        ("/a/[b[(]]|b", ""),
+        (r"/a/\c(|b", ""),
+        (r"/a/\((|b", ""),
+        (r"/a/\Q(\E|b", ""),
+        (r"/a/[\Q](\E]|b", ""),
+        (r"/a/\\(b|c)", r"/a/\"),
+        (r"/a/\\|b", ""),
+        // What only looks like text.
+        (r"/a/\d", "/a/"),
+        (r"/a/\x41", "/a/"),
+        (r"/a/\tb", "/a/"),
+        (r"\Qa\E\1", ""),
+        ("(?i)/a/", ""),
+        ("/a/(?i)b", ""),
+        ("/a/(?i:b)", ""),
+        ("(?x) /a # |", ""),
+        ("(?-i)/a", ""),
+        ("(?!/a/).*", ""),
+        ("/a/(?!x|y).*", "/a/"),
+        ("/a/(?=x|y).*", "/a/"),
+        ("/a/(?<n>x|y).*", "/a/"),
+        ("/a/(?<!x|y)z", "/a/"),
+        ("/a/(?>x|y)z", "/a/"),
+        ("/a/]}", "/a/"),
+    ] {
+        match Pattern::new(pattern) {
+            Ok(pattern) => assert_eq!(pattern.literal_prefix(), prefix, "{pattern}"),
+            Err(error) => assert!([r"/a/\((|b", r"\Qa\E\1"].contains(&pattern), "{pattern}: {error}"),
+        }
+    }
+}
+
+/// A pattern of pieces in which text, choices and escapes meet, and a text that may match it.
+fn pieces() -> impl Strategy<Value = (String, String)> {
+    let piece = prop::sample::select(vec![
+        "a", "b", "/", "\\.", "\\Qa|\\E", "\\Q", "\\E", "\\c(", "\\\\", "(", "(?:", "(?=", "(?!", ")", "|", "[ab]",
+        "[^/]", "[](]", "[a[b]]", "*", "+", "?", "{0,1}", "{1,2}", "*+", "*?", ".", ".*", "^", "(?i)", "(?s)", "(?x)",
+        "(?-s)", "#", " ", "\\x61", "\\u0062", "\\w", "\\1", "é",
+    ]);
+    let text = prop::sample::select(vec!["a", "b", "/", ".", "|", "A", "B", "h", "é", "\\", "(", "#", " ", "]"]);
+    let join = |parts: Vec<&'static str>| parts.concat();
+    (vec(piece, 0..8).prop_map(join), vec(text, 0..5).prop_map(join))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 5_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_match_begins_with_it((pattern, text) in pieces()) {
+        let Ok(pattern) = Pattern::new(&pattern) else { return Ok(()) };
+        let prefix = pattern.literal_prefix();
+        // Texts that are likely to match, and the prefix itself.
+        for text in [text.clone(), format!("a{text}"), format!("/{text}"), format!("{prefix}{text}"), prefix.chars().skip(1).collect()] {
+            if pattern.matches(&text) == Ok(true) {
+                prop_assert!(text.starts_with(&prefix), "{} matches {:?}, which does not begin with {:?}", pattern, text, prefix);
+            }
+        }
+    }
 }

@@ -111,9 +111,49 @@ fn cluster() -> impl Strategy<Value = Cluster> {
     )
 }
 
-fn rule() -> impl Strategy<Value = Rule> {
-    (of(pattern()), of(pattern()), of(pattern()), btree_map(text(), pattern(), 0..2))
-        .prop_map(|(namespace, group, service, metadata)| Rule { namespace, group, service, metadata })
+fn zookeeper() -> impl Strategy<Value = ZooKeeper> {
+    let roots = |names: Vec<&'static str>| {
+        let most = names.len();
+        prop::sample::subsequence(names, 0..=most).prop_map(|names| names.into_iter().map(str::to_owned).collect())
+    };
+    let layouts = [Layout::Dubbo, Layout::Application, Layout::Spring, Layout::Curator, Layout::Plain];
+    let categories = [Category::Providers, Category::Consumers, Category::Routers, Category::Configurators];
+    (
+        (roots(vec!["/dubbo", "/d/a b"]), roots(vec!["/services", "/${env:X}"]), roots(vec!["/公开", "/null"])),
+        prop::sample::subsequence(layouts.to_vec(), 1..=5),
+        prop::sample::subsequence(categories.to_vec(), 1..=4),
+        prop::sample::select(vec![NewServices::Spring, NewServices::Application, NewServices::Curator]),
+        prop::sample::select(vec![Acl::Open, Acl::Copy]),
+        4000..600_000u64,
+    )
+        .prop_map(
+            |((dubbo_roots, service_roots, plain_roots), layouts, categories, new_services, acl, timeout)| {
+                let layouts: std::collections::BTreeSet<_> = layouts.into_iter().collect();
+                ZooKeeper {
+                    dubbo_roots,
+                    service_roots,
+                    plain_roots,
+                    new_services: if layouts.contains(&new_services.layout()) {
+                        new_services
+                    } else {
+                        NewServices::Spring
+                    },
+                    layouts,
+                    categories: categories.into_iter().collect(),
+                    acl,
+                    session_timeout: Duration::from_millis(timeout),
+                }
+            },
+        )
+}
+
+fn rule(kind: TaskType) -> impl Strategy<Value = Rule> {
+    (of(pattern()), of(pattern()), of(pattern()), of(pattern()), btree_map(text(), pattern(), 0..2), any::<bool>())
+        .prop_map(move |(namespace, group, service, path, metadata, configs)| match kind {
+            TaskType::Config => Rule { namespace, group, path, ..Rule::default() },
+            TaskType::All if configs => Rule { namespace, group, path, ..Rule::default() },
+            _ => Rule { namespace, group, service, metadata, path: None },
+        })
         .prop_filter("a rule", |rule| !rule.is_empty())
 }
 
@@ -131,9 +171,9 @@ fn renames() -> impl Strategy<Value = Renames> {
         .prop_map(|(namespace, group, service, metadata)| Renames { namespace, group, service, metadata })
 }
 
-fn task() -> impl Strategy<Value = Task> {
+fn task(kind: TaskType) -> impl Strategy<Value = Task> {
     let selection =
-        (vec(rule(), 0..2), vec(rule(), 0..2)).prop_map(|(include, exclude)| Selection { include, exclude });
+        (vec(rule(kind), 0..2), vec(rule(kind), 0..2)).prop_map(|(include, exclude)| Selection { include, exclude });
     let guard = (0.0..=1.0f64, any::<u32>(), 1..10_000_000u64).prop_map(|(share, floor, ms)| Guard {
         share,
         floor,
@@ -143,49 +183,79 @@ fn task() -> impl Strategy<Value = Task> {
         prop::sample::select(vec![Policy::Sync, Policy::UpsertOnly, Policy::CreateOnly]),
         prop::sample::select(vec![Overrides::Keep, Overrides::Replace, Overrides::Travel]),
         prop::sample::select(vec![None, Some(TakeOver::NacosSync), Some(TakeOver::PolarisSync)]),
+        prop::sample::select(vec![Conflict::Source, Conflict::Destination, Conflict::Newest, Conflict::Manual]),
+        prop::sample::select(vec![Marks::Session, Marks::Inline]),
+        prop::sample::select(vec![DataAcl::Copy, DataAcl::Ignore]),
     );
     (name(), pattern(), any::<(bool, bool)>(), words, selection, renames(), guard, 0..10_000_000u64).prop_map(
-        |(name, pattern, (auto_scan, relay), (policy, overrides, take_over), select, map, guard, settle)| Task {
-            given_name: Some(name),
-            service_match_pattern: pattern,
-            auto_scan,
-            relay,
-            policy,
-            overrides,
-            take_over,
-            select,
-            map,
-            guard,
-            settle: Duration::from_millis(settle),
-            ..Task::default()
+        move |(name, pattern, (auto_scan, relay), words, select, map, guard, settle)| {
+            let (policy, overrides, take_over, conflict, marks, acl) = words;
+            Task {
+                given_name: Some(name),
+                kind,
+                conflict,
+                marks,
+                data: Data { acl },
+                service_match_pattern: pattern,
+                auto_scan,
+                relay,
+                policy,
+                overrides,
+                take_over,
+                select,
+                map,
+                guard,
+                settle: Duration::from_millis(settle),
+                ..Task::default()
+            }
         },
     )
 }
 
 fn settings() -> impl Strategy<Value = Settings> {
-    (btree_map(name(), (cluster(), of(name())), 2..4), btree_map(name(), task(), 0..3), any::<bool>()).prop_map(
-        |(clusters, tasks, _)| {
-            let names: Vec<String> = clusters.keys().cloned().collect();
-            let mut ids = BTreeMap::new();
-            let clusters = clusters
-                .into_iter()
-                .map(|(name, (cluster, id))| {
-                    let cluster_id = id.filter(|id| ids.insert(id.clone(), ()).is_none());
-                    Cluster { name, cluster_id, ..cluster }
-                })
-                .collect();
-            let tasks = tasks
-                .into_iter()
-                .map(|(name, task)| Task {
-                    given_name: Some(name),
-                    source: names[0].clone(),
-                    destination: names[1].clone(),
-                    ..task
-                })
-                .collect();
-            Settings { clusters, tasks, warnings: Vec::new() }
-        },
-    )
+    let types = vec![TaskType::Service, TaskType::Config, TaskType::All];
+    let kinds =
+        prop_oneof![Just(("memory", TaskType::Service)), prop::sample::select(types).prop_map(|t| ("zookeeper", t))];
+    kinds.prop_flat_map(|(kind, of_tasks)| {
+        let clusters = btree_map(name(), (cluster(), of(zookeeper()), of(name())), 2..4);
+        (clusters, btree_map(name(), task(of_tasks), 0..3))
+            .prop_map(move |(clusters, tasks)| made(kind, clusters, tasks))
+    })
+}
+
+type Drawn = BTreeMap<String, (Cluster, Option<ZooKeeper>, Option<String>)>;
+
+/// Settings whose clusters are all of one kind; the first two are the ends of all tasks.
+fn made(kind: &str, clusters: Drawn, tasks: BTreeMap<String, Task>) -> Settings {
+    let names: Vec<String> = clusters.keys().cloned().collect();
+    let mut ids = BTreeMap::new();
+    let zookeeper = kind == "zookeeper";
+    let clusters = clusters.into_iter().map(|(name, (cluster, block, id))| {
+        let cluster_id = id.filter(|id| ids.insert(id.clone(), ()).is_none());
+        let cluster = Cluster { name, kind: kind.to_owned(), cluster_id, ..cluster };
+        match zookeeper {
+            false => cluster,
+            true => Cluster {
+                addresses: vec!["h:1/root".into(), "[::1]/root".into()],
+                namespaces: Vec::new(),
+                zookeeper: block,
+                ..cluster
+            },
+        }
+    });
+    let one = |task: &Task| Namespaces::One {
+        source: PUBLIC.into(),
+        destination: task.map.namespace.is_none().then(|| PUBLIC.into()),
+    };
+    let (source, destination) = (names[0].clone(), names[1].clone());
+    let tasks = tasks.into_iter().map(|(name, task)| Task {
+        given_name: Some(name),
+        source: source.clone(),
+        destination: destination.clone(),
+        namespaces: if zookeeper { one(&task) } else { Namespaces::Each },
+        ..task
+    });
+    Settings { clusters: clusters.collect(), tasks: tasks.collect(), warnings: Vec::new() }
 }
 
 proptest! {

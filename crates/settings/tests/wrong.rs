@@ -26,6 +26,18 @@ macro_rules! wrong_files {
     };
 }
 
+fn zookeeper(more: &str) -> String {
+    format!("clusters:\n- clusterName: z\n  clusterType: ZK\n{more}")
+}
+
+/// A ZooKeeper `z`, two of memory, and what follows.
+fn mixed(tasks: &str) -> String {
+    format!(
+        "{}  connectKeyList: [h]\n- {{clusterName: m, clusterType: memory}}\n- {{clusterName: n, clusterType: memory, namespace: 'a,b'}}\ntasks:\n{tasks}",
+        zookeeper("")
+    )
+}
+
 fn cluster(more: &str) -> String {
     format!("clusters:\n- clusterName: a\n  clusterType: NACOS\n  connectKeyList: [h:1]\n{more}")
 }
@@ -45,7 +57,7 @@ wrong_files! {
     a_cluster_that_is_a_text: "clusters:\n- src\n" => [(2, 3, "clusters[0]", "write keys such as `clusterName: …`")];
     a_cluster_with_nothing: "clusters:\n- namespace: x\n" => [
         (2, 3, "clusters[0].clusterName", "`clusterName` is missing"),
-        (2, 3, "clusters[0].clusterType", "`clusterType` is missing; expected one of CONSUL, ETCD, MEMORY, NACOS"),
+        (2, 3, "clusters[0].clusterType", "`clusterType` is missing; expected one of CONSUL, ETCD, MEMORY, NACOS, ZOOKEEPER"),
     ];
     no_addresses: "clusters:\n- clusterName: a\n  clusterType: NACOS\n" => [(2, 3, "clusters[0].connectKeyList", "is missing; expected at least one address")];
     an_empty_list_of_addresses: "clusters:\n- clusterName: a\n  clusterType: NACOS\n  connectKeyList: []\n" => [(4, 19, "clusters[0].connectKeyList", "this list is empty")];
@@ -63,8 +75,8 @@ wrong_files! {
         (5, 3, "clusters[0].nameSpaces", "did you mean `namespace`?"),
         (6, 3, "clusters[0].pasword", "did you mean `password`?"),
     ];
-    a_misspelt_kind: "clusters:\n- {clusterName: a, clusterType: NACSO}\n" => [(2, 33, "clusters[0].clusterType", "`NACSO` is not a kind of cluster that is known; expected one of CONSUL, ETCD, MEMORY, NACOS; did you mean `NACOS`?")];
-    an_unknown_kind: "clusters:\n- {clusterName: a, clusterType: mainframe}\n" => [(2, 33, "clusters[0].clusterType", "the kinds of cluster that are known: CONSUL, ETCD, MEMORY, NACOS")];
+    a_misspelt_kind: "clusters:\n- {clusterName: a, clusterType: NACSO}\n" => [(2, 33, "clusters[0].clusterType", "`NACSO` is not a kind of cluster that is known; expected one of CONSUL, ETCD, MEMORY, NACOS, ZOOKEEPER; did you mean `NACOS`?")];
+    an_unknown_kind: "clusters:\n- {clusterName: a, clusterType: mainframe}\n" => [(2, 33, "clusters[0].clusterType", "the kinds of cluster that are known: CONSUL, ETCD, MEMORY, NACOS, ZOOKEEPER")];
     a_kind_of_the_future: "clusters:\n- {clusterName: a, clusterType: EUREKA}\n- {clusterName: b, clusterType: k8s}\n" => [
         (2, 33, "clusters[0].clusterType", "`EUREKA` is not supported yet"),
         (3, 33, "clusters[1].clusterType", "`k8s` is not supported yet"),
@@ -130,6 +142,74 @@ wrong_files! {
     two_ways_where_there_is_one: cluster("- {clusterName: c, clusterType: consul, connectKeyList: [h]}\ntasks:\n- {source: c, destination: a, mode: Bidirectional}\n") => [(7, 37, "tasks[0].mode", "copying from consul to nacos goes one way only; expected `Unidirectional`")];
     nothing_can_be_written_there: cluster("- {clusterName: c, clusterType: consul, connectKeyList: [h]}\ntasks:\n- {source: a, destination: c, type: ALL}\n") => [(7, 37, "tasks[0].type", "services and configuration cannot be copied from nacos to consul yet")];
     other_namespaces_on_the_way_back: with_tasks("  - {source: a, destination: b, mode: Bidirectional}\n").replace("b, clusterType: MEMORY", "b, clusterType: MEMORY, namespace: x") => [(5, 30, "tasks[0].destination", "the namespaces of `b` are `x`, and those of `a` are all namespaces; expected a destination without `namespace`")];
+    no_address_of_a_zookeeper: zookeeper("") => [(2, 3, "clusters[0].connectKeyList", "is missing")];
+    wrong_addresses_of_a_zookeeper: zookeeper("  connectKeyList:\n  - zookeeper://h:2181?backup=g:2181\n  - h:1,g:1\n  - h:1/a/\n  - h:1/../a\n  - http://h:1\n") => [
+        (5, 5, "clusters[0].connectKeyList[0]", "write only `host:port`"),
+        (6, 5, "clusters[0].connectKeyList[1]", "its own line"),
+        (7, 5, "clusters[0].connectKeyList[2]", "with a chroot such as `/root` behind it or not; take the `/` at its end away"),
+        (8, 5, "clusters[0].connectKeyList[3]", "write the whole path"),
+        (9, 5, "clusters[0].connectKeyList[4]", "write only `host:port`"),
+    ];
+    a_list_in_one_text_only_for_zookeeper: "clusters:\n- {clusterName: a, clusterType: nacos, connectKeyList: ['a:1,b:1']}\n" => [(2, 57, "clusters[0].connectKeyList[0]", "its own line")];
+    an_empty_list_in_one_text: zookeeper("  connectKeyList: [' , ']\n") => [(4, 20, "clusters[0].connectKeyList[0]", "write the host")];
+    two_chroots: zookeeper("  connectKeyList: ['a/x', 'b/y']\n") => [(4, 20, "clusters[0].connectKeyList[0]", "two different chroots stand here; expected the same chroot at all addresses, or one behind the last address only; one cluster")];
+    two_chroots_in_one_text: zookeeper("  connectKeyList: ['a/x,b/y']\n") => [(4, 20, "clusters[0].connectKeyList[0]", "two different chroots")];
+    a_chroot_at_the_wrong_place: zookeeper("  connectKeyList: ['a/x', 'b']\n") => [(4, 27, "clusters[0].connectKeyList[1]", "only some of these addresses have a chroot")];
+    a_chroot_at_some: zookeeper("  connectKeyList: ['a/x', b, 'c/x']\n") => [(4, 27, "clusters[0].connectKeyList[1]", "only some")];
+    a_block_of_another_kind: cluster("  zookeeper: {acl: x}\n") => [(5, 14, "clusters[0].zookeeper", "this cluster is no ZooKeeper but of the kind nacos; expected this key only where `clusterType` is ZOOKEEPER; take it out, or write `clusterType: ZOOKEEPER`")];
+    a_block_that_is_a_word: zookeeper("  connectKeyList: [h]\n  zookeeper: open\n") => [(5, 14, "clusters[0].zookeeper", "expected keys with values")];
+    a_wrong_block: zookeeper("  connectKeyList: [h]\n  zookeeper:\n    dubboRoot: /x\n    serviceRoots: [services, /a/, '/a//b', /a/../b, /, /zookeeper/x]\n    layouts: [dubo, spring]\n    categories: providers\n    newServices: sprng\n    acl: [open]\n    sessionTimeout: 40\n") => [
+        (6, 5, "clusters[0].zookeeper.dubboRoot", "did you mean `dubboRoots`?"),
+        (7, 20, "clusters[0].zookeeper.serviceRoots[0]", "this path cannot be used; expected a path such as `/dubbo`; begin it with `/`"),
+        (7, 30, "clusters[0].zookeeper.serviceRoots[1]", "take the `/` at its end away"),
+        (7, 35, "clusters[0].zookeeper.serviceRoots[2]", "write one `/` between two names"),
+        (7, 44, "clusters[0].zookeeper.serviceRoots[3]", "write the whole path"),
+        (7, 53, "clusters[0].zookeeper.serviceRoots[4]", "name a node below `/`"),
+        (7, 56, "clusters[0].zookeeper.serviceRoots[5]", "the servers' own"),
+        (8, 15, "clusters[0].zookeeper.layouts[0]", "`dubo` is not a word for this; expected `dubbo`, `application`, `spring`, `curator` or `plain`; did you mean `dubbo`?"),
+        (9, 17, "clusters[0].zookeeper.categories", "expected a list of words"),
+        (10, 18, "clusters[0].zookeeper.newServices", "did you mean `spring`?"),
+        (11, 10, "clusters[0].zookeeper.acl", "this is a list"),
+        (12, 21, "clusters[0].zookeeper.sessionTimeout", "write the unit too: `sessionTimeout: 40s`"),
+    ];
+    empty_lists_of_words: zookeeper("  connectKeyList: [h]\n  zookeeper: {layouts: [], categories: []}\n") => [
+        (5, 24, "clusters[0].zookeeper.layouts", "this list is empty; expected some of `dubbo`, `application`"),
+        (5, 40, "clusters[0].zookeeper.categories", "take `categories` out for the default"),
+    ];
+    sessions_out_of_bounds: zookeeper("  connectKeyList: [h]\n  zookeeper: {sessionTimeout: 3999ms}\n- {clusterName: y, clusterType: ZK, connectKeyList: [g], zookeeper: {sessionTimeout: 601s}}\n") => [
+        (5, 31, "clusters[0].zookeeper.sessionTimeout", "too short; expected from 4s to 10m"),
+        (6, 86, "clusters[1].zookeeper.sessionTimeout", "too long"),
+    ];
+    roots_within_one_another: zookeeper("  connectKeyList: [h]\n  zookeeper: {dubboRoots: [/dubbo, /dubbo/x, /services], plainRoots: [/dubbos, /dubbo, /s, /s]}\n") => [
+        (5, 36, "clusters[0].zookeeper.dubboRoots[1]", "this root and one of `dubboRoots` are the same, or one lies within the other; expected roots that are apart"),
+        (5, 46, "clusters[0].zookeeper.dubboRoots[2]", "one of `serviceRoots` are the same"),
+        (5, 80, "clusters[0].zookeeper.plainRoots[1]", "one of `dubboRoots` are the same, or one lies within the other; expected roots that are apart, so that every node belongs to one of them; take one of the two out; `dubboRoots: []` stands for none"),
+        (5, 92, "clusters[0].zookeeper.plainRoots[3]", "one of `plainRoots`"),
+    ];
+    a_form_that_is_not_read: zookeeper("  connectKeyList: [h]\n  zookeeper: {layouts: [dubbo, spring], newServices: curator}\n") => [(5, 54, "clusters[0].zookeeper.newServices", "services of the form `curator` are not among the `layouts`; expected one of the `layouts`: what is written must be read too; add `curator` to `layouts`")];
+    a_creator_without_a_name: zookeeper("  connectKeyList: [h]\n  tls: {}\n  zookeeper: {acl: creator}\n") => [(6, 20, "clusters[0].zookeeper.acl", "nobody signs in")];
+    wrong_words_about_data: mixed("- {source: z, destination: m, conflict: left, marks: zab, data: {acl: no, alc: x}}\n") => [
+        (8, 41, "tasks[0].conflict", "expected `source`, `destination`, `newest` or `manual`"),
+        (8, 54, "tasks[0].marks", "write `session` or `inline`"),
+        (8, 71, "tasks[0].data.acl", "write `copy` or `ignore`"),
+        (8, 75, "tasks[0].data.alc", "known here are acl"),
+    ];
+    rules_about_the_other_thing: with_tasks("  - {source: a, destination: b, select: {include: [{path: /a}, {path: '(', group: g}], exclude: [{service: x, path: /b}]}}\n") => [
+        (5, 59, "tasks[0].select.include[0].path", "this speaks of configuration, and the task copies services; expected rules of services with `service` and `metadata`, rules of configuration with `path`; take it out"),
+        (5, 71, "tasks[0].select.include[1].path", "a `(` has no closing `)`"),
+        (5, 71, "tasks[0].select.include[1].path", "speaks of configuration"),
+        (5, 117, "tasks[0].select.exclude[0].path", "this rule matches nothing"),
+    ];
+    rules_of_a_task_whose_type_is_not_known: with_tasks("  - {source: a, destination: b, type: Confg, select: {include: [{path: /a}]}}\n") => [(5, 39, "tasks[0].type", "did you mean `Config`?")];
+    rules_about_services_for_data: with_tasks("  - {source: a, destination: b, type: Config, select: {include: [{service: x}], exclude: [{metadata: {a: b}}]}}\n").replace("MEMORY", "etcd, connectKeyList: [h]") => [
+        (5, 76, "tasks[0].select.include[0].service", "use `path`, or write `type: All`"),
+        (5, 102, "tasks[0].select.exclude[0].metadata", "this speaks of services, and the task copies configuration"),
+    ];
+    data_between_kinds: mixed("- {source: z, destination: m, type: Config}\n") => [(8, 37, "tasks[0].type", "configuration cannot be copied from zookeeper to memory yet; expected `Service`")];
+    several_namespaces_to_choose_from: mixed("- {source: z, destination: n}\n- {name: x, source: z, destination: n, mode: Bidirectional}\n- {name: y, source: z, destination: n, map: {namespace: {public: b}}}\n") => [
+        (8, 28, "tasks[0].destination", "`z` has no namespaces, and `n` names several: `a,b`; expected a destination that names the one namespace that copies go to, or none for `public`; name one in the cluster `n`, or write `map: {namespace: {public: a}}` in the task"),
+        (9, 37, "tasks[1].destination", "names several"),
+    ];
     a_tag: "clusters: !list []\n" => [(1, 17, "", "YAML tags")];
     a_key_that_is_a_list: "? [a]\n: b\n" => [(1, 3, "", "a key must be a single word")];
     an_unknown_alias: "clusters: *none\n" => [(1, 11, "", "put the value in quotes")];
@@ -187,6 +267,14 @@ fn secrets_stay_out_of_errors() {
             "  - {source: '${env:PW}', destination: b, mode: '${env:PW}', settle: '${env:PW}', relay: '${env:PW}'}\n",
         ),
         with_tasks("  - {source: a, destination: b, serviceMatchPattern: '${env:BAD}', guard: {share: '${env:PW}'}}\n"),
+        mixed("- {source: z, destination: n, conflict: '${env:PW}', select: {include: [{path: '${env:BAD}'}]}}\n")
+            .replace("a,b", "${env:TWO}"),
+        mixed("- {source: z, destination: n, mode: Bidirectional}\n").replace("a,b", "${env:TWO}"),
+        with_tasks("  - {source: a, destination: b, mode: Bidirectional}\n")
+            .replace("b, clusterType: MEMORY", "b, clusterType: MEMORY, namespace: '${env:TWO}'"),
+        zookeeper("  connectKeyList: ['h/${env:PW}', 'g/${env:BAD}/']\n"),
+        zookeeper("  connectKeyList: ['h/${env:PW}', 'g/x']\n"),
+        zookeeper("  connectKeyList: [h]\n  zookeeper: {dubboRoots: ['/${env:PW}', '/${env:PW}', '${env:PW}']}\n"),
     ] {
         let problems = wrong(&text);
         for shown in

@@ -1,6 +1,9 @@
 //! From Java's regular expressions to those of `fancy-regex`: only what the two write differently.
 
 mod escape;
+mod prefix;
+
+pub(crate) use prefix::literal_prefix;
 
 use std::collections::BTreeMap;
 

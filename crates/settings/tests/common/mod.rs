@@ -12,13 +12,14 @@ pub fn kinds() -> Kinds {
             "consul",
             Capability { services_sink: false, configs_source: true, namespaces: false, ..Capability::SERVICES },
         )
+        .with("zookeeper", Capability::ZOOKEEPER)
         // Can everything.
         .with("etcd", Capability { configs_source: true, configs_sink: true, ..Capability::SERVICES })
 }
 
 pub fn env() -> FixedEnv {
     FixedEnv {
-        vars: [("PW", "hunter2"), ("HOST", "10.1.1.1"), ("TYPE", "service"), ("BAD", "hunter3(")]
+        vars: [("PW", "hunter2"), ("HOST", "10.1.1.1"), ("TYPE", "service"), ("BAD", "hunter3("), ("TWO", "hunter4,x")]
             .map(|(k, v)| (k.to_owned(), v.to_owned()))
             .into(),
         files: [("/run/sk".to_owned(), "s3cret\n".to_owned())].into(),

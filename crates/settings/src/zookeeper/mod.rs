@@ -1,0 +1,159 @@
+//! What only ZooKeeper has: the key `zookeeper` of a cluster.
+
+mod read;
+
+pub(crate) use read::{check_path, read};
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::duration::text as duration_text;
+
+/// The kind that has these.
+pub(crate) const KIND: &str = "zookeeper";
+/// The keys of the block; a test holds them against the schema.
+pub(crate) const KEYS: [&str; 8] =
+    ["dubboRoots", "serviceRoots", "plainRoots", "layouts", "categories", "newServices", "acl", "sessionTimeout"];
+
+/// What is read and written in a ZooKeeper, and how. Paths begin below the chroot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct ZooKeeper {
+    /// The roots of Dubbo's tree (its `group`): interfaces with their providers, and `mapping` and `metadata`.
+    #[schemars(extend("x-origin" = "ours", "examples" = [["/dubbo", "/dubbo-test"]]))]
+    pub dubbo_roots: Vec<String>,
+    /// The roots of Curator's service discovery: Spring Cloud's services, Dubbo's applications, and others.
+    #[schemars(extend("x-origin" = "ours", "examples" = [["/services"]]))]
+    pub service_roots: Vec<String>,
+    /// The roots of other trees of ephemeral nodes.
+    #[schemars(extend("x-origin" = "ours", "examples" = [["/workers"]]))]
+    pub plain_roots: Vec<String>,
+    /// Which forms of services are read and written. What has another form is left alone. Absent: all.
+    #[schemars(length(min = 1), extend("x-origin" = "ours", "examples" = [["dubbo", "application"]]))]
+    pub layouts: BTreeSet<Layout>,
+    /// Which of an interface's nodes in Dubbo's tree are copied.
+    #[schemars(length(min = 1), extend("x-origin" = "ours", "examples" = [["providers", "configurators"]]))]
+    pub categories: BTreeSet<Category>,
+    /// The form of a service that was born in another kind of cluster and is none of Dubbo's. One of `layouts`; with
+    /// `spring` not among them, such services are not written unless this says how.
+    #[schemars(extend("x-origin" = "ours"))]
+    pub new_services: NewServices,
+    /// Who may use the nodes that are made: `open` to all; `creator`: only who signs in as we do, reading is open to
+    /// all; `copy`: as at the source, where that is a ZooKeeper, else `open`.
+    #[schemars(extend("x-origin" = "ours"))]
+    pub acl: Acl,
+    /// How long the servers keep our session, and with it our copies, while we are not connected; from 4s to 10m.
+    /// The servers have bounds of their own.
+    #[serde(with = "duration_text")]
+    #[schemars(with = "String", extend("x-origin" = "ours", "examples" = ["40s"]))]
+    pub session_timeout: Duration,
+}
+
+impl Default for ZooKeeper {
+    fn default() -> Self {
+        Self {
+            dubbo_roots: vec!["/dubbo".into()],
+            service_roots: vec!["/services".into()],
+            plain_roots: Vec::new(),
+            layouts: LAYOUTS.iter().map(|(_, layout)| *layout).collect(),
+            categories: BTreeSet::from([Category::Providers]),
+            new_services: NewServices::default(),
+            acl: Acl::default(),
+            session_timeout: Duration::from_secs(40),
+        }
+    }
+}
+
+/// How services stand in the tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum Layout {
+    /// Dubbo's interfaces: `/dubbo/<interface>/providers/<url>`.
+    Dubbo,
+    /// Dubbo's applications: `/services/<application>/<ip:port>`, with mapping and metadata.
+    Application,
+    /// Spring Cloud's services: `/services/<name>/<uuid>`.
+    Spring,
+    /// Other payloads of Curator's service discovery.
+    Curator,
+    /// Trees of ephemeral nodes.
+    Plain,
+}
+
+pub(crate) const LAYOUTS: [(&str, Layout); 5] = [
+    ("dubbo", Layout::Dubbo),
+    ("application", Layout::Application),
+    ("spring", Layout::Spring),
+    ("curator", Layout::Curator),
+    ("plain", Layout::Plain),
+];
+
+/// What stands below an interface in Dubbo's tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum Category {
+    /// Who offers it.
+    Providers,
+    /// Who calls it.
+    Consumers,
+    /// Rules of routing.
+    Routers,
+    /// Overrides.
+    Configurators,
+}
+
+impl Category {
+    /// The node's name.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Providers => "providers",
+            Self::Consumers => "consumers",
+            Self::Routers => "routers",
+            Self::Configurators => "configurators",
+        }
+    }
+}
+
+/// What a service becomes that was not born in a ZooKeeper and is none of Dubbo's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum NewServices {
+    /// One of Spring Cloud.
+    #[default]
+    Spring,
+    /// A Dubbo application.
+    Application,
+    /// Another of Curator's.
+    Curator,
+}
+
+impl NewServices {
+    /// The layout that it stands in.
+    pub fn layout(self) -> Layout {
+        match self {
+            Self::Spring => Layout::Spring,
+            Self::Application => Layout::Application,
+            Self::Curator => Layout::Curator,
+        }
+    }
+}
+
+/// Who may use the nodes that are made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum Acl {
+    /// Anybody.
+    #[default]
+    Open,
+    /// Who signs in as we do.
+    Creator,
+    /// Who may use them at the source.
+    Copy,
+}
