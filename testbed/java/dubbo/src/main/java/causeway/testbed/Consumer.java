@@ -43,7 +43,8 @@ public final class Consumer {
         }
         reference.setParameters(settings);
 
-        DubboBootstrap.getInstance().application(app).registry(new RegistryConfig(args[0])).reference(reference).start();
+        DubboBootstrap.getInstance().application(app).registry(new RegistryConfig(args[0])).reference(reference)
+            .start();
         Greeter greeter = reference.get();
         Lines.print(Lines.event("ready"));
         while (true) {
