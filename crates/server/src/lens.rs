@@ -4,10 +4,13 @@
 //! filters, so that the same services take part both ways. What cannot have come from the task's source by its renaming takes
 //! no part in the way back: two services would fall into one. Renamed metadata keys are named back; `drop` and `add` work on the way
 //! there only.
+//!
+//! Where one of the two kinds has no namespaces, only one namespace takes part ([`Namespaces::One`]): everything from there
+//! goes to one of the other side, and only that one comes back.
 
 use causeway_core::plan::{Matcher, Rule};
 use causeway_core::{Instance, Lens, MetadataMap, Part, Rename, Select, ServiceKey, ServiceLens};
-use causeway_settings::{self as settings, Pattern, Task, TemplatePart, template_parts};
+use causeway_settings::{self as settings, Namespaces, Pattern, Task, TemplatePart, template_parts};
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
@@ -26,7 +29,8 @@ impl Lenses {
     pub fn of(task: &Task) -> Self {
         let given_up = Arc::default();
         let there = forward(task, &given_up);
-        let back = task.is_two_way().then(|| Arc::new(Back::new(there.clone())) as Arc<dyn Lens<Instance>>);
+        let back = || Arc::new(Back::new(there.clone(), &task.namespaces)) as Arc<dyn Lens<Instance>>;
+        let back = task.is_two_way().then(back);
         Self { there: Arc::new(there), back, given_up }
     }
 }
@@ -39,15 +43,22 @@ fn forward(task: &Task, given_up: &Arc<OnceLock<String>>) -> ServiceLens {
         service: rule.service.as_ref().map(matcher),
         metadata: rule.metadata.iter().map(|(key, pattern)| (key.clone(), matcher(pattern))).collect(),
     };
+    let rules = |rules: &[settings::Rule]| {
+        // Those of configuration say nothing of services.
+        rules.iter().filter(|one| one.speaks_of_services()).map(rule).collect()
+    };
     let pattern = &task.service_match_pattern;
     let metadata = &task.map.metadata;
     ServiceLens {
         select: Select {
             pattern: (!pattern.is_all()).then(|| matcher(pattern)),
-            include: task.select.include.iter().map(rule).collect(),
-            exclude: task.select.exclude.iter().map(rule).collect(),
+            include: rules(&task.select.include),
+            exclude: rules(&task.select.exclude),
         },
-        namespace: rename(task.map.namespace.as_ref()),
+        namespace: match &task.namespaces {
+            Namespaces::One { source, destination: Some(to) } if source != to => Rename::Template(literal(to)),
+            _ => rename(task.map.namespace.as_ref()),
+        },
         group: rename(task.map.group.as_ref()),
         service: rename(task.map.service.as_ref()),
         metadata: MetadataMap {
@@ -76,6 +87,12 @@ fn rename(rename: Option<&settings::Rename>) -> Rename {
     }
 }
 
+/// A template of nothing but this name. The namespace that takes part may be called by its display name in the settings:
+/// no table has the id.
+fn literal(name: &str) -> String {
+    name.replace('{', "{{").replace('}', "}}")
+}
+
 /// From a name in the destination to the name in the source that it was made of.
 #[derive(Debug)]
 enum Unname {
@@ -84,6 +101,8 @@ enum Unname {
     Table(BTreeMap<String, Option<String>>),
     /// What stands before and behind the name.
     Affixes(String, String),
+    /// This one name, and no other.
+    One(Arc<str>, Arc<str>),
 }
 
 impl Unname {
@@ -121,6 +140,7 @@ impl Unname {
                 let inner = name.strip_prefix(&**before)?.strip_suffix(&**behind)?;
                 (!inner.is_empty()).then(|| inner.into())
             }
+            Self::One(there, here) => (name == there).then(|| here.clone()),
         }
     }
 }
@@ -133,26 +153,39 @@ struct Back {
     group: Unname,
     service: Unname,
     metadata: MetadataMap,
+    /// The one namespace of the task's source that takes part.
+    only: Option<Arc<str>>,
 }
 
 impl Back {
-    fn new(there: ServiceLens) -> Self {
+    fn new(there: ServiceLens, namespaces: &Namespaces) -> Self {
+        let only = match namespaces {
+            Namespaces::Each => None,
+            Namespaces::One { source, .. } => Some(source.as_str().into()),
+        };
+        let namespace = match namespaces {
+            Namespaces::One { source, destination: Some(to) } => {
+                Unname::One(to.as_str().into(), source.as_str().into())
+            }
+            _ => Unname::of(&there.namespace),
+        };
         let rename = there.metadata.rename.iter().map(|(from, to)| (to.clone(), from.clone())).collect();
         Self {
-            namespace: Unname::of(&there.namespace),
+            namespace,
             group: Unname::of(&there.group),
             service: Unname::of(&there.service),
             metadata: MetadataMap { rename, ..MetadataMap::default() },
+            only,
             there,
         }
     }
 
     fn origin(&self, scope: &ServiceKey) -> Option<ServiceKey> {
-        Some(ServiceKey {
-            namespace: self.namespace.apply(&scope.namespace)?,
-            group: self.group.apply(&scope.group)?,
-            name: self.service.apply(&scope.name)?,
-        })
+        let namespace = self.namespace.apply(&scope.namespace)?;
+        if self.only.as_ref().is_some_and(|only| *only != namespace) {
+            return None;
+        }
+        Some(ServiceKey { namespace, group: self.group.apply(&scope.group)?, name: self.service.apply(&scope.name)? })
     }
 }
 
@@ -183,13 +216,104 @@ mod tests {
     use super::*;
 
     fn lenses(task: &str) -> Lenses {
+        between("MEMORY", "MEMORY", task)
+    }
+
+    /// Those of a two-way task between clusters of these kinds, which may be followed by more keys.
+    fn between(source: &str, destination: &str, task: &str) -> Lenses {
         let text = format!(
-            "clusters: [{{clusterName: a, clusterType: MEMORY, connectKeyList: [a]}}, \
-             {{clusterName: b, clusterType: MEMORY, connectKeyList: [b]}}]\n\
+            "clusters: [{{clusterName: a, connectKeyList: [a], clusterType: {source}}}, \
+             {{clusterName: b, connectKeyList: [b], clusterType: {destination}}}]\n\
              tasks: [{{source: a, destination: b, mode: Bidirectional, {task}}}]"
         );
-        let read = settings::parse("t", &text, &settings::FixedEnv::default(), &crate::kinds());
+        let kinds = crate::kinds().with("zookeeper", settings::Capability::ZOOKEEPER);
+        let read = settings::parse("t", &text, &settings::FixedEnv::default(), &kinds);
         Lenses::of(&read.unwrap_or_else(|problems| panic!("{problems}")).tasks[0])
+    }
+
+    #[test]
+    fn rules_of_configuration_say_nothing_of_services() {
+        let select = "select: {include: [{path: /a}, {namespace: b}], exclude: [{path: '.*', namespace: b}]}";
+        let there = between("ZK", "ZK", &format!("type: All, {select}")).there;
+        assert_eq!(there.scope(&ServiceKey::new("b", "g", "s")), Some(ServiceKey::new("b", "g", "s")));
+        assert_eq!(there.scope(&ServiceKey::new("c", "g", "s")), None);
+        let all = between("ZK", "ZK", "type: All, select: {include: [{path: /a}]}").there;
+        assert!(all.scope(&ServiceKey::new("public", "g", "s")).is_some());
+    }
+
+    #[test]
+    fn namespaces_between_kinds() {
+        type Way = &'static [(&'static str, Option<&'static str>)];
+        let table: [(&str, &str, &str, Way, Way); 10] = [
+            ("ZK", "ZK", "", &[("public", Some("public"))], &[("public", Some("public"))]),
+            ("ZK", "MEMORY", "", &[("public", Some("public"))], &[("public", Some("public")), ("dev", None)]),
+            (
+                "ZK",
+                "MEMORY, namespace: dev",
+                "",
+                &[("public", Some("dev"))],
+                &[("dev", Some("public")), ("public", None), ("prod", None)],
+            ),
+            (
+                "ZK",
+                "MEMORY, namespace: 'dev,prod'",
+                "map: {namespace: {public: prod}}",
+                &[("public", Some("prod"))],
+                &[("prod", Some("public")), ("public", None), ("dev", None)],
+            ),
+            (
+                "ZK",
+                "MEMORY",
+                "map: {namespace: 'zk-{namespace}'}",
+                &[("public", Some("zk-public"))],
+                &[("zk-public", Some("public")), ("zk-dev", None), ("public", None)],
+            ),
+            ("ZK", "MEMORY, namespace: '{x}'", "", &[("public", Some("{x}"))], &[("{x}", Some("public")), ("x", None)]),
+            ("MEMORY, namespace: dev", "ZK", "", &[("dev", Some("public"))], &[("public", Some("dev"))]),
+            ("MEMORY", "ZK", "", &[("public", Some("public")), ("dev", Some("dev"))], &[("public", Some("public"))]),
+            (
+                "MEMORY, namespace: 'dev,public'",
+                "ZK",
+                "",
+                &[("public", Some("public")), ("dev", Some("dev"))],
+                &[("public", Some("public"))],
+            ),
+            (
+                "MEMORY, namespace: 'dev,public'",
+                "ZK",
+                "map: {namespace: {dev: public, public: other}}",
+                &[("dev", Some("public")), ("public", Some("other"))],
+                &[("public", Some("dev")), ("other", Some("public"))],
+            ),
+        ];
+        for (source, destination, task, there, back) in table {
+            let lenses = between(source, destination, task);
+            let ways = [(lenses.there, there), (lenses.back.unwrap(), back)];
+            for (n, (lens, way)) in ways.into_iter().enumerate() {
+                for (from, to) in way {
+                    let scope = lens.scope(&ServiceKey::new(from, "g", "s"));
+                    let want = to.map(|to| ServiceKey::new(to, "g", "s"));
+                    assert_eq!(scope, want, "{source} to {destination}, {task}: {n} {from}");
+                    let instance = Instance::new("127.0.0.1", 1);
+                    let record = lens.record(&ServiceKey::new(from, "g", "s"), &instance);
+                    assert_eq!(record.is_some(), to.is_some(), "{source} to {destination}, {task}: {n} {from}");
+                    if let Some(to) = to {
+                        assert_eq!(lens.part(&Part::new(from)), Part::new(to));
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_namespace_that_is_named_by_its_display_name_becomes_public() {
+        // The settings say `dev`; the namespace's id is what comes.
+        let lenses = between("MEMORY, namespace: dev", "ZK", "");
+        let id = "7d2a1c0e";
+        assert_eq!(lenses.there.part(&Part::new(id)), Part::new("public"));
+        assert!(lenses.there.renames() && lenses.back.unwrap().renames());
+        // Nothing is renamed where both sides have `public` only.
+        assert!(!between("ZK", "MEMORY", "").there.renames());
     }
 
     #[test]

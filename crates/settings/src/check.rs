@@ -229,7 +229,7 @@ fn named(cluster: &Cluster) -> String {
 
 /// One of its namespaces, for an example.
 fn first_named(cluster: &Cluster) -> &str {
-    let shown = cluster.written.get("/namespace").is_none();
+    let shown = !cluster.written.contains_key("/namespace");
     cluster.namespaces.first().filter(|_| shown).map_or("…", String::as_str)
 }
 

@@ -120,7 +120,8 @@ pub enum TakeOver {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Selection {
-    /// Copied is what at least one of these rules matches. Absent: everything.
+    /// Copied is what at least one of these rules matches. Absent: everything. Where none speaks of services, or none of
+    /// configuration, all of these are copied.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-origin" = "ours"))]
     pub include: Vec<Rule>,
