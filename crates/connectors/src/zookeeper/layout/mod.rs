@@ -1,1 +1,236 @@
 //! Between znodes and records, for each way in which services stand in a tree. Pure.
+//!
+//! | layout | znode | service | what a copy elsewhere shows |
+//! | --- | --- | --- | --- |
+//! | Dubbo | `/dubbo/<interface>/<category>/<URL>` | `<category>:<interface>:<version>:<group>`, as Dubbo names it in Nacos | host, port; all parameters, `protocol`, `path`, `category`, `interface` as metadata; `weight` 100 as weight 1; `enabled` |
+//! | Application | `/services/<name>/<host>:<port>` | `<name>` | host, port; the payload's metadata |
+//! | Spring | `/services/<name>/<id>` | `<name>` | host, port (`sslPort`, with `secure`: `true`, before `port`); the payload's metadata; `instance_status` `OUT_OF_SERVICE` as disabled, others than `UP` as unhealthy |
+//! | Curator | the same, any other class | `<name>` | host, port; the payload, where it holds only text, as metadata; `enabled` |
+//! | Plain | `<root>/<name>/<any>` | `<name>`, which may hold `/`; `/` right below the root | host, port |
+//!
+//! Every service is in the namespace `public` and the group `DEFAULT_GROUP`. What a copy elsewhere cannot show stands in
+//! the record's payload, so that whatever [`read`] takes, [`write()`] makes again byte for byte. A slot is a hash of the
+//! znode's name.
+//!
+//! What no znode holds: slots and payloads of other kinds; both *disabled* and *unhealthy* (one word says either); weights
+//! but in Dubbo's layout, there in steps of 0.01; a `&` in a parameter (`%26`), an `=` in its key (`%3D`), parameters
+//! without a key. Application and Plain cannot say that an instance takes no calls: it is refused. A new znode of Spring's
+//! or Curator's says 0 for its time of registration, and an Application's its `timestamp`: copies are always the same.
+
+mod curator;
+mod dubbo;
+mod escape;
+mod host;
+mod json;
+mod plain;
+mod roots;
+#[cfg(test)]
+mod tests;
+mod words;
+
+pub use roots::Roots;
+
+use causeway_core::{Instance, Payload, ServiceKey};
+use roots::Place;
+use words::{ROOT, Words};
+
+/// The kind in payloads, as in the settings.
+const KIND: &str = "zookeeper";
+const PUBLIC: &str = "public";
+const GROUP: &str = "DEFAULT_GROUP";
+
+/// A way in which services stand in a tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// Dubbo's interface level.
+    Dubbo,
+    /// Dubbo's application level.
+    Application,
+    /// Spring Cloud.
+    Spring,
+    /// Curator's service discovery with any other payload.
+    Curator,
+    /// Ephemeral znodes that say an address.
+    Plain,
+}
+
+impl Layout {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Dubbo, Self::Application, Self::Spring, Self::Curator, Self::Plain];
+
+    fn code(self) -> char {
+        match self {
+            Self::Dubbo => 'd',
+            Self::Application => 'a',
+            Self::Spring => 's',
+            Self::Curator => 'c',
+            Self::Plain => 'p',
+        }
+    }
+}
+
+/// A znode that holds an instance.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Node {
+    /// Its path below the chroot.
+    pub path: String,
+    /// Its data.
+    pub data: Vec<u8>,
+    /// Whether it goes with its session.
+    pub ephemeral: bool,
+}
+
+/// Reads a znode as an instance: `None` where it is none of ours to read (an inner node, a layout that is not selected),
+/// an error where it should be one and why it is not. [`write()`] makes of the record the same znode again.
+pub fn read(roots: &Roots, path: &str, data: &[u8], ephemeral: bool) -> Result<Option<(ServiceKey, Instance)>, String> {
+    let Some((layout, scope, mut instance)) = said(roots, path, data, ephemeral)? else { return Ok(None) };
+    let Some(place) = roots.place(path) else { return Ok(None) };
+    let (root, name) = match place {
+        Place::Dubbo { root, name, .. } | Place::Services { root, name, .. } | Place::Plain { root, name, .. } => {
+            (root, name)
+        }
+    };
+    let is_first = roots.of(layout).next() == Some(root);
+    // Below another root the same name may stand once more.
+    let slot = xxhash_rust::xxh3::xxh3_64(if is_first { name } else { path }.as_bytes());
+    instance.id.slot = format!("{:08x}", slot >> 32).into();
+    let exact = match place {
+        Place::Dubbo { interface, .. } => [
+            dubbo::words(&scope, &instance, interface, name, data),
+            dubbo::whole(&scope, &instance, interface, name, data),
+        ],
+        Place::Services { service, .. } => [
+            curator::words(layout, service, &instance, name, data),
+            Some(curator::whole(layout, &instance, name, data)),
+        ],
+        Place::Plain { .. } => [Some(plain::words(&instance, name, data)), None],
+    };
+    for mut words in exact.into_iter().flatten() {
+        if !is_first {
+            words.push(ROOT, root);
+        }
+        let text = words.encode();
+        let again = Words::decode(&text).and_then(|words| make(roots, &scope, &instance, &words).ok());
+        if again.is_some_and(|node| node.path == path && node.data == data) {
+            instance.payload = Some(Payload { kind: KIND.into(), text: text.into() });
+            return Ok(Some((scope, instance)));
+        }
+    }
+    Err("it could not be made again byte for byte".to_owned())
+}
+
+/// Makes the znode of a record, or says why ZooKeeper cannot hold it. A record that was read from ZooKeeper becomes the
+/// same znode again, but for what was edited since; any other becomes the canonical one, always the same. What
+/// [`read`] then makes of it is the record as this kind holds it.
+pub fn write(roots: &Roots, scope: &ServiceKey, record: &Instance) -> Result<Node, String> {
+    if (&*scope.namespace, &*scope.group) != (PUBLIC, GROUP) {
+        let (namespace, group) = (&scope.namespace, &scope.group);
+        return Err(format!(
+            "would merge {namespace}/{group} and {PUBLIC}/{GROUP}: ZooKeeper has no namespaces and groups; map them"
+        ));
+    }
+    if !record.weight.is_finite() || record.weight < 0.0 {
+        return Err(format!("{} is no weight", record.weight));
+    }
+    let native = record.payload.as_ref().filter(|payload| &*payload.kind == KIND);
+    let words = native.and_then(|payload| Words::decode(&payload.text)).unwrap_or_else(|| {
+        Words::new(if dubbo::is_named(&scope.name, record, &roots.categories) {
+            Layout::Dubbo
+        } else if record.metadata.contains_key("dubbo.metadata.revision") {
+            Layout::Application
+        } else {
+            roots.new
+        })
+    });
+    let made = build(roots, scope, record, &words);
+    let bare = words.bare();
+    if bare == words || made.as_ref().is_ok_and(|(_, instance)| agree(instance, record)) {
+        return made.map(|made| made.0);
+    }
+    // It was edited since, or is not held in full: the words hold where they say nothing else than the record does.
+    let plain = build(roots, scope, record, &bare)?;
+    Ok(made.ok().filter(|made| agree(&made.1, &plain.1)).unwrap_or(plain).0)
+}
+
+/// The class of a znode's payload below a root of Curator's service discovery: `None` where it has no payload, empty
+/// where that names no class. A lookup of Spring Cloud's, Dubbo's or Curator's fails for the whole service when one
+/// payload there has another class than its own: never put a second class into a service.
+pub fn class(roots: &Roots, node: &Node) -> Option<String> {
+    match roots.place(&node.path)? {
+        Place::Services { .. } => curator::class(&node.data),
+        _ => None,
+    }
+}
+
+/// The znode that a record and its words make, and what it says. What cannot be read back must not be written: it might
+/// hide its siblings.
+fn build(roots: &Roots, scope: &ServiceKey, record: &Instance, words: &Words) -> Result<(Node, Instance), String> {
+    let node = make(roots, scope, record, words)?;
+    match said(roots, &node.path, &node.data, node.ephemeral)? {
+        Some((layout, there, instance)) if layout == words.layout && there == *scope => Ok((node, instance)),
+        _ => Err(format!("{:?} would not be read as an instance of {:?}", node.path, scope.name)),
+    }
+}
+
+/// The znode that a record and its words make.
+fn make(roots: &Roots, scope: &ServiceKey, record: &Instance, words: &Words) -> Result<Node, String> {
+    let layout = words.layout;
+    if !roots.layouts.contains(&layout) {
+        return Err(format!("the layout {layout:?} is not selected"));
+    }
+    let root = match words.get(ROOT) {
+        Some(root) => roots.of(layout).find(|one| *one == root),
+        None => roots.of(layout).next(),
+    };
+    let root = root.ok_or_else(|| format!("there is no such root for the layout {layout:?}"))?;
+    let (path, data) = match layout {
+        Layout::Dubbo => dubbo::build(&scope.name, record, words)?,
+        Layout::Application | Layout::Spring | Layout::Curator => curator::build(&scope.name, record, words)?,
+        Layout::Plain => plain::build(&scope.name, record, words)?,
+    };
+    let path = format!("{root}{path}");
+    if path.split('/').skip(1).any(|part| part.is_empty() || part == "." || part == "..") || path.contains(is_odd) {
+        return Err(format!("{path:?} is no path of ZooKeeper's"));
+    }
+    Ok(Node { path, data, ephemeral: record.ephemeral })
+}
+
+/// What a znode says, without what only its words hold.
+fn said(
+    roots: &Roots,
+    path: &str,
+    data: &[u8],
+    ephemeral: bool,
+) -> Result<Option<(Layout, ServiceKey, Instance)>, String> {
+    let Some(place) = roots.place(path) else { return Ok(None) };
+    let said = match place {
+        Place::Dubbo { interface, category, name, .. } => {
+            let (scope, instance) = dubbo::said(interface, category, name, ephemeral)?;
+            (Layout::Dubbo, scope, instance)
+        }
+        // A service's name may hold `/`: then there are inner nodes on the way, empty or with Curator's default data.
+        Place::Services { .. } if !ephemeral && !data.trim_ascii_start().starts_with(b"{") => return Ok(None),
+        Place::Services { service, .. } => curator::said(service, data, ephemeral)?,
+        Place::Plain { .. } if !ephemeral => return Ok(None),
+        Place::Plain { service, name, .. } => {
+            let (scope, instance) = plain::said(service, name, data)?;
+            (Layout::Plain, scope, instance)
+        }
+    };
+    Ok(Some(said).filter(|said| roots.layouts.contains(&said.0)))
+}
+
+/// Whether two records say the same; slots, payloads and marks aside.
+fn agree(left: &Instance, right: &Instance) -> bool {
+    let plain = |one: &Instance| (one.weight, one.enabled, one.healthy, one.ephemeral);
+    left.id.endpoint == right.id.endpoint && plain(left) == plain(right) && left.metadata == right.metadata
+}
+
+fn service(name: &str) -> ServiceKey {
+    ServiceKey::new(PUBLIC, GROUP, name)
+}
+
+/// What the server takes in no path.
+fn is_odd(c: char) -> bool {
+    matches!(c, '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{e000}'..='\u{f8ff}' | '\u{fff0}'..='\u{ffff}')
+}

@@ -1,0 +1,202 @@
+//! Where services stand in a tree, and which of the znodes there may be instances.
+
+use super::Layout;
+
+/// What stands beside the services under a Dubbo root.
+const NO_INTERFACES: [&str; 3] = ["config", "metadata", "mapping"];
+/// The server's own tree.
+const SYSTEM: &str = "/zookeeper";
+
+/// Where services stand, and in which layouts. Of several roots of a layout, records of other kinds go below the first.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Roots {
+    /// Roots of Dubbo's interface level: `<root>/<interface>/<category>/<url>`.
+    pub dubbo: Vec<String>,
+    /// The categories of Dubbo's URLs that are read and written.
+    pub categories: Vec<String>,
+    /// Roots of Curator's service discovery: `<root>/<name>/<id>`; Dubbo's application level and Spring Cloud share it.
+    pub services: Vec<String>,
+    /// Roots of other trees, in which every ephemeral znode is an instance.
+    pub plain: Vec<String>,
+    /// The layouts that are read and written.
+    pub layouts: Vec<Layout>,
+    /// What a record of another kind becomes that says nothing else itself.
+    pub new: Layout,
+}
+
+impl Default for Roots {
+    fn default() -> Self {
+        Self {
+            dubbo: vec!["/dubbo".to_owned()],
+            categories: vec!["providers".to_owned()],
+            services: vec!["/services".to_owned()],
+            plain: Vec::new(),
+            layouts: Layout::ALL.to_vec(),
+            new: Layout::Spring,
+        }
+    }
+}
+
+/// Which rules hold for a path.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Rules {
+    Dubbo,
+    Services,
+    Plain,
+}
+
+/// Where a znode may say that it is an instance.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Place<'a> {
+    /// The interface and the URL are still escaped.
+    Dubbo { root: &'a str, interface: &'a str, category: &'a str, name: &'a str },
+    /// A service's name may hold `/`.
+    Services { root: &'a str, service: &'a str, name: &'a str },
+    /// The service of a znode right below the root is `/`.
+    Plain { root: &'a str, service: &'a str, name: &'a str },
+}
+
+impl Roots {
+    /// Whether this znode is worth reading as an instance. [`read`](super::read) then says whether it is one.
+    pub fn is_candidate(&self, path: &str) -> bool {
+        self.place(path).is_some()
+    }
+
+    /// Whether such znodes may stand below this one. Ask only of a znode that has children.
+    pub fn descend(&self, path: &str) -> bool {
+        if is_system(path) {
+            return false;
+        }
+        let path = trim(path);
+        let leads = |(_, root): (Rules, &str)| root.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'));
+        self.all().any(leads)
+            || self.below(path).is_some_and(|(rules, _, rest)| match rules {
+                Rules::Services | Rules::Plain => true,
+                Rules::Dubbo => {
+                    let mut rest = rest.split('/').filter(|part| !part.is_empty());
+                    let interface = rest.next().is_none_or(|word| !NO_INTERFACES.contains(&word));
+                    interface && rest.next().is_none_or(|word| self.reads(word)) && rest.next().is_none()
+                }
+            })
+    }
+
+    /// The roots to begin at; none stands below another.
+    pub fn roots(&self) -> Vec<&str> {
+        let mut all: Vec<&str> = self.all().map(|(_, root)| root).collect();
+        all.sort_unstable();
+        let mut top: Vec<&str> = Vec::new();
+        for root in all {
+            if !top
+                .iter()
+                .any(|above| root.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
+            {
+                top.push(root);
+            }
+        }
+        top.into_iter().map(|root| if root.is_empty() { "/" } else { root }).collect()
+    }
+
+    pub(super) fn reads(&self, category: &str) -> bool {
+        self.categories.iter().any(|one| one == category)
+    }
+
+    /// The roots of a layout, without an ending slash.
+    pub(super) fn of(&self, layout: Layout) -> impl Iterator<Item = &str> {
+        let list = match layout {
+            Layout::Dubbo => &self.dubbo,
+            Layout::Application | Layout::Spring | Layout::Curator => &self.services,
+            Layout::Plain => &self.plain,
+        };
+        list.iter().map(|root| trim(root))
+    }
+
+    pub(super) fn place<'a>(&'a self, path: &'a str) -> Option<Place<'a>> {
+        let (rules, root, rest) = self.below(path)?;
+        let rest = rest.strip_prefix('/').filter(|rest| rest.split('/').all(|part| !part.is_empty()))?;
+        match rules {
+            Rules::Dubbo => {
+                let mut parts = rest.split('/');
+                let (interface, category, name) = (parts.next()?, parts.next()?, parts.next()?);
+                let is_one = parts.next().is_none() && self.reads(category) && !NO_INTERFACES.contains(&interface);
+                is_one.then_some(Place::Dubbo { root, interface, category, name })
+            }
+            Rules::Services => rest.rsplit_once('/').map(|(service, name)| Place::Services { root, service, name }),
+            Rules::Plain => {
+                let (service, name) = rest.rsplit_once('/').unwrap_or(("/", rest));
+                (!is_system(path)).then_some(Place::Plain { root, service, name })
+            }
+        }
+    }
+
+    /// The rules of the nearest root above a path, that root, and the rest of the path.
+    fn below<'a>(&'a self, path: &'a str) -> Option<(Rules, &'a str, &'a str)> {
+        let fits = |(rules, root): (Rules, &'a str)| {
+            let rest = path.strip_prefix(root).filter(|rest| rest.is_empty() || rest.starts_with('/'))?;
+            Some((rules, root, rest))
+        };
+        // Of equals, the first: the more exact rules.
+        self.all().filter_map(fits).reduce(|best, next| if next.1.len() > best.1.len() { next } else { best })
+    }
+
+    fn all(&self) -> impl Iterator<Item = (Rules, &str)> {
+        let lists = [
+            (Rules::Dubbo, &self.dubbo, [Layout::Dubbo].as_slice()),
+            (Rules::Services, &self.services, &[Layout::Application, Layout::Spring, Layout::Curator]),
+            (Rules::Plain, &self.plain, &[Layout::Plain]),
+        ];
+        let on = |layouts: &[Layout]| layouts.iter().any(|layout| self.layouts.contains(layout));
+        let selected = lists.into_iter().filter(move |list| on(list.2));
+        selected.flat_map(|(rules, roots, _)| roots.iter().map(move |root| (rules, trim(root))))
+    }
+}
+
+fn is_system(path: &str) -> bool {
+    path.strip_prefix(SYSTEM).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+fn trim(root: &str) -> &str {
+    root.trim_end_matches('/')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn candidates_are_told_by_their_path() {
+        let roots = Roots { plain: vec!["/".into()], services: vec!["/services/".into()], ..Roots::default() };
+        for (path, candidate, descend) in [
+            ("/dubbo", false, true),
+            ("/dubbo/lab.Greeter", false, true),
+            ("/dubbo/lab.Greeter/providers", false, true),
+            ("/dubbo/lab.Greeter/providers/x", true, false),
+            ("/dubbo/lab.Greeter/consumers", false, false),
+            ("/dubbo/lab.Greeter/consumers/x", false, false),
+            ("/dubbo/metadata", false, false),
+            ("/dubbo/metadata/providers/x", false, false),
+            ("/dubbo/config/providers/x", false, false),
+            ("/services", false, true),
+            ("/services/lab", false, true),
+            ("/services/lab/1", true, true),
+            ("/services/a/b/1", true, true),
+            ("/dubbos/x", true, true),
+            ("/zookeeper/quota", false, false),
+            ("/x", true, true),
+            ("/", false, true),
+            ("", false, true),
+        ] {
+            assert_eq!((roots.is_candidate(path), roots.descend(path)), (candidate, descend), "{path}");
+        }
+        assert_eq!(roots.roots(), ["/"]);
+    }
+
+    #[test]
+    fn only_selected_layouts_have_roots() {
+        let mut roots = Roots { layouts: vec![Layout::Spring], dubbo: vec!["/a/dubbo".into()], ..Roots::default() };
+        assert!(!roots.is_candidate("/a/dubbo/x/providers/y") && !roots.descend("/a"));
+        assert_eq!(roots.roots(), ["/services"]);
+        roots.layouts.push(Layout::Dubbo);
+        assert!(roots.is_candidate("/a/dubbo/x/providers/y") && roots.descend("/a") && roots.descend("/"));
+        assert_eq!(roots.roots(), ["/a/dubbo", "/services"]);
+    }
+}
