@@ -1,16 +1,19 @@
 //! The reference connector: a registry in this process's memory, with the manners of a real one.
 //!
 //! Like Nacos, it keeps one record a publisher: a native record and our copy can stand at one address, and identical
-//! records of two publishers are one entry. It can be told to fail in the ways real servers do.
+//! records of two publishers are one entry. Beside it stands a tree of config entries with ZooKeeper's rules. Both can be
+//! told to fail in the ways real servers do.
 
+mod data;
 mod ports;
 mod registry;
 
+pub use data::{Counts, MemoryData};
 pub use ports::MemoryPorts;
 pub use registry::{Fault, Memory, Publisher};
 
 use crate::Connect;
-use causeway_core::{ClusterId, Connector, Error, Port, Ports};
+use causeway_core::{ClusterId, Connector, DataPort, Error, Port, Ports};
 use std::sync::Arc;
 
 /// Opens the registry of this process that is called by the address: for the demo and for tests.
@@ -26,6 +29,7 @@ impl Connector<Connect> for MemoryConnector {
             return Err(Error::Rejected("connectKeyList takes one name of a registry in memory".into()));
         };
         let ports = MemoryPorts::open(&Memory::named(name));
-        Ok(Ports { services: Some(Port::ReadWrite(Arc::new(ports))), ..Ports::default() })
+        let data = Arc::new(MemoryData::named(name));
+        Ok(Ports { services: Some(Port::ReadWrite(Arc::new(ports))), data: Some(DataPort::ReadWrite(data)) })
     }
 }

@@ -73,12 +73,11 @@ pub trait DataSink: DataSource {
     /// deletion. One refused write never spoils the others.
     ///
     /// Within one call an entry of a tree may rely on parents that are written before it. The call does not wait for one
-    /// answer before it sends the next write where the protocol keeps the order. Parents that are missing because they
-    /// take no part are made, empty.
+    /// answer before it sends the next write where the protocol keeps the order.
     ///
     /// - What does not stand as expected: [`Error::Conflict`], and nothing is written. Also when something still lies
     ///   below a node that is to be deleted.
-    /// - A parent that takes part is not there: [`Error::Missing`].
+    /// - A parent is not there, and is not to be made: [`Error::Missing`].
     /// - The entry cannot be held as it is (too large, an ACL that is not understood): [`Error::Rejected`].
     fn write<'a>(&'a self, writes: &'a [Write]) -> BoxFuture<'a, Vec<Result<Option<Entry>, Error>>>;
 }
@@ -102,6 +101,8 @@ pub struct Write {
     /// What shall stand there; `None`: nothing. Attributes that are not named are left as they are, or as the kind makes
     /// them for a new entry.
     pub to: Option<Content>,
+    /// Make parents that are missing, empty: they take no part themselves.
+    pub parents: bool,
 }
 
 /// Read only, or read and write.

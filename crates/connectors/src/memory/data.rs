@@ -1,0 +1,363 @@
+//! Config entries in this process's memory: the tree itself, the vendor's side of it, and our port to it.
+
+use super::Fault;
+use causeway_core::{
+    Content, DataSelector, DataSink, DataSource, Entry, EntryKey, Error, Expect, Found, Limits, Lost, News, Part,
+    Stamp, Write,
+};
+use futures_util::future::BoxFuture;
+use futures_util::stream::{self, BoxStream, StreamExt};
+use parking_lot::Mutex;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+use tokio::sync::Notify;
+
+/// The time of the last change, one after the other through all trees of this process.
+static TIME: AtomicI64 = AtomicI64::new(1);
+static NAMED: LazyLock<Mutex<BTreeMap<String, MemoryData>>> = LazyLock::new(Mutex::default);
+
+/// How much our side has asked of a tree.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Calls of `read`, `list` and `write`.
+    pub calls: usize,
+    /// Entries read with their bodies.
+    pub read: usize,
+    /// Writes that were accepted.
+    pub written: usize,
+}
+
+#[derive(Default)]
+struct State {
+    entries: BTreeMap<EntryKey, (Entry, Content)>,
+    /// Every key that ever stood here, once, at the version of its last change.
+    log: BTreeMap<u64, EntryKey>,
+    versions: BTreeMap<EntryKey, u64>,
+    clock: u64,
+    fault: Fault,
+    /// Grows with every break of all connections.
+    epoch: u64,
+    delay: Duration,
+    refused: BTreeSet<Arc<str>>,
+    counts: Counts,
+}
+
+/// A tree of config entries with ZooKeeper's rules: a path has its parent, and a parent with children stays. Clones are
+/// the same tree; each is a port to it.
+#[derive(Clone, Default)]
+pub struct MemoryData {
+    state: Arc<Mutex<State>>,
+    changed: Arc<Notify>,
+}
+
+impl MemoryData {
+    /// An empty tree.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The tree of this name in this process; made when it is missing.
+    pub fn named(name: &str) -> Self {
+        NAMED.lock().entry(name.to_owned()).or_default().clone()
+    }
+
+    /// Somebody writes an entry; parents that are missing are made, empty.
+    pub fn put(&self, key: &EntryKey, content: Content) {
+        self.edit(|state| {
+            state.make_parents(key);
+            state.store(key, content);
+        });
+    }
+
+    /// Somebody deletes an entry with all that lies below it.
+    pub fn remove(&self, key: &EntryKey) {
+        self.edit(|state| {
+            for key in state.below(key).into_iter().chain([key.clone()]) {
+                state.take(&key);
+            }
+        });
+    }
+
+    /// What stands at a key.
+    pub fn get(&self, key: &EntryKey) -> Option<Content> {
+        self.state.lock().entries.get(key).map(|(_, content)| content.clone())
+    }
+
+    /// Everything.
+    pub fn all(&self) -> BTreeMap<EntryKey, Content> {
+        self.state.lock().entries.iter().map(|(key, (_, content))| (key.clone(), content.clone())).collect()
+    }
+
+    /// The server loses everything that it holds, with or without a break of its connections.
+    pub fn wipe(&self, broken: bool) {
+        self.edit(|state| {
+            let keys: Vec<_> = state.entries.keys().rev().cloned().collect();
+            keys.iter().for_each(|key| state.take(key));
+            state.epoch += u64::from(broken);
+        });
+    }
+
+    /// Starts or ends a misbehaviour. Every change of it breaks all connections.
+    pub fn fail(&self, fault: Fault) {
+        self.edit(|state| {
+            state.fault = fault;
+            state.epoch += 1;
+        });
+    }
+
+    /// Refuses to take entries of this name from us from now on.
+    pub fn refuse(&self, name: &str) {
+        self.state.lock().refused.insert(name.into());
+    }
+
+    /// Every call takes so long from now on.
+    pub fn slow(&self, delay: Duration) {
+        self.state.lock().delay = delay;
+    }
+
+    /// How much our side has asked.
+    pub fn counts(&self) -> Counts {
+        self.state.lock().counts
+    }
+
+    fn edit<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let answer = change(&mut self.state.lock());
+        self.changed.notify_waiters();
+        answer
+    }
+
+    /// One call from our side: waits while the tree hangs, then says whether it refuses.
+    async fn call(&self) -> Result<(), Error> {
+        let delay = {
+            let mut state = self.state.lock();
+            state.counts.calls += 1;
+            state.delay
+        };
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
+        }
+        loop {
+            let changed = self.changed.notified();
+            {
+                let state = self.state.lock();
+                if state.fault != Fault::Hung {
+                    return state.refusal().map_or(Ok(()), Err);
+                }
+            }
+            changed.await;
+        }
+    }
+}
+
+impl State {
+    fn store(&mut self, key: &EntryKey, content: Content) -> Entry {
+        let stamp = Stamp(self.touch(key), 0);
+        let size = u32::try_from(content.size()).unwrap_or(u32::MAX);
+        let entry = Entry { stamp, modified_ms: TIME.fetch_add(1, Ordering::Relaxed), size };
+        self.entries.insert(key.clone(), (entry, content));
+        entry
+    }
+
+    fn take(&mut self, key: &EntryKey) {
+        if self.entries.remove(key).is_some() {
+            self.touch(key);
+        }
+    }
+
+    fn touch(&mut self, key: &EntryKey) -> i64 {
+        self.clock += 1;
+        if let Some(before) = self.versions.insert(key.clone(), self.clock) {
+            self.log.remove(&before);
+        }
+        self.log.insert(self.clock, key.clone());
+        self.clock.cast_signed()
+    }
+
+    fn make_parents(&mut self, key: &EntryKey) {
+        if let Some(parent) = key.parent().filter(|parent| !self.entries.contains_key(parent)) {
+            self.make_parents(&parent);
+            self.store(&parent, Content::default());
+        }
+    }
+
+    /// What lies below a node, children before their parents.
+    fn below(&self, key: &EntryKey) -> Vec<EntryKey> {
+        let Some((from, to)) = key.below() else { return Vec::new() };
+        self.entries.range(from..to).map(|(key, _)| key.clone()).rev().collect()
+    }
+
+    fn refusal(&self) -> Option<Error> {
+        match &self.fault {
+            Fault::Down => Some(Error::unavailable("connection refused")),
+            Fault::Denied => Some(Error::Denied("wrong user or password".into())),
+            _ => None,
+        }
+    }
+
+    fn denies(&self, key: &EntryKey) -> Result<(), Error> {
+        match &self.fault {
+            Fault::PartDenied(part) if key.part() == *part => Err(Error::Denied(format!("no right to read {part}"))),
+            _ => Ok(()),
+        }
+    }
+
+    fn write(&mut self, write: &Write) -> Result<Option<Entry>, Error> {
+        self.denies(&write.key)?;
+        let expected = match write.expect {
+            Expect::Absent => None,
+            Expect::Stamp(stamp) => Some(stamp),
+        };
+        if self.entries.get(&write.key).map(|(entry, _)| entry.stamp) != expected {
+            return Err(Error::Conflict);
+        }
+        let Some(content) = &write.to else {
+            if !self.below(&write.key).is_empty() {
+                return Err(Error::Conflict);
+            }
+            self.take(&write.key);
+            self.counts.written += 1;
+            return Ok(None);
+        };
+        if self.refused.contains(&write.key.name) {
+            return Err(Error::Rejected(format!("{} is not welcome here", write.key.name)));
+        }
+        if write.parents {
+            self.make_parents(&write.key);
+        }
+        if let Some(parent) = write.key.parent().filter(|parent| !self.entries.contains_key(parent)) {
+            return Err(Error::Missing(format!("there is no {parent}")));
+        }
+        self.counts.written += 1;
+        Ok(Some(self.store(&write.key, content.clone())))
+    }
+
+    fn listed(&self, select: &DataSelector) -> BTreeMap<EntryKey, Entry> {
+        let taken = self.entries.iter().filter(|(key, _)| select.takes(key));
+        taken.map(|(key, (entry, _))| (key.clone(), *entry)).collect()
+    }
+
+    /// Everything by part; the part `public` is always there.
+    fn parts(&self, select: &DataSelector) -> BTreeMap<Part, BTreeMap<EntryKey, Entry>> {
+        let mut parts = BTreeMap::from([(Part::new("public"), BTreeMap::new())]);
+        for (key, entry) in self.listed(select) {
+            parts.entry(key.part()).or_default().insert(key, entry);
+        }
+        parts
+    }
+}
+
+impl DataSource for MemoryData {
+    fn watch(&self, select: &DataSelector) -> BoxStream<'static, Result<News, Lost>> {
+        let watch = Watch { tree: self.clone(), select: select.clone(), epoch: None, seen: 0, ready: VecDeque::new() };
+        stream::unfold(watch, async |mut watch| {
+            loop {
+                if let Some(item) = watch.ready.pop_front() {
+                    return Some((item, watch));
+                }
+                let tree = watch.tree.clone();
+                let changed = tree.changed.notified();
+                tokio::pin!(changed);
+                changed.as_mut().enable();
+                watch.look();
+                if watch.ready.is_empty() {
+                    changed.await;
+                }
+            }
+        })
+        .boxed()
+    }
+
+    fn read<'a>(&'a self, keys: &'a [EntryKey]) -> BoxFuture<'a, Vec<Result<Found, Error>>> {
+        Box::pin(async move {
+            let refused = self.call().await;
+            let mut state = self.state.lock();
+            let read = |key: &EntryKey| {
+                if refused.is_err() {
+                    return Err(state.refusal().unwrap_or(Error::Conflict));
+                }
+                state.denies(key)?;
+                Ok(state.entries.get(key).cloned())
+            };
+            let answers: Vec<_> = keys.iter().map(read).collect();
+            state.counts.read += answers.iter().filter(|answer| matches!(answer, Ok(Some(_)))).count();
+            answers
+        })
+    }
+
+    fn list<'a>(&'a self, select: &'a DataSelector) -> BoxFuture<'a, Result<BTreeMap<EntryKey, Entry>, Error>> {
+        Box::pin(async move {
+            self.call().await?;
+            Ok(self.state.lock().listed(select))
+        })
+    }
+}
+
+impl DataSink for MemoryData {
+    fn limits(&self) -> Limits {
+        Limits::default()
+    }
+
+    fn write<'a>(&'a self, writes: &'a [Write]) -> BoxFuture<'a, Vec<Result<Option<Entry>, Error>>> {
+        Box::pin(async move {
+            if let Err(error) = self.call().await {
+                let again = || self.state.lock().refusal().unwrap_or_else(|| Error::unavailable("connection closed"));
+                return std::iter::once(error)
+                    .chain(std::iter::repeat_with(again))
+                    .take(writes.len())
+                    .map(Err)
+                    .collect();
+            }
+            self.edit(|state| writes.iter().map(|write| state.write(write)).collect())
+        })
+    }
+}
+
+/// Where one watch has got to.
+struct Watch {
+    tree: MemoryData,
+    select: DataSelector,
+    epoch: Option<u64>,
+    seen: u64,
+    ready: VecDeque<Result<News, Lost>>,
+}
+
+impl Watch {
+    fn look(&mut self) {
+        let state = self.tree.state.lock();
+        if state.fault == Fault::Hung {
+            return;
+        }
+        let broken = self.epoch != Some(state.epoch);
+        if broken {
+            if let Some(error) = state.refusal() {
+                self.ready.push_back(Err(Lost { part: None, error }));
+            } else {
+                if self.epoch.is_some() {
+                    let error = Error::unavailable("connection closed");
+                    self.ready.push_back(Err(Lost { part: None, error }));
+                }
+                for (part, entries) in state.parts(&self.select) {
+                    self.ready.push_back(match &state.fault {
+                        Fault::PartDenied(denied) if *denied == part => {
+                            let error = Error::Denied(format!("no right to read {part}"));
+                            Err(Lost { part: Some(part), error })
+                        }
+                        _ => Ok(News::Reset { part, entries }),
+                    });
+                }
+            }
+        } else if state.refusal().is_none() {
+            let changed = state.log.range(self.seen + 1..).map(|(_, key)| key);
+            let changed = changed.filter(|key| self.select.takes(key) && state.denies(key).is_ok());
+            let news: Vec<_> =
+                changed.map(|key| (key.clone(), state.entries.get(key).map(|(entry, _)| *entry))).collect();
+            if !news.is_empty() {
+                self.ready.push_back(Ok(News::Changed(news)));
+            }
+        }
+        self.epoch = Some(state.epoch);
+        self.seen = state.clock;
+    }
+}
