@@ -4,6 +4,7 @@
 //! other; those that stop servers have servers of their own.
 #![allow(clippy::unwrap_used)]
 
+mod cut;
 mod cutover;
 mod estate;
 mod guards;
@@ -11,6 +12,8 @@ mod node;
 mod operator;
 mod restart;
 mod travel;
+mod zk;
+mod zk_services;
 
 use anyhow::Result;
 use causeway_testbed::host;
@@ -57,6 +60,9 @@ fn main() {
         Short travel::a_services_own_attributes_travel,
         Short travel::a_storm_on_one_service_is_few_writes,
         Short travel::a_task_says_why_it_finds_nothing,
+        Short zk_services::every_layout_travels_byte_for_byte_both_ways,
+        Short zk_services::a_restart_of_ours_is_no_event,
+        Full zk_services::outages_lose_nothing,
         Short operator::an_override_is_kept_and_does_not_travel,
         Short operator::an_override_travels_where_the_task_says_so,
         Short operator::a_blanked_mark_makes_no_zombie,

@@ -10,4 +10,5 @@ pub use connect::{Connect, TlsFiles, Vault};
 use causeway_core::Connector;
 
 /// Every kind there is.
-pub const CONNECTORS: &[&dyn Connector<Connect>] = &[&memory::MemoryConnector, &nacos::NacosConnector];
+pub const CONNECTORS: &[&dyn Connector<Connect>] =
+    &[&memory::MemoryConnector, &nacos::NacosConnector, &zookeeper::ZooKeeperConnector];

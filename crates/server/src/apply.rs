@@ -193,16 +193,25 @@ impl Draft {
     }
 
     /// Tasks that the file does not name must still fit the clusters that it changes.
-    fn check_others(&self, before: &World) -> Result<()> {
+    fn check_others(&mut self, before: &World) -> Result<()> {
         let named: BTreeSet<String> = self.settings.tasks.iter().map(settings::Task::name).collect();
         let known = self.world.known();
         for task in before.tasks.values().filter(|task| !named.contains(&task.name) && task.plan.is_ok()) {
             if !task.ends().iter().any(|name| self.applied.clusters.changed.iter().any(|changed| changed == name)) {
                 continue;
             }
-            if let Err(why) = read_task(&task.document, &task.name, &known, &ProcessEnv, &kinds()) {
-                let text = format!("the task {}, which is not in the file, would not work any more: {why}", task.name);
-                return Err(Error::Misfit(text));
+            match read_task(&task.document, &task.name, &known, &ProcessEnv, &kinds()) {
+                Err(why) => {
+                    let name = &task.name;
+                    let text = format!("the task {name}, which is not in the file, would not work any more: {why}");
+                    return Err(Error::Misfit(text));
+                }
+                // What follows from its clusters may be another thing now.
+                Ok((settings, warnings)) if task.plan.as_ref().is_ok_and(|plan| plan.settings != settings) => {
+                    let fresh = TaskEntry::new(task.id.clone(), settings, task.run, warnings);
+                    self.world.tasks.insert(task.name.clone(), Arc::new(fresh));
+                }
+                Ok(_) => {}
             }
         }
         Ok(())

@@ -206,7 +206,7 @@ impl<'a> Reach<'a> {
         Some(Self {
             source: &source.id,
             destination: &destination.id,
-            words: source.settings.namespaces.iter().map(String::as_str).collect(),
+            words: plan.settings.namespaces_of(&source.settings).iter().map(String::as_str).collect(),
             map: plan.settings.map.namespace.as_ref(),
             lenses: &plan.lenses,
         })

@@ -21,6 +21,7 @@ mod show;
 mod tasks;
 mod verify;
 mod world;
+mod zookeeper;
 
 pub use error::{Error, Result};
 pub use http::{Access, TOKEN_VARIABLE};

@@ -107,7 +107,7 @@ impl Connections {
             tls: cluster.tls.as_ref().map(tls),
             keeper: self.holder.clone().map(|holder| Arc::new(Keeper(holder)) as Arc<dyn SocketKeeper>),
             inherited: inherited.map(|entry| entry.label).filter(|label| !label.is_empty()).collect(),
-            ..Connect::default()
+            zookeeper: crate::zookeeper::options(cluster.zookeeper.as_ref()),
         };
         let ports = connector.open(entry.id.clone(), connect).map_err(|error| error.to_string())?;
         ports.services.ok_or_else(|| format!("{} has no services", cluster.kind))
@@ -153,7 +153,7 @@ fn task_routes(install: &str, world: &World, task: &TaskEntry, frozen: &Frozen) 
         true => Only::Any,
         false => frozen.get(&(task.id.clone(), from.clone())).map_or(Only::Freeze, |set| Only::Frozen(set.clone())),
     };
-    let words = &source.settings.namespaces;
+    let words = settings.namespaces_of(&source.settings);
     let parts: Option<BTreeSet<Arc<str>>> =
         (!words.is_empty()).then(|| words.iter().map(|word| word.as_str().into()).collect());
     let there = RouteSpec {

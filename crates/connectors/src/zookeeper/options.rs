@@ -1,10 +1,13 @@
 //! What only ZooKeeper has.
 
+use super::layout::Roots;
 use std::time::Duration;
 
 /// What the operator says beside the address.
 #[derive(Clone, Debug)]
 pub struct Options {
+    /// Where services stand, and how.
+    pub roots: Roots,
     /// Who may use the znodes that we make.
     pub acl: AclChoice,
     /// How long the servers keep our session while nobody is connected; they clamp it to their own bounds.
@@ -25,6 +28,6 @@ pub enum AclChoice {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { acl: AclChoice::default(), session_timeout: Duration::from_secs(40) }
+        Self { roots: Roots::default(), acl: AclChoice::default(), session_timeout: Duration::from_secs(40) }
     }
 }

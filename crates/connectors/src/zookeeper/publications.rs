@@ -1,0 +1,145 @@
+//! What this install has written: the proof, with a znode's session, that it is ours.
+
+use super::client::Status;
+use causeway_core::{Instance, InstanceId, Mark, OwnerId, Record, ServiceKey};
+use parking_lot::Mutex;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// One znode of ours.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Published {
+    pub scope: ServiceKey,
+    /// As the plan wanted it, with its mark: it says more than a znode can hold.
+    pub record: Instance,
+    /// What stands in the znode for it.
+    pub data: Arc<[u8]>,
+}
+
+/// All znodes of ours in one cluster, by path. Clones share them.
+#[derive(Clone)]
+pub(super) struct Publications(Arc<Inner>);
+
+struct Inner {
+    install: Arc<str>,
+    /// The present session: known here before anything can be read over it.
+    status: watch::Receiver<Status>,
+    all: Mutex<All>,
+    /// Which services are to be looked at again because what is ours in them has changed.
+    news: watch::Sender<u64>,
+}
+
+#[derive(Default)]
+struct All {
+    paths: BTreeMap<Arc<str>, Published>,
+    ids: BTreeMap<ServiceKey, BTreeMap<InstanceId, Arc<str>>>,
+    /// Sessions that were ours.
+    sessions: BTreeSet<i64>,
+    touched: BTreeSet<ServiceKey>,
+}
+
+impl Publications {
+    pub fn new(install: Arc<str>, status: watch::Receiver<Status>) -> Self {
+        Self(Arc::new(Inner { install, status, all: Mutex::default(), news: watch::channel(0).0 }))
+    }
+
+    /// Remembers a session as ours.
+    pub fn own(&self, session: i64) {
+        self.0.all.lock().sessions.insert(session);
+    }
+
+    /// Whether it is our session, or was.
+    pub fn is_own(&self, session: i64) -> bool {
+        session != 0
+            && (self.0.status.borrow().session == Some(session) || self.0.all.lock().sessions.contains(&session))
+    }
+
+    /// Notes what stands at `path` for us now. Answers what stood there before.
+    pub fn put(&self, path: &str, published: Published) -> Option<Published> {
+        let mut all = self.0.all.lock();
+        let before = all.take(path);
+        let path: Arc<str> = path.into();
+        all.touched.insert(published.scope.clone());
+        all.ids.entry(published.scope.clone()).or_default().insert(published.record.id(), path.clone());
+        all.paths.insert(path, published);
+        drop(all);
+        self.tell();
+        before
+    }
+
+    /// Nothing of ours stands at `path` any more.
+    pub fn forget(&self, path: &str) {
+        let gone = self.0.all.lock().take(path);
+        if let Some(gone) = gone {
+            self.0.all.lock().touched.insert(gone.scope);
+            self.tell();
+        }
+    }
+
+    pub fn get(&self, path: &str) -> Option<Published> {
+        self.0.all.lock().paths.get(path).cloned()
+    }
+
+    /// Where a record of ours stands.
+    pub fn path_of(&self, scope: &ServiceKey, id: &InstanceId) -> Option<Arc<str>> {
+        self.0.all.lock().ids.get(scope)?.get(id).cloned()
+    }
+
+    /// Everything that shall stand under our session.
+    pub fn ephemerals(&self) -> Vec<(Arc<str>, Published)> {
+        let all = self.0.all.lock();
+        let ephemeral = all.paths.iter().filter(|(_, one)| one.record.ephemeral);
+        ephemeral.map(|(path, one)| (path.clone(), one.clone())).collect()
+    }
+
+    /// How the record at a path is to be seen: as a copy of ours where it is proven, else as it is.
+    ///
+    /// Proof is the session for an ephemeral znode, and for a persistent one that it still holds what we wrote. A znode of
+    /// ours that is not remembered was written just before a crash.
+    pub fn judge(&self, path: &str, owner: i64, read: Instance, data: &[u8]) -> Instance {
+        let own = self.is_own(owner);
+        let all = self.0.all.lock();
+        let published = all.paths.get(path);
+        let same = published.is_some_and(|one| *one.data == *data);
+        let ours = match owner {
+            0 => same && published.is_some_and(|one| !one.record.ephemeral),
+            _ => own,
+        };
+        match published {
+            _ if !ours => read,
+            Some(one) if same => one.record.clone(),
+            Some(one) => Instance { id: one.record.id.clone(), ..read.with_mark(one.record.mark.clone()) },
+            None => read.with_mark(Some(Mark { owner: OwnerId::lost(&self.0.install), path: Vec::new() })),
+        }
+    }
+
+    /// Services in which what is ours has changed since the last call.
+    pub fn take_touched(&self) -> BTreeSet<ServiceKey> {
+        std::mem::take(&mut self.0.all.lock().touched)
+    }
+
+    /// Changes when there is something to take.
+    pub fn news(&self) -> watch::Receiver<u64> {
+        self.0.news.subscribe()
+    }
+
+    fn tell(&self) {
+        self.0.news.send_modify(|count| *count += 1);
+    }
+}
+
+impl All {
+    fn take(&mut self, path: &str) -> Option<Published> {
+        let gone = self.paths.remove(path)?;
+        if let Some(ids) = self.ids.get_mut(&gone.scope) {
+            if ids.get(&gone.record.id).is_some_and(|at| **at == *path) {
+                ids.remove(&gone.record.id);
+            }
+            if ids.is_empty() {
+                self.ids.remove(&gone.scope);
+            }
+        }
+        Some(gone)
+    }
+}

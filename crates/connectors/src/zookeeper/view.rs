@@ -1,0 +1,150 @@
+//! What stands in the trees, service by service. Pure.
+
+use super::layout::{self, Roots};
+use super::publications::Publications;
+use bytes::Bytes;
+use causeway_core::{Instance, ServiceKey, Set};
+use parking_lot::Mutex;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// A znode of a service.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Znode {
+    pub data: Bytes,
+    /// The session that it lives by; 0 for a persistent one.
+    pub owner: i64,
+}
+
+/// The classes of the payloads that stand in each service. Clones share them.
+#[derive(Clone, Default)]
+pub(super) struct Classes(Arc<Mutex<BTreeMap<ServiceKey, BTreeMap<String, usize>>>>);
+
+impl Classes {
+    fn add(&self, scope: &ServiceKey, class: &str) {
+        *self.0.lock().entry(scope.clone()).or_default().entry(class.to_owned()).or_default() += 1;
+    }
+
+    fn remove(&self, scope: &ServiceKey, class: &str) {
+        let mut all = self.0.lock();
+        let Some(classes) = all.get_mut(scope) else { return };
+        if let Some(count) = classes.get_mut(class) {
+            *count -= 1;
+        }
+        classes.retain(|_, count| *count > 0);
+        if classes.is_empty() {
+            all.remove(scope);
+        }
+    }
+
+    /// A class that stands in a service and is not `class`.
+    pub fn other(&self, scope: &ServiceKey, class: &str) -> Option<String> {
+        self.0.lock().get(scope)?.keys().find(|one| *one != class).cloned()
+    }
+}
+
+/// Everything that was read.
+pub(super) struct View {
+    roots: Arc<Roots>,
+    classes: Classes,
+    nodes: BTreeMap<String, Seen>,
+    scopes: BTreeMap<ServiceKey, BTreeSet<String>>,
+    /// Children that are no instance, and why, since they were last taken.
+    refused: Vec<(String, String)>,
+}
+
+struct Seen {
+    scope: ServiceKey,
+    record: Instance,
+    class: Option<String>,
+    znode: Znode,
+}
+
+/// As a layout names it.
+fn node(path: &str, znode: &Znode) -> layout::Node {
+    layout::Node { path: path.to_owned(), data: znode.data.to_vec(), ephemeral: znode.owner != 0 }
+}
+
+impl View {
+    pub fn new(roots: Arc<Roots>, classes: Classes) -> Self {
+        Self { roots, classes, nodes: BTreeMap::new(), scopes: BTreeMap::new(), refused: Vec::new() }
+    }
+
+    /// Takes in what stands at a path now; answers the services that it concerns.
+    pub fn put(&mut self, path: &str, znode: Option<Znode>) -> BTreeSet<ServiceKey> {
+        let mut touched = BTreeSet::new();
+        if let Some(before) = self.nodes.remove(path) {
+            if let Some(paths) = self.scopes.get_mut(&before.scope) {
+                paths.remove(path);
+                if paths.is_empty() {
+                    self.scopes.remove(&before.scope);
+                }
+            }
+            if let Some(class) = &before.class {
+                self.classes.remove(&before.scope, class);
+            }
+            touched.insert(before.scope);
+        }
+        let Some(znode) = znode else { return touched };
+        match layout::read(&self.roots, path, &znode.data, znode.owner != 0) {
+            Ok(None) => {}
+            Ok(Some((scope, record))) => {
+                self.scopes.entry(scope.clone()).or_default().insert(path.to_owned());
+                touched.insert(scope.clone());
+                let class = layout::class(&self.roots, &node(path, &znode));
+                if let Some(class) = &class {
+                    self.classes.add(&scope, class);
+                }
+                self.nodes.insert(path.to_owned(), Seen { scope, record, class, znode });
+            }
+            Err(why) => self.refused.push((path.to_owned(), why)),
+        }
+        touched
+    }
+
+    /// Takes in everything below a root; answers the services that changed.
+    pub fn replace(&mut self, root: &str, nodes: impl Iterator<Item = (String, Znode)>) -> BTreeSet<ServiceKey> {
+        let below = |path: &str| path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        let mut gone: BTreeSet<String> = self.nodes.keys().filter(|path| below(path)).cloned().collect();
+        let mut touched = BTreeSet::new();
+        for (path, znode) in nodes {
+            gone.remove(&path);
+            if self.nodes.get(&path).is_none_or(|seen| seen.znode != znode) {
+                touched.extend(self.put(&path, Some(znode)));
+            }
+        }
+        for path in gone {
+            touched.extend(self.put(&path, None));
+        }
+        touched
+    }
+
+    /// Children that are no instance, and why, since the last call.
+    pub fn take_refused(&mut self) -> Vec<(String, String)> {
+        std::mem::take(&mut self.refused)
+    }
+
+    /// One service as it stands, ours known as ours.
+    pub fn set(&self, scope: &ServiceKey, ours: &Publications) -> Set<Instance> {
+        let paths = self.scopes.get(scope).into_iter().flatten();
+        let seen = paths.filter_map(|path| Some((path, self.nodes.get(path)?)));
+        Set::of(
+            scope.clone(),
+            seen.map(|(path, seen)| ours.judge(path, seen.znode.owner, seen.record.clone(), &seen.znode.data)),
+        )
+    }
+
+    pub fn scopes(&self) -> impl Iterator<Item = &ServiceKey> {
+        self.scopes.keys()
+    }
+}
+
+impl Drop for View {
+    fn drop(&mut self) {
+        for seen in self.nodes.values() {
+            if let Some(class) = &seen.class {
+                self.classes.remove(&seen.scope, class);
+            }
+        }
+    }
+}

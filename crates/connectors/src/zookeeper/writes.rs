@@ -1,0 +1,235 @@
+//! Writes instances as znodes under our session, and touches nothing that is not ours.
+
+use super::client::{Acl, Create, Error as WireError, Op, Session};
+use super::layout::{self, Roots};
+use super::publications::{Publications, Published};
+use super::view::Classes;
+use super::{convert, options::AclChoice};
+use bytes::Bytes;
+use causeway_core::{Change, Error, Instance, OwnerId, Record, ServiceKey};
+use futures_util::FutureExt;
+use futures_util::stream::{self, StreamExt};
+use std::sync::Arc;
+
+/// Znodes written at once; they go over one connection, in order.
+const AT_ONCE: usize = 256;
+
+/// The permission to read.
+const READ: i32 = 1;
+
+/// Everything that a write needs.
+#[derive(Clone)]
+pub(super) struct Writes {
+    pub session: Session,
+    pub roots: Arc<Roots>,
+    pub ours: Publications,
+    pub classes: Classes,
+    pub acl: AclChoice,
+}
+
+/// Who may use what we make.
+pub(super) fn acl(choice: AclChoice) -> Vec<Acl> {
+    match choice {
+        AclChoice::Open | AclChoice::Copy => vec![Acl::open()],
+        AclChoice::Creator => vec![Acl::creator(), Acl::new(READ, "world", "anyone")],
+    }
+}
+
+impl Writes {
+    /// Applies the changes of one service; one outcome each.
+    pub async fn apply(&self, scope: &ServiceKey, changes: &[Change<Instance>]) -> Vec<Result<(), Error>> {
+        let mut writes = Vec::new();
+        for change in changes {
+            writes.push(self.change(scope, change).boxed());
+        }
+        stream::iter(writes).buffered(AT_ONCE).collect().await
+    }
+
+    async fn change(&self, scope: &ServiceKey, change: &Change<Instance>) -> Result<(), Error> {
+        match change {
+            Change::Create(record) | Change::Adopt(record) => self.put(scope, record).await,
+            Change::Update { from, to } => self.update(scope, from, to).await,
+            Change::Delete { record, .. } => self.remove(scope, record).await,
+            // Shadows are not asked of this kind, and a service has nothing of its own.
+            Change::Shadow(..) | Change::Scope { .. } => Ok(()),
+            Change::Edit { .. } => Err(Error::Rejected("a znode of somebody else's is not edited".into())),
+        }
+    }
+
+    fn published(&self, scope: &ServiceKey, record: &Instance) -> Result<(String, Published), Error> {
+        let node = layout::write(&self.roots, scope, record).map_err(Error::Rejected)?;
+        let other = |one: &Published| one.scope != *scope || one.record.id() != record.id();
+        if self.ours.get(&node.path).as_ref().is_some_and(other) {
+            return Err(Error::Rejected(format!("another instance has the same znode: {}", node.path)));
+        }
+        if let Some(class) = layout::class(&self.roots, &node)
+            && let Some(other) = self.classes.other(scope, &class)
+        {
+            return Err(Error::Rejected(format!(
+                "the instances of this service are of the class {other:?}: one of {class:?} would make every lookup fail"
+            )));
+        }
+        Ok((node.path, Published { scope: scope.clone(), record: record.clone(), data: node.data.into() }))
+    }
+
+    fn create(&self, record: &Instance, path: &str, data: &[u8]) -> Op {
+        let data = Bytes::copy_from_slice(data);
+        Op::Create { path: path.to_owned(), data, ephemeral: record.ephemeral, acl: acl(self.acl) }
+    }
+
+    /// Makes a znode, or takes over the one that stands there when it is ours.
+    async fn put(&self, scope: &ServiceKey, record: &Instance) -> Result<(), Error> {
+        let (path, published) = self.published(scope, record)?;
+        let data = published.data.clone();
+        // Its event may come before its answer: it is ours from now on.
+        let before = self.ours.put(&path, published);
+        let acl = acl(self.acl);
+        let how = Create { ephemeral: record.ephemeral, acl: &acl };
+        let outcome = match self.session.create_all(&path, &data, how, &acl).await {
+            Err(WireError::Exists(_)) => self.take_over(&path, record, &data).await,
+            outcome => outcome.map(|_| ()).map_err(convert::error),
+        };
+        if outcome.is_err() {
+            match before {
+                Some(before) => drop(self.ours.put(&path, before)),
+                None => self.ours.forget(&path),
+            }
+        }
+        outcome
+    }
+
+    /// What stands at the path already becomes what it shall be, if it is ours.
+    async fn take_over(&self, path: &str, record: &Instance, data: &[u8]) -> Result<(), Error> {
+        let (there, stat) = match self.session.get(path).await {
+            // It went meanwhile.
+            Err(WireError::NotFound(_)) => return Err(Error::Conflict),
+            read => read.map_err(convert::error)?,
+        };
+        let current = self.session.status().borrow().session;
+        let done = match stat.ephemeral_owner {
+            0 if !record.ephemeral && there == data => Ok(()),
+            owner if record.ephemeral && current == Some(owner) => match there == data {
+                true => Ok(()),
+                false => self.session.set(path, data, Some(stat.version)).await.map(|_| ()),
+            },
+            // A session of ours that cannot be had any more: one step, so that nobody sees a gap.
+            owner if record.ephemeral && self.ours.is_own(owner) => {
+                let delete = Op::Delete { path: path.to_owned(), version: Some(stat.version) };
+                let create = self.create(record, path, data);
+                self.session.multi(&[delete, create]).await.map(|_| ()).map_err(|failed| failed.error)
+            }
+            // Somebody else's: the plan shall look again.
+            _ => return Err(Error::Conflict),
+        };
+        done.map_err(convert::error)
+    }
+
+    async fn update(&self, scope: &ServiceKey, from: &Instance, to: &Instance) -> Result<(), Error> {
+        let (path, published) = self.published(scope, to)?;
+        let old = self.path_of(scope, from)?;
+        if old == path {
+            return self.put(scope, to).await;
+        }
+        let create = self.create(to, &path, &published.data);
+        let Some(stat) = self.session.stat(&old).await.map_err(convert::error)? else {
+            self.ours.forget(&old);
+            return self.put(scope, to).await;
+        };
+        if !self.is_ours(&old, stat.ephemeral_owner) {
+            return Err(Error::Conflict);
+        }
+        let before = self.ours.get(&old);
+        self.ours.forget(&old);
+        self.ours.put(&path, published);
+        let delete = Op::Delete { path: old.clone(), version: Some(stat.version) };
+        match self.session.multi(&[create, delete]).await {
+            Ok(_) => Ok(()),
+            Err(failed) => {
+                self.ours.forget(&path);
+                if let Some(before) = before {
+                    self.ours.put(&old, before);
+                }
+                match failed.error {
+                    WireError::NotFound(_) => Err(Error::Conflict),
+                    error => Err(convert::error(error)),
+                }
+            }
+        }
+    }
+
+    /// Removes a znode if it is ours; what is gone is gone.
+    async fn remove(&self, scope: &ServiceKey, record: &Instance) -> Result<(), Error> {
+        let path = self.path_of(scope, record)?;
+        let stat = self.session.stat(&path).await.map_err(convert::error)?;
+        let ours = match &stat {
+            Some(stat) if stat.ephemeral_owner != 0 => self.ours.is_own(stat.ephemeral_owner),
+            Some(_) => self.still_holds(&path).await?,
+            None => false,
+        };
+        if let Some(stat) = stat.filter(|_| ours) {
+            match self.session.delete(&path, Some(stat.version)).await {
+                Ok(()) | Err(WireError::NotFound(_)) => {}
+                Err(error) => return Err(convert::error(error)),
+            }
+        }
+        self.ours.forget(&path);
+        Ok(())
+    }
+
+    /// Whether a persistent znode still holds what we wrote.
+    async fn still_holds(&self, path: &str) -> Result<bool, Error> {
+        let Some(published) = self.ours.get(path).filter(|one| !one.record.ephemeral) else { return Ok(false) };
+        match self.session.get(path).await {
+            Ok((data, _)) => Ok(*data == *published.data),
+            Err(WireError::NotFound(_)) => Ok(false),
+            Err(error) => Err(convert::error(error)),
+        }
+    }
+
+    fn is_ours(&self, path: &str, owner: i64) -> bool {
+        match owner {
+            0 => self.ours.get(path).is_some_and(|one| !one.record.ephemeral),
+            session => self.ours.is_own(session),
+        }
+    }
+
+    fn path_of(&self, scope: &ServiceKey, record: &Instance) -> Result<String, Error> {
+        if let Some(path) = self.ours.path_of(scope, &record.id()) {
+            return Ok(path.to_string());
+        }
+        layout::write(&self.roots, scope, record).map(|node| node.path).map_err(Error::Rejected)
+    }
+
+    /// Remembers what earlier processes wrote, as it was.
+    pub fn remember(&self, scope: &ServiceKey, record: &Instance, owner: &OwnerId) {
+        if record.mark().is_none_or(|mark| mark.owner != *owner) {
+            return;
+        }
+        match self.published(scope, record) {
+            Ok((path, published)) => drop(self.ours.put(&path, published)),
+            Err(error) => tracing::warn!(%scope, id = %record.id(), %error, "cannot be taken over"),
+        }
+    }
+
+    /// Makes sure that everything of ours stands under the present session: what is missing is made again, and what an
+    /// earlier session holds is taken over in one step. Nothing of others is touched.
+    pub async fn uphold(&self) -> Result<(), Error> {
+        let all = self.ours.ephemerals();
+        let paths: Vec<String> = all.iter().map(|(path, _)| path.to_string()).collect();
+        let current = self.session.status().borrow().session;
+        let stats = self.session.stat_many(&paths).await;
+        let mut writes = Vec::new();
+        for ((_, one), stat) in all.iter().zip(stats) {
+            let stands = match stat.map_err(convert::error)? {
+                Some(stat) => Some(stat.ephemeral_owner) == current || !self.ours.is_own(stat.ephemeral_owner),
+                None => false,
+            };
+            if !stands {
+                writes.push(self.put(&one.scope, &one.record).boxed());
+            }
+        }
+        let outcomes: Vec<_> = stream::iter(writes).buffered(AT_ONCE).collect().await;
+        // Somebody else stands there now: the plan sees it.
+        outcomes.into_iter().filter(|outcome| !matches!(outcome, Err(Error::Conflict))).collect()
+    }
+}
