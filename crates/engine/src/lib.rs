@@ -9,6 +9,7 @@
 //! never one twice at a time. Nothing here knows a kind of cluster by name.
 
 mod cluster;
+mod data;
 mod decide;
 mod engine;
 mod export;
@@ -25,6 +26,10 @@ mod status;
 mod writer;
 
 pub use cluster::Ledger;
+pub use data::{
+    Attend, ConflictRow, DataCluster, DataEngine, DataLedger, DataRecorder, DataRoute, DataSpec, DataStatus,
+    DataTiming, Shown,
+};
 pub use engine::Engine;
 pub use preview::{Preview, dry_run};
 pub use record::{Action, Event, Recorder};

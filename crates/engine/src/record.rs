@@ -23,6 +23,8 @@ pub enum Action {
     Released,
     /// Something failed.
     Failed,
+    /// Both sides have changed an entry.
+    Conflict,
 }
 
 impl Action {
@@ -37,6 +39,7 @@ impl Action {
             Self::Held => "held",
             Self::Released => "released",
             Self::Failed => "failed",
+            Self::Conflict => "conflict",
         }
     }
 }

@@ -1,0 +1,202 @@
+//! One task at work: it watches both sides, and does what its state says.
+
+use super::job::{Done, Gate, ReadJob, Tools, WriteJob};
+use super::record::{DataLedger, DataRecorder};
+use super::spec::{DataSpec, DataTiming, Ends};
+use super::state::State;
+use crate::spec::Run;
+use causeway_core::{DataSelector, EntryInterest, EntryKey, Lost, News, Pair, Side};
+use futures_util::stream::{self, BoxStream, StreamExt};
+use parking_lot::Mutex;
+use std::collections::{BTreeSet, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Notify, oneshot};
+use tokio::task::{Id, JoinError, JoinSet};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// How often guards are looked at.
+const TICK: Duration = Duration::from_secs(1);
+
+/// What the engine and a task's actor share.
+pub(crate) struct Shared {
+    pub state: Mutex<State>,
+    pub wake: Notify,
+}
+
+pub(crate) struct Actor {
+    shared: Arc<Shared>,
+    tools: Arc<Tools>,
+    select: DataSelector,
+    timing: DataTiming,
+    jobs: JoinSet<Done>,
+    /// Which entries each job is about: one that breaks off must not keep them.
+    about: HashMap<Id, Vec<EntryKey>>,
+}
+
+impl Actor {
+    pub fn new(
+        shared: Arc<Shared>,
+        spec: &DataSpec,
+        gates: Pair<Option<Arc<Gate>>>,
+        timing: DataTiming,
+        recorder: Arc<dyn DataRecorder>,
+    ) -> Self {
+        let ends = Pair::of(|side| {
+            let port = &spec.cluster(side).port;
+            Ends { source: port.source(), sink: port.sink() }
+        });
+        let tools = Arc::new(Tools { ends, gates, recorder, timing: timing.clone() });
+        let select = spec.select.clone();
+        Self { shared, tools, select, timing, jobs: JoinSet::new(), about: HashMap::new() }
+    }
+
+    /// Works until `stop`, on what `ledger` brings; then hands on what is remembered.
+    pub async fn run(
+        mut self,
+        ledger: impl Future<Output = DataLedger>,
+        next: oneshot::Sender<DataLedger>,
+        stop: CancellationToken,
+    ) {
+        // The one before this must have ended: two would write the same entries.
+        self.load(ledger.await);
+        let mut news = self.watch();
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut sweep = self.next_sweep();
+        while !stop.is_cancelled() {
+            let due = self.turn();
+            tokio::select! {
+                () = stop.cancelled() => {}
+                Some((side, item)) = news.next() => self.shared.state.lock().news(side, item, Instant::now()),
+                Some(done) = self.jobs.join_next_with_id() => self.done(done, true),
+                () = self.shared.wake.notified() => {}
+                _ = tick.tick() => self.shared.state.lock().tick(Instant::now()),
+                () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
+                () = tokio::time::sleep_until(sweep.unwrap_or_else(Instant::now)), if sweep.is_some() => {
+                    self.sweep();
+                    sweep = self.next_sweep();
+                }
+            }
+        }
+        drop(news);
+        // What is under way ends, so that its end is known.
+        while let Some(done) = self.jobs.join_next_with_id().await {
+            self.done(done, false);
+        }
+        let ledger = self.shared.state.lock().take_ledger();
+        drop(next.send(ledger));
+    }
+
+    fn load(&mut self, ledger: DataLedger) {
+        let mut state = self.shared.state.lock();
+        if state.spec.run == Run::Drain {
+            // What was created is taken back, whatever the task selects by now.
+            let keys: BTreeSet<_> = ledger.bases.keys().cloned().collect();
+            state.spec.select = Arc::new(Exactly(keys));
+            self.select = state.spec.select.clone();
+        }
+        state.load(ledger);
+    }
+
+    fn watch(&self) -> BoxStream<'static, (Side, Result<News, Lost>)> {
+        let [left, right] = Side::BOTH.map(|side| {
+            let news = self.tools.ends[side].source.watch(&self.select);
+            news.map(move |item| (side, item))
+        });
+        stream::select(left, right).boxed()
+    }
+
+    /// Begins what is to be begun; answers when there will be more.
+    fn turn(&mut self) -> Option<Instant> {
+        let (jobs, due) = {
+            let mut state = self.shared.state.lock();
+            let now = Instant::now();
+            let jobs = state.turn(now);
+            (jobs, state.due(now))
+        };
+        for job in jobs {
+            self.read(job);
+        }
+        due
+    }
+
+    fn read(&mut self, job: ReadJob) {
+        let about = job.keys.iter().map(|(key, _)| key.clone()).collect();
+        let id = self.jobs.spawn(self.tools.clone().read(job)).id();
+        self.about.insert(id, about);
+    }
+
+    fn write(&mut self, job: WriteJob) {
+        let about = job.planned.iter().map(|planned| planned.key().clone()).collect();
+        let id = self.jobs.spawn(self.tools.clone().write(job)).id();
+        self.about.insert(id, about);
+    }
+
+    fn done(&mut self, done: Result<(Id, Done), JoinError>, go_on: bool) {
+        let now = Instant::now();
+        let shared = self.shared.clone();
+        let mut state = shared.state.lock();
+        match done {
+            Ok((id, done)) => {
+                self.about.remove(&id);
+                match done {
+                    Done::Read(_) if !go_on => {}
+                    Done::Read(done) => {
+                        let writes = state.judge(done, now);
+                        drop(state);
+                        writes.into_iter().for_each(|job| self.write(job));
+                    }
+                    Done::Written(done) => state.wrote(done, now),
+                    Done::Swept(lists) => {
+                        for (side, list) in [(Side::Left, lists.left), (Side::Right, lists.right)] {
+                            if let Some(entries) = list {
+                                state.swept(side, entries, now);
+                            }
+                        }
+                        state.swept = None;
+                    }
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, "work on a batch broke off");
+                match self.about.remove(&error.id()) {
+                    Some(keys) => state.broke_off(&keys, now),
+                    None => state.swept = None,
+                }
+            }
+        }
+    }
+
+    fn sweep(&mut self) {
+        let mut state = self.shared.state.lock();
+        if state.swept.is_none() && state.spec.run == Run::On {
+            state.swept = Some(Pair::default());
+            self.jobs.spawn(self.tools.clone().sweep(self.select.clone()));
+        }
+    }
+
+    /// Spread, so that tasks do not list everything at the same time.
+    fn next_sweep(&self) -> Option<Instant> {
+        let every = self.timing.sweep?;
+        let now = Instant::now();
+        let mut hasher = DefaultHasher::new();
+        (&self.shared.state.lock().route, now.elapsed()).hash(&mut hasher);
+        let share = 0.75 + (hasher.finish() % 1024) as f64 / 2048.0;
+        Some(now + every.mul_f64(share))
+    }
+}
+
+/// These entries and no others.
+struct Exactly(BTreeSet<EntryKey>);
+
+impl EntryInterest for Exactly {
+    fn takes(&self, key: &EntryKey) -> bool {
+        self.0.contains(key)
+    }
+    fn may_hold(&self, key: &EntryKey) -> bool {
+        key.below().is_some_and(|(from, to)| self.0.range(from..to).next().is_some())
+    }
+}

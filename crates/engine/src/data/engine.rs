@@ -1,0 +1,191 @@
+//! The data engine as a whole: it is told what shall be, and makes it so.
+
+use super::actor::{Actor, Shared};
+use super::job::Gate;
+use super::record::{DataLedger, DataRecorder};
+use super::spec::{DataRoute, DataSpec, DataTiming};
+use super::state::State;
+use super::status::{ConflictRow, DataStatus};
+use causeway_core::{ClusterId, EntryKey, OwnerId, Pair, Side};
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::sync::{Notify, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// Keeps the config entries of two clusters in step, for each of its tasks.
+pub struct DataEngine {
+    timing: DataTiming,
+    recorder: Arc<dyn DataRecorder>,
+    state: Mutex<Tasks>,
+    stop: CancellationToken,
+    actors: Mutex<JoinSet<()>>,
+}
+
+#[derive(Default)]
+struct Tasks {
+    running: BTreeMap<DataRoute, Running>,
+    /// What tasks remember that do not run.
+    past: BTreeMap<DataRoute, Past>,
+    gates: BTreeMap<ClusterId, Arc<Gate>>,
+}
+
+struct Running {
+    spec: DataSpec,
+    shared: Arc<Shared>,
+    stop: CancellationToken,
+    end: oneshot::Receiver<DataLedger>,
+}
+
+enum Past {
+    Known(DataLedger),
+    /// It is still ending what it was at.
+    Ending(oneshot::Receiver<DataLedger>),
+}
+
+impl Past {
+    async fn ledger(self) -> DataLedger {
+        match self {
+            Self::Known(ledger) => ledger,
+            Self::Ending(end) => end.await.unwrap_or_default(),
+        }
+    }
+}
+
+impl DataEngine {
+    /// An engine that does nothing yet. `ledgers` is what earlier processes of this install remembered.
+    pub fn new(
+        timing: DataTiming,
+        recorder: Arc<dyn DataRecorder>,
+        ledgers: BTreeMap<DataRoute, DataLedger>,
+    ) -> Arc<Self> {
+        let past = ledgers.into_iter().map(|(route, ledger)| (route, Past::Known(ledger))).collect();
+        let state = Mutex::new(Tasks { past, ..Tasks::default() });
+        Arc::new(Self { timing, recorder, state, stop: CancellationToken::new(), actors: Mutex::default() })
+    }
+
+    /// Makes the running tasks those that are given. What is the same goes on untouched; a task with other rules goes on
+    /// with its watches as they are; one with other clusters or another selection begins again from what it remembers.
+    pub fn configure(&self, tasks: Vec<DataSpec>) {
+        let mut state = self.state.lock();
+        let mut wanted: BTreeMap<DataRoute, DataSpec> = tasks.into_iter().map(|spec| (spec.route(), spec)).collect();
+        let routes: Vec<_> = state.running.keys().cloned().collect();
+        for route in routes {
+            let Some(running) = state.running.get_mut(&route) else { continue };
+            match wanted.remove(&route) {
+                Some(spec) if spec.same_watch(&running.spec) => {
+                    if !spec.same_rules(&running.spec) {
+                        running.spec = spec.clone();
+                        running.shared.state.lock().change_rules(spec);
+                        running.shared.wake.notify_one();
+                    }
+                }
+                spec => {
+                    if let Some(running) = state.running.remove(&route) {
+                        running.stop.cancel();
+                        state.past.insert(route.clone(), Past::Ending(running.end));
+                    }
+                    wanted.extend(spec.map(|spec| (route, spec)));
+                }
+            }
+        }
+        for (route, spec) in wanted {
+            let past = state.past.remove(&route);
+            let running = self.start(&mut state.gates, spec, past);
+            state.running.insert(route, running);
+        }
+        let mut actors = self.actors.lock();
+        while actors.try_join_next().is_some() {}
+    }
+
+    fn start(&self, gates: &mut BTreeMap<ClusterId, Arc<Gate>>, spec: DataSpec, past: Option<Past>) -> Running {
+        let gates = Pair::of(|side| {
+            let cluster = spec.cluster(side);
+            let sink = cluster.port.sink()?;
+            Some(gates.entry(cluster.id.clone()).or_insert_with(|| Arc::new(Gate::new(&*sink))).clone())
+        });
+        let (timing, recorder) = (self.timing.clone(), self.recorder.clone());
+        let state = Mutex::new(State::new(spec.clone(), timing.clone(), recorder.clone()));
+        let shared = Arc::new(Shared { state, wake: Notify::new() });
+        let actor = Actor::new(shared.clone(), &spec, gates, timing, recorder);
+        let (next, end) = oneshot::channel();
+        let stop = self.stop.child_token();
+        let ledger = async {
+            match past {
+                Some(past) => past.ledger().await,
+                None => DataLedger::default(),
+            }
+        };
+        self.actors.lock().spawn(actor.run(ledger, next, stop.clone()));
+        Running { spec, shared, stop, end }
+    }
+
+    /// Every task, in order.
+    pub fn status(&self) -> Vec<DataStatus> {
+        let now = Instant::now();
+        self.shared(|_| true).iter().map(|shared| shared.state.lock().status(now)).collect()
+    }
+
+    /// The entries of a task that the operator has to decide about, at most 1,000.
+    pub fn conflicts(&self, owner: &OwnerId) -> Vec<ConflictRow> {
+        let now = Instant::now();
+        self.shared(|route| route.owner == *owner)
+            .iter()
+            .flat_map(|shared| shared.state.lock().conflicts(now))
+            .collect()
+    }
+
+    /// Lets go of what guards hold for a task; answers how many removals were held.
+    pub fn release(&self, owner: &OwnerId) -> usize {
+        let now = Instant::now();
+        let mut released = 0;
+        for shared in self.shared(|route| route.owner == *owner) {
+            released += shared.state.lock().release(now);
+            shared.wake.notify_one();
+        }
+        released
+    }
+
+    /// Decides one conflict as it is listed now: what `side` holds stands, or its deletion. When it is changed again
+    /// meanwhile, it is a conflict again. Answers whether there is such a conflict.
+    pub fn resolve(&self, owner: &OwnerId, key: &EntryKey, side: Side) -> bool {
+        let mut known = false;
+        for shared in self.shared(|route| route.owner == *owner) {
+            known |= shared.state.lock().resolve(key, side);
+            shared.wake.notify_one();
+        }
+        known
+    }
+
+    /// Forgets what a task that does not run any more remembers: nothing is its copy. Answers how many entries that
+    /// were.
+    pub async fn forget(&self, owner: &OwnerId) -> usize {
+        let past: Vec<_> = {
+            let mut state = self.state.lock();
+            let routes: Vec<_> = state.past.keys().filter(|route| route.owner == *owner).cloned().collect();
+            routes.into_iter().filter_map(|route| Some((route.clone(), state.past.remove(&route)?))).collect()
+        };
+        let mut forgotten = 0;
+        for (route, past) in past {
+            let ledger = past.ledger().await;
+            forgotten += ledger.bases.len();
+            ledger.bases.keys().for_each(|key| self.recorder.base(&route, key, None));
+            ledger.intents.keys().for_each(|lot| self.recorder.intents(&route, *lot, None));
+        }
+        forgotten
+    }
+
+    /// Ends what is under way, and then all work. Nothing is withdrawn.
+    pub async fn stop(&self) {
+        self.stop.cancel();
+        let mut actors = std::mem::take(&mut *self.actors.lock());
+        while actors.join_next().await.is_some() {}
+    }
+
+    fn shared(&self, which: impl Fn(&DataRoute) -> bool) -> Vec<Arc<Shared>> {
+        let state = self.state.lock();
+        state.running.iter().filter(|(route, _)| which(route)).map(|(_, running)| running.shared.clone()).collect()
+    }
+}

@@ -1,0 +1,34 @@
+//! Keeps config entries in step between two clusters, one or two ways.
+//!
+//! ```text
+//! left.watch ──► Rows, Sight ─► turn ─► read ─► judge (merge, guards) ─► intents ─► write ─► outcome ─► ledger, events
+//! right.watch ─►      ▲                                                                         │
+//!                     └────────────────────────── what is not in step is marked ────────────────┘
+//! ```
+//! One [`actor`] a task holds one [`state::State`]: all judgement is there, without waiting. Only what changed is read:
+//! an entry whose stamps are those of the last common version is in step.
+
+mod actor;
+mod door;
+mod drain;
+mod engine;
+mod job;
+mod judge;
+mod lots;
+mod marks;
+mod news;
+mod outcome;
+mod record;
+mod rows;
+mod sight;
+mod spec;
+mod state;
+mod status;
+mod tick;
+mod turn;
+
+pub use engine::DataEngine;
+pub use record::{DataLedger, DataRecorder};
+pub use spec::{Attend, DataCluster, DataRoute, DataSpec, DataTiming};
+pub use state::Shown;
+pub use status::{ConflictRow, DataStatus};

@@ -1,0 +1,105 @@
+//! Taking in what the clusters say.
+
+use super::rows::Place;
+use super::state::State;
+use crate::spec::Run;
+use causeway_core::{Entry, EntryKey, Lost, News, Part, Reason, Side};
+use std::collections::BTreeMap;
+use tokio::time::Instant;
+
+impl State {
+    pub fn news(&mut self, side: Side, item: Result<News, Lost>, now: Instant) {
+        match item {
+            Ok(News::Reset { part, entries }) => {
+                self.sight[side].complete(&part, now);
+                self.looked(side, &part, entries, now);
+            }
+            Ok(News::Changed(changes)) => {
+                for (key, entry) in changes {
+                    if self.spec.select.takes(&key) {
+                        self.changed(side, &key, entry, now);
+                    }
+                }
+            }
+            Err(lost) => {
+                let text = lost.to_string();
+                tracing::debug!(task = %self.spec.task, cluster = %self.spec.cluster(side).name, "{text}");
+                self.sight[side].lost(lost.part.as_ref(), &text, now);
+            }
+        }
+    }
+
+    /// One side of a part was looked at whole.
+    fn looked(&mut self, side: Side, part: &Part, mut entries: BTreeMap<EntryKey, Entry>, now: Instant) {
+        entries.retain(|key, _| self.spec.select.takes(key));
+        let found = self.rows.looked(side, part, entries, |_| false);
+        self.found(side, part, found, now);
+        let drain = self.spec.run == Run::Drain;
+        if !self.ready(part) && !drain {
+            return;
+        }
+        for (key, row) in self.rows.part(part) {
+            if !row.in_step() || (drain && row.base.is_some()) {
+                self.marks.mark(key);
+            }
+        }
+        self.lots.keys().filter(|key| key.namespace == part.0).for_each(|key| self.marks.mark(key));
+    }
+
+    fn found(&mut self, side: Side, part: &Part, found: super::rows::Looked, now: Instant) {
+        if found.grew {
+            self.sight[side].grew(part, now);
+        }
+        if found.lost {
+            self.sight[side].misses(part, now);
+        }
+        // Nobody was told what lies below what, or whether it is there at all.
+        let rows = &self.rows;
+        self.left.retain(|key, left| left.reason != Reason::Occupied && rows.get(key).is_some());
+        // What a guard holds is held for as long as it is missing there.
+        let still = |key: &EntryKey| rows.get(key).is_some_and(|row| row.base.is_some() && !row.places[side].is_here());
+        self.doors[side.other()].retain(still);
+    }
+
+    /// A sweep has listed one side.
+    pub fn swept(&mut self, side: Side, entries: BTreeMap<EntryKey, Entry>, now: Instant) {
+        let Some(newer) = self.swept.take() else { return };
+        let mut parts: BTreeMap<Part, BTreeMap<EntryKey, Entry>> = BTreeMap::new();
+        for (key, entry) in entries.into_iter().filter(|(key, _)| self.spec.select.takes(key)) {
+            parts.entry(key.part()).or_default().insert(key, entry);
+        }
+        let known: Vec<_> = self.sight[side].parts().filter(|part| self.ready(part)).cloned().collect();
+        for part in known {
+            let entries = parts.remove(&part).unwrap_or_default();
+            let found = self.rows.looked(side, &part, entries, |key| newer[side].contains(key));
+            self.found(side, &part, found, now);
+        }
+        self.swept = Some(newer);
+        self.mark_all();
+    }
+
+    fn changed(&mut self, side: Side, key: &EntryKey, entry: Option<Entry>, now: Instant) {
+        let part = key.part();
+        let row = self.row(key);
+        let was = row.places[side];
+        let place = match entry {
+            Some(entry) => Place::here(&entry),
+            None if !was.is_here() && row.base.is_none() => Place::Absent,
+            None if self.sight[side].believed(&part, self.spec.settle, now) => Place::Witnessed,
+            None => Place::Absent,
+        };
+        if was == place {
+            return;
+        }
+        match (was.is_here(), place) {
+            (true, Place::Absent) => self.sight[side].misses(&part, now),
+            (false, Place::Here { .. }) => self.sight[side].grew(&part, now),
+            _ => {}
+        }
+        self.place(key, side, place);
+        // Where one side is not known nothing is decided; everything is marked when it is.
+        if !self.row(key).in_step() || self.left.contains_key(key) || self.tries.contains_key(key) {
+            self.marks.mark(key);
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! What became of writes.
+
+use super::job::{Planned, WriteDone};
+use super::rows::Place;
+use super::state::{SLOW_RETRY, State};
+use crate::record::Action;
+use causeway_core::{Base, Entry, Error, Pair, Reason, Why};
+use std::time::Duration;
+use tokio::time::Instant;
+
+impl State {
+    pub fn wrote(&mut self, done: WriteDone, now: Instant) {
+        self.jobs -= 1;
+        let WriteDone { job, answers } = done;
+        let told = |error: &Error| matches!(error, Error::Conflict | Error::Missing(_) | Error::Rejected(_));
+        let well = answers.iter().any(|answer| answer.as_ref().map_or_else(told, |_| true));
+        let wait = answers.iter().filter_map(|answer| answer.as_ref().err()).map(pause).max().unwrap_or_default();
+        self.answered(job.to, well, wait, now);
+        for (planned, answer) in job.planned.into_iter().zip(answers) {
+            match answer {
+                Ok(entry) => self.accepted(&planned, entry, now),
+                Err(error) => self.refused(planned, error, now),
+            }
+        }
+    }
+
+    fn accepted(&mut self, planned: &Planned, entry: Option<Entry>, now: Instant) {
+        let (key, to) = (planned.key(), planned.to);
+        let base = match (planned.content, entry) {
+            (Some((digest, from)), Some(entry)) => {
+                let stamps = Pair::of(|side| if side == to { entry.stamp } else { from });
+                Some(Base::copied(planned.before.as_ref(), to, planned.stamps[to].is_none(), digest, stamps))
+            }
+            (None, None) => None,
+            // The write was made, or not: it is looked at.
+            _ => return self.failed(key, to, Error::protocol("an entry is missing in the answer"), now),
+        };
+        // What the watch has said meanwhile is newer.
+        if self.row(key).places[to].stamp() == planned.stamps[to] {
+            self.place(key, to, entry.map_or(Place::Absent, |entry| Place::here(&entry)));
+        }
+        self.base(key, base);
+        self.close(key);
+        self.settled(key);
+        self.tell_written(planned);
+        self.finish(key);
+        if base.is_some() {
+            self.written.insert(key.clone(), now);
+            self.marks.stands(key);
+        }
+        if !self.row(key).in_step() {
+            self.marks.mark(key);
+        }
+    }
+
+    fn tell_written(&self, planned: &Planned) {
+        let action = match (&planned.content, planned.stamps[planned.to]) {
+            (None, _) => Action::Deleted,
+            (_, None) => Action::Created,
+            (_, Some(_)) => Action::Updated,
+        };
+        let mut reason = planned.why.map_or_else(|| "its task is drained".into(), |why| why.to_string());
+        if let Some(over) = planned.over {
+            reason = format!("{reason}; written over: {} bytes, digest {}", over.size, over.digest);
+        }
+        if matches!(planned.why, Some(Why::Settled(_))) {
+            self.event(planned.key(), planned.to, Action::Conflict, reason.clone());
+        }
+        self.event(planned.key(), planned.to, action, reason);
+    }
+
+    fn refused(&mut self, planned: Planned, error: Error, now: Instant) {
+        let key = planned.key();
+        let known = !matches!(error, Error::Unavailable(_) | Error::Protocol(_));
+        if known {
+            self.close(key);
+        }
+        match error {
+            Error::Rejected(why) => {
+                self.finish(key);
+                self.leave(key, Reason::Rejected(why), planned.stamps, None, now);
+            }
+            error => {
+                // Whatever the stamps say, it is not as it was thought to be.
+                self.doubt.insert(key.clone());
+                self.failed(key, planned.to, error, now);
+            }
+        }
+    }
+}
+
+/// How long nothing is asked of a side that answers everything so.
+fn pause(error: &Error) -> Duration {
+    match error {
+        Error::Throttled(wait) => *wait,
+        Error::Denied(_) | Error::Protocol(_) => SLOW_RETRY,
+        _ => Duration::ZERO,
+    }
+}

@@ -1,0 +1,184 @@
+//! What the data engine is told to do.
+
+use crate::spec::{GuardLimits, Run};
+use causeway_core::{
+    ClusterId, Conflicts, Content, DataPort, DataSelector, DataSink, DataSource, EntryKey, Mode, Overrides, OwnerId,
+    Rules, Side, Ways,
+};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What a task's memory of common versions belongs to: the task, and the two clusters that it was made between.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct DataRoute {
+    /// The task.
+    pub owner: OwnerId,
+    /// The left side.
+    pub source: ClusterId,
+    /// The right side.
+    pub destination: ClusterId,
+}
+
+/// One of a task's two clusters.
+#[derive(Clone)]
+pub struct DataCluster {
+    /// As everywhere else.
+    pub id: ClusterId,
+    /// As the operator calls it.
+    pub name: Arc<str>,
+    /// How it is read and written. Another pointer is another connection.
+    pub port: DataPort,
+}
+
+/// Which attributes of an entry are copied and compared. Those that are not are left as each cluster makes them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Attend {
+    /// None: only bodies count.
+    #[default]
+    None,
+    /// All that the connectors know.
+    All,
+    /// These.
+    Only(BTreeSet<String>),
+}
+
+impl Attend {
+    /// The content as the task sees it.
+    pub fn select(&self, mut content: Content) -> Content {
+        match self {
+            Self::None => content.attributes.0.clear(),
+            Self::All => {}
+            Self::Only(keys) => content.attributes.0.retain(|key, _| keys.contains(key)),
+        }
+        content
+    }
+}
+
+/// One task's config entries: one route, whichever ways it goes.
+#[derive(Clone)]
+pub struct DataSpec {
+    /// The task's name.
+    pub task: Arc<str>,
+    /// The task.
+    pub owner: OwnerId,
+    /// The left side.
+    pub source: DataCluster,
+    /// The right side.
+    pub destination: DataCluster,
+    /// Which entries take part, on both sides. Another pointer is another selection.
+    pub select: DataSelector,
+    /// Which ways it goes.
+    pub ways: Ways,
+    /// What it may do.
+    pub mode: Mode,
+    /// A one-way task: what it does about changes in the destination.
+    pub overrides: Overrides,
+    /// What it does about conflicts.
+    pub conflicts: Conflicts,
+    /// What of an entry counts beside its body.
+    pub attributes: Attend,
+    /// When removals are held.
+    pub guard: GuardLimits,
+    /// How long a side must have been connected without a break before what it lacks is believed to be gone.
+    pub settle: Duration,
+    /// Whether it works.
+    pub run: Run,
+}
+
+impl DataSpec {
+    /// What its memory belongs to.
+    pub fn route(&self) -> DataRoute {
+        DataRoute {
+            owner: self.owner.clone(),
+            source: self.source.id.clone(),
+            destination: self.destination.id.clone(),
+        }
+    }
+
+    pub(crate) fn cluster(&self, side: Side) -> &DataCluster {
+        match side {
+            Side::Left => &self.source,
+            Side::Right => &self.destination,
+        }
+    }
+
+    pub(crate) fn rules(&self) -> Rules {
+        Rules {
+            source: Side::Left,
+            ways: self.ways,
+            mode: self.mode,
+            overrides: self.overrides,
+            conflicts: self.conflicts,
+        }
+    }
+
+    /// The parent of an entry that must stand before the entry itself is written: the nearest one that takes part.
+    pub(crate) fn parent(&self, key: &EntryKey) -> Option<EntryKey> {
+        std::iter::successors(key.parent(), EntryKey::parent).find(|parent| self.select.takes(parent))
+    }
+
+    /// Whether the same watches serve both.
+    pub(crate) fn same_watch(&self, other: &Self) -> bool {
+        self.route() == other.route()
+            && Side::BOTH.iter().all(|side| same_port(&self.cluster(*side).port, &other.cluster(*side).port))
+            && Arc::ptr_eq(&self.select, &other.select)
+            && self.attributes == other.attributes
+            && (self.run == Run::Drain) == (other.run == Run::Drain)
+    }
+
+    /// Whether nothing is different at all, given that the same watches serve both.
+    pub(crate) fn same_rules(&self, other: &Self) -> bool {
+        self.task == other.task
+            && self.rules() == other.rules()
+            && self.guard == other.guard
+            && self.settle == other.settle
+            && self.run == other.run
+            && Side::BOTH.iter().all(|side| self.cluster(*side).name == other.cluster(*side).name)
+    }
+}
+
+fn same_port(a: &DataPort, b: &DataPort) -> bool {
+    let source = |port: &DataPort| Arc::as_ptr(&port.source()).cast::<()>();
+    matches!((a, b), (DataPort::ReadOnly(_), DataPort::ReadOnly(_)) | (DataPort::ReadWrite(_), DataPort::ReadWrite(_)))
+        && std::ptr::eq(source(a), source(b))
+}
+
+/// A side's ports, taken out of the settings once.
+#[derive(Clone)]
+pub(crate) struct Ends {
+    pub source: Arc<dyn DataSource>,
+    pub sink: Option<Arc<dyn DataSink>>,
+}
+
+/// Times that hold for the whole data engine.
+#[derive(Clone, Debug)]
+pub struct DataTiming {
+    /// One entry is not written again sooner after it was written.
+    pub debounce: Duration,
+    /// One call to a cluster.
+    pub call: Duration,
+    /// How often everything is listed again, to repair what a watch has missed; a quarter more or less. `None`: never.
+    pub sweep: Option<Duration>,
+    /// First and longest wait after a failure.
+    pub backoff: (Duration, Duration),
+    /// How long a guard stays open after a release.
+    pub amnesty: Duration,
+    /// How long a write waits for the ledger to keep that it is going to be made. When the ledger cannot, it is made all
+    /// the same.
+    pub kept: Duration,
+}
+
+impl Default for DataTiming {
+    fn default() -> Self {
+        Self {
+            debounce: Duration::from_millis(200),
+            call: Duration::from_secs(10),
+            sweep: Some(Duration::from_secs(3600)),
+            backoff: (Duration::from_millis(200), Duration::from_secs(30)),
+            amnesty: Duration::from_secs(60),
+            kept: Duration::from_secs(2),
+        }
+    }
+}

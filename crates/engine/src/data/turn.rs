@@ -1,0 +1,191 @@
+//! What to look at next: which entries, and what of them must be read.
+
+use super::job::ReadJob;
+use super::rows::Row;
+use super::state::{Gone, REFUSED_RETRY, State};
+use crate::spec::Run;
+use causeway_core::{EntryKey, Pair, Reason, Side, Ways};
+use tokio::time::Instant;
+
+/// Entries in one batch, at most.
+const BATCH: usize = 256;
+/// Bodies in one batch; the last one may go beyond it.
+const BATCH_BYTES: u64 = 4 << 20;
+/// Batches under way at once.
+const JOBS: usize = 16;
+
+/// What is to be done about an entry now.
+enum Step {
+    /// Nothing; if something is to be done later, it is marked.
+    Rest,
+    /// Read it on these sides, and judge.
+    Read(Pair<bool>),
+}
+
+const BOTH: Step = Step::Read(Pair { left: true, right: true });
+
+fn only(side: Side) -> Step {
+    Step::Read(Pair::of(|each| each == side))
+}
+
+impl State {
+    /// The batches that are to be begun now.
+    pub fn turn(&mut self, now: Instant) -> Vec<ReadJob> {
+        let mut jobs = Vec::new();
+        if !self.loaded || self.spec.run == Run::Paused || self.blocked(now).is_some() {
+            return jobs;
+        }
+        let sinks = Side::BOTH.iter().filter_map(|side| self.spec.cluster(*side).port.sink());
+        let batch = sinks.map(|sink| sink.limits().max_batch.max(1)).min().unwrap_or(BATCH).min(BATCH);
+        while self.jobs < JOBS {
+            let mut job = ReadJob::default();
+            let mut bytes = 0;
+            while job.keys.len() < batch && bytes < BATCH_BYTES {
+                let Some(key) = self.marks.pop(now) else { break };
+                if let Step::Read(sides) = self.step(&key, now, &job) {
+                    let places = self.row(&key).places;
+                    let size = |side: Side| if sides[side] { u64::from(places[side].size()) } else { 0 };
+                    bytes += size(Side::Left) + size(Side::Right);
+                    self.marks.begin(&key);
+                    job.add(key, places, sides);
+                }
+            }
+            if job.keys.is_empty() {
+                break;
+            }
+            self.jobs += 1;
+            jobs.push(job);
+        }
+        jobs
+    }
+
+    /// When there will be something to do, if nothing happens.
+    pub fn due(&self, now: Instant) -> Option<Instant> {
+        match self.blocked(now) {
+            _ if self.spec.run == Run::Paused || self.jobs >= JOBS => None,
+            Some(until) => Some(until),
+            None => self.marks.next(),
+        }
+    }
+
+    fn step(&mut self, key: &EntryKey, now: Instant, job: &ReadJob) -> Step {
+        if let Some(parent) = key.parent().and_then(|_| self.spec.parent(key)) {
+            self.marks.unpark(&parent, key);
+        }
+        let row = self.row(key);
+        let open = self.lots.get(key).is_some() || self.doubt.contains(key);
+        let drain = self.spec.run == Run::Drain;
+        if row.in_step() && !open && !drain {
+            self.settled(key);
+            return Step::Rest;
+        }
+        if let Some(until) = self.written.get(key).map(|at| *at + self.timing.debounce).filter(|until| *until > now) {
+            self.marks.mark_at(key, until);
+            return Step::Rest;
+        }
+        if drain {
+            return self.drain_step(key, &row).map_or(Step::Rest, Step::Read);
+        }
+        // It is marked again when both sides are known.
+        if !self.ready(&key.part()) {
+            return Step::Rest;
+        }
+        if open {
+            return BOTH;
+        }
+        if self.stays(key, &row, now) {
+            return Step::Rest;
+        }
+        let here = Pair::of(|side| row.places[side].is_here());
+        match (row.base.is_some(), here.left, here.right) {
+            (_, false, false) => self.both_gone(key, now),
+            (_, true, true) => Step::Read(Pair::of(|side| row.changed(side))),
+            (false, ..) => {
+                let side = if here.left { Side::Left } else { Side::Right };
+                // The destination's own is left alone, and not even remembered: there may be very many.
+                match self.spec.ways == Ways::One && side == Side::Right {
+                    true => Step::Rest,
+                    false => self.unless_parked(key, side, job, only(side)),
+                }
+            }
+            (true, ..) => {
+                let side = if here.left { Side::Left } else { Side::Right };
+                self.one_gone(key, &row, side, now, job)
+            }
+        }
+    }
+
+    /// Whether it was left alone as it is, or a guard holds it.
+    fn stays(&self, key: &EntryKey, row: &Row, now: Instant) -> bool {
+        let stamps = row.stamps();
+        let decided = self.decided.get(key).is_some_and(|(_, seen)| *seen == stamps);
+        let left = self.left.get(key).is_some_and(|left| {
+            let old = matches!(left.reason, Reason::Rejected(_)) && now >= left.since + REFUSED_RETRY;
+            left.stamps == stamps && !decided && !old
+        });
+        left || (Side::BOTH.iter().any(|side| self.doors[*side].holds(key)) && !self.marks.awaited(key))
+    }
+
+    /// Both had it, only `side` has it still.
+    fn one_gone(&mut self, key: &EntryKey, row: &Row, side: Side, now: Instant, job: &ReadJob) -> Step {
+        let lost = side.other();
+        if !self.rules(key, &row.stamps()).travels_from(lost) {
+            // The destination has lost it: it is written again.
+            return self.unless_parked(key, side, job, only(side));
+        }
+        match self.gone(key, lost, now) {
+            // A second look at the side where it is missing, at least.
+            Gone::Surely(_) => Step::Read(Pair::of(|each| each == lost || row.changed(each))),
+            Gone::Wait(at) => {
+                self.marks.mark_at(key, at);
+                Step::Rest
+            }
+            Gone::Unknown => Step::Rest,
+        }
+    }
+
+    /// Both had it, neither has it any more.
+    fn both_gone(&mut self, key: &EntryKey, now: Instant) -> Step {
+        self.forget_gone(key, now);
+        Step::Rest
+    }
+
+    /// Forgets what both sides have deleted, as soon as that is sure: while one may only be filling up, the other's
+    /// deletion must be remembered.
+    pub fn forget_gone(&mut self, key: &EntryKey, now: Instant) {
+        let gone = Pair::of(|side| self.gone(key, side, now));
+        match (gone.left, gone.right) {
+            (Gone::Surely(_), Gone::Surely(_)) => {
+                self.base(key, None);
+                self.settled(key);
+            }
+            (Gone::Unknown, _) | (_, Gone::Unknown) => {}
+            (Gone::Wait(at), Gone::Wait(other)) => self.marks.mark_at(key, at.max(other)),
+            (Gone::Wait(at), _) | (_, Gone::Wait(at)) => self.marks.mark_at(key, at),
+        }
+    }
+
+    /// An entry that is to be written beyond `from` waits for its parent, unless that goes before it in the same batch.
+    fn unless_parked(&mut self, key: &EntryKey, from: Side, job: &ReadJob, step: Step) -> Step {
+        match self.missing_parent(key, from).filter(|parent| !job.has(parent)) {
+            Some(parent) => {
+                self.park(parent, key);
+                Step::Rest
+            }
+            None => step,
+        }
+    }
+
+    /// The parent that must be written beyond `from` before the entry.
+    pub fn missing_parent(&self, key: &EntryKey, from: Side) -> Option<EntryKey> {
+        key.parent()?;
+        let parent = self.spec.parent(key)?;
+        let row = self.row(&parent);
+        (row.places[from].is_here() && !row.places[from.other()].is_here()).then_some(parent)
+    }
+
+    pub fn park(&mut self, parent: EntryKey, child: &EntryKey) {
+        self.marks.mark(&parent);
+        self.marks.park(parent, child);
+    }
+}
