@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use parking_lot::Mutex;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Map, Value, json};
@@ -19,6 +19,9 @@ use tokio::time::{sleep, timeout};
 
 use crate::process::last_words;
 use crate::recipe::Recipe;
+
+/// The kernel needs milliseconds.
+const DEATH: Duration = Duration::from_secs(10);
 
 type Answers = Arc<Mutex<HashMap<u64, oneshot::Sender<Result<Value>>>>>;
 
@@ -100,9 +103,19 @@ impl Java {
         self.process.lock().id()
     }
 
-    /// A crash.
+    /// A crash: the process is gone, and its port free, when this returns.
     pub fn kill9(&self) -> Result<()> {
-        Ok(self.process.lock().start_kill()?)
+        let mut process = self.process.lock();
+        if process.try_wait()?.is_some() {
+            return Ok(());
+        }
+        process.start_kill()?;
+        let end = Instant::now() + DEATH;
+        while process.try_wait()?.is_none() {
+            ensure!(Instant::now() < end, "it outlived kill -9 for {DEATH:?}");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
     }
 
     /// SIGTERM; waits until the process is gone, and kills it after `limit`.
