@@ -1,1 +1,28 @@
-//! The wire: sessions, trees that are followed, and writes.
+//! The wire client of one ZooKeeper cluster: 3.4 and later, plain or TLS.
+//!
+//! It speaks the protocol, keeps one session alive and follows subtrees; it decides nothing. [`Session::open`] touches
+//! no network. Built on tokio alone: the id and the password of a session must go in and come out, which no published
+//! client allows, and a session must outlive every outage of its servers.
+
+mod address;
+mod attach;
+mod backoff;
+mod calls;
+mod dial;
+mod error;
+mod jute;
+mod many;
+mod proto;
+mod session;
+mod sinks;
+mod tls;
+mod tree;
+mod types;
+mod wire;
+
+pub use error::{Error, Result};
+pub use session::Session;
+pub use tree::{Changes, Descend, Listing, Looker, Node, Tree, TreeNews, TreeOptions, Watches};
+pub use types::{
+    Acl, Create, MultiError, Op, Options, Phase, SavedSession, ServerVersion, SessionKeeper, Stat, Status,
+};

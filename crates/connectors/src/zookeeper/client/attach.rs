@@ -1,0 +1,321 @@
+//! Keeps a session: connects, goes on with the session it had, and takes a new one only when a server says that the
+//! old one is over.
+//!
+//! A server that was down keeps its sessions, and gives each its whole time-out again when it is back, however long
+//! that took. So there is no time after which we give a session up by ourselves.
+//!
+//! A server closes a connection without a word while it starts, and also when the client has seen a later transaction
+//! than itself: a follower that lags behind, or a server that was wiped or put back to a backup. The first must not be
+//! read from, since that would be going back in time. From the second nothing else will ever come. They are told apart
+//! by how many do so: what a client saw is on a majority of the servers.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use secrecy::ExposeSecret;
+use tokio::io::AsyncWriteExt;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::address::Address;
+use super::backoff::{Backoff, random_index};
+use super::dial::{Stream, dial, four_letters};
+use super::error::Error;
+use super::proto::{self, ConnectAnswer, ConnectRequest, Header, xid};
+use super::session::Shared;
+use super::types::{Phase, SavedSession, Status};
+use super::wire::{Wire, frame};
+
+/// A majority of the servers turned us away for this long: they will not have what we have seen.
+const BEHIND: Duration = Duration::from_secs(3);
+/// A connection that ended sooner was no success.
+const SHORT: Duration = Duration::from_secs(1);
+/// Bounds for one try to connect.
+const DIAL: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
+/// How often a read-only session looks for a server that takes writes: from, up to.
+const SEEK: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+
+/// Why a server did not take us.
+enum Refusal {
+    /// It says that the session is over.
+    Expired,
+    /// It closed the connection instead of answering.
+    TurnedAway(Error),
+    /// Anything else.
+    Failed(Error),
+}
+
+/// A server that took us.
+struct Attached {
+    stream: Box<dyn Stream>,
+    buffer: BytesMut,
+    answer: ConnectAnswer,
+}
+
+/// The task behind a session.
+pub(super) struct Driver {
+    shared: Arc<Shared>,
+    held: Option<SavedSession>,
+    /// The latest transaction that we have seen the effect of.
+    seen: AtomicI64,
+    /// Which address is next.
+    next: usize,
+    /// Since when a majority turns us away.
+    behind: Option<Instant>,
+    /// Whether the next round forgets what we have seen.
+    forget: bool,
+    backoff: Backoff,
+}
+
+impl Driver {
+    pub(super) fn new(shared: Arc<Shared>, saved: Option<SavedSession>) -> Driver {
+        let next = random_index(shared.addresses.len());
+        let (seen, backoff) = (AtomicI64::new(0), Backoff::default());
+        Driver { shared, held: saved, seen, next, behind: None, forget: false, backoff }
+    }
+
+    /// Runs until it is aborted, or until the session was ended.
+    pub(super) async fn run(mut self) {
+        while !self.shared.over.load(Ordering::Relaxed) {
+            match self.round().await {
+                Ok(attached) => {
+                    let begun = Instant::now();
+                    let why = self.serve(attached).await;
+                    self.down(why);
+                    if begun.elapsed() >= SHORT {
+                        self.backoff.reset();
+                        continue;
+                    }
+                }
+                Err(why) => self.down(why),
+            }
+            sleep(self.backoff.next()).await;
+        }
+        self.down(Error::Unavailable("the session was ended".into()));
+    }
+
+    /// Tries every address once.
+    async fn round(&mut self) -> Result<Attached, Error> {
+        let count = self.shared.addresses.len();
+        let behind = self.behind.is_some_and(|since| since.elapsed() >= BEHIND);
+        self.forget = behind && !self.forget;
+        let mut last = None;
+        let mut turned_away = 0;
+        for _ in 0..count {
+            let mut tried = self.attach(self.held.as_ref()).await;
+            if matches!(tried, Err(Refusal::Expired)) {
+                tracing::warn!(session = self.held.as_ref().map(|h| format!("{:#x}", h.id)), "session is over");
+                self.held = None;
+                tried = self.attach(None).await;
+            } else if matches!(tried, Err(Refusal::TurnedAway(_))) && self.held.is_some() && self.is_read_only().await {
+                tried = self.attach_to_read().await;
+            }
+            let error = match tried {
+                Ok(attached) => {
+                    self.behind = None;
+                    return Ok(attached);
+                }
+                Err(Refusal::Expired) => Error::Protocol(format!("{}: a new session, and over", self.address())),
+                Err(Refusal::TurnedAway(error)) => {
+                    turned_away += 1;
+                    error
+                }
+                Err(Refusal::Failed(error)) => error,
+            };
+            tracing::debug!(%error, "not connected");
+            // Tell of a refusal rather than of a server that is away.
+            if !matches!(last, Some(Error::Denied(_) | Error::Rejected(_))) {
+                last = Some(error);
+            }
+            self.next = self.next.wrapping_add(1);
+        }
+        if turned_away * 2 > count {
+            self.behind.get_or_insert_with(Instant::now);
+        } else {
+            self.behind = None;
+        }
+        Err(last.unwrap_or_else(|| Error::Unavailable("no address".into())))
+    }
+
+    fn address(&self) -> &Address {
+        &self.shared.addresses[self.next % self.shared.addresses.len()]
+    }
+
+    /// Limit for one step of connecting: several tries must fit into the session's time.
+    fn limit(&self) -> Duration {
+        (self.shared.session_timeout / 4).clamp(DIAL.0, DIAL.1)
+    }
+
+    /// Whether we would be content with reading, and the next server offers no more.
+    async fn is_read_only(&self) -> bool {
+        self.shared.read_only && self.mode().await.is_ok_and(|answer| answer.trim() == "ro")
+    }
+
+    /// `rw` or `ro`, as the next server says.
+    async fn mode(&self) -> Result<String, Error> {
+        four_letters(self.address(), self.shared.tls.as_ref(), "isro", self.limit()).await
+    }
+
+    /// A server without its ensemble takes no session that the ensemble gave, and gives one of its own.
+    async fn attach_to_read(&self) -> Result<Attached, Refusal> {
+        let mut attached = self.attach(None).await?;
+        if attached.answer.read_only {
+            return Ok(attached);
+        }
+        // It found its ensemble in between, and gave us a session that we do not want.
+        let goodbye = proto::plain(proto::op::CLOSE);
+        let sent = attached.stream.write_all(&goodbye).await;
+        Err(Refusal::Failed(Error::Unavailable(format!("{}: just began to serve, {sent:?}", self.address()))))
+    }
+
+    /// Tries the next address, with the session `held` or with none.
+    async fn attach(&self, held: Option<&SavedSession>) -> Result<Attached, Refusal> {
+        let (address, limit) = (self.address(), self.limit());
+        let stream = dial(address, self.shared.tls.as_ref(), limit).await.map_err(Refusal::Failed)?;
+        match timeout(limit, self.greet(stream, held)).await {
+            Ok(result) => result,
+            Err(_) => Err(Refusal::Failed(Error::Unavailable(format!(
+                "{address}: no answer within {} ms",
+                limit.as_millis()
+            )))),
+        }
+    }
+
+    /// Asks for the session, and signs in.
+    async fn greet(&self, mut stream: Box<dyn Stream>, held: Option<&SavedSession>) -> Result<Attached, Refusal> {
+        let address = self.address();
+        let lost = |error: std::io::Error| Refusal::Failed(Error::Unavailable(format!("{address}: {error}")));
+        let nothing = vec![0; 16];
+        let request = ConnectRequest {
+            last_zxid: if self.forget { 0 } else { self.seen.load(Ordering::Relaxed) },
+            timeout_ms: i32::try_from(self.shared.session_timeout.as_millis()).unwrap_or(i32::MAX),
+            session: held.map_or(0, |held| held.id),
+            password: held.map_or(&nothing, |held| &held.password),
+            read_only: self.shared.read_only,
+        };
+        stream.write_all(&request.encode()).await.map_err(lost)?;
+        stream.flush().await.map_err(lost)?;
+        let mut buffer = BytesMut::new();
+        let body = match frame(&mut *stream, &mut buffer).await {
+            Ok(body) => body,
+            Err(Error::Unavailable(_)) => {
+                let why = "closed the connection instead of answering: it is starting, has too many connections, or \
+                           lacks what we have seen";
+                return Err(Refusal::TurnedAway(Error::Unavailable(format!("{address}: {why}"))));
+            }
+            Err(error) => return Err(Refusal::Failed(error)),
+        };
+        if body.len() == Header::LENGTH {
+            // A read-only server that gives no sessions of its own says so as if it had been asked something else.
+            let header = Header::decode(&body).map_err(Refusal::Failed)?;
+            return Err(Refusal::Failed(Error::of_code(header.code, &address.to_string())));
+        }
+        let answer = ConnectAnswer::decode(&body).map_err(Refusal::Failed)?;
+        if answer.session == 0 || answer.timeout_ms <= 0 {
+            return Err(Refusal::Expired);
+        }
+        if let Some(login) = &self.shared.login {
+            let mut request = proto::auth("digest", login.expose_secret());
+            super::jute::number(&mut request, xid::AUTH);
+            stream.write_all(&request).await.map_err(lost)?;
+            stream.flush().await.map_err(lost)?;
+            let body = frame(&mut *stream, &mut buffer).await.map_err(Refusal::Failed)?;
+            let header = Header::decode(&body).map_err(Refusal::Failed)?;
+            if header.code != 0 {
+                return Err(Refusal::Failed(Error::Denied(format!("{address}: does not take the login"))));
+            }
+        }
+        Ok(Attached { stream, buffer, answer })
+    }
+
+    /// Tells of the connection, and serves it until it ends.
+    async fn serve(&mut self, attached: Attached) -> Error {
+        let Attached { stream, buffer, answer } = attached;
+        if self.forget {
+            tracing::warn!(server = %self.address(), "the servers lack what was seen of them: wiped, or put back");
+            self.seen.store(0, Ordering::Relaxed);
+            self.forget = false;
+        }
+        let before = self.shared.status.borrow().clone();
+        let (mut session, mut epoch) = (before.session, before.epoch);
+        // A read-only server makes up a session of its own for who has none yet. It is not worth keeping.
+        if !answer.read_only {
+            session = Some(answer.session);
+            if self.held.as_ref().is_none_or(|held| held.id != answer.session) {
+                epoch += 1;
+                let saved = SavedSession { id: answer.session, password: answer.password };
+                if let Some(keep) = &self.shared.keep {
+                    keep.save(&saved);
+                }
+                self.held = Some(saved);
+            }
+        }
+        let generation = before.generation + 1;
+        let (wire, line) = Wire::new(self.shared.manners.clone(), generation);
+        let server = self.address().to_string();
+        tracing::info!(%server, session = session.map(|id| format!("{id:#x}")), generation, epoch, "connected");
+        *self.shared.wire.write() = Some(wire);
+        let phase = if answer.read_only { Phase::ReadOnly } else { Phase::Connected };
+        self.shared.status.send_replace(Status {
+            phase,
+            generation,
+            session,
+            epoch,
+            server: Some(server),
+            error: None,
+        });
+        let keep = Duration::from_millis(u64::try_from(answer.timeout_ms).unwrap_or(0));
+        let serving = line.serve(stream, buffer, keep, &self.seen, &self.shared.sinks, &self.shared.manners.chroot);
+        tokio::select! {
+            why = serving => {
+                self.next = self.next.wrapping_add(1);
+                why
+            }
+            better = self.seek(), if answer.read_only => {
+                self.next = better;
+                Error::Unavailable("another server takes writes".into())
+            }
+        }
+    }
+
+    /// Waits until one of the other servers says that it takes writes.
+    async fn seek(&self) -> usize {
+        let mut pause = SEEK.0;
+        loop {
+            sleep(pause).await;
+            pause = (pause * 2).min(SEEK.1);
+            for (index, address) in self.shared.addresses.iter().enumerate() {
+                let asked = four_letters(address, self.shared.tls.as_ref(), "isro", self.limit()).await;
+                if asked.is_ok_and(|answer| answer.trim() == "rw") {
+                    return index;
+                }
+            }
+        }
+    }
+
+    fn down(&self, why: Error) {
+        self.shared.down(why);
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.shared.down(Error::Unavailable("closed".into()));
+    }
+}
+
+impl Shared {
+    /// There is no connection.
+    fn down(&self, why: Error) {
+        *self.wire.write() = None;
+        self.status.send_modify(|status| {
+            if status.phase != Phase::Down {
+                tracing::info!(%why, "not connected");
+            }
+            status.phase = Phase::Down;
+            status.server = None;
+            status.error = Some(why);
+        });
+    }
+}

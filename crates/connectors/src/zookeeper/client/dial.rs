@@ -1,0 +1,80 @@
+//! Sockets to servers.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use super::address::Address;
+use super::error::{Error, Result};
+use super::tls::Tls;
+
+/// A socket, with or without TLS.
+pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+
+/// Connects within `limit`.
+pub(super) async fn dial(address: &Address, tls: Option<&Tls>, limit: Duration) -> Result<Box<dyn Stream>> {
+    let connecting = async {
+        let failed = |e: std::io::Error| Error::Unavailable(format!("{address}: {e}"));
+        let socket = TcpStream::connect((address.host.as_str(), address.port)).await.map_err(failed)?;
+        socket.set_nodelay(true).map_err(failed)?;
+        let Some(tls) = tls else { return Ok(Box::new(socket) as Box<dyn Stream>) };
+        let name = tls.name(&address.host)?;
+        let stream = TlsConnector::from(tls.config.clone())
+            .connect(name, socket)
+            .await
+            .map_err(|e| Error::Unavailable(format!("{address}: TLS: {e}")))?;
+        Ok(Box::new(stream) as Box<dyn Stream>)
+    };
+    let late = || Error::Unavailable(format!("{address}: no connection within {} ms", limit.as_millis()));
+    tokio::time::timeout(limit, connecting).await.map_err(|_| late())?
+}
+
+/// A server's answer to one of the four-letter commands, on a connection of its own. Many servers answer only to
+/// some of them.
+pub(super) async fn four_letters(address: &Address, tls: Option<&Tls>, word: &str, limit: Duration) -> Result<String> {
+    let mut stream = dial(address, tls, limit).await?;
+    let asking = async {
+        stream.write_all(word.as_bytes()).await?;
+        stream.flush().await?;
+        let mut answer = Vec::new();
+        // Whatever answers here may not be a ZooKeeper server at all. With TLS the end may come without a goodbye.
+        match stream.take(64 * 1024).read_to_end(&mut answer).await {
+            Err(error) if answer.is_empty() => Err(error),
+            _ => Ok(String::from_utf8_lossy(&answer).into_owned()),
+        }
+    };
+    match tokio::time::timeout(limit, asking).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(error)) => Err(Error::Unavailable(format!("{address}: {word}: {error}"))),
+        Err(_) => Err(Error::Unavailable(format!("{address}: {word}: no answer"))),
+    }
+}
+
+/// The number in the answer to `srvr`: `Zookeeper version: 3.9.3-c26634f…, built on …`.
+pub(super) fn version_of(answer: &str) -> Option<(u32, u32, u32)> {
+    let (_, rest) = answer.split_once("ersion: ")?;
+    let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+    let mut parts = rest[..end].split('.').map(str::parse::<u32>);
+    let (major, minor) = (parts.next()?.ok()?, parts.next()?.ok()?);
+    Some((major, minor, parts.next().and_then(std::result::Result::ok).unwrap_or(0)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_versions() {
+        assert_eq!(
+            version_of("Zookeeper version: 3.9.3-c26634f34490bb0ea7a09cc51e05ede3b4e320ee, built"),
+            Some((3, 9, 3))
+        );
+        assert_eq!(version_of("Zookeeper version: 3.4.14-4c25d480, built on 03/06/2019"), Some((3, 4, 14)));
+        assert_eq!(version_of("Zookeeper version: 3.10-SNAPSHOT"), Some((3, 10, 0)));
+        assert_eq!(version_of("srvr is not executed because it is not in the whitelist."), None);
+    }
+}

@@ -1,0 +1,183 @@
+//! The handle of a session.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use parking_lot::{Mutex, RwLock};
+use secrecy::{ExposeSecret, SecretBox};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::address::{self, Address};
+use super::attach::Driver;
+use super::dial;
+use super::error::{Error, Result};
+use super::proto::{self, op};
+use super::sinks::Sinks;
+use super::tls::Tls;
+use super::types::{Options, Phase, ServerVersion, SessionKeeper, Status};
+use super::wire::{Manners, Wire};
+
+/// Limit for finding out what a server is.
+const ASK_LIMIT: Duration = Duration::from_secs(3);
+
+/// A ZooKeeper session that is kept alive. Clones are the same session.
+///
+/// It connects and connects again by itself. The session stays the same for as long as a server knows it: a new one is
+/// taken only after a server has said that the old one is over. Dropping all clones, or [`Session::close`], ends the
+/// connection but not the session: the server keeps our ephemeral nodes for the session's time-out, and whoever has
+/// the [`super::SavedSession`] can go on with it.
+#[derive(Clone)]
+pub struct Session {
+    shared: Arc<Shared>,
+    tasks: Arc<Mutex<JoinSet<()>>>,
+}
+
+/// What the handles and the task have in common.
+pub(super) struct Shared {
+    pub(super) addresses: Vec<Address>,
+    pub(super) tls: Option<Tls>,
+    /// `user:password`, as the digest scheme takes it.
+    pub(super) login: Option<SecretBox<Vec<u8>>>,
+    pub(super) session_timeout: Duration,
+    pub(super) read_only: bool,
+    pub(super) keep: Option<Arc<dyn SessionKeeper>>,
+    pub(super) manners: Manners,
+    pub(super) sinks: Sinks,
+    pub(super) status: watch::Sender<Status>,
+    pub(super) wire: RwLock<Option<Arc<Wire>>>,
+    /// The session was ended on purpose.
+    pub(super) over: AtomicBool,
+}
+
+impl Session {
+    /// Checks the options and starts connecting. Touches no network before it returns. Must be called within a tokio
+    /// runtime. Errors: `Rejected` for options that cannot be used.
+    pub fn open(options: Options) -> Result<Session> {
+        let (addresses, chroot) = address::parse(&options.addresses)?;
+        let login = match options.login {
+            Some((user, _)) if user.is_empty() || user.contains(':') => {
+                return Err(Error::Rejected("a user name is not empty and holds no colon".into()));
+            }
+            Some((user, password)) => Some(format!("{user}:{}", password.expose_secret()).into_bytes()),
+            None => None,
+        };
+        if options.session_timeout.is_zero() || options.call_timeout.is_zero() {
+            return Err(Error::Rejected("a time-out of nothing".into()));
+        }
+        let manners = Manners { chroot: chroot.into(), patience: options.call_timeout, longest: options.max_request };
+        let shared = Arc::new(Shared {
+            addresses,
+            tls: options.tls.as_ref().map(Tls::new).transpose()?,
+            login: login.map(|login| SecretBox::new(Box::new(login))),
+            session_timeout: options.session_timeout,
+            read_only: options.read_only,
+            keep: options.keep,
+            manners,
+            sinks: Sinks::default(),
+            status: watch::Sender::new(Status {
+                phase: Phase::Down,
+                generation: 0,
+                session: None,
+                epoch: 0,
+                server: None,
+                error: None,
+            }),
+            wire: RwLock::new(None),
+            over: AtomicBool::new(false),
+        });
+        let mut tasks = JoinSet::new();
+        tasks.spawn(Driver::new(Arc::clone(&shared), options.saved).run());
+        Ok(Session { shared, tasks: Arc::new(Mutex::new(tasks)) })
+    }
+
+    /// Where it stands, now and from now on.
+    pub fn status(&self) -> watch::Receiver<Status> {
+        self.shared.status.subscribe()
+    }
+
+    /// Ends the connection and leaves the session, and with it our ephemeral nodes, to the server.
+    pub async fn close(&self) {
+        let mut tasks = std::mem::take(&mut *self.tasks.lock());
+        tasks.shutdown().await;
+    }
+
+    /// Ends the session itself: its ephemeral nodes go at once. Errors: `Unavailable` without a connection; then it
+    /// goes on, and may be ended later.
+    pub async fn end_session(&self) -> Result<()> {
+        let wire = self.wire()?;
+        self.shared.over.store(true, Ordering::Relaxed);
+        let answer = wire.call(proto::plain(op::CLOSE)).await;
+        // The server may close the connection faster than it answers.
+        if let Err(error) = answer.and_then(|reply| reply.body("session"))
+            && !wire.has_ended()
+        {
+            self.shared.over.store(false, Ordering::Relaxed);
+            return Err(error);
+        }
+        self.close().await;
+        Ok(())
+    }
+
+    /// What the server that we are connected to is.
+    pub async fn server_version(&self) -> Result<ServerVersion> {
+        let wire = self.wire()?;
+        let server = self.shared.status.borrow().server.clone();
+        if let Some(address) = self.shared.addresses.iter().find(|a| Some(a.to_string()) == server) {
+            let asked = dial::four_letters(address, self.shared.tls.as_ref(), "srvr", ASK_LIMIT).await;
+            if let Some(number) = asked.ok().and_then(|answer| dial::version_of(&answer)) {
+                return Ok(ServerVersion { number: Some(number), recursive_watches: number >= (3, 6, 0) });
+            }
+        }
+        let recursive_watches = match wire.watch_tree("/").await {
+            Ok(()) => true,
+            Err(Error::Unsupported(_)) => false,
+            Err(error) => return Err(error),
+        };
+        if recursive_watches && !self.shared.sinks.follows("/") {
+            wire.unwatch("/");
+        }
+        Ok(ServerVersion { number: None, recursive_watches })
+    }
+
+    /// The connection there is now.
+    pub(super) fn wire(&self) -> Result<Arc<Wire>> {
+        if let Some(wire) = self.shared.wire.read().as_ref() {
+            return Ok(Arc::clone(wire));
+        }
+        let error = self.shared.status.borrow().error.clone();
+        Err(error.unwrap_or_else(|| Error::Unavailable("not connected yet".into())))
+    }
+
+    pub(super) fn sinks(&self) -> &Sinks {
+        &self.shared.sinks
+    }
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session").field("status", &*self.shared.status.borrow()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn checks_what_it_is_given() {
+        let refused = |change: fn(&mut Options)| {
+            let mut options = Options::new(vec!["127.0.0.1:1".into()]);
+            change(&mut options);
+            Session::open(options).err().map(|error| error.to_string()).unwrap_or_default()
+        };
+        assert!(refused(|o| o.addresses.clear()).contains("no address"));
+        assert!(refused(|o| o.addresses = vec!["a/x".into(), "b/y".into()]).contains("two chroots"));
+        assert!(refused(|o| o.login = Some(("a:b".into(), "c".into()))).contains("user name"));
+        assert!(refused(|o| o.session_timeout = Duration::ZERO).contains("time-out"));
+        let session = Session::open(Options::new(vec!["127.0.0.1:1".into()])).unwrap();
+        assert!(matches!(session.get("/").await, Err(Error::Unavailable(_))));
+        assert!(matches!(session.end_session().await, Err(Error::Unavailable(_))));
+    }
+}

@@ -1,0 +1,183 @@
+//! The task behind a tree.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::sleep;
+
+use super::super::address::{parent, within};
+use super::super::error::{Error, Result};
+use super::super::many::IN_FLIGHT;
+use super::super::session::Session;
+use super::super::sinks::{Dirty, Work};
+use super::super::types::Phase;
+use super::super::wire::Wire;
+use super::model::Model;
+use super::walk::{Depth, Walk};
+use super::{Changes, TreeNews, TreeOptions, Watches};
+
+/// Nodes that a look compares before it lets events in between.
+const SLICE: usize = 256;
+/// Nodes that a look reads at a time: it is in no hurry.
+const LOOK_IN_FLIGHT: usize = 32;
+/// How long to wait after a listing that failed on a good connection: from, up to.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+
+pub(super) struct Follower {
+    session: Session,
+    options: TreeOptions,
+    dirty: Arc<Dirty>,
+    news: mpsc::Sender<TreeNews>,
+    model: Model,
+    /// Nodes that are still to be looked at.
+    looks: BTreeSet<Arc<str>>,
+}
+
+impl Follower {
+    pub(super) fn new(
+        session: Session,
+        options: TreeOptions,
+        dirty: Arc<Dirty>,
+        news: mpsc::Sender<TreeNews>,
+    ) -> Follower {
+        Follower { session, options, dirty, news, model: Model::default(), looks: BTreeSet::new() }
+    }
+
+    /// Runs until it is aborted, or nobody listens.
+    pub(super) async fn run(mut self) {
+        let mut status = self.session.status();
+        let mut last: Option<Error> = None;
+        let mut pause = PAUSE.0;
+        // A session that has not tried yet is no news.
+        if status.wait_for(|s| s.phase != Phase::Down || s.error.is_some()).await.is_err() {
+            return;
+        }
+        while !self.news.is_closed() {
+            let (error, wire) = match self.session.wire() {
+                Ok(wire) => {
+                    let error = self.follow(&wire, &mut last).await;
+                    (if wire.has_ended() { wire.lost() } else { error }, Some(wire))
+                }
+                Err(error) => (error, None),
+            };
+            if last.as_ref() != Some(&error) {
+                if self.news.send(TreeNews::Lost(error.clone())).await.is_err() {
+                    return;
+                }
+                last = Some(error);
+            }
+            let old = wire.as_ref().map_or(0, |wire| wire.generation);
+            if wire.is_some_and(|wire| !wire.has_ended()) {
+                sleep(pause).await;
+                pause = (pause * 2).min(PAUSE.1);
+                continue;
+            }
+            pause = PAUSE.0;
+            if status.wait_for(|s| s.phase != Phase::Down && s.generation > old).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Follows for as long as the connection lasts and answers. Clears `last` when it has told all there is.
+    async fn follow(&mut self, wire: &Wire, last: &mut Option<Error>) -> Error {
+        match self.try_follow(wire, last).await {
+            Ok(()) => wire.lost(),
+            Err(error) => error,
+        }
+    }
+
+    async fn try_follow(&mut self, wire: &Wire, last: &mut Option<Error>) -> Result<()> {
+        // What happened on an earlier connection is part of what is listed now.
+        drop(self.dirty.take());
+        self.looks.clear();
+        let root: Arc<str> = self.options.root.as_str().into();
+        let single = match self.options.watches {
+            Watches::Single => true,
+            Watches::Best => match wire.watch_tree(&root).await {
+                Ok(()) => false,
+                Err(Error::Unsupported(_)) => true,
+                Err(error) => return Err(error),
+            },
+        };
+        let found = self.walk(wire, single, Depth::All, IN_FLIGHT).run([Arc::clone(&root)]).await?;
+        if let Some(error) = found.denied.get(&root) {
+            return Err(error.clone());
+        }
+        let listing = self.model.reset(found);
+        let news = self.news.clone();
+        if news.send(TreeNews::Reset(listing)).await.is_err() {
+            return Ok(());
+        }
+        *last = None;
+        loop {
+            if self.looks.is_empty() {
+                tokio::select! {
+                    () = wire.ended() => return Ok(()),
+                    () = news.closed() => return Ok(()),
+                    () = self.dirty.wait() => {}
+                }
+            }
+            // Room first, so that what is read is told while it is new.
+            let room = tokio::select! {
+                () = wire.ended() => return Ok(()),
+                room = news.reserve() => room,
+            };
+            let Ok(room) = room else { return Ok(()) };
+            let changes = self.catch_up(wire, single).await?;
+            if changes.denied.contains_key(&root) {
+                return Err(Error::Denied(root.to_string()));
+            }
+            if !changes.is_empty() {
+                room.send(TreeNews::Changed(changes));
+            }
+        }
+    }
+
+    /// Reads what is to be read again.
+    async fn catch_up(&mut self, wire: &Wire, single: bool) -> Result<Changes> {
+        let Work { paths, looks } = self.dirty.take();
+        let mut changes = Changes::default();
+        let paths: Vec<Arc<str>> =
+            paths.into_iter().filter(|path| self.follows(path)).map(|path| path.as_str().into()).collect();
+        if !paths.is_empty() {
+            let depth = if single { Depth::Unknown } else { Depth::Touched };
+            let found = self.walk(wire, single, depth, IN_FLIGHT).run(paths).await?;
+            self.model.apply(found, &mut changes);
+        }
+        for look in looks {
+            if self.follows(&look) {
+                self.looks.extend(self.model.subtree(&look));
+                self.looks.insert(look.into());
+            }
+        }
+        let slice: Vec<_> = std::iter::from_fn(|| self.looks.pop_first()).take(SLICE).collect();
+        if !slice.is_empty() {
+            let found = self.walk(wire, single, Depth::Unknown, LOOK_IN_FLIGHT).run(slice).await?;
+            self.model.apply(found, &mut changes);
+        }
+        Ok(changes)
+    }
+
+    fn walk<'a>(&'a self, wire: &'a Wire, single: bool, depth: Depth, at_a_time: usize) -> Walk<'a> {
+        Walk { wire, options: &self.options, model: &self.model, single, depth, at_a_time }
+    }
+
+    /// Whether a path is part of the tree: nothing between it and the root keeps us from going there.
+    fn follows(&self, path: &str) -> bool {
+        let root = self.options.root.as_str();
+        if !within(root, path) {
+            return false;
+        }
+        let mut above = parent(path).filter(|_| path != root);
+        while let Some(folder) = above.filter(|folder| *folder != root) {
+            if !(self.options.descend)(folder) {
+                return false;
+            }
+            above = parent(folder);
+        }
+        true
+    }
+}

@@ -1,0 +1,156 @@
+//! Reads nodes and what is below them, many at a time.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+
+use super::super::address::join;
+use super::super::error::{Error, Result};
+use super::super::types::Stat;
+use super::super::wire::Wire;
+use super::model::Model;
+use super::{Node, TreeOptions};
+
+/// What was read.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub(super) nodes: BTreeMap<Arc<str>, Node>,
+    /// Nodes that could not be read, for a reason that lies with them.
+    pub(super) denied: BTreeMap<Arc<str>, Error>,
+    pub(super) gone: Vec<Arc<str>>,
+    /// Names of all children, of nodes whose children were asked for.
+    pub(super) listed: BTreeMap<Arc<str>, Vec<String>>,
+}
+
+/// How far to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Depth {
+    /// Only the given nodes, which something happened to.
+    Touched,
+    /// The given nodes, the names of their children, and all below those that were not known.
+    Unknown,
+    /// All below the given nodes.
+    All,
+}
+
+/// One reading.
+pub(super) struct Walk<'a> {
+    pub(super) wire: &'a Wire,
+    pub(super) options: &'a TreeOptions,
+    pub(super) model: &'a Model,
+    /// Set watches with every read.
+    pub(super) single: bool,
+    pub(super) depth: Depth,
+    /// Nodes that are read at a time.
+    pub(super) at_a_time: usize,
+}
+
+/// One node as it was read.
+struct Read {
+    path: Arc<str>,
+    node: Option<Node>,
+    names: Option<Vec<String>>,
+    denied: Option<Error>,
+}
+
+type Whole = (Stat, Option<Bytes>, Option<Vec<String>>);
+
+impl Walk<'_> {
+    /// Reads; errors when anything but the nodes themselves is in the way.
+    pub(super) async fn run(&self, start: impl IntoIterator<Item = Arc<str>>) -> Result<Found> {
+        let mut queue: VecDeque<Arc<str>> = start.into_iter().collect();
+        let mut found = Found::default();
+        let mut reading = FuturesUnordered::new();
+        loop {
+            while reading.len() < self.at_a_time
+                && let Some(path) = queue.pop_front()
+            {
+                reading.push(self.read(path));
+            }
+            let Some(read) = reading.next().await else { return Ok(found) };
+            let Read { path, node, names, denied } = read?;
+            if let Some(names) = names {
+                let children = names.iter().map(|name| join(&path, name));
+                if self.depth == Depth::All {
+                    queue.extend(children.map(Arc::from));
+                } else {
+                    queue.extend(children.filter(|child| self.model.get(child).is_none()).map(Arc::from));
+                    found.listed.insert(Arc::clone(&path), names);
+                }
+            }
+            match (node, denied) {
+                (None, None) => found.gone.push(path),
+                (node, denied) => {
+                    found.denied.extend(denied.map(|error| (Arc::clone(&path), error)));
+                    found.nodes.extend(node.map(|node| (path, node)));
+                }
+            }
+        }
+    }
+
+    async fn read(&self, path: Arc<str>) -> Result<Read> {
+        let error = match self.whole(&path).await {
+            Ok((stat, data, names)) => {
+                let node = Some(Node { path: Arc::clone(&path), stat, data });
+                return Ok(Read { path, node, names, denied: None });
+            }
+            Err(Error::NotFound(_)) => return Ok(Read { path, node: None, names: None, denied: None }),
+            Err(error @ Error::Denied(_)) => error,
+            // A name that no path can hold. Its siblings must not suffer for it.
+            Err(error @ Error::Rejected(_)) => return Ok(Read { path, node: None, names: None, denied: Some(error) }),
+            Err(error) => return Err(error),
+        };
+        // Servers before 3.9 tell everybody whether a node exists.
+        match self.wire.stat(&path, self.single).await {
+            Ok(None) => Ok(Read { path, node: None, names: None, denied: None }),
+            Ok(Some(stat)) => {
+                let node = Some(Node { path: Arc::clone(&path), stat, data: None });
+                Ok(Read { path, node, names: None, denied: Some(error) })
+            }
+            Err(Error::Denied(_)) => Ok(Read { path, node: None, names: None, denied: Some(error) }),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Reads a node with as few calls as will do.
+    async fn whole(&self, path: &str) -> Result<Whole> {
+        let list = self.depth != Depth::Touched && (path == self.options.root || (self.options.descend)(path));
+        let known = self.model.get(path).filter(|_| self.depth != Depth::Touched);
+        let mut names = None;
+        let mut stat;
+        if self.options.bodies && known.is_none() && !self.single {
+            let (data, stat) = self.wire.get(path).await?;
+            if list {
+                names = Some(if stat.children > 0 { self.wire.children(path, false).await?.0 } else { Vec::new() });
+            }
+            return Ok((stat, Some(data), names));
+        }
+        if self.single || !list {
+            let gone = || Error::NotFound(path.to_owned());
+            stat = self.wire.stat(path, self.single).await?.ok_or_else(gone)?;
+            if list && stat.ephemeral_owner == 0 {
+                names = Some(self.wire.children(path, self.single).await?.0);
+            }
+        } else {
+            let (found, its_stat) = self.wire.children(path, false).await?;
+            (names, stat) = (Some(found), its_stat);
+        }
+        let mut data = None;
+        if self.options.bodies {
+            let kept = known.filter(|known| known.stat.same_data(&stat)).and_then(|known| known.data.clone());
+            data = Some(match kept {
+                Some(kept) => kept,
+                None if stat.data_length == 0 => Bytes::new(),
+                None => {
+                    let (data, newer) = self.wire.get(path).await?;
+                    stat = newer;
+                    data
+                }
+            });
+        }
+        Ok((stat, data, names))
+    }
+}

@@ -1,0 +1,288 @@
+//! What goes in and comes out.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use secrecy::SecretString;
+
+use super::error::Error;
+use crate::TlsFiles;
+
+/// How to reach one cluster, and as whom. [`Options::new`] has the defaults.
+#[derive(Clone)]
+pub struct Options {
+    /// `host:port` each; any may end with a chroot, the same for all.
+    pub addresses: Vec<String>,
+    /// User and password of ZooKeeper's digest scheme.
+    pub login: Option<(String, SecretString)>,
+    /// Speak TLS.
+    pub tls: Option<TlsFiles>,
+    /// How long the server is asked to keep our session, and with it our ephemeral nodes, while it does not hear of
+    /// us. It may choose a shorter or a longer time. Default 40 s.
+    pub session_timeout: Duration,
+    /// Limit for the answer to one call. Default 10 s.
+    pub call_timeout: Duration,
+    /// Longest request in bytes. A server ends the connection that sends it a longer one than its `jute.maxbuffer`,
+    /// so that we refuse it here. Default 1 MiB less 1, which is the server's default.
+    pub max_request: usize,
+    /// Be content with a server that lost its ensemble and answers reads only.
+    pub read_only: bool,
+    /// A session of before to go on with.
+    pub saved: Option<SavedSession>,
+    /// Who is told of every new session.
+    pub keep: Option<Arc<dyn SessionKeeper>>,
+}
+
+impl Options {
+    /// Defaults for these servers.
+    pub fn new(addresses: Vec<String>) -> Self {
+        Options {
+            addresses,
+            login: None,
+            tls: None,
+            session_timeout: Duration::from_secs(40),
+            call_timeout: Duration::from_secs(10),
+            max_request: 0xf_ffff,
+            read_only: false,
+            saved: None,
+            keep: None,
+        }
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("addresses", &self.addresses)
+            .field("user", &self.login.as_ref().map(|(user, _)| user))
+            .field("session_timeout", &self.session_timeout)
+            .field("saved", &self.saved)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Somebody who keeps the session's id and password, so that a later process can go on with it.
+pub trait SessionKeeper: Send + Sync {
+    /// A new session, before anything can be written in it. Must not block.
+    fn save(&self, saved: &SavedSession);
+}
+
+/// What it takes to go on with a session. Whoever has it can take the session over.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SavedSession {
+    /// The server's id for the session; what `ephemeral_owner` of its nodes says.
+    pub id: i64,
+    /// The server's password for it.
+    pub password: Vec<u8>,
+}
+
+impl fmt::Debug for SavedSession {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SavedSession({:#x})", self.id)
+    }
+}
+
+/// Where a session stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// No server; tried again and again.
+    Down,
+    /// Connected.
+    Connected,
+    /// Connected to a server that lost its ensemble: reads only, and what it says may be old.
+    ReadOnly,
+}
+
+/// What is known of a session.
+#[derive(Clone, Debug)]
+pub struct Status {
+    /// Where it stands.
+    pub phase: Phase,
+    /// Grows by one with every connection; 0 before the first. Watches end with their connection, so that whoever
+    /// follows something must look anew at every new generation.
+    pub generation: u64,
+    /// The session's id; `None` before the first.
+    pub session: Option<i64>,
+    /// Grows by one whenever the session becomes another one: all our ephemeral nodes of older epochs are gone. 0
+    /// is the saved session, or none yet.
+    pub epoch: u64,
+    /// The server that we are connected to, `host:port`.
+    pub server: Option<String>,
+    /// Why the last connection or try failed, while there is no other.
+    pub error: Option<Error>,
+}
+
+/// What a server knows of a node besides its data. Times are milliseconds of the server's wall clock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stat {
+    /// The transaction that created it.
+    pub czxid: i64,
+    /// The transaction that last wrote its data.
+    pub mzxid: i64,
+    /// When it was created.
+    pub ctime: i64,
+    /// When its data was last written.
+    pub mtime: i64,
+    /// How often its data was written since.
+    pub version: i32,
+    /// How often its children came or went.
+    pub cversion: i32,
+    /// How often its ACL was written.
+    pub aversion: i32,
+    /// The session that it lives and dies with; 0 for a persistent node.
+    pub ephemeral_owner: i64,
+    /// Bytes of data.
+    pub data_length: i32,
+    /// Number of children.
+    pub children: i32,
+    /// The transaction by which a child last came or went.
+    pub pzxid: i64,
+}
+
+impl Stat {
+    /// Whether a node with this stat has the same data as one with `other`. The times guard against a server that
+    /// was wiped, whose transactions begin again at 1.
+    pub(super) fn same_data(&self, other: &Stat) -> bool {
+        (self.czxid, self.mzxid, self.ctime, self.mtime) == (other.czxid, other.mzxid, other.ctime, other.mtime)
+            && (self.version, self.data_length) == (other.version, other.data_length)
+    }
+
+    /// Whether nothing but the comings and goings of children is between the two.
+    pub(super) fn same_node(&self, other: &Stat) -> bool {
+        self.same_data(other) && (self.aversion, self.ephemeral_owner) == (other.aversion, other.ephemeral_owner)
+    }
+}
+
+/// One entry of a node's access list.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Acl {
+    /// Bits: 1 read, 2 write, 4 create, 8 delete, 16 admin.
+    pub permissions: i32,
+    /// `world`, `digest`, `ip`, `auth`, `x509`, `sasl`, …
+    pub scheme: String,
+    /// Whom of that scheme.
+    pub id: String,
+}
+
+impl Acl {
+    /// All five permissions.
+    pub const ALL: i32 = 31;
+
+    /// An entry.
+    pub fn new(permissions: i32, scheme: &str, id: &str) -> Acl {
+        Acl { permissions, scheme: scheme.to_owned(), id: id.to_owned() }
+    }
+
+    /// Everybody may do everything.
+    pub fn open() -> Acl {
+        Acl::new(Acl::ALL, "world", "anyone")
+    }
+
+    /// Whoever is signed in as the node's creator may do everything.
+    pub fn creator() -> Acl {
+        Acl::new(Acl::ALL, "auth", "")
+    }
+}
+
+/// How to create a node.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Create<'a> {
+    /// It goes with our session.
+    pub ephemeral: bool,
+    /// Who may do what; empty: everybody everything.
+    pub acl: &'a [Acl],
+}
+
+/// One step of a transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Op {
+    /// The node has this version of data.
+    Check {
+        /// The node.
+        path: String,
+        /// The version it must have.
+        version: i32,
+    },
+    /// Creates a node.
+    Create {
+        /// The node.
+        path: String,
+        /// Its data.
+        data: Bytes,
+        /// It goes with our session.
+        ephemeral: bool,
+        /// Who may do what; empty: everybody everything.
+        acl: Vec<Acl>,
+    },
+    /// Writes a node's data.
+    Set {
+        /// The node.
+        path: String,
+        /// Its data.
+        data: Bytes,
+        /// The version it must have; `None`: any.
+        version: Option<i32>,
+    },
+    /// Deletes a node.
+    Delete {
+        /// The node.
+        path: String,
+        /// The version it must have; `None`: any.
+        version: Option<i32>,
+    },
+}
+
+impl Op {
+    /// The node it is about.
+    pub fn path(&self) -> &str {
+        match self {
+            Op::Check { path, .. } | Op::Create { path, .. } | Op::Set { path, .. } | Op::Delete { path, .. } => path,
+        }
+    }
+}
+
+/// Why a transaction was not done. Nothing of it was, unless the error is `Unavailable` and `at` is `None`: then it
+/// is not known.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{error}")]
+pub struct MultiError {
+    /// The first step that failed; `None`: the transaction as a whole.
+    pub at: Option<usize>,
+    /// Why.
+    pub error: Error,
+}
+
+/// What a server is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServerVersion {
+    /// Major, minor, patch; `None` when the server does not say (its `srvr` command is switched off).
+    pub number: Option<(u32, u32, u32)>,
+    /// It has recursive watches that stay (3.6 and later).
+    pub recursive_watches: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shows_no_password() {
+        let saved = SavedSession { id: 0x1234, password: b"geheim!!".to_vec() };
+        let mut options = Options::new(vec!["a:1".into()]);
+        options.login = Some(("alice".into(), "pw1".into()));
+        options.saved = Some(saved.clone());
+        let shown = format!("{saved:?} {options:?}");
+        assert!(shown.contains("0x1234") && shown.contains("alice"), "{shown}");
+        assert!(!shown.contains("pw1") && !shown.contains("geheim") && !shown.contains("103"), "{shown}");
+    }
+
+    #[test]
+    fn a_wiped_server_does_not_look_unchanged() {
+        let old = Stat { czxid: 2, mzxid: 3, ctime: 1000, mtime: 1001, ..Stat::default() };
+        assert!(old.same_data(&Stat { cversion: 7, pzxid: 9, children: 3, ..old }));
+        assert!(!old.same_data(&Stat { ctime: 5000, mtime: 5000, ..old }));
+        assert!(!old.same_node(&Stat { aversion: 1, ..old }));
+    }
+}
