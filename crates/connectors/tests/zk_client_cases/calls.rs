@@ -48,6 +48,18 @@ pub async fn calls(address: String) -> Result<()> {
     let other = door.connect("other", &ZkConnect::to(&address)).await?;
     let read = other.get(&format!("{root}/x/y/z")).await?.unwrap_or_else(|| panic!("not there"));
     ensure!(read.text() == "z" && read.stat.owner == id && read.stat.czxid == made.czxid - 1, "{read:?}");
+    // No data at all is not empty data.
+    for data in [None, Some(&b""[..])] {
+        let node = format!("{root}/null-{}", data.is_none());
+        session.make_all(&format!("{node}/x"), data, KEPT, &[]).await?;
+        session.make(&format!("{node}/y"), data, HELD).await?;
+        session.write(&node, data, None).await?;
+        for path in [node.clone(), format!("{node}/x"), format!("{node}/y")] {
+            ensure!(session.read(&path).await?.0.as_deref() == data, "{path}");
+            ensure!(session.get(&path).await?.0.is_empty());
+            ensure!(other.get(&path).await?.is_some_and(|read| read.data.as_deref() == data), "{path}");
+        }
+    }
     session.end_session().await?;
     ensure!(other.get(&format!("{root}/x/y/z")).await?.is_none());
     ensure!(matches!(session.get(&root).await, Err(Error::Unavailable(_))));
@@ -104,6 +116,12 @@ pub async fn many(address: String) -> Result<()> {
     println!("{} creates in {:?}", nodes.len(), begun.elapsed());
     ensure!(made.iter().filter(|result| result.is_ok()).count() == 5_001);
     ensure!(made.last() == Some(&Err(Error::Exists(format!("{root}/n0000")))));
+    // A parent goes just ahead of its child, everywhere.
+    let deep: Vec<_> = (0..2_000).flat_map(|n| [format!("{root}/d{n}"), format!("{root}/d{n}/c")]).collect();
+    let made = session.create_many(&deep.iter().map(|path| (path, "", KEPT)).collect::<Vec<_>>()).await;
+    ensure!(made.iter().all(Result::is_ok), "{:?}", made.iter().find(|result| result.is_err()));
+    let back: Vec<_> = deep.iter().rev().map(|path| (path, None)).collect();
+    ensure!(session.delete_many(&back).await.iter().all(Result::is_ok));
     let mut paths: Vec<_> = nodes.iter().skip(1).map(|(path, ..)| path.clone()).collect();
     paths.push(format!("{root}/none"));
     let begun = Instant::now();

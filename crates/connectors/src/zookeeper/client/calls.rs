@@ -5,89 +5,161 @@ use bytes::Bytes;
 use super::address::{check_path, parent};
 use super::error::{Error, Result};
 use super::jute::Decoder;
-use super::proto::{self, op};
+use super::proto::{self, Requests, op};
 use super::session::Session;
 use super::types::{Acl, Create, MultiError, Op, Stat};
-use super::wire::Wire;
+use super::wire::{Call, Wire};
 
+type Stats = std::result::Result<Vec<Option<Stat>>, MultiError>;
+
+/// The requests, one by one. All check their paths.
 impl Wire {
-    async fn ask(&self, path: &str, frame: impl FnOnce() -> Vec<u8>) -> Result<Bytes> {
+    fn about<'a, T>(
+        &self,
+        path: &'a str,
+        frame: impl FnOnce(Requests<'_>) -> Vec<u8>,
+        decode: fn(Result<Bytes>) -> Result<T>,
+    ) -> Result<Call<'a, T>> {
         check_path(path)?;
-        self.call(frame()).await?.body(path)
+        Ok(Call { path, frame: frame(self.requests()), decode })
     }
 
+    /// No data at all is another thing than empty data.
+    pub(super) fn get_call<'a>(&self, path: &'a str) -> Result<Call<'a, (Option<Bytes>, Stat)>> {
+        self.about(
+            path,
+            |to| to.read(op::GET, path, false),
+            |body| {
+                let body = body?;
+                let mut decoder = Decoder::new(&body);
+                // A copy, so that the data does not hold on to the whole of what was read from the socket.
+                let data = decoder.buffer_if_any()?.map(Bytes::copy_from_slice);
+                Ok((data, proto::stat(&mut decoder)?))
+            },
+        )
+    }
+
+    pub(super) fn children_call<'a>(&self, path: &'a str, watch: bool) -> Result<Call<'a, (Vec<String>, Stat)>> {
+        self.about(
+            path,
+            |to| to.read(op::CHILDREN, path, watch),
+            |body| {
+                let body = body?;
+                let mut decoder = Decoder::new(&body);
+                Ok((decoder.list(Decoder::text)?, proto::stat(&mut decoder)?))
+            },
+        )
+    }
+
+    pub(super) fn stat_call<'a>(&self, path: &'a str, watch: bool) -> Result<Call<'a, Option<Stat>>> {
+        self.about(
+            path,
+            |to| to.read(op::EXISTS, path, watch),
+            |body| match body {
+                Ok(body) => Ok(Some(proto::stat(&mut Decoder::new(&body))?)),
+                Err(Error::NotFound(_)) => Ok(None),
+                Err(error) => Err(error),
+            },
+        )
+    }
+
+    /// With the stat of the new node, where the server tells it.
+    pub(super) fn create_call<'a>(
+        &self,
+        path: &'a str,
+        data: Option<&[u8]>,
+        how: Create<'_>,
+    ) -> Result<Call<'a, Option<Stat>>> {
+        let operation = if self.tells_stat.get() == Some(&false) { op::CREATE } else { op::CREATE_STAT };
+        self.about(
+            path,
+            |to| to.create(operation, path, data, how.acl, how.ephemeral),
+            |body| {
+                let body = body?;
+                let mut decoder = Decoder::new(&body);
+                decoder.buffer()?;
+                if decoder.left() == 0 { Ok(None) } else { proto::stat(&mut decoder).map(Some) }
+            },
+        )
+    }
+
+    pub(super) fn set_call<'a>(
+        &self,
+        path: &'a str,
+        data: Option<&[u8]>,
+        version: Option<i32>,
+    ) -> Result<Call<'a, Stat>> {
+        self.about(path, |to| to.set(path, data, version), |body| proto::stat(&mut Decoder::new(&body?)))
+    }
+
+    pub(super) fn delete_call<'a>(&self, path: &'a str, version: Option<i32>) -> Result<Call<'a, ()>> {
+        self.about(path, |to| to.delete(path, version), |body| body.map(drop))
+    }
+
+    fn acl_call<'a>(&self, path: &'a str) -> Result<Call<'a, (Vec<Acl>, Stat)>> {
+        self.about(
+            path,
+            |to| to.name(op::GET_ACL, path),
+            |body| {
+                let body = body?;
+                let mut decoder = Decoder::new(&body);
+                Ok((proto::acl(&mut decoder)?, proto::stat(&mut decoder)?))
+            },
+        )
+    }
+
+    fn set_acl_call<'a>(&self, path: &'a str, acl: &[Acl], version: Option<i32>) -> Result<Call<'a, Stat>> {
+        self.about(path, |to| to.set_acl(path, acl, version), |body| proto::stat(&mut Decoder::new(&body?)))
+    }
+
+    fn sync_call<'a>(&self, path: &'a str) -> Result<Call<'a, ()>> {
+        self.about(path, |to| to.name(op::SYNC, path), |body| body.map(drop))
+    }
+}
+
+impl Wire {
     pub(super) async fn get(&self, path: &str) -> Result<(Bytes, Stat)> {
-        let body = self.ask(path, || self.requests().read(op::GET, path, false)).await?;
-        let mut decoder = Decoder::new(&body);
-        // A copy, so that the data does not hold on to the whole of what was read from the socket.
-        let data = Bytes::copy_from_slice(decoder.buffer()?);
-        Ok((data, proto::stat(&mut decoder)?))
+        self.run(self.get_call(path)).await.map(|(data, stat)| (data.unwrap_or_default(), stat))
     }
 
     /// With `watch`, an event comes when a child comes or goes, or the node goes.
     pub(super) async fn children(&self, path: &str, watch: bool) -> Result<(Vec<String>, Stat)> {
-        let body = self.ask(path, || self.requests().read(op::CHILDREN, path, watch)).await?;
-        let mut decoder = Decoder::new(&body);
-        Ok((decoder.list(Decoder::text)?, proto::stat(&mut decoder)?))
+        self.run(self.children_call(path, watch)).await
     }
 
     /// With `watch`, an event comes when the node comes, goes, or its data changes.
     pub(super) async fn stat(&self, path: &str, watch: bool) -> Result<Option<Stat>> {
-        match self.ask(path, || self.requests().read(op::EXISTS, path, watch)).await {
-            Ok(body) => Ok(Some(proto::stat(&mut Decoder::new(&body))?)),
-            Err(Error::NotFound(_)) => Ok(None),
-            Err(error) => Err(error),
+        self.run(self.stat_call(path, watch)).await
+    }
+
+    pub(super) async fn create(&self, path: &str, data: Option<&[u8]>, how: Create<'_>) -> Result<Stat> {
+        let mut made = self.run(self.create_call(path, data, how)).await;
+        if matches!(made, Err(Error::Unsupported(_))) {
+            // Before 3.5.
+            self.tells_stat.get_or_init(|| false);
+            made = self.run(self.create_call(path, data, how)).await;
         }
-    }
-
-    async fn acl(&self, path: &str) -> Result<(Vec<Acl>, Stat)> {
-        let body = self.ask(path, || self.requests().name(op::GET_ACL, path)).await?;
-        let mut decoder = Decoder::new(&body);
-        Ok((proto::acl(&mut decoder)?, proto::stat(&mut decoder)?))
-    }
-
-    async fn create(&self, path: &str, data: &[u8], how: Create<'_>) -> Result<Stat> {
-        let request = |operation| self.requests().create(operation, path, data, how.acl, how.ephemeral);
-        match self.ask(path, || request(op::CREATE_STAT)).await {
-            Err(Error::Unsupported(_)) => {}
-            other => {
-                let body = other?;
-                let mut decoder = Decoder::new(&body);
-                decoder.buffer()?;
-                return proto::stat(&mut decoder);
+        match made? {
+            Some(stat) => {
+                self.tells_stat.get_or_init(|| true);
+                Ok(stat)
             }
+            // Such servers tell every node's stat to everybody.
+            None => self.stat(path, false).await?.ok_or_else(|| Error::NotFound(path.to_owned())),
         }
-        // Before 3.5. Such servers tell every node's stat to everybody.
-        self.ask(path, || request(op::CREATE)).await?;
-        self.stat(path, false).await?.ok_or_else(|| Error::NotFound(path.to_owned()))
     }
 
-    async fn set(&self, path: &str, data: &[u8], version: Option<i32>) -> Result<Stat> {
-        let body = self.ask(path, || self.requests().set(path, data, version)).await?;
-        proto::stat(&mut Decoder::new(&body))
-    }
-
-    async fn set_acl(&self, path: &str, acl: &[Acl], version: Option<i32>) -> Result<Stat> {
-        let body = self.ask(path, || self.requests().set_acl(path, acl, version)).await?;
-        proto::stat(&mut Decoder::new(&body))
-    }
-
-    async fn delete(&self, path: &str, version: Option<i32>) -> Result<()> {
-        self.ask(path, || self.requests().delete(path, version)).await.map(drop)
-    }
-
-    async fn sync(&self, path: &str) -> Result<()> {
-        self.ask(path, || self.requests().name(op::SYNC, path)).await.map(drop)
-    }
-
-    async fn multi(&self, steps: &[Op]) -> std::result::Result<Vec<Option<Stat>>, MultiError> {
+    async fn multi(&self, steps: &[Op]) -> Stats {
         let whole = |error| MultiError { at: None, error };
         for (at, step) in steps.iter().enumerate() {
             check_path(step.path()).map_err(|error| MultiError { at: Some(at), error })?;
         }
-        let reply = self.call(self.requests().multi(steps)).await.map_err(whole)?;
-        let body = reply.body("transaction").map_err(whole)?;
-        let results = proto::multi_answer(&body).map_err(whole)?;
+        let call = Call {
+            path: "transaction",
+            frame: self.requests().multi(steps),
+            decode: |body| body.and_then(|body| proto::multi_answer(&body)),
+        };
+        let results = self.run(Ok(call)).await.map_err(whole)?;
         if results.len() != steps.len() {
             return Err(whole(Error::Protocol(format!("{} answers to {} steps", results.len(), steps.len()))));
         }
@@ -104,7 +176,7 @@ impl Wire {
 
     /// From now on an event comes for everything that happens to the node or below it. The node need not exist.
     pub(super) async fn watch_tree(&self, path: &str) -> Result<()> {
-        self.ask(path, || self.requests().add_recursive_watch(path)).await.map(drop)
+        self.run(self.about(path, |to| to.add_recursive_watch(path), |body| body.map(drop))).await
     }
 
     /// Ends [`Wire::watch_tree`], and every other watch on exactly this node.
@@ -116,9 +188,15 @@ impl Wire {
 /// Paths begin with a slash and are below the chroot. All calls fail with `Unavailable` at once while there is no
 /// connection, and when no answer comes in time. A write that ends so may have been done.
 impl Session {
-    /// A node's data.
+    /// A node's data; none at all reads as empty.
     pub async fn get(&self, path: &str) -> Result<(Bytes, Stat)> {
         self.wire()?.get(path).await
+    }
+
+    /// [`Session::get`] that tells a node without any data, which is another thing than empty data, and rare.
+    pub async fn read(&self, path: &str) -> Result<(Option<Bytes>, Stat)> {
+        let wire = self.wire()?;
+        wire.run(wire.get_call(path)).await
     }
 
     /// The names of a node's children, in no order, and its own stat.
@@ -133,17 +211,28 @@ impl Session {
 
     /// A node's access list. Who may not administer the node gets digests with an `x` for their hash.
     pub async fn acl(&self, path: &str) -> Result<(Vec<Acl>, Stat)> {
-        self.wire()?.acl(path).await
+        let wire = self.wire()?;
+        wire.run(wire.acl_call(path)).await
     }
 
     /// Creates a node.
     pub async fn create(&self, path: &str, data: &[u8], how: Create<'_>) -> Result<Stat> {
+        self.make(path, Some(data), how).await
+    }
+
+    /// [`Session::create`], also without any data.
+    pub async fn make(&self, path: &str, data: Option<&[u8]>, how: Create<'_>) -> Result<Stat> {
         self.wire()?.create(path, data, how).await
     }
 
-    /// Creates a node, and first those of its parents that are missing: persistent, without data, with the access list
-    /// `parents` (empty: everybody everything).
+    /// Creates a node, and first those of its parents that are missing: persistent, with empty data, with the access
+    /// list `parents` (empty: everybody everything).
     pub async fn create_all(&self, path: &str, data: &[u8], how: Create<'_>, parents: &[Acl]) -> Result<Stat> {
+        self.make_all(path, Some(data), how, parents).await
+    }
+
+    /// [`Session::create_all`], also without any data.
+    pub async fn make_all(&self, path: &str, data: Option<&[u8]>, how: Create<'_>, parents: &[Acl]) -> Result<Stat> {
         let wire = self.wire()?;
         match wire.create(path, data, how).await {
             Err(Error::NotFound(_)) => {}
@@ -154,14 +243,15 @@ impl Session {
         let mut above = parent(path);
         // From below upwards, until there is one.
         while let Some(folder_path) = above.filter(|above| *above != "/") {
-            if wire.stat(folder_path, false).await?.is_some() {
-                break;
+            match wire.stat(folder_path, false).await {
+                Ok(None) => missing.push(folder_path),
+                Ok(Some(_)) | Err(Error::Denied(_)) => break,
+                Err(error) => return Err(error),
             }
-            missing.push(folder_path);
             above = parent(folder_path);
         }
         for folder_path in missing.into_iter().rev() {
-            match wire.create(folder_path, b"", folder).await {
+            match wire.create(folder_path, Some(b""), folder).await {
                 Ok(_) | Err(Error::Exists(_)) => {}
                 Err(error) => return Err(error),
             }
@@ -171,17 +261,25 @@ impl Session {
 
     /// Writes a node's data; with a version, only onto that version.
     pub async fn set(&self, path: &str, data: &[u8], version: Option<i32>) -> Result<Stat> {
-        self.wire()?.set(path, data, version).await
+        self.write(path, Some(data), version).await
+    }
+
+    /// [`Session::set`], also to no data at all.
+    pub async fn write(&self, path: &str, data: Option<&[u8]>, version: Option<i32>) -> Result<Stat> {
+        let wire = self.wire()?;
+        wire.run(wire.set_call(path, data, version)).await
     }
 
     /// Writes a node's access list; with a version (`Stat::aversion`), only onto that version.
     pub async fn set_acl(&self, path: &str, acl: &[Acl], version: Option<i32>) -> Result<Stat> {
-        self.wire()?.set_acl(path, acl, version).await
+        let wire = self.wire()?;
+        wire.run(wire.set_acl_call(path, acl, version)).await
     }
 
     /// Deletes a node without children; with a version, only that version.
     pub async fn delete(&self, path: &str, version: Option<i32>) -> Result<()> {
-        self.wire()?.delete(path, version).await
+        let wire = self.wire()?;
+        wire.run(wire.delete_call(path, version)).await
     }
 
     /// All or nothing. The new stat of every step that wrote data; `None` for the others.
@@ -192,6 +290,7 @@ impl Session {
 
     /// Waits until the server that we are connected to has all that the ensemble had decided on before the call.
     pub async fn sync(&self, path: &str) -> Result<()> {
-        self.wire()?.sync(path).await
+        let wire = self.wire()?;
+        wire.run(wire.sync_call(path)).await
     }
 }

@@ -47,6 +47,14 @@ impl Encoder {
         self
     }
 
+    /// Bytes, or none at all.
+    pub(super) fn buffer_if_any(&mut self, value: Option<&[u8]>) -> &mut Self {
+        match value {
+            Some(value) => self.buffer(value),
+            None => self.int(-1),
+        }
+    }
+
     pub(super) fn text(&mut self, value: &str) -> &mut Self {
         self.buffer(value.as_bytes())
     }
@@ -115,8 +123,13 @@ impl<'a> Decoder<'a> {
 
     /// Bytes; none at all read as empty.
     pub(super) fn buffer(&mut self) -> Result<&'a [u8]> {
+        Ok(self.buffer_if_any()?.unwrap_or_default())
+    }
+
+    /// Bytes, or none at all.
+    pub(super) fn buffer_if_any(&mut self) -> Result<Option<&'a [u8]>> {
         let length = self.int()?;
-        self.take(usize::try_from(length).unwrap_or(0))
+        usize::try_from(length).ok().map(|length| self.take(length)).transpose()
     }
 
     pub(super) fn text(&mut self) -> Result<String> {
@@ -142,10 +155,21 @@ mod tests {
     #[test]
     fn reads_what_it_wrote() {
         let mut encoder = Encoder::bare();
-        encoder.int(-7).long(1 << 40).flag(true).buffer(b"\x00\x01").text("ä").path("/root", "/a").path("/root", "/");
+        encoder
+            .buffer_if_any(None)
+            .buffer_if_any(Some(b""))
+            .int(-7)
+            .long(1 << 40)
+            .flag(true)
+            .buffer(b"\x00\x01")
+            .text("ä")
+            .path("/root", "/a")
+            .path("/root", "/");
         let frame = encoder.finish();
         assert_eq!(frame[..4], u32::try_from(frame.len() - 4).unwrap().to_be_bytes());
         let mut decoder = Decoder::new(&frame[4..]);
+        assert_eq!(decoder.buffer_if_any().unwrap(), None);
+        assert_eq!(decoder.buffer_if_any().unwrap(), Some(&b""[..]));
         assert_eq!(decoder.int().unwrap(), -7);
         assert_eq!(decoder.long().unwrap(), 1 << 40);
         assert!(decoder.flag().unwrap());

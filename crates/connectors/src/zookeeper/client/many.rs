@@ -1,67 +1,98 @@
 //! Many calls at once on the one connection: the same calls, without waiting for each answer before the next request.
 
-use std::future::Future;
-
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesOrdered;
 
-use super::error::Result;
+use super::error::{Error, Result};
 use super::session::Session;
 use super::types::{Create, Stat};
+use super::wire::{Begun, Call, Wire};
 
 /// Requests without an answer yet. A server stops reading above 1,000 of all its clients together.
 pub(super) const IN_FLIGHT: usize = 256;
 
-/// `call` for each item, at most [`IN_FLIGHT`] at a time; the results in the items' order.
-async fn each<I, F>(items: impl IntoIterator<Item = I>, mut call: impl FnMut(I) -> F) -> Vec<F::Output>
-where
-    F: Future,
-{
-    let items = items.into_iter();
-    let mut results = Vec::with_capacity(items.size_hint().0);
-    let mut flying = FuturesOrdered::new();
-    for item in items {
-        if flying.len() >= IN_FLIGHT {
-            results.extend(flying.next().await);
-        }
-        flying.push_back(call(item));
-    }
-    while let Some(result) = flying.next().await {
-        results.push(result);
-    }
-    results
-}
+/// A node to create: its path, its data, and how.
+type NewNode<'a, P, D> = (P, D, Create<'a>);
 
-/// One result for each item, in order; one that fails does not keep the others from being tried.
+/// One result for each item, in order; one that fails does not keep the others from being tried. The server does them
+/// in this order.
 impl Session {
+    /// Begins the items' calls one after the other, at most [`IN_FLIGHT`] ahead of their answers.
+    async fn each<'a, I, T>(
+        &self,
+        items: impl IntoIterator<Item = I>,
+        call: impl Fn(&Wire, I) -> Result<Call<'a, T>>,
+    ) -> Vec<Result<T>> {
+        let items = items.into_iter();
+        let mut results = Vec::with_capacity(items.size_hint().0);
+        let mut flying = FuturesOrdered::new();
+        for item in items {
+            if flying.len() >= IN_FLIGHT {
+                results.extend(flying.next().await);
+            }
+            let begun = self.begin(|wire| call(wire, item)).await;
+            flying.push_back(async { begun?.finish().await });
+        }
+        while let Some(result) = flying.next().await {
+            results.push(result);
+        }
+        results
+    }
+
+    async fn begin<'a, T>(&self, call: impl FnOnce(&Wire) -> Result<Call<'a, T>>) -> Result<Begun<'a, T>> {
+        let wire = self.wire()?;
+        wire.begin(call(&wire)?).await
+    }
+
     /// [`Session::get`] for each.
     pub async fn get_many<P: AsRef<str>>(&self, paths: &[P]) -> Vec<Result<(Bytes, Stat)>> {
-        each(paths, |path| self.get(path.as_ref())).await
+        let got = self.each(paths, |wire, path| wire.get_call(path.as_ref())).await;
+        got.into_iter().map(|result| result.map(|(data, stat)| (data.unwrap_or_default(), stat))).collect()
     }
 
     /// [`Session::children`] for each.
     pub async fn children_many<P: AsRef<str>>(&self, paths: &[P]) -> Vec<Result<(Vec<String>, Stat)>> {
-        each(paths, |path| self.children(path.as_ref())).await
+        self.each(paths, |wire, path| wire.children_call(path.as_ref(), false)).await
     }
 
     /// [`Session::stat`] for each.
     pub async fn stat_many<P: AsRef<str>>(&self, paths: &[P]) -> Vec<Result<Option<Stat>>> {
-        each(paths, |path| self.stat(path.as_ref())).await
+        self.each(paths, |wire, path| wire.stat_call(path.as_ref(), false)).await
     }
 
-    /// [`Session::create`] for each, in order: a parent may stand before its children.
-    pub async fn create_many<P: AsRef<str>, D: AsRef<[u8]>>(&self, nodes: &[(P, D, Create<'_>)]) -> Vec<Result<Stat>> {
-        each(nodes, |(path, data, how)| self.create(path.as_ref(), data.as_ref(), *how)).await
+    /// [`Session::create`] for each: a parent may stand before its children.
+    pub async fn create_many<P, D>(&self, nodes: &[NewNode<'_, P, D>]) -> Vec<Result<Stat>>
+    where
+        P: AsRef<str>,
+        D: AsRef<[u8]>,
+    {
+        let Some(((path, data, how), others)) = nodes.split_first() else { return Vec::new() };
+        // Alone, since it finds out what the server understands.
+        let mut results = vec![self.create(path.as_ref(), data.as_ref(), *how).await];
+        let made =
+            self.each(others, |wire, (path, data, how)| wire.create_call(path.as_ref(), Some(data.as_ref()), *how));
+        for (result, (path, ..)) in made.await.into_iter().zip(others) {
+            results.push(match result {
+                Ok(Some(stat)) => Ok(stat),
+                Ok(None) => {
+                    let path = path.as_ref();
+                    self.stat(path).await.and_then(|stat| stat.ok_or_else(|| Error::NotFound(path.to_owned())))
+                }
+                Err(error) => Err(error),
+            });
+        }
+        results
     }
 
     /// [`Session::set`] for each, with the version that it must have.
     pub async fn set_many<P: AsRef<str>, D: AsRef<[u8]>>(&self, nodes: &[(P, D, Option<i32>)]) -> Vec<Result<Stat>> {
-        each(nodes, |(path, data, version)| self.set(path.as_ref(), data.as_ref(), *version)).await
+        self.each(nodes, |wire, (path, data, version)| wire.set_call(path.as_ref(), Some(data.as_ref()), *version))
+            .await
     }
 
-    /// [`Session::delete`] for each, with the version that it must have; children may stand before their parent.
+    /// [`Session::delete`] for each, with the version that it must have: children may stand before their parent.
     pub async fn delete_many<P: AsRef<str>>(&self, nodes: &[(P, Option<i32>)]) -> Vec<Result<()>> {
-        each(nodes, |(path, version)| self.delete(path.as_ref(), *version)).await
+        self.each(nodes, |wire, (path, version)| wire.delete_call(path.as_ref(), *version)).await
     }
 }

@@ -142,15 +142,22 @@ impl Requests<'_> {
     }
 
     /// `CREATE` or `CREATE_STAT`.
-    pub(super) fn create(self, operation: i32, path: &str, data: &[u8], acl: &[Acl], ephemeral: bool) -> Vec<u8> {
+    pub(super) fn create(
+        self,
+        operation: i32,
+        path: &str,
+        data: Option<&[u8]>,
+        acl: &[Acl],
+        ephemeral: bool,
+    ) -> Vec<u8> {
         let mut encoder = self.about(operation, path);
         put_creation(&mut encoder, data, acl, ephemeral);
         encoder.finish()
     }
 
-    pub(super) fn set(self, path: &str, data: &[u8], version: Option<i32>) -> Vec<u8> {
+    pub(super) fn set(self, path: &str, data: Option<&[u8]>, version: Option<i32>) -> Vec<u8> {
         let mut encoder = self.about(op::SET, path);
-        encoder.buffer(data).int(version.unwrap_or(ANY_VERSION));
+        encoder.buffer_if_any(data).int(version.unwrap_or(ANY_VERSION));
         encoder.finish()
     }
 
@@ -193,7 +200,7 @@ impl Requests<'_> {
                 Op::Check { version, .. } => {
                     encoder.int(*version);
                 }
-                Op::Create { data, ephemeral, acl, .. } => put_creation(&mut encoder, data, acl, *ephemeral),
+                Op::Create { data, ephemeral, acl, .. } => put_creation(&mut encoder, Some(data), acl, *ephemeral),
                 Op::Set { data, version, .. } => {
                     encoder.buffer(data).int(version.unwrap_or(ANY_VERSION));
                 }
@@ -207,8 +214,8 @@ impl Requests<'_> {
     }
 }
 
-fn put_creation(encoder: &mut Encoder, data: &[u8], acl: &[Acl], ephemeral: bool) {
-    encoder.buffer(data);
+fn put_creation(encoder: &mut Encoder, data: Option<&[u8]>, acl: &[Acl], ephemeral: bool) {
+    encoder.buffer_if_any(data);
     put_acl(encoder, acl);
     encoder.int(i32::from(ephemeral));
 }

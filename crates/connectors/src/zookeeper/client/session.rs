@@ -17,7 +17,7 @@ use super::proto::{self, op};
 use super::sinks::Sinks;
 use super::tls::Tls;
 use super::types::{Options, Phase, ServerVersion, SessionKeeper, Status};
-use super::wire::{Manners, Wire};
+use super::wire::{Call, Manners, Wire};
 
 /// Limit for finding out what a server is.
 const ASK_LIMIT: Duration = Duration::from_secs(3);
@@ -108,9 +108,9 @@ impl Session {
     pub async fn end_session(&self) -> Result<()> {
         let wire = self.wire()?;
         self.shared.over.store(true, Ordering::Relaxed);
-        let answer = wire.call(proto::plain(op::CLOSE)).await;
+        let call = Call { path: "session", frame: proto::plain(op::CLOSE), decode: |body| body.map(drop) };
         // The server may close the connection faster than it answers.
-        if let Err(error) = answer.and_then(|reply| reply.body("session"))
+        if let Err(error) = wire.run(Ok(call)).await
             && !wire.has_ended()
         {
             self.shared.over.store(false, Ordering::Relaxed);

@@ -9,7 +9,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::dial::Stream;
 use super::error::{AUTH_FAILED, Error, Result, SASL_REQUIRED, SESSION_EXPIRED, SESSION_MOVED};
@@ -26,25 +26,46 @@ const LONGEST: usize = 256 << 20;
 /// What is read at a time.
 const CHUNK: usize = 64 << 10;
 
-/// What a server said to one request.
-pub(super) struct Reply {
-    code: i32,
-    body: Bytes,
-}
-
-impl Reply {
-    /// The body, or what the error means for a call about `path`.
-    pub(super) fn body(self, path: &str) -> Result<Bytes> {
-        match self.code {
-            0 => Ok(self.body),
-            code => Err(Error::of_code(code, path)),
-        }
-    }
-}
+/// What a server said to one request: its error code and the rest.
+type Reply = (i32, Bytes);
 
 struct Outgoing {
     frame: Vec<u8>,
     tell: Option<oneshot::Sender<Reply>>,
+}
+
+/// One request about `path`, and how to understand the answer.
+pub(super) struct Call<'a, T> {
+    pub(super) path: &'a str,
+    pub(super) frame: Vec<u8>,
+    pub(super) decode: fn(Result<Bytes>) -> Result<T>,
+}
+
+/// A request on its way.
+pub(super) struct Begun<'a, T> {
+    path: &'a str,
+    told: oneshot::Receiver<Reply>,
+    decode: fn(Result<Bytes>) -> Result<T>,
+    why: Arc<OnceLock<Error>>,
+    patience: Duration,
+    deadline: Instant,
+}
+
+impl<T> Begun<'_, T> {
+    /// The answer.
+    pub(super) async fn finish(self) -> Result<T> {
+        let reply = timeout_at(self.deadline, self.told).await.map_err(|_| late(self.patience))?;
+        let (code, body) = reply.map_err(|_| lost(&self.why))?;
+        (self.decode)(if code == 0 { Ok(body) } else { Err(Error::of_code(code, self.path)) })
+    }
+}
+
+fn late(patience: Duration) -> Error {
+    Error::Unavailable(format!("no answer within {} ms", patience.as_millis()))
+}
+
+fn lost(why: &OnceLock<Error>) -> Error {
+    why.get().cloned().unwrap_or_else(|| Error::Unavailable("the connection was lost".into()))
 }
 
 /// What all calls of a session have in common.
@@ -64,6 +85,8 @@ pub(super) struct Wire {
     why: Arc<OnceLock<Error>>,
     manners: Manners,
     pub(super) generation: u64,
+    /// Whether the server tells a new node's stat, once that is known.
+    pub(super) tells_stat: OnceLock<bool>,
 }
 
 impl Wire {
@@ -72,27 +95,32 @@ impl Wire {
         let (sender, requests) = mpsc::channel(QUEUE);
         let why = Arc::new(OnceLock::new());
         let line = Line { requests, why: Arc::clone(&why) };
-        (Arc::new(Wire { sender, why, manners, generation }), line)
+        (Arc::new(Wire { sender, why, manners, generation, tells_stat: OnceLock::new() }), line)
     }
 
     pub(super) fn requests(&self) -> Requests<'_> {
         Requests { chroot: &self.manners.chroot }
     }
 
-    /// Sends a request and waits for its answer. Requests of one task go out in the order of the calls.
-    pub(super) async fn call(&self, frame: Vec<u8>) -> Result<Reply> {
+    /// Sends a request. Requests go out in the order in which this returns: who begins one only after another was
+    /// begun can rely on the server to do them in that order.
+    pub(super) async fn begin<'a, T>(&self, call: Call<'a, T>) -> Result<Begun<'a, T>> {
+        let Call { path, frame, decode } = call;
         if frame.len() - 4 > self.manners.longest {
             let (size, limit) = (frame.len() - 4, self.manners.longest);
-            return Err(Error::Rejected(format!("a request of {size} bytes; the server takes {limit}")));
+            return Err(Error::Rejected(format!("{path}: a request of {size} bytes; the server takes {limit}")));
         }
-        let (tell, told) = oneshot::channel();
-        let asking = async {
-            self.sender.send(Outgoing { frame, tell: Some(tell) }).await.map_err(|_| self.lost())?;
-            told.await.map_err(|_| self.lost())
-        };
         let patience = self.manners.patience;
-        let late = || Error::Unavailable(format!("no answer within {} ms", patience.as_millis()));
-        timeout(patience, asking).await.map_err(|_| late())?
+        let deadline = Instant::now() + patience;
+        let (tell, told) = oneshot::channel();
+        let sent = timeout_at(deadline, self.sender.send(Outgoing { frame, tell: Some(tell) })).await;
+        sent.map_err(|_| late(patience))?.map_err(|_| self.lost())?;
+        Ok(Begun { path, told, decode, why: Arc::clone(&self.why), patience, deadline })
+    }
+
+    /// Sends a request and waits for its answer.
+    pub(super) async fn run<T>(&self, call: Result<Call<'_, T>>) -> Result<T> {
+        self.begin(call?).await?.finish().await
     }
 
     /// Sends a request whose answer does not matter, or drops it when too much waits already.
@@ -113,7 +141,7 @@ impl Wire {
 
     /// Why it ended.
     pub(super) fn lost(&self) -> Error {
-        self.why.get().cloned().unwrap_or_else(|| Error::Unavailable("the connection was lost".into()))
+        lost(&self.why)
     }
 }
 
@@ -227,7 +255,7 @@ async fn read(
                 seen.fetch_max(header.zxid, Ordering::Relaxed);
                 if let Some(tell) = tell {
                     // Who asked may have stopped waiting.
-                    drop(tell.send(Reply { code: header.code, body }));
+                    drop(tell.send((header.code, body)));
                 }
             }
         }
@@ -268,6 +296,10 @@ pub(super) async fn frame(reader: &mut (impl AsyncRead + Unpin + ?Sized), buffer
 mod tests {
     use super::*;
 
+    fn call(path: &str) -> Result<Call<'_, Bytes>> {
+        Ok(Call { path, frame: proto::plain(op::SYNC), decode: |body| body })
+    }
+
     fn manners() -> Manners {
         Manners { chroot: "".into(), patience: Duration::from_millis(500), longest: 64 }
     }
@@ -295,15 +327,15 @@ mod tests {
             theirs
         };
         let calls = async {
-            let call = || wire.call(proto::plain(op::SYNC));
-            let (first, second, third, server) = tokio::join!(call(), call(), call(), server);
-            assert!(first.unwrap().body("/a").is_ok());
-            assert_eq!(second.unwrap().body("/b"), Err(Error::NotFound("/b".into())));
-            assert!(third.is_ok());
-            assert!(matches!(wire.call(vec![0; 100]).await, Err(Error::Rejected(_))));
+            let run = |path| wire.run(call(path));
+            let (first, second, third, server) = tokio::join!(run("/a"), run("/b"), run("/c"), server);
+            assert!(first.is_ok() && third.is_ok());
+            assert_eq!(second, Err(Error::NotFound("/b".into())));
+            let long = Call { frame: vec![0; 100], ..call("/d").unwrap() };
+            assert!(matches!(wire.run(Ok(long)).await, Err(Error::Rejected(_))));
             drop(server);
             wire.ended().await;
-            let lost = wire.call(proto::plain(op::SYNC)).await.err();
+            let lost = run("/e").await.err();
             assert_eq!(lost, Some(Error::Unavailable("the server closed the connection".into())));
         };
         let sinks = Sinks::default();
