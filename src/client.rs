@@ -17,6 +17,8 @@ const CONNECT: Duration = Duration::from_secs(3);
 const CALL: Duration = Duration::from_secs(30);
 /// A node reads whole clusters for a plan.
 const PLAN: Duration = Duration::from_secs(120);
+/// How long a comparison of both sides may take.
+const VERIFY: Duration = Duration::from_secs(610);
 
 /// The most rows that a node gives in one answer.
 pub const MOST: u32 = 100_000;
@@ -105,7 +107,15 @@ impl Client {
     }
 
     pub async fn verify(&self, task: &str) -> Result<api::Verification, Failure> {
-        self.ask(self.call(Method::GET, &["tasks", task, "verify"]).timeout(PLAN)).await
+        self.ask(self.call(Method::GET, &["tasks", task, "verify"]).timeout(VERIFY)).await
+    }
+
+    pub async fn conflicts(&self, query: &Query) -> Result<Vec<api::Conflict>, Failure> {
+        self.ask(self.call(Method::GET, &["conflicts"]).query(query)).await
+    }
+
+    pub async fn resolve(&self, task: &str, request: &api::Resolve) -> Result<api::Task, Failure> {
+        self.ask(self.call(Method::POST, &["tasks", task, "resolve"]).json(request)).await
     }
 
     pub async fn pause(&self, task: &str) -> Result<api::Task, Failure> {

@@ -56,11 +56,16 @@ enum What {
     /// What happened, newest first
     #[value(alias = "event")]
     Events,
+    /// Config entries that both sides have changed, and that wait for a decision
+    #[value(alias = "conflict")]
+    Conflicts,
 }
 
 impl Get {
     pub async fn run(self, global: &Global) -> Result<u8, Failure> {
-        if matches!(self.what, What::Clusters | What::Tasks) && (self.namespace.is_some() || self.service.is_some()) {
+        if matches!(self.what, What::Clusters | What::Tasks | What::Conflicts)
+            && (self.namespace.is_some() || self.service.is_some())
+        {
             return Err(Failure::usage("--namespace and --service choose services and events")
                 .help("choose clusters and tasks with --cluster and --task"));
         }
@@ -108,6 +113,10 @@ impl Get {
             What::Services => {
                 let services = self.services(client).await?;
                 self.cut(services, lists::services)
+            }
+            What::Conflicts => {
+                let query = Query { task: self.task.clone(), ..Query::default() };
+                self.cut(client.conflicts(&query).await?, lists::conflicts)
             }
             What::Events => {
                 let events = self.events(client, self.limit).await?;

@@ -10,6 +10,7 @@ mod get;
 mod pause;
 mod plan;
 mod release;
+mod resolve;
 mod serve;
 mod validate;
 mod verify;
@@ -83,6 +84,8 @@ enum Command {
     Delete(delete::Delete),
     /// Let removals go on that a guard holds
     Release(release::Release),
+    /// Decide between the two sides of a config entry that both have changed
+    Resolve(resolve::Resolve),
     /// Remove exactly what a task created, in both directions
     Drain(drain::Drain),
     /// Watch changes travel between two registries in memory
@@ -115,6 +118,7 @@ impl Cli {
                 Command::Resume(command) => command.run(&global).await,
                 Command::Delete(command) => command.run(&global).await,
                 Command::Release(command) => command.run(&global).await,
+                Command::Resolve(command) => command.run(&global).await,
                 Command::Drain(command) => command.run(&global).await,
                 Command::Demo(command) => command.run().await,
                 Command::Completions(command) => command.run(),

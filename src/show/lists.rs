@@ -1,7 +1,7 @@
 //! Clusters, tasks, services and events for people.
 
 use super::{Cell, Paint, Table, Tone, clean};
-use causeway_server::api::{Cluster, Difference, Event, Service, State, Task};
+use causeway_server::api::{Cluster, Conflict, ConflictSide, Difference, Event, Service, State, Task};
 
 /// Clusters.
 pub fn clusters(clusters: &[Cluster]) -> Table {
@@ -20,6 +20,20 @@ pub fn clusters(clusters: &[Cluster]) -> Table {
         if !cluster.reason.is_empty() {
             table.note(&cluster.reason, Tone::Bad);
         }
+    }
+    table
+}
+
+/// Config entries that wait for a decision.
+pub fn conflicts(conflicts: &[Conflict]) -> Table {
+    let mut table = Table::new(&["TASK", "ENTRY", "SOURCE", "DESTINATION"]);
+    let side = |side: &Option<ConflictSide>| match side {
+        None => "deleted".to_owned(),
+        Some(side) => format!("{} bytes, {}", side.size, side.modified),
+    };
+    for one in conflicts {
+        let (source, destination) = (side(&one.source), side(&one.destination));
+        table.row([Cell::from(&one.task), Cell::from(&one.entry), Cell::from(source), Cell::from(destination)]);
     }
     table
 }
@@ -50,7 +64,11 @@ const NARROW: usize = 120;
 pub fn tasks(tasks: &[Task], width: Option<usize>) -> Table {
     let narrow = width.is_some_and(|width| width < NARROW);
     let between: &[&str] = if narrow { &[] } else { &["FROM", "", "TO", "TYPE"] };
-    let headings = [&["NAME"], between, &["STATE", ">SERVICES", ">INSTANCES", ">PENDING", ">HELD"]].concat();
+    // Most tasks copy services alone.
+    let data = tasks.iter().any(|task| task.kind != "Service");
+    let entries: &[&str] = if data { &[">ENTRIES", ">CONFLICTS"] } else { &[] };
+    let sums = [">SERVICES", ">INSTANCES"];
+    let headings = [&["NAME"], between, &["STATE"], &sums, entries, &[">PENDING", ">HELD"]].concat();
     let mut table = Table::new(&headings);
     for task in tasks {
         let arrow = if task.mode == "Bidirectional" { "<->" } else { "-->" };
@@ -59,7 +77,11 @@ pub fn tasks(tasks: &[Task], width: Option<usize>) -> Table {
             row.extend([&task.source, arrow, &task.destination, &task.kind].map(Cell::from));
         }
         row.push(Cell::toned(task.state.as_str(), tone(task.state)));
-        row.extend([task.services, task.instances, task.pending, task.held].map(Cell::number));
+        row.extend([task.services, task.instances].map(Cell::number));
+        if data {
+            row.extend([task.entries, task.conflicts].map(Cell::number));
+        }
+        row.extend([task.pending, task.held].map(Cell::number));
         table.row(row);
         if narrow {
             table.note(format!("{} {arrow} {}, {}", task.source, task.destination, task.kind), Tone::Faint);

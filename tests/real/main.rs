@@ -13,7 +13,12 @@ mod operator;
 mod restart;
 mod travel;
 mod zk;
+mod zk_data;
+mod zk_dubbo;
+mod zk_estate;
+mod zk_moves;
 mod zk_services;
+mod zk_spring;
 
 use anyhow::Result;
 use causeway_testbed::host;
@@ -62,7 +67,17 @@ fn main() {
         Short travel::a_task_says_why_it_finds_nothing,
         Short zk_services::every_layout_travels_byte_for_byte_both_ways,
         Short zk_services::a_restart_of_ours_is_no_event,
+        Short zk_data::twenty_thousand_nodes_both_ways,
+        Short zk_data::conflicts_follow_the_tasks_policy,
+        Full zk_data::outages_lose_no_data,
         Full zk_services::outages_lose_nothing,
+        Short zk_dubbo::by_interface,
+        Full zk_dubbo::over_nacos_and_home_again,
+        Full zk_dubbo::both_ways_with_nacos,
+        Short zk_spring::a_discovery_client_lists_field_by_field,
+        Full zk_spring::a_discovery_client_lists_over_nacos,
+        Full zk_moves::a_provider_moves,
+        Full zk_moves::a_provider_moves_by_kill_9,
         Short operator::an_override_is_kept_and_does_not_travel,
         Short operator::an_override_travels_where_the_task_says_so,
         Short operator::a_blanked_mark_makes_no_zombie,
@@ -84,5 +99,6 @@ fn main() {
     ];
     let conclusion = libtest_mimic::run(&arguments, causeway_testbed::share(tests));
     estate::end();
+    zk_estate::end();
     conclusion.exit();
 }

@@ -14,6 +14,8 @@
 //! | `POST /api/v1/plan` | [`PlanRequest`]: what applying would do; writes nothing | [`Planned`]; a cluster that cannot be read: 502 |
 //! | `GET /api/v1/tasks/{name}/diff` | source against destination, now, from memory | [`TaskPlan`] |
 //! | `GET /api/v1/tasks/{name}/verify` | both sides read anew and compared record by record; a cluster that cannot be read: 502 | [`Verification`] |
+//! | `GET /api/v1/conflicts?task=` | config entries that both sides have changed and nobody has decided about, at most 1,000 a task | list of [`Conflict`] |
+//! | `POST /api/v1/tasks/{name}/resolve` | [`Resolve`]: decides one of them | [`Task`] |
 //! | `POST /api/v1/tasks/{name}/pause` | leaves everything as it is | [`Task`] |
 //! | `POST /api/v1/tasks/{name}/resume` | goes on; also after a drain | [`Task`] |
 //! | `POST /api/v1/tasks/{name}/release` | lets go of what guards hold | [`Released`] |
@@ -25,8 +27,10 @@
 //! A task's name in a path is percent-encoded. Bodies are JSON (`Content-Type: application/json`), at most 8 MiB around a
 //! file of at most 4 MiB.
 
+mod conflict;
 mod verify;
 
+pub use conflict::{Conflict, Resolve, Side as ConflictSide, Take};
 pub use verify::{Difference, Differs, Verification};
 
 use causeway_settings::Problem;
@@ -142,6 +146,10 @@ pub struct Task {
     pub services: usize,
     /// Copies that it holds, over both directions.
     pub instances: usize,
+    /// Config entries that both sides have in common.
+    pub entries: usize,
+    /// Config entries that both sides have changed, and that wait for the operator.
+    pub conflicts: usize,
     /// Differences that are to be written.
     pub pending: usize,
     /// Removals that guards hold.
@@ -450,9 +458,9 @@ pub struct Drain {
 pub struct Copy {
     /// The cluster that holds it, by name.
     pub cluster: String,
-    /// `namespace/group/name`.
+    /// `namespace/group/name` of a service; empty for a config entry.
     pub scope: String,
-    /// The record.
+    /// The instance, or the entry's path or name.
     pub record: String,
     /// It only backs an identical native record, which stays.
     pub shadow: bool,

@@ -1,11 +1,12 @@
 //! In place of a cluster that cannot be opened: its tasks fail with the reason, and nothing is taken for gone.
 
 use causeway_core::{
-    Capabilities, Change, Error, Instance, Limits, Lost, Normalized, Part, Parts, Selector, ServiceKey, Set, Sink,
-    Source, Update, Written,
+    Capabilities, Change, DataSelector, DataSink, DataSource, Entry, EntryKey, Error, Found, Instance, Limits, Lost,
+    News, Normalized, Part, Parts, Selector, ServiceKey, Set, Sink, Source, Update, Write, Written,
 };
 use futures_util::future::{BoxFuture, ready};
 use futures_util::stream::{self, BoxStream, StreamExt};
+use std::collections::BTreeMap;
 
 /// Answers everything with why it cannot be used.
 pub(crate) struct Broken {
@@ -78,5 +79,30 @@ impl Sink<Instance> for Broken {
 
     fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(ready(()))
+    }
+}
+
+impl DataSource for Broken {
+    fn watch(&self, _: &DataSelector) -> BoxStream<'static, Result<News, Lost>> {
+        let lost = Lost { part: None, error: self.error() };
+        stream::iter([Err(lost)]).chain(stream::pending()).boxed()
+    }
+
+    fn read<'a>(&'a self, keys: &'a [EntryKey]) -> BoxFuture<'a, Vec<Result<Found, Error>>> {
+        Box::pin(ready(keys.iter().map(|_| Err(self.error())).collect()))
+    }
+
+    fn list<'a>(&'a self, _: &'a DataSelector) -> BoxFuture<'a, Result<BTreeMap<EntryKey, Entry>, Error>> {
+        self.refuse()
+    }
+}
+
+impl DataSink for Broken {
+    fn limits(&self) -> Limits {
+        Limits::default()
+    }
+
+    fn write<'a>(&'a self, writes: &'a [Write]) -> BoxFuture<'a, Vec<Result<Option<Entry>, Error>>> {
+        Box::pin(ready(writes.iter().map(|_| Err(self.error())).collect()))
     }
 }

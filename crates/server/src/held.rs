@@ -40,6 +40,12 @@ impl Inner {
                 }));
             }
         }
+        copies.extend(self.data.copies(&owner).into_iter().map(|(cluster, key)| api::Copy {
+            cluster: world.cluster_name(&cluster),
+            scope: String::new(),
+            record: key.to_string(),
+            shadow: false,
+        }));
         copies
     }
 

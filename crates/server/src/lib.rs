@@ -6,6 +6,7 @@
 pub mod api;
 mod apply;
 mod broken;
+mod data;
 mod error;
 mod held;
 mod http;

@@ -1,13 +1,14 @@
 //! A node put together: store, ledger, holder, engine and connections; how it starts and how it ends.
 
 use crate::api;
+use crate::data::{self, DataScribe};
 use crate::error::{Error, Result};
 use crate::routes::{Connections, routes};
 use crate::scribe::{Frozen, Scribe, ledgers};
 use crate::sessions::Sessions;
 use crate::world::{TaskPlan, World};
 use causeway_core::{ClusterId, Instance, ServiceKey};
-use causeway_engine::{Engine, Timing};
+use causeway_engine::{DataEngine, DataTiming, Engine, Timing};
 use causeway_holder::Holder;
 use causeway_settings::ProcessEnv;
 use causeway_store::{Edit, Keep, Store, Writer};
@@ -58,6 +59,7 @@ pub(crate) struct Inner {
     pub writer: Writer,
     pub scribe: Arc<Scribe>,
     pub engine: Arc<Engine<Instance>>,
+    pub data: Arc<DataEngine>,
     pub holder: Option<Arc<Holder>>,
     /// One edit of the settings at a time.
     pub edit: tokio::sync::Mutex<()>,
@@ -78,10 +80,12 @@ impl Node {
         let holder = if options.keep_sockets { holder(&options).await } else { None };
         let writer = Writer::start(store.clone(), Keep::default());
         let scribe = Arc::new(Scribe::new(writer.clone()));
-        let ledger = ledgers(store.ledger_load().await?);
+        let (entries, services) = data::ledgers(store.ledger_load().await?);
+        let ledger = ledgers(services);
         let world = World::load(&store, &install, &ProcessEnv).await?;
         let frozen = frozen(&store, &world).await?;
         let engine = Engine::new(Timing::default(), scribe.clone(), ledger);
+        let data = DataEngine::new(DataTiming::default(), Arc::new(DataScribe(writer.clone())), entries);
         let work = TaskTracker::new();
         let clusters = world.clusters.values().map(|entry| entry.id.clone());
         let sessions = Sessions::load(&store, clusters, &work).await;
@@ -92,6 +96,7 @@ impl Node {
             writer,
             scribe,
             engine,
+            data,
             holder,
             edit: tokio::sync::Mutex::default(),
             world: RwLock::new(Arc::new(world)),
@@ -167,7 +172,8 @@ impl Node {
             holder.leave(true);
         }
         inner.stop.cancel();
-        if tokio::time::timeout(FLUSH, inner.engine.stop()).await.is_err() {
+        let engines = futures_util::future::join(inner.engine.stop(), inner.data.stop());
+        if tokio::time::timeout(FLUSH, engines).await.is_err() {
             tracing::warn!("some writes did not end in time");
         }
         inner.work.close();
@@ -196,6 +202,7 @@ impl Inner {
         let clusters = connections.update(&world);
         let routes = routes(&self.install, &world, world.tasks.values(), &self.frozen.lock());
         self.engine.configure(clusters, routes);
+        self.data.configure(data::specs(&self.install, &world, world.tasks.values(), &connections));
     }
 
     /// Runs work to its end even when nobody waits for it any more.

@@ -1,13 +1,14 @@
 //! From what the node knows to what the engine is told.
 
 use crate::broken::Broken;
+use crate::data::Selections;
 use crate::keeper::Keeper;
 use crate::scribe::Frozen;
 use crate::sessions::Sessions;
 use crate::world::{ClusterEntry, Run, TaskEntry, TaskPlan, World};
 use causeway_connectors::nacos::client::SocketKeeper;
 use causeway_connectors::{CONNECTORS, Connect, TlsFiles};
-use causeway_core::{ClusterId, Instance, Mode, Overrides, OwnerId, Part, Port};
+use causeway_core::{ClusterId, DataPort, Instance, Mode, Overrides, OwnerId, Part, Port};
 use causeway_engine::{ClusterSpec, GuardLimits, Only, RouteSpec, Run as EngineRun};
 use causeway_holder::Holder;
 use causeway_settings as settings;
@@ -23,6 +24,7 @@ pub(crate) struct Opened {
     settings: settings::Cluster,
     error: Option<String>,
     pub port: Port<Instance>,
+    data: Option<DataPort>,
 }
 
 /// Connections by the cluster's name. Unchanged settings keep the same one.
@@ -31,11 +33,12 @@ pub(crate) struct Connections {
     install: Arc<str>,
     holder: Option<Arc<Holder>>,
     sessions: Sessions,
+    pub selections: Selections,
 }
 
 impl Connections {
     pub fn new(install: Arc<str>, holder: Option<Arc<Holder>>, sessions: Sessions) -> Self {
-        Self { opened: BTreeMap::new(), install, holder, sessions }
+        Self { opened: BTreeMap::new(), install, holder, sessions, selections: Selections::default() }
     }
 
     /// The connection as it is, if it works and is still what the settings say.
@@ -76,18 +79,27 @@ impl Connections {
 
     /// A new connection; one that only says what is wrong when it cannot be set up. Touches no network.
     pub fn open(&self, entry: &ClusterEntry) -> Opened {
-        let port = match &entry.error {
+        let ports = match &entry.error {
             Some(error) => Err(error.clone()),
             None => self.connect(entry),
         };
-        let (port, error) = match port {
-            Ok(port) => (port, None),
-            Err(error) => (Port::ReadWrite(Arc::new(Broken::new(error.clone())) as Arc<_>), Some(error)),
+        let (port, data, error) = match ports {
+            Ok((port, data)) => (port, data, None),
+            Err(error) => {
+                let broken = Arc::new(Broken::new(error.clone()));
+                let data = DataPort::ReadWrite(broken.clone());
+                (Port::ReadWrite(broken as Arc<_>), Some(data), Some(error))
+            }
         };
-        Opened { id: entry.id.clone(), settings: entry.settings.clone(), error, port }
+        Opened { id: entry.id.clone(), settings: entry.settings.clone(), error, port, data }
     }
 
-    fn connect(&self, entry: &ClusterEntry) -> Result<Port<Instance>, String> {
+    /// The port to a cluster's config entries, where it has any and is open.
+    pub fn data(&self, entry: &ClusterEntry) -> Option<DataPort> {
+        self.of(&entry.name).and_then(|opened| opened.data.clone())
+    }
+
+    fn connect(&self, entry: &ClusterEntry) -> Result<(Port<Instance>, Option<DataPort>), String> {
         let cluster = &entry.settings;
         let connector = CONNECTORS.iter().find(|connector| connector.kind() == cluster.kind);
         let connector = connector.ok_or_else(|| format!("{} is not supported yet", cluster.kind))?;
@@ -110,7 +122,8 @@ impl Connections {
             zookeeper: crate::zookeeper::options(cluster.zookeeper.as_ref()),
         };
         let ports = connector.open(entry.id.clone(), connect).map_err(|error| error.to_string())?;
-        ports.services.ok_or_else(|| format!("{} has no services", cluster.kind))
+        let services = ports.services.ok_or_else(|| format!("{} has no services", cluster.kind))?;
+        Ok((services, ports.data))
     }
 }
 
@@ -147,6 +160,9 @@ pub(crate) fn routes<'a>(
 
 fn task_routes(install: &str, world: &World, task: &TaskEntry, frozen: &Frozen) -> Vec<RouteSpec<Instance>> {
     let Ok(TaskPlan { settings, lenses }) = &task.plan else { return Vec::new() };
+    if !settings.kind.wants_services() {
+        return Vec::new();
+    }
     let [source, destination] = task.ends().map(|name| world.clusters.get(name));
     let (Some(source), Some(destination)) = (source, destination) else { return Vec::new() };
     let only = |from: &ClusterId| match settings.auto_scan {
@@ -183,7 +199,7 @@ fn task_routes(install: &str, world: &World, task: &TaskEntry, frozen: &Frozen) 
     std::iter::once(there).chain(back).collect()
 }
 
-fn run(run: Run) -> EngineRun {
+pub(crate) fn run(run: Run) -> EngineRun {
     match run {
         Run::Running => EngineRun::On,
         Run::Paused => EngineRun::Paused,
@@ -191,7 +207,7 @@ fn run(run: Run) -> EngineRun {
     }
 }
 
-fn mode(policy: settings::Policy) -> Mode {
+pub(crate) fn mode(policy: settings::Policy) -> Mode {
     match policy {
         settings::Policy::Sync => Mode::Sync,
         settings::Policy::UpsertOnly => Mode::UpsertOnly,
@@ -199,7 +215,7 @@ fn mode(policy: settings::Policy) -> Mode {
     }
 }
 
-fn overrides(overrides: settings::Overrides) -> Overrides {
+pub(crate) fn overrides(overrides: settings::Overrides) -> Overrides {
     match overrides {
         settings::Overrides::Keep => Overrides::Keep,
         settings::Overrides::Replace => Overrides::Replace,
@@ -207,7 +223,7 @@ fn overrides(overrides: settings::Overrides) -> Overrides {
     }
 }
 
-fn guard(guard: &settings::Guard) -> GuardLimits {
+pub(crate) fn guard(guard: &settings::Guard) -> GuardLimits {
     let floor = usize::try_from(guard.floor).unwrap_or(usize::MAX);
     GuardLimits { share: guard.share, floor, window: guard.window, ..GuardLimits::default() }
 }

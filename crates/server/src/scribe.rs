@@ -64,21 +64,26 @@ impl Recorder<Instance> for Scribe {
     }
 
     fn event(&self, event: Event) {
-        self.writer.event(causeway_store::Event {
-            time_ms: now_ms(),
-            task: event.task.to_string(),
-            cluster: event.cluster.to_string(),
-            scope: event.scope,
-            record: event.record,
-            action: Action::new(event.action.as_str()),
-            reason: event.reason,
-        });
+        record(&self.writer, event);
     }
 
     fn only(&self, owner: &OwnerId, source: &ClusterId, scopes: &BTreeSet<ServiceKey>) {
         self.frozen.lock().insert((owner.task.clone(), source.clone()), Arc::new(scopes.clone()));
         self.froze.notify_one();
     }
+}
+
+/// Adds what an engine tells to the history.
+pub(crate) fn record(writer: &Writer, event: Event) {
+    writer.event(causeway_store::Event {
+        time_ms: now_ms(),
+        task: event.task.to_string(),
+        cluster: event.cluster.to_string(),
+        scope: event.scope,
+        record: event.record,
+        action: Action::new(event.action.as_str()),
+        reason: event.reason,
+    });
 }
 
 /// What earlier processes wrote, as the engine wants it. What cannot be read is left out: marks prove it still.

@@ -6,11 +6,12 @@ use crate::held::orphaned;
 use crate::node::Node;
 use crate::world::{ClusterEntry, Run, TaskEntry, World};
 use causeway_core::Instance;
-use causeway_engine::{RouteState, RouteStatus};
+use causeway_engine::{DataStatus, RouteState, RouteStatus};
 use causeway_settings::{Mode, TaskType};
 use causeway_store::Filter;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// The most rows of one answer.
 const MAX_ROWS: u32 = 100_000;
@@ -52,8 +53,9 @@ impl Node {
     /// Every cluster, by name.
     pub fn clusters(&self) -> Vec<api::Cluster> {
         let world = self.inner.world();
-        let reasons: BTreeSet<String> =
-            self.inner.engine.status().into_iter().flat_map(|route| route.reasons).collect();
+        let services = self.inner.engine.status().into_iter().flat_map(|route| route.reasons);
+        let data = self.inner.data.status().into_iter().flat_map(|status| status.reasons);
+        let reasons: BTreeSet<String> = services.chain(data).collect();
         let orphans = self.inner.orphans();
         let connections = self.inner.connections.lock();
         let show = |entry: &ClusterEntry| {
@@ -88,7 +90,10 @@ impl Node {
         for status in self.inner.engine.status() {
             statuses.entry(status.owner.task.to_string()).or_default().push(status);
         }
-        world.tasks.values().map(|task| show(&world, task, statuses.remove(&*task.id).unwrap_or_default())).collect()
+        let data = self.inner.data.status();
+        let of = |task: &Arc<TaskEntry>| data.iter().find(|status| *status.route.owner.task == *task.id);
+        let mut statuses = |task: &Arc<TaskEntry>| statuses.remove(&*task.id).unwrap_or_default();
+        world.tasks.values().map(|task| show(&world, task, statuses(task), of(task))).collect()
     }
 
     /// One task.
@@ -96,7 +101,8 @@ impl Node {
         let task = self.inner.find(name)?;
         let statuses = self.inner.engine.status();
         let mine = statuses.into_iter().filter(|status| *status.owner.task == *task.id).collect();
-        Ok(show(&self.inner.world(), &task, mine))
+        let data = self.inner.data.status().into_iter().find(|status| *status.route.owner.task == *task.id);
+        Ok(show(&self.inner.world(), &task, mine, data.as_ref()))
     }
 
     /// Services that clusters in use hold, and how many there are beyond the limit.
@@ -149,9 +155,10 @@ impl Node {
     }
 }
 
-fn show(world: &World, task: &TaskEntry, statuses: Vec<RouteStatus>) -> api::Task {
+fn show(world: &World, task: &TaskEntry, statuses: Vec<RouteStatus>, data: Option<&DataStatus>) -> api::Task {
     let routes: Vec<_> = statuses.into_iter().map(|status| route(world, status)).collect();
-    let worst = routes.iter().map(|route| route.state).max().unwrap_or(State::Failing);
+    let states = routes.iter().map(|route| route.state).chain(data.map(|data| state(data.state)));
+    let worst = states.max().unwrap_or(State::Failing);
     let mut reasons: Vec<String> = Vec::new();
     let (mut kind, mut mode) = (TaskType::default().word(), Mode::default().word());
     match &task.plan {
@@ -162,7 +169,9 @@ fn show(world: &World, task: &TaskEntry, statuses: Vec<RouteStatus>) -> api::Tas
         Err(why) => reasons.push(why.clone()),
     }
     reasons.extend(routes.iter().flat_map(|route| route.reasons.iter().cloned()));
-    let copied = routes.iter().all(|route| route.pending == 0);
+    reasons.extend(data.iter().flat_map(|data| data.reasons.iter().cloned()));
+    let pending = routes.iter().map(|route| route.pending).sum::<usize>() + data.map_or(0, |data| data.pending);
+    let copied = pending == 0;
     if task.run == Run::Running && worst == State::Syncing && copied && reasons.is_empty() {
         reasons.push("nothing is to be written; a source has not been read whole yet".into());
     }
@@ -173,7 +182,8 @@ fn show(world: &World, task: &TaskEntry, statuses: Vec<RouteStatus>) -> api::Tas
         reasons.insert(0, "it is removed when it has taken back what it wrote".into());
     }
     let mut skipped = BTreeMap::new();
-    for (reason, count) in routes.iter().flat_map(|route| &route.skipped) {
+    let others = data.iter().flat_map(|data| &data.skipped);
+    for (reason, count) in routes.iter().flat_map(|route| &route.skipped).chain(others) {
         *skipped.entry(reason.clone()).or_insert(0) += count;
     }
     let [source, destination] = task.ends().map(str::to_owned);
@@ -193,8 +203,11 @@ fn show(world: &World, task: &TaskEntry, statuses: Vec<RouteStatus>) -> api::Tas
         reason: join(reasons),
         services: routes.iter().map(|route| route.services).sum(),
         instances: routes.iter().map(|route| route.instances).sum(),
-        pending: routes.iter().map(|route| route.pending).sum(),
-        held: routes.iter().map(|route| route.held).sum(),
+        entries: data.map_or(0, |data| data.entries),
+        conflicts: data.map_or(0, |data| data.conflicts),
+        pending,
+        held: routes.iter().map(|route| route.held).sum::<usize>()
+            + data.map_or(0, |data| data.held.left + data.held.right),
         warnings: task.warnings.clone(),
         skipped,
         routes,
@@ -205,15 +218,7 @@ fn route(world: &World, status: RouteStatus) -> api::Route {
     api::Route {
         source: world.cluster_name(&status.source),
         destination: world.cluster_name(&status.destination),
-        state: match status.state {
-            RouteState::InStep => State::InStep,
-            RouteState::Syncing => State::Syncing,
-            RouteState::Held => State::Held,
-            RouteState::Failing => State::Failing,
-            RouteState::Paused => State::Paused,
-            RouteState::Draining => State::Draining,
-            RouteState::Drained => State::Drained,
-        },
+        state: state(status.state),
         reasons: status.reasons,
         services: status.services,
         instances: status.instances,
@@ -221,6 +226,18 @@ fn route(world: &World, status: RouteStatus) -> api::Route {
         held: status.held,
         held_seconds: status.hold.map(|hold| hold.age.as_secs()),
         skipped: status.skipped,
+    }
+}
+
+fn state(state: RouteState) -> State {
+    match state {
+        RouteState::InStep => State::InStep,
+        RouteState::Syncing => State::Syncing,
+        RouteState::Held => State::Held,
+        RouteState::Failing => State::Failing,
+        RouteState::Paused => State::Paused,
+        RouteState::Draining => State::Draining,
+        RouteState::Drained => State::Drained,
     }
 }
 
@@ -250,6 +267,6 @@ fn namespaces(document: &Value) -> Vec<String> {
 }
 
 /// RFC 3339 in UTC, with milliseconds.
-fn time(ms: i64) -> String {
+pub(crate) fn time(ms: i64) -> String {
     jiff::Timestamp::from_millisecond(ms).map(|time| format!("{time:.3}")).unwrap_or_default()
 }

@@ -48,7 +48,8 @@ impl Node {
     /// Lets go of what guards hold.
     pub async fn release(&self, name: &str) -> Result<api::Released> {
         let task = self.inner.find(name)?;
-        let held = self.inner.engine.release(&self.inner.owner(&task));
+        let owner = self.inner.owner(&task);
+        let held = self.inner.engine.release(&owner) + self.inner.data.release(&owner);
         Ok(api::Released { task: name.to_owned(), held })
     }
 
@@ -177,7 +178,11 @@ impl Inner {
         self.frozen.lock().retain(|(id, _), _| *id != task.id);
         self.change(|now| *now = world);
         // After its routes have ended: they would write the ledger again.
-        let forgotten = if forget { self.engine.forget(&self.owner(&task)) } else { 0 };
+        let owner = self.owner(&task);
+        let forgotten = if forget { self.engine.forget(&owner) } else { 0 };
+        // What both sides have in common is not ours to hold on to; a task that goes has taken its copies back.
+        let entries = self.data.forget(&owner).await;
+        let forgotten = if forget { forgotten + entries } else { 0 };
         self.tell_orphans();
         self.scribe.operator(
             name,
@@ -207,7 +212,8 @@ impl Inner {
                 () = self.stop.cancelled() => return Err(Error::Stopping),
                 () = tokio::time::sleep(LOOK) => {}
             }
-            let busy = self.engine.status().iter().any(|route| route.pending > 0 && owners.contains(&route.owner));
+            let mine = |owner: &OwnerId| owners.contains(owner);
+            let busy = self.engine.status().iter().any(|route| route.pending > 0 && mine(&route.owner));
             looks = if busy { 0 } else { looks + 1 };
         }
         Ok(())
@@ -244,6 +250,10 @@ impl Inner {
         let world = self.world();
         let connections = self.connections.lock();
         for copy in self.copies(task) {
+            // Data stand by themselves.
+            if copy.scope.is_empty() {
+                continue;
+            }
             let sink = connections.of(&copy.cluster).and_then(|opened| opened.port.sink());
             if !sink.is_some_and(|sink| sink.capabilities().keeps) {
                 let kind =
@@ -277,7 +287,9 @@ impl Inner {
         let owner = self.owner(task);
         let routes: Vec<_> = self.engine.status().into_iter().filter(|route| route.owner == owner).collect();
         // The cheap question first: this is asked several times a second.
-        routes.iter().all(|route| route.state == RouteState::Drained && route.pending == 0)
+        let data = self.data.status();
+        data.iter().filter(|data| data.route.owner == owner).all(|data| data.state == RouteState::Drained)
+            && routes.iter().all(|route| route.state == RouteState::Drained && route.pending == 0)
             && self.holds(task) == 0
             && self.engine.compare(&owner).iter().all(|preview| preview.plan.changes.is_empty())
     }

@@ -145,6 +145,16 @@ impl TaskType {
             Self::All => "All",
         }
     }
+
+    /// Whether services are asked for.
+    pub fn wants_services(self) -> bool {
+        self != Self::Config
+    }
+
+    /// Whether config entries are asked for.
+    pub fn wants_configs(self) -> bool {
+        self != Self::Service
+    }
 }
 
 /// One way or two.

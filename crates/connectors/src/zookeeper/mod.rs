@@ -4,8 +4,10 @@
 //! into the data. The session's id and password are kept, so that the next process goes on with it and no watcher sees
 //! anything of a restart.
 
+mod access;
 pub mod client;
 mod convert;
+mod data;
 mod layout;
 mod options;
 mod publications;
@@ -18,8 +20,9 @@ pub use layout::{Layout, Roots};
 pub use options::{AclChoice, Options};
 
 use crate::{Connect, Vault};
-use causeway_core::{ClusterId, Connector, Error, Port, Ports};
+use causeway_core::{ClusterId, Connector, DataPort, Error, Port, Ports};
 use client::{SavedSession, Session, SessionKeeper};
+use data::ZooKeeperData;
 use publications::Publications;
 use services::ZooKeeperServices;
 use std::sync::Arc;
@@ -47,9 +50,13 @@ impl Connector<Connect> for ZooKeeperConnector {
         if let Some(saved) = saved {
             ours.own(saved.id);
         }
-        let roots = Arc::new(connect.zookeeper.roots);
-        let writes = Writes { session, roots, ours, classes: Classes::default(), acl: connect.zookeeper.acl };
-        Ok(Ports { services: Some(Port::ReadWrite(Arc::new(ZooKeeperServices::new(writes)))), ..Ports::default() })
+        let (roots, acl) = (Arc::new(connect.zookeeper.roots), connect.zookeeper.acl);
+        let data = ZooKeeperData { session: session.clone(), roots: roots.clone(), acl };
+        let writes = Writes { session, roots, ours, classes: Classes::default(), acl };
+        Ok(Ports {
+            services: Some(Port::ReadWrite(Arc::new(ZooKeeperServices::new(writes)))),
+            data: Some(DataPort::ReadWrite(Arc::new(data))),
+        })
     }
 }
 

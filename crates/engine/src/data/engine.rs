@@ -6,7 +6,7 @@ use super::record::{DataLedger, DataRecorder};
 use super::spec::{DataRoute, DataSpec, DataTiming};
 use super::state::State;
 use super::status::{ConflictRow, DataStatus};
-use causeway_core::{ClusterId, EntryKey, OwnerId, Pair, Side};
+use causeway_core::{Base, ClusterId, EntryKey, OwnerId, Pair, Side};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -135,6 +135,29 @@ impl DataEngine {
             .iter()
             .flat_map(|shared| shared.state.lock().conflicts(now))
             .collect()
+    }
+
+    /// Every entry that a task has created, and the cluster where that copy stands.
+    pub fn copies(&self, owner: &OwnerId) -> Vec<(ClusterId, EntryKey)> {
+        let state = self.state.lock();
+        let mut copies = Vec::new();
+        let mut add = |route: &DataRoute, key: &EntryKey, base: &Base| {
+            let cluster = base.born.copy().map(|side| match side {
+                Side::Left => route.source.clone(),
+                Side::Right => route.destination.clone(),
+            });
+            copies.extend(cluster.map(|cluster| (cluster, key.clone())));
+        };
+        for (route, running) in state.running.iter().filter(|(route, _)| route.owner == *owner) {
+            let state = running.shared.state.lock();
+            state.rows.iter().for_each(|(key, row)| row.base.iter().for_each(|base| add(route, key, base)));
+        }
+        for (route, past) in state.past.iter().filter(|(route, _)| route.owner == *owner) {
+            if let Past::Known(ledger) = past {
+                ledger.bases.iter().for_each(|(key, base)| add(route, key, base));
+            }
+        }
+        copies
     }
 
     /// Lets go of what guards hold for a task; answers how many removals were held.

@@ -19,6 +19,8 @@ type Answer<T> = Result<Json<T>, Refusal>;
 const WORK: Duration = Duration::from_secs(60);
 /// How long a dry run may take.
 const DRY_RUN: Duration = Duration::from_secs(120);
+/// How long a comparison of both sides may take: every entry of both may have to be read.
+const VERIFY: Duration = Duration::from_secs(600);
 /// The longest wait for a drain that may be asked for, in seconds.
 const MAX_WAIT: u64 = 300;
 const WAIT: u64 = 30;
@@ -55,7 +57,28 @@ pub(super) async fn diff(State(node): State<Node>, Name(name): Name<String>) -> 
 }
 
 pub(super) async fn verify(State(node): State<Node>, Name(name): Name<String>) -> Answer<api::Verification> {
-    within(DRY_RUN, node.verify(&name)).await
+    within(VERIFY, node.verify(&name)).await
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct ConflictsQuery {
+    task: Option<String>,
+}
+
+pub(super) async fn conflicts(
+    State(node): State<Node>,
+    Asked(query): Asked<ConflictsQuery>,
+) -> Answer<Vec<api::Conflict>> {
+    Ok(Json(node.conflicts(query.task.as_deref())?))
+}
+
+pub(super) async fn resolve(
+    State(node): State<Node>,
+    Name(name): Name<String>,
+    Body(request): Body<api::Resolve>,
+) -> Answer<api::Task> {
+    Ok(Json(node.resolve(&name, &request)?))
 }
 
 pub(super) async fn services(State(node): State<Node>, Asked(filter): Asked<ServiceFilter>) -> Response {

@@ -49,6 +49,8 @@ fn router(node: Node, access: Access) -> Router {
         .route("/tasks/{name}", delete(handlers::delete))
         .route("/tasks/{name}/diff", get(handlers::diff))
         .route("/tasks/{name}/verify", get(handlers::verify))
+        .route("/tasks/{name}/resolve", post(handlers::resolve))
+        .route("/conflicts", get(handlers::conflicts))
         .route("/tasks/{name}/pause", post(handlers::pause))
         .route("/tasks/{name}/resume", post(handlers::resume))
         .route("/tasks/{name}/release", post(handlers::release))

@@ -1,0 +1,55 @@
+//! Access lists as text: `scheme:id:permissions`, several with commas, as ZooKeeper's own tools write them. Pure.
+
+use super::client::Acl;
+
+/// The permissions' letters, by their bits.
+const LETTERS: [(i32, char); 5] = [(4, 'c'), (8, 'd'), (1, 'r'), (2, 'w'), (16, 'a')];
+
+/// An access list as text; its entries in order, so that equal lists make equal texts.
+pub(super) fn text(list: &[Acl]) -> String {
+    let one = |acl: &Acl| {
+        let letters: String =
+            LETTERS.iter().filter(|(bit, _)| acl.permissions & bit != 0).map(|(_, letter)| *letter).collect();
+        format!("{}:{}:{letters}", acl.scheme, acl.id)
+    };
+    let mut texts: Vec<_> = list.iter().map(one).collect();
+    texts.sort();
+    texts.join(",")
+}
+
+/// Reads what [`text`] wrote. Errors: it is no access list, or not the whole of one.
+pub(super) fn read(text: &str) -> Result<Vec<Acl>, String> {
+    text.split(',').map(one).collect()
+}
+
+fn one(text: &str) -> Result<Acl, String> {
+    let wrong = || format!("{text:?} is no entry of an access list");
+    let (front, letters) = text.rsplit_once(':').ok_or_else(wrong)?;
+    let (scheme, id) = front.split_once(':').ok_or_else(wrong)?;
+    if scheme == "digest" && id.ends_with(":x") {
+        return Err(
+            "its access list is shown without hashes: sign in as who may administer it, or leave access lists out"
+                .into(),
+        );
+    }
+    let bit = |letter: char| LETTERS.iter().find(|(_, one)| *one == letter).map(|(bit, _)| *bit).ok_or_else(wrong);
+    let permissions = letters.chars().map(bit).try_fold(0, |all, bit| bit.map(|bit| all | bit))?;
+    Ok(Acl::new(permissions, scheme, id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_read_back() {
+        let list =
+            [Acl::new(31, "world", "anyone"), Acl::new(1, "digest", "alice:a+b/c="), Acl::new(3, "ip", "fd00::/8")];
+        let shown = text(&list);
+        assert_eq!(shown, "digest:alice:a+b/c=:r,ip:fd00::/8:rw,world:anyone:cdrwa");
+        assert_eq!(text(&read(&shown).unwrap()), shown);
+        for wrong in ["", "x", "a:b", "world:anyone:z", "digest:alice:x:r"] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
+    }
+}

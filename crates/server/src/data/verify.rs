@@ -1,0 +1,195 @@
+//! Compares the entries of both sides of a task, content by content, and lists what the operator has to decide.
+
+use crate::api::{self, Difference, Differs};
+use crate::error::{Error, Result};
+use crate::node::{Inner, Node};
+use causeway_core::{Content, DataSource, Digest, Entry, EntryKey, Pair, Rules, Side, Verdict, Version, Ways, merge};
+use causeway_engine::{ConflictRow, DataCluster, DataSpec, Shown};
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// Entries read in one call, and calls at once.
+const BATCH: usize = 256;
+const AT_ONCE: usize = 4;
+
+/// What differs in the entries of a task.
+#[derive(Default)]
+pub(crate) struct Compared {
+    /// Entries that are the same on both sides.
+    pub same: usize,
+    pub differences: Vec<Difference>,
+}
+
+/// Reads both sides whole and compares. Errors: a cluster cannot be read.
+pub(crate) async fn compare(spec: &DataSpec) -> Result<Compared> {
+    let (left, right) = futures_util::future::join(list(spec, Side::Left), list(spec, Side::Right)).await;
+    let listed = Pair { left: left?, right: right? };
+    let keys: Vec<EntryKey> =
+        listed.left.keys().chain(listed.right.keys()).cloned().collect::<BTreeSet<_>>().into_iter().collect();
+    let batches = keys.chunks(BATCH).map(|keys| compare_batch(spec, &listed, keys));
+    let mut calls = Vec::new();
+    for batch in batches {
+        calls.push(Box::pin(batch));
+    }
+    let done: Vec<Compared> = stream::iter(calls).buffered(AT_ONCE).try_collect().await?;
+    Ok(done.into_iter().fold(Compared::default(), |mut sum, one| {
+        sum.same += one.same;
+        sum.differences.extend(one.differences);
+        sum
+    }))
+}
+
+async fn list(spec: &DataSpec, side: Side) -> Result<BTreeMap<EntryKey, Entry>> {
+    let cluster = end(spec, side);
+    cluster.port.source().list(&spec.select).await.map_err(|why| away(cluster, &why.to_string()))
+}
+
+fn end(spec: &DataSpec, side: Side) -> &DataCluster {
+    match side {
+        Side::Left => &spec.source,
+        Side::Right => &spec.destination,
+    }
+}
+
+fn away(cluster: &DataCluster, why: &str) -> Error {
+    Error::Cluster { cluster: cluster.name.to_string(), why: why.to_owned() }
+}
+
+/// The contents' names on one side; an entry that is not there, or not any more, has none.
+async fn versions(spec: &DataSpec, side: Side, keys: &[EntryKey]) -> Result<BTreeMap<EntryKey, Version>> {
+    let cluster = end(spec, side);
+    let source: Arc<dyn DataSource> = cluster.port.source();
+    let mut versions = BTreeMap::new();
+    for (key, found) in keys.iter().zip(source.read(keys).await) {
+        let found = found.map_err(|why| away(cluster, &format!("{key}: {why}")))?;
+        if let Some((entry, content)) = found {
+            let version = Version { digest: digest(spec, content), modified_ms: entry.modified_ms };
+            versions.insert(key.clone(), version);
+        }
+    }
+    Ok(versions)
+}
+
+fn digest(spec: &DataSpec, content: Content) -> Digest {
+    spec.attributes.select(content).digest()
+}
+
+async fn compare_batch(
+    spec: &DataSpec,
+    listed: &Pair<BTreeMap<EntryKey, Entry>>,
+    keys: &[EntryKey],
+) -> Result<Compared> {
+    let there = |side: Side| keys.iter().filter(|key| listed[side].contains_key(*key)).cloned().collect::<Vec<_>>();
+    let (left, right) = (there(Side::Left), there(Side::Right));
+    let (left, right) =
+        futures_util::future::join(versions(spec, Side::Left, &left), versions(spec, Side::Right, &right)).await;
+    let found = Pair { left: left?, right: right? };
+    let mut compared = Compared::default();
+    for key in keys {
+        let sides = Pair::of(|side| found[side].get(key).copied());
+        match differs(spec, &sides) {
+            None if sides.left.is_some() => compared.same += 1,
+            None => {}
+            Some((side, kind, reason)) => compared.differences.push(Difference {
+                cluster: end(spec, side).name.to_string(),
+                scope: String::new(),
+                record: key.to_string(),
+                kind,
+                reason: reason.to_owned(),
+            }),
+        }
+    }
+    Ok(compared)
+}
+
+/// How the two sides of an entry differ, and on which side that shows. What only the destination of a one-way task has is
+/// its own.
+fn differs(spec: &DataSpec, sides: &Pair<Option<Version>>) -> Option<(Side, Differs, &'static str)> {
+    let rules = Rules {
+        source: Side::Left,
+        ways: spec.ways,
+        mode: spec.mode,
+        overrides: spec.overrides,
+        conflicts: spec.conflicts,
+    };
+    match (sides.left, sides.right) {
+        (Some(a), Some(b)) if a.digest == b.digest => None,
+        (Some(_), Some(_)) if matches!(merge(None, sides, &rules), Verdict::Leave { .. }) => {
+            Some((Side::Right, Differs::Conflict, "the two sides hold different contents, and the operator decides"))
+        }
+        (Some(_), Some(_)) => Some((Side::Right, Differs::Different, "the two sides hold different contents")),
+        (Some(_), None) => Some((Side::Right, Differs::Missing, "it stands at the source only")),
+        (None, Some(_)) if spec.ways == Ways::Two => {
+            Some((Side::Left, Differs::Missing, "it stands at the destination only"))
+        }
+        (None, _) => None,
+    }
+}
+
+impl Node {
+    /// Entries that wait for the operator: of one task, or of all.
+    pub fn conflicts(&self, task: Option<&str>) -> Result<Vec<api::Conflict>> {
+        let inner = &self.inner;
+        let tasks: Vec<_> = match task {
+            Some(name) => vec![inner.find(name)?],
+            None => inner.world().tasks.values().cloned().collect(),
+        };
+        let rows = tasks.iter().flat_map(|task| {
+            let rows = inner.data.conflicts(&inner.owner(task));
+            rows.into_iter().map(|row| shown(&task.name, &row))
+        });
+        Ok(rows.collect())
+    }
+
+    /// Decides one conflict.
+    pub fn resolve(&self, name: &str, request: &api::Resolve) -> Result<api::Task> {
+        let inner = &self.inner;
+        let task = inner.find(name)?;
+        let side = match request.take {
+            api::Take::Source => Side::Left,
+            api::Take::Destination => Side::Right,
+        };
+        let known = super::key(&request.entry).is_some_and(|key| inner.data.resolve(&inner.owner(&task), &key, side));
+        if !known {
+            return Err(Error::Missing(format!("conflict about {} in the task {name}", request.entry)));
+        }
+        inner.scribe.operator(name, "resolved", format!("{}: the {}'s", request.entry, word(side)));
+        self.task(name)
+    }
+}
+
+fn word(side: Side) -> &'static str {
+    match side {
+        Side::Left => "source",
+        Side::Right => "destination",
+    }
+}
+
+fn shown(task: &str, row: &ConflictRow) -> api::Conflict {
+    let side = |shown: Option<Shown>| {
+        shown.map(|shown| api::ConflictSide {
+            digest: shown.digest.to_string(),
+            size: u32::try_from(shown.size).unwrap_or(u32::MAX),
+            modified: if shown.modified_ms == 0 { String::new() } else { crate::show::time(shown.modified_ms) },
+        })
+    };
+    api::Conflict {
+        task: task.to_owned(),
+        entry: row.key.to_string(),
+        seconds: row.age.as_secs(),
+        source: side(row.shown.left),
+        destination: side(row.shown.right),
+    }
+}
+
+impl Inner {
+    /// Compares the entries of a task, where it has any.
+    pub async fn compare_data(&self, spec: Option<DataSpec>, found: &mut api::Verification) -> Result<()> {
+        let Some(spec) = spec else { return Ok(()) };
+        let compared = compare(&spec).await?;
+        found.entries = compared.same;
+        found.differences.extend(compared.differences);
+        Ok(())
+    }
+}
