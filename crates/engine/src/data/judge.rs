@@ -2,6 +2,7 @@
 
 use super::door::Loss;
 use super::job::{Planned, ReadDone, WriteJob};
+use super::lists::{Union, union};
 use super::rows::Place;
 use super::state::{Gone, Shown, State};
 use crate::record::Action;
@@ -176,7 +177,18 @@ impl State {
         self.marks.mark(key);
     }
 
-    fn conclude(&mut self, case: Case, plans: &mut Plans, now: Instant) {
+    fn conclude(&mut self, mut case: Case, plans: &mut Plans, now: Instant) {
+        if self.spec.is_list(&case.key) && case.versions.left != case.versions.right {
+            match self.list(&mut case) {
+                Some(Union::Copy { to }) => return self.copy(case, to, Why::Edited, plans),
+                Some(Union::Both(_)) => return self.copy(case, Side::Right, Why::Edited, plans),
+                Some(Union::Enough) => {
+                    self.settled(&case.key);
+                    return self.finish(&case.key);
+                }
+                None => {}
+            }
+        }
         let base = case.base.map(|base| base.digest);
         match merge(base, &case.versions, &case.rules) {
             Verdict::InStep => self.in_step(&case, now),
@@ -188,6 +200,23 @@ impl State {
                 self.leave(&case.key, reason, case.stamps, Some(case.shown()), now);
             }
         }
+    }
+
+    /// What to do about a list that stands on both sides and differs. What is written beside either side's own takes the
+    /// place of the left side's, at no version of it: then it is looked at again, and goes back.
+    fn list(&self, case: &mut Case) -> Option<Union> {
+        let (Some((_, left)), Some((_, right))) = (&case.looks.left, &case.looks.right) else { return None };
+        if case.versions.left.map(|v| v.digest) == case.versions.right.map(|v| v.digest) {
+            return None;
+        }
+        let union = union(&left.body, &right.body, self.spec.ways)?;
+        if let (Union::Both(all), Some((entry, content))) = (&union, &mut case.looks.left) {
+            content.body = Some(all.clone());
+            entry.stamp = Stamp::default();
+            let digest = self.spec.attributes.select(content.clone()).digest();
+            case.versions.left = Some(Version { digest, modified_ms: entry.modified_ms });
+        }
+        Some(union)
     }
 
     fn in_step(&mut self, case: &Case, now: Instant) {

@@ -79,6 +79,11 @@ impl Marks {
         self.again.remove(key)
     }
 
+    /// Whether it is being worked on.
+    pub fn busy(&self, key: &EntryKey) -> bool {
+        self.busy.contains(key)
+    }
+
     /// Whether something happened to an entry since work on it began.
     pub fn disturbed(&self, key: &EntryKey) -> bool {
         self.again.contains(key)
@@ -94,6 +99,11 @@ impl Marks {
         if !self.parked.is_empty() {
             self.parked.remove(&(parent.clone(), child.clone()));
         }
+    }
+
+    /// Keeps only those children waiting that `known` names.
+    pub fn retain_parked(&mut self, known: impl Fn(&EntryKey) -> bool) {
+        self.parked.retain(|(_, child)| known(child));
     }
 
     /// Whether anything waits for this parent.

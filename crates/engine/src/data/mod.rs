@@ -14,6 +14,7 @@ mod drain;
 mod engine;
 mod job;
 mod judge;
+mod lists;
 mod lots;
 mod marks;
 mod news;

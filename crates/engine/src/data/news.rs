@@ -55,7 +55,12 @@ impl State {
         }
         // Nobody was told what lies below what, or whether it is there at all.
         let rows = &self.rows;
-        self.left.retain(|key, left| left.reason != Reason::Occupied && rows.get(key).is_some());
+        let known = |key: &EntryKey| rows.get(key).is_some();
+        self.left.retain(|key, left| left.reason != Reason::Occupied && known(key));
+        if found.lost {
+            self.marks.retain_parked(known);
+            self.tries.retain(|key, _| known(key));
+        }
         // What a guard holds is held for as long as it is missing there.
         let still = |key: &EntryKey| rows.get(key).is_some_and(|row| row.base.is_some() && !row.places[side].is_here());
         self.doors[side.other()].retain(still);
@@ -93,13 +98,13 @@ impl State {
         }
         match (was.is_here(), place) {
             (true, Place::Absent) => self.sight[side].misses(&part, now),
-            (false, Place::Here { .. }) => self.sight[side].grew(&part, now),
+            // What we are just writing there is no sign that the cluster is still filling up.
+            (false, Place::Here { .. }) if !self.marks.busy(key) => self.sight[side].grew(&part, now),
             _ => {}
         }
         self.place(key, side, place);
-        // Where one side is not known nothing is decided; everything is marked when it is.
-        if !self.row(key).in_step() || self.left.contains_key(key) || self.tries.contains_key(key) {
-            self.marks.mark(key);
-        }
+        // Also what is in step, or gone, now: something may have waited for it. Where one side is not known nothing is
+        // decided; everything is marked when it is.
+        self.marks.mark(key);
     }
 }

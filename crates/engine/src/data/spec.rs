@@ -79,6 +79,9 @@ pub struct DataSpec {
     pub conflicts: Conflicts,
     /// What of an entry counts beside its body.
     pub attributes: Attend,
+    /// Where entries that begin so are lists with commas, to which each side adds its own: neither side's stands, but all
+    /// that either has.
+    pub lists: Vec<String>,
     /// When removals are held.
     pub guard: GuardLimits,
     /// How long a side must have been connected without a break before what it lacks is believed to be gone.
@@ -95,6 +98,11 @@ impl DataSpec {
             source: self.source.id.clone(),
             destination: self.destination.id.clone(),
         }
+    }
+
+    /// Whether an entry is a list to which each side adds its own.
+    pub fn is_list(&self, key: &EntryKey) -> bool {
+        self.lists.iter().any(|root| key.name.starts_with(root.as_str()))
     }
 
     pub(crate) fn cluster(&self, side: Side) -> &DataCluster {
@@ -132,6 +140,7 @@ impl DataSpec {
     pub(crate) fn same_rules(&self, other: &Self) -> bool {
         self.task == other.task
             && self.rules() == other.rules()
+            && self.lists == other.lists
             && self.guard == other.guard
             && self.settle == other.settle
             && self.run == other.run

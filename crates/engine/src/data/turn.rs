@@ -99,6 +99,7 @@ impl State {
         let here = Pair::of(|side| row.places[side].is_here());
         match (row.base.is_some(), here.left, here.right) {
             (_, false, false) => self.both_gone(key, now),
+            (_, true, true) if self.spec.is_list(key) => BOTH,
             (_, true, true) => Step::Read(Pair::of(|side| row.changed(side))),
             (false, ..) => {
                 let side = if here.left { Side::Left } else { Side::Right };
@@ -132,6 +133,10 @@ impl State {
         if !self.rules(key, &row.stamps()).travels_from(lost) {
             // The destination has lost it: it is written again.
             return self.unless_parked(key, side, job, only(side));
+        }
+        if self.marks.awaited(key) {
+            // Something new below it wants it back: that needs no evidence.
+            return BOTH;
         }
         match self.gone(key, lost, now) {
             // A second look at the side where it is missing, at least.

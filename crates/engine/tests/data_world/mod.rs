@@ -1,6 +1,8 @@
 //! Two trees in memory, a data engine between them, and a notebook of what it said.
 #![allow(dead_code, clippy::unwrap_used)]
 
+pub mod ports;
+
 use causeway_connectors::memory::MemoryData;
 use causeway_core::*;
 use causeway_engine::*;
@@ -168,6 +170,7 @@ pub fn spec(a: Arc<dyn DataSink>, b: Arc<dyn DataSink>) -> DataSpec {
         conflicts: Conflicts::Manual,
         attributes: Attend::None,
         guard: GuardLimits::default(),
+        lists: Vec::new(),
         settle: Duration::from_secs(30),
         run: Run::On,
     }

@@ -54,6 +54,7 @@ pub(crate) fn spec(install: &str, world: &World, task: &TaskEntry, connections: 
             (true, settings::DataAcl::Copy) => Attend::All,
             _ => Attend::None,
         },
+        lists: ends.iter().flat_map(|entry| select::lists(&entry.settings)).collect(),
         guard: guard(&settings.guard),
         settle: settings.settle,
         run: run(task.run),

@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 
 /// Where Dubbo keeps what its consumers need beside the providers: which application offers an interface, and what.
-const COMPANIONS: [&str; 2] = ["mapping", "metadata"];
+const COMPANIONS: [&str; 2] = [MAPPING, "metadata"];
+const MAPPING: &str = "mapping";
 
 /// What a task takes of the entries of its clusters.
 struct Selection {
@@ -64,6 +65,13 @@ fn entries(task: &Task, companions: Vec<String>, given_up: &Arc<OnceLock<String>
     });
     let subtrees = if task.kind.wants_services() { companions } else { Vec::new() };
     Arc::new(Selection { entries, subtrees })
+}
+
+/// Where Dubbo keeps, by interface, the applications that offer it: lists to which each application adds itself.
+pub(crate) fn lists(cluster: &Cluster) -> Vec<String> {
+    let roots = cluster.zookeeper.clone().unwrap_or_default().dubbo_roots;
+    let known = cluster.kind == "zookeeper";
+    roots.into_iter().filter(|_| known).map(|root| format!("{root}/{MAPPING}/")).collect()
 }
 
 /// The subtrees beside services that Dubbo's consumers need: where both clusters are ZooKeepers, with these settings.
