@@ -38,6 +38,8 @@ pub struct Connect {
     pub inherited: Vec<String>,
     /// Keeps what the next process needs to go on with this connection's session.
     pub vault: Option<Arc<dyn Vault>>,
+    /// Only for a look beside a connection that works: nothing is taken over from it, and nothing is kept.
+    pub looks: bool,
     /// What only ZooKeeper has.
     pub zookeeper: crate::zookeeper::Options,
 }

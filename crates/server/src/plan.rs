@@ -1,13 +1,14 @@
 //! What would be done: the dry run of a file, and the comparison of a running task.
 
-use crate::api::{self, Action};
+use crate::api::{self, Action, Differs};
 use crate::apply::Draft;
+use crate::data::{self, Compared};
 use crate::error::{Error, Result};
 use crate::node::{Inner, Node};
-use crate::routes::routes;
+use crate::routes::{Connections, routes};
 use crate::world::{Run, TaskEntry, World};
 use causeway_core::{Change, Instance, OwnerId, Skip};
-use causeway_engine::{ClusterSpec, Preview, dry_run};
+use causeway_engine::{Preview, dry_run};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,47 +49,50 @@ impl Inner {
         let named: BTreeSet<String> = draft.settings.tasks.iter().map(causeway_settings::Task::name).collect();
         let tasks: Vec<_> = draft.world.tasks.values().filter(|task| named.contains(&task.name)).cloned().collect();
         let running: Vec<_> = tasks.iter().filter(|task| task.run == Run::Running).cloned().collect();
-        let previews = self.look(&draft.world, &running).await?;
+        let (previews, data) = self.look(&draft.world, &running).await?;
         let mut plans = Plans::new(&self.install, &draft.world, tasks.iter());
         previews.iter().for_each(|preview| plans.add(preview));
+        data.iter().for_each(|(owner, compared)| plans.add_data(owner, compared));
         let tasks = plans.into_list();
         let totals = tasks.iter().fold(api::Totals::default(), |sum, task| add(sum, task.totals));
         Ok(api::Planned { settings: draft.applied, tasks, totals })
     }
 
-    /// What these tasks would do, from one complete look at every cluster.
-    pub async fn look(&self, world: &World, tasks: &[Arc<TaskEntry>]) -> Result<Vec<Preview<Instance>>> {
-        let (clusters, fresh) = self.borrow(world, tasks);
-        let routes = routes(&self.install, world, tasks.iter(), &self.frozen.lock());
-        let previews = dry_run(clusters, routes, self.engine.ledgers(), ANSWER).await;
-        for sink in fresh.iter().filter_map(|spec| spec.port.sink()) {
+    /// What these tasks would do, from one complete look at every cluster; services first, then config entries by task.
+    pub async fn look(
+        &self,
+        world: &World,
+        tasks: &[Arc<TaskEntry>],
+    ) -> Result<(Vec<Preview<Instance>>, Vec<(OwnerId, Compared)>)> {
+        let names: BTreeSet<&str> = tasks.iter().flat_map(|task| task.ends()).collect();
+        let (connections, fresh) = self.connections.lock().for_a_look(world, &names);
+        let seen = self.look_with(world, tasks, &connections, &names).await;
+        for sink in fresh.iter().filter_map(|opened| opened.port.sink()) {
             if tokio::time::timeout(ANSWER, sink.close()).await.is_err() {
                 tracing::debug!("a connection of a dry run did not close in time");
             }
         }
-        previews.map_err(|(cluster, why)| Error::Cluster { cluster: cluster.to_string(), why: why.to_string() })
+        seen
     }
 
-    /// The clusters of these tasks: connections that are there already, and fresh ones, which the caller closes.
-    fn borrow(
+    async fn look_with(
         &self,
         world: &World,
         tasks: &[Arc<TaskEntry>],
-    ) -> (Vec<ClusterSpec<Instance>>, Vec<ClusterSpec<Instance>>) {
-        let connections = self.connections.lock();
-        let names: BTreeSet<&str> = tasks.iter().flat_map(|task| task.ends()).collect();
-        let (mut all, mut fresh) = (Vec::new(), Vec::new());
-        for entry in names.into_iter().filter_map(|name| world.clusters.get(name)) {
-            match connections.current(entry) {
-                Some(opened) => all.push(opened.spec(entry)),
-                None => {
-                    let spec = connections.open(entry).spec(entry);
-                    all.push(spec.clone());
-                    fresh.push(spec);
-                }
-            }
+        connections: &Connections,
+        names: &BTreeSet<&str>,
+    ) -> Result<(Vec<Preview<Instance>>, Vec<(OwnerId, Compared)>)> {
+        let routes = routes(&self.install, world, tasks.iter(), &self.frozen.lock());
+        let clusters = connections.specs(world, names);
+        // Within a time: the connection may be a new one.
+        let previews = dry_run(clusters, routes, self.engine.ledgers(), ANSWER).await;
+        let previews =
+            previews.map_err(|(cluster, why)| Error::Cluster { cluster: cluster.to_string(), why: why.to_string() })?;
+        let mut data = Vec::new();
+        for spec in data::specs(&self.install, world, tasks.iter(), connections) {
+            data.push((spec.owner.clone(), data::compare(&spec).await?));
         }
-        (all, fresh)
+        Ok((previews, data))
     }
 }
 
@@ -147,6 +151,31 @@ impl<'a> Plans<'a> {
             if let Some(plan) = self.tasks.get_mut(owner) {
                 plan.totals.in_step += count;
             }
+        }
+    }
+
+    /// Config entries of a task.
+    pub fn add_data(&mut self, owner: &OwnerId, compared: &Compared) {
+        let Some(plan) = self.tasks.get_mut(owner) else { return };
+        plan.totals.in_step += compared.same;
+        for one in &compared.differences {
+            let (cluster, record, reason) = (one.cluster.clone(), one.record.clone(), one.reason.clone());
+            let action = match one.kind {
+                Differs::Missing => Action::Create,
+                Differs::Different => Action::Update,
+                Differs::Extra => Action::Delete,
+                Differs::Conflict | Differs::Refused => {
+                    plan.totals.skipped += 1;
+                    plan.skipped.push(api::PlannedSkip { cluster, scope: String::new(), record, reason });
+                    continue;
+                }
+            };
+            match action {
+                Action::Create => plan.totals.create += 1,
+                Action::Update => plan.totals.update += 1,
+                _ => plan.totals.delete += 1,
+            }
+            plan.changes.push(api::PlannedChange { cluster, scope: String::new(), record, action, reason });
         }
     }
 

@@ -28,17 +28,20 @@ pub(crate) struct Opened {
 }
 
 /// Connections by the cluster's name. Unchanged settings keep the same one.
+#[derive(Clone)]
 pub(crate) struct Connections {
     opened: BTreeMap<String, Opened>,
     install: Arc<str>,
     holder: Option<Arc<Holder>>,
     sessions: Sessions,
-    pub selections: Selections,
+    pub selections: Arc<Selections>,
+    /// Only for a look: what is opened takes nothing over, and keeps nothing.
+    looks: bool,
 }
 
 impl Connections {
     pub fn new(install: Arc<str>, holder: Option<Arc<Holder>>, sessions: Sessions) -> Self {
-        Self { opened: BTreeMap::new(), install, holder, sessions, selections: Selections::default() }
+        Self { opened: BTreeMap::new(), install, holder, sessions, selections: Arc::default(), looks: false }
     }
 
     /// The connection as it is, if it works and is still what the settings say.
@@ -68,6 +71,27 @@ impl Connections {
         }
         self.opened = opened;
         entries.iter().filter_map(|entry| Some(self.opened.get(&entry.name)?.spec(entry))).collect()
+    }
+
+    /// The same connections, and fresh ones for the clusters of a world that have none: for a look. The caller closes the
+    /// fresh ones, which come second.
+    pub fn for_a_look(&self, world: &World, names: &BTreeSet<&str>) -> (Self, Vec<Opened>) {
+        let mut all = Self { looks: true, ..self.clone() };
+        let mut fresh = Vec::new();
+        for entry in names.iter().filter_map(|name| world.clusters.get(*name)) {
+            if self.current(entry).is_none() {
+                let opened = all.open(entry);
+                fresh.push(opened.clone());
+                all.opened.insert(entry.name.clone(), opened);
+            }
+        }
+        (all, fresh)
+    }
+
+    /// What is open of these clusters, for the engine.
+    pub fn specs(&self, world: &World, names: &BTreeSet<&str>) -> Vec<ClusterSpec<Instance>> {
+        let entries = names.iter().filter_map(|name| world.clusters.get(*name));
+        entries.filter_map(|entry| Some(self.opened.get(&entry.name)?.spec(entry))).collect()
     }
 
     /// Tries what was broken once more; if it still is for the same reason, nothing changes.
@@ -111,6 +135,7 @@ impl Connections {
         let connect = Connect {
             install: self.install.clone(),
             vault: Some(self.sessions.of(&entry.id)),
+            looks: self.looks,
             addresses: cluster.addresses.clone(),
             namespaces: cluster.namespaces.clone(),
             login: pair(&cluster.user, &cluster.password),

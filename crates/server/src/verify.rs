@@ -1,7 +1,6 @@
 //! Compares both sides of a task record by record, from a look at each that is made for it.
 
 use crate::api::{self, Action, Difference, Differs};
-use crate::data;
 use crate::error::Result;
 use crate::node::{Inner, Node};
 use crate::plan::Plans;
@@ -33,12 +32,11 @@ impl Inner {
             found.notes.push(why.clone());
             return Ok(found);
         }
-        let spec = {
-            let connections = self.connections.lock();
-            data::spec(&self.install, &world, &task, &connections)
-        };
-        self.compare_data(spec, &mut found).await?;
-        let previews = self.look(&world, std::slice::from_ref(&task)).await?;
+        let (previews, data) = self.look(&world, std::slice::from_ref(&task)).await?;
+        for (_, compared) in data {
+            found.entries += compared.same;
+            found.differences.extend(compared.differences);
+        }
         let mut plans = Plans::new(&self.install, &world, std::iter::once(&task));
         for preview in &previews {
             plans.add_with(preview, |skip| !matches!(skip, Skip::Loop | Skip::Foreign(_)));

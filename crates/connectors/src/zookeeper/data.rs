@@ -1,6 +1,7 @@
 //! Persistent znodes as config entries: data and access lists, parents before children.
 
 use super::client::{Acl, Create, Error as WireError, Listing, Node, Session, Stat, Tree, TreeNews, TreeOptions};
+use super::connected::{PATIENCE, readable_within};
 use super::layout::Roots;
 use super::options::AclChoice;
 use super::writes::acl as own_acl;
@@ -200,6 +201,7 @@ impl DataSource for ZooKeeperData {
 
     fn list<'a>(&'a self, select: &'a DataSelector) -> BoxFuture<'a, Result<BTreeMap<EntryKey, Entry>, Error>> {
         async move {
+            readable_within(&self.session, PATIENCE).await?;
             let takes = self.takes(select);
             let mut tree = self.session.tree(self.options(select)).map_err(convert::error)?;
             match tree.next().await {

@@ -6,6 +6,7 @@
 
 mod access;
 pub mod client;
+mod connected;
 mod convert;
 mod data;
 mod layout;
@@ -43,8 +44,10 @@ impl Connector<Connect> for ZooKeeperConnector {
         options.login = connect.login;
         options.tls = connect.tls;
         options.session_timeout = connect.zookeeper.session_timeout;
-        options.saved.clone_from(&saved);
-        options.keep = connect.vault.map(|vault| Arc::new(Kept(vault)) as Arc<dyn SessionKeeper>);
+        if !connect.looks {
+            options.saved.clone_from(&saved);
+            options.keep = connect.vault.map(|vault| Arc::new(Kept(vault)) as Arc<dyn SessionKeeper>);
+        }
         let session = Session::open(options).map_err(convert::error)?;
         let ours = Publications::new(connect.install, session.status());
         if let Some(saved) = saved {

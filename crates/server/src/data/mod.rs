@@ -7,6 +7,7 @@ mod verify;
 pub(crate) use ledger::{DataScribe, ledgers};
 pub(crate) use select::Selections;
 use select::companions;
+pub(crate) use verify::{Compared, compare};
 
 use crate::routes::{Connections, guard, mode, overrides, run};
 use crate::world::{Run, TaskEntry, TaskPlan, World};
@@ -27,7 +28,7 @@ pub(crate) fn specs<'a>(
 }
 
 /// One task's.
-pub(crate) fn spec(install: &str, world: &World, task: &TaskEntry, connections: &Connections) -> Option<DataSpec> {
+fn spec(install: &str, world: &World, task: &TaskEntry, connections: &Connections) -> Option<DataSpec> {
     let Ok(TaskPlan { settings, lenses }) = &task.plan else { return None };
     let cluster = |name: &str| {
         let entry = world.clusters.get(name)?;

@@ -2,7 +2,7 @@
 
 use crate::api::{self, Difference, Differs};
 use crate::error::{Error, Result};
-use crate::node::{Inner, Node};
+use crate::node::Node;
 use causeway_core::{Content, DataSource, Digest, Entry, EntryKey, Pair, Rules, Side, Verdict, Version, Ways, merge};
 use causeway_engine::{ConflictRow, DataCluster, DataSpec, Shown};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
@@ -200,16 +200,5 @@ fn shown(task: &str, row: &ConflictRow) -> api::Conflict {
         seconds: row.age.as_secs(),
         source: side(row.shown.left),
         destination: side(row.shown.right),
-    }
-}
-
-impl Inner {
-    /// Compares the entries of a task, where it has any.
-    pub async fn compare_data(&self, spec: Option<DataSpec>, found: &mut api::Verification) -> Result<()> {
-        let Some(spec) = spec else { return Ok(()) };
-        let compared = compare(&spec).await?;
-        found.entries = compared.same;
-        found.differences.extend(compared.differences);
-        Ok(())
     }
 }
