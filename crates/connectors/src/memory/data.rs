@@ -27,6 +27,8 @@ pub struct Counts {
     pub read: usize,
     /// Writes that were accepted.
     pub written: usize,
+    /// Writes that were not.
+    pub refused: usize,
 }
 
 #[derive(Default)]
@@ -309,7 +311,11 @@ impl DataSink for MemoryData {
                     .map(Err)
                     .collect();
             }
-            self.edit(|state| writes.iter().map(|write| state.write(write)).collect())
+            self.edit(|state| {
+                let answers: Vec<_> = writes.iter().map(|write| state.write(write)).collect();
+                state.counts.refused += answers.iter().filter(|answer| answer.is_err()).count();
+                answers
+            })
         })
     }
 }

@@ -1,0 +1,128 @@
+//! Ports that misbehave: one that dies at a given step, and one that misses what happens.
+
+use super::*;
+use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
+
+/// Counts steps down; at none left, the process is dead: nothing that it does has an effect any more.
+pub struct Fuse(Mutex<usize>);
+
+impl Fuse {
+    pub fn new(steps: usize) -> Arc<Self> {
+        Arc::new(Self(Mutex::new(steps)))
+    }
+    /// Whether one more step can be made.
+    pub fn step(&self) -> bool {
+        let mut left = self.0.lock();
+        let alive = *left > 0;
+        *left -= usize::from(alive);
+        alive
+    }
+    pub fn burnt(&self) -> bool {
+        *self.0.lock() == 0
+    }
+}
+
+/// A tree that a process reaches only while it lives. Each single write is a step, and so is each answer.
+pub struct Mortal(pub MemoryData, pub Arc<Fuse>);
+
+impl Mortal {
+    async fn live(&self) {
+        if !self.1.step() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+impl DataSource for Mortal {
+    fn watch(&self, select: &DataSelector) -> BoxStream<'static, Result<News, Lost>> {
+        self.0.watch(select)
+    }
+    fn read<'a>(&'a self, keys: &'a [EntryKey]) -> BoxFuture<'a, Vec<Result<Found, Error>>> {
+        Box::pin(async move {
+            self.live().await;
+            self.0.read(keys).await
+        })
+    }
+    fn list<'a>(&'a self, select: &'a DataSelector) -> BoxFuture<'a, Result<BTreeMap<EntryKey, Entry>, Error>> {
+        self.0.list(select)
+    }
+}
+
+impl DataSink for Mortal {
+    fn limits(&self) -> Limits {
+        self.0.limits()
+    }
+    fn write<'a>(&'a self, writes: &'a [Write]) -> BoxFuture<'a, Vec<Result<Option<Entry>, Error>>> {
+        Box::pin(async move {
+            let mut answers = Vec::new();
+            for write in writes {
+                self.live().await;
+                answers.extend(self.0.write(std::slice::from_ref(write)).await);
+            }
+            self.live().await;
+            answers
+        })
+    }
+}
+
+/// A notebook that a process reaches only while it lives.
+pub struct MortalNotebook {
+    pub notebook: Arc<Notebook>,
+    pub fuse: Arc<Fuse>,
+    /// Whether the ledger keeps what it is asked to keep, or is always late.
+    pub keeps: bool,
+}
+
+impl DataRecorder for MortalNotebook {
+    fn base(&self, route: &DataRoute, key: &EntryKey, base: Option<&Base>) {
+        if self.fuse.step() {
+            self.notebook.base(route, key, base);
+        }
+    }
+    fn intents(&self, route: &DataRoute, lot: u64, intents: Option<&[Intent]>) {
+        if self.fuse.step() {
+            self.notebook.intents(route, lot, intents);
+        }
+    }
+    fn kept(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            if !self.fuse.step() {
+                std::future::pending::<()>().await;
+            }
+            if self.keeps {
+                self.notebook.keep();
+            }
+        })
+    }
+    fn event(&self, event: Event) {
+        if !self.fuse.burnt() {
+            self.notebook.event(event);
+        }
+    }
+}
+
+/// A tree whose watch tells what stands there once, and nothing that happens later.
+pub struct Deaf(pub MemoryData);
+
+impl DataSource for Deaf {
+    fn watch(&self, select: &DataSelector) -> BoxStream<'static, Result<News, Lost>> {
+        let deaf = |item: &Result<News, Lost>| !matches!(item, Ok(News::Changed(_)));
+        self.0.watch(select).filter(move |item| std::future::ready(deaf(item))).boxed()
+    }
+    fn read<'a>(&'a self, keys: &'a [EntryKey]) -> BoxFuture<'a, Vec<Result<Found, Error>>> {
+        self.0.read(keys)
+    }
+    fn list<'a>(&'a self, select: &'a DataSelector) -> BoxFuture<'a, Result<BTreeMap<EntryKey, Entry>, Error>> {
+        self.0.list(select)
+    }
+}
+
+impl DataSink for Deaf {
+    fn limits(&self) -> Limits {
+        self.0.limits()
+    }
+    fn write<'a>(&'a self, writes: &'a [Write]) -> BoxFuture<'a, Vec<Result<Option<Entry>, Error>>> {
+        self.0.write(writes)
+    }
+}
