@@ -41,7 +41,7 @@ pub async fn calls(address: String) -> Result<()> {
     session.sync(&root).await?;
     ensure!(session.acl(&root).await?.0 == [Acl::open()]);
     let version = session.server_version().await?;
-    ensure!(version.recursive_watches && version.number.is_some_and(|number| number >= (3, 6, 0)), "{version:?}");
+    ensure!(version.number.is_some_and(|number| version.recursive_watches == (number >= (3, 6, 0))), "{version:?}");
 
     // The vendor's client sees the same.
     let door = ZkDoor::start().await?;

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use causeway_connectors::zookeeper::client::{Session, Tree, TreeOptions, Watches};
 use causeway_testbed::{ZkClient, ZkConnect, ZkDoor, ZkNode, ZkStep, ZooKeeper, ZooOptions};
 use tokio::time::sleep;
 
-use super::{View, open, options, own_root};
+use super::{SOON, View, open, options, own_root};
 
 pub async fn follows(address: String) -> Result<()> {
     follow(&address, Watches::Best).await
@@ -204,5 +204,24 @@ pub async fn slow_reader() -> Result<()> {
     other.bulk_range(60_000, &[ZkStep::Delete { path: "/slow/m{n}".into() }]).await?;
     view.until(&mut tree, |view| view.nodes.len() == 1_001).await?;
     ensure!(view.gone.len() == 60_000 && view.resets == 1);
+
+    // Who stops reading leaves nothing behind at the server.
+    ensure!(watches_of(&server).await? == 1);
+    let second = session.tree(TreeOptions::new("/slow"))?;
+    drop(tree);
+    ensure!(watches_of(&server).await? == 1);
+    drop(second);
+    let begun = Instant::now();
+    while watches_of(&server).await? != 0 {
+        ensure!(begun.elapsed() < SOON, "still watched");
+        sleep(Duration::from_millis(20)).await;
+    }
     Ok(())
+}
+
+/// Watches that all clients of a server have set.
+async fn watches_of(server: &ZooKeeper) -> Result<usize> {
+    let said = server.word("mntr").await?;
+    let count = said.lines().find_map(|line| line.strip_prefix("zk_watch_count"));
+    Ok(count.context("no count")?.trim().parse()?)
 }

@@ -18,6 +18,7 @@ use secrecy::ExposeSecret;
 use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::ability::{Ability, Number, number_in};
 use super::address::Address;
 use super::backoff::{Backoff, random_index};
 use super::dial::{Stream, dial, four_letters};
@@ -33,6 +34,8 @@ const BEHIND: Duration = Duration::from_secs(3);
 const SHORT: Duration = Duration::from_secs(1);
 /// Bounds for one try to connect.
 const DIAL: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
+/// Limit for asking a server that took us for its version.
+const ASK: Duration = Duration::from_millis(500);
 /// How often a read-only session looks for a server that takes writes: from, up to.
 const SEEK: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
@@ -157,6 +160,12 @@ impl Driver {
         four_letters(self.address(), self.shared.tls.as_ref(), "isro", self.limit()).await
     }
 
+    /// The next server's version, if it tells.
+    async fn version(&self) -> Option<Number> {
+        let asked = four_letters(self.address(), self.shared.tls.as_ref(), "srvr", ASK).await;
+        asked.ok().and_then(|answer| number_in(&answer))
+    }
+
     /// A server without its ensemble takes no session that the ensemble gave, and gives one of its own.
     async fn attach_to_read(&self) -> Result<Attached, Refusal> {
         let mut attached = self.attach(None).await?;
@@ -252,8 +261,10 @@ impl Driver {
             }
         }
         let generation = before.generation + 1;
-        let (wire, line) = Wire::new(self.shared.manners.clone(), generation);
+        let ability = Ability { number: self.version().await, lacks: Arc::clone(&self.shared.lacks) };
         let server = self.address().to_string();
+        tracing::debug!(%server, ?ability, "asked for its version");
+        let (wire, line) = Wire::new(self.shared.manners.clone(), ability, generation);
         tracing::info!(%server, session = session.map(|id| format!("{id:#x}")), generation, epoch, "connected");
         *self.shared.wire.write() = Some(wire);
         let phase = if answer.read_only { Phase::ReadOnly } else { Phase::Connected };

@@ -70,12 +70,16 @@ impl Wire {
         data: Option<&[u8]>,
         how: Create<'_>,
     ) -> Result<Call<'a, Option<Stat>>> {
-        let operation = if self.tells_stat.get() == Some(&false) { op::CREATE } else { op::CREATE_STAT };
+        let operation = if self.ability.knows(op::CREATE_STAT) { op::CREATE_STAT } else { op::CREATE };
         self.about(
             path,
             |to| to.create(operation, path, data, how.acl, how.ephemeral),
             |body| {
-                let body = body?;
+                let body = body.map_err(|error| match error {
+                    // The next time it is asked in the old way.
+                    Error::Unsupported(path) => Error::Unavailable(format!("{path}: the server is older than thought")),
+                    other => other,
+                })?;
                 let mut decoder = Decoder::new(&body);
                 decoder.buffer()?;
                 if decoder.left() == 0 { Ok(None) } else { proto::stat(&mut decoder).map(Some) }
@@ -133,18 +137,9 @@ impl Wire {
     }
 
     pub(super) async fn create(&self, path: &str, data: Option<&[u8]>, how: Create<'_>) -> Result<Stat> {
-        let mut made = self.run(self.create_call(path, data, how)).await;
-        if matches!(made, Err(Error::Unsupported(_))) {
-            // Before 3.5.
-            self.tells_stat.get_or_init(|| false);
-            made = self.run(self.create_call(path, data, how)).await;
-        }
-        match made? {
-            Some(stat) => {
-                self.tells_stat.get_or_init(|| true);
-                Ok(stat)
-            }
-            // Such servers tell every node's stat to everybody.
+        match self.run(self.create_call(path, data, how)).await? {
+            Some(stat) => Ok(stat),
+            // Before 3.5. Such servers tell every node's stat to everybody.
             None => self.stat(path, false).await?.ok_or_else(|| Error::NotFound(path.to_owned())),
         }
     }

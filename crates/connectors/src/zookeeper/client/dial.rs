@@ -53,28 +53,3 @@ pub(super) async fn four_letters(address: &Address, tls: Option<&Tls>, word: &st
         Err(_) => Err(Error::Unavailable(format!("{address}: {word}: no answer"))),
     }
 }
-
-/// The number in the answer to `srvr`: `Zookeeper version: 3.9.3-c26634f…, built on …`.
-pub(super) fn version_of(answer: &str) -> Option<(u32, u32, u32)> {
-    let (_, rest) = answer.split_once("ersion: ")?;
-    let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
-    let mut parts = rest[..end].split('.').map(str::parse::<u32>);
-    let (major, minor) = (parts.next()?.ok()?, parts.next()?.ok()?);
-    Some((major, minor, parts.next().and_then(std::result::Result::ok).unwrap_or(0)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn reads_versions() {
-        assert_eq!(
-            version_of("Zookeeper version: 3.9.3-c26634f34490bb0ea7a09cc51e05ede3b4e320ee, built"),
-            Some((3, 9, 3))
-        );
-        assert_eq!(version_of("Zookeeper version: 3.4.14-4c25d480, built on 03/06/2019"), Some((3, 4, 14)));
-        assert_eq!(version_of("Zookeeper version: 3.10-SNAPSHOT"), Some((3, 10, 0)));
-        assert_eq!(version_of("srvr is not executed because it is not in the whitelist."), None);
-    }
-}

@@ -4,6 +4,8 @@ use super::error::{Error, Result};
 
 /// Where a request's own number stands in its frame.
 const XID_AT: usize = 4;
+/// And its operation.
+const OPERATION_AT: usize = 8;
 
 /// Writes one frame.
 pub(super) struct Encoder {
@@ -81,6 +83,11 @@ pub(super) fn number(frame: &mut [u8], xid: i32) {
     if let Some(place) = frame.get_mut(XID_AT..XID_AT + 4) {
         place.copy_from_slice(&xid.to_be_bytes());
     }
+}
+
+/// The operation of a request.
+pub(super) fn operation(frame: &[u8]) -> i32 {
+    frame.get(OPERATION_AT..).and_then(|rest| rest.first_chunk()).map_or(0, |bytes| i32::from_be_bytes(*bytes))
 }
 
 /// Reads one frame's body.
@@ -193,5 +200,6 @@ mod tests {
         let mut frame = Encoder::request(11).finish();
         number(&mut frame, 42);
         assert_eq!(frame, [0, 0, 0, 8, 0, 0, 0, 42, 0, 0, 0, 11]);
+        assert_eq!((operation(&frame), operation(&[0; 3])), (11, 0));
     }
 }

@@ -67,12 +67,10 @@ impl Session {
         P: AsRef<str>,
         D: AsRef<[u8]>,
     {
-        let Some(((path, data, how), others)) = nodes.split_first() else { return Vec::new() };
-        // Alone, since it finds out what the server understands.
-        let mut results = vec![self.create(path.as_ref(), data.as_ref(), *how).await];
+        let mut results = Vec::with_capacity(nodes.len());
         let made =
-            self.each(others, |wire, (path, data, how)| wire.create_call(path.as_ref(), Some(data.as_ref()), *how));
-        for (result, (path, ..)) in made.await.into_iter().zip(others) {
+            self.each(nodes, |wire, (path, data, how)| wire.create_call(path.as_ref(), Some(data.as_ref()), *how));
+        for (result, (path, ..)) in made.await.into_iter().zip(nodes) {
             results.push(match result {
                 Ok(Some(stat)) => Ok(stat),
                 Ok(None) => {

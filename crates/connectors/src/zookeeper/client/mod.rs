@@ -4,6 +4,7 @@
 //! no network. Built on tokio alone: the id and the password of a session must go in and come out, which no published
 //! client allows, and a session must outlive every outage of its servers.
 
+mod ability;
 mod address;
 mod attach;
 mod backoff;

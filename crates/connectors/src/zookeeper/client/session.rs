@@ -9,18 +9,15 @@ use secrecy::{ExposeSecret, SecretBox};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::ability::Lacks;
 use super::address::{self, Address};
 use super::attach::Driver;
-use super::dial;
 use super::error::{Error, Result};
 use super::proto::{self, op};
 use super::sinks::Sinks;
 use super::tls::Tls;
 use super::types::{Options, Phase, ServerVersion, SessionKeeper, Status};
 use super::wire::{Call, Manners, Wire};
-
-/// Limit for finding out what a server is.
-const ASK_LIMIT: Duration = Duration::from_secs(3);
 
 /// A ZooKeeper session that is kept alive. Clones are the same session.
 ///
@@ -44,6 +41,7 @@ pub(super) struct Shared {
     pub(super) read_only: bool,
     pub(super) keep: Option<Arc<dyn SessionKeeper>>,
     pub(super) manners: Manners,
+    pub(super) lacks: Lacks,
     pub(super) sinks: Sinks,
     pub(super) status: watch::Sender<Status>,
     pub(super) wire: RwLock<Option<Arc<Wire>>>,
@@ -75,6 +73,7 @@ impl Session {
             read_only: options.read_only,
             keep: options.keep,
             manners,
+            lacks: Lacks::default(),
             sinks: Sinks::default(),
             status: watch::Sender::new(Status {
                 phase: Phase::Down,
@@ -120,15 +119,13 @@ impl Session {
         Ok(())
     }
 
-    /// What the server that we are connected to is.
+    /// What the server that we are connected to is. One that does not tell its version is tried, which costs us the
+    /// connection once when it is old.
     pub async fn server_version(&self) -> Result<ServerVersion> {
         let wire = self.wire()?;
-        let server = self.shared.status.borrow().server.clone();
-        if let Some(address) = self.shared.addresses.iter().find(|a| Some(a.to_string()) == server) {
-            let asked = dial::four_letters(address, self.shared.tls.as_ref(), "srvr", ASK_LIMIT).await;
-            if let Some(number) = asked.ok().and_then(|answer| dial::version_of(&answer)) {
-                return Ok(ServerVersion { number: Some(number), recursive_watches: number >= (3, 6, 0) });
-            }
+        let (number, known) = (wire.ability.number, wire.ability.knows(op::ADD_WATCH));
+        if number.is_some() || !known {
+            return Ok(ServerVersion { number, recursive_watches: known });
         }
         let recursive_watches = match wire.watch_tree("/").await {
             Ok(()) => true,

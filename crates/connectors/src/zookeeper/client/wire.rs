@@ -11,8 +11,9 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
+use super::ability::Ability;
 use super::dial::Stream;
-use super::error::{AUTH_FAILED, Error, Result, SASL_REQUIRED, SESSION_EXPIRED, SESSION_MOVED};
+use super::error::{AUTH_FAILED, Error, Result, SASL_REQUIRED, SESSION_EXPIRED, SESSION_MOVED, UNIMPLEMENTED};
 use super::jute;
 use super::proto::{self, Header, Requests, op, xid};
 use super::sinks::Sinks;
@@ -85,17 +86,16 @@ pub(super) struct Wire {
     why: Arc<OnceLock<Error>>,
     manners: Manners,
     pub(super) generation: u64,
-    /// Whether the server tells a new node's stat, once that is known.
-    pub(super) tells_stat: OnceLock<bool>,
+    pub(super) ability: Ability,
 }
 
 impl Wire {
     /// Both ends, for a connection that [`Line::serve`] will serve.
-    pub(super) fn new(manners: Manners, generation: u64) -> (Arc<Wire>, Line) {
+    pub(super) fn new(manners: Manners, ability: Ability, generation: u64) -> (Arc<Wire>, Line) {
         let (sender, requests) = mpsc::channel(QUEUE);
         let why = Arc::new(OnceLock::new());
-        let line = Line { requests, why: Arc::clone(&why) };
-        (Arc::new(Wire { sender, why, manners, generation, tells_stat: OnceLock::new() }), line)
+        let line = Line { requests, why: Arc::clone(&why), ability: ability.clone() };
+        (Arc::new(Wire { sender, why, manners, generation, ability }), line)
     }
 
     pub(super) fn requests(&self) -> Requests<'_> {
@@ -145,13 +145,17 @@ impl Wire {
     }
 }
 
-/// Requests on their way, in the order of their answers.
-type Pending = Mutex<VecDeque<(i32, Option<oneshot::Sender<Reply>>)>>;
+/// A request on its way: its number, its operation, and who waits.
+type Waiting = (i32, i32, Option<oneshot::Sender<Reply>>);
+
+/// In the order of their answers.
+type Pending = Mutex<VecDeque<Waiting>>;
 
 /// The connection's end of a [`Wire`].
 pub(super) struct Line {
     requests: mpsc::Receiver<Outgoing>,
     why: Arc<OnceLock<Error>>,
+    ability: Ability,
 }
 
 impl Line {
@@ -170,7 +174,11 @@ impl Line {
         let (reader, writer) = tokio::io::split(stream);
         let why = Arc::clone(&self.why);
         let ended = tokio::select! {
-            ended = read(reader, buffer, &pending, keep * 2 / 3, seen, |path| sinks.event(chroot, path)) => ended,
+            ended = read(reader, buffer, &pending, keep * 2 / 3, |said| match said {
+                Said::Event(path) => sinks.event(chroot, path),
+                Said::After(zxid) => drop(seen.fetch_max(zxid, Ordering::Relaxed)),
+                Said::Unknown(operation) => self.ability.lacks(operation),
+            }) => ended,
             ended = write(writer, &mut self.requests, &pending, keep / 4) => ended,
         };
         let error = match ended {
@@ -212,7 +220,7 @@ async fn write(
                 number = if number == i32::MAX { 1 } else { number + 1 };
                 jute::number(&mut outgoing.frame, number);
                 bytes.extend_from_slice(&outgoing.frame);
-                pending.push_back((number, outgoing.tell));
+                pending.push_back((number, jute::operation(&outgoing.frame), outgoing.tell));
             }
         }
         let writing = async {
@@ -226,14 +234,23 @@ async fn write(
     }
 }
 
+/// What answers and events say besides.
+enum Said {
+    /// Something happened to this path.
+    Event(String),
+    /// The answer is not older than this transaction.
+    After(i64),
+    /// The server does not know this operation.
+    Unknown(i32),
+}
+
 /// Reads answers and events. A server that says nothing for `silence`, though pings ask it to, is gone.
 async fn read(
     mut reader: impl AsyncRead + Unpin,
     mut buffer: BytesMut,
     pending: &Pending,
     silence: Duration,
-    seen: &AtomicI64,
-    event: impl Fn(String),
+    hear: impl Fn(Said),
 ) -> Result<()> {
     loop {
         let frame = match timeout(silence, frame(&mut reader, &mut buffer)).await {
@@ -243,16 +260,19 @@ async fn read(
         let header = Header::decode(&frame)?;
         let body = frame.slice(Header::LENGTH..);
         match header.xid {
-            xid::EVENT => event(proto::event_path(&body)?),
+            xid::EVENT => hear(Said::Event(proto::event_path(&body)?)),
             xid::PING | xid::AUTH => {}
             number => {
-                let Some((expected, tell)) = pending.lock().pop_front() else {
+                let Some((expected, operation, tell)) = pending.lock().pop_front() else {
                     return Err(Error::Protocol(format!("an answer to nothing, number {number}")));
                 };
                 if expected != number {
                     return Err(Error::Protocol(format!("answer {number} where {expected} was due")));
                 }
-                seen.fetch_max(header.zxid, Ordering::Relaxed);
+                hear(Said::After(header.zxid));
+                if header.code == UNIMPLEMENTED {
+                    hear(Said::Unknown(operation));
+                }
                 if let Some(tell) = tell {
                     // Who asked may have stopped waiting.
                     drop(tell.send((header.code, body)));
@@ -312,7 +332,7 @@ mod tests {
 
     #[tokio::test]
     async fn answers_find_their_calls() {
-        let (wire, line) = Wire::new(manners(), 1);
+        let (wire, line) = Wire::new(manners(), Ability::default(), 1);
         let (ours, mut theirs) = tokio::io::duplex(1 << 16);
         let seen = AtomicI64::new(0);
         let server = async {
@@ -346,7 +366,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn pings_and_gives_up_on_silence() {
-        let (_wire, line) = Wire::new(manners(), 1);
+        let (_wire, line) = Wire::new(manners(), Ability::default(), 1);
         let (ours, mut theirs) = tokio::io::duplex(1 << 16);
         let seen = AtomicI64::new(0);
         let sinks = Sinks::default();

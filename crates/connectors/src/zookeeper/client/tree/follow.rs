@@ -10,6 +10,7 @@ use tokio::time::sleep;
 use super::super::address::{parent, within};
 use super::super::error::{Error, Result};
 use super::super::many::IN_FLIGHT;
+use super::super::proto::op;
 use super::super::session::Session;
 use super::super::sinks::{Dirty, Work};
 use super::super::types::Phase;
@@ -96,6 +97,7 @@ impl Follower {
         let root: Arc<str> = self.options.root.as_str().into();
         let single = match self.options.watches {
             Watches::Single => true,
+            Watches::Best if !wire.ability.knows(op::ADD_WATCH) => true,
             Watches::Best => match wire.watch_tree(&root).await {
                 Ok(()) => false,
                 Err(Error::Unsupported(_)) => true,

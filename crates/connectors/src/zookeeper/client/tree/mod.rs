@@ -23,6 +23,7 @@ use tokio::task::JoinSet;
 use self::follow::Follower;
 use super::address::check_path;
 use super::error::{Error, Result};
+use super::proto::op;
 use super::session::Session;
 use super::sinks::Dirty;
 use super::types::Stat;
@@ -62,7 +63,8 @@ pub enum Watches {
     /// One recursive watch where the server has them.
     #[default]
     Best,
-    /// Watches of its own for every node, as for servers before 3.6.
+    /// Watches of its own for every node, as for servers before 3.6. Elsewhere not to be mixed with [`Watches::Best`]
+    /// on one session, since a server forgets both kinds together.
     Single,
 }
 
@@ -126,6 +128,7 @@ pub struct Tree {
     news: mpsc::Receiver<TreeNews>,
     looker: Looker,
     session: Session,
+    watches: Watches,
     _task: JoinSet<()>,
 }
 
@@ -136,9 +139,10 @@ impl Session {
         let dirty = Dirty::new(options.root.as_str().into());
         self.sinks().add(&dirty);
         let (sender, news) = mpsc::channel(1);
+        let watches = options.watches;
         let mut task = JoinSet::new();
         task.spawn(Follower::new(self.clone(), options, Arc::clone(&dirty), sender).run());
-        Ok(Tree { news, looker: Looker { dirty }, session: self.clone(), _task: task })
+        Ok(Tree { news, looker: Looker { dirty }, session: self.clone(), watches, _task: task })
     }
 }
 
@@ -165,7 +169,9 @@ impl Stream for Tree {
 impl Drop for Tree {
     fn drop(&mut self) {
         let dirty = &self.looker.dirty;
-        if let Ok(wire) = self.session.wire()
+        if self.watches == Watches::Best
+            && let Ok(wire) = self.session.wire()
+            && wire.ability.knows(op::ADD_WATCH)
             && !self.session.sinks().shared(dirty)
         {
             wire.unwatch(&dirty.root);
