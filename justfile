@@ -15,3 +15,7 @@ conformance KIND:
 # Rewrites what is made from the types: docs/settings.md and its schema
 docs:
     UPDATE=1 cargo test -p causeway-settings --test docs
+
+# Benchmarks: figures as ratios against a limit measured in the same run
+bench:
+    cargo build --release -p causeway && cargo run --release -p causeway-bench --bin cold-copy
