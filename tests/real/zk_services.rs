@@ -176,3 +176,29 @@ pub async fn outages_lose_nothing() -> Result<()> {
     until("let go", seconds(20), async || Ok(ephemerals(&zoo.at_b.walk("/dubbo").await?).is_empty())).await?;
     Ok(())
 }
+
+pub async fn marks_in_the_data_tell_installs_apart() -> Result<()> {
+    let zoo = Zoo::start(SESSION_MS).await?;
+    let one = zoo.provider("one").await?;
+    provide(&one, "lab.Greeter", 20880..20883).await?;
+    let (first, second) = (Node::start().await?, Node::start().await?);
+    first.apply(&settings(&zoo.a.addr(), &zoo.b.addr(), "Service", "Unidirectional", "    marks: inline\n"))?;
+    let there = async || anyhow::Ok(ephemerals(&zoo.at_b.walk("/dubbo").await?));
+    until("three copies with marks", seconds(10), async || {
+        let all = there().await?;
+        Ok(all.len() == 3 && all.keys().all(|path| path.contains("%26causeway%3D1%3B")))
+    })
+    .await?;
+    // Another install goes the way back: these are no natives to it.
+    second.apply(&settings(&zoo.b.addr(), &zoo.a.addr(), "Service", "Unidirectional", ""))?;
+    let back = zoo.door.connect("back", &causeway_testbed::ZkConnect::to(&zoo.b.addr())).await?;
+    provide(&back, "lab.Greeter", 20890..20891).await?;
+    let home = async || anyhow::Ok(ephemerals(&zoo.at_a.walk("/dubbo").await?).len());
+    until("the native of B alone", seconds(10), async || Ok(home().await? == 4)).await?;
+    pause(2).await;
+    ensure!((home().await?, there().await?.len()) == (4, 4), "an echo");
+    // A change of marks would leave what stands under another name behind.
+    let changed = first.apply(&settings(&zoo.a.addr(), &zoo.b.addr(), "Service", "Unidirectional", ""));
+    ensure!(changed.is_err_and(|error| format!("{error:#}").contains("drain")), "the change was taken");
+    Ok(())
+}

@@ -1,7 +1,9 @@
 //! What an operator says about how to reach a cluster, whatever its kind.
 
 use crate::nacos::client::SocketKeeper;
+use parking_lot::RwLock;
 use secrecy::SecretString;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,6 +14,22 @@ pub trait Vault: Send + Sync {
     fn load(&self) -> Option<Vec<u8>>;
     /// Keeps these bytes instead. Never waits: where they cannot be written yet, they are tried on.
     fn save(&self, bytes: Vec<u8>);
+}
+
+/// Tasks, by their ids, whose marks are written into the data. Clones share the list: it may change while a connection works.
+#[derive(Clone, Debug, Default)]
+pub struct InlineMarks(Arc<RwLock<BTreeSet<Arc<str>>>>);
+
+impl InlineMarks {
+    /// These tasks, from now on. What stands already is as it was written.
+    pub fn set(&self, tasks: BTreeSet<Arc<str>>) {
+        *self.0.write() = tasks;
+    }
+
+    /// Whether a task's marks are written into the data.
+    pub fn has(&self, task: &str) -> bool {
+        self.0.read().contains(task)
+    }
 }
 
 /// How to reach a cluster. A connector refuses what it cannot use.
@@ -40,6 +58,8 @@ pub struct Connect {
     pub vault: Option<Arc<dyn Vault>>,
     /// Only for a look beside a connection that works: nothing is taken over from it, and nothing is kept.
     pub looks: bool,
+    /// The tasks whose marks are written into the data, where the kind needs no place for them.
+    pub inline: InlineMarks,
     /// What only ZooKeeper has.
     pub zookeeper: crate::zookeeper::Options,
 }

@@ -5,7 +5,7 @@ pub mod memory;
 pub mod nacos;
 pub mod zookeeper;
 
-pub use connect::{Connect, TlsFiles, Vault};
+pub use connect::{Connect, InlineMarks, TlsFiles, Vault};
 
 use causeway_core::Connector;
 

@@ -87,6 +87,13 @@ impl Inner {
     pub fn check_left_behind(&self, draft: &Draft, before: &World) -> Result<()> {
         for name in &draft.applied.tasks.changed {
             let (Some(old), Some(new)) = (before.tasks.get(name), draft.world.tasks.get(name)) else { continue };
+            let marks = |task: &TaskEntry| task.plan.as_ref().map(|plan| plan.settings.marks).ok();
+            if marks(old) != marks(new) && self.holds(old) > 0 {
+                return Err(Error::conflict(
+                    format!("the task {name} holds copies that were written with other `marks`"),
+                    format!("drain {name} first"),
+                ));
+            }
             let stays = destinations(&draft.world, new);
             let copies = self.copies(old).into_iter().filter(|copy| !stays.contains(&copy.cluster));
             let mut left: BTreeMap<String, usize> = BTreeMap::new();

@@ -7,7 +7,7 @@ use crate::scribe::Frozen;
 use crate::sessions::Sessions;
 use crate::world::{ClusterEntry, Run, TaskEntry, TaskPlan, World};
 use causeway_connectors::nacos::client::SocketKeeper;
-use causeway_connectors::{CONNECTORS, Connect, TlsFiles};
+use causeway_connectors::{CONNECTORS, Connect, InlineMarks, TlsFiles};
 use causeway_core::{ClusterId, DataPort, Instance, Mode, Overrides, OwnerId, Part, Port};
 use causeway_engine::{ClusterSpec, GuardLimits, Only, RouteSpec, Run as EngineRun};
 use causeway_holder::Holder;
@@ -37,11 +37,20 @@ pub(crate) struct Connections {
     pub selections: Arc<Selections>,
     /// Only for a look: what is opened takes nothing over, and keeps nothing.
     looks: bool,
+    inline: InlineMarks,
 }
 
 impl Connections {
     pub fn new(install: Arc<str>, holder: Option<Arc<Holder>>, sessions: Sessions) -> Self {
-        Self { opened: BTreeMap::new(), install, holder, sessions, selections: Arc::default(), looks: false }
+        Self {
+            opened: BTreeMap::new(),
+            install,
+            holder,
+            sessions,
+            selections: Arc::default(),
+            looks: false,
+            inline: InlineMarks::default(),
+        }
     }
 
     /// The connection as it is, if it works and is still what the settings say.
@@ -62,6 +71,10 @@ impl Connections {
 
     /// Opens what is needed and not open, forgets what is not needed, and answers all that is open.
     pub fn update(&mut self, world: &World) -> Vec<ClusterSpec<Instance>> {
+        let inline = |task: &&Arc<TaskEntry>| {
+            task.plan.as_ref().is_ok_and(|plan| plan.settings.marks == settings::Marks::Inline)
+        };
+        self.inline.set(world.tasks.values().filter(inline).map(|task| task.id.clone()).collect());
         let needed = world.needed();
         let entries: Vec<_> = needed.iter().filter_map(|name| world.clusters.get(*name)).collect();
         let mut opened = BTreeMap::new();
@@ -136,6 +149,7 @@ impl Connections {
             install: self.install.clone(),
             vault: Some(self.sessions.of(&entry.id)),
             looks: self.looks,
+            inline: self.inline.clone(),
             addresses: cluster.addresses.clone(),
             namespaces: cluster.namespaces.clone(),
             login: pair(&cluster.user, &cluster.password),

@@ -55,7 +55,7 @@ impl Connector<Connect> for ZooKeeperConnector {
         }
         let (roots, acl) = (Arc::new(connect.zookeeper.roots), connect.zookeeper.acl);
         let data = ZooKeeperData { session: session.clone(), roots: roots.clone(), acl };
-        let writes = Writes { session, roots, ours, classes: Classes::default(), acl };
+        let writes = Writes { session, roots, ours, classes: Classes::default(), inline: connect.inline, acl };
         Ok(Ports {
             services: Some(Port::ReadWrite(Arc::new(ZooKeeperServices::new(writes)))),
             data: Some(DataPort::ReadWrite(Arc::new(data))),

@@ -3,7 +3,7 @@
 use super::layout::{self, Roots};
 use super::publications::Publications;
 use bytes::Bytes;
-use causeway_core::{Instance, ServiceKey, Set};
+use causeway_core::{Instance, Mark, Record, ServiceKey, Set};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -60,6 +60,23 @@ struct Seen {
     znode: Znode,
 }
 
+/// Whether a path is this one or below it.
+fn within(above: &str, path: &str) -> bool {
+    path.strip_prefix(above.trim_end_matches('/')).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Where a task writes its marks among the data: a parameter of a Dubbo URL, metadata of other payloads.
+pub(super) const MARK: &str = "causeway";
+
+/// A copy of another install's says so itself, where it has its mark among its data.
+fn marked(mut record: Instance) -> Instance {
+    let mark = record.metadata.get(MARK).and_then(|text| Mark::decode(text));
+    if mark.is_some() {
+        record.metadata.remove(MARK);
+    }
+    record.with_mark(mark)
+}
+
 /// As a layout names it.
 fn node(path: &str, znode: &Znode) -> layout::Node {
     layout::Node { path: path.to_owned(), data: znode.data.to_vec(), ephemeral: znode.owner != 0 }
@@ -89,6 +106,7 @@ impl View {
         match layout::read(&self.roots, path, &znode.data, znode.owner != 0) {
             Ok(None) => {}
             Ok(Some((scope, record))) => {
+                let record = marked(record);
                 self.scopes.entry(scope.clone()).or_default().insert(path.to_owned());
                 touched.insert(scope.clone());
                 let class = layout::class(&self.roots, &node(path, &znode));
@@ -102,10 +120,16 @@ impl View {
         touched
     }
 
-    /// Takes in everything below a root; answers the services that changed.
-    pub fn replace(&mut self, root: &str, nodes: impl Iterator<Item = (String, Znode)>) -> BTreeSet<ServiceKey> {
-        let below = |path: &str| path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-        let mut gone: BTreeSet<String> = self.nodes.keys().filter(|path| below(path)).cloned().collect();
+    /// Takes in everything below a root, and leaves what may not be read as it was known; answers the services that
+    /// changed.
+    pub fn replace(
+        &mut self,
+        root: &str,
+        nodes: impl Iterator<Item = (String, Znode)>,
+        denied: &BTreeSet<Arc<str>>,
+    ) -> BTreeSet<ServiceKey> {
+        let unknown = |path: &str| denied.iter().any(|denied| within(denied, path));
+        let mut gone: BTreeSet<String> = self.nodes.keys().filter(|path| within(root, path)).cloned().collect();
         let mut touched = BTreeSet::new();
         for (path, znode) in nodes {
             gone.remove(&path);
@@ -113,7 +137,7 @@ impl View {
                 touched.extend(self.put(&path, Some(znode)));
             }
         }
-        for path in gone {
+        for path in gone.into_iter().filter(|path| !unknown(path)) {
             touched.extend(self.put(&path, None));
         }
         touched

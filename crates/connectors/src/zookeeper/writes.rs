@@ -1,18 +1,23 @@
 //! Writes instances as znodes under our session, and touches nothing that is not ours.
 
 use super::client::{Acl, Create, Error as WireError, Op, Session};
-use super::layout::{self, Roots};
+use super::layout::{self, Node, Roots};
 use super::publications::{Publications, Published};
-use super::view::Classes;
+use super::view::{Classes, MARK};
 use super::{convert, options::AclChoice};
+use crate::InlineMarks;
 use bytes::Bytes;
 use causeway_core::{Change, Error, Instance, OwnerId, Record, ServiceKey};
 use futures_util::FutureExt;
 use futures_util::stream::{self, StreamExt};
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// Znodes written at once; they go over one connection, in order.
 const AT_ONCE: usize = 256;
+
+/// Most bytes of a znode's path and data.
+const MOST: usize = 1_047_552;
 
 /// The permission to read.
 const READ: i32 = 1;
@@ -24,6 +29,7 @@ pub(super) struct Writes {
     pub roots: Arc<Roots>,
     pub ours: Publications,
     pub classes: Classes,
+    pub inline: InlineMarks,
     pub acl: AclChoice,
 }
 
@@ -35,14 +41,34 @@ pub(super) fn acl(choice: AclChoice) -> Vec<Acl> {
     }
 }
 
+/// The znode of a record, or why it cannot be one. A server ends the connection that brings it a request of 1 MiB; what
+/// besides path and data is in one fits into the rest.
+pub(super) fn node(roots: &Roots, scope: &ServiceKey, record: &Instance) -> Result<Node, String> {
+    let node = layout::write(roots, scope, record)?;
+    match node.path.len() + node.data.len() {
+        size if size > MOST => Err(format!("its path and its data have {size} bytes, and ZooKeeper takes {MOST}")),
+        _ => Ok(node),
+    }
+}
+
 impl Writes {
     /// Applies the changes of one service; one outcome each.
     pub async fn apply(&self, scope: &ServiceKey, changes: &[Change<Instance>]) -> Vec<Result<(), Error>> {
+        let (mut outcomes, mut rest) = (Vec::new(), changes);
+        // The first of a new service makes its folders, which all others would look for, too.
+        if let [first @ (Change::Create(_) | Change::Adopt(_)), others @ ..] = changes {
+            outcomes.push(self.change(scope, first).await);
+            rest = others;
+        }
         let mut writes = Vec::new();
-        for change in changes {
+        for change in rest {
             writes.push(self.change(scope, change).boxed());
         }
-        stream::iter(writes).buffered(AT_ONCE).collect().await
+        let mut writes = stream::iter(writes).buffered(AT_ONCE);
+        while let Some(outcome) = writes.next().await {
+            outcomes.push(outcome);
+        }
+        outcomes
     }
 
     async fn change(&self, scope: &ServiceKey, change: &Change<Instance>) -> Result<(), Error> {
@@ -56,8 +82,20 @@ impl Writes {
         }
     }
 
+    /// A record as it is written: with its mark among the data, where its task asks for that.
+    fn shown<'r>(&self, record: &'r Instance) -> Cow<'r, Instance> {
+        match record.mark().filter(|mark| self.inline.has(&mark.owner.task)) {
+            None => Cow::Borrowed(record),
+            Some(mark) => {
+                let mut shown = record.clone();
+                shown.metadata.insert(MARK.to_owned(), mark.encode());
+                Cow::Owned(shown)
+            }
+        }
+    }
+
     fn published(&self, scope: &ServiceKey, record: &Instance) -> Result<(String, Published), Error> {
-        let node = layout::write(&self.roots, scope, record).map_err(Error::Rejected)?;
+        let node = node(&self.roots, scope, &self.shown(record)).map_err(Error::Rejected)?;
         let other = |one: &Published| one.scope != *scope || one.record.id() != record.id();
         if self.ours.get(&node.path).as_ref().is_some_and(other) {
             return Err(Error::Rejected(format!("another instance has the same znode: {}", node.path)));
@@ -86,7 +124,7 @@ impl Writes {
         let acl = acl(self.acl);
         let how = Create { ephemeral: record.ephemeral, acl: &acl };
         let outcome = match self.session.create_all(&path, &data, how, &acl).await {
-            Err(WireError::Exists(_)) => self.take_over(&path, record, &data).await,
+            Err(WireError::Exists(_)) => self.take_over(&path, record, &data, before.as_ref()).await,
             outcome => outcome.map(|_| ()).map_err(convert::error),
         };
         if outcome.is_err() {
@@ -99,27 +137,35 @@ impl Writes {
     }
 
     /// What stands at the path already becomes what it shall be, if it is ours.
-    async fn take_over(&self, path: &str, record: &Instance, data: &[u8]) -> Result<(), Error> {
+    async fn take_over(
+        &self,
+        path: &str,
+        record: &Instance,
+        data: &[u8],
+        before: Option<&Published>,
+    ) -> Result<(), Error> {
         let (there, stat) = match self.session.get(path).await {
             // It went meanwhile.
             Err(WireError::NotFound(_)) => return Err(Error::Conflict),
             read => read.map_err(convert::error)?,
         };
         let current = self.session.status().borrow().session;
-        let done = match stat.ephemeral_owner {
-            0 if !record.ephemeral && there == data => Ok(()),
-            owner if record.ephemeral && current == Some(owner) => match there == data {
-                true => Ok(()),
-                false => self.session.set(path, data, Some(stat.version)).await.map(|_| ()),
-            },
-            // A session of ours that cannot be had any more: one step, so that nobody sees a gap.
-            owner if record.ephemeral && self.ours.is_own(owner) => {
+        let unchanged = |before: &Published| !before.record.ephemeral && *before.data == *there;
+        let (ours, lives) = match stat.ephemeral_owner {
+            0 => (before.is_some_and(unchanged) || (!record.ephemeral && there == data), !record.ephemeral),
+            owner => (self.ours.is_own(owner), record.ephemeral && current == Some(owner)),
+        };
+        let done = match (ours, lives) {
+            (true, true) if there == data => Ok(()),
+            (true, true) => self.session.set(path, data, Some(stat.version)).await.map(|_| ()),
+            // It lives by another session of ours, or is to live otherwise: one step, so that nobody sees a gap.
+            (true, false) => {
                 let delete = Op::Delete { path: path.to_owned(), version: Some(stat.version) };
                 let create = self.create(record, path, data);
                 self.session.multi(&[delete, create]).await.map(|_| ()).map_err(|failed| failed.error)
             }
             // Somebody else's: the plan shall look again.
-            _ => return Err(Error::Conflict),
+            (false, _) => return Err(Error::Conflict),
         };
         done.map_err(convert::error)
     }
@@ -197,7 +243,7 @@ impl Writes {
         if let Some(path) = self.ours.path_of(scope, &record.id()) {
             return Ok(path.to_string());
         }
-        layout::write(&self.roots, scope, record).map(|node| node.path).map_err(Error::Rejected)
+        layout::write(&self.roots, scope, &self.shown(record)).map(|node| node.path).map_err(Error::Rejected)
     }
 
     /// Remembers what earlier processes wrote, as it was.
@@ -219,17 +265,25 @@ impl Writes {
         let current = self.session.status().borrow().session;
         let stats = self.session.stat_many(&paths).await;
         let mut writes = Vec::new();
-        for ((_, one), stat) in all.iter().zip(stats) {
+        for ((path, one), stat) in all.iter().zip(stats) {
             let stands = match stat.map_err(convert::error)? {
                 Some(stat) => Some(stat.ephemeral_owner) == current || !self.ours.is_own(stat.ephemeral_owner),
                 None => false,
             };
             if !stands {
-                writes.push(self.put(&one.scope, &one.record).boxed());
+                writes.push(self.uphold_one(path, one).boxed());
             }
         }
         let outcomes: Vec<_> = stream::iter(writes).buffered(AT_ONCE).collect().await;
         // Somebody else stands there now: the plan sees it.
         outcomes.into_iter().filter(|outcome| !matches!(outcome, Err(Error::Conflict))).collect()
+    }
+
+    /// Unless it was withdrawn or changed meanwhile.
+    async fn uphold_one(&self, path: &str, one: &Published) -> Result<(), Error> {
+        match self.ours.get(path) {
+            Some(now) if now == *one => self.put(&one.scope, &one.record).await,
+            _ => Ok(()),
+        }
     }
 }
