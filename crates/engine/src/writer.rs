@@ -16,6 +16,8 @@ use tokio_util::sync::CancellationToken;
 
 /// A refusal for lack of rights, or an answer not understood, is tried again after this time.
 const SLOW_RETRY: Duration = Duration::from_secs(30);
+/// What was refused as it is, is tried again after this time.
+const REFUSED_RETRY: Duration = Duration::from_secs(300);
 /// A part that could not be made is tried again after this time.
 const PREPARE: Duration = Duration::from_secs(10);
 /// A difference is told of when it has stood for this long: a write is not seen at once.
@@ -32,8 +34,8 @@ struct Recent<R: Record> {
 
 type Applied<R> = (<R as Record>::Scope, Vec<(Change<R>, Result<(), Error>)>, Vec<ClusterId>);
 
-/// Records as they were refused, and why.
-type Refused<R> = BTreeMap<<R as Record>::Id, (R, String)>;
+/// Records as they were refused, why, and when.
+type Refused<R> = BTreeMap<<R as Record>::Id, (R, String, Instant)>;
 
 enum Done<R: Record> {
     Applied(Applied<R>),
@@ -160,7 +162,8 @@ impl<R: Record> Writer<R> {
             return false;
         };
         let mut again = decision.again;
-        self.drop_refused(scope, &mut decision);
+        let retry = self.drop_refused(scope, &mut decision, now);
+        again = again.into_iter().chain(retry).min();
         let waits = self.drop_recent(scope, &mut decision, now);
         again = again.into_iter().chain(waits).min();
         if let Some(told) = self.leave(scope, &decision, now) {
@@ -189,26 +192,32 @@ impl<R: Record> Writer<R> {
         true
     }
 
-    /// What the destination has refused stays refused until the record changes.
-    fn drop_refused(&mut self, scope: &R::Scope, decision: &mut Decision<R>) {
-        let Some(refused) = self.refused.get_mut(scope) else { return };
+    /// What the destination has refused stays refused until the record or its scope changes, or a while has passed; answers
+    /// when it is to be tried again.
+    fn drop_refused(&mut self, scope: &R::Scope, decision: &mut Decision<R>, now: Instant) -> Option<Instant> {
+        let refused = self.refused.get_mut(scope)?;
         let plan = &mut decision.plan;
         let wanted: BTreeSet<_> = plan.changes.iter().filter_map(Change::record).map(Record::id).collect();
-        refused.retain(|id, _| wanted.contains(id));
+        // What stood in its way may have gone: it is tried again when the scope has changed, and now and then.
+        let changed = self.cluster.mirror.lock().part(&scope.part()).and_then(|state| state.changed(scope));
+        let fresh = |at: Instant| now < at + REFUSED_RETRY && changed.is_none_or(|changed| changed <= at);
+        refused.retain(|id, (_, _, at)| wanted.contains(id) && fresh(*at));
         if refused.is_empty() {
             self.refused.remove(scope);
-            return;
+            return None;
         }
+        let retry = refused.values().map(|(_, _, at)| *at + REFUSED_RETRY).min();
         plan.changes.retain(|change| {
             let known = change.record().and_then(|record| Some((record, refused.get(&record.id())?)));
             match known {
-                Some((record, (before, why))) if record == before && !matches!(change, Change::Delete { .. }) => {
+                Some((record, (before, why, _))) if record == before && !matches!(change, Change::Delete { .. }) => {
                     plan.skipped.insert(record.id(), Skip::Rejected(why.clone()));
                     false
                 }
                 _ => true,
             }
         });
+        retry
     }
 
     /// A write is not made again before it could be seen; answers when to look again.
@@ -341,7 +350,7 @@ impl<R: Record> Writer<R> {
                     recent.insert(record.id(), Recent { at: now, tries, change });
                 }
                 (Err(Error::Rejected(why)), Some(record)) => {
-                    self.refused.entry(scope.clone()).or_default().insert(record.id(), (record, why));
+                    self.refused.entry(scope.clone()).or_default().insert(record.id(), (record, why, now));
                     retry = retry.or(Some(Duration::ZERO));
                 }
                 (Err(error), _) => {

@@ -40,7 +40,12 @@ impl Inner {
                 }));
             }
         }
-        copies.extend(self.data.copies(&owner).into_iter().map(|(cluster, key)| api::Copy {
+        // What only comes with services is not the task's: providers that live there now rely on it.
+        let data = match &task.plan {
+            Ok(plan) if !plan.settings.kind.wants_configs() => Vec::new(),
+            _ => self.data.copies(&owner),
+        };
+        copies.extend(data.into_iter().map(|(cluster, key)| api::Copy {
             cluster: world.cluster_name(&cluster),
             scope: String::new(),
             record: key.to_string(),
@@ -115,7 +120,8 @@ impl Inner {
     pub fn check_moved(&self, draft: &Draft, before: &World) -> Result<()> {
         for name in &draft.applied.clusters.changed {
             let (Some(old), Some(new)) = (before.clusters.get(name), draft.world.clusters.get(name)) else { continue };
-            if old.id == new.id {
+            let elsewhere = is_elsewhere(&old.settings, &new.settings);
+            if old.id == new.id && !elsewhere {
                 continue;
             }
             let (mut copies, mut tasks) = (0, BTreeSet::new());
@@ -129,7 +135,12 @@ impl Inner {
             if copies > 0 {
                 let tasks: Vec<_> = tasks.into_iter().collect();
                 return Err(Error::conflict(
-                    format!("the cluster {name} holds {copies} copies under its present `clusterId`"),
+                    match elsewhere {
+                        true => {
+                            format!("the cluster {name} holds {copies} copies where it would no longer be looked at")
+                        }
+                        false => format!("the cluster {name} holds {copies} copies under its present `clusterId`"),
+                    },
                     format!("drain the tasks that write to it first: {}", tasks.join(", ")),
                 ));
             }
@@ -186,6 +197,16 @@ impl Inner {
         let source = self.connections.lock().of(cluster)?.port.source();
         tokio::time::timeout(ANSWER, source.parts()).await.ok()?.ok()
     }
+}
+
+/// Whether a ZooKeeper is looked at in other places, or below another root of its own.
+fn is_elsewhere(old: &settings::Cluster, new: &settings::Cluster) -> bool {
+    let places = |cluster: &settings::Cluster| {
+        let own = cluster.zookeeper.clone().unwrap_or_default();
+        let chroot = cluster.addresses.last().and_then(|last| last.split_once('/')).map(|(_, path)| path.to_owned());
+        (chroot, own.dubbo_roots, own.service_roots, own.plain_roots, own.layouts, own.categories)
+    };
+    old.kind == "zookeeper" && places(old) != places(new)
 }
 
 /// In words.

@@ -1,7 +1,8 @@
 //! Persistent znodes as config entries: data and access lists, parents before children.
 
-use super::client::{Acl, Create, Error as WireError, Listing, Node, Session, Stat, Tree, TreeNews, TreeOptions};
+use super::client::{Acl, Create, Error as WireError, Node, Session, Stat, TreeNews, TreeOptions};
 use super::connected::{PATIENCE, readable_within};
+use super::follow::{Followed, listed, lost};
 use super::layout::Roots;
 use super::options::AclChoice;
 use super::writes::acl as own_acl;
@@ -28,12 +29,12 @@ pub(super) struct ZooKeeperData {
     pub acl: AclChoice,
 }
 
-fn part() -> Part {
+pub(super) fn part() -> Part {
     Part::new(super::services::PART)
 }
 
 /// What an entry's stamp is made of. Times guard against a server that was wiped, whose transactions begin again.
-fn entry(stat: &Stat) -> Entry {
+pub(super) fn entry(stat: &Stat) -> Entry {
     let size = u32::try_from(stat.data_length).unwrap_or_default();
     Entry { stamp: Stamp(stat.mzxid, (stat.mtime << 20) ^ i64::from(stat.aversion)), modified_ms: stat.mtime, size }
 }
@@ -41,7 +42,9 @@ fn entry(stat: &Stat) -> Entry {
 impl ZooKeeperData {
     fn options(&self, select: &DataSelector) -> TreeOptions {
         let (select, roots) = (select.clone(), self.roots.clone());
-        let descend = move |path: &str| !is_services(&roots, path) && select.may_hold(&EntryKey::path(path));
+        let descend = move |path: &str| {
+            !is_services(&roots, path) && !is_sequential(path) && select.may_hold(&EntryKey::path(path))
+        };
         TreeOptions { bodies: false, descend: Arc::new(descend), ..TreeOptions::new("/") }
     }
 
@@ -51,6 +54,7 @@ impl ZooKeeperData {
             let path = &*node.path;
             node.stat.ephemeral_owner == 0
                 && path != "/"
+                && !is_root(&roots, path)
                 && !is_services(&roots, path)
                 && !is_sequential(path)
                 && select.takes(&EntryKey::path(path))
@@ -80,11 +84,52 @@ impl ZooKeeperData {
         let (path, body) = (&*write.key.name, content.body.as_deref());
         let acl = self.wanted(content)?.unwrap_or_else(|| own_acl(self.acl));
         let how = Create { ephemeral: false, acl: &acl };
-        let made = match write.parents {
-            true => self.session.make_all(path, body, how, &own_acl(self.acl)).await,
-            false => self.session.make(path, body, how).await,
-        };
+        let made = self.session.make_all(path, body, how, &own_acl(self.acl)).await;
         made.map(|stat| Some(entry(&stat))).map_err(convert::error)
+    }
+
+    /// Makes new entries, parents before children.
+    async fn make(&self, writes: &[Write]) -> Vec<Result<Option<Entry>, Error>> {
+        let own = own_acl(self.acl);
+        let wanted: Vec<_> =
+            writes.iter().map(|write| write.to.as_ref().map_or(Ok(None), |to| self.wanted(to))).collect();
+        let mut nodes = Vec::new();
+        for (write, acl) in writes.iter().zip(&wanted) {
+            if let (Ok(acl), Some(content)) = (acl, &write.to) {
+                let how = Create { ephemeral: false, acl: acl.as_deref().unwrap_or(&own) };
+                nodes.push((&*write.key.name, content.body.as_deref(), how));
+            }
+        }
+        let mut made = self.session.make_many(&nodes).await.into_iter();
+        let gone = || Err(WireError::Unavailable("no answer".into()));
+        let outcome = |acl: Result<_, Error>| match acl {
+            Ok(_) => made.next().unwrap_or_else(gone).map(|stat| Some(entry(&stat))).map_err(convert::error),
+            Err(error) => Err(error),
+        };
+        wanted.into_iter().map(outcome).collect()
+    }
+
+    /// Removes entries that stand as expected, children before parents.
+    async fn remove(&self, writes: &[Write]) -> Vec<Result<Option<Entry>, Error>> {
+        let paths: Vec<&str> = writes.iter().map(|write| &*write.key.name).collect();
+        let mut due = Vec::new();
+        let mut outcomes: Vec<Result<Option<Entry>, Error>> = Vec::new();
+        for (write, stat) in writes.iter().zip(self.session.stat_many(&paths).await) {
+            let fits = |stat: &Stat| stat.ephemeral_owner == 0 && write.expect == Expect::Stamp(entry(stat).stamp);
+            outcomes.push(match stat {
+                Ok(Some(stat)) if fits(&stat) => {
+                    due.push((outcomes.len(), (&*write.key.name, Some(stat.version))));
+                    Ok(None)
+                }
+                Ok(_) => Err(Error::Conflict),
+                Err(error) => Err(convert::error(error)),
+            });
+        }
+        let nodes: Vec<_> = due.iter().map(|(_, node)| *node).collect();
+        for ((n, _), outcome) in due.iter().zip(self.session.delete_many(&nodes).await) {
+            outcomes[*n] = outcome.map(|()| None).map_err(removal);
+        }
+        outcomes
     }
 
     async fn change(&self, write: &Write, stamp: Stamp, to: Option<&Content>) -> Result<Option<Entry>, Error> {
@@ -93,7 +138,7 @@ impl ZooKeeperData {
         let stat =
             stat.filter(|stat| stat.ephemeral_owner == 0 && entry(stat).stamp == stamp).ok_or(Error::Conflict)?;
         let Some(content) = to else {
-            return self.session.delete(path, Some(stat.version)).await.map(|()| None).map_err(convert::error);
+            return self.session.delete(path, Some(stat.version)).await.map(|()| None).map_err(removal);
         };
         let acl = self.wanted(content)?;
         let set = self.session.write(path, content.body.as_deref(), Some(stat.version)).await;
@@ -116,6 +161,14 @@ impl ZooKeeperData {
     }
 }
 
+/// Children of ours go first: what is left below takes no part.
+fn removal(error: WireError) -> Error {
+    match error {
+        WireError::NotEmpty(_) => Error::Rejected("something lies below it that takes no part: it stays".into()),
+        error => convert::error(error),
+    }
+}
+
 /// Whether a path is the server's own, or lies where services stand: those are no data. Dubbo's `config`, `mapping` and
 /// `metadata` are.
 fn is_services(roots: &Roots, path: &str) -> bool {
@@ -128,67 +181,33 @@ fn is_services(roots: &Roots, path: &str) -> bool {
         || roots.is_candidate(path)
 }
 
+/// Whether services stand below a node: it is their folder.
+fn is_root(roots: &Roots, path: &str) -> bool {
+    roots.services.iter().chain(&roots.dubbo).chain(&roots.plain).any(|root| root == path)
+}
+
 fn is_kept(name: &str) -> bool {
     matches!(name, "config" | "mapping" | "metadata")
 }
 
-/// Whether the server has numbered a node: it belongs to a lock or a queue. Ten digits, of which the first is a zero: no
-/// folder has a thousand million children.
+/// Whether the server has numbered a node, or one above it: it belongs to a lock or a queue. Ten digits, of which the first
+/// is a zero: no folder has a thousand million children.
 fn is_sequential(path: &str) -> bool {
-    let digits = path.len().checked_sub(10).and_then(|at| path.get(at..));
-    digits.is_some_and(|digits| digits.starts_with('0') && digits.bytes().all(|byte| byte.is_ascii_digit()))
-}
-
-/// A subtree that may not be read cannot be told from one that is gone: nothing is decided then.
-fn hidden(denied: &BTreeMap<Arc<str>, WireError>, children: impl Fn(&str) -> bool) -> Option<Lost> {
-    let (path, error) = denied.iter().find(|(path, _)| children(path))?;
-    let text = format!("{path} may not be read ({error}): give us the right to read, or exclude it");
-    Some(Lost { part: Some(part()), error: Error::Denied(text) })
-}
-
-fn listed(listing: Listing, takes: &impl Fn(&Node) -> bool) -> Result<BTreeMap<EntryKey, Entry>, Lost> {
-    let parents: BTreeMap<_, _> = listing.nodes.iter().map(|node| (&*node.path, node.stat.children > 0)).collect();
-    if let Some(lost) = hidden(&listing.denied, |path| parents.get(path).copied().unwrap_or(true)) {
-        return Err(lost);
-    }
-    let taken = listing.nodes.iter().filter(|node| takes(node));
-    Ok(taken.map(|node| (EntryKey::path(&node.path), entry(&node.stat))).collect())
+    path.split('/').any(|name| {
+        let digits = name.len().checked_sub(10).and_then(|at| name.get(at..));
+        digits.is_some_and(|digits| digits.starts_with('0') && digits.bytes().all(|byte| byte.is_ascii_digit()))
+    })
 }
 
 impl DataSource for ZooKeeperData {
     fn watch(&self, select: &DataSelector) -> BoxStream<'static, Result<News, Lost>> {
-        let takes = self.takes(select);
-        let tree = match self.session.tree(self.options(select)) {
-            Ok(tree) => tree,
-            Err(error) => return stream::iter([Err(lost(error))]).chain(stream::pending()).boxed(),
-        };
-        stream::unfold((tree, takes), async |(mut tree, takes): (Tree, _)| {
-            loop {
-                let item = match tree.next().await? {
-                    TreeNews::Lost(error) => Err(lost(error)),
-                    TreeNews::Reset(listing) => {
-                        listed(listing, &takes).map(|entries| News::Reset { part: part(), entries })
-                    }
-                    TreeNews::Changed(changes) => match hidden(&changes.denied, |_| true) {
-                        Some(lost) => Err(lost),
-                        None => {
-                            let of = |(path, node): (Arc<str>, Option<Node>)| match node {
-                                None => Some((EntryKey::path(&path), None)),
-                                Some(node) if takes(&node) => Some((EntryKey::path(&path), Some(entry(&node.stat)))),
-                                Some(_) => None,
-                            };
-                            let news: Vec<_> = changes.nodes.into_iter().filter_map(of).collect();
-                            if news.is_empty() {
-                                continue;
-                            }
-                            Ok(News::Changed(news))
-                        }
-                    },
-                };
-                return Some((item, (tree, takes)));
+        let options = self.options(select);
+        match Followed::new(&self.session, options, self.takes(select)) {
+            Ok(followed) => {
+                stream::unfold(followed, async |mut followed| Some((followed.next().await?, followed))).boxed()
             }
-        })
-        .boxed()
+            Err(error) => stream::iter([Err(lost(error))]).chain(stream::pending()).boxed(),
+        }
     }
 
     fn read<'a>(&'a self, keys: &'a [EntryKey]) -> BoxFuture<'a, Vec<Result<Found, Error>>> {
@@ -202,10 +221,10 @@ impl DataSource for ZooKeeperData {
     fn list<'a>(&'a self, select: &'a DataSelector) -> BoxFuture<'a, Result<BTreeMap<EntryKey, Entry>, Error>> {
         async move {
             readable_within(&self.session, PATIENCE).await?;
-            let takes = self.takes(select);
-            let mut tree = self.session.tree(self.options(select)).map_err(convert::error)?;
+            let (takes, options) = (self.takes(select), self.options(select));
+            let mut tree = self.session.tree(options.clone()).map_err(convert::error)?;
             match tree.next().await {
-                Some(TreeNews::Reset(listing)) => listed(listing, &takes).map_err(|lost| lost.error),
+                Some(TreeNews::Reset(listing)) => listed(listing, &options.descend, &takes).map_err(|lost| lost.error),
                 Some(TreeNews::Lost(error)) => Err(convert::error(error)),
                 _ => Err(Error::unavailable("the connection was closed")),
             }
@@ -217,10 +236,6 @@ impl DataSource for ZooKeeperData {
 /// Calls on their way at once; they go over one connection, in order.
 const AT_ONCE: usize = 256;
 
-fn lost(error: WireError) -> Lost {
-    Lost { part: None, error: convert::error(error) }
-}
-
 impl DataSink for ZooKeeperData {
     fn limits(&self) -> Limits {
         Limits { max_batch: AT_ONCE, in_flight: 4, per_second: None }
@@ -229,8 +244,15 @@ impl DataSink for ZooKeeperData {
     fn write<'a>(&'a self, writes: &'a [Write]) -> BoxFuture<'a, Vec<Result<Option<Entry>, Error>>> {
         async move {
             let mut outcomes = Vec::with_capacity(writes.len());
-            // What takes one call each goes without waiting for answers: the server keeps the order. A deletion takes two.
-            for run in writes.chunk_by(|a, b| is_one_call(a) && is_one_call(b)) {
+            for run in writes.chunk_by(|a, b| sort(a) == sort(b) && sort(a).is_some()) {
+                if is_new(&run[0]) {
+                    outcomes.extend(self.make(run).await);
+                    continue;
+                }
+                if is_removal(&run[0]) {
+                    outcomes.extend(self.remove(run).await);
+                    continue;
+                }
                 let mut calls = Vec::new();
                 for write in run {
                     calls.push(self.one(write).boxed());
@@ -244,7 +266,22 @@ impl DataSink for ZooKeeperData {
     }
 }
 
-/// A creation whose parents are there takes one call; an edit concerns nobody but its own entry.
-fn is_one_call(write: &Write) -> bool {
-    write.to.is_some() && !write.parents
+/// A creation whose parents are there takes one call: many go without waiting for answers, in order.
+fn is_new(write: &Write) -> bool {
+    write.expect == Expect::Absent && write.to.is_some() && !write.parents
+}
+
+/// An edit concerns nobody but its own entry.
+fn is_edit(write: &Write) -> bool {
+    write.to.is_some() && matches!(write.expect, Expect::Stamp(_))
+}
+
+/// Deletions go in order, children before their parents.
+fn is_removal(write: &Write) -> bool {
+    write.to.is_none() && matches!(write.expect, Expect::Stamp(_))
+}
+
+/// What may go together; `None`: it goes alone.
+fn sort(write: &Write) -> Option<u8> {
+    [is_new(write), is_edit(write), is_removal(write)].iter().position(|is| *is).and_then(|n| u8::try_from(n).ok())
 }

@@ -9,6 +9,7 @@ pub mod client;
 mod connected;
 mod convert;
 mod data;
+mod follow;
 mod layout;
 mod options;
 mod publications;

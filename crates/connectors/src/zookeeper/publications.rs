@@ -4,8 +4,10 @@ use super::client::Status;
 use causeway_core::{Instance, InstanceId, Mark, OwnerId, Record, ServiceKey};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
-use tokio::sync::watch;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 
 /// One znode of ours.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,8 +28,27 @@ struct Inner {
     /// The present session: known here before anything can be read over it.
     status: watch::Receiver<Status>,
     all: Mutex<All>,
-    /// Which services are to be looked at again because what is ours in them has changed.
-    news: watch::Sender<u64>,
+    listeners: Mutex<Vec<Weak<Touched>>>,
+}
+
+/// Services in which what is ours has changed, since they were last taken; each listener has its own.
+#[derive(Default)]
+pub(super) struct Touched {
+    scopes: Mutex<BTreeSet<ServiceKey>>,
+    news: Notify,
+}
+
+impl Touched {
+    /// Waits until there are any, and takes them. Cancelling it loses nothing.
+    pub async fn take(&self) -> BTreeSet<ServiceKey> {
+        loop {
+            let scopes = std::mem::take(&mut *self.scopes.lock());
+            if !scopes.is_empty() {
+                return scopes;
+            }
+            self.news.notified().await;
+        }
+    }
 }
 
 #[derive(Default)]
@@ -36,12 +57,17 @@ struct All {
     ids: BTreeMap<ServiceKey, BTreeMap<InstanceId, Arc<str>>>,
     /// Sessions that were ours.
     sessions: BTreeSet<i64>,
-    touched: BTreeSet<ServiceKey>,
+    /// What somebody else took away, and when.
+    taken: BTreeMap<Arc<str>, Instant>,
 }
+
+/// What somebody took away is not made again sooner: Curator registers a provider by removing what stands at its path and
+/// making it anew, and gives up without a word when we are quicker.
+const TAKEN: Duration = Duration::from_millis(1500);
 
 impl Publications {
     pub fn new(install: Arc<str>, status: watch::Receiver<Status>) -> Self {
-        Self(Arc::new(Inner { install, status, all: Mutex::default(), news: watch::channel(0).0 }))
+        Self(Arc::new(Inner { install, status, all: Mutex::default(), listeners: Mutex::default() }))
     }
 
     /// Remembers a session as ours.
@@ -59,21 +85,39 @@ impl Publications {
     pub fn put(&self, path: &str, published: Published) -> Option<Published> {
         let mut all = self.0.all.lock();
         let before = all.take(path);
-        let path: Arc<str> = path.into();
-        all.touched.insert(published.scope.clone());
-        all.ids.entry(published.scope.clone()).or_default().insert(published.record.id(), path.clone());
-        all.paths.insert(path, published);
+        let (path, scope): (Arc<str>, _) = (path.into(), published.scope.clone());
+        let old = all.ids.entry(scope.clone()).or_default().insert(published.record.id(), path.clone());
+        all.paths.insert(path.clone(), published);
+        // One record stands at one path. What may still be at the other is nothing that we uphold.
+        if let Some(old) = old.filter(|old| *old != path) {
+            all.paths.remove(&old);
+        }
         drop(all);
-        self.tell();
+        self.tell(&scope);
         before
+    }
+
+    /// The znode at `path` has gone, and not because its session ended.
+    pub fn taken(&self, path: &str) {
+        let mut all = self.0.all.lock();
+        if all.paths.get(path).is_some_and(|one| one.record.ephemeral) {
+            let now = Instant::now();
+            all.taken.retain(|_, at| now.duration_since(*at) < TAKEN);
+            all.taken.insert(path.into(), now);
+        }
+    }
+
+    /// How long a path is to be left to whoever took our znode away from there.
+    pub fn left_for(&self, path: &str) -> Option<Duration> {
+        let at = *self.0.all.lock().taken.get(path)?;
+        TAKEN.checked_sub(at.elapsed()).filter(|rest| !rest.is_zero())
     }
 
     /// Nothing of ours stands at `path` any more.
     pub fn forget(&self, path: &str) {
         let gone = self.0.all.lock().take(path);
         if let Some(gone) = gone {
-            self.0.all.lock().touched.insert(gone.scope);
-            self.tell();
+            self.tell(&gone.scope);
         }
     }
 
@@ -114,18 +158,20 @@ impl Publications {
         }
     }
 
-    /// Services in which what is ours has changed since the last call.
-    pub fn take_touched(&self) -> BTreeSet<ServiceKey> {
-        std::mem::take(&mut self.0.all.lock().touched)
+    /// What is told from now on.
+    pub fn listen(&self) -> Arc<Touched> {
+        let listener = Arc::<Touched>::default();
+        let mut listeners = self.0.listeners.lock();
+        listeners.retain(|one| one.strong_count() > 0);
+        listeners.push(Arc::downgrade(&listener));
+        listener
     }
 
-    /// Changes when there is something to take.
-    pub fn news(&self) -> watch::Receiver<u64> {
-        self.0.news.subscribe()
-    }
-
-    fn tell(&self) {
-        self.0.news.send_modify(|count| *count += 1);
+    fn tell(&self, scope: &ServiceKey) {
+        for listener in self.0.listeners.lock().iter().filter_map(Weak::upgrade) {
+            listener.scopes.lock().insert(scope.clone());
+            listener.news.notify_one();
+        }
     }
 }
 

@@ -1,12 +1,13 @@
 //! Services of one ZooKeeper cluster: all of them in one part, since ZooKeeper has no namespaces.
 
-use super::client::{Phase, Session, Status, TreeNews};
+use super::client::{Create, Error as WireError, Session, TreeNews};
+use super::connected::{PATIENCE, readable_within, writable};
 use super::convert;
-use super::layout::{self, Roots};
+use super::layout::{Layout, Roots};
 use super::publications::Publications;
 use super::view::{Classes, View};
-use super::watch::{readable, tree_options, watch};
-use super::writes::Writes;
+use super::watch::{denied, readable, tree_options, watch};
+use super::writes::{Writes, acl, node};
 use causeway_core::{
     Capabilities, Change, Error, Instance, Limits, Lost, Normalized, Part, Parts, Selector, ServiceKey, Set, Sink,
     Source, Update, Written,
@@ -15,8 +16,9 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use parking_lot::Mutex;
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use tokio::sync::watch as watch_channel;
+use std::time::Duration;
 use tokio::task::JoinSet;
 
 /// The one part.
@@ -24,8 +26,39 @@ pub(super) const PART: &str = "public";
 /// The one group.
 const GROUP: &str = "DEFAULT_GROUP";
 
-/// What ZooKeeper cannot hold, by the names of the conformance suite.
-const LOSSES: [(&str, &str); 0] = [];
+/// What no layout can hold, by the names of the conformance suite.
+const LOSSES: [(&str, &str); 6] = [
+    ("metadata and protect threshold of services", "a service is a folder, and has nothing of its own"),
+    ("punctuation in groups", NO_GROUPS),
+    ("services without a group", NO_GROUPS),
+    ("slots", NO_SLOTS),
+    ("slots with other characters than 0-9 a-z A-Z -", NO_SLOTS),
+    ("unicode in groups", NO_GROUPS),
+];
+const NO_GROUPS: &str = "ZooKeeper has none: a task maps all to DEFAULT_GROUP, else it is refused";
+const NO_SLOTS: &str = "what tells two apart is the name of the znode; a copy elsewhere has a hash of it";
+
+/// What Spring Cloud's layout cannot hold besides, which records become that are nobody else's.
+const SPRING_LOSSES: [(&str, &str); 7] = [
+    ("disabled and unhealthy", "one word says either; it is written as disabled"),
+    ("unicode in service names", "a path has no characters beyond U+FFFF; it is refused"),
+    ("weight 0", NO_WEIGHTS),
+    ("weight 0.001", NO_WEIGHTS),
+    ("weight 0.5", NO_WEIGHTS),
+    ("weight 10,000", NO_WEIGHTS),
+    ("weights over 10,000", NO_WEIGHTS),
+];
+const NO_WEIGHTS: &str = "Spring Cloud has no weights in ZooKeeper: all get the same share of calls";
+
+/// The same of Dubbo's layout.
+const DUBBO_LOSSES: [(&str, &str); 6] = [
+    ("disabled and unhealthy", "`enabled` says either; it is written as disabled"),
+    ("empty metadata keys", "a parameter has a name"),
+    ("no metadata", "a URL has a protocol, without which no consumer could call it; it is refused"),
+    ("separators in metadata", "a parameter holds no `&`: it is written as `%26`"),
+    ("unhealthy", "`enabled` says either; it is written as disabled"),
+    ("weight 0.001", "a weight is a whole number, 100 as 1: less than 0.01 is written as that"),
+];
 
 /// One cluster. Its session goes on after it: it keeps what we wrote.
 pub(super) struct ZooKeeperServices {
@@ -37,7 +70,10 @@ pub(super) struct ZooKeeperServices {
 
 impl ZooKeeperServices {
     pub fn new(writes: Writes) -> Self {
-        let capabilities = Capabilities { losses: LOSSES.into(), shadows: false, keeps: false };
+        let dubbo = writes.roots.layouts.iter().all(|layout| *layout == Layout::Dubbo);
+        let own = if dubbo { DUBBO_LOSSES.as_slice() } else { &SPRING_LOSSES };
+        let losses = LOSSES.iter().chain(own).copied().collect();
+        let capabilities = Capabilities { losses, shadows: false, keeps: false };
         let mut upkeep = JoinSet::new();
         upkeep.spawn(keep_up(writes.clone()));
         Self { writes, capabilities, upkeep: Mutex::new(upkeep) }
@@ -55,25 +91,49 @@ impl ZooKeeperServices {
         &self.writes.ours
     }
 
-    /// Everything there is, read anew.
+    /// Everything there is, read anew. What may not be read in part is not known: an error, and no shorter list.
     async fn look(&self) -> Result<View, Error> {
+        readable_within(self.session(), PATIENCE).await?;
         let mut view = View::new(self.roots().clone(), Classes::default());
+        let mut stands = false;
         for root in self.roots().roots() {
             let mut tree = self.session().tree(tree_options(self.roots(), root)).map_err(convert::error)?;
             match tree.next().await {
-                Some(TreeNews::Reset(listing)) => drop(view.replace(root, readable(listing))),
+                Some(TreeNews::Reset(listing)) => {
+                    let denied = denied(self.roots(), &listing.denied);
+                    if let Some(path) = denied.keys().next() {
+                        let more = denied.len() - 1;
+                        return Err(Error::Denied(format!("{path} may not be read, and {more} more")));
+                    }
+                    stands |= !listing.nodes.is_empty();
+                    view.replace(root, readable(listing), &BTreeSet::new());
+                }
                 Some(TreeNews::Lost(error)) => return Err(convert::error(error)),
                 _ => return Err(Error::unavailable("the connection was closed")),
             }
         }
+        if !stands && !self.stands().await? {
+            return Err(missing());
+        }
         Ok(view)
     }
+
+    /// Whether there is the znode that everything stands below.
+    async fn stands(&self) -> Result<bool, Error> {
+        readable_within(self.session(), PATIENCE).await?;
+        Ok(self.session().stat("/").await.map_err(convert::error)?.is_some())
+    }
+}
+
+/// The address ends with a path that does not exist.
+pub(super) fn missing() -> Error {
+    Error::Missing("the path at the end of the address is no znode".into())
 }
 
 /// A session that was lost took everything of ours with it: it is made again at once.
 async fn keep_up(writes: Writes) {
     let mut status = writes.session.status();
-    let mut upheld = 0;
+    let (mut upheld, mut pause) = (0, AGAIN);
     loop {
         let (session, epoch) = {
             let status = status.borrow_and_update();
@@ -83,10 +143,11 @@ async fn keep_up(writes: Writes) {
             writes.ours.own(session);
             if epoch != upheld {
                 match writes.uphold().await {
-                    Ok(()) => upheld = epoch,
+                    Ok(()) => (upheld, pause) = (epoch, AGAIN),
                     Err(error) => {
                         tracing::info!(%error, "not all of ours stands under the new session yet");
-                        tokio::time::sleep(AGAIN).await;
+                        tokio::time::sleep(pause).await;
+                        pause = (pause * 2).min(LONGEST);
                         continue;
                     }
                 }
@@ -98,8 +159,9 @@ async fn keep_up(writes: Writes) {
     }
 }
 
-/// Between two tries to uphold what is ours.
-const AGAIN: std::time::Duration = std::time::Duration::from_millis(500);
+/// Between two tries to uphold what is ours: at first, and at most.
+const AGAIN: Duration = Duration::from_millis(500);
+const LONGEST: Duration = Duration::from_secs(30);
 
 impl Source<Instance> for ZooKeeperServices {
     fn watch(&self, select: &Selector<Instance>) -> BoxStream<'static, Result<Update<Instance>, Lost>> {
@@ -129,7 +191,15 @@ impl Source<Instance> for ZooKeeperServices {
     }
 
     fn parts(&self) -> BoxFuture<'_, Result<Parts, Error>> {
-        async move { Ok(Parts::from([(Part::new(PART), None)])) }.boxed()
+        async move {
+            match self.stands().await {
+                Ok(false) => Ok(Parts::new()),
+                // Who may not read it may yet read what is below it.
+                Ok(true) | Err(Error::Denied(_)) => Ok(Parts::from([(Part::new(PART), None)])),
+                Err(error) => Err(error),
+            }
+        }
+        .boxed()
     }
 }
 
@@ -149,12 +219,25 @@ impl Sink<Instance> for ZooKeeperServices {
         if &*scope.group != GROUP {
             return Err(format!("ZooKeeper has no groups, and this one is {:?}: map it to {GROUP}", &*scope.group));
         }
-        layout::write(self.roots(), scope, &record)?;
+        node(self.roots(), scope, &record)?;
         Ok(record)
     }
 
     fn prepare<'a>(&'a self, part: &'a Part, _title: Option<&'a str>) -> BoxFuture<'a, Result<(), Error>> {
-        async move { known(part) }.boxed()
+        async move {
+            if &*part.0 != PART {
+                return Err(Error::Rejected(no_namespaces(&part.0)));
+            }
+            if self.stands().await? {
+                return Ok(());
+            }
+            let acl = acl(self.writes.acl);
+            match self.session().create("/", b"", Create { ephemeral: false, acl: &acl }).await {
+                Ok(_) | Err(WireError::Exists(_)) => Ok(()),
+                Err(error) => Err(convert::error(error)),
+            }
+        }
+        .boxed()
     }
 
     fn apply<'a>(
@@ -172,7 +255,7 @@ impl Sink<Instance> for ZooKeeperServices {
                     self.writes.remember(scope, &one.record, &one.owner);
                 }
             }
-            connected(self.session().status()).await?;
+            writable(self.session()).await?;
             self.writes.uphold().await
         }
         .boxed()
@@ -187,16 +270,10 @@ impl Sink<Instance> for ZooKeeperServices {
     }
 }
 
-/// Waits for a connection.
-async fn connected(mut status: watch_channel::Receiver<Status>) -> Result<(), Error> {
-    let up = status.wait_for(|status| status.phase == Phase::Connected).await;
-    up.map(drop).map_err(|_| Error::unavailable("the connection was closed"))
-}
-
 fn known(part: &Part) -> Result<(), Error> {
     match &*part.0 {
         PART => Ok(()),
-        other => Err(Error::Rejected(no_namespaces(other))),
+        other => Err(Error::Missing(no_namespaces(other))),
     }
 }
 

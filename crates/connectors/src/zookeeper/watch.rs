@@ -1,35 +1,56 @@
 //! Follows the trees of a cluster and says what its services look like.
 
-use super::client::{Error as WireError, Listing, Node, Session, TreeNews, TreeOptions};
+use super::client::{Changes, Error as WireError, Listing, Looker, Node, Session, TreeNews, TreeOptions};
 use super::convert;
 use super::layout::Roots;
 use super::publications::Publications;
-use super::services::PART;
+use super::services::{PART, missing};
 use super::view::{Classes, View, Znode};
-use causeway_core::{Instance, Lost, Part, Selector, ServiceKey, Update};
+use causeway_core::{Error, Instance, Lost, Part, Selector, ServiceKey, Update};
 use futures_util::stream::{self, BoxStream, SelectAll, StreamExt};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::mem::Discriminant;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
 /// So many children that are no instances are told of, each; the rest is counted.
 const TOLD: usize = 20;
+/// How often a cluster with nothing at all is asked whether it is there.
+const ASK: Duration = Duration::from_secs(1);
+/// How often what may not be read is tried again: access lists change without an event.
+const AGAIN: Duration = Duration::from_secs(30);
 
 /// What a watch yields.
 type Item = Result<Update<Instance>, Lost>;
 
+/// One root that is followed.
+struct Root {
+    path: String,
+    looker: Option<Looker>,
+    /// The connection on which it is known completely; 0 for none.
+    generation: u64,
+    /// Whether there is a znode.
+    stands: bool,
+    /// What may not be read of it.
+    denied: BTreeSet<Arc<str>>,
+}
+
 /// One watch at work.
 struct Watch {
+    session: Session,
     news: SelectAll<BoxStream<'static, (usize, TreeNews)>>,
-    roots: Vec<String>,
-    /// The roots that are completely known on this connection.
-    complete: BTreeSet<usize>,
+    all: Arc<Roots>,
+    roots: Vec<Root>,
     /// Whether the part has been reported whole since it was last lost.
     whole: bool,
-    lost: bool,
+    /// Why it is lost, as it was last told.
+    lost: Option<Discriminant<Error>>,
     view: View,
     ours: Publications,
     select: Selector<Instance>,
     told: usize,
+    tried: Instant,
     ready: VecDeque<Item>,
 }
 
@@ -41,33 +62,50 @@ pub(super) fn watch(
     classes: Classes,
     select: Selector<Instance>,
 ) -> BoxStream<'static, Item> {
-    let paths: Vec<String> = roots.roots().into_iter().map(str::to_owned).collect();
-    let tree = |(n, path): (usize, &String)| match session.tree(tree_options(roots, path)) {
-        Ok(tree) => tree.map(move |news| (n, news)).boxed(),
-        Err(error) => stream::iter([(n, TreeNews::Lost(error))]).chain(stream::pending()).boxed(),
-    };
-    let news: SelectAll<_> = paths.iter().enumerate().map(tree).collect();
+    let (mut news, mut followed) = (SelectAll::new(), Vec::new());
+    for (n, path) in roots.roots().into_iter().map(str::to_owned).enumerate() {
+        let tree = session.tree(tree_options(roots, &path));
+        let looker = tree.as_ref().ok().map(|tree| tree.looker());
+        news.push(match tree {
+            Ok(tree) => tree.map(move |news| (n, news)).boxed(),
+            Err(error) => stream::iter([(n, TreeNews::Lost(error))]).chain(stream::pending()).boxed(),
+        });
+        followed.push(Root { path, looker, generation: 0, stands: false, denied: BTreeSet::new() });
+    }
     let watch = Watch {
+        session: session.clone(),
         news,
-        complete: BTreeSet::new(),
+        all: roots.clone(),
+        roots: followed,
         whole: false,
-        lost: false,
+        lost: None,
         view: View::new(roots.clone(), classes),
         ours: ours.clone(),
         select,
         told: 0,
+        tried: Instant::now(),
         ready: VecDeque::new(),
-        roots: paths,
     };
-    let changed = ours.news();
-    stream::unfold((watch, changed), async |(mut watch, mut changed)| {
+    let mut tick = interval(ASK);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let touched = ours.listen();
+    stream::unfold((watch, touched, tick), async |(mut watch, touched, mut tick)| {
         loop {
             if let Some(item) = watch.ready.pop_front() {
-                return Some((item, (watch, changed)));
+                return Some((item, (watch, touched, tick)));
             }
             tokio::select! {
-                Some((n, news)) = watch.news.next() => watch.take(n, news),
-                Ok(()) = changed.changed() => watch.judge_again(),
+                Some((n, news)) = watch.news.next() => {
+                    watch.take(n, news);
+                    watch.conclude().await;
+                }
+                scopes = touched.take() => if watch.whole {
+                    watch.report(scopes);
+                },
+                _ = tick.tick() => {
+                    watch.try_again();
+                    watch.conclude().await;
+                }
             }
         }
     })
@@ -81,8 +119,16 @@ pub(super) fn tree_options(roots: &Arc<Roots>, path: &str) -> TreeOptions {
 }
 
 /// What the view keeps of a znode.
-pub(super) fn znode(node: Node) -> (String, Znode) {
+fn znode(node: Node) -> (String, Znode) {
     (node.path.to_string(), Znode { data: node.data.unwrap_or_default(), owner: node.stat.ephemeral_owner })
+}
+
+/// What may not be read and could hold an instance, and why. A name that no path can hold is somebody's mistake, and no
+/// reason to doubt its siblings.
+pub(super) fn denied(roots: &Roots, denied: &BTreeMap<Arc<str>, WireError>) -> BTreeMap<Arc<str>, WireError> {
+    let matters = |path: &str| roots.is_candidate(path) || roots.descend(path);
+    let refused = denied.iter().filter(|(path, error)| matches!(error, WireError::Denied(_)) && matters(path));
+    refused.map(|(path, error)| (path.clone(), error.clone())).collect()
 }
 
 /// Everything that could be read. What may not be read hides nothing else.
@@ -92,54 +138,94 @@ pub(super) fn readable(listing: Listing) -> impl Iterator<Item = (String, Znode)
 }
 
 impl Watch {
-    /// A znode that may not be read is left as it was known, and told of.
-    fn tell_denied(&mut self, denied: &BTreeMap<Arc<str>, WireError>) {
-        for (path, error) in denied {
-            tracing::warn!(%path, %error, "this znode may not be read: it, and what is below it, is not copied");
-        }
-    }
-
     fn take(&mut self, n: usize, news: TreeNews) {
         match news {
-            TreeNews::Reset(listing) => {
-                let root = self.roots[n].clone();
-                self.tell_denied(&listing.denied);
-                let touched = self.view.replace(&root, readable(listing));
-                self.complete.insert(n);
-                self.tell_refused();
-                match self.whole {
-                    true => self.report(touched),
-                    false => self.report_whole(),
-                }
-            }
-            TreeNews::Changed(changes) => {
-                let mut touched = BTreeSet::new();
-                self.tell_denied(&changes.denied);
-                for (path, node) in changes.nodes {
-                    if !changes.denied.contains_key(&path) {
-                        touched.extend(self.view.put(&path, node.map(|node| znode(node).1)));
-                    }
-                }
-                self.tell_refused();
-                if self.whole {
-                    self.report(touched);
-                }
-            }
+            TreeNews::Reset(listing) => self.take_listing(n, listing),
+            TreeNews::Changed(changes) => self.take_changes(n, changes),
             TreeNews::Lost(error) => {
-                self.complete.clear();
-                self.whole = false;
-                if !std::mem::replace(&mut self.lost, true) {
-                    self.ready.push_back(Err(Lost { part: None, error: convert::error(error) }));
-                }
+                (self.roots[n].generation, self.whole) = (0, false);
+                self.lose(None, convert::error(error));
             }
         }
     }
 
-    /// What is ours has changed without a znode that did.
-    fn judge_again(&mut self) {
-        let touched = self.ours.take_touched();
+    fn take_listing(&mut self, n: usize, listing: Listing) {
+        let generation = self.session.status().borrow().generation;
+        let denied = denied(&self.all, &listing.denied);
+        tell_denied(&denied);
+        let root = &mut self.roots[n];
+        (root.generation, root.stands) = (generation, !listing.nodes.is_empty());
+        root.denied = denied.into_keys().collect();
+        let touched = self.view.replace(&root.path, readable(listing), &root.denied);
+        self.tell_refused();
         if self.whole {
             self.report(touched);
+        }
+    }
+
+    fn take_changes(&mut self, n: usize, changes: Changes) {
+        let denied = denied(&self.all, &changes.denied);
+        tell_denied(&denied);
+        let root = &mut self.roots[n];
+        root.denied.extend(denied.into_keys());
+        let mut touched = BTreeSet::new();
+        for (path, node) in changes.nodes.into_iter().filter(|(path, _)| !changes.denied.contains_key(path)) {
+            root.denied.remove(&path);
+            if *path == *root.path {
+                root.stands = node.is_some();
+            }
+            if node.is_none() {
+                self.ours.taken(&path);
+            }
+            touched.extend(self.view.put(&path, node.map(|node| znode(node).1)));
+        }
+        self.tell_refused();
+        if self.whole {
+            self.report(touched);
+        }
+    }
+
+    /// Reports the part when it has become whole, or finds that it is not there: where there is no root, perhaps there
+    /// is not even what they would stand below.
+    async fn conclude(&mut self) {
+        let generation = self.session.status().borrow().generation;
+        if generation == 0 || !self.roots.iter().all(|root| root.generation == generation) {
+            return;
+        }
+        if !self.roots.iter().any(|root| root.stands) {
+            let error = match self.session.stat("/").await {
+                Ok(Some(_)) => None,
+                Ok(None) => Some(missing()),
+                // Those who follow the roots will tell.
+                Err(error) if error.is_transient() => return,
+                Err(error) => Some(convert::error(error)),
+            };
+            if let Some(error) = error {
+                self.whole = false;
+                self.lose(Some(Part::new(PART)), error);
+                return;
+            }
+        }
+        if !self.whole {
+            self.report_whole();
+        }
+    }
+
+    fn lose(&mut self, part: Option<Part>, error: Error) {
+        let why = std::mem::discriminant(&error);
+        if self.lost.replace(why) != Some(why) {
+            self.ready.push_back(Err(Lost { part, error }));
+        }
+    }
+
+    fn try_again(&mut self) {
+        if self.tried.elapsed() < AGAIN {
+            return;
+        }
+        self.tried = Instant::now();
+        for root in &self.roots {
+            let Some(looker) = &root.looker else { continue };
+            root.denied.iter().for_each(|path| looker.look(Some(path)));
         }
     }
 
@@ -150,10 +236,7 @@ impl Watch {
     }
 
     fn report_whole(&mut self) {
-        if self.complete.len() < self.roots.len() {
-            return;
-        }
-        (self.whole, self.lost) = (true, false);
+        (self.whole, self.lost) = (true, None);
         let part = Part::new(PART);
         if !self.select.part(&part, None) {
             return;
@@ -174,5 +257,12 @@ impl Watch {
                 tracing::warn!("further znodes that are no instances are not told of");
             }
         }
+    }
+}
+
+/// What may not be read stays as it was known, and is told of.
+fn tell_denied(denied: &BTreeMap<Arc<str>, WireError>) {
+    for (path, error) in denied {
+        tracing::warn!(%path, %error, "this znode may not be read: it, and what is below it, stays as it was known");
     }
 }

@@ -12,6 +12,7 @@ use futures_util::FutureExt;
 use futures_util::stream::{self, StreamExt};
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Znodes written at once; they go over one connection, in order.
 const AT_ONCE: usize = 256;
@@ -73,13 +74,21 @@ impl Writes {
 
     async fn change(&self, scope: &ServiceKey, change: &Change<Instance>) -> Result<(), Error> {
         match change {
-            Change::Create(record) | Change::Adopt(record) => self.put(scope, record).await,
+            Change::Create(record) | Change::Adopt(record) => match self.wait(scope, record) {
+                Some(wait) => Err(Error::Throttled(wait)),
+                None => self.put(scope, record).await,
+            },
             Change::Update { from, to } => self.update(scope, from, to).await,
             Change::Delete { record, .. } => self.remove(scope, record).await,
             // Shadows are not asked of this kind, and a service has nothing of its own.
             Change::Shadow(..) | Change::Scope { .. } => Ok(()),
             Change::Edit { .. } => Err(Error::Rejected("a znode of somebody else's is not edited".into())),
         }
+    }
+
+    /// How long the place of a record is to be left alone.
+    fn wait(&self, scope: &ServiceKey, record: &Instance) -> Option<Duration> {
+        self.ours.left_for(&self.path_of(scope, record).ok()?)
     }
 
     /// A record as it is written: with its mark among the data, where its task asks for that.
@@ -121,18 +130,14 @@ impl Writes {
         let data = published.data.clone();
         // Its event may come before its answer: it is ours from now on.
         let before = self.ours.put(&path, published);
+        let claim = Claim { ours: &self.ours, path: &path, before, stands: false };
         let acl = acl(self.acl);
         let how = Create { ephemeral: record.ephemeral, acl: &acl };
         let outcome = match self.session.create_all(&path, &data, how, &acl).await {
-            Err(WireError::Exists(_)) => self.take_over(&path, record, &data, before.as_ref()).await,
+            Err(WireError::Exists(_)) => self.take_over(&path, record, &data, claim.before.as_ref()).await,
             outcome => outcome.map(|_| ()).map_err(convert::error),
         };
-        if outcome.is_err() {
-            match before {
-                Some(before) => drop(self.ours.put(&path, before)),
-                None => self.ours.forget(&path),
-            }
-        }
+        claim.end(outcome.is_ok());
         outcome
     }
 
@@ -266,24 +271,91 @@ impl Writes {
         let stats = self.session.stat_many(&paths).await;
         let mut writes = Vec::new();
         for ((path, one), stat) in all.iter().zip(stats) {
-            let stands = match stat.map_err(convert::error)? {
-                Some(stat) => Some(stat.ephemeral_owner) == current || !self.ours.is_own(stat.ephemeral_owner),
-                None => false,
+            let stands = match stat {
+                Ok(Some(stat)) => Some(stat.ephemeral_owner) == current || !self.ours.is_own(stat.ephemeral_owner),
+                Ok(None) => false,
+                Err(error) if error.is_transient() => return Err(convert::error(error)),
+                // What may not be read is the plan's to tell.
+                Err(_) => true,
             };
             if !stands {
                 writes.push(self.uphold_one(path, one).boxed());
             }
         }
         let outcomes: Vec<_> = stream::iter(writes).buffered(AT_ONCE).collect().await;
-        // Somebody else stands there now: the plan sees it.
-        outcomes.into_iter().filter(|outcome| !matches!(outcome, Err(Error::Conflict))).collect()
+        // Anything else the plan sees, and tells of.
+        let again = |outcome: &Result<(), Error>| matches!(outcome, Err(Error::Unavailable(_)));
+        outcomes.into_iter().find(again).unwrap_or(Ok(()))
     }
 
-    /// Unless it was withdrawn or changed meanwhile.
+    /// Makes a znode of ours stand under the present session, unless it was withdrawn or changed meanwhile. What stands there
+    /// under it already is the writer's, and newer.
     async fn uphold_one(&self, path: &str, one: &Published) -> Result<(), Error> {
-        match self.ours.get(path) {
-            Some(now) if now == *one => self.put(&one.scope, &one.record).await,
-            _ => Ok(()),
+        let wanted = || self.ours.get(path).is_some_and(|now| now == *one);
+        if !wanted() {
+            return Ok(());
+        }
+        let acl = acl(self.acl);
+        let how = Create { ephemeral: true, acl: &acl };
+        let made = match self.session.create_all(path, &one.data, how, &acl).await {
+            Err(WireError::Exists(_)) => self.relive(path, one).await,
+            made => made.map(|_| ()),
+        };
+        match made {
+            Ok(()) if !wanted() => self.take_back(path, one).await,
+            made => made.map_err(convert::error),
+        }
+    }
+
+    /// What an earlier session of ours holds lives by the present one afterwards, in one step.
+    async fn relive(&self, path: &str, one: &Published) -> Result<(), WireError> {
+        let Some(stat) = self.session.stat(path).await? else { return Ok(()) };
+        let current = self.session.status().borrow().session;
+        if Some(stat.ephemeral_owner) == current || !self.ours.is_own(stat.ephemeral_owner) {
+            return Ok(());
+        }
+        let delete = Op::Delete { path: path.to_owned(), version: Some(stat.version) };
+        let create = self.create(&one.record, path, &one.data);
+        self.session.multi(&[delete, create]).await.map(|_| ()).map_err(|failed| failed.error)
+    }
+
+    /// It was withdrawn or changed while it was made again: what was made goes, and what is wanted is the writer's.
+    async fn take_back(&self, path: &str, one: &Published) -> Result<(), Error> {
+        let (there, stat) = match self.session.get(path).await {
+            Err(WireError::NotFound(_)) => return Ok(()),
+            read => read.map_err(convert::error)?,
+        };
+        if *there == *one.data && self.ours.get(path).is_none() && self.ours.is_own(stat.ephemeral_owner) {
+            match self.session.delete(path, Some(stat.version)).await {
+                Ok(()) | Err(WireError::NotFound(_) | WireError::BadVersion(_)) => {}
+                Err(error) => return Err(convert::error(error)),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A path that was noted as ours before its znode stands: taken back where it comes to nothing, also when nobody waits for
+/// the end any more.
+struct Claim<'a> {
+    ours: &'a Publications,
+    path: &'a str,
+    before: Option<Published>,
+    stands: bool,
+}
+
+impl Claim<'_> {
+    fn end(mut self, stands: bool) {
+        self.stands = stands;
+    }
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        match (self.stands, self.before.take()) {
+            (true, _) => {}
+            (false, Some(before)) => drop(self.ours.put(self.path, before)),
+            (false, None) => self.ours.forget(self.path),
         }
     }
 }

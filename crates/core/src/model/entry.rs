@@ -2,17 +2,18 @@
 
 use super::{Attributes, Part};
 use serde::{Deserialize, Serialize};
+use std::cmp::Ordering;
 use std::fmt::{self, Display};
 use std::ops::{Index, IndexMut};
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use xxhash_rust::xxh3::Xxh3;
 
 /// A config entry: `namespace/group/name`. A kind that lacks a level leaves it empty, or says `public` for the namespace.
 ///
 /// A name that begins with `/` is a path in a tree: its parents are entries too. The order of keys puts every parent
 /// before its children.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct EntryKey {
     /// The namespace's id.
     pub namespace: Arc<str>,
@@ -25,7 +26,7 @@ pub struct EntryKey {
 impl EntryKey {
     /// The entry `name` in `group` of `namespace`.
     pub fn new(namespace: &str, group: &str, name: &str) -> Self {
-        Self { namespace: namespace.into(), group: group.into(), name: name.into() }
+        Self { namespace: shared(namespace), group: shared(group), name: name.into() }
     }
 
     /// The znode or the like at `path`.
@@ -65,6 +66,28 @@ impl EntryKey {
             && self.group == other.group
             && other.is_path()
             && rest.is_some_and(|rest| rest.len() > 1 && rest.starts_with('/'))
+    }
+}
+
+/// There may be a million keys, and most have these two words in common.
+fn shared(word: &str) -> Arc<str> {
+    static WORDS: LazyLock<[Arc<str>; 2]> = LazyLock::new(|| ["public".into(), "".into()]);
+    WORDS.iter().find(|known| ***known == *word).cloned().unwrap_or_else(|| word.into())
+}
+
+impl Ord for EntryKey {
+    fn cmp(&self, other: &Self) -> Ordering {
+        // Most keys share the first two.
+        let compare = |a: &Arc<str>, b: &Arc<str>| if Arc::ptr_eq(a, b) { Ordering::Equal } else { a.cmp(b) };
+        compare(&self.namespace, &other.namespace)
+            .then_with(|| compare(&self.group, &other.group))
+            .then_with(|| compare(&self.name, &other.name))
+    }
+}
+
+impl PartialOrd for EntryKey {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 

@@ -128,8 +128,9 @@ pub struct Base {
 impl Base {
     /// Both sides hold `digest`.
     pub fn found(before: Option<&Self>, digest: Digest, stamps: Pair<Stamp>) -> Self {
-        // The same again (somebody wrote what was there) changes nothing; a new one was not written by us.
-        let born = before.filter(|base| base.digest == digest).map_or(Born::Both, |base| base.born);
+        // Where our copy stands at another version now, somebody has written the same there: it is theirs as well.
+        let ours = |base: &&Self| base.born.copy().is_none_or(|side| base.stamps[side] == stamps[side]);
+        let born = before.filter(|base| base.digest == digest).filter(ours).map_or(Born::Both, |base| base.born);
         Self { digest, stamps, born }
     }
 
@@ -208,7 +209,7 @@ impl Display for Why {
 }
 
 /// Why a difference is left alone.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Reason {
     /// The destination's own: we did not write it.

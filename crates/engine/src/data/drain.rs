@@ -14,7 +14,8 @@ impl State {
             return self.sight[to].ready(&part).then(|| Pair::of(|side| side == to));
         }
         let base = row.base?;
-        let Some(copy) = base.born.copy() else {
+        // A list has more than one author.
+        let Some(copy) = base.born.copy().filter(|_| !self.spec.is_list(key)) else {
             self.let_go(key);
             return None;
         };
@@ -65,7 +66,7 @@ impl State {
         Some(Planned { write, to: copy, why: None, content: None, before: Some(base), stamps, over: None })
     }
 
-    fn stays_there(&mut self, key: &EntryKey, side: Side, why: &str) {
+    pub(super) fn stays_there(&mut self, key: &EntryKey, side: Side, why: &str) {
         self.event(key, side, Action::Skipped, why.into());
         self.let_go(key);
     }

@@ -154,11 +154,11 @@ impl Tools {
             let answers = (0..count).map(|_| Err(Error::Denied("it can only be read".into()))).collect();
             return Done::Written(WriteDone { job, answers });
         };
-        let _slot = gate.enter(count).await;
         // A process that dies after the write must find afterwards that it was going to make it.
         if tokio::time::timeout(self.timing.kept, self.recorder.kept()).await.is_err() {
             tracing::debug!("the ledger does not keep up; going on without it");
         }
+        let _slot = gate.enter(count).await;
         let writes: Vec<Write> = job.planned.iter().map(|planned| planned.write.clone()).collect();
         let answers = tokio::time::timeout(self.timing.call, sink.write(&writes)).await;
         let answers = filled(answers, count, self.timing.call);

@@ -62,7 +62,7 @@ impl State {
     /// Whether the sides answer at all.
     fn heard(&mut self, found: &Pair<BTreeMap<EntryKey, Result<Found, Error>>>, now: Instant) {
         for side in Side::BOTH.into_iter().filter(|side| !found[*side].is_empty()) {
-            let well = found[side].values().any(Result::is_ok);
+            let well = found[side].values().any(|found| matches!(found, Ok(_) | Err(Error::Rejected(_))));
             self.answered(side, well, Duration::ZERO, now);
         }
     }
@@ -88,7 +88,7 @@ impl State {
             }
         }
         for side in Side::BOTH {
-            let unchanged = self.row(&key).places[side] == places[side];
+            let unchanged = self.row(&key).places[side] == places[side] && !self.marks.heard(&key, side);
             match &looks[side] {
                 Some(found) if unchanged => self.saw(&key, side, found.as_ref().map(|(entry, _)| entry), now),
                 // The watch was quicker: what it said is looked at next.
@@ -333,6 +333,11 @@ impl State {
                 (None, None) => b.key().cmp(a.key()),
                 (a_to, b_to) => a_to.is_none().cmp(&b_to.is_none()).then_with(|| a.key().cmp(b.key())),
             });
+            for planned in &planned {
+                if self.row(planned.key()).places[to].stamp() == planned.stamps[to] {
+                    self.marks.known(planned.key(), to);
+                }
+            }
             let intents: Vec<_> = planned.iter().map(Planned::intent).collect();
             let lot = self.lots.begin(&intents);
             self.recorder.intents(&self.route, lot, Some(&intents));

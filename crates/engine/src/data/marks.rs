@@ -1,6 +1,6 @@
 //! Which entries want to be looked at, each once, however much happened to it. Pure: time is given.
 
-use causeway_core::EntryKey;
+use causeway_core::{EntryKey, Pair, Part, Side};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use tokio::time::Instant;
@@ -10,7 +10,8 @@ pub(crate) struct Marks {
     ready: BTreeSet<EntryKey>,
     later: BTreeMap<EntryKey, Instant>,
     order: BTreeSet<(Instant, EntryKey)>,
-    busy: BTreeSet<EntryKey>,
+    /// What is being worked on, and the sides of which something was told since.
+    busy: BTreeMap<EntryKey, Pair<bool>>,
     /// Marked while busy.
     again: BTreeSet<EntryKey>,
     /// Children that wait for a parent: (parent, child).
@@ -22,7 +23,7 @@ pub(crate) struct Marks {
 impl Marks {
     /// Wants an entry looked at as soon as may be.
     pub fn mark(&mut self, key: &EntryKey) {
-        if self.busy.contains(key) {
+        if self.busy.contains_key(key) {
             self.again.insert(key.clone());
             return;
         }
@@ -56,7 +57,7 @@ impl Marks {
             let next = self.ready.range((after, Bound::Unbounded)).next().or_else(|| self.ready.first()).cloned()?;
             self.ready.remove(&next);
             self.cursor = Some(next.clone());
-            if !self.busy.contains(&next) {
+            if !self.busy.contains_key(&next) {
                 return Some(next);
             }
             self.again.insert(next);
@@ -70,7 +71,7 @@ impl Marks {
 
     /// Work on an entry begins.
     pub fn begin(&mut self, key: &EntryKey) {
-        self.busy.insert(key.clone());
+        self.busy.insert(key.clone(), Pair::default());
     }
 
     /// Work on an entry has ended; answers whether it was marked meanwhile.
@@ -79,14 +80,47 @@ impl Marks {
         self.again.remove(key)
     }
 
+    /// One side has told something of an entry: what an answer to the work on it says may be older.
+    pub fn told(&mut self, key: &EntryKey, side: Side) {
+        if let Some(told) = self.busy.get_mut(key) {
+            told[side] = true;
+            self.again.insert(key.clone());
+        }
+    }
+
+    /// One side has told something of a whole part.
+    pub fn told_all(&mut self, part: &Part, side: Side) {
+        for (key, told) in self.busy.iter_mut().filter(|(key, _)| key.namespace == part.0) {
+            told[side] = true;
+            self.again.insert(key.clone());
+        }
+    }
+
+    /// Whether a side has told something of an entry since work on it began.
+    pub fn heard(&self, key: &EntryKey, side: Side) -> bool {
+        self.busy.get(key).is_some_and(|told| told[side])
+    }
+
+    /// What a side has told of an entry is known: only what comes from now on is news.
+    pub fn known(&mut self, key: &EntryKey, side: Side) {
+        if let Some(told) = self.busy.get_mut(key) {
+            told[side] = false;
+        }
+    }
+
     /// Whether it is being worked on.
     pub fn busy(&self, key: &EntryKey) -> bool {
-        self.busy.contains(key)
+        self.busy.contains_key(key)
     }
 
     /// Whether something happened to an entry since work on it began.
     pub fn disturbed(&self, key: &EntryKey) -> bool {
         self.again.contains(key)
+    }
+
+    /// Whether any child waits.
+    pub fn any_parked(&self) -> bool {
+        !self.parked.is_empty()
     }
 
     /// A child waits until its parent stands.
@@ -96,9 +130,7 @@ impl Marks {
 
     /// A child does not wait any more, or not for this.
     pub fn unpark(&mut self, parent: &EntryKey, child: &EntryKey) {
-        if !self.parked.is_empty() {
-            self.parked.remove(&(parent.clone(), child.clone()));
-        }
+        self.parked.remove(&(parent.clone(), child.clone()));
     }
 
     /// Keeps only those children waiting that `known` names.
@@ -128,7 +160,7 @@ impl Marks {
 
     /// How many are to be looked at, or are being worked on; those that `rests` names only wait for their turn.
     pub fn pending(&self, rests: impl Fn(&EntryKey) -> bool) -> usize {
-        let counted = |key: &EntryKey| self.busy.contains(key) || self.ready.contains(key);
+        let counted = |key: &EntryKey| self.busy.contains_key(key) || self.ready.contains(key);
         let parked = self.parked.iter().filter(|(_, child)| !counted(child));
         let later = self.later.keys().filter(|key| !rests(key));
         self.ready.len() + self.busy.len() + later.count() + parked.count()

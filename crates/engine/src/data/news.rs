@@ -47,6 +47,7 @@ impl State {
     }
 
     fn found(&mut self, side: Side, part: &Part, found: super::rows::Looked, now: Instant) {
+        self.marks.told_all(part, side);
         if found.grew {
             self.sight[side].grew(part, now);
         }
@@ -86,6 +87,9 @@ impl State {
     fn changed(&mut self, side: Side, key: &EntryKey, entry: Option<Entry>, now: Instant) {
         let part = key.part();
         let row = self.row(key);
+        // Also when it is no news here: work on it may know of something in between, which must not be taken for the last
+        // word.
+        self.marks.told(key, side);
         let was = row.places[side];
         let place = match entry {
             Some(entry) => Place::here(&entry),

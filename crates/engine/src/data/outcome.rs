@@ -4,6 +4,7 @@ use super::job::{Planned, WriteDone};
 use super::rows::Place;
 use super::state::{SLOW_RETRY, State};
 use crate::record::Action;
+use crate::spec::Run;
 use causeway_core::{Base, Entry, Error, Pair, Reason, Why};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -35,8 +36,8 @@ impl State {
             // The write was made, or not: it is looked at.
             _ => return self.failed(key, to, Error::protocol("an entry is missing in the answer"), now),
         };
-        // What the watch has said meanwhile is newer.
-        if self.row(key).places[to].stamp() == planned.stamps[to] {
+        // What the watch has said meanwhile may be newer, also when it is what was there before.
+        if !self.marks.heard(key, to) && self.row(key).places[to].stamp() == planned.stamps[to] {
             self.place(key, to, entry.map_or(Place::Absent, |entry| Place::here(&entry)));
         }
         self.base(key, base);
@@ -76,6 +77,10 @@ impl State {
             self.close(key);
         }
         match error {
+            Error::Rejected(why) if self.spec.run == Run::Drain => {
+                self.stays_there(key, planned.to, &why);
+                self.finish(key);
+            }
             Error::Rejected(why) => {
                 self.finish(key);
                 self.leave(key, Reason::Rejected(why), planned.stamps, None, now);

@@ -208,7 +208,7 @@ impl State {
 
     /// Something below its parent is gone: the parent may have waited for that.
     pub fn lighter(&mut self, key: &EntryKey) {
-        let Some(parent) = key.parent().and_then(|_| self.spec.parent(key)) else { return };
+        let Some(parent) = self.spec.parent(key) else { return };
         let waits = self.rows.get(&parent).is_some_and(|row| !row.in_step()) || self.spec.run == Run::Drain;
         if waits {
             if self.left.get(&parent).is_some_and(|left| left.reason == Reason::Occupied) {

@@ -58,11 +58,12 @@ impl State {
         let entries: usize = counts().map(|count| count.bases).sum();
         let here = Pair::of(|side| counts().map(|count| count.here[side]).sum());
         let held = Pair::of(|side| self.doors[side].held());
-        let mut skipped = BTreeMap::new();
+        let mut reasons = BTreeMap::new();
         for left in self.left.values() {
-            *skipped.entry(left.reason.to_string()).or_insert(0) += 1;
+            *reasons.entry(&left.reason).or_insert(0) += 1;
         }
-        let conflicts = skipped.get(&Reason::Conflict.to_string()).copied().unwrap_or_default();
+        let conflicts = reasons.get(&Reason::Conflict).copied().unwrap_or_default();
+        let mut skipped: BTreeMap<_, _> = reasons.into_iter().map(|(reason, n)| (reason.to_string(), n)).collect();
         let foreign: usize = counts().map(|count| count.alone.right).sum();
         if self.spec.ways == Ways::One && foreign > 0 {
             skipped.insert(Reason::Foreign.to_string(), foreign);

@@ -69,7 +69,9 @@ impl State {
     }
 
     fn step(&mut self, key: &EntryKey, now: Instant, job: &ReadJob) -> Step {
-        if let Some(parent) = key.parent().and_then(|_| self.spec.parent(key)) {
+        if self.marks.any_parked()
+            && let Some(parent) = self.spec.parent(key)
+        {
             self.marks.unpark(&parent, key);
         }
         let row = self.row(key);
@@ -183,7 +185,6 @@ impl State {
 
     /// The parent that must be written beyond `from` before the entry.
     pub fn missing_parent(&self, key: &EntryKey, from: Side) -> Option<EntryKey> {
-        key.parent()?;
         let parent = self.spec.parent(key)?;
         let row = self.row(&parent);
         (row.places[from].is_here() && !row.places[from.other()].is_here()).then_some(parent)

@@ -67,15 +67,19 @@ impl Session {
         P: AsRef<str>,
         D: AsRef<[u8]>,
     {
+        let nodes: Vec<_> = nodes.iter().map(|(path, data, how)| (path.as_ref(), Some(data.as_ref()), *how)).collect();
+        self.make_many(&nodes).await
+    }
+
+    /// [`Session::make`] for each: a parent may stand before its children.
+    pub async fn make_many(&self, nodes: &[(&str, Option<&[u8]>, Create<'_>)]) -> Vec<Result<Stat>> {
         let mut results = Vec::with_capacity(nodes.len());
-        let made =
-            self.each(nodes, |wire, (path, data, how)| wire.create_call(path.as_ref(), Some(data.as_ref()), *how));
+        let made = self.each(nodes, |wire, (path, data, how)| wire.create_call(path, *data, *how));
         for (result, (path, ..)) in made.await.into_iter().zip(nodes) {
             results.push(match result {
                 Ok(Some(stat)) => Ok(stat),
                 Ok(None) => {
-                    let path = path.as_ref();
-                    self.stat(path).await.and_then(|stat| stat.ok_or_else(|| Error::NotFound(path.to_owned())))
+                    self.stat(path).await.and_then(|stat| stat.ok_or_else(|| Error::NotFound((*path).to_owned())))
                 }
                 Err(error) => Err(error),
             });

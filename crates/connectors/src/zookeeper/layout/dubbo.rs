@@ -242,7 +242,9 @@ fn params(service: &Service<'_>, instance: &Instance) -> Vec<String> {
     let weight = all.get(WEIGHT).map(|text| scaled(text));
     // Dubbo's providers in Nacos have its normal weight, 1, whatever their own; another was set by somebody.
     if instance.weight != 1.0 && weight != Some(instance.weight) {
-        let weight = (instance.weight * NORMAL_WEIGHT).round().clamp(0.0, i32::MAX.into());
+        // However small, it takes calls.
+        let least = if instance.weight > 0.0 { 1.0 } else { 0.0 };
+        let weight = (instance.weight * NORMAL_WEIGHT).round().clamp(least, i32::MAX.into());
         all.insert(WEIGHT, weight.to_string().into());
     }
     let is = instance.enabled && instance.healthy;

@@ -1,0 +1,105 @@
+//! Follows the data of a cluster.
+
+use super::client::{Changes, Descend, Error as WireError, Listing, Node, Session, Stat, Tree, TreeNews, TreeOptions};
+use super::convert;
+use super::data::{entry, part};
+use causeway_core::{Entry, EntryKey, Error, Lost, News};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// What may not be read is tried again after this time: nobody tells when it may be read after all.
+const BLIND: Duration = Duration::from_secs(15);
+
+/// A tree of data that is followed.
+pub(super) struct Followed<T> {
+    session: Session,
+    options: TreeOptions,
+    tree: Tree,
+    takes: T,
+    /// Something of interest may not be read: what is known is not complete.
+    blind: bool,
+}
+
+impl<T: Fn(&Node) -> bool> Followed<T> {
+    pub fn new(session: &Session, options: TreeOptions, takes: T) -> Result<Self, WireError> {
+        let tree = session.tree(options.clone())?;
+        Ok(Self { session: session.clone(), options, tree, takes, blind: false })
+    }
+
+    /// The next news; `None`: the connection was closed for good.
+    pub async fn next(&mut self) -> Option<Result<News, Lost>> {
+        loop {
+            let news = match self.news().await? {
+                TreeNews::Lost(error) => Err(lost(error)),
+                TreeNews::Reset(listing) => listed(listing, &self.options.descend, &self.takes)
+                    .map(|entries| News::Reset { part: part(), entries }),
+                TreeNews::Changed(_) if self.blind => continue,
+                TreeNews::Changed(changes) => match self.changed(changes) {
+                    Ok(news) if news.is_empty() => continue,
+                    news => news.map(News::Changed),
+                },
+            };
+            self.blind = match &news {
+                Ok(News::Reset { .. }) => false,
+                Err(lost) => lost.part.is_some(),
+                Ok(News::Changed(_)) => self.blind,
+            };
+            return Some(news);
+        }
+    }
+
+    async fn news(&mut self) -> Option<TreeNews> {
+        if !self.blind {
+            return self.tree.next().await;
+        }
+        match timeout(BLIND, self.tree.next()).await {
+            Ok(news) => news,
+            Err(_) => {
+                if let Ok(tree) = self.session.tree(self.options.clone()) {
+                    self.tree = tree;
+                }
+                self.tree.next().await
+            }
+        }
+    }
+
+    fn changed(&self, changes: Changes) -> Result<Vec<(EntryKey, Option<Entry>)>, Lost> {
+        if let Some(lost) = hidden(&changes.denied, &self.options.descend, |_| true) {
+            return Err(lost);
+        }
+        // What takes no part any more has gone, too: a node may come back as an ephemeral one.
+        let of = |(path, node): (Arc<str>, Option<Node>)| {
+            let plain = Node { path: path.clone(), stat: Stat::default(), data: None };
+            let taken = node.as_ref().filter(|node| (self.takes)(node)).map(|node| entry(&node.stat));
+            (taken.is_some() || (self.takes)(&plain)).then(|| (EntryKey::path(&path), taken))
+        };
+        Ok(changes.nodes.into_iter().filter_map(of).collect())
+    }
+}
+
+/// A subtree that may not be read cannot be told from one that is gone: nothing is decided then. What takes no part does not
+/// matter.
+fn hidden(denied: &BTreeMap<Arc<str>, WireError>, descend: &Descend, children: impl Fn(&str) -> bool) -> Option<Lost> {
+    let (path, error) = denied.iter().find(|(path, _)| descend(path) && children(path))?;
+    let text = format!("{path} may not be read ({error}): give us the right to read, or exclude it");
+    Some(Lost { part: Some(part()), error: Error::Denied(text) })
+}
+
+pub(super) fn listed(
+    listing: Listing,
+    descend: &Descend,
+    takes: &impl Fn(&Node) -> bool,
+) -> Result<BTreeMap<EntryKey, Entry>, Lost> {
+    let parents: BTreeMap<_, _> = listing.nodes.iter().map(|node| (&*node.path, node.stat.children > 0)).collect();
+    if let Some(lost) = hidden(&listing.denied, descend, |path| parents.get(path).copied().unwrap_or(true)) {
+        return Err(lost);
+    }
+    let taken = listing.nodes.iter().filter(|node| takes(node));
+    Ok(taken.map(|node| (EntryKey::path(&node.path), entry(&node.stat))).collect())
+}
+
+pub(super) fn lost(error: WireError) -> Lost {
+    Lost { part: None, error: convert::error(error) }
+}
