@@ -1,6 +1,8 @@
 //! One test's own corner of a cluster.
 
+use crate::follow::Follow;
 use crate::look::Only;
+use crate::shape::Shape;
 use crate::{Session, Subject, Who};
 use anyhow::Result;
 use causeway_core::{ClusterId, Instance, Mark, OwnerId, Part, Selector, ServiceKey};
@@ -10,6 +12,8 @@ use parking_lot::Mutex;
 pub struct Corner<S> {
     /// The cluster.
     pub subject: S,
+    /// How records look there.
+    pub shape: Shape,
     /// The namespace; it exists.
     pub namespace: String,
     /// The test, for notes.
@@ -27,9 +31,10 @@ impl<S: Subject> Corner<S> {
     }
 
     fn bare(subject: S, name: &str) -> Self {
+        let shape = subject.facts().shape;
         let random = uuid::Uuid::new_v4().simple().to_string();
-        let namespace = format!("cf-{}", &random[..10]);
-        Self { subject, namespace, name: name.to_owned(), made: Mutex::default(), sessions: Mutex::default() }
+        let namespace = shape.only.map_or_else(|| format!("cf-{}", &random[..10]), |(only, _)| only.to_owned());
+        Self { subject, shape, namespace, name: name.to_owned(), made: Mutex::default(), sessions: Mutex::default() }
     }
 
     /// A namespace that goes with this corner.
@@ -66,6 +71,19 @@ impl<S: Subject> Corner<S> {
         Ok(session)
     }
 
+    /// A session of the process that comes after the one that last opened one; closed with the corner.
+    pub async fn open_next(&self) -> Result<Session> {
+        let session = self.subject.open_next().await?;
+        self.sessions.lock().push(session.clone());
+        session.parts().await?;
+        Ok(session)
+    }
+
+    /// Follows a watch.
+    pub fn follow(&self, session: &Session, select: &Selector<Instance>) -> Follow {
+        Follow::start(session, select, self.shape)
+    }
+
     /// The namespace.
     pub fn part(&self) -> Part {
         Part::new(&self.namespace)
@@ -78,7 +96,27 @@ impl<S: Subject> Corner<S> {
 
     /// A service of the namespace.
     pub fn service(&self, name: &str) -> ServiceKey {
-        ServiceKey::new(&self.namespace, "G", name)
+        self.service_in(&self.namespace, self.groups()[0], name)
+    }
+
+    /// A service, named as the kind wants it.
+    pub fn service_in(&self, namespace: &str, group: &str, name: &str) -> ServiceKey {
+        ServiceKey::new(namespace, group, &(self.shape.service)(name))
+    }
+
+    /// Two groups, or the one of a kind that has no others.
+    pub fn groups(&self) -> Vec<&'static str> {
+        self.shape.only.map_or_else(|| vec!["G", "H"], |(_, group)| vec![group])
+    }
+
+    /// A copy of ours at `127.0.0.1:port` with a little metadata.
+    pub fn copy(&self, port: u16) -> Instance {
+        self.shape.dressed(copy(port))
+    }
+
+    /// A native record at `127.0.0.1:port` with a little metadata, as every kind can hold it.
+    pub fn native(&self, port: u16) -> Instance {
+        self.shape.dressed(native(port))
     }
 
     /// Says something worth knowing that is not asserted.
@@ -102,14 +140,13 @@ pub fn mark(length: usize) -> Mark {
     Mark { owner: owner(), path: (0..length).map(|n| ClusterId::of(&format!("cluster {n}"))).collect() }
 }
 
-/// A copy of ours at `127.0.0.1:port` with a little metadata.
+/// A copy of ours as no kind has dressed it yet.
 pub fn copy(port: u16) -> Instance {
     Instance { mark: Some(mark(1)), ..native(port) }
 }
 
-/// A native record at `127.0.0.1:port` with a little metadata, as every kind can hold it.
-pub fn native(port: u16) -> Instance {
+fn native(port: u16) -> Instance {
     let mut instance = Instance::new("127.0.0.1", port);
-    instance.metadata = [("version", "1"), ("zone", "a")].map(|(key, value)| (key.into(), value.into())).into();
+    instance.metadata = [("build", "1"), ("zone", "a")].map(|(key, value)| (key.into(), value.into())).into();
     instance
 }

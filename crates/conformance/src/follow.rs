@@ -1,6 +1,7 @@
 //! Follows one watch and keeps what it said.
 
 use crate::Session;
+use crate::shape::Shape;
 use anyhow::{Result, bail};
 use causeway_core::{Error, Instance, Part, Selector, ServiceKey, Set, Update};
 use futures_util::StreamExt;
@@ -50,8 +51,9 @@ impl From<&Error> for Why {
 }
 
 /// What a watch has said so far.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct View {
+    shape: Shape,
     /// In order.
     pub items: Vec<Item>,
     /// What stands, as told.
@@ -61,6 +63,10 @@ pub struct View {
 }
 
 impl View {
+    fn new(shape: Shape) -> Self {
+        Self { shape, items: Vec::new(), sets: BTreeMap::new(), complete: BTreeSet::new() }
+    }
+
     fn take(&mut self, update: Result<Update<Instance>, causeway_core::Lost>) {
         let item = match update {
             Ok(Update::Reset { part, sets, .. }) => {
@@ -87,10 +93,9 @@ impl View {
         self.items.push(item);
     }
 
-    /// The native records of a service.
+    /// The native records of a service, without what the kind itself adds.
     pub fn natives(&self, service: &ServiceKey) -> Vec<Instance> {
-        let set = self.sets.get(service);
-        set.iter().flat_map(|set| set.records.values()).filter_map(|held| held.native.clone()).collect()
+        self.sets.get(service).map(|set| self.shape.natives(set)).unwrap_or_default()
     }
 
     /// How often the part was reported whole.
@@ -118,8 +123,8 @@ pub struct Follow {
 
 impl Follow {
     /// Starts following.
-    pub fn start(session: &Session, select: &Selector<Instance>) -> Self {
-        let (view, news) = (Arc::<Mutex<View>>::default(), Arc::<Notify>::default());
+    pub fn start(session: &Session, select: &Selector<Instance>, shape: Shape) -> Self {
+        let (view, news) = (Arc::new(Mutex::new(View::new(shape))), Arc::<Notify>::default());
         let mut stream = session.watch(select);
         let (into, tell) = (view.clone(), news.clone());
         let mut work = JoinSet::new();

@@ -16,10 +16,12 @@ pub mod kinds;
 mod look;
 pub mod points;
 pub mod probes;
+mod shape;
 mod subject;
 pub mod table;
 mod tap;
 
 pub use corner::Corner;
 pub use follow::{Follow, Item, View};
-pub use subject::{Facts, Kind, Meter, Session, Subject, Who};
+pub use shape::Shape;
+pub use subject::{Facts, Kind, Limit, Meter, Session, Subject, Who};

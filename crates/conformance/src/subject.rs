@@ -1,5 +1,6 @@
 //! A cluster under test, and the vendor's own way into it.
 
+use crate::shape::Shape;
 use anyhow::Result;
 use causeway_core::{Instance, ServiceKey, Sink};
 use causeway_testbed::Server;
@@ -32,7 +33,7 @@ pub enum Who {
     Administrator,
     /// The administrator's name with another password.
     WrongPassword,
-    /// One who may read and write in this namespace only.
+    /// One who may read and write in this namespace only; where there is only one, whoever is not the administrator.
     Only(String),
 }
 
@@ -57,16 +58,28 @@ pub struct Facts {
     pub checked_in: Duration,
     /// What nobody upholds is gone after this time; `None`: nothing ever goes by itself.
     pub expiry: Option<Duration>,
-    /// Most characters in all keys and values of an instance, our mark included.
-    pub metadata_limit: Option<usize>,
-    /// Whether the server itself refuses more.
-    pub refuses_more: bool,
+    /// How large an instance may be.
+    pub size_limit: Limit,
     /// Most calls to write this many services with this many instances each.
     pub calls_to_write: fn(usize, usize) -> usize,
     /// Most calls to read them once.
     pub calls_to_read: fn(usize, usize) -> usize,
-    /// Whether one subscriber's view is pushed, so that the tests can listen to one.
-    pub pushes: bool,
+    /// Most calls of one scope that are on their way at once.
+    pub calls_at_once: usize,
+    /// How its services and records look.
+    pub shape: Shape,
+}
+
+/// How large an instance may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// As large as one likes.
+    None,
+    /// So many characters in all keys and values of the metadata, our mark included. `refuses_more`: the server itself
+    /// keeps to it.
+    Characters { most: usize, refuses_more: bool },
+    /// So many bytes of the whole record as it is written, of which a letter of the metadata is one.
+    Bytes(usize),
 }
 
 /// Counts what goes over the wire.
@@ -90,17 +103,20 @@ pub trait Subject {
     fn facts(&self) -> Facts;
     /// A new session of ours, through the list of connectors. `namespaces`: those that the operator named.
     async fn open(&self, who: &Who, namespaces: &[String]) -> Result<Session>;
+    /// As the next process of the install that last opened one as the administrator: with all that that one left behind.
+    async fn open_next(&self) -> Result<Session>;
     /// A new session whose calls are counted.
     async fn open_metered(&self) -> Result<(Session, Meter)>;
 
-    /// Makes a namespace.
+    /// Makes a namespace. A kind that has only one gets room for it: another for every test.
     async fn create_namespace(&self, id: &str) -> Result<()>;
     /// Removes a namespace.
     async fn remove_namespace(&self, id: &str) -> Result<()>;
     /// `provider`, on a connection of its own, publishes exactly these instances of a service from now on.
     async fn publish(&self, provider: &str, service: &ServiceKey, instances: &[Instance]) -> Result<()>;
-    /// An operator's change in the console: weight, enabled and metadata of what stands at the address.
-    async fn edit(&self, service: &ServiceKey, as_wanted: &Instance) -> Result<()>;
+    /// An operator's change in the console: weight, enabled and metadata of what stands at the address. Answers whether
+    /// operators can do so at all.
+    async fn edit(&self, service: &ServiceKey, as_wanted: &Instance) -> Result<bool>;
     /// What a subscriber is shown.
     async fn visible(&self, service: &ServiceKey) -> Result<Vec<Instance>>;
     /// Everything, also what subscribers are not shown.
@@ -109,8 +125,14 @@ pub trait Subject {
     async fn subscribe(&self, service: &ServiceKey) -> Result<Told>;
     /// A record that the server refuses although it looks sound to us.
     async fn unwelcome(&self, record: Instance) -> Instance;
-    /// Takes the right to read `namespace` from those who are not the administrator; `Only` users have none anyway.
-    async fn deny(&self, namespace: &str) -> Result<()>;
+    /// Takes the right to read the namespace of this service from those who are not the administrator (`Only` users have
+    /// none anyway); the service itself where there is only one namespace.
+    async fn deny(&self, service: &ServiceKey) -> Result<()>;
+    /// Ends the session of the administrator that was opened last, as a server does that has not heard of it for too long,
+    /// and everything that goes with it. Answers whether there is such a thing.
+    async fn evict(&self) -> Result<bool> {
+        Ok(false)
+    }
     /// Stops the server; its data stays as the vendor keeps it.
     async fn stop(&self) -> Result<()>;
     /// Starts it again.

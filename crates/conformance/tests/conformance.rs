@@ -1,6 +1,6 @@
 //! Every connector against the nineteen points.
 
-use causeway_conformance::kinds::{Door, MemoryKind, NacosKind};
+use causeway_conformance::kinds::{Door, Form, MemoryKind, NacosKind, ZooKeeperKind};
 use causeway_conformance::points;
 use causeway_testbed::Server;
 use libtest_mimic::Arguments;
@@ -12,6 +12,9 @@ fn main() -> ExitCode {
     trials.extend(points::trials(&NacosKind::new("nacos_1_4", Server::Nacos1, &door)));
     trials.extend(points::trials(&NacosKind::new("nacos_2_5", Server::Nacos2, &door)));
     trials.extend(points::trials(&NacosKind::new("nacos_3_1", Server::Nacos3, &door)));
+    let zookeeper = ZooKeeperKind::new("zookeeper", Form::Spring);
+    trials.extend(points::trials(&zookeeper));
+    trials.extend(points::trials(&zookeeper.with("zookeeper_dubbo", Form::Dubbo)));
     // In the short tier servers are stopped and waited for in one version only.
     let slow = |name: &str| name.contains("::restarts::") || name.contains("::p12_");
     let trials = trials.into_iter().map(|trial| {

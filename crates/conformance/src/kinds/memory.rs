@@ -1,7 +1,8 @@
 //! The registry in memory.
 
 use super::open;
-use crate::subject::{Facts, Kind, Meter, Session, Subject, Told, Who};
+use crate::shape::Shape;
+use crate::subject::{Facts, Kind, Limit, Meter, Session, Subject, Told, Who};
 use anyhow::Result;
 use causeway_connectors::Connect;
 use causeway_connectors::memory::{Fault, Memory};
@@ -53,11 +54,11 @@ impl Subject for MemorySubject {
             ends_in: Duration::from_millis(200),
             checked_in: Duration::from_millis(100),
             expiry: None,
-            metadata_limit: None,
-            refuses_more: false,
+            size_limit: Limit::None,
             calls_to_write: |services, instances| services * instances,
             calls_to_read: |_, _| 0,
-            pushes: false,
+            calls_at_once: 1,
+            shape: Shape::PLAIN,
         }
     }
 
@@ -72,6 +73,10 @@ impl Subject for MemorySubject {
             "memory",
             Connect { addresses: vec![self.name.clone()], namespaces: namespaces.to_vec(), ..Connect::default() },
         )
+    }
+
+    async fn open_next(&self) -> Result<Session> {
+        self.open(&Who::Administrator, &[]).await
     }
 
     async fn open_metered(&self) -> Result<(Session, Meter)> {
@@ -103,9 +108,9 @@ impl Subject for MemorySubject {
         Ok(())
     }
 
-    async fn edit(&self, service: &ServiceKey, as_wanted: &Instance) -> Result<()> {
+    async fn edit(&self, service: &ServiceKey, as_wanted: &Instance) -> Result<bool> {
         self.memory.override_with(service, as_wanted.clone());
-        Ok(())
+        Ok(true)
     }
     async fn visible(&self, service: &ServiceKey) -> Result<Vec<Instance>> {
         Ok(self.memory.list(service))
@@ -121,8 +126,8 @@ impl Subject for MemorySubject {
         record.id.endpoint.host = "unwelcome.example".into();
         record
     }
-    async fn deny(&self, namespace: &str) -> Result<()> {
-        self.memory.fail(Fault::PartDenied(Part::new(namespace)));
+    async fn deny(&self, service: &ServiceKey) -> Result<()> {
+        self.memory.fail(Fault::PartDenied(Part::new(&service.namespace)));
         Ok(())
     }
     async fn stop(&self) -> Result<()> {

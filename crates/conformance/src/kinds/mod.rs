@@ -3,9 +3,11 @@
 mod memory;
 mod nacos;
 mod providers;
+mod zookeeper;
 
 pub use memory::MemoryKind;
 pub use nacos::{Door, NacosKind};
+pub use zookeeper::{Form, ZooKeeperKind};
 
 use crate::Session;
 use anyhow::{Context, Result};

@@ -2,8 +2,9 @@
 
 use super::open;
 use super::providers::Providers;
-use crate::subject::{Facts, Kind, Meter, Session, Subject, Told, Who};
-use crate::tap::Tap;
+use crate::shape::Shape;
+use crate::subject::{Facts, Kind, Limit, Meter, Session, Subject, Told, Who};
+use crate::tap::nacos::Tap;
 use anyhow::{Context, Result, bail, ensure};
 use causeway_connectors::Connect;
 use causeway_core::{Endpoint, Instance, InstanceId, Mark, ServiceKey};
@@ -139,8 +140,10 @@ impl Subject for NacosSubject {
             checked_in: Duration::from_secs(20),
             expiry: Some(Duration::from_secs(30)),
             // 1.x has no limit, and we keep to one of 65,536.
-            metadata_limit: Some(if self.is_1() { 65_536 } else { 1024 }),
-            refuses_more: !self.is_1(),
+            size_limit: match self.is_1() {
+                true => Limit::Characters { most: 65_536, refuses_more: false },
+                false => Limit::Characters { most: 1024, refuses_more: true },
+            },
             // One publication a service, and the connection. 1.x: a look at the service, a registration and a beat each.
             calls_to_write: match self.is_1() {
                 true => |services, instances| 3 * services + 4 * services * instances + 60,
@@ -149,7 +152,8 @@ impl Subject for NacosSubject {
             // A subscription; what belongs to the service, and its list, both again where the server pushes what was
             // just subscribed to; the names, and the connection. 1.x: its polls too.
             calls_to_read: |services, _| 5 * services + 60,
-            pushes: !self.is_1(),
+            calls_at_once: 1,
+            shape: Shape::PLAIN,
         }
     }
 
@@ -171,6 +175,10 @@ impl Subject for NacosSubject {
             }
         }
         open("nacos", connect)
+    }
+
+    async fn open_next(&self) -> Result<Session> {
+        self.open(&Who::Administrator, &[]).await
     }
 
     async fn open_metered(&self) -> Result<(Session, Meter)> {
@@ -203,14 +211,15 @@ impl Subject for NacosSubject {
         self.providers.publish(provider, &name(service), &rows).await
     }
 
-    async fn edit(&self, service: &ServiceKey, as_wanted: &Instance) -> Result<()> {
+    async fn edit(&self, service: &ServiceKey, as_wanted: &Instance) -> Result<bool> {
         let wanted = row(as_wanted);
         let edit = Edit {
             weight: Some(wanted.weight),
             enabled: Some(wanted.enabled),
             metadata: Some(wanted.metadata.clone()),
         };
-        self.api.edit(&name(service), &wanted, &edit).await
+        self.api.edit(&name(service), &wanted, &edit).await?;
+        Ok(true)
     }
 
     async fn visible(&self, service: &ServiceKey) -> Result<Vec<Instance>> {
@@ -243,7 +252,7 @@ impl Subject for NacosSubject {
         record
     }
 
-    async fn deny(&self, _: &str) -> Result<()> {
+    async fn deny(&self, _: &ServiceKey) -> Result<()> {
         // A user of one namespace has no right to any other.
         Ok(())
     }

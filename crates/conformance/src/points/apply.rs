@@ -1,8 +1,9 @@
 //! Points 6, 8, 10 and 11: what a write does, and what it leaves alone.
 
-use crate::corner::{Corner, copy, mark, native, owner, stranger};
-use crate::follow::Follow;
-use crate::look::{normal, read, shown_during, until, write};
+use crate::View;
+use crate::corner::{Corner, mark, owner, stranger};
+use crate::look::{Only, normal, read, shown_during, until, write};
+use crate::shape::changed;
 use crate::subject::{Session, Subject};
 use anyhow::{Result, ensure};
 use causeway_core::{Change, Error, Evidence, Instance, Mark, Removal, ServiceKey, Set};
@@ -24,7 +25,7 @@ pub async fn twice_is_once<S: Subject>(at: &Corner<S>) -> Result<()> {
     let facts = at.subject.facts();
     let session = at.open().await?;
     let service = at.service("orders");
-    let wanted = [7101, 7102].map(|port| normal(&session, &service, copy(port)));
+    let wanted = [7101, 7102].map(|port| normal(&session, &service, at.copy(port)));
     let wanted = wanted.into_iter().collect::<Result<Vec<_>>>()?;
     let creations: Vec<_> = wanted.iter().cloned().map(Change::Create).collect();
     write(&session, &service, &creations).await?;
@@ -33,13 +34,12 @@ pub async fn twice_is_once<S: Subject>(at: &Corner<S>) -> Result<()> {
         for _ in 0..2 {
             write(&session, &service, &creations).await?;
         }
-        let mut heavy = wanted[0].clone();
-        heavy.weight = 3.0;
-        let update = [Change::Update { from: wanted[0].clone(), to: heavy }];
+        let heavy = changed(&session, &wanted[0], 3);
+        let update = [Change::Update { from: wanted[0].clone(), to: heavy.clone() }];
         write(&session, &service, &update).await?;
         write(&session, &service, &update).await?;
-        until(facts.told_in, "the weight", || at.subject.truth(&service), |list| list.iter().any(|i| i.weight == 3.0))
-            .await?;
+        let heavier = |list: &Vec<Instance>| list.contains(&at.shape.seen(&heavy));
+        until(facts.told_in, "the change", || at.subject.truth(&service), heavier).await?;
         sleep(Duration::from_secs(1)).await;
         Ok(())
     })
@@ -51,7 +51,7 @@ pub async fn twice_is_once<S: Subject>(at: &Corner<S>) -> Result<()> {
         write(&session, &service, &[delete(&wanted[0])]).await?;
     }
     let left = until(facts.told_in, "one left", || at.subject.truth(&service), |list| list.len() == 1).await?;
-    ensure!(left == [wanted[1].clone()], "{left:?}");
+    ensure!(left == [at.shape.seen(&wanted[1])], "{left:?}");
     Ok(())
 }
 
@@ -60,23 +60,23 @@ pub async fn foreign_siblings<S: Subject>(at: &Corner<S>) -> Result<()> {
     let facts = at.subject.facts();
     let (ours, theirs) = (at.open().await?, at.open().await?);
     let service = at.service("orders");
-    let natives = [normal(&ours, &service, native(7001))?, normal(&ours, &service, native(7002))?];
+    let natives = [normal(&ours, &service, at.native(7001))?, normal(&ours, &service, at.native(7002))?];
     at.subject.publish("one", &service, &natives[..1]).await?;
     at.subject.publish("two", &service, &natives[1..]).await?;
-    let foreign = Instance { mark: Some(Mark { owner: stranger(), ..mark(2) }), ..native(7003) };
+    let foreign = Instance { mark: Some(Mark { owner: stranger(), ..mark(2) }), ..at.native(7003) };
     let foreign = normal(&theirs, &service, foreign)?;
     write(&theirs, &service, &[Change::Create(foreign.clone())]).await?;
     until(facts.found_in, "all three", || at.subject.visible(&service), |list| list.len() == 3).await?;
-    let siblings = [natives[0].clone(), natives[1].clone(), foreign];
+    let siblings = [natives[0].clone(), natives[1].clone(), at.shape.seen(&foreign)];
     let ((), shown) = shown_during(&at.subject, &service, async {
-        let first = normal(&ours, &service, copy(7101))?;
-        let second = normal(&ours, &service, copy(7102))?;
+        let first = normal(&ours, &service, at.copy(7101))?;
+        let second = normal(&ours, &service, at.copy(7102))?;
         write(&ours, &service, &[Change::Create(first.clone()), Change::Create(second.clone())]).await?;
         until(facts.told_in, "five", || at.subject.truth(&service), |list| list.len() == 5).await?;
-        let mut heavy = first.clone();
-        heavy.weight = 9.0;
+        let heavy = changed(&ours, &first, 9);
         write(&ours, &service, &[Change::Update { from: first.clone(), to: heavy.clone() }]).await?;
-        until(facts.told_in, "weight", || at.subject.truth(&service), |list| list.contains(&heavy)).await?;
+        let heavier = |list: &Vec<Instance>| list.contains(&at.shape.seen(&heavy));
+        until(facts.told_in, "the change", || at.subject.truth(&service), heavier).await?;
         write(&ours, &service, &[delete(&heavy), delete(&second)]).await?;
         until(facts.told_in, "three", || at.subject.truth(&service), |list| list.len() == 3).await?;
         sleep(Duration::from_millis(700)).await;
@@ -88,8 +88,12 @@ pub async fn foreign_siblings<S: Subject>(at: &Corner<S>) -> Result<()> {
     ensure!(kept(&at.subject.truth(&service).await?));
     let set = read(&ours, &service).await?;
     let owners: Vec<_> = copies(&set).into_iter().filter_map(|one| one.mark).map(|mark| mark.owner).collect();
-    ensure!(owners == [stranger()], "a copy of another install reads as {owners:?}");
-    ensure!(set.records.values().filter(|held| held.native.is_some()).count() == 2, "{set:?}");
+    let natives = at.shape.natives(&set).len();
+    if at.shape.marks {
+        ensure!(owners == [stranger()] && natives == 2, "a copy of another install reads as {owners:?}: {set:?}");
+    } else {
+        ensure!(owners.is_empty() && natives == 3, "a copy of another install is not a native record to us: {set:?}");
+    }
     Ok(())
 }
 
@@ -99,7 +103,7 @@ pub async fn one_bad_of_ten<S: Subject>(at: &Corner<S>) -> Result<()> {
     let session = at.open().await?;
     for bad in [0, 3, 9] {
         let service = at.service(&format!("orders-{bad}"));
-        let mut records = good(&session, &service)?;
+        let mut records = good(at, &session, &service)?;
         records[bad] = at.subject.unwelcome(records[bad].clone()).await;
         let changes: Vec<_> = records.iter().cloned().map(Change::Create).collect();
         answered(&session.apply(&service, &changes).await, bad)?;
@@ -108,11 +112,10 @@ pub async fn one_bad_of_ten<S: Subject>(at: &Corner<S>) -> Result<()> {
 
         // Updates of what stands: the bad one stays as it was.
         let service = at.service(&format!("updates-{bad}"));
-        let before = good(&session, &service)?;
+        let before = good(at, &session, &service)?;
         let creations: Vec<_> = before.iter().cloned().map(Change::Create).collect();
         write(&session, &service, &creations).await?;
-        let mut after = before.clone();
-        after.iter_mut().for_each(|one| one.weight = 2.0);
+        let mut after: Vec<_> = before.iter().map(|one| changed(&session, one, 2)).collect();
         after[bad] = Instance { id: before[bad].id.clone(), ..at.subject.unwelcome(after[bad].clone()).await };
         if session.normalize(&service, after[bad].clone()).is_ok() {
             // Its address is what is wrong with it: there is no bad update at a good address.
@@ -121,15 +124,17 @@ pub async fn one_bad_of_ten<S: Subject>(at: &Corner<S>) -> Result<()> {
         let updates: Vec<_> =
             before.iter().zip(&after).map(|(a, b)| Change::Update { from: a.clone(), to: b.clone() }).collect();
         answered(&session.apply(&service, &updates).await, bad)?;
-        let updated = |list: &Vec<Instance>| list.iter().filter(|row| row.weight == 2.0).count() == 9;
+        let seen: Vec<_> = after.iter().map(|one| at.shape.seen(one)).collect();
+        let updated = |list: &Vec<Instance>| list.iter().filter(|row| seen.contains(row)).count() == 9;
         let ten = until(facts.told_in, "nine updated", || at.subject.truth(&service), updated).await?;
-        ensure!(ten.len() == 10 && ten.contains(&before[bad]), "the bad one is no longer as it was: {ten:?}");
+        let old = at.shape.seen(&before[bad]);
+        ensure!(ten.len() == 10 && ten.contains(&old), "the bad one is no longer as it was: {ten:?}");
     }
     Ok(())
 }
 
-fn good(session: &Session, service: &ServiceKey) -> Result<Vec<Instance>> {
-    (7101..7111).map(|port| normal(session, service, copy(port))).collect()
+fn good<S: Subject>(at: &Corner<S>, session: &Session, service: &ServiceKey) -> Result<Vec<Instance>> {
+    (7101..7111).map(|port| normal(session, service, at.copy(port))).collect()
 }
 
 fn answered(outcomes: &[Result<(), Error>], bad: usize) -> Result<()> {
@@ -144,43 +149,58 @@ fn answered(outcomes: &[Result<(), Error>], bad: usize) -> Result<()> {
     Ok(())
 }
 
-/// 11: the same service name in two namespaces and two groups is four services.
+/// 11: the same service name in two namespaces and two groups is four services. A kind that has only one of either
+/// refuses all others, and keeps four services apart that stand close together.
 pub async fn no_mixing<S: Subject>(at: &Corner<S>) -> Result<()> {
     let facts = at.subject.facts();
     let other = format!("{}-2", at.namespace);
-    at.create_namespace(&other).await?;
     let session = at.open().await?;
-    let select = crate::look::Only::parts([at.namespace.as_str(), other.as_str()]);
-    let follow = Follow::start(&session, &select);
-    let keys: Vec<_> = [at.namespace.as_str(), other.as_str()]
-        .iter()
-        .flat_map(|namespace| ["G", "H"].map(|group| ServiceKey::new(namespace, group, "orders")))
-        .collect();
+    let keys: Vec<_> = if let Some((namespace, group)) = at.shape.only {
+        for key in [(other.as_str(), group), (namespace, "G"), (other.as_str(), "G"), (namespace, "")] {
+            only_one(at, &session, &at.service_in(key.0, key.1, "orders")).await?;
+        }
+        at.shape.neighbours.map(|name| ServiceKey::new(namespace, group, name)).into()
+    } else {
+        at.create_namespace(&other).await?;
+        let namespaces = [at.namespace.as_str(), other.as_str()];
+        let in_both = |group| namespaces.map(|namespace| at.service_in(namespace, group, "orders"));
+        at.groups().into_iter().flat_map(in_both).collect()
+    };
+    let follow = at.follow(&session, &Only::parts([at.namespace.as_str(), other.as_str()]));
     let mut wanted = Vec::new();
     for (n, key) in (0..).zip(&keys) {
-        let there = normal(&session, key, native(7001 + n))?;
-        let ours = normal(&session, key, copy(7101 + n))?;
+        let there = normal(&session, key, at.native(7001 + n))?;
+        let ours = normal(&session, key, at.copy(7101 + n))?;
         at.subject.publish(&format!("provider {n}"), key, std::slice::from_ref(&there)).await?;
         write(&session, key, &[Change::Create(ours.clone())]).await?;
         wanted.push((there, ours));
     }
     let stands = |set: Option<&Set<Instance>>, (there, ours): &(Instance, Instance), with_copy: bool| {
         set.is_some_and(|set| {
-            let natives: Vec<_> = set.records.values().filter_map(|held| held.native.clone()).collect();
-            natives == [there.clone()] && copies(set) == if with_copy { vec![ours.clone()] } else { Vec::new() }
+            let ours = if with_copy { vec![ours.clone()] } else { Vec::new() };
+            at.shape.natives(set) == [there.clone()] && copies(set) == ours
         })
     };
-    let four = |view: &crate::View| keys.iter().zip(&wanted).all(|(key, pair)| stands(view.sets.get(key), pair, true));
+    let four = |view: &View| keys.iter().zip(&wanted).all(|(key, pair)| stands(view.sets.get(key), pair, true));
     follow.wait(facts.found_in + facts.told_in, "four services", four).await?;
     for (key, pair) in keys.iter().zip(&wanted) {
         ensure!(stands(Some(&read(&session, key).await?), pair, true), "{key} reads wrong");
     }
     write(&session, &keys[2], &[delete(&wanted[2].1)]).await?;
-    let three = |view: &crate::View| {
+    let three = |view: &View| {
         keys.iter().zip(&wanted).enumerate().all(|(n, (key, pair))| stands(view.sets.get(key), pair, n != 2))
     };
     follow.wait(facts.told_in, "one copy less", three).await?;
     sleep(facts.told_in).await;
     ensure!(three(&follow.view()), "{:?}", follow.view().sets);
+    Ok(())
+}
+
+/// What is in a namespace or a group that the kind does not have is refused, and not put where it has one.
+async fn only_one<S: Subject>(at: &Corner<S>, session: &Session, service: &ServiceKey) -> Result<()> {
+    let normalized = session.normalize(service, at.copy(7101));
+    ensure!(normalized.is_err(), "{service} is taken, though there is only {:?}", at.shape.only);
+    let outcome = session.apply(service, &[Change::Create(at.copy(7101))]).await;
+    ensure!(matches!(outcome.as_slice(), [Err(Error::Rejected(_))]), "{service}: {outcome:?}");
     Ok(())
 }

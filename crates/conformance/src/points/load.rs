@@ -1,9 +1,8 @@
 //! Points 14 and 15: many services, few calls, and no more at once than was said.
 
-use crate::corner::{Corner, copy};
-use crate::follow::Follow;
+use crate::corner::Corner;
 use crate::look::{normal, read, until, write};
-use crate::subject::{Session, Subject};
+use crate::subject::{Limit, Session, Subject};
 use anyhow::{Result, ensure};
 use causeway_core::{Change, Instance, ServiceKey};
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -15,11 +14,11 @@ const INSTANCES: usize = 10;
 /// Calls that no write is: the stream of each connection, and its health check.
 const ASIDE: usize = 4;
 
-async fn fill(session: &Session, services: &[ServiceKey], instances: usize) -> Result<()> {
+async fn fill<S: Subject>(at: &Corner<S>, session: &Session, services: &[ServiceKey], instances: usize) -> Result<()> {
     let at_once = session.limits().in_flight;
     let writes = services.iter().map(async |service| {
         let records = (0..instances).map(|n| {
-            let record = copy(u16::try_from(7000 + n)?);
+            let record = at.copy(u16::try_from(7000 + n)?);
             Ok(Change::Create(normal(session, service, record)?))
         });
         write(session, service, &records.collect::<Result<Vec<_>>>()?).await
@@ -34,7 +33,7 @@ pub async fn thousand_services<S: Subject>(at: &Corner<S>) -> Result<()> {
     let (writer, meter) = at.subject.open_metered().await?;
     writer.parts().await?;
     let began = Instant::now();
-    fill(&writer, &services, INSTANCES).await?;
+    fill(at, &writer, &services, INSTANCES).await?;
     let (calls, most) = ((meter.calls)(), (facts.calls_to_write)(SERVICES, INSTANCES));
     at.note(&format!("written in {:.1?} with {calls} calls", began.elapsed()));
     ensure!(calls <= most, "{calls} calls to write, {most} stated");
@@ -45,7 +44,7 @@ pub async fn thousand_services<S: Subject>(at: &Corner<S>) -> Result<()> {
 
     let (reader, meter) = at.subject.open_metered().await?;
     let began = Instant::now();
-    let follow = Follow::start(&reader, &at.select());
+    let follow = at.follow(&reader, &at.select());
     follow.wait(Duration::from_secs(120), "everything", |view| view.complete.contains(&at.part())).await?;
     let (calls, most) = ((meter.calls)(), (facts.calls_to_read)(SERVICES, INSTANCES));
     at.note(&format!("read in {:.1?} with {calls} calls", began.elapsed()));
@@ -68,18 +67,22 @@ pub async fn limits<S: Subject>(at: &Corner<S>) -> Result<()> {
     ensure!(limits.in_flight > 0 && limits.max_batch > 0, "{limits:?}");
     let services: Vec<_> = (0..limits.in_flight * 8).map(|n| at.service(&format!("orders-{n}"))).collect();
     for round in 1..=3 {
-        fill(&session, &services, round * 5).await?;
+        fill(at, &session, &services, round * 5).await?;
     }
-    let (peak, most) = ((meter.peak)(), limits.in_flight + ASIDE);
+    let (peak, most) = ((meter.peak)(), limits.in_flight * facts.calls_at_once + ASIDE);
     at.note(&format!("{peak} calls at once at most, {} scopes at once", limits.in_flight));
     ensure!(peak <= most, "{peak} calls at once, {most} stated");
 
     // The largest batch, of records as large as they come.
     let service = at.service("large");
-    let long = facts.metadata_limit.map_or(1000, |limit| (limit - 120).min(1000));
+    let long = match facts.size_limit {
+        Limit::Characters { most, .. } => (most - 120).min(1000),
+        Limit::None | Limit::Bytes(_) => 1000,
+    };
     let records = (0..limits.max_batch).map(|n| {
-        let mut record = copy(u16::try_from(1000 + n)?);
+        let mut record = at.copy(u16::try_from(1000 + n)?);
         record.metadata = [("long".to_owned(), "x".repeat(long))].into();
+        record = at.shape.dressed(record);
         Ok(Change::Create(normal(&session, &service, record)?))
     });
     let records: Vec<Change<Instance>> = records.collect::<Result<_>>()?;

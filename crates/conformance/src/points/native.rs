@@ -1,12 +1,13 @@
 //! Point 19: a provider comes to the address of our copy, and goes again.
 
 use super::apply::{copies, delete};
-use crate::corner::{Corner, copy, native, owner};
+use crate::corner::{Corner, owner};
 use crate::look::{normal, read, shown_during, until, write};
 use crate::probes::BESIDE;
-use crate::subject::Subject;
+use crate::subject::{Session, Subject};
 use anyhow::{Result, ensure};
 use causeway_core::{Change, Instance, Set};
+use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::time::sleep;
 
@@ -16,9 +17,9 @@ pub async fn beside_ours<S: Subject>(at: &Corner<S>) -> Result<()> {
     let facts = at.subject.facts();
     let session = at.open().await?;
     let service = at.service("orders");
-    let ours = normal(&session, &service, copy(7101))?;
-    let mut there = normal(&session, &service, native(7101))?;
-    there.metadata.insert("version".into(), "native".into());
+    let ours = normal(&session, &service, at.copy(7101))?;
+    let mut there = normal(&session, &service, at.native(7101))?;
+    there.metadata.insert("build".into(), "native".into());
     write(&session, &service, &[Change::Create(ours.clone())]).await?;
     until(facts.found_in, "ours", || at.subject.truth(&service), |list| list.len() == 1).await?;
 
@@ -26,11 +27,11 @@ pub async fn beside_ours<S: Subject>(at: &Corner<S>) -> Result<()> {
     at.subject.publish("provider", &service, std::slice::from_ref(&there)).await?;
     let shared = session.capabilities().losses.contains_key(BESIDE);
     let beside = if shared { Vec::new() } else { vec![ours.clone()] };
-    let both = |set: &Set<Instance>| holds(set, &Some(there.clone()), &beside);
+    let both = |set: &Set<Instance>| holds(at, set, &Some(there.clone()), &beside);
     until(facts.told_in, "both side by side", || read(&session, &service), both).await?;
     let ((), shown) = shown_during(&at.subject, &service, async {
         write(&session, &service, &[delete(&ours)]).await?;
-        let alone = |set: &Set<Instance>| holds(set, &Some(there.clone()), &[]);
+        let alone = |set: &Set<Instance>| holds(at, set, &Some(there.clone()), &[]);
         until(facts.told_in, "the native alone", || read(&session, &service), alone).await?;
         sleep(Duration::from_secs(1)).await;
         Ok(())
@@ -42,7 +43,7 @@ pub async fn beside_ours<S: Subject>(at: &Corner<S>) -> Result<()> {
         // What we uphold must not come back over the provider's.
         sleep(facts.told_in).await;
         ensure!(at.subject.truth(&service).await? == [there.clone()], "ours came back");
-        return Ok(());
+        return if at.shape.marks { Ok(()) } else { the_same(at, &session).await };
     }
 
     // Ours again, then its shadow.
@@ -53,7 +54,7 @@ pub async fn beside_ours<S: Subject>(at: &Corner<S>) -> Result<()> {
         let one = |list: &Vec<Instance>| *list == [there.clone()];
         until(facts.told_in, "one entry", || at.subject.visible(&service), one).await?;
         let set = read(&session, &service).await?;
-        ensure!(holds(&set, &Some(there.clone()), &[]), "a shadow reads as {set:?}");
+        ensure!(holds(at, &set, &Some(there.clone()), &[]), "a shadow reads as {set:?}");
         sleep(Duration::from_secs(1)).await;
         Ok(())
     })
@@ -81,18 +82,41 @@ pub async fn beside_ours<S: Subject>(at: &Corner<S>) -> Result<()> {
     bare.mark = Some(causeway_core::Mark { owner: owner(), path: Vec::new() });
     let again = Instance { mark: ours.mark.clone(), ..there.clone() };
     write(&session, &service, &[Change::Update { from: bare, to: again.clone() }]).await?;
-    let marked = |set: &Set<Instance>| holds(set, &None, std::slice::from_ref(&again));
+    let marked = |set: &Set<Instance>| holds(at, set, &None, std::slice::from_ref(&again));
     until(facts.told_in, "a copy with its mark", || read(&session, &service), marked).await?;
     write(&session, &service, &[delete(&again)]).await?;
     until(facts.told_in, "nothing", || at.subject.truth(&service), Vec::is_empty).await?;
     Ok(())
 }
 
-/// Whether the service has one address with exactly these.
-fn holds(set: &Set<Instance>, native: &Option<Instance>, copies: &[Instance]) -> bool {
-    let mut held = set.records.values();
-    match (held.next(), held.next()) {
-        (Some(one), None) => one.native == *native && one.copies == copies,
-        _ => false,
+/// A provider comes with the very record of our copy. Where the two are one, it is the provider's from then on; where
+/// they are two, each goes by itself.
+async fn the_same<S: Subject>(at: &Corner<S>, session: &Session) -> Result<()> {
+    let facts = at.subject.facts();
+    let service = at.service("twins");
+    let ours = normal(session, &service, at.copy(7101))?;
+    let there = at.shape.seen(&ours);
+    write(session, &service, &[Change::Create(ours.clone())]).await?;
+    at.subject.publish("twin", &service, std::slice::from_ref(&there)).await?;
+    let native = |set: &Set<Instance>| at.shape.natives(set) == [there.clone()];
+    until(facts.told_in, "the provider's", || read(session, &service), native).await?;
+    for _ in 0..2 {
+        write(session, &service, &[delete(&ours)]).await?;
+        sleep(Duration::from_millis(200)).await;
+        ensure!(at.subject.truth(&service).await? == [there.clone()], "what is the provider's was touched");
     }
+    // Nothing is left that we would uphold in a new session.
+    at.subject.publish("twin", &service, &[]).await?;
+    until(facts.told_in, "nothing", || at.subject.truth(&service), Vec::is_empty).await?;
+    at.subject.evict().await?;
+    sleep(facts.told_in).await;
+    ensure!(at.subject.truth(&service).await?.is_empty(), "what was withdrawn came back with a new session");
+    Ok(())
+}
+
+/// Whether the service has one address with exactly these; side by side at one id, where a slot is what was written.
+fn holds<S: Subject>(at: &Corner<S>, set: &Set<Instance>, native: &Option<Instance>, ours: &[Instance]) -> bool {
+    let addresses: BTreeSet<_> = set.records.keys().map(|id| &id.endpoint).collect();
+    let places = if at.shape.slots { set.records.len() } else { addresses.len() };
+    places == 1 && at.shape.natives(set) == Vec::from_iter(native.clone()) && copies(set) == ours
 }

@@ -1,12 +1,13 @@
 //! Points 5, 9 and 18: what a record is after the way there and back.
 
 use super::apply::copies;
-use crate::corner::{Corner, copy, mark};
+use crate::corner::{Corner, mark, owner};
 use crate::look::{normal, read, until, write};
-use crate::probes::{BESIDE, Outcome, Probe, probes};
-use crate::subject::{Session, Subject};
+use crate::probes::{BESIDE, Outcome, Probe, UNHEALTHY, probes};
+use crate::shape::changed;
+use crate::subject::{Limit, Session, Subject};
 use anyhow::{Context, Result, ensure};
-use causeway_core::{Attributes, Change, Instance};
+use causeway_core::{Attributes, Change, Error, Instance, Mark, OwnerId, ServiceKey, Set};
 use futures_util::future::try_join_all;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -48,9 +49,12 @@ async fn try_out<S: Subject>(
     probe: &Probe,
 ) -> Result<Outcome> {
     let facts = at.subject.facts();
-    let service = probe.service(&at.namespace, n);
+    let service = probe.service(at, n);
     let mut wanted = Vec::new();
-    for record in &probe.records {
+    // A server that has its own view of health calls them unhealthy, and the others may have no word for that.
+    let well = probe.is_checked && writer.capabilities().losses.contains_key(UNHEALTHY);
+    for record in &probe.records(at) {
+        let record = &Instance { healthy: record.healthy || well, ..record.clone() };
         match writer.normalize(&service, record.clone()) {
             Err(why) => return Ok(Outcome::Lost(format!("refused: {why}"))),
             Ok(held) if !alike(record, &held) => return Ok(Outcome::Lost(format!("held as {held:?}"))),
@@ -64,15 +68,18 @@ async fn try_out<S: Subject>(
     changes.extend(probe.attributes.clone().map(|to| Change::Scope { from, to }));
     write(writer, &service, &changes).await.with_context(|| format!("probe {}", probe.name))?;
     wanted.sort_by_key(|one| one.id.clone());
+    let attributes = |set: &Set<_>| probe.attributes.as_ref().is_none_or(|wanted| *wanted == set.attributes);
+    let known = |set: &Set<_>| at.shape.natives(set).is_empty() && attributes(set) && copies(set) == wanted;
     let stands = async |session: &Session| -> Result<bool> {
         let set = read(session, &service).await?;
-        let natives = set.records.values().any(|held| held.native.is_some());
-        let attributes = probe.attributes.as_ref().is_none_or(|wanted| *wanted == set.attributes);
-        Ok(!natives && attributes && copies(&set) == wanted)
+        match at.shape.marks {
+            true => Ok(known(&set)),
+            false => Ok(attributes(&set) && shown(at, probe, &service, &set, &wanted).await?),
+        }
     };
     let end = tokio::time::Instant::now() + facts.found_in * 2;
     // The writer knows more than the reader: both must see the same.
-    while !(stands(reader).await? && stands(writer).await?) {
+    while !(stands(reader).await? && known(&read(writer, &service).await?)) {
         if tokio::time::Instant::now() > end {
             let seen = read(reader, &service).await?;
             return Ok(Outcome::Lost(format!("reads back as {seen:?}, not as {wanted:?}")));
@@ -89,6 +96,27 @@ async fn try_out<S: Subject>(
     Ok(Outcome::Held)
 }
 
+/// Whether others see what was written, who cannot know it as ours: a connector of another install, and the vendor's own
+/// client.
+async fn shown<S: Subject>(
+    at: &Corner<S>,
+    probe: &Probe,
+    service: &ServiceKey,
+    set: &Set<Instance>,
+    wanted: &[Instance],
+) -> Result<bool> {
+    let sorted = |mut list: Vec<Instance>| {
+        list.sort_by(|a, b| (&a.id, &a.metadata).cmp(&(&b.id, &b.metadata)));
+        list
+    };
+    let seen = sorted(wanted.iter().map(|one| at.shape.seen(one)).collect());
+    let slots = || set.records.keys().map(|id| &id.slot).eq(wanted.iter().map(|one| &one.id.slot));
+    Ok(copies(set).is_empty()
+        && sorted(at.shape.natives(set)) == seen
+        && (!probe.is_slot || slots())
+        && sorted(at.subject.truth(service).await?) == seen)
+}
+
 /// Whether a kind has changed nothing but a missing slot into its default one.
 fn alike(record: &Instance, held: &Instance) -> bool {
     let mut filled = record.clone();
@@ -98,75 +126,135 @@ fn alike(record: &Instance, held: &Instance) -> bool {
     filled == *held
 }
 
-/// 9: a mark with a path of eight clusters survives, and a copy is known as ours when an operator writes over its mark.
+/// 9: a mark with a path of eight clusters survives, and a copy is known as ours when an operator writes over its mark;
+/// where no mark is written, when he writes over the record, and in the next process when nothing was remembered.
 pub async fn mark_survives<S: Subject>(at: &Corner<S>) -> Result<()> {
     let facts = at.subject.facts();
-    let (session, stranger) = (at.open().await?, at.open().await?);
+    let (stranger, session) = (at.open().await?, at.open().await?);
     let service = at.service("orders");
-    let wanted = normal(&session, &service, Instance { mark: Some(mark(8)), ..copy(7101) })?;
+    let wanted = normal(&session, &service, Instance { mark: Some(mark(8)), ..at.copy(7101) })?;
     write(&session, &service, &[Change::Create(wanted.clone())]).await?;
-    for session in [&session, &stranger] {
-        let stands = |set: &_| copies(set) == [wanted.clone()];
-        until(facts.found_in, "the mark", || read(session, &service), stands).await?;
-    }
-    let mut edited = wanted.clone();
-    edited.weight = 4.0;
-    edited.mark = None;
-    edited.metadata.insert(MARK.into(), "written over".into());
-    at.subject.edit(&service, &edited).await?;
-    let known = |set: &_| {
-        let copies = copies(set);
-        let by = copies.iter().filter_map(|one| one.mark.as_ref()).find(|mark| mark.owner == crate::corner::owner());
-        copies.len() == 1 && copies[0].weight == 4.0 && by.is_some_and(|mark| mark.path.is_empty())
+    let stands = |set: &_| copies(set) == [wanted.clone()];
+    until(facts.found_in, "the mark", || read(&session, &service), stands).await?;
+    let told = |set: &_| match at.shape.marks {
+        true => stands(set),
+        false => copies(set).is_empty() && at.shape.natives(set) == [at.shape.seen(&wanted)],
     };
-    until(facts.told_in, "ours without its mark", || read(&session, &service), known).await?;
+    until(facts.found_in, "the copy, elsewhere", || read(&stranger, &service), told).await?;
+    // The path goes with what was written. Without that, only whose it is can be told.
+    let known = |set: &Set<Instance>, like: &Instance, mark: &Mark| {
+        let copies = copies(set);
+        let alike =
+            |one: &Instance| one.weight == like.weight && one.metadata.get("number") == like.metadata.get("number");
+        copies.len() == 1 && alike(&copies[0]) && copies[0].mark.as_ref() == Some(mark)
+    };
+    let mut edited = Instance { mark: None, ..changed(&session, &wanted, 4) };
+    if at.shape.marks {
+        edited.metadata.insert(MARK.into(), "written over".into());
+    }
+    let by = |path: &Mark| if at.shape.marks { Mark { path: Vec::new(), ..path.clone() } } else { path.clone() };
+    let edited = if at.subject.edit(&service, &edited).await? { edited } else { wanted };
+    let ours = |set: &_| known(set, &edited, &by(&mark(8)));
+    until(facts.told_in, "ours, written over", || read(&session, &service), ours).await?;
+    if !at.shape.marks {
+        let next = at.open_next().await?;
+        let lost = Mark { owner: OwnerId::lost(&owner().install), path: Vec::new() };
+        let ours = |set: &_| known(set, &edited, &lost);
+        until(facts.found_in, "ours, with nothing remembered", || read(&next, &service), ours).await?;
+    }
     Ok(())
 }
 
 /// The key that connectors with metadata write the mark under.
 const MARK: &str = "causeway";
 
-/// 18: metadata of exactly the limit, our mark included, is held; one character more is refused with length and limit.
+/// 18: a record of exactly the limit, our mark included, is held; one letter more is refused with length and limit.
 pub async fn exact_limit<S: Subject>(at: &Corner<S>) -> Result<()> {
-    let facts = at.subject.facts();
     let session = at.open().await?;
     let service = at.service("orders");
-    let Some(limit) = facts.metadata_limit else {
-        let mut much = copy(7101);
-        much.metadata.insert("much".into(), "x".repeat(100_000));
-        let much = normal(&session, &service, much)?;
-        write(&session, &service, &[Change::Create(much.clone())]).await?;
-        let stands = |set: &_| copies(set) == [much.clone()];
-        until(facts.found_in, "100,000 characters", || read(&session, &service), stands).await?;
-        at.note("no limit: 100,000 characters read back");
-        return Ok(());
-    };
+    match at.subject.facts().size_limit {
+        Limit::None => {
+            held(at, &session, &service, filled(at, 7101, &"x".repeat(100_000))).await?;
+            at.note("no limit: 100,000 characters read back");
+            Ok(())
+        }
+        Limit::Characters { most, refuses_more } => characters(at, &session, &service, most, refuses_more).await,
+        Limit::Bytes(most) => bytes(at, &session, &service, most).await,
+    }
+}
+
+fn filled<S: Subject>(at: &Corner<S>, port: u16, text: &str) -> Instance {
+    let mut record = Instance { mark: Some(mark(3)), ..Instance::new("127.0.0.1", port) };
+    record.metadata.insert("fill".into(), text.to_owned());
+    at.shape.dressed(record)
+}
+
+/// Writes a record, which must read back with nothing dropped to make it fit.
+async fn held<S: Subject>(
+    at: &Corner<S>,
+    session: &Session,
+    service: &ServiceKey,
+    record: Instance,
+) -> Result<Instance> {
+    let exact = normal(session, service, record.clone())?;
+    ensure!(exact.metadata == record.metadata, "something was dropped to make it fit");
+    write(session, service, &[Change::Create(exact.clone())]).await?;
+    // Only yes or no: an error that shows them helps nobody.
+    let stands = async || Ok(copies(&read(session, service).await?).contains(&exact));
+    until(at.subject.facts().found_in, "exactly the limit", stands, |stands| *stands).await?;
+    Ok(exact)
+}
+
+fn refused(session: &Session, service: &ServiceKey, record: Instance, length: usize, limit: usize) -> Result<()> {
+    let why = session.normalize(service, record).err().context("one more than the limit is taken")?;
+    let says = |number: usize| why.contains(&number.to_string());
+    ensure!(says(limit) && says(length), "neither length nor limit is said: {why}");
+    Ok(())
+}
+
+async fn characters<S: Subject>(
+    at: &Corner<S>,
+    session: &Session,
+    service: &ServiceKey,
+    limit: usize,
+    refuses_more: bool,
+) -> Result<()> {
     // A letter, one of three bytes, and one of two UTF-16 code units: limits are counted in many ways.
     for (n, fill) in (0..).zip(["x", "漢", "😀"]) {
         let with = |length: usize| {
-            let mut record = Instance { mark: Some(mark(3)), ..Instance::new("127.0.0.1", 7101 + n) };
             let size = fill.encode_utf16().count();
             let own = MARK.len() + mark(3).encode().len() + "fill".len();
             let (whole, rest) = ((length - own) / size, (length - own) % size);
-            record.metadata.insert("fill".into(), fill.repeat(whole) + &"y".repeat(rest));
-            record
+            filled(at, 7101 + n, &(fill.repeat(whole) + &"y".repeat(rest)))
         };
-        let exact = normal(&session, &service, with(limit))?;
-        ensure!(exact.metadata == with(limit).metadata, "something was dropped to make it fit");
-        write(&session, &service, &[Change::Create(exact.clone())]).await?;
-        let stands = |set: &_| copies(set).contains(&exact);
-        until(facts.found_in, "exactly the limit", || read(&session, &service), stands).await?;
-
-        let more = session.normalize(&service, with(limit + 1));
-        let why = more.err().context("one more than the limit is taken")?;
-        let says = |number: usize| why.contains(&number.to_string());
-        ensure!(says(limit) && says(limit + 1), "neither length nor limit is said: {why}");
-        if !facts.refuses_more {
-            continue;
+        let exact = held(at, session, service, with(limit)).await?;
+        refused(session, service, with(limit + 1), limit + 1, limit)?;
+        if refuses_more {
+            let outcome = session.apply(service, &[Change::Update { from: exact, to: with(limit + 1) }]).await;
+            let refused = matches!(outcome.as_slice(), [Err(Error::Rejected(_))]);
+            ensure!(refused, "the server itself takes one more: the limit is not its own: {outcome:?}");
         }
-        let outcome = session.apply(&service, &[Change::Update { from: exact, to: with(limit + 1) }]).await;
-        let refused = matches!(outcome.as_slice(), [Err(causeway_core::Error::Rejected(_))]);
-        ensure!(refused, "the server itself takes one more: the limit is not its own: {outcome:?}");
     }
+    Ok(())
+}
+
+/// How many bytes the rest of a record has is the kind's own affair: the largest that it takes is looked for.
+async fn bytes<S: Subject>(at: &Corner<S>, session: &Session, service: &ServiceKey, limit: usize) -> Result<()> {
+    let with = |length: usize| filled(at, 7101, &"x".repeat(length));
+    let (mut fits, mut over) = (0, limit + 1);
+    while over - fits > 1 {
+        let middle = usize::midpoint(fits, over);
+        match session.normalize(service, with(middle)) {
+            Ok(_) => fits = middle,
+            Err(_) => over = middle,
+        }
+    }
+    at.note(&format!("{fits} letters of metadata in {limit} bytes"));
+    held(at, session, service, with(fits)).await?;
+    refused(session, service, with(over), limit + 1, limit)?;
+    // What we refuse ourselves must not reach the server either, which may take it ill.
+    let more = filled(at, 7102, &"x".repeat(over));
+    let outcome = session.apply(service, &[Change::Create(more)]).await;
+    ensure!(matches!(outcome.as_slice(), [Err(Error::Rejected(_))]), "one more is written: {outcome:?}");
     Ok(())
 }

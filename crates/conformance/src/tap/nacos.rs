@@ -1,12 +1,12 @@
-//! A wire that counts calls: a relay in front of a server's HTTP port and of the gRPC port 1,000 above it.
+//! In front of a Nacos server's HTTP port and of the gRPC port 1,000 above it. Requests over HTTP count, and those over
+//! gRPC; the stream of a gRPC connection is one.
 
-use anyhow::{Context, Result, bail};
+use super::{Counts, copy};
+use anyhow::{Result, bail};
 use parking_lot::Mutex;
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
@@ -16,36 +16,6 @@ const GRPC: u16 = 1000;
 const PREFACE: usize = 24;
 /// Ends a request line. Nothing that we send in a body can hold it: bodies are percent-encoded forms.
 const REQUEST: &[u8] = b" HTTP/1.1\r\n";
-
-/// What went over the wire.
-#[derive(Default)]
-pub struct Counts {
-    calls: AtomicUsize,
-    open: AtomicUsize,
-    peak: AtomicUsize,
-}
-
-impl Counts {
-    /// Requests over HTTP and over gRPC; the stream of a gRPC connection is one.
-    pub fn calls(&self) -> usize {
-        self.calls.load(Ordering::Relaxed)
-    }
-
-    /// Most gRPC requests without an answer at one time, the streams of connections included.
-    pub fn peak(&self) -> usize {
-        self.peak.load(Ordering::Relaxed)
-    }
-
-    fn began(&self) {
-        self.calls.fetch_add(1, Ordering::Relaxed);
-        let open = self.open.fetch_add(1, Ordering::Relaxed) + 1;
-        self.peak.fetch_max(open, Ordering::Relaxed);
-    }
-
-    fn ended(&self) {
-        self.open.fetch_sub(1, Ordering::Relaxed);
-    }
-}
 
 /// The relay; it ends when it is dropped.
 pub struct Tap {
@@ -115,30 +85,13 @@ async fn relay(client: TcpStream, to: u16, is_grpc: bool, counts: &Counts) {
             for byte in bytes {
                 matched = if *byte == REQUEST[matched] { matched + 1 } else { usize::from(*byte == REQUEST[0]) };
                 if matched == REQUEST.len() {
-                    counts.calls.fetch_add(1, Ordering::Relaxed);
+                    counts.called();
                     matched = 0;
                 }
             }
         });
         let down = copy(server_in, client_out, |_| {});
         tokio::select! { _ = up => {}, _ = down => {} }
-    }
-}
-
-async fn copy(
-    mut from: impl AsyncRead + Unpin,
-    mut to: impl AsyncWrite + Unpin,
-    mut look: impl FnMut(&[u8]),
-) -> Result<()> {
-    let mut buffer = vec![0; 64 << 10];
-    loop {
-        let count = from.read(&mut buffer).await?;
-        let bytes = buffer.get(..count).context("more than asked for")?;
-        if bytes.is_empty() {
-            return Ok(to.shutdown().await?);
-        }
-        look(bytes);
-        to.write_all(bytes).await?;
     }
 }
 
@@ -226,8 +179,7 @@ mod tests {
             let (mut up, mut down) = (Frames::after(PREFACE), Frames::after(0));
             asked.chunks(piece).for_each(|bytes| up.take(bytes, |frame| frame.asked(&streams, &counts)));
             answered.chunks(piece).for_each(|bytes| down.take(bytes, |frame| frame.answered(&streams, &counts)));
-            assert_eq!((counts.calls(), counts.peak()), (2, 2));
-            assert_eq!(counts.open.load(Ordering::Relaxed), 1);
+            assert_eq!((counts.calls(), counts.peak(), counts.open()), (2, 2, 1));
         }
     }
 }

@@ -1,0 +1,390 @@
+//! Real ZooKeeper servers.
+
+mod form;
+mod providers;
+
+pub use form::Form;
+
+use super::open;
+use crate::corner::owner;
+use crate::shape::Shape;
+use crate::subject::{Facts, Kind, Limit, Meter, Session, Subject, Told, Who};
+use crate::tap::zookeeper::Tap;
+use anyhow::{Context, Result, bail, ensure};
+use causeway_connectors::zookeeper::{Layout, Options, Roots};
+use causeway_connectors::{Connect, Vault};
+use causeway_core::{Instance, ServiceKey};
+use causeway_testbed::{
+    Server, ZkClient, ZkConnect, ZkDoor, ZkNode, ZkWatch, ZooKeeper, ZooOptions, digest_id, shared,
+};
+use parking_lot::Mutex;
+use providers::Providers;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::OnceCell;
+use tokio::task::JoinSet;
+
+/// Who may do everything at a server of one's own, and who may use what is not denied.
+const ADMINISTRATOR: (&str, &str) = ("administrator", "conformance-secret");
+const LIMITED: (&str, &str) = ("limited", "other-secret");
+/// How long our sessions live without us: short, so that a test can wait for it, and no test's pause is as long.
+const EXPIRY: Duration = Duration::from_secs(4);
+/// Room for whole folders of long names.
+const LONG: (&str, &str) = ("jute.maxbuffer", "67108864");
+
+/// ZooKeeper, with services in one form. Clones share the Java process and the server with access lists.
+#[derive(Clone)]
+pub struct ZooKeeperKind {
+    label: &'static str,
+    form: Form,
+    ground: Arc<Ground>,
+}
+
+/// What all tests share; it ends with the last of them.
+#[derive(Default)]
+struct Ground {
+    door: OnceCell<Arc<ZkDoor>>,
+    own: OnceCell<Arc<ZooKeeper>>,
+}
+
+impl ZooKeeperKind {
+    /// ZooKeeper with services in this form.
+    pub fn new(label: &'static str, form: Form) -> Self {
+        Self { label, form, ground: Arc::default() }
+    }
+
+    /// The same servers with services in another form.
+    pub fn with(&self, label: &'static str, form: Form) -> Self {
+        Self { label, form, ground: self.ground.clone() }
+    }
+
+    async fn subject(&self, addr: &str, own: Option<Arc<ZooKeeper>>) -> Result<ZooKeeperSubject> {
+        let door = self.ground.door.get_or_try_init(async || ZkDoor::start().await.map(Arc::new)).await?.clone();
+        let random = uuid::Uuid::new_v4().simple().to_string();
+        let root = format!("/cf-{}", &random[..10]);
+        let connect = |path: &str| {
+            // As long as the server allows: a test's stop of the server is no end of a provider.
+            let connect = ZkConnect::to(&format!("{addr}{path}")).session_ms(30_000);
+            let connect = if own.is_some() { connect.digest(&digest(ADMINISTRATOR)) } else { connect };
+            ZkConnect { properties: vec![(LONG.0.into(), LONG.1.into())], ..connect }
+        };
+        let acl = match own {
+            Some(_) => format!("{},{}", may_all(ADMINISTRATOR), may_all(LIMITED)),
+            None => "world:anyone:cdrwa".to_owned(),
+        };
+        // Above the root, which it makes and removes.
+        let operator = door.connect(&format!("{root}/operator"), &connect("")).await?;
+        let providers = Providers::new(door.clone(), connect(&root), self.form, &acl, &root);
+        let addr = addr.to_owned();
+        let vault = Mutex::default();
+        let subscribers = Mutex::default();
+        Ok(ZooKeeperSubject { form: self.form, addr, root, acl, own, door, operator, providers, vault, subscribers })
+    }
+}
+
+fn digest(user: (&str, &str)) -> String {
+    format!("{}:{}", user.0, user.1)
+}
+
+fn may_all(user: (&str, &str)) -> String {
+    format!("digest:{}:cdrwa", digest_id(&digest(user)))
+}
+
+impl Kind for ZooKeeperKind {
+    type Subject = ZooKeeperSubject;
+
+    fn label(&self) -> &'static str {
+        self.label
+    }
+    fn needs(&self) -> &'static [Server] {
+        &[Server::Zoo]
+    }
+    async fn shared(&self) -> Result<ZooKeeperSubject> {
+        let addr = shared(Server::Zoo).context("no address")?;
+        self.subject(&addr, None).await
+    }
+    async fn own(&self) -> Result<ZooKeeperSubject> {
+        let options = ZooOptions { max_session_ms: 30_000, ..ZooOptions::default() };
+        let start = async || ZooKeeper::start(options).await.map(Arc::new);
+        let own = self.ground.own.get_or_try_init(start).await?.clone();
+        self.subject(&own.addr(), Some(own.clone())).await
+    }
+}
+
+/// One tree of one server.
+pub struct ZooKeeperSubject {
+    form: Form,
+    addr: String,
+    /// The chroot, another for every test.
+    root: String,
+    acl: String,
+    own: Option<Arc<ZooKeeper>>,
+    door: Arc<ZkDoor>,
+    operator: ZkClient,
+    providers: Providers,
+    /// What the last process left behind.
+    vault: Mutex<Arc<Drawer>>,
+    subscribers: Mutex<JoinSet<()>>,
+}
+
+/// A vault for one process and the next.
+#[derive(Default)]
+struct Drawer(Mutex<Option<Vec<u8>>>);
+
+impl Vault for Drawer {
+    fn load(&self) -> Option<Vec<u8>> {
+        self.0.lock().clone()
+    }
+    fn save(&self, bytes: Vec<u8>) {
+        *self.0.lock() = Some(bytes);
+    }
+}
+
+impl ZooKeeperSubject {
+    fn connect(&self, addr: &str, login: Option<(&str, &str)>, vault: Arc<Drawer>) -> Connect {
+        // Neutral services become Spring Cloud's when all layouts are on.
+        let layouts = match self.form {
+            Form::Spring => Layout::ALL.to_vec(),
+            Form::Dubbo => vec![Layout::Dubbo],
+        };
+        let roots = Roots { layouts, ..Roots::default() };
+        Connect {
+            install: owner().install,
+            addresses: vec![format!("{addr}{}", self.root)],
+            login: login.map(|(user, password)| (user.to_owned(), password.to_owned().into())),
+            vault: Some(vault),
+            zookeeper: Options { roots, session_timeout: EXPIRY, ..Options::default() },
+            ..Connect::default()
+        }
+    }
+
+    fn administrator(&self) -> Option<(&'static str, &'static str)> {
+        self.own.is_some().then_some(ADMINISTRATOR)
+    }
+
+    fn server(&self) -> Result<&ZooKeeper> {
+        self.own.as_deref().context("not a server of one's own")
+    }
+
+    fn list(&self) -> List {
+        List { form: self.form, root: self.root.clone(), operator: self.operator.clone() }
+    }
+}
+
+/// What the server says when a znode is not there, as a value.
+fn gone_is<T>(gone: T, said: Result<T>) -> Result<T> {
+    match said {
+        Err(error) if format!("{error:#}").contains("NoNode") => Ok(gone),
+        said => said,
+    }
+}
+
+/// Reads services as anybody does.
+struct List {
+    form: Form,
+    root: String,
+    operator: ZkClient,
+}
+
+impl List {
+    async fn children(&self, folder: &str) -> Result<Vec<String>> {
+        gone_is(Vec::new(), self.operator.children(folder).await)
+    }
+
+    /// The znodes of a service: path, and what it says.
+    async fn nodes(&self, service: &ServiceKey) -> Result<Vec<(String, Instance)>> {
+        let folder = format!("{}{}", self.root, self.form.folder(&service.name));
+        let mut nodes = Vec::new();
+        for name in self.children(&folder).await? {
+            let path = format!("{folder}/{name}");
+            // What goes between two calls is gone.
+            let Some(read) = gone_is(None, self.operator.get(&path).await)? else { continue };
+            let data = read.data.unwrap_or_default();
+            let instance = self.form.read(&service.name, &name, &data, read.stat.owner != 0);
+            nodes.extend(instance.map(|instance| (path, instance)));
+        }
+        nodes.sort_by(|a, b| a.1.id.cmp(&b.1.id));
+        Ok(nodes)
+    }
+
+    async fn instances(&self, service: &ServiceKey) -> Result<Vec<Instance>> {
+        Ok(self.nodes(service).await?.into_iter().map(|(_, instance)| instance).collect())
+    }
+}
+
+impl Subject for ZooKeeperSubject {
+    fn facts(&self) -> Facts {
+        let shape: Shape = self.form.shape();
+        Facts {
+            kind: "zookeeper",
+            versions: match self.form {
+                Form::Spring => " of Spring Cloud's layout",
+                Form::Dubbo => " of Dubbo's layout",
+            },
+            told_in: Duration::from_secs(2),
+            found_in: Duration::from_millis(2500),
+            health_in: Duration::from_secs(2),
+            lost_in: Duration::from_secs(10),
+            ends_in: EXPIRY * 2,
+            checked_in: Duration::from_millis(100),
+            expiry: Some(EXPIRY),
+            size_limit: Limit::Bytes(1_047_552),
+            // A znode is made by one call. The first of a service finds no folder: it looks upwards, makes the folders
+            // (Dubbo's are two), and tries again. A znode is read by one call, and a folder's children by another.
+            calls_to_write: match self.form {
+                Form::Spring => |services, instances| services * (instances + 4) + 60,
+                Form::Dubbo => |services, instances| services * (instances + 6) + 60,
+            },
+            calls_to_read: match self.form {
+                Form::Spring => |services, instances| services * (instances + 2) + 60,
+                Form::Dubbo => |services, instances| services * (instances + 4) + 60,
+            },
+            // Instances of a service are written without waiting for each other's answers.
+            calls_at_once: 256,
+            shape,
+        }
+    }
+
+    async fn open(&self, who: &Who, _: &[String]) -> Result<Session> {
+        let login = match who {
+            Who::Administrator => self.administrator(),
+            Who::WrongPassword => Some((ADMINISTRATOR.0, "not the password")),
+            Who::Only(_) => Some(LIMITED),
+        };
+        let vault = Arc::<Drawer>::default();
+        if *who == Who::Administrator {
+            *self.vault.lock() = vault.clone();
+        }
+        open("zookeeper", self.connect(&self.addr, login, vault))
+    }
+
+    async fn open_next(&self) -> Result<Session> {
+        let vault = self.vault.lock().clone();
+        ensure!(vault.load().is_some(), "the last session left nothing behind");
+        open("zookeeper", self.connect(&self.addr, self.administrator(), vault))
+    }
+
+    async fn open_metered(&self) -> Result<(Session, Meter)> {
+        let tap = Tap::start(&self.addr).await?;
+        let session = open("zookeeper", self.connect(&tap.addr(), None, Arc::default()))?;
+        let (calls, peak) = (tap.counts(), tap.counts());
+        let meter =
+            Meter { calls: Box::new(move || calls.calls()), peak: Box::new(move || peak.peak()), wire: Box::new(tap) };
+        Ok((session, meter))
+    }
+
+    async fn create_namespace(&self, id: &str) -> Result<()> {
+        ensure!(Some(id) == self.form.shape().only.map(|(namespace, _)| namespace), "there is no namespace {id}");
+        self.operator.create_node(&ZkNode::new(&self.root, "").acl(&self.acl)).await?;
+        Ok(())
+    }
+
+    async fn remove_namespace(&self, _: &str) -> Result<()> {
+        self.subscribers.lock().abort_all();
+        self.providers.close().await?;
+        // Sessions that end just now take some of it away under our hands.
+        for _ in 0..10 {
+            if gone_is(false, self.operator.delete_all(&self.root).await.map(|()| true))? {
+                return Ok(());
+            }
+        }
+        let left = self.operator.get(&self.root).await?;
+        ensure!(left.is_none(), "{} cannot be removed", self.root);
+        Ok(())
+    }
+
+    async fn publish(&self, provider: &str, service: &ServiceKey, instances: &[Instance]) -> Result<()> {
+        self.providers.publish(provider, service, instances).await
+    }
+
+    async fn edit(&self, service: &ServiceKey, as_wanted: &Instance) -> Result<bool> {
+        if self.form == Form::Dubbo {
+            // The whole record is the znode's name, which nobody can change.
+            return Ok(false);
+        }
+        let nodes = self.list().nodes(service).await?;
+        let found = nodes.iter().find(|(_, one)| one.id.endpoint == as_wanted.id.endpoint);
+        let (path, _) = found.context("nothing stands at this address")?;
+        let data = self.form.write(&service.name, as_wanted).data;
+        let id = path.rsplit_once('/').map_or("", |(_, id)| id);
+        self.operator.set(path, form::with_id(&data, id).context("no JSON")?).await?;
+        Ok(true)
+    }
+
+    async fn visible(&self, service: &ServiceKey) -> Result<Vec<Instance>> {
+        self.truth(service).await
+    }
+
+    async fn truth(&self, service: &ServiceKey) -> Result<Vec<Instance>> {
+        self.list().instances(service).await
+    }
+
+    /// As the vendors' clients do: a watch, and another look at all whenever it fires.
+    async fn subscribe(&self, service: &ServiceKey) -> Result<Told> {
+        let watch: ZkWatch = self.operator.watch(&format!("{}{}", self.root, self.form.folder(&service.name))).await?;
+        let (list, service) = (self.list(), service.clone());
+        let lists = Arc::new(Mutex::new(vec![list.instances(&service).await?]));
+        let into = lists.clone();
+        self.subscribers.lock().spawn(async move {
+            let mut seen = 0;
+            loop {
+                let news = watch.wait(Duration::from_secs(600), |events| events.len() > seen).await;
+                let Ok(events) = news else { return };
+                seen = events.len();
+                let Ok(now) = list.instances(&service).await else { return };
+                into.lock().push(now);
+            }
+        });
+        Ok(Box::new(move || lists.lock().clone()))
+    }
+
+    async fn unwelcome(&self, mut record: Instance) -> Instance {
+        // A server ends the connection that brings it so much.
+        record.metadata.insert("much".into(), "x".repeat(1_100_000));
+        record
+    }
+
+    async fn deny(&self, service: &ServiceKey) -> Result<()> {
+        let folder = format!("{}{}", self.root, self.form.folder(&service.name));
+        let children = self.list().children(&folder).await?;
+        let mut paths: Vec<_> = children.iter().map(|name| format!("{folder}/{name}")).collect();
+        if self.form == Form::Dubbo {
+            paths.extend(folder.rsplit_once('/').map(|(above, _)| above.to_owned()));
+        }
+        paths.push(folder);
+        for path in paths {
+            self.operator.set_acl(&path, &may_all(ADMINISTRATOR)).await?;
+        }
+        Ok(())
+    }
+
+    async fn evict(&self) -> Result<bool> {
+        let vault = self.vault.lock().clone();
+        let kept = vault.load().context("no session was kept")?;
+        let (id, password) = kept.split_first_chunk().context("no session's id")?;
+        let id = i64::from_be_bytes(*id);
+        let password: String = password.iter().map(|byte| format!("{byte:02x}")).collect();
+        let end = Instant::now() + EXPIRY * 5;
+        while vault.load().as_ref() == Some(&kept) {
+            ensure!(Instant::now() < end, "the session cannot be ended");
+            // Another client takes it over and closes it, unless our own takes it back in between.
+            self.door.expire_session(&self.addr, id, &password).await.ok();
+            let wait = Instant::now() + EXPIRY / 10;
+            while vault.load().as_ref() == Some(&kept) && Instant::now() < wait {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+        Ok(true)
+    }
+
+    async fn stop(&self) -> Result<()> {
+        self.server()?.kill9()
+    }
+
+    async fn start(&self) -> Result<()> {
+        match self.server()?.pid() {
+            Some(_) => bail!("it runs"),
+            None => self.server()?.start_again().await,
+        }
+    }
+}
