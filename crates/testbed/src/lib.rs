@@ -33,7 +33,7 @@ mod zookeeper;
 pub use backdoor::{Backdoor, Connect, Seen, Subscription};
 pub use dubbo::{DUBBO_HOST, DubboCall, DubboConsumer, DubboProvider, DubboReport, GREETER};
 pub use nacos::{Cluster, Nacos, NacosVersion, Options, PASSWORD, USER};
-pub use open_api::{Edit, OpenApi, Publisher, ServiceInfo};
+pub use open_api::{Config, Edit, OpenApi, Publisher, ServiceInfo};
 pub use poller::{Double, Gap, Poller, Report, Watched};
 pub use record::{Instance, ServiceName};
 pub use shared::{Server, full, share, shared, trial};

@@ -1,6 +1,7 @@
 //! The vendor's HTTP interface: what operators, consoles and scripts use.
 
 mod account;
+mod config;
 mod service;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use serde_json::Value;
 use crate::nacos::NacosVersion;
 use crate::record::{Instance, ServiceName};
 
+pub use config::Config;
 pub use service::{Publisher, ServiceInfo};
 
 const CALL: Duration = Duration::from_secs(5);

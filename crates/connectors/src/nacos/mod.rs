@@ -7,6 +7,7 @@
 mod beats;
 pub mod client;
 mod convert;
+mod data;
 mod follow;
 mod mode;
 mod old;
@@ -18,8 +19,9 @@ mod trigger;
 mod watch;
 
 use crate::Connect;
-use causeway_core::{ClusterId, Connector, Error, Port, Ports};
+use causeway_core::{ClusterId, Connector, DataPort, Error, Port, Ports};
 use client::{AccessKeys, Address, Login, NacosClient, Options, Tls};
+use data::NacosData;
 use services::NacosServices;
 use std::sync::Arc;
 
@@ -35,8 +37,12 @@ impl Connector<Connect> for NacosConnector {
         let options = options(&connect)?;
         let client = NacosClient::new(options).map_err(convert::error)?;
         let Connect { namespaces, inherited, keeper, .. } = connect;
+        let data = NacosData::new(client.clone(), namespaces.clone());
         let services = NacosServices::new(client, id.to_string(), namespaces, inherited, keeper);
-        Ok(Ports { services: Some(Port::ReadWrite(Arc::new(services))), ..Ports::default() })
+        Ok(Ports {
+            services: Some(Port::ReadWrite(Arc::new(services))),
+            data: Some(DataPort::ReadWrite(Arc::new(data))),
+        })
     }
 }
 

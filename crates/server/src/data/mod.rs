@@ -1,20 +1,24 @@
 //! Tasks' config entries: from the settings to the data engine, and its memory to the store.
 
+mod dubbo;
 mod ledger;
 mod select;
 mod verify;
 
 pub(crate) use ledger::{DataScribe, ledgers};
 pub(crate) use select::Selections;
-use select::companions;
+use select::{Companions, companions};
 pub(crate) use verify::{Compared, compare};
 
 use crate::routes::{Connections, guard, mode, overrides, run};
-use crate::world::{Run, TaskEntry, TaskPlan, World};
-use causeway_core::{Conflicts, EntryKey, OwnerId, Ways};
+use crate::world::{ClusterEntry, Run, TaskEntry, TaskPlan, World};
+use causeway_core::{Conflicts, DataPort, EntryKey, OwnerId, Part, Ways};
 use causeway_engine::{Attend, DataCluster, DataSpec};
-use causeway_settings::{self as settings, Task};
+use causeway_settings::{self as settings, PUBLIC, Task};
 use std::sync::Arc;
+
+/// The kind whose config entries are no tree.
+const NACOS: &str = "nacos";
 
 /// What the data engine shall do for these tasks. A task whose settings cannot be used, or whose clusters hold no entries,
 /// has no data; nor has one that is drained.
@@ -30,22 +34,27 @@ pub(crate) fn specs<'a>(
 /// One task's.
 fn spec(install: &str, world: &World, task: &TaskEntry, connections: &Connections) -> Option<DataSpec> {
     let Ok(TaskPlan { settings, lenses }) = &task.plan else { return None };
-    let cluster = |name: &str| {
-        let entry = world.clusters.get(name)?;
-        let port = connections.data(entry)?;
-        Some(DataCluster { id: entry.id.clone(), name: name.into(), port })
-    };
-    let [source, destination] = task.ends().map(cluster);
-    let ends: Vec<_> = task.ends().iter().filter_map(|name| world.clusters.get(*name)).collect();
-    let companions = companions(ends.iter().map(|entry| &entry.settings));
-    if !settings.kind.wants_configs() && companions.is_empty() {
+    let [Some(left), Some(right)] = task.ends().map(|name| world.clusters.get(name)) else { return None };
+    let companions = companions([&left.settings, &right.settings]);
+    // What only comes with services stays where it is: providers that live there now rely on it.
+    if !settings.kind.wants_configs() && (companions == Companions::None || task.run.drains()) {
         return None;
     }
+    let cluster = |entry: &ClusterEntry| {
+        let port = match &companions {
+            Companions::Application(root) if entry.settings.kind == NACOS => {
+                view(task, [left, right], entry, root, connections)?
+            }
+            _ => connections.data(entry)?,
+        };
+        Some(DataCluster { id: entry.id.clone(), name: entry.name.as_str().into(), port })
+    };
+    let (source, destination) = (cluster(left)?, cluster(right)?);
     Some(DataSpec {
         task: task.name.as_str().into(),
         owner: OwnerId::new(install, &task.id),
-        source: source?,
-        destination: destination?,
+        source,
+        destination,
         select: connections.selections.of(&task.id, settings, companions, &lenses.given_up),
         ways: if settings.is_two_way() { Ways::Two } else { Ways::One },
         mode: mode(settings.policy),
@@ -55,11 +64,39 @@ fn spec(install: &str, world: &World, task: &TaskEntry, connections: &Connection
             (true, settings::DataAcl::Copy) => Attend::All,
             _ => Attend::None,
         },
-        lists: ends.iter().flat_map(|entry| select::lists(&entry.settings)).collect(),
+        lists: [left, right].iter().flat_map(|entry| select::lists(&entry.settings)).collect(),
         guard: guard(&settings.guard),
         settle: settings.settle,
         run: run(task.run),
     })
+}
+
+/// A Nacos as the ZooKeeper at the other side of a task sees it. `None`: none of its namespaces takes part.
+fn view(
+    task: &TaskEntry,
+    [left, right]: [&ClusterEntry; 2],
+    nacos: &ClusterEntry,
+    root: &dubbo::Root,
+    connections: &Connections,
+) -> Option<DataPort> {
+    let TaskPlan { settings, lenses } = task.plan.as_ref().ok()?;
+    let becomes = |namespace: &str| lenses.there.part(&Part::new(namespace)).0;
+    let namespace = match nacos.name == right.name {
+        true => becomes(PUBLIC).to_string(),
+        false => {
+            let named = settings.namespaces_of(&left.settings);
+            let mapped: Vec<String> = match &settings.map.namespace {
+                Some(settings::Rename::Table(table)) => table.keys().cloned().collect(),
+                _ => Vec::new(),
+            };
+            let public = [PUBLIC.to_owned()];
+            let all = if named.is_empty() { mapped.iter().chain(&public) } else { named.iter().chain(&[]) };
+            all.into_iter().find(|namespace| &*becomes(namespace) == PUBLIC)?.clone()
+        }
+    };
+    let writes = nacos.name == right.name || settings.is_two_way();
+    let (services, data) = (&connections.of(&nacos.name)?.port, connections.data(nacos)?);
+    Some(connections.selections.views.of(&task.id, (services, &data), (root, &namespace), writes))
 }
 
 fn conflicts(task: &Task) -> Conflicts {

@@ -1,5 +1,6 @@
 //! Which config entries a task takes, as its settings say.
 
+use super::dubbo::{Root, Views};
 use causeway_core::{DataSelector, EntryInterest, EntryKey};
 use causeway_settings::{Cluster, Layout, Pattern, Rule, Task};
 use parking_lot::Mutex;
@@ -7,15 +8,25 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 
 /// Where Dubbo keeps what its consumers need beside the providers: which application offers an interface, and what.
-const COMPANIONS: [&str; 2] = [MAPPING, "metadata"];
+const SUBTREES: [&str; 2] = [MAPPING, "metadata"];
 const MAPPING: &str = "mapping";
 
 /// What a task takes of the entries of its clusters.
 struct Selection {
     /// The whole of `type: Config` or `All`; `None`: nothing but companions.
     entries: Option<Entries>,
-    /// Subtrees that services need, whatever else is taken.
-    subtrees: Vec<String>,
+    companions: Companions,
+}
+
+/// What services need beside their instances, whatever else is taken.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Companions {
+    /// Nothing.
+    None,
+    /// These subtrees: between two ZooKeepers.
+    Subtrees(Vec<String>),
+    /// What consumers of Dubbo's application level need: between a ZooKeeper and a Nacos.
+    Application(Root),
 }
 
 struct Entries {
@@ -27,24 +38,28 @@ struct Entries {
 
 /// The selections of tasks. Unchanged settings keep the same one: the engine compares them by place.
 #[derive(Default)]
-pub(crate) struct Selections(Mutex<BTreeMap<Arc<str>, Known>>);
+pub(crate) struct Selections {
+    known: Mutex<BTreeMap<Arc<str>, Known>>,
+    /// The ports that show one kind's entries as another's, for the same reason.
+    pub(super) views: Views,
+}
 
 struct Known {
     task: Task,
-    companions: Vec<String>,
+    companions: Companions,
     select: DataSelector,
 }
 
 impl Selections {
-    /// What a task takes as data. `companions`: the subtrees that go with its services.
-    pub fn of(
+    /// What a task takes as data. `companions`: what goes with its services.
+    pub(super) fn of(
         &self,
         id: &Arc<str>,
         task: &Task,
-        companions: Vec<String>,
+        companions: Companions,
         given_up: &Arc<OnceLock<String>>,
     ) -> DataSelector {
-        let mut all = self.0.lock();
+        let mut all = self.known.lock();
         if let Some(known) = all.get(id).filter(|known| known.task == *task && known.companions == companions) {
             return known.select.clone();
         }
@@ -55,7 +70,7 @@ impl Selections {
 }
 
 /// What `task` takes as data.
-fn entries(task: &Task, companions: Vec<String>, given_up: &Arc<OnceLock<String>>) -> DataSelector {
+fn entries(task: &Task, companions: Companions, given_up: &Arc<OnceLock<String>>) -> DataSelector {
     let rules = |rules: &[Rule]| rules.iter().filter(|rule| rule.speaks_of_configs()).cloned().collect();
     let entries = task.kind.wants_configs().then(|| Entries {
         pattern: task.path_pattern(),
@@ -63,8 +78,8 @@ fn entries(task: &Task, companions: Vec<String>, given_up: &Arc<OnceLock<String>
         exclude: rules(&task.select.exclude),
         given_up: given_up.clone(),
     });
-    let subtrees = if task.kind.wants_services() { companions } else { Vec::new() };
-    Arc::new(Selection { entries, subtrees })
+    let companions = if task.kind.wants_services() { companions } else { Companions::None };
+    Arc::new(Selection { entries, companions })
 }
 
 /// Where Dubbo keeps, by interface, the applications that offer it: lists to which each application adds itself.
@@ -74,19 +89,29 @@ pub(crate) fn lists(cluster: &Cluster) -> Vec<String> {
     roots.into_iter().filter(|_| known).map(|root| format!("{root}/{MAPPING}/")).collect()
 }
 
-/// The subtrees beside services that Dubbo's consumers need: where both clusters are ZooKeepers, with these settings.
-pub(crate) fn companions<'a>(clusters: impl Iterator<Item = &'a Cluster>) -> Vec<String> {
-    let mut roots: Option<BTreeSet<String>> = None;
-    for cluster in clusters {
+/// What Dubbo's consumers need beside services, between clusters with these settings.
+pub(super) fn companions(clusters: [&Cluster; 2]) -> Companions {
+    let roots = |cluster: &Cluster| {
         let settings = cluster.zookeeper.clone().unwrap_or_default();
         let dubbo = settings.layouts.contains(&Layout::Dubbo) || settings.layouts.contains(&Layout::Application);
-        let own: BTreeSet<String> = match cluster.kind == "zookeeper" && dubbo {
-            true => settings.dubbo_roots.into_iter().collect(),
-            false => BTreeSet::new(),
-        };
-        roots = Some(roots.map_or(own.clone(), |roots| roots.intersection(&own).cloned().collect()));
+        if dubbo { settings.dubbo_roots } else { Vec::new() }
+    };
+    let kinds = clusters.map(|cluster| cluster.kind.as_str());
+    match (kinds, clusters) {
+        (["zookeeper", "zookeeper"], [left, right]) => {
+            let right: BTreeSet<_> = roots(right).into_iter().collect();
+            let both: BTreeSet<_> = roots(left).into_iter().filter(|root| right.contains(root)).collect();
+            let subtrees = both.iter().flat_map(|root| SUBTREES.map(|name| format!("{root}/{name}")));
+            Some(subtrees.collect())
+                .filter(|all: &Vec<_>| !all.is_empty())
+                .map_or(Companions::None, Companions::Subtrees)
+        }
+        // A Nacos has one place for them.
+        (["zookeeper", "nacos"], [zookeeper, _]) | (["nacos", "zookeeper"], [_, zookeeper]) => {
+            roots(zookeeper).into_iter().next().map_or(Companions::None, |root| Companions::Application(Root(root)))
+        }
+        _ => Companions::None,
     }
-    roots.iter().flatten().flat_map(|root| COMPANIONS.map(|name| format!("{root}/{name}"))).collect()
 }
 
 impl Entries {
@@ -109,7 +134,17 @@ impl Entries {
             && !self.exclude.iter().any(|rule| self.rule(rule, key))
     }
 
+    /// Whether a rule keeps out whatever may lie below a node.
+    fn keeps_out(&self, path: &str) -> bool {
+        let below = |rest: &str| EntryKey::path(&format!("{}/{rest}", path.trim_end_matches('/')));
+        let all = |rule: &Rule| ["\u{1}", "\u{1}/\u{2}/\u{3}"].iter().all(|rest| self.rule(rule, &below(rest)));
+        self.exclude.iter().any(|rule| rule.path.is_some() && all(rule))
+    }
+
     fn may_hold(&self, path: &str) -> bool {
+        if self.keeps_out(path) {
+            return false;
+        }
         let reaches = |pattern: &Pattern| may_begin(path, &pattern.literal_prefix());
         let included = |rule: &Rule| rule.path.as_ref().is_none_or(reaches);
         reaches(&self.pattern) && (self.include.is_empty() || self.include.iter().any(included))
@@ -125,16 +160,33 @@ fn is_within(path: &str, root: &str) -> bool {
     path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-impl EntryInterest for Selection {
+impl EntryInterest for Companions {
     fn takes(&self, key: &EntryKey) -> bool {
-        self.subtrees.iter().any(|root| is_within(&key.name, root))
-            || self.entries.as_ref().is_some_and(|entries| entries.takes(key))
+        match self {
+            Self::None => false,
+            Self::Subtrees(roots) => roots.iter().any(|root| is_within(&key.name, root)),
+            Self::Application(root) => root.takes(key),
+        }
     }
 
     fn may_hold(&self, key: &EntryKey) -> bool {
         let path = &*key.name;
         let towards = |root: &String| is_within(path, root) || path == "/" || is_within(root, path);
-        self.subtrees.iter().any(towards) || self.entries.as_ref().is_some_and(|entries| entries.may_hold(path))
+        match self {
+            Self::None => false,
+            Self::Subtrees(roots) => roots.iter().any(towards),
+            Self::Application(root) => root.may_hold(key),
+        }
+    }
+}
+
+impl EntryInterest for Selection {
+    fn takes(&self, key: &EntryKey) -> bool {
+        self.companions.takes(key) || self.entries.as_ref().is_some_and(|entries| entries.takes(key))
+    }
+
+    fn may_hold(&self, key: &EntryKey) -> bool {
+        self.companions.may_hold(key) || self.entries.as_ref().is_some_and(|entries| entries.may_hold(&key.name))
     }
 }
 
@@ -144,14 +196,40 @@ mod tests {
     use causeway_settings as settings;
 
     fn select(task: &str) -> DataSelector {
+        between("ZK", "ZK", task)
+    }
+
+    /// Between clusters of these kinds, which may be followed by more keys.
+    fn between(source: &str, destination: &str, task: &str) -> DataSelector {
         let text = format!(
-            "clusters: [{{clusterName: a, clusterType: ZK, connectKeyList: ['a:1']}}, \
-             {{clusterName: b, clusterType: ZK, connectKeyList: ['b:1']}}]\n\
+            "clusters: [{{clusterName: a, connectKeyList: ['a:1'], clusterType: {source}}}, \
+             {{clusterName: b, connectKeyList: ['b:1'], clusterType: {destination}}}]\n\
              tasks: [{{source: a, destination: b, {task}}}]"
         );
         let read = settings::parse("t", &text, &settings::FixedEnv::default(), &crate::kinds());
         let mut read = read.unwrap_or_else(|problems| panic!("{problems}"));
-        entries(&read.tasks.remove(0), companions(read.clusters.iter()), &Arc::default())
+        let companions = companions([&read.clusters[0], &read.clusters[1]]);
+        entries(&read.tasks.remove(0), companions, &Arc::default())
+    }
+
+    #[test]
+    fn a_nacos_takes_what_the_application_level_needs() {
+        let metadata = "/land/metadata/app/006642574a71850b4572cee65509cc48";
+        for (source, destination) in [("ZK, zookeeper: {dubboRoots: [/land, /other]}", "NACOS"), ("NACOS", "ZK")] {
+            let select = between(source, destination, "type: Service");
+            let root = if destination == "ZK" { "/dubbo" } else { "/land" };
+            for path in ["/land/mapping/lab.Greeter", metadata] {
+                let path = path.replace("/land", root);
+                assert!(select.takes(&EntryKey::path(&path)), "{path}");
+            }
+            for path in ["/land/metadata/lab.Greeter/1.0.0/g1/provider/app", "/land/mapping", "/land/config/a"] {
+                let path = path.replace("/land", root);
+                assert!(!select.takes(&EntryKey::path(&path)), "{path}");
+            }
+            assert!(!select.takes(&EntryKey::path("/other/mapping/lab.Greeter")), "one root has its place there");
+        }
+        let none = between("ZK, zookeeper: {layouts: [spring]}", "NACOS", "type: Service");
+        assert!(!none.takes(&EntryKey::path("/dubbo/mapping/lab.Greeter")));
     }
 
     #[test]
@@ -174,6 +252,9 @@ mod tests {
         assert_eq!(both(&services, "/dubbo/mapping/lab.Greeter"), (true, true));
         assert_eq!(both(&services, "/dubbo"), (false, true));
         assert_eq!(both(&services, "/config"), (false, false));
+        let out = select("type: Config, select: {exclude: [{path: '/secret/.*'}, {path: '/a/[^/]*'}]}");
+        let seen = ["/secret", "/a", "/b"].map(|path| both(&out, path));
+        assert_eq!(seen, [(true, false), (true, true), (true, true)]);
         let all = select("type: All");
         assert_eq!(both(&all, "/anything"), (true, true));
     }

@@ -21,13 +21,15 @@ pub(super) struct Call {
     /// Path behind the context path, with a leading slash.
     pub(super) path: &'static str,
     pub(super) params: Vec<(&'static str, String)>,
+    /// Headers of its own.
+    pub(super) headers: Vec<(&'static str, String)>,
     /// `group@@service` that the request speaks of, for signatures.
     pub(super) service: Option<String>,
 }
 
 impl Call {
     pub(super) fn new(method: Method, path: &'static str) -> Self {
-        Call { method, path, params: Vec::new(), service: None }
+        Call { method, path, params: Vec::new(), headers: Vec::new(), service: None }
     }
 
     pub(super) fn get(path: &'static str) -> Self {
@@ -112,6 +114,9 @@ impl Http {
         } else {
             request.query(&call.params)
         };
+        for (name, value) in &call.headers {
+            request = request.header(*name, value);
+        }
         if let Some(token) = token {
             request = request.bearer_auth(token);
         }
