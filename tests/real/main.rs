@@ -13,6 +13,7 @@ mod operator;
 mod restart;
 mod travel;
 mod zk;
+mod zk_application;
 mod zk_data;
 mod zk_dubbo;
 mod zk_estate;
@@ -71,11 +72,20 @@ fn main() {
         Short zk_data::conflicts_follow_the_tasks_policy,
         Full zk_data::outages_lose_no_data,
         Full zk_services::outages_lose_nothing,
+        Full zk_services::marks_in_the_data_tell_installs_apart,
         Short zk_dubbo::by_interface,
         Full zk_dubbo::over_nacos_and_home_again,
         Full zk_dubbo::both_ways_with_nacos,
+        Full zk_dubbo::by_application,
+        Full zk_dubbo::by_application_with_nacos,
         Short zk_spring::a_discovery_client_lists_field_by_field,
         Full zk_spring::a_discovery_client_lists_over_nacos,
+        Short zk_application::from_zookeeper_to_nacos,
+        Full zk_application::from_zookeeper_to_zookeeper,
+        Full zk_application::from_zookeeper_to_nacos_with_remote_metadata,
+        Full zk_application::from_nacos_to_zookeeper,
+        Full zk_application::from_nacos_to_zookeeper_with_remote_metadata,
+        Full zk_application::both_ways_with_nacos,
         Full zk_moves::a_provider_moves,
         Full zk_moves::a_provider_moves_by_kill_9,
         Short operator::an_override_is_kept_and_does_not_travel,

@@ -120,6 +120,35 @@ async fn a_flaky_destination_gets_everything_in_the_end() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_write_whose_answer_is_lost_is_known_for_ours() {
+    let mut world = World::two_way(Conflicts::Manual);
+    populate(&world.a, 3);
+    let mute = std::sync::Arc::new(ports::Mute(world.b.clone(), parking_lot::Mutex::new(0)));
+    let port = DataPort::ReadWrite(mute.clone());
+    world.change(|spec| spec.destination.port = port);
+    seconds(40).await;
+    *mute.1.lock() = 3;
+    put(&world.a, "/cfg/0", "second");
+    put(&world.a, "/new", "second");
+    world.a.remove(&key("/cfg/1"));
+    seconds(3).await;
+    assert_eq!(world.read(Side::Right, "/cfg/0"), Some("second".into()), "it is made, but nobody knows");
+    put(&world.a, "/cfg/0", "third");
+    put(&world.a, "/new", "third");
+    put(&world.a, "/cfg/1", "reborn");
+    seconds(60).await;
+    assert!(world.same() && world.conflicts().is_empty(), "{:#?}", world.conflicts());
+    assert_eq!(
+        (world.read(Side::Left, "/cfg/0"), world.read(Side::Left, "/cfg/1")),
+        (Some("third".into()), Some("reborn".into()))
+    );
+    assert_eq!(world.status().state, RouteState::InStep, "{:#?}", world.status());
+    world.change(|spec| spec.run = Run::Drain);
+    seconds(5).await;
+    assert!(world.b.all().is_empty(), "all of it was ours");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_hung_cluster_delays_no_other_task() {
     let world = World::new(|_| {});
     let third = causeway_connectors::memory::MemoryData::new();

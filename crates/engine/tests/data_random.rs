@@ -8,6 +8,7 @@ use causeway_engine::*;
 use data_world::*;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 const PATHS: [&str; 8] = ["/a", "/a/b", "/a/b/c", "/a/d", "/e", "/e/f", "/e/f/g", "/h"];
 
@@ -18,6 +19,8 @@ enum Act {
     Wait(u64),
     Fail(Side, Fault),
     Heal(Side),
+    /// Calls take so many milliseconds from now on.
+    Slow(Side, u64),
     /// The process ends, in order or not, and another begins after this many milliseconds.
     Restart(bool, u64),
 }
@@ -34,6 +37,7 @@ fn act() -> impl Strategy<Value = Act> {
         4 => waits.prop_map(Act::Wait),
         1 => (side(), any::<bool>()).prop_map(|(s, hung)| Act::Fail(s, if hung { Fault::Hung } else { Fault::Down })),
         2 => side().prop_map(Act::Heal),
+        2 => (side(), 0u64..20).prop_map(|(side, time)| Act::Slow(side, time)),
         1 => (any::<bool>(), 0u64..2_000).prop_map(|(order, wait)| Act::Restart(order, wait)),
     ]
 }
@@ -47,6 +51,7 @@ async fn play(conflicts: Conflicts, acts: &[Act]) -> World {
             Act::Wait(time) => millis(*time).await,
             Act::Fail(side, fault) => world.tree(*side).fail(fault.clone()),
             Act::Heal(side) => world.tree(*side).fail(Fault::None),
+            Act::Slow(side, time) => world.tree(*side).slow(Duration::from_millis(*time)),
             Act::Restart(in_order, wait) => {
                 if *in_order {
                     world.engine.stop().await;
@@ -112,9 +117,10 @@ proptest! {
             }
             prop_assert_eq!(world.status().state == RouteState::InStep, differ.is_empty(), "{:#?}", world.status());
             // When they are all decided, both sides are equal.
-            for _ in 0..4 {
-                for row in world.conflicts() {
-                    prop_assert!(world.engine.resolve(&world.spec.owner, &row.key, Side::Left));
+            for round in 0..6 {
+                for (n, row) in world.conflicts().into_iter().enumerate() {
+                    let side = Side::BOTH[(round + n) % 2];
+                    prop_assert!(world.engine.resolve(&world.spec.owner, &row.key, side));
                 }
                 seconds(60).await;
             }
@@ -139,6 +145,7 @@ proptest! {
                     Act::Wait(time) => millis(*time).await,
                     Act::Fail(side, fault) => world.tree(*side).fail(fault.clone()),
                     Act::Heal(side) => world.tree(*side).fail(Fault::None),
+                    Act::Slow(side, time) => world.tree(*side).slow(Duration::from_millis(*time)),
                     Act::Restart(..) => {}
                 }
                 written = world.a.counts().written;

@@ -126,3 +126,39 @@ impl DataSink for Deaf {
         self.0.write(writes)
     }
 }
+
+/// A tree whose next answers to writes get lost, although the writes are made.
+pub struct Mute(pub MemoryData, pub Mutex<usize>);
+
+impl DataSource for Mute {
+    fn watch(&self, select: &DataSelector) -> BoxStream<'static, Result<News, Lost>> {
+        self.0.watch(select)
+    }
+    fn read<'a>(&'a self, keys: &'a [EntryKey]) -> BoxFuture<'a, Vec<Result<Found, Error>>> {
+        self.0.read(keys)
+    }
+    fn list<'a>(&'a self, select: &'a DataSelector) -> BoxFuture<'a, Result<BTreeMap<EntryKey, Entry>, Error>> {
+        self.0.list(select)
+    }
+}
+
+impl DataSink for Mute {
+    fn limits(&self) -> Limits {
+        self.0.limits()
+    }
+    fn write<'a>(&'a self, writes: &'a [Write]) -> BoxFuture<'a, Vec<Result<Option<Entry>, Error>>> {
+        Box::pin(async move {
+            let answers = self.0.write(writes).await;
+            let lost = {
+                let mut left = self.1.lock();
+                let lost = *left > 0;
+                *left -= usize::from(lost);
+                lost
+            };
+            if lost {
+                std::future::pending::<()>().await;
+            }
+            answers
+        })
+    }
+}
