@@ -117,7 +117,7 @@ mod tests {
         let other = Entry { route: "0a1b2c3d".into(), scope: "s".into(), document: Some("{}".into()) };
         let rows = vec![
             row(name, serde_json::to_string(&base).unwrap()),
-            row("lot/7".into(), serde_json::to_string(&[intent.clone()]).unwrap()),
+            row("lot/7".into(), serde_json::to_string(std::slice::from_ref(&intent)).unwrap()),
             other.clone(),
         ];
         let (ledgers, others) = ledgers(rows);
