@@ -140,13 +140,20 @@ async fn to_nacos(name: &str, metadata: &str) -> Result<()> {
     let all = nacos.open_api().await?.configs(name).await?;
     let foreign = all.iter().find(|config| config.group == "dubbo" && config.id.contains(":provider:"));
     ensure!(foreign.is_none(), "an interface's own metadata was copied: {foreign:?}");
+    node.ok(&["verify", "zk-nacos-service"])?;
 
     consumer.forget();
     two.stop().await?;
     consumer.wait_for(&[one.port()], seconds(10)).await?;
     ensure!(consumer.errors() == 0, "one that left was called: {:?}", consumer.report().errors());
     one.kill9()?;
-    nobody(&consumer).await
+    nobody(&consumer).await?;
+    // Providers that live there by then rely on what came with the services.
+    node.ok(&["drain", "zk-nacos-service", "--yes"])?;
+    until("drained", seconds(20), async || Ok(node.task()?["state"] == "drained")).await?;
+    ensure!(mapped_at(nacos, name).await? == apps && mapped(&land.at_a).await? == apps);
+    ensure!(revisions_of(nacos, name).await? == offers);
+    Ok(())
 }
 
 pub async fn from_nacos_to_zookeeper() -> Result<()> {
@@ -183,6 +190,7 @@ async fn from_nacos(name: &str, metadata: &str) -> Result<()> {
     ensure!(offers.is_empty() == (metadata == "local"), "{offers:#?}");
     let interfaces = land.at_b.children("/dubbo/mapping").await?;
     ensure!(interfaces == [GREETER], "{interfaces:?}");
+    node.ok(&["verify", "nacos-zk-service"])?;
 
     consumer.forget();
     two.stop().await?;

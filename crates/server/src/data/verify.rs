@@ -69,7 +69,11 @@ async fn held(spec: &DataSpec, side: Side, keys: &[EntryKey]) -> Result<BTreeMap
     let source: Arc<dyn DataSource> = cluster.port.source();
     let mut versions = BTreeMap::new();
     for (key, found) in keys.iter().zip(source.read(keys).await) {
-        let found = found.map_err(|why| away(cluster, &format!("{key}: {why}")))?;
+        let found = match found {
+            // Somebody else's, in a place of ours: the task leaves it alone.
+            Err(causeway_core::Error::Rejected(_)) => continue,
+            found => found.map_err(|why| away(cluster, &format!("{key}: {why}")))?,
+        };
         if let Some((entry, content)) = found {
             let items = spec.is_list(key).then(|| items(&content));
             let version = Version { digest: digest(spec, content), modified_ms: entry.modified_ms };
