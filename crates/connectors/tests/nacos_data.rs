@@ -26,7 +26,10 @@ pub struct Target {
 
 /// Our way to the entries of the server at `address`.
 pub fn open(address: &str) -> Result<Arc<dyn DataSink>> {
-    let connect = Connect { addresses: vec![address.to_owned()], ..Connect::default() };
+    open_with(Connect { addresses: vec![address.to_owned()], ..Connect::default() })
+}
+
+pub fn open_with(connect: Connect) -> Result<Arc<dyn DataSink>> {
     let ports = NacosConnector.open(ClusterId::of("under test"), connect)?;
     ports.data.and_then(|port| port.sink()).context("its entries cannot be written")
 }
@@ -72,6 +75,8 @@ fn main() -> ExitCode {
         vec![
             full("nacos2::outlives_its_server", NacosVersion::V2_5, cases::outlives),
             full("nacos3::outlives_its_server", NacosVersion::V3_1, cases::outlives),
+            full("nacos2::says_what_is_denied", NacosVersion::V2_5, cases::denied),
+            full("nacos3::says_what_is_denied", NacosVersion::V3_1, cases::denied),
         ],
     ];
     let trials = trials.into_iter().flatten().collect();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use causeway_connectors::Connect;
 use causeway_core::{
     Attributes, Content, DataSelector, DataSink, Entry, EntryInterest, EntryKey, Error, Expect, Lost, News, Part, Write,
 };
@@ -12,7 +13,7 @@ use causeway_testbed::{Nacos, NacosVersion, Options};
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 
-use crate::{Target, open};
+use crate::{Target, open, open_with};
 
 /// Told within 2 s, and a little more for a busy machine.
 const TOLD: Duration = Duration::from_millis(2_500);
@@ -326,5 +327,44 @@ pub async fn outlives(version: NacosVersion) -> Result<()> {
     let stamp = land.read("a").await?.context("gone")?.0.stamp;
     // A server that has just started answers slowly, and is asked the less often.
     follow.until("an edit", 2 * TOLD, |f| f.all[&land.key("a")].stamp == stamp).await?;
+    Ok(())
+}
+
+/// A user who may read and write one namespace and list none: told of that one, and why not of another.
+pub async fn denied(version: NacosVersion) -> Result<()> {
+    let nacos = Nacos::start(version, Options { auth: true, ..Options::default() }).await?;
+    let api = nacos.open_api().await?;
+    let (mine, other) = ("mine".to_owned(), "other".to_owned());
+    for id in [&mine, &other] {
+        api.create_namespace(id, id).await?;
+        api.publish_config(id, "g", "a", "1", &[]).await?;
+    }
+    api.make_user("scoped", "secret-1", &mine, "rw").await?;
+    let connect = Connect {
+        addresses: vec![nacos.addr()],
+        namespaces: vec![mine.clone(), other.clone()],
+        login: Some(("scoped".into(), "secret-1".to_owned().into())),
+        ..Connect::default()
+    };
+    let port = open_with(connect)?;
+    let select: DataSelector = Arc::new(causeway_core::Everything);
+    let mut follow = Follow::start(&port, &select);
+    // Rights are known some seconds after they are given.
+    let key = EntryKey::new(&mine, "g", "a");
+    follow.until("what may be read", Duration::from_secs(40), |f| f.all.contains_key(&key)).await?;
+    follow
+        .until("what may not", Duration::from_secs(5), |f| f.lost.iter().any(|text| text.contains("allowed")))
+        .await?;
+    ensure!(!follow.resets.contains(&Part::new(&other)), "{:?}", follow.resets);
+    let write = |namespace: &str| Write {
+        key: EntryKey::new(namespace, "g", "b"),
+        expect: Expect::Absent,
+        to: Some(Content::of("2")),
+        parents: false,
+    };
+    let answers = port.write(&[write(&mine), write(&other)]).await;
+    ensure!(answers[0].is_ok() && matches!(answers[1], Err(Error::Denied(_))), "{answers:?}");
+    let found = port.read(&[EntryKey::new(&other, "g", "a")]).await.remove(0);
+    ensure!(matches!(found, Err(Error::Denied(_))), "{found:?}");
     Ok(())
 }
