@@ -119,7 +119,8 @@ pub async fn a_restart_of_ours_is_no_event() -> Result<()> {
     two.close().await?;
     pause(1).await;
     let _node = Node::on(data, port).await?;
-    alike(&zoo, "/dubbo", 200, seconds(20)).await?;
+    let took = alike(&zoo, "/dubbo", 200, seconds(90)).await?;
+    eprintln!("gone while we were away: {took:?}");
     Ok(())
 }
 
