@@ -76,8 +76,6 @@ fn main() {
         Short zk_dubbo::by_interface,
         Full zk_dubbo::over_nacos_and_home_again,
         Full zk_dubbo::both_ways_with_nacos,
-        Full zk_dubbo::by_application,
-        Full zk_dubbo::by_application_with_nacos,
         Short zk_spring::a_discovery_client_lists_field_by_field,
         Full zk_spring::a_discovery_client_lists_over_nacos,
         Short zk_application::from_zookeeper_to_nacos,

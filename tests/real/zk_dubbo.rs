@@ -1,4 +1,4 @@
-//! Real Dubbo providers that are called by real consumers over another registry than their own.
+//! Real Dubbo providers that are called by real consumers over another registry than their own, interface by interface.
 
 use crate::estate::{namespace, pair, pause, seconds, until};
 use crate::node::Node;
@@ -32,13 +32,14 @@ fn nacos_cluster(nacos: &Nacos, namespace: &str) -> String {
 }
 
 /// Waits until the consumer has nobody to call and knows none of these ports any more: it does not call them in vain.
+/// After a session has expired a busy consumer was seen to take 5 s more for a changed list.
 async fn nobody(consumer: &DubboConsumer, ports: &[u16]) -> Result<()> {
     let told = async || {
         let last = consumer.report().calls.pop().and_then(|call| call.answer.err());
         let unknown = |error: &str| ports.iter().all(|port| !error.contains(&format!("{DUBBO_HOST}:{port}")));
         Ok(last.is_some_and(|error| error.contains("No provider available") && unknown(&error)))
     };
-    let found = until("no provider", seconds(12), told).await;
+    let found = until("no provider", seconds(25), told).await;
     found.map(drop).with_context(|| format!("{:?}", consumer.report().calls.last()))
 }
 
@@ -118,20 +119,6 @@ pub async fn over_nacos_and_home_again() -> Result<()> {
     one.kill9()?;
     other.kill9()?;
     let ports = [one.port(), two.port(), other.port()];
-    let t = std::time::Instant::now();
-    let mut last = (9, 9, 9, 9);
-    while t.elapsed() < seconds(20) {
-        let x = crate::zk_estate::leaves(&land.at_a, &folder()).await?.len();
-        let y = crate::zk_estate::leaves(&land.at_b, &folder()).await?.len();
-        let n1 = at_nacos.all(&ServiceName::new("zk-over", "DEFAULT_GROUP", &wanted[0])).await?.len();
-        let n2 = at_nacos.all(&ServiceName::new("zk-over", "DEFAULT_GROUP", &wanted[1])).await?.len();
-        if last != (x, n1, n2, y) {
-            eprintln!("{:?} A {x} N {n1} {n2} B {y}", t.elapsed());
-            last = (x, n1, n2, y);
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
-    eprintln!("{}\n{}", node.events()?, node.log());
     tokio::try_join!(nobody(&there, &ports), nobody(&home, &ports))?;
     Ok(())
 }
@@ -160,67 +147,6 @@ pub async fn both_ways_with_nacos() -> Result<()> {
     for one in [&of_n, &of_zk] {
         one.forget();
     }
-    one.stop().await?;
-    of_zk.wait_for(&[two.port()], seconds(5)).await?;
-    of_n.wait_for(&[two.port()], seconds(5)).await?;
-    ensure!(of_zk.errors() == 0, "one that left was called: {:?}", of_zk.report().errors());
-    two.kill9()?;
-    let ports = [one.port(), two.port()];
-    tokio::try_join!(nobody(&of_zk, &ports), nobody(&of_n, &ports))?;
-    Ok(())
-}
-
-/// Applications instead of interfaces: the consumer is told the application's name, and asks the provider itself for
-/// the rest.
-pub async fn by_application() -> Result<()> {
-    let land = Land::new("by-application").await?;
-    let node = Node::start().await?;
-    let clusters = [cluster("src", "ZK", &land.a(), ""), cluster("dst", "ZK", &land.b(), "")];
-    node.apply(&settings(&clusters, &[task("src", "dst", "Unidirectional")]))?;
-
-    let (a, b) = (land.dubbo_a(), land.dubbo_b());
-    let keys = [&GROUP_AND_VERSION[..], &[("mode", "instance"), ("app", "orders")]].concat();
-    let one = DubboProvider::start(&a, &keys).await?;
-    let native = grown(&land.at_a, "/services", 1, seconds(5)).await?;
-    ensure!(native.keys().all(|path| *path == format!("/services/orders/{DUBBO_HOST}:{}", one.port())), "{native:#?}");
-    ensure!(grown(&land.at_b, "/services", 1, seconds(5)).await? == native);
-    let keys_of_consumer = [&GROUP_AND_VERSION[..], &[("migration", "FORCE_APPLICATION"), ("provided-by", "orders")]];
-    let consumer = DubboConsumer::start(&b, &keys_of_consumer.concat()).await?;
-    consumer.wait_for(&[one.port()], seconds(20)).await?;
-    let two = DubboProvider::start(&a, &keys).await?;
-    consumer.wait_for(&[one.port(), two.port()], seconds(10)).await?;
-    consumer.forget();
-    one.stop().await?;
-    consumer.wait_for(&[two.port()], seconds(5)).await?;
-    ensure!(consumer.errors() == 0, "one that left was called: {:?}", consumer.report().errors());
-    two.kill9()?;
-    nobody(&consumer, &[one.port(), two.port()]).await?;
-    grown(&land.at_b, "/services", 0, seconds(1)).await?;
-    Ok(())
-}
-
-/// The same between Nacos and ZooKeeper, both ways.
-pub async fn by_application_with_nacos() -> Result<()> {
-    let land = Land::new("application-nacos").await?;
-    let (nacos, _) = pair().await?;
-    namespace(&[nacos], "zk-application").await?;
-    let node = Node::start().await?;
-    let clusters = [nacos_cluster(nacos, "zk-application"), cluster("zk", "ZK", &land.b(), "")];
-    node.apply(&settings(&clusters, &[task("nacos", "zk", "Bidirectional")]))?;
-
-    let (at_n, at_zk) = (registry(nacos, "zk-application"), land.dubbo_b());
-    let keys = [&GROUP_AND_VERSION[..], &[("mode", "instance"), ("app", "orders")]].concat();
-    let (one, two) = tokio::try_join!(DubboProvider::start(&at_n, &keys), DubboProvider::start(&at_zk, &keys))?;
-    let keys = [&GROUP_AND_VERSION[..], &[("migration", "FORCE_APPLICATION"), ("provided-by", "orders")]].concat();
-    let (of_n, of_zk) = tokio::try_join!(DubboConsumer::start(&at_n, &keys), DubboConsumer::start(&at_zk, &keys))?;
-    of_zk.wait_for(&[one.port(), two.port()], seconds(20)).await?;
-    of_n.wait_for(&[one.port(), two.port()], seconds(20)).await?;
-
-    pause(3).await;
-    let all = nacos.open_api().await?.all(&ServiceName::new("zk-application", "DEFAULT_GROUP", "orders")).await?;
-    ensure!(all.len() == 2, "an echo: {all:#?}");
-    grown(&land.at_b, "/services", 2, seconds(1)).await?;
-    of_zk.forget();
     one.stop().await?;
     of_zk.wait_for(&[two.port()], seconds(5)).await?;
     of_n.wait_for(&[two.port()], seconds(5)).await?;
