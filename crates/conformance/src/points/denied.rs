@@ -22,9 +22,10 @@ pub async fn wrong_password<S: Subject>(at: &Corner<S>) -> Result<()> {
     let changes = [Change::Create(normal(&session, &service, at.copy(7101))?)];
     let written = session.apply(&service, &changes).await;
     ensure!(matches!(written.as_slice(), [Err(Error::Denied(_))]), "a write: {written:?}");
-    let part = if at.shape.only.is_some() { at.part() } else { Part::new(&format!("{}-9", at.namespace)) };
-    let prepared = session.prepare(&part, None).await;
-    ensure!(matches!(prepared, Err(Error::Denied(_))), "making a namespace: {prepared:?}");
+    if at.shape.only.is_none() {
+        let prepared = session.prepare(&Part::new(&format!("{}-9", at.namespace)), None).await;
+        ensure!(matches!(prepared, Err(Error::Denied(_))), "making a namespace: {prepared:?}");
+    }
     sleep(Duration::from_secs(3)).await;
     let view = follow.view();
     ensure!(view.items.iter().all(|item| matches!(item, Item::Lost(_, Why::Denied, _))), "a watch: {:?}", view.items);

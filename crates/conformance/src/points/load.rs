@@ -50,7 +50,8 @@ pub async fn thousand_services<S: Subject>(at: &Corner<S>) -> Result<()> {
     at.note(&format!("read in {:.1?} with {calls} calls", began.elapsed()));
     let view = follow.view();
     let records: usize = view.sets.values().map(|set| set.records.len()).sum();
-    ensure!(records == SERVICES * INSTANCES, "{records} records in {} services", view.sets.len());
+    let (sets, there) = (view.sets.len(), at.subject.truth(last).await?.len());
+    ensure!(records == SERVICES * INSTANCES, "{records} records in {sets} services; the last has {there}");
     ensure!(calls <= most, "{calls} calls to read, {most} stated");
     drop(follow);
     reader.close().await;

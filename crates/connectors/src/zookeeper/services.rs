@@ -106,7 +106,7 @@ impl ZooKeeperServices {
                         return Err(Error::Denied(format!("{path} may not be read, and {more} more")));
                     }
                     stands |= !listing.nodes.is_empty();
-                    view.replace(root, readable(listing), &BTreeSet::new());
+                    view.replace(root, readable(listing), &BTreeSet::new()).await;
                 }
                 Some(TreeNews::Lost(error)) => return Err(convert::error(error)),
                 _ => return Err(Error::unavailable("the connection was closed")),

@@ -8,6 +8,9 @@ use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+/// So many znodes are taken in at a time.
+const AT_A_TIME: usize = 100;
+
 /// A znode of a service.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Znode {
@@ -121,17 +124,20 @@ impl View {
     }
 
     /// Takes in everything below a root, and leaves what may not be read as it was known; answers the services that
-    /// changed.
-    pub fn replace(
+    /// changed. Lets others work in between: the pings of our own session, which a long listing could cost its life.
+    pub async fn replace(
         &mut self,
         root: &str,
-        nodes: impl Iterator<Item = (String, Znode)>,
+        nodes: impl Iterator<Item = (String, Znode)> + Send,
         denied: &BTreeSet<Arc<str>>,
     ) -> BTreeSet<ServiceKey> {
         let unknown = |path: &str| denied.iter().any(|denied| within(denied, path));
         let mut gone: BTreeSet<String> = self.nodes.keys().filter(|path| within(root, path)).cloned().collect();
         let mut touched = BTreeSet::new();
-        for (path, znode) in nodes {
+        for (n, (path, znode)) in nodes.enumerate() {
+            if n % AT_A_TIME == AT_A_TIME - 1 {
+                tokio::task::yield_now().await;
+            }
             gone.remove(&path);
             if self.nodes.get(&path).is_none_or(|seen| seen.znode != znode) {
                 touched.extend(self.put(&path, Some(znode)));

@@ -96,7 +96,7 @@ pub(super) fn watch(
             }
             tokio::select! {
                 Some((n, news)) = watch.news.next() => {
-                    watch.take(n, news);
+                    watch.take(n, news).await;
                     watch.conclude().await;
                 }
                 scopes = touched.take() => if watch.whole {
@@ -138,9 +138,9 @@ pub(super) fn readable(listing: Listing) -> impl Iterator<Item = (String, Znode)
 }
 
 impl Watch {
-    fn take(&mut self, n: usize, news: TreeNews) {
+    async fn take(&mut self, n: usize, news: TreeNews) {
         match news {
-            TreeNews::Reset(listing) => self.take_listing(n, listing),
+            TreeNews::Reset(listing) => self.take_listing(n, listing).await,
             TreeNews::Changed(changes) => self.take_changes(n, changes),
             TreeNews::Lost(error) => {
                 (self.roots[n].generation, self.whole) = (0, false);
@@ -149,14 +149,14 @@ impl Watch {
         }
     }
 
-    fn take_listing(&mut self, n: usize, listing: Listing) {
+    async fn take_listing(&mut self, n: usize, listing: Listing) {
         let generation = self.session.status().borrow().generation;
         let denied = denied(&self.all, &listing.denied);
         tell_denied(&denied);
         let root = &mut self.roots[n];
         (root.generation, root.stands) = (generation, !listing.nodes.is_empty());
         root.denied = denied.into_keys().collect();
-        let touched = self.view.replace(&root.path, readable(listing), &root.denied);
+        let touched = self.view.replace(&root.path, readable(listing), &root.denied).await;
         self.tell_refused();
         if self.whole {
             self.report(touched);

@@ -1,6 +1,7 @@
 //! Real ZooKeeper servers.
 
 mod form;
+mod list;
 mod providers;
 
 pub use form::Form;
@@ -14,9 +15,8 @@ use anyhow::{Context, Result, bail, ensure};
 use causeway_connectors::zookeeper::{Layout, Options, Roots};
 use causeway_connectors::{Connect, Vault};
 use causeway_core::{Instance, ServiceKey};
-use causeway_testbed::{
-    Server, ZkClient, ZkConnect, ZkDoor, ZkNode, ZkWatch, ZooKeeper, ZooOptions, digest_id, shared,
-};
+use causeway_testbed::{Server, ZkClient, ZkConnect, ZkDoor, ZkNode, ZooKeeper, ZooOptions, digest_id, shared};
+use list::{List, Subscriber, gone_is};
 use parking_lot::Mutex;
 use providers::Providers;
 use std::sync::Arc;
@@ -29,6 +29,8 @@ const ADMINISTRATOR: (&str, &str) = ("administrator", "conformance-secret");
 const LIMITED: (&str, &str) = ("limited", "other-secret");
 /// How long our sessions live without us: short, so that a test can wait for it, and no test's pause is as long.
 const EXPIRY: Duration = Duration::from_secs(4);
+/// How long others live without us, where the server allows it.
+const LASTING_MS: u32 = 30_000;
 /// Room for whole folders of long names.
 const LONG: (&str, &str) = ("jute.maxbuffer", "67108864");
 
@@ -64,7 +66,7 @@ impl ZooKeeperKind {
         let root = format!("/cf-{}", &random[..10]);
         let connect = |path: &str| {
             // As long as the server allows: a test's stop of the server is no end of a provider.
-            let connect = ZkConnect::to(&format!("{addr}{path}")).session_ms(30_000);
+            let connect = ZkConnect::to(&format!("{addr}{path}")).session_ms(LASTING_MS);
             let connect = if own.is_some() { connect.digest(&digest(ADMINISTRATOR)) } else { connect };
             ZkConnect { properties: vec![(LONG.0.into(), LONG.1.into())], ..connect }
         };
@@ -104,7 +106,7 @@ impl Kind for ZooKeeperKind {
         self.subject(&addr, None).await
     }
     async fn own(&self) -> Result<ZooKeeperSubject> {
-        let options = ZooOptions { max_session_ms: 30_000, ..ZooOptions::default() };
+        let options = ZooOptions { max_session_ms: LASTING_MS, ..ZooOptions::default() };
         let start = async || ZooKeeper::start(options).await.map(Arc::new);
         let own = self.ground.own.get_or_try_init(start).await?.clone();
         self.subject(&own.addr(), Some(own.clone())).await
@@ -171,47 +173,6 @@ impl ZooKeeperSubject {
     }
 }
 
-/// What the server says when a znode is not there, as a value.
-fn gone_is<T>(gone: T, said: Result<T>) -> Result<T> {
-    match said {
-        Err(error) if format!("{error:#}").contains("NoNode") => Ok(gone),
-        said => said,
-    }
-}
-
-/// Reads services as anybody does.
-struct List {
-    form: Form,
-    root: String,
-    operator: ZkClient,
-}
-
-impl List {
-    async fn children(&self, folder: &str) -> Result<Vec<String>> {
-        gone_is(Vec::new(), self.operator.children(folder).await)
-    }
-
-    /// The znodes of a service: path, and what it says.
-    async fn nodes(&self, service: &ServiceKey) -> Result<Vec<(String, Instance)>> {
-        let folder = format!("{}{}", self.root, self.form.folder(&service.name));
-        let mut nodes = Vec::new();
-        for name in self.children(&folder).await? {
-            let path = format!("{folder}/{name}");
-            // What goes between two calls is gone.
-            let Some(read) = gone_is(None, self.operator.get(&path).await)? else { continue };
-            let data = read.data.unwrap_or_default();
-            let instance = self.form.read(&service.name, &name, &data, read.stat.owner != 0);
-            nodes.extend(instance.map(|instance| (path, instance)));
-        }
-        nodes.sort_by(|a, b| a.1.id.cmp(&b.1.id));
-        Ok(nodes)
-    }
-
-    async fn instances(&self, service: &ServiceKey) -> Result<Vec<Instance>> {
-        Ok(self.nodes(service).await?.into_iter().map(|(_, instance)| instance).collect())
-    }
-}
-
 impl Subject for ZooKeeperSubject {
     fn facts(&self) -> Facts {
         let shape: Shape = self.form.shape();
@@ -266,7 +227,10 @@ impl Subject for ZooKeeperSubject {
 
     async fn open_metered(&self) -> Result<(Session, Meter)> {
         let tap = Tap::start(&self.addr).await?;
-        let session = open("zookeeper", self.connect(&tap.addr(), None, Arc::default()))?;
+        let mut connect = self.connect(&tap.addr(), None, Arc::default());
+        // It is to work hard, and not to end when the machine is busy.
+        connect.zookeeper.session_timeout = Duration::from_millis(LASTING_MS.into());
+        let session = open("zookeeper", connect)?;
         let (calls, peak) = (tap.counts(), tap.counts());
         let meter =
             Meter { calls: Box::new(move || calls.calls()), peak: Box::new(move || peak.peak()), wire: Box::new(tap) };
@@ -275,7 +239,9 @@ impl Subject for ZooKeeperSubject {
 
     async fn create_namespace(&self, id: &str) -> Result<()> {
         ensure!(Some(id) == self.form.shape().only.map(|(namespace, _)| namespace), "there is no namespace {id}");
-        self.operator.create_node(&ZkNode::new(&self.root, "").acl(&self.acl)).await?;
+        // As a server's own root: all may see it, whatever is denied below.
+        let acl = if self.own.is_some() { format!("{},world:anyone:r", self.acl) } else { self.acl.clone() };
+        self.operator.create_node(&ZkNode::new(&self.root, "").acl(&acl)).await?;
         Ok(())
     }
 
@@ -319,22 +285,10 @@ impl Subject for ZooKeeperSubject {
         self.list().instances(service).await
     }
 
-    /// As the vendors' clients do: a watch, and another look at all whenever it fires.
     async fn subscribe(&self, service: &ServiceKey) -> Result<Told> {
-        let watch: ZkWatch = self.operator.watch(&format!("{}{}", self.root, self.form.folder(&service.name))).await?;
-        let (list, service) = (self.list(), service.clone());
-        let lists = Arc::new(Mutex::new(vec![list.instances(&service).await?]));
-        let into = lists.clone();
-        self.subscribers.lock().spawn(async move {
-            let mut seen = 0;
-            loop {
-                let news = watch.wait(Duration::from_secs(600), |events| events.len() > seen).await;
-                let Ok(events) = news else { return };
-                seen = events.len();
-                let Ok(now) = list.instances(&service).await else { return };
-                into.lock().push(now);
-            }
-        });
+        let subscriber = Subscriber::start(self.list(), service).await?;
+        let lists = subscriber.lists.clone();
+        self.subscribers.lock().spawn(subscriber.run());
         Ok(Box::new(move || lists.lock().clone()))
     }
 
@@ -345,7 +299,7 @@ impl Subject for ZooKeeperSubject {
     }
 
     async fn deny(&self, service: &ServiceKey) -> Result<()> {
-        let folder = format!("{}{}", self.root, self.form.folder(&service.name));
+        let folder = self.list().folder(service);
         let children = self.list().children(&folder).await?;
         let mut paths: Vec<_> = children.iter().map(|name| format!("{folder}/{name}")).collect();
         if self.form == Form::Dubbo {
