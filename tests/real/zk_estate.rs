@@ -4,10 +4,11 @@ use crate::estate::until;
 use anyhow::{Context, Result};
 use causeway_testbed::{GREETER, ZkClient, ZkConnect, ZkDoor, ZooKeeper, ZooOptions};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::OnceCell;
+use tokio::sync::Mutex;
 
-static SERVERS: OnceCell<Servers> = OnceCell::const_new();
+static SERVERS: Mutex<Option<Arc<Servers>>> = Mutex::const_new(None);
 
 /// Sessions live for 6 s at most, so that a crash is seen soon.
 struct Servers {
@@ -25,23 +26,18 @@ pub struct Land {
     pub at_b: ZkClient,
 }
 
-async fn servers() -> Result<&'static Servers> {
-    let start = async || {
+async fn servers() -> Result<Arc<Servers>> {
+    let mut servers = SERVERS.lock().await;
+    if servers.is_none() {
         let (a, b) = tokio::join!(ZooKeeper::start(ZooOptions::default()), ZooKeeper::start(ZooOptions::default()));
-        Ok::<_, anyhow::Error>(Servers { a: a?, b: b?, door: ZkDoor::start().await? })
-    };
-    SERVERS.get_or_try_init(start).await
+        *servers = Some(Arc::new(Servers { a: a?, b: b?, door: ZkDoor::start().await? }));
+    }
+    servers.clone().context("no servers")
 }
 
 /// Ends the servers and removes their folders.
 pub fn end() {
-    if let Some(Servers { a, b, door }) = SERVERS.get() {
-        drop(door.kill9());
-        for server in [a, b] {
-            drop(server.kill9());
-            drop(std::fs::remove_dir_all(server.folder()));
-        }
-    }
+    drop(SERVERS.blocking_lock().take());
 }
 
 impl Land {
