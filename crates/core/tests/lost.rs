@@ -26,9 +26,13 @@ fn wish(task: &str, fresh: Fresh, record: Option<Instance>) -> Wish<Instance> {
 }
 
 fn planned(wishes: &[Wish<Instance>]) -> (Vec<Change<Instance>>, Option<Skip>) {
+    planned_beside(wishes, false)
+}
+
+fn planned_beside(wishes: &[Wish<Instance>], paused: bool) -> (Vec<Change<Instance>>, Option<Skip>) {
     let mark = Some(Mark { owner: OwnerId::lost("i"), path: vec![] });
     let lost = Instance::new("127.0.0.1", 1).with_mark(mark);
-    let policy = Policy { install: "i".into(), destination: ClusterId::of("b"), shadows: false };
+    let policy = Policy { install: "i".into(), destination: ClusterId::of("b"), shadows: false, paused };
     let plan = plan(wishes, &Set::of(scope(), [lost.clone()]), &Written::default(), &policy);
     (plan.changes, plan.skipped.get(&lost.id()).cloned())
 }
@@ -51,4 +55,13 @@ fn it_goes_only_when_every_task_knows_that_it_does_not_want_it() {
     let [Change::Delete { owner, why, .. }] = &changes[..] else { panic!("{changes:?}") };
     assert_eq!((&*owner.task, why), ("t", &Removal::Gone(Evidence::Implied)));
     assert!(planned(&[]).0.is_empty(), "nobody to ask");
+}
+
+#[test]
+fn it_stays_as_it_is_while_a_task_that_may_want_it_is_paused() {
+    let wanted = || Some(Instance::new("127.0.0.1", 1));
+    for record in [None, wanted()] {
+        let planned = planned_beside(&[wish("t", Fresh::Settled, record)], true);
+        assert_eq!(planned, (vec![], Some(Skip::Paused)));
+    }
 }

@@ -5,7 +5,7 @@ use crate::guard::Guard;
 use crate::mirror::Mirror;
 use crate::queue::Queue;
 use crate::spec::{ClusterSpec, Only, RouteSpec};
-use causeway_core::{ClusterId, OwnerId, Part, Record, Scope, Sink, Skip, Source, Written};
+use causeway_core::{ClusterId, Held, OwnerId, Part, Record, Scope, Sink, Skip, Source, Written};
 use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -149,6 +149,16 @@ impl<R: Record> Cluster<R> {
         }
         for route in self.outbound.read().iter() {
             route.touched(scope, now);
+        }
+    }
+
+    /// Marks the scopes that hold a copy of ours of which it is forgotten whose it is: no ledger names them.
+    pub fn touch_lost(&self, now: Instant) {
+        let lost = |held: &Held<R>| held.copies.iter().filter_map(Record::mark).any(|mark| mark.owner.is_lost());
+        let mirror = self.mirror.lock();
+        let sets = mirror.parts().values().flat_map(|state| state.sets().values());
+        for set in sets.filter(|set| set.records.values().any(lost)) {
+            self.queue.mark(&set.scope, now);
         }
     }
 
@@ -297,5 +307,7 @@ impl<R: Record> Route<R> {
         for (scope, _) in held {
             self.destination.queue.mark(scope, now);
         }
+        drop(ledger);
+        self.destination.touch_lost(now);
     }
 }

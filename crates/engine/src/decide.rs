@@ -37,7 +37,8 @@ pub(crate) fn compare<R: Record>(
         let state = mirror.part(&scope.part()).filter(|state| state.ready())?;
         state.observed(scope).cloned().unwrap_or_else(|| Arc::new(Set::empty(scope.clone())))
     };
-    let routes: Vec<_> = cluster.inbound.read().iter().filter(|route| route.spec.run != Run::Paused).cloned().collect();
+    let (paused, routes): (Vec<_>, Vec<_>) =
+        cluster.inbound.read().iter().cloned().partition(|route| route.spec.run == Run::Paused);
     let install = routes.first().map(|route| route.spec.owner.install.to_string())?;
     let exports: Vec<_> = routes
         .into_iter()
@@ -51,6 +52,7 @@ pub(crate) fn compare<R: Record>(
         install,
         destination: cluster.id().clone(),
         shadows: cluster.sink.as_ref().is_some_and(|sink| sink.capabilities().shadows),
+        paused: !paused.is_empty(),
     };
     let wishes: Vec<_> = exports.iter().map(|(_, export)| export.wish.clone()).collect();
     Some((plan(&wishes, &observed, &ledger, &policy), exports))

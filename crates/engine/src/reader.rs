@@ -137,6 +137,8 @@ impl<R: Record> Reader<R> {
                 scope.part() == target && written.records.values().any(|record| record.owner == route.spec.owner)
             });
             held.for_each(|(scope, _)| route.destination.queue.mark(scope, now));
+            drop(ledger);
+            route.destination.touch_lost(now);
         }
     }
 

@@ -3,6 +3,7 @@
 
 mod world;
 use causeway_connectors::memory::Fault;
+use causeway_core::{Change, Mark, OwnerId, Record, Sink};
 use causeway_engine::*;
 use world::*;
 
@@ -212,4 +213,41 @@ async fn a_destination_that_loses_everything_is_filled_again() {
     clusters["b"].wipe(true);
     seconds(5).await;
     assert_eq!(total(&clusters["b"]), 30);
+}
+
+/// A copy of an earlier run in `b`, of which nobody knows whose it is.
+async fn lose(world: &World) {
+    let mark = Some(Mark { owner: OwnerId::lost("i"), path: vec![] });
+    let lost = [Change::Create(instance(7).with_mark(mark))];
+    assert!(world.ports["b"].apply(&service(7), &lost).await.iter().all(Result::is_ok));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_copy_goes_when_all_sources_have_settled() {
+    let clusters = registries(&["a", "b"]);
+    let world = World::new("i", &clusters);
+    lose(&world).await;
+    let world = world.one_way("a", "b");
+    seconds(20).await;
+    assert_eq!(total(&clusters["b"]), 1, "the source has not settled");
+    seconds(300).await;
+    assert_eq!(total(&clusters["b"]), 0, "{:?}", world.engine.status());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_copy_stays_while_a_task_that_may_want_it_is_paused() {
+    let clusters = registries(&["a", "b", "c"]);
+    let mut world = World::new("i", &clusters);
+    lose(&world).await;
+    clusters["c"].register(&service(7), "p", instance(7));
+    world.routes = vec![world.route("ab", "a", "b"), world.route("cb", "c", "b")];
+    world.routes[1].run = Run::Paused;
+    world.start();
+    seconds(300).await;
+    let stands = || clusters["b"].list(&service(7)).into_iter().map(|one| one.mark.map(|mark| mark.owner));
+    assert_eq!(stands().collect::<Vec<_>>(), [Some(OwnerId::lost("i"))]);
+    world.run_all(Run::On);
+    seconds(5).await;
+    assert_eq!(stands().collect::<Vec<_>>(), [Some(OwnerId::new("i", "cb"))]);
+    assert_eq!(world.notebook.count(Action::Deleted), 0);
 }

@@ -120,6 +120,8 @@ pub enum Skip {
     Stale,
     /// The source has not been connected for long enough, or a second look is due.
     Settling,
+    /// Ours, it is forgotten whose, and a task that may want it is paused.
+    Paused,
     /// An operator changed our copy in the destination.
     Overridden,
     /// The destination cannot hold the record.
@@ -136,6 +138,7 @@ impl Display for Skip {
             Self::RemovalLimit => f.write_str("a guard holds the removal"),
             Self::Stale => f.write_str("the source is not connected"),
             Self::Settling => f.write_str("the source has not been connected for long enough"),
+            Self::Paused => f.write_str("it is ours and forgotten whose, and a task that writes there is paused"),
             Self::Overridden => f.write_str("it was changed by hand in the destination"),
             Self::Rejected(why) => write!(f, "the destination cannot hold it: {why}"),
         }

@@ -113,6 +113,10 @@ impl<'a, R: Record> Table<'a, R> {
         let written = self.ledger.records.get(id);
         // Ours, and it is forgotten whose: any task may want it, and it goes when each of them can tell that it does not.
         let lost = owner.is_lost();
+        if lost && self.policy.paused {
+            // It may be the paused task's.
+            return self.skip(id, Skip::Paused);
+        }
         let known = written.is_some() || lost;
         let own = if lost { self.wishes.iter().min_by_key(|wish| wish.fresh) } else { self.wish_of(&owner) };
         let owner = if lost { own.map_or(owner, |wish| wish.owner.clone()) } else { owner };

@@ -91,4 +91,6 @@ pub struct Policy {
     pub destination: ClusterId,
     /// Whether a native record may be backed by an identical one of ours ([`crate::Capabilities::shadows`]).
     pub shadows: bool,
+    /// Whether a task that writes there is paused: what it wants is not among the wishes.
+    pub paused: bool,
 }
