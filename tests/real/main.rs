@@ -14,6 +14,7 @@ mod restart;
 mod travel;
 mod zk;
 mod zk_application;
+mod zk_changes;
 mod zk_data;
 mod zk_dubbo;
 mod zk_estate;
@@ -68,6 +69,7 @@ fn main() {
         Short travel::a_task_says_why_it_finds_nothing,
         Short zk_services::every_layout_travels_byte_for_byte_both_ways,
         Short zk_services::a_restart_of_ours_is_no_event,
+        Short zk_changes::other_settings_of_a_running_cluster_are_no_event,
         Short zk_data::twenty_thousand_nodes_both_ways,
         Short zk_data::conflicts_follow_the_tasks_policy,
         Full zk_data::outages_lose_no_data,

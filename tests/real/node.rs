@@ -50,9 +50,14 @@ impl Node {
         }
     }
 
+    /// What the node has said.
+    pub fn whole_log(&self) -> String {
+        std::fs::read_to_string(self.data.path().join("node.log")).unwrap_or_default()
+    }
+
     /// The end of what the node has said.
     pub fn log(&self) -> String {
-        let text = std::fs::read_to_string(self.data.path().join("node.log")).unwrap_or_default();
+        let text = self.whole_log();
         let lines: Vec<_> = text.lines().collect();
         lines[lines.len().saturating_sub(40)..].join("\n")
     }

@@ -24,7 +24,7 @@ async fn folders(who: &ZkClient, path: &str) -> Result<()> {
 }
 
 /// `count` Dubbo providers of one interface.
-async fn provide(who: &ZkClient, interface: &str, ports: std::ops::Range<u16>) -> Result<()> {
+pub async fn provide(who: &ZkClient, interface: &str, ports: std::ops::Range<u16>) -> Result<()> {
     for port in ports {
         let (folder, name) = provider_node(interface, "127.0.0.1", port, "&weight=150");
         folders(who, &format!("{folder}/x")).await?;

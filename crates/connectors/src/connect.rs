@@ -1,6 +1,7 @@
 //! What an operator says about how to reach a cluster, whatever its kind.
 
 use crate::nacos::client::SocketKeeper;
+use crate::turn::Turn;
 use parking_lot::RwLock;
 use secrecy::SecretString;
 use std::collections::BTreeSet;
@@ -14,6 +15,10 @@ pub trait Vault: Send + Sync {
     fn load(&self) -> Option<Vec<u8>>;
     /// Keeps these bytes instead. Never waits: where they cannot be written yet, they are tried on.
     fn save(&self, bytes: Vec<u8>);
+    /// A turn with what is kept, for a connection that goes on with it. Connections without one take it from each other.
+    fn turn(&self) -> Option<Turn> {
+        None
+    }
 }
 
 /// Tasks, by their ids, whose marks are written into the data. Clones share the list: it may change while a connection works.

@@ -3,9 +3,11 @@
 mod connect;
 pub mod memory;
 pub mod nacos;
+mod turn;
 pub mod zookeeper;
 
 pub use connect::{Connect, InlineMarks, TlsFiles, Vault};
+pub use turn::{Turn, Turns};
 
 use causeway_core::Connector;
 

@@ -1,6 +1,6 @@
 //! What connections need to go on with their sessions after a crash of this node: kept encrypted in the store.
 
-use causeway_connectors::Vault;
+use causeway_connectors::{Turn, Turns, Vault};
 use causeway_core::ClusterId;
 use causeway_store::Store;
 use parking_lot::Mutex;
@@ -21,6 +21,7 @@ struct Inner {
     store: Store,
     work: TaskTracker,
     known: Mutex<BTreeMap<ClusterId, Vec<u8>>>,
+    turns: Mutex<BTreeMap<ClusterId, Turns>>,
 }
 
 impl Sessions {
@@ -35,7 +36,12 @@ impl Sessions {
                 Err(error) => tracing::warn!(%cluster, %error, "its session of the last run cannot be read"),
             }
         }
-        Self(Arc::new(Inner { store: store.clone(), work: work.clone(), known: Mutex::new(known) }))
+        Self(Arc::new(Inner {
+            store: store.clone(),
+            work: work.clone(),
+            known: Mutex::new(known),
+            turns: Mutex::default(),
+        }))
     }
 
     /// The vault of one cluster.
@@ -57,6 +63,10 @@ struct OneSession {
 impl Vault for OneSession {
     fn load(&self) -> Option<Vec<u8>> {
         self.sessions.0.known.lock().get(&self.cluster).cloned()
+    }
+
+    fn turn(&self) -> Option<Turn> {
+        Some(self.sessions.0.turns.lock().entry(self.cluster.clone()).or_default().take())
     }
 
     fn save(&self, bytes: Vec<u8>) {

@@ -47,6 +47,7 @@ impl Connector<Connect> for ZooKeeperConnector {
         options.session_timeout = connect.zookeeper.session_timeout;
         if !connect.looks {
             options.saved.clone_from(&saved);
+            options.turn = connect.vault.as_ref().and_then(|vault| vault.turn());
             options.keep = connect.vault.map(|vault| Arc::new(Kept(vault)) as Arc<dyn SessionKeeper>);
         }
         let session = Session::open(options).map_err(convert::error)?;

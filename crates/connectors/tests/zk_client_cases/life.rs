@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use causeway_connectors::Turns;
 use causeway_connectors::zookeeper::client::{Create, Error, Options, Phase, SavedSession, Session, TreeOptions};
 use causeway_testbed::{ZkConnect, ZkDoor, ZooKeeper, ZooOptions};
 use tokio::time::sleep;
@@ -72,6 +73,43 @@ pub async fn goes_on(address: String) -> Result<()> {
         late.end_session().await?;
     }
     ensure!(keeper.all().len() == 3);
+    other.delete_all(&root).await
+}
+
+/// A second connection of the same process goes on with the session: the first ends without a word, and not before.
+pub async fn followed(address: String) -> Result<()> {
+    let door = ZkDoor::start().await?;
+    let other = door.connect("other", &ZkConnect::to(&address)).await?;
+    let root = own_root("followed");
+    other.create(&root, "").await?;
+    let (keeper, turns) = (Arc::new(Keeper::default()), Turns::default());
+    let turn = |saved| Options { turn: Some(turns.take()), ..kept(&address, &keeper, saved) };
+    let first = open(turn(None)).await?;
+    hold(&first, &root, 10).await?;
+    let watch = other.watch(&root).await?;
+    let mut tree = first.tree(TreeOptions::new(&root))?;
+    View::default().until(&mut tree, |view| view.nodes.len() == 11).await?;
+
+    // One that finds no server takes nothing.
+    let saved = keeper.last();
+    let astray = Session::open(Options { addresses: vec!["127.0.0.1:1".into()], ..turn(saved.clone()) })?;
+    ensure!(View::default().quiet(&mut tree, Duration::from_secs(1)).await);
+    first.set(&format!("{root}/e0"), b"still ours", None).await?;
+    View::default().until(&mut tree, |view| view.changes == 1).await?;
+    watch.wait(SOON, |events| events.len() == 1).await?;
+    watch.forget();
+
+    let second = open(turn(saved.clone())).await?;
+    reach(&first, |status| status.phase == Phase::Down).await?;
+    ensure!(matches!(first.get(&root).await, Err(Error::Unavailable(_))));
+    ensure!(View::default().quiet(&mut tree, Duration::from_secs(8)).await, "the first has something to say");
+    let status = second.status().borrow().clone();
+    ensure!(status.generation == 1 && status.epoch == 0 && status.session == saved.map(|saved| saved.id), "{status:?}");
+    ensure!(first.status().borrow().generation == 1 && astray.status().borrow().generation == 0);
+    ensure!(watch.events().is_empty() && keeper.all().len() == 1, "{:?}", watch.events());
+    drop((first, tree, astray));
+    ensure!(second.stat(&format!("{root}/e0")).await?.is_some());
+    second.end_session().await?;
     other.delete_all(&root).await
 }
 

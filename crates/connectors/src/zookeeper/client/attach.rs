@@ -32,6 +32,8 @@ use super::wire::{Wire, frame};
 const BEHIND: Duration = Duration::from_secs(3);
 /// A connection that ended sooner was no success.
 const SHORT: Duration = Duration::from_secs(1);
+/// How long a connection that was cut off waits for one that was opened after it.
+const FOLLOW: Duration = Duration::from_secs(2);
 /// Bounds for one try to connect.
 const DIAL: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
 /// Limit for asking a server that took us for its version.
@@ -78,14 +80,33 @@ impl Driver {
         Driver { shared, held: saved, seen, next, behind: None, forget: false, backoff }
     }
 
-    /// Runs until it is aborted, or until the session was ended.
+    /// Runs until it is aborted, or until the session was ended, or another connection of this process goes on with it.
     pub(super) async fn run(mut self) {
+        let shared = Arc::clone(&self.shared);
+        let over = async {
+            match &shared.turn {
+                Some(turn) => turn.over().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = self.drive() => {}
+            () = over => {
+                let session = self.held.as_ref().map(|held| format!("{:#x}", held.id));
+                tracing::info!(session, "another connection goes on with the session");
+                shared.down(Error::Unavailable("another connection goes on with the session".into()));
+            }
+        }
+    }
+
+    async fn drive(&mut self) {
         while !self.shared.over.load(Ordering::Relaxed) {
             match self.round().await {
                 Ok(attached) => {
                     let begun = Instant::now();
                     let why = self.serve(attached).await;
                     self.down(why);
+                    self.let_follow().await;
                     if begun.elapsed() >= SHORT {
                         self.backoff.reset();
                         continue;
@@ -98,6 +119,14 @@ impl Driver {
         self.down(Error::Unavailable("the session was ended".into()));
     }
 
+    /// Where another connection of this process is about to go on with the session, it has probably just taken it: whoever
+    /// takes it back at once takes it for nothing.
+    async fn let_follow(&self) {
+        if self.shared.is_followed() {
+            sleep(FOLLOW).await;
+        }
+    }
+
     /// Tries every address once.
     async fn round(&mut self) -> Result<Attached, Error> {
         let count = self.shared.addresses.len();
@@ -107,6 +136,11 @@ impl Driver {
         let mut turned_away = 0;
         for _ in 0..count {
             let mut tried = self.attach(self.held.as_ref()).await;
+            if matches!(tried, Err(Refusal::Expired)) && self.shared.is_followed() {
+                return Err(Error::Unavailable(
+                    "the session is over, and another connection makes the next one".into(),
+                ));
+            }
             if matches!(tried, Err(Refusal::Expired)) {
                 tracing::warn!(session = self.held.as_ref().map(|h| format!("{:#x}", h.id)), "session is over");
                 self.held = None;
@@ -260,6 +294,9 @@ impl Driver {
                 self.held = Some(saved);
             }
         }
+        if let Some(turn) = self.shared.turn.as_ref().filter(|_| !answer.read_only) {
+            turn.begin();
+        }
         let generation = before.generation + 1;
         let ability = Ability { number: self.version().await, lacks: Arc::clone(&self.shared.lacks) };
         let server = self.address().to_string();
@@ -317,11 +354,16 @@ impl Drop for Driver {
 }
 
 impl Shared {
+    /// Whether another connection of this process goes on with the session, or is about to.
+    pub(super) fn is_followed(&self) -> bool {
+        self.turn.as_ref().is_some_and(|turn| !turn.is_last())
+    }
+
     /// There is no connection.
     fn down(&self, why: Error) {
         *self.wire.write() = None;
         self.status.send_modify(|status| {
-            if status.phase != Phase::Down {
+            if status.phase != Phase::Down && !self.is_followed() {
                 tracing::info!(%why, "not connected");
             }
             status.phase = Phase::Down;

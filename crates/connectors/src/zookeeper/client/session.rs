@@ -18,6 +18,7 @@ use super::sinks::Sinks;
 use super::tls::Tls;
 use super::types::{Options, Phase, ServerVersion, SessionKeeper, Status};
 use super::wire::{Call, Manners, Wire};
+use crate::Turn;
 
 /// A ZooKeeper session that is kept alive. Clones are the same session.
 ///
@@ -40,6 +41,7 @@ pub(super) struct Shared {
     pub(super) session_timeout: Duration,
     pub(super) read_only: bool,
     pub(super) keep: Option<Arc<dyn SessionKeeper>>,
+    pub(super) turn: Option<Turn>,
     pub(super) manners: Manners,
     pub(super) lacks: Lacks,
     pub(super) sinks: Sinks,
@@ -72,6 +74,7 @@ impl Session {
             session_timeout: options.session_timeout,
             read_only: options.read_only,
             keep: options.keep,
+            turn: options.turn,
             manners,
             lacks: Lacks::default(),
             sinks: Sinks::default(),
@@ -145,6 +148,11 @@ impl Session {
         }
         let error = self.shared.status.borrow().error.clone();
         Err(error.unwrap_or_else(|| Error::Unavailable("not connected yet".into())))
+    }
+
+    /// Whether another connection of this process goes on with the session, or is about to.
+    pub(super) fn is_followed(&self) -> bool {
+        self.shared.is_followed()
     }
 
     pub(super) fn sinks(&self) -> &Sinks {

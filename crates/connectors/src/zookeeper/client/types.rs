@@ -8,7 +8,7 @@ use bytes::Bytes;
 use secrecy::SecretString;
 
 use super::error::Error;
-use crate::TlsFiles;
+use crate::{TlsFiles, Turn};
 
 /// How to reach one cluster, and as whom. [`Options::new`] has the defaults.
 #[derive(Clone)]
@@ -33,6 +33,8 @@ pub struct Options {
     pub saved: Option<SavedSession>,
     /// Who is told of every new session.
     pub keep: Option<Arc<dyn SessionKeeper>>,
+    /// Our turn with the saved session, where another connection of this process may have it, or want it.
+    pub turn: Option<Turn>,
 }
 
 impl Options {
@@ -48,6 +50,7 @@ impl Options {
             read_only: false,
             saved: None,
             keep: None,
+            turn: None,
         }
     }
 }

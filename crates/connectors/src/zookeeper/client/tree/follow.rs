@@ -63,7 +63,8 @@ impl Follower {
                 }
                 Err(error) => (error, None),
             };
-            if last.as_ref() != Some(&error) {
+            // Who follows the session knows it all: this one is quietly left behind.
+            if last.as_ref() != Some(&error) && !self.session.is_followed() {
                 if self.news.send(TreeNews::Lost(error.clone())).await.is_err() {
                     return;
                 }
