@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
+use sqlx::Connection;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
@@ -48,6 +49,15 @@ impl Node {
             ensure!(Instant::now() < until, "the node is not ready: {}", node.log());
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
+    }
+
+    /// Keeps the node from writing into its database until the answer is dropped.
+    pub async fn lock_database(&self) -> Result<sqlx::SqliteConnection> {
+        let path = self.data.path().join("causeway.db");
+        let mut lock = sqlx::SqliteConnection::connect(&format!("sqlite://{}", path.display())).await?;
+        sqlx::query("PRAGMA busy_timeout = 5000").execute(&mut lock).await?;
+        sqlx::query("BEGIN IMMEDIATE").execute(&mut lock).await?;
+        Ok(lock)
     }
 
     /// What the node has said.

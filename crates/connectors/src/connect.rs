@@ -2,6 +2,7 @@
 
 use crate::nacos::client::SocketKeeper;
 use crate::turn::Turn;
+use futures_util::future::BoxFuture;
 use parking_lot::RwLock;
 use secrecy::SecretString;
 use std::collections::BTreeSet;
@@ -15,6 +16,10 @@ pub trait Vault: Send + Sync {
     fn load(&self) -> Option<Vec<u8>>;
     /// Keeps these bytes instead. Never waits: where they cannot be written yet, they are tried on.
     fn save(&self, bytes: Vec<u8>);
+    /// Answers once what was saved last would survive the end of this process.
+    fn kept(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
     /// A turn with what is kept, for a connection that goes on with it. Connections without one take it from each other.
     fn turn(&self) -> Option<Turn> {
         None

@@ -54,6 +54,7 @@ fn main() -> ExitCode {
         with_shared("tree_filters", tree::filters),
         with_shared("tree_of_a_burst", tree::burst),
         with_shared("session_goes_on_in_another_process", life::goes_on),
+        with_shared("session_is_kept_before_anything_is_written", life::is_kept_first),
         with_shared("session_is_handed_over_in_one_process", life::followed),
         with_shared("session_expires", life::expires),
         full("session_is_terminated", life::terminated),

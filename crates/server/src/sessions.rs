@@ -3,11 +3,14 @@
 use causeway_connectors::{Turn, Turns, Vault};
 use causeway_core::ClusterId;
 use causeway_store::Store;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use secrecy::{ExposeSecret, SecretString};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
 /// Between two tries at a database that does not answer.
@@ -20,8 +23,16 @@ pub(crate) struct Sessions(Arc<Inner>);
 struct Inner {
     store: Store,
     work: TaskTracker,
-    known: Mutex<BTreeMap<ClusterId, Vec<u8>>>,
+    known: watch::Sender<BTreeMap<ClusterId, Kept>>,
     turns: Mutex<BTreeMap<ClusterId, Turns>>,
+    /// One write at a time: an older one must not come last.
+    writing: tokio::sync::Mutex<()>,
+}
+
+/// What one connection needs, and whether the store has it.
+struct Kept {
+    bytes: Vec<u8>,
+    stored: bool,
 }
 
 impl Sessions {
@@ -31,17 +42,17 @@ impl Sessions {
         let mut known = BTreeMap::new();
         for cluster in clusters {
             match store.secret(&place(&cluster)).await {
-                Ok(Some(text)) => drop(known.insert(cluster, hex::decode(text.expose_secret()).unwrap_or_default())),
+                Ok(Some(text)) => {
+                    let bytes = hex::decode(text.expose_secret()).unwrap_or_default();
+                    known.insert(cluster, Kept { bytes, stored: true });
+                }
                 Ok(None) => {}
                 Err(error) => tracing::warn!(%cluster, %error, "its session of the last run cannot be read"),
             }
         }
-        Self(Arc::new(Inner {
-            store: store.clone(),
-            work: work.clone(),
-            known: Mutex::new(known),
-            turns: Mutex::default(),
-        }))
+        let (store, work, known) = (store.clone(), work.clone(), watch::Sender::new(known));
+        let (turns, writing) = (Mutex::default(), tokio::sync::Mutex::default());
+        Self(Arc::new(Inner { store, work, known, turns, writing }))
     }
 
     /// The vault of one cluster.
@@ -62,27 +73,76 @@ struct OneSession {
 
 impl Vault for OneSession {
     fn load(&self) -> Option<Vec<u8>> {
-        self.sessions.0.known.lock().get(&self.cluster).cloned()
+        self.sessions.0.known.borrow().get(&self.cluster).map(|kept| kept.bytes.clone())
+    }
+
+    fn save(&self, bytes: Vec<u8>) {
+        let (inner, cluster) = (self.sessions.0.clone(), self.cluster.clone());
+        inner.known.send_modify(|known| {
+            known.insert(cluster.clone(), Kept { bytes: bytes.clone(), stored: false });
+        });
+        self.sessions.0.work.spawn(async move {
+            let secret = SecretString::from(hex::encode(&bytes));
+            let still = |known: &BTreeMap<_, Kept>| known.get(&cluster).is_some_and(|kept| kept.bytes == bytes);
+            loop {
+                let one = inner.writing.lock().await;
+                // A newer one has its own writer.
+                if !still(&inner.known.borrow()) {
+                    return;
+                }
+                match inner.store.put_secret(&place(&cluster), &secret).await {
+                    Ok(()) => return inner.stored(&cluster, &bytes),
+                    Err(error) => tracing::debug!(%cluster, %error, "its session is not kept yet"),
+                }
+                drop(one);
+                tokio::time::sleep(AGAIN).await;
+            }
+        });
+    }
+
+    fn kept(&self) -> BoxFuture<'_, ()> {
+        let mut known = self.sessions.0.known.subscribe();
+        async move {
+            let stored = |known: &BTreeMap<_, Kept>| known.get(&self.cluster).is_none_or(|kept| kept.stored);
+            // The sender is ours: it does not end.
+            drop(known.wait_for(stored).await);
+        }
+        .boxed()
     }
 
     fn turn(&self) -> Option<Turn> {
         Some(self.sessions.0.turns.lock().entry(self.cluster.clone()).or_default().take())
     }
+}
 
-    fn save(&self, bytes: Vec<u8>) {
-        let inner = self.sessions.0.clone();
-        inner.known.lock().insert(self.cluster.clone(), bytes.clone());
-        let cluster = self.cluster.clone();
-        self.sessions.0.work.spawn(async move {
-            let secret = SecretString::from(hex::encode(&bytes));
-            // A newer one has its own writer.
-            while inner.known.lock().get(&cluster) == Some(&bytes) {
-                match inner.store.put_secret(&place(&cluster), &secret).await {
-                    Ok(()) => return,
-                    Err(error) => tracing::debug!(%cluster, %error, "its session is not kept yet"),
-                }
-                tokio::time::sleep(AGAIN).await;
+impl Inner {
+    /// The store has what was saved for a cluster, unless that was something newer.
+    fn stored(&self, cluster: &ClusterId, bytes: &[u8]) {
+        self.known.send_modify(|known| {
+            if let Some(kept) = known.get_mut(cluster).filter(|kept| kept.bytes == bytes) {
+                kept.stored = true;
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_kept_is_found_by_the_next_process() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open_with(folder.path(), None).await.unwrap();
+        let (work, id) = (TaskTracker::new(), ClusterId::of("c"));
+        let load = || Sessions::load(&store, std::iter::once(id.clone()), &work);
+        let vault = load().await.of(&id);
+        assert_eq!(vault.load(), None);
+        vault.kept().await;
+        for n in 0..50 {
+            (0..4).for_each(|m| vault.save(vec![n, m]));
+            vault.kept().await;
+            assert_eq!(load().await.of(&id).load(), Some(vec![n, 3]));
+        }
     }
 }

@@ -25,6 +25,7 @@ use crate::{Connect, Vault};
 use causeway_core::{ClusterId, Connector, DataPort, Error, Port, Ports};
 use client::{SavedSession, Session, SessionKeeper};
 use data::ZooKeeperData;
+use futures_util::future::BoxFuture;
 use publications::Publications;
 use services::ZooKeeperServices;
 use std::sync::Arc;
@@ -71,6 +72,10 @@ struct Kept(Arc<dyn Vault>);
 impl SessionKeeper for Kept {
     fn save(&self, saved: &SavedSession) {
         self.0.save([&saved.id.to_be_bytes()[..], &saved.password].concat());
+    }
+
+    fn kept(&self) -> BoxFuture<'_, ()> {
+        self.0.kept()
     }
 }
 

@@ -76,6 +76,26 @@ pub async fn goes_on(address: String) -> Result<()> {
     other.delete_all(&root).await
 }
 
+/// Nothing can be written in a new session before it is kept; but where it cannot be kept, work goes on.
+pub async fn is_kept_first(address: String) -> Result<()> {
+    let keeper = Arc::new(Keeper::default());
+    let mut known = None;
+    for (slow, least, most) in [(0.5, 0.5, 1.5), (0.5, 0.0, 0.4), (3600.0, 2.0, 4.0)] {
+        *keeper.slow.lock() = Duration::from_secs_f64(slow);
+        let begun = Instant::now();
+        let session = open(kept(&address, &keeper, known.take())).await?;
+        let took = begun.elapsed().as_secs_f64();
+        ensure!((least..most).contains(&took), "{took} s where keeping it takes {slow} s");
+        // The second one goes on with what is kept, and has nothing to wait for.
+        match keeper.all().len() {
+            1 if session.status().borrow().epoch == 1 => known = keeper.last(),
+            _ => session.end_session().await?,
+        }
+    }
+    ensure!(keeper.all().len() == 2);
+    Ok(())
+}
+
 /// A second connection of the same process goes on with the session: the first ends without a word, and not before.
 pub async fn followed(address: String) -> Result<()> {
     let door = ZkDoor::start().await?;

@@ -16,6 +16,7 @@ use anyhow::{Result, bail};
 use causeway_connectors::zookeeper::client::{
     Error, Node, Options, Phase, SavedSession, Session, SessionKeeper, Status, Tree, TreeNews,
 };
+use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::time::timeout;
 
@@ -24,22 +25,30 @@ pub const SOON: Duration = Duration::from_secs(20);
 
 /// Keeps what it is told, as a store would.
 #[derive(Default)]
-pub struct Keeper(Mutex<Vec<SavedSession>>);
+pub struct Keeper {
+    saved: Mutex<Vec<SavedSession>>,
+    /// How long that takes.
+    pub slow: Mutex<Duration>,
+}
 
 impl SessionKeeper for Keeper {
     fn save(&self, saved: &SavedSession) {
-        self.0.lock().push(saved.clone());
+        self.saved.lock().push(saved.clone());
+    }
+
+    fn kept(&self) -> BoxFuture<'_, ()> {
+        Box::pin(tokio::time::sleep(*self.slow.lock()))
     }
 }
 
 impl Keeper {
     /// All sessions so far.
     pub fn all(&self) -> Vec<SavedSession> {
-        self.0.lock().clone()
+        self.saved.lock().clone()
     }
 
     pub fn last(&self) -> Option<SavedSession> {
-        self.0.lock().last().cloned()
+        self.saved.lock().last().cloned()
     }
 }
 

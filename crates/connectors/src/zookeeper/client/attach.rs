@@ -32,6 +32,8 @@ use super::wire::{Wire, frame};
 const BEHIND: Duration = Duration::from_secs(3);
 /// A connection that ended sooner was no success.
 const SHORT: Duration = Duration::from_secs(1);
+/// How long nothing is done in a new session while it is not kept. A crash of ours would leave what it holds to nobody.
+const KEPT: Duration = Duration::from_secs(2);
 /// How long a connection that was cut off waits for one that was opened after it.
 const FOLLOW: Duration = Duration::from_secs(2);
 /// Bounds for one try to connect.
@@ -290,6 +292,13 @@ impl Driver {
                 let saved = SavedSession { id: answer.session, password: answer.password };
                 if let Some(keep) = &self.shared.keep {
                     keep.save(&saved);
+                    if timeout(KEPT, keep.kept()).await.is_err() {
+                        let session = format!("{:#x}", saved.id);
+                        tracing::warn!(
+                            session,
+                            "the session is not kept yet: a crash now would cost its ephemeral nodes"
+                        );
+                    }
                 }
                 self.held = Some(saved);
             }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use secrecy::SecretString;
 
 use super::error::Error;
@@ -70,6 +71,12 @@ impl fmt::Debug for Options {
 pub trait SessionKeeper: Send + Sync {
     /// A new session, before anything can be written in it. Must not block.
     fn save(&self, saved: &SavedSession);
+
+    /// Answers once what was saved last would survive the end of this process. Nothing is written in the session before,
+    /// for two seconds at most.
+    fn kept(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
 }
 
 /// What it takes to go on with a session. Whoever has it can take the session over.
