@@ -87,6 +87,7 @@ fn main() {
         Full zk_application::from_nacos_to_zookeeper,
         Full zk_application::from_nacos_to_zookeeper_with_remote_metadata,
         Full zk_application::both_ways_with_nacos,
+        Full zk_moves::a_provider_moves_with_overlap,
         Full zk_moves::a_provider_moves,
         Full zk_moves::a_provider_moves_by_kill_9,
         Short operator::an_override_is_kept_and_does_not_travel,

@@ -54,6 +54,11 @@ impl Land {
         Ok(Self { name: name.to_owned(), hosts, at_a, at_b })
     }
 
+    /// The servers, `host:port`.
+    pub fn hosts(&self) -> &[String; 2] {
+        &self.hosts
+    }
+
     /// The address of the land on A.
     pub fn a(&self) -> String {
         format!("{}/{}", self.hosts[0], self.name)

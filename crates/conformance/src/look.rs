@@ -2,7 +2,7 @@
 
 use crate::{Session, Subject};
 use anyhow::{Result, anyhow, bail};
-use causeway_core::{Change, Instance, Interest, Part, Scope, Selector, ServiceKey, Set};
+use causeway_core::{Change, Error, Instance, Interest, Part, Scope, Selector, ServiceKey, Set};
 use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::future::Future;
@@ -74,9 +74,13 @@ pub fn normal(session: &Session, service: &ServiceKey, record: Instance) -> Resu
     session.normalize(service, record).map_err(|why| anyhow!("cannot be held: {why}"))
 }
 
-/// Applies changes that must all succeed.
+/// Applies changes that must all succeed; the first may be told to wait.
 pub async fn write(session: &Session, service: &ServiceKey, changes: &[Change<Instance>]) -> Result<()> {
-    let outcomes = session.apply(service, changes).await;
+    let mut outcomes = session.apply(service, changes).await;
+    while let [Err(Error::Throttled(wait)), ..] = outcomes[..] {
+        sleep(wait).await;
+        outcomes = session.apply(service, changes).await;
+    }
     if outcomes.len() != changes.len() {
         bail!("{} outcomes for {} changes", outcomes.len(), changes.len());
     }

@@ -32,7 +32,7 @@ fn planned(wishes: &[Wish<Instance>]) -> (Vec<Change<Instance>>, Option<Skip>) {
 fn planned_beside(wishes: &[Wish<Instance>], paused: bool) -> (Vec<Change<Instance>>, Option<Skip>) {
     let mark = Some(Mark { owner: OwnerId::lost("i"), path: vec![] });
     let lost = Instance::new("127.0.0.1", 1).with_mark(mark);
-    let policy = Policy { install: "i".into(), destination: ClusterId::of("b"), shadows: false, paused };
+    let policy = Policy { install: "i".into(), destination: ClusterId::of("b"), shadows: &|_, _| false, paused };
     let plan = plan(wishes, &Set::of(scope(), [lost.clone()]), &Written::default(), &policy);
     (plan.changes, plan.skipped.get(&lost.id()).cloned())
 }

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Published {
     pub scope: ServiceKey,
-    /// As the plan wanted it, with its mark: it says more than a znode can hold.
+    /// As the plan wanted it, with its mark: it says more than a znode can hold. A shadow's mark has no path.
     pub record: Instance,
     /// What stands in the znode for it.
     pub data: Arc<[u8]>,
@@ -57,13 +57,16 @@ struct All {
     ids: BTreeMap<ServiceKey, BTreeMap<InstanceId, Arc<str>>>,
     /// Sessions that were ours.
     sessions: BTreeSet<i64>,
-    /// What somebody else took away, and when.
-    taken: BTreeMap<Arc<str>, Instant>,
+    /// Paths that are left to somebody else, and until when.
+    left: BTreeMap<Arc<str>, Instant>,
 }
 
 /// What somebody took away is not made again sooner: Curator registers a provider by removing what stands at its path and
 /// making it anew, and gives up without a word when we are quicker.
 const TAKEN: Duration = Duration::from_millis(1500);
+/// Where a native znode went that a shadow backs, nothing is made sooner: a provider that has lost its session comes back
+/// with the same znode, and would first remove ours. The shadow serves as well.
+const BACKED: Duration = Duration::from_secs(5);
 
 impl Publications {
     pub fn new(install: Arc<str>, status: watch::Receiver<Status>) -> Self {
@@ -97,20 +100,24 @@ impl Publications {
         before
     }
 
-    /// The znode at `path` has gone, and not because its session ended.
-    pub fn taken(&self, path: &str) {
+    /// The znode at `path` has gone, and not because our session ended. `alias`: the path of its shadow, if it had one.
+    pub fn gone(&self, path: &str, alias: Option<&str>) {
         let mut all = self.0.all.lock();
-        if all.paths.get(path).is_some_and(|one| one.record.ephemeral) {
-            let now = Instant::now();
-            all.taken.retain(|_, at| now.duration_since(*at) < TAKEN);
-            all.taken.insert(path.into(), now);
-        }
+        let ours = |path: &str| all.paths.get(path).is_some_and(|one| one.record.ephemeral);
+        let wait = match alias {
+            _ if ours(path) => TAKEN,
+            Some(alias) if ours(alias) => BACKED,
+            _ => return,
+        };
+        let now = Instant::now();
+        all.left.retain(|_, until| now < *until);
+        all.left.insert(path.into(), now + wait);
     }
 
-    /// How long a path is to be left to whoever took our znode away from there.
+    /// How long a path is still left to somebody else.
     pub fn left_for(&self, path: &str) -> Option<Duration> {
-        let at = *self.0.all.lock().taken.get(path)?;
-        TAKEN.checked_sub(at.elapsed()).filter(|rest| !rest.is_zero())
+        let until = *self.0.all.lock().left.get(path)?;
+        Some(until.saturating_duration_since(Instant::now())).filter(|rest| !rest.is_zero())
     }
 
     /// Nothing of ours stands at `path` any more.

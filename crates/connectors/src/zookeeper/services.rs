@@ -9,8 +9,8 @@ use super::view::{Classes, View};
 use super::watch::{denied, readable, tree_options, watch};
 use super::writes::{Writes, acl, node};
 use causeway_core::{
-    Capabilities, Change, Error, Instance, Limits, Lost, Normalized, Part, Parts, Selector, ServiceKey, Set, Sink,
-    Source, Update, Written,
+    Capabilities, Change, Error, Instance, Limits, Lost, Normalized, OwnerId, Part, Parts, Selector, ServiceKey, Set,
+    Sink, Source, Update, Written,
 };
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -73,7 +73,7 @@ impl ZooKeeperServices {
         let dubbo = writes.roots.layouts.iter().all(|layout| *layout == Layout::Dubbo);
         let own = if dubbo { DUBBO_LOSSES.as_slice() } else { &SPRING_LOSSES };
         let losses = LOSSES.iter().chain(own).copied().collect();
-        let capabilities = Capabilities { losses, shadows: false, keeps: false };
+        let capabilities = Capabilities { losses, shadows: dubbo, keeps: false };
         let mut upkeep = JoinSet::new();
         upkeep.spawn(keep_up(writes.clone()));
         Self { writes, capabilities, upkeep: Mutex::new(upkeep) }
@@ -223,6 +223,10 @@ impl Sink<Instance> for ZooKeeperServices {
         Ok(record)
     }
 
+    fn shadows(&self, scope: &ServiceKey, native: &Instance, owner: &OwnerId) -> bool {
+        self.writes.shadows(scope, native, owner)
+    }
+
     fn prepare<'a>(&'a self, part: &'a Part, _title: Option<&'a str>) -> BoxFuture<'a, Result<(), Error>> {
         async move {
             if &*part.0 != PART {
@@ -252,7 +256,7 @@ impl Sink<Instance> for ZooKeeperServices {
         async move {
             for (scope, written) in owned {
                 for one in written.records.values() {
-                    self.writes.remember(scope, &one.record, &one.owner);
+                    self.writes.remember(scope, one);
                 }
             }
             writable(self.session()).await?;

@@ -1,6 +1,6 @@
 //! What stands in the trees, service by service. Pure.
 
-use super::layout::{self, Roots};
+use super::layout::{self, Read, Roots};
 use super::publications::Publications;
 use bytes::Bytes;
 use causeway_core::{Instance, Mark, Record, ServiceKey, Set};
@@ -60,6 +60,8 @@ struct Seen {
     scope: ServiceKey,
     record: Instance,
     class: Option<String>,
+    /// The path of the instance's own name, where this is another one.
+    alias_of: Option<String>,
     znode: Znode,
 }
 
@@ -108,15 +110,15 @@ impl View {
         let Some(znode) = znode else { return touched };
         match layout::read(&self.roots, path, &znode.data, znode.owner != 0) {
             Ok(None) => {}
-            Ok(Some((scope, record))) => {
-                let record = marked(record);
+            Ok(Some(Read { scope, instance, alias_of })) => {
+                let record = marked(instance);
                 self.scopes.entry(scope.clone()).or_default().insert(path.to_owned());
                 touched.insert(scope.clone());
                 let class = layout::class(&self.roots, &node(path, &znode));
                 if let Some(class) = &class {
                     self.classes.add(&scope, class);
                 }
-                self.nodes.insert(path.to_owned(), Seen { scope, record, class, znode });
+                self.nodes.insert(path.to_owned(), Seen { scope, record, class, alias_of, znode });
             }
             Err(why) => self.refused.push((path.to_owned(), why)),
         }
@@ -154,10 +156,17 @@ impl View {
         std::mem::take(&mut self.refused)
     }
 
-    /// One service as it stands, ours known as ours.
+    /// The other name of the instance at a path ([`layout::alias()`]).
+    pub fn alias(&self, path: &str) -> Option<String> {
+        layout::alias(&self.roots, path, &self.nodes.get(path)?.znode.data)
+    }
+
+    /// One service as it stands, ours known as ours. What has another name is one with what has its own.
     pub fn set(&self, scope: &ServiceKey, ours: &Publications) -> Set<Instance> {
         let paths = self.scopes.get(scope).into_iter().flatten();
+        let stands = |path: &String| self.nodes.contains_key(path);
         let seen = paths.filter_map(|path| Some((path, self.nodes.get(path)?)));
+        let seen = seen.filter(|(_, seen)| !seen.alias_of.as_ref().is_some_and(stands));
         Set::of(
             scope.clone(),
             seen.map(|(path, seen)| ours.judge(path, seen.znode.owner, seen.record.clone(), &seen.znode.data)),

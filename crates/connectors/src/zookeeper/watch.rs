@@ -175,7 +175,7 @@ impl Watch {
                 root.stands = node.is_some();
             }
             if node.is_none() {
-                self.ours.taken(&path);
+                self.ours.gone(&path, self.view.alias(&path).as_deref());
             }
             touched.extend(self.view.put(&path, node.map(|node| znode(node).1)));
         }

@@ -7,7 +7,7 @@ use super::view::{Classes, MARK};
 use super::{convert, options::AclChoice};
 use crate::InlineMarks;
 use bytes::Bytes;
-use causeway_core::{Change, Error, Instance, OwnerId, Record, ServiceKey};
+use causeway_core::{Change, Error, Instance, Mark, OwnerId, Record, ServiceKey, WrittenRecord};
 use futures_util::FutureExt;
 use futures_util::stream::{self, StreamExt};
 use std::borrow::Cow;
@@ -80,8 +80,9 @@ impl Writes {
             },
             Change::Update { from, to } => self.update(scope, from, to).await,
             Change::Delete { record, .. } => self.remove(scope, record).await,
-            // Shadows are not asked of this kind, and a service has nothing of its own.
-            Change::Shadow(..) | Change::Scope { .. } => Ok(()),
+            Change::Shadow(native, owner) => self.shadow(scope, native, owner).await,
+            // A service has nothing of its own.
+            Change::Scope { .. } => Ok(()),
             Change::Edit { .. } => Err(Error::Rejected("a znode of somebody else's is not edited".into())),
         }
     }
@@ -119,6 +120,35 @@ impl Writes {
         Ok((node.path, Published { scope: scope.clone(), record: record.clone(), data: node.data.into() }))
     }
 
+    /// Whether a native record can be backed by another znode of ours that says the same. One that carries its mark among
+    /// its data does not say the same.
+    pub fn shadows(&self, scope: &ServiceKey, native: &Instance, owner: &OwnerId) -> bool {
+        native.ephemeral && !self.inline.has(&owner.task) && self.backing(scope, native, owner).is_ok()
+    }
+
+    /// The znode that backs a native record, under its other name.
+    fn backing(&self, scope: &ServiceKey, native: &Instance, owner: &OwnerId) -> Result<(String, Published), Error> {
+        let node = node(&self.roots, scope, native).map_err(Error::Rejected)?;
+        let path = layout::alias(&self.roots, &node.path, &node.data);
+        let path = path.ok_or_else(|| Error::Rejected("its readers would see two instances".into()))?;
+        let record = native.clone().with_mark(Some(Mark { owner: owner.clone(), path: Vec::new() }));
+        Ok((path, Published { scope: scope.clone(), record, data: node.data.into() }))
+    }
+
+    /// Backs a native record, in place of our copy if there is one.
+    async fn shadow(&self, scope: &ServiceKey, native: &Instance, owner: &OwnerId) -> Result<(), Error> {
+        let (path, published) = self.backing(scope, native, owner)?;
+        let Some(old) = self.ours.path_of(scope, &native.id()).filter(|old| **old != *path) else {
+            return self.put_at(&path, published).await;
+        };
+        // The native has taken the place of our copy.
+        if *old == *node(&self.roots, scope, native).map_err(Error::Rejected)?.path {
+            self.ours.forget(&old);
+            return self.put_at(&path, published).await;
+        }
+        self.replace(&old, &path, published).await
+    }
+
     fn create(&self, record: &Instance, path: &str, data: &[u8]) -> Op {
         let data = Bytes::copy_from_slice(data);
         Op::Create { path: path.to_owned(), data, ephemeral: record.ephemeral, acl: acl(self.acl) }
@@ -127,14 +157,18 @@ impl Writes {
     /// Makes a znode, or takes over the one that stands there when it is ours.
     async fn put(&self, scope: &ServiceKey, record: &Instance) -> Result<(), Error> {
         let (path, published) = self.published(scope, record)?;
-        let data = published.data.clone();
+        self.put_at(&path, published).await
+    }
+
+    async fn put_at(&self, path: &str, published: Published) -> Result<(), Error> {
+        let (record, data) = (published.record.clone(), published.data.clone());
         // Its event may come before its answer: it is ours from now on.
-        let before = self.ours.put(&path, published);
-        let claim = Claim { ours: &self.ours, path: &path, before, stands: false };
+        let before = self.ours.put(path, published);
+        let claim = Claim { ours: &self.ours, path, before, stands: false };
         let acl = acl(self.acl);
         let how = Create { ephemeral: record.ephemeral, acl: &acl };
-        let outcome = match self.session.create_all(&path, &data, how, &acl).await {
-            Err(WireError::Exists(_)) => self.take_over(&path, record, &data, claim.before.as_ref()).await,
+        let outcome = match self.session.create_all(path, &data, how, &acl).await {
+            Err(WireError::Exists(_)) => self.take_over(path, &record, &data, claim.before.as_ref()).await,
             outcome => outcome.map(|_| ()).map_err(convert::error),
         };
         claim.end(outcome.is_ok());
@@ -179,26 +213,34 @@ impl Writes {
         let (path, published) = self.published(scope, to)?;
         let old = self.path_of(scope, from)?;
         if old == path {
-            return self.put(scope, to).await;
+            return self.put_at(&path, published).await;
         }
-        let create = self.create(to, &path, &published.data);
-        let Some(stat) = self.session.stat(&old).await.map_err(convert::error)? else {
-            self.ours.forget(&old);
-            return self.put(scope, to).await;
+        match self.ours.left_for(&path) {
+            Some(wait) => Err(Error::Throttled(wait)),
+            None => self.replace(&old, &path, published).await,
+        }
+    }
+
+    /// Another znode of ours instead of the one at `old`, in one step.
+    async fn replace(&self, old: &str, path: &str, published: Published) -> Result<(), Error> {
+        let create = self.create(&published.record, path, &published.data);
+        let Some(stat) = self.session.stat(old).await.map_err(convert::error)? else {
+            self.ours.forget(old);
+            return self.put_at(path, published).await;
         };
-        if !self.is_ours(&old, stat.ephemeral_owner) {
+        if !self.is_ours(old, stat.ephemeral_owner) {
             return Err(Error::Conflict);
         }
-        let before = self.ours.get(&old);
-        self.ours.forget(&old);
-        self.ours.put(&path, published);
-        let delete = Op::Delete { path: old.clone(), version: Some(stat.version) };
+        let before = self.ours.get(old);
+        self.ours.forget(old);
+        self.ours.put(path, published);
+        let delete = Op::Delete { path: old.to_owned(), version: Some(stat.version) };
         match self.session.multi(&[create, delete]).await {
             Ok(_) => Ok(()),
             Err(failed) => {
-                self.ours.forget(&path);
+                self.ours.forget(path);
                 if let Some(before) = before {
-                    self.ours.put(&old, before);
+                    self.ours.put(old, before);
                 }
                 match failed.error {
                     WireError::NotFound(_) => Err(Error::Conflict),
@@ -210,20 +252,31 @@ impl Writes {
 
     /// Removes a znode if it is ours; what is gone is gone.
     async fn remove(&self, scope: &ServiceKey, record: &Instance) -> Result<(), Error> {
-        let path = self.path_of(scope, record)?;
-        let stat = self.session.stat(&path).await.map_err(convert::error)?;
+        if let Some(path) = self.ours.path_of(scope, &record.id()) {
+            return self.remove_at(&path).await;
+        }
+        let node = layout::write(&self.roots, scope, &self.shown(record)).map_err(Error::Rejected)?;
+        // It is not remembered which of its names it has.
+        if let Some(alias) = layout::alias(&self.roots, &node.path, &node.data) {
+            self.remove_at(&alias).await?;
+        }
+        self.remove_at(&node.path).await
+    }
+
+    async fn remove_at(&self, path: &str) -> Result<(), Error> {
+        let stat = self.session.stat(path).await.map_err(convert::error)?;
         let ours = match &stat {
             Some(stat) if stat.ephemeral_owner != 0 => self.ours.is_own(stat.ephemeral_owner),
-            Some(_) => self.still_holds(&path).await?,
+            Some(_) => self.still_holds(path).await?,
             None => false,
         };
         if let Some(stat) = stat.filter(|_| ours) {
-            match self.session.delete(&path, Some(stat.version)).await {
+            match self.session.delete(path, Some(stat.version)).await {
                 Ok(()) | Err(WireError::NotFound(_)) => {}
                 Err(error) => return Err(convert::error(error)),
             }
         }
-        self.ours.forget(&path);
+        self.ours.forget(path);
         Ok(())
     }
 
@@ -252,11 +305,14 @@ impl Writes {
     }
 
     /// Remembers what earlier processes wrote, as it was.
-    pub fn remember(&self, scope: &ServiceKey, record: &Instance, owner: &OwnerId) {
-        if record.mark().is_none_or(|mark| mark.owner != *owner) {
-            return;
-        }
-        match self.published(scope, record) {
+    pub fn remember(&self, scope: &ServiceKey, written: &WrittenRecord<Instance>) {
+        let WrittenRecord { record, owner, shadow, .. } = written;
+        let place = match shadow {
+            true => self.backing(scope, record, owner),
+            false if record.mark().is_none_or(|mark| mark.owner != *owner) => return,
+            false => self.published(scope, record),
+        };
+        match place {
             Ok((path, published)) => drop(self.ours.put(&path, published)),
             Err(error) => tracing::warn!(%scope, id = %record.id(), %error, "cannot be taken over"),
         }

@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// | no | no | yes | create |
 /// | no | yes | yes | update where it differs from what we last wrote; a difference made by hand is kept |
 /// | no | yes | no | delete, if its task's source is settled |
-pub fn plan<R: Record>(wishes: &[Wish<R>], observed: &Set<R>, ledger: &Written<R>, policy: &Policy) -> Plan<R> {
+pub fn plan<R: Record>(wishes: &[Wish<R>], observed: &Set<R>, ledger: &Written<R>, policy: &Policy<'_, R>) -> Plan<R> {
     let mut table = Table { wishes, ledger, policy, changes: Vec::new(), skipped: BTreeMap::new() };
     let ids: BTreeSet<&R::Id> = wishes
         .iter()
@@ -47,7 +47,7 @@ fn rank<R: Record>(change: &Change<R>) -> u8 {
 struct Table<'a, R: Record> {
     wishes: &'a [Wish<R>],
     ledger: &'a Written<R>,
-    policy: &'a Policy,
+    policy: &'a Policy<'a, R>,
     changes: Vec<Change<R>>,
     skipped: BTreeMap<R::Id, Skip>,
 }
@@ -85,7 +85,7 @@ impl<'a, R: Record> Table<'a, R> {
         let written = self.ledger.records.get(id);
         let holder = ours.and_then(|ours| ours.mark()).map(|mark| &mark.owner).or(written.map(|w| &w.owner));
         if let Some((wish, _)) = self.want(id, holder)
-            && self.policy.shadows
+            && (self.policy.shadows)(native, &wish.owner)
         {
             let backed = written.is_some_and(|written| written.shadow && written.record.same(native));
             if ours.is_some() || !backed {

@@ -83,14 +83,13 @@ pub struct Wish<R: Record> {
 }
 
 /// What holds for all tasks of this install that write to one destination.
-#[derive(Clone, Debug)]
-pub struct Policy {
+pub struct Policy<'a, R: Record> {
     /// This install; copies of other installs are never touched.
     pub install: String,
     /// The destination.
     pub destination: ClusterId,
-    /// Whether a native record may be backed by an identical one of ours ([`crate::Capabilities::shadows`]).
-    pub shadows: bool,
+    /// Whether a native record may be backed by an identical one of ours, for a task ([`crate::Sink::shadows`]).
+    pub shadows: &'a dyn Fn(&R, &OwnerId) -> bool,
     /// Whether a task that writes there is paused: what it wants is not among the wishes.
     pub paused: bool,
 }

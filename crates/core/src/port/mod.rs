@@ -6,7 +6,7 @@ mod error;
 pub use data::{DataPort, DataSelector, DataSink, DataSource, EntryInterest, Expect, Found, News, Write};
 pub use error::{BoxError, Error, Lost};
 
-use crate::model::{ClusterId, Instance, Part, Record, Set};
+use crate::model::{ClusterId, Instance, OwnerId, Part, Record, Set};
 use crate::plan::{Change, Written};
 use futures_core::{future::BoxFuture, stream::BoxStream};
 use std::collections::{BTreeMap, BTreeSet};
@@ -92,6 +92,12 @@ pub trait Sink<R: Record>: Source<R> {
     /// why it cannot be held.
     fn normalize(&self, scope: &R::Scope, record: R) -> Normalized<R>;
 
+    /// Whether a record of ours that is identical to this native one can stand with it for a task ([`Change::Shadow`]): who
+    /// calls the service sees one, and does not see the end of either.
+    fn shadows(&self, _scope: &R::Scope, _native: &R, _owner: &OwnerId) -> bool {
+        self.capabilities().shadows
+    }
+
     /// Makes the part when it is missing. `title` is its display name.
     fn prepare<'a>(&'a self, part: &'a Part, title: Option<&'a str>) -> BoxFuture<'a, Result<(), Error>>;
 
@@ -115,8 +121,9 @@ pub type Normalized<R> = Result<R, String>;
 pub struct Capabilities {
     /// What is lost on the way into this kind: the field, and the reason.
     pub losses: BTreeMap<&'static str, &'static str>,
-    /// Byte-identical records of two publishers are one entry, and the end of one is not seen. Then a native record
-    /// can be backed by an identical one of ours while its provider moves.
+    /// Identical records of two publishers are one to who calls the service, and the end of one is not seen. Then a native
+    /// record that is nobody else's can be backed by an identical one of ours while its provider moves. Of others
+    /// [`Sink::shadows`] says which.
     pub shadows: bool,
     /// Copies can outlive the node that wrote them.
     pub keeps: bool,

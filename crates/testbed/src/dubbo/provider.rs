@@ -1,10 +1,16 @@
 //! A provider.
 
+use std::time::Duration;
+
 use anyhow::Result;
+use serde_json::Map;
 
 use super::{DUBBO_HOST, STOP, program};
 use crate::java::Java;
 use crate::ports::Ports;
+
+/// A registry answers within milliseconds.
+const ANSWER: Duration = Duration::from_secs(10);
 
 /// A Dubbo provider in a process of its own. Dropping it kills the process.
 pub struct DubboProvider {
@@ -17,8 +23,8 @@ impl DubboProvider {
     /// `nacos://127.0.0.1:8848?namespace=n`.
     ///
     /// Keys: `app` (else `provider`), `mode` (`all`, `interface` or `instance`), `metadata-type` (`local`, `remote`),
-    /// `protocol` (`dubbo`, `tri`), `host`, `port` (else a free one), `group`, `version`, `weight`, `tag`, `token`. Any
-    /// other becomes a parameter of its URL.
+    /// `protocol` (`dubbo`, `tri`), `host`, `port` (else a free one), `group`, `version`, `weight`, `tag`, `token`,
+    /// `beside` (a second registry). Any other becomes a parameter of its URL.
     pub async fn start(registry: &str, keys: &[(&str, &str)]) -> Result<Self> {
         let given = keys.iter().find(|(key, _)| *key == "port");
         let ports = match given {
@@ -41,6 +47,23 @@ impl DubboProvider {
 
     pub fn port(&self) -> u16 {
         self.ports.main
+    }
+
+    /// Takes itself back from one of its registries, such as `127.0.0.1:2181`, and goes on serving. By interface alone.
+    pub async fn leave(&self, registry: &str) -> Result<()> {
+        self.register(registry, "leave").await
+    }
+
+    /// Registers itself again in one of its registries.
+    pub async fn join(&self, registry: &str) -> Result<()> {
+        self.register(registry, "join").await
+    }
+
+    async fn register(&self, registry: &str, verb: &str) -> Result<()> {
+        let port: u16 =
+            registry.rsplit(':').next().unwrap_or_default().split('/').next().unwrap_or_default().parse()?;
+        let command = Map::from_iter([("port".to_owned(), port.into())]);
+        self.java.ask(verb, "provider", command, ANSWER).await.map(drop)
     }
 
     /// `None` once it has ended.

@@ -59,8 +59,14 @@ impl List {
         Ok(nodes)
     }
 
+    /// Every znode.
     pub async fn instances(&self, service: &ServiceKey) -> Result<Vec<Instance>> {
         Ok(sorted(&self.nodes(service).await?))
+    }
+
+    /// What consumers make of them.
+    pub async fn seen(&self, service: &ServiceKey) -> Result<Vec<Instance>> {
+        Ok(seen(self.form, &self.nodes(service).await?))
     }
 
     /// The transaction in which a znode of the service last came or went.
@@ -73,6 +79,15 @@ impl List {
 fn sorted(nodes: &Nodes) -> Vec<Instance> {
     let mut list: Vec<_> = nodes.values().cloned().collect();
     list.sort_by(|a, b| a.id.cmp(&b.id));
+    list
+}
+
+/// To Dubbo's consumers equal URLs are one provider, whatever the names of their znodes (tests with consumers show it).
+fn seen(form: Form, nodes: &Nodes) -> Vec<Instance> {
+    let mut list = sorted(nodes);
+    if form == Form::Dubbo {
+        list.dedup();
+    }
     list
 }
 
@@ -98,7 +113,7 @@ impl Subscriber {
                 break (nodes, before);
             }
         };
-        let lists = Arc::new(Mutex::new(vec![sorted(&nodes)]));
+        let lists = Arc::new(Mutex::new(vec![seen(list.form, &nodes)]));
         Ok(Self { list, service: service.clone(), watch, nodes, since, lists })
     }
 
@@ -137,7 +152,7 @@ impl Subscriber {
             };
             self.nodes.extend(instance.map(|instance| (event.path.clone(), instance)));
         }
-        let list = sorted(&self.nodes);
+        let list = seen(self.list.form, &self.nodes);
         self.lists.lock().push(list);
         Ok(())
     }

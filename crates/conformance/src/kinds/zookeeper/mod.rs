@@ -278,7 +278,7 @@ impl Subject for ZooKeeperSubject {
     }
 
     async fn visible(&self, service: &ServiceKey) -> Result<Vec<Instance>> {
-        self.truth(service).await
+        self.list().seen(service).await
     }
 
     async fn truth(&self, service: &ServiceKey) -> Result<Vec<Instance>> {

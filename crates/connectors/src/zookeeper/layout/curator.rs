@@ -24,7 +24,7 @@ const INNER_GONE: char = '~';
 /// The class of Spring Cloud's payloads.
 const SPRING: &str = "org.springframework.cloud.zookeeper.discovery.ZookeeperInstance";
 /// The class of Dubbo's payloads.
-const DUBBO: &str = "org.apache.dubbo.registry.zookeeper.ZookeeperInstance";
+pub(super) const DUBBO: &str = "org.apache.dubbo.registry.zookeeper.ZookeeperInstance";
 const CLASS: &str = "@class";
 /// How Spring Cloud builds a URI; without it, its clients have none.
 const URI_SPEC: &str = r#"{"parts":[{"value":"scheme","variable":true},{"value":"://","variable":false},{"value":"address","variable":true},{"value":":","variable":false},{"value":"port","variable":true}]}"#;

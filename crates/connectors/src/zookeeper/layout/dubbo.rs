@@ -19,7 +19,7 @@ const EXTRA: char = 'x';
 
 /// The categories that Dubbo itself has.
 pub(super) const CATEGORIES: [&str; 4] = [PROVIDERS, "consumers", "routers", "configurators"];
-const PROVIDERS: &str = "providers";
+pub(super) const PROVIDERS: &str = "providers";
 const PROTOCOL: &str = "protocol";
 const PATH: &str = "path";
 const CATEGORY: &str = "category";

@@ -17,6 +17,7 @@
 //! without a key. Application and Plain cannot say that an instance takes no calls: it is refused. A new znode of Spring's
 //! or Curator's says 0 for its time of registration, and an Application's its `timestamp`: copies are always the same.
 
+mod alias;
 mod curator;
 mod dubbo;
 mod escape;
@@ -28,6 +29,7 @@ mod roots;
 mod tests;
 mod words;
 
+pub use alias::alias;
 pub use roots::Roots;
 
 use causeway_core::{Instance, Payload, ServiceKey};
@@ -69,6 +71,17 @@ impl Layout {
     }
 }
 
+/// An instance as a znode says it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Read {
+    /// Its service.
+    pub scope: ServiceKey,
+    /// What it is.
+    pub instance: Instance,
+    /// The path of the instance's own name, where this znode has another one ([`alias()`]).
+    pub alias_of: Option<String>,
+}
+
 /// A znode that holds an instance.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Node {
@@ -81,8 +94,20 @@ pub struct Node {
 }
 
 /// Reads a znode as an instance: `None` where it is none of ours to read (an inner node, a layout that is not selected),
-/// an error where it should be one and why it is not. [`write()`] makes of the record the same znode again.
-pub fn read(roots: &Roots, path: &str, data: &[u8], ephemeral: bool) -> Result<Option<(ServiceKey, Instance)>, String> {
+/// an error where it should be one and why it is not. [`write()`] makes of the record the same znode again; of one with
+/// another name, that with its own.
+pub fn read(roots: &Roots, path: &str, data: &[u8], ephemeral: bool) -> Result<Option<Read>, String> {
+    let plain = alias::plain(roots, path, data);
+    let read = read_plain(roots, plain.as_deref().unwrap_or(path), data, ephemeral)?;
+    Ok(read.map(|(scope, instance)| Read { scope, instance, alias_of: plain }))
+}
+
+fn read_plain(
+    roots: &Roots,
+    path: &str,
+    data: &[u8],
+    ephemeral: bool,
+) -> Result<Option<(ServiceKey, Instance)>, String> {
     let Some((layout, scope, mut instance)) = said(roots, path, data, ephemeral)? else { return Ok(None) };
     let Some(place) = roots.place(path) else { return Ok(None) };
     let (root, name) = match place {

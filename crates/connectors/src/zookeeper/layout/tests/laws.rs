@@ -7,7 +7,7 @@ use proptest::sample::{Index, select};
 
 /// Whether a znode that is read is made again, also when its record was in another kind.
 fn holds(roots: &Roots, path: &str, data: &[u8], ephemeral: bool) -> Result<Option<Instance>, TestCaseError> {
-    let Ok(Some((scope, record))) = read(roots, path, data, ephemeral) else { return Ok(None) };
+    let Ok(Some(Read { scope, instance: record, .. })) = read(roots, path, data, ephemeral) else { return Ok(None) };
     let node = Node { path: path.to_owned(), data: data.to_vec(), ephemeral };
     prop_assert!(text(&record).chars().all(|c| c.is_ascii_graphic() || !c.is_ascii() && c.is_alphanumeric()));
     prop_assert_eq!(write(roots, &scope, &record), Ok(node.clone()));
@@ -200,7 +200,8 @@ proptest! {
         let scope = service(&name);
         let Ok(node) = write(&roots, &scope, &record) else { return Ok(()) };
         prop_assert_eq!(write(&roots, &scope, &record), Ok(node.clone()));
-        let (there, copy) = read(&roots, &node.path, &node.data, node.ephemeral).unwrap().unwrap();
+        let Read { scope: there, instance: copy, .. } =
+            read(&roots, &node.path, &node.data, node.ephemeral).unwrap().unwrap();
         prop_assert_eq!((&there, &copy.id.endpoint, copy.ephemeral), (&scope, &record.id.endpoint, record.ephemeral));
         prop_assert_eq!(copy.enabled && copy.healthy, record.enabled && record.healthy);
         prop_assert_eq!(write(&roots, &scope, &copy), Ok(node));
@@ -217,7 +218,8 @@ proptest! {
         let payload = Some(Payload { kind: KIND.into(), text: format!("{code}{words}").into() });
         let scope = service(&name);
         if let Ok(node) = write(&roots(), &scope, &Instance { payload, ..record.clone() }) {
-            let (there, copy) = read(&roots(), &node.path, &node.data, node.ephemeral).unwrap().unwrap();
+            let Read { scope: there, instance: copy, .. } =
+                read(&roots(), &node.path, &node.data, node.ephemeral).unwrap().unwrap();
             prop_assert_eq!((there, copy.id.endpoint), (scope, record.id.endpoint));
         }
     }

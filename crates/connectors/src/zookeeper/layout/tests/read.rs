@@ -214,3 +214,29 @@ fn classes_do_not_mix() {
     assert_eq!(class(SPRING.0, r#"{"payload":null}"#), None);
     assert_eq!(class(PROVIDER.0, PROVIDER.1), None);
 }
+
+/// Both names are one instance to us, as they are to Dubbo's consumers.
+#[test]
+fn another_name_is_the_same_instance() {
+    let dubbo = "/dubbo/lab.Greeter/providers/dubbo%3A%2F%2F127.0.0.1%3A20880%2Flab.Greeter%3Ftimestamp%3D17";
+    let application = r#"{"name":"orders","id":"127.0.0.1:20880","address":"127.0.0.1","port":20880,"sslPort":null,
+        "payload":{"@class":"org.apache.dubbo.registry.zookeeper.ZookeeperInstance","id":"127.0.0.1:20880",
+        "name":"orders","metadata":{}},"registrationTimeUTC":1,"serviceType":"DYNAMIC","uriSpec":null}"#;
+    for (path, data, end) in [
+        (dubbo, "127.0.0.1", "%3D1%37"),
+        ("/services/orders/127.0.0.1:20880", application, "/127.0.0.1:20880~"),
+        ("/dubbo/lab.Greeter/providers/dubbo%3A%2F%2Fh%2Fx%3Fa%3D%2F", "h", "%3F%61%3D%2F"),
+    ] {
+        let other = alias(&roots(), path, data.as_bytes()).unwrap();
+        assert!(other.ends_with(end), "{other}");
+        let plain = read(&roots(), path, data.as_bytes(), true).unwrap().unwrap();
+        let there = read(&roots(), &other, data.as_bytes(), true).unwrap().unwrap();
+        assert_eq!((plain.alias_of, there.alias_of.as_deref()), (None, Some(path)));
+        assert_eq!((plain.scope, plain.instance), (there.scope, there.instance));
+    }
+    for (path, data) in
+        [SPRING, ("/dubbo/lab.Greeter/consumers/consumer%3A%2F%2Fh%2Flab.Greeter", ""), ("/plain/a/h:1", "")]
+    {
+        assert_eq!(alias(&roots(), path, data.as_bytes()), None, "{path}");
+    }
+}

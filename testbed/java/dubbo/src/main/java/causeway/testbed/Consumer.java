@@ -20,7 +20,9 @@ public final class Consumer {
     }
 
     public static void main(String[] args) throws Exception {
-        Lines.begin();
+        Lines.begin(command -> {
+            throw new IllegalArgumentException("a consumer takes no commands");
+        });
         Map<String, String> settings = Lines.settings(args, 1);
         String tag = settings.remove("tag");
         long interval = Long.parseLong(settings.getOrDefault("interval", "50"));

@@ -5,20 +5,27 @@ import org.apache.dubbo.config.ProtocolConfig;
 import org.apache.dubbo.config.RegistryConfig;
 import org.apache.dubbo.config.ServiceConfig;
 import org.apache.dubbo.config.bootstrap.DubboBootstrap;
+import org.apache.dubbo.registry.Registry;
+import org.apache.dubbo.registry.RegistryFactory;
+import org.apache.dubbo.rpc.model.ModuleModel;
+import org.apache.dubbo.rpc.model.ProviderModel;
 
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Map;
 
 /**
  * A Dubbo provider of {@link Greeter}: {@code Provider REGISTRY PORT [key=value]...}. The keys are app, mode (all,
  * interface or instance), metadata-type (local or remote), protocol (dubbo or tri), host, group, version, weight, tag
- * and token; others become parameters of the service. SIGTERM lets it deregister.
+ * and token; beside is a second registry; others become parameters of the service. SIGTERM lets it deregister. Commands:
+ * {@code leave} and {@code join}, each with the registry's port, of a provider by interface alone.
  */
 public final class Provider {
     private Provider() {
     }
 
     public static void main(String[] args) throws Exception {
-        Lines.begin();
+        Lines.begin(command -> register(command.path("port").asInt(), command.path("do").asText().equals("join")));
         int port = Integer.parseInt(args[1]);
         Map<String, String> settings = Lines.settings(args, 2);
 
@@ -26,6 +33,11 @@ public final class Provider {
         app.setQosEnable(false);
         app.setRegisterMode(settings.remove("mode"));
         app.setMetadataType(settings.remove("metadata-type"));
+
+        List<RegistryConfig> registries = new ArrayList<>(List.of(new RegistryConfig(args[0])));
+        if (settings.containsKey("beside")) {
+            registries.add(new RegistryConfig(settings.remove("beside")));
+        }
 
         ProtocolConfig protocol = new ProtocolConfig(settings.remove("protocol"), port);
         protocol.setHost(settings.remove("host"));
@@ -52,9 +64,29 @@ public final class Provider {
         }
         service.setParameters(settings);
 
-        DubboBootstrap.getInstance().application(app).registry(new RegistryConfig(args[0])).protocol(protocol)
+        DubboBootstrap.getInstance().application(app).registries(registries).protocol(protocol)
             .service(service).start();
         Lines.print(Lines.event("ready"));
         Thread.currentThread().join();
+    }
+
+    /** Registers the service in one registry, or takes it back from there, as Dubbo's online and offline do. */
+    private static void register(int port, boolean join) {
+        for (ModuleModel module : DubboBootstrap.getInstance().getApplicationModel().getModuleModels()) {
+            for (ProviderModel model : module.getServiceRepository().getExportedServices()) {
+                for (ProviderModel.RegisterStatedURL url : model.getStatedUrl()) {
+                    if (url.getRegistryUrl().getPort() == port) {
+                        Registry registry = module.getApplicationModel().getExtensionLoader(RegistryFactory.class)
+                            .getAdaptiveExtension().getRegistry(url.getRegistryUrl());
+                        if (join) {
+                            registry.register(url.getProviderUrl());
+                        } else {
+                            registry.unregister(url.getProviderUrl());
+                        }
+                        url.setRegistered(join);
+                    }
+                }
+            }
+        }
     }
 }
