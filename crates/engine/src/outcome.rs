@@ -2,9 +2,43 @@
 
 use crate::cluster::Cluster;
 use crate::record::{Action, Event, Recorder};
-use causeway_core::{Change, ClusterId, Error, OwnerId, Record, Written};
+use causeway_core::{Change, ClusterId, Error, OwnerId, Record, Sink, Written, WrittenRecord};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::time::Instant;
+
+/// What the ledger said of records that were noted before they were written.
+pub(crate) type Intended<R> = BTreeMap<<R as Record>::Id, Option<WrittenRecord<R>>>;
+
+/// Notes in the ledger what is about to be written and will have no other proof.
+pub(crate) fn intend<R: Record>(
+    cluster: &Cluster<R>,
+    sink: &dyn Sink<R>,
+    recorder: &dyn Recorder<R>,
+    scope: &R::Scope,
+    changes: &[Change<R>],
+) -> Intended<R> {
+    let mut intended = Intended::<R>::new();
+    let mut written = cluster.ledger.lock().get(scope).map_or_else(Written::default, |written| (**written).clone());
+    for change in changes {
+        if let Change::Create(record) | Change::Adopt(record) | Change::Update { to: record, .. } = change
+            && sink.proven_by_ledger(record)
+        {
+            intended.insert(record.id(), written.records.get(&record.id()).cloned());
+            written.intend(change);
+        }
+    }
+    if !intended.is_empty() {
+        recorder.ledger(cluster.id(), scope, &written);
+        cluster.remember(scope, written);
+    }
+    intended
+}
+
+/// Whether an error says that nothing was written; else it may have been.
+fn is_refusal(error: &Error) -> bool {
+    !matches!(error, Error::Unavailable(_) | Error::Protocol(_))
+}
 
 /// Takes in what a destination answered to the changes of one scope.
 pub(crate) fn settle<R: Record>(
@@ -13,14 +47,21 @@ pub(crate) fn settle<R: Record>(
     scope: &R::Scope,
     outcomes: &[(Change<R>, Result<(), Error>)],
     path: &[ClusterId],
+    mut intended: Intended<R>,
 ) {
     let accepted: Vec<_> = outcomes.iter().filter(|(_, outcome)| outcome.is_ok()).map(|(change, _)| change).collect();
-    if accepted.is_empty() {
+    let refused = outcomes.iter().filter(|(_, outcome)| outcome.as_ref().is_err_and(is_refusal));
+    let refused: Vec<_> = refused.filter_map(|(change, _)| intended.remove_entry(&change.record()?.id())).collect();
+    if accepted.is_empty() && refused.is_empty() {
         return;
     }
     let mut written = cluster.ledger.lock().get(scope).map_or_else(Written::default, |written| (**written).clone());
     accepted.iter().for_each(|change| written.note(change, path));
+    refused.into_iter().for_each(|(id, before)| written.put_back(&id, before));
     recorder.ledger(cluster.id(), scope, &written);
+    if accepted.is_empty() {
+        return cluster.remember(scope, written);
+    }
     cluster.mirror.lock().overlay(scope, Instant::now(), |set| {
         for change in &accepted {
             match change {

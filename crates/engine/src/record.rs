@@ -1,6 +1,7 @@
 //! What the engine tells the outside: the ledger to keep, and events.
 
 use causeway_core::{ClusterId, OwnerId, Record, Written};
+use futures_util::future::BoxFuture;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -65,6 +66,11 @@ pub struct Event {
 pub trait Recorder<R: Record>: Send + Sync {
     /// The whole of what this install wrote into a scope; empty: forget it.
     fn ledger(&self, cluster: &ClusterId, scope: &R::Scope, written: &Written<R>);
+    /// Answers once everything that was handed over so far would survive the end of this process. A write that has no other
+    /// proof waits for it for [`crate::Timing::kept`], and no longer.
+    fn kept(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
     /// Something happened.
     fn event(&self, event: Event);
     /// The scopes that a task without automatic scanning is limited to, seen once when it began.

@@ -115,6 +115,8 @@ pub struct Timing {
     pub backoff: (Duration, Duration),
     /// How long a guard stays open after a release.
     pub amnesty: Duration,
+    /// How long a write whose only proof is the ledger waits until that has it.
+    pub kept: Duration,
 }
 
 impl Default for Timing {
@@ -127,6 +129,7 @@ impl Default for Timing {
             sweep: Duration::from_secs(300),
             backoff: (Duration::from_millis(200), Duration::from_secs(30)),
             amnesty: Duration::from_secs(60),
+            kept: Duration::from_secs(2),
         }
     }
 }

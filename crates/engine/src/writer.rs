@@ -2,7 +2,7 @@
 
 use crate::cluster::{Cluster, Left, ScopeState};
 use crate::decide::{Decision, decide};
-use crate::outcome::{settle, task_of};
+use crate::outcome::{Intended, intend, settle, task_of};
 use crate::record::{Action, Event, Recorder};
 use crate::spec::Timing;
 use causeway_core::{Change, ClusterId, Error, Part, Record, Scope, Sink, Skip};
@@ -32,7 +32,13 @@ struct Recent<R: Record> {
     change: Change<R>,
 }
 
-type Applied<R> = (<R as Record>::Scope, Vec<(Change<R>, Result<(), Error>)>, Vec<ClusterId>);
+/// Changes that were sent, and what became of them.
+struct Applied<R: Record> {
+    scope: R::Scope,
+    outcomes: Vec<(Change<R>, Result<(), Error>)>,
+    path: Vec<ClusterId>,
+    intended: Intended<R>,
+}
 
 /// Records as they were refused, why, and when.
 type Refused<R> = BTreeMap<<R as Record>::Id, (R, String, Instant)>;
@@ -179,14 +185,21 @@ impl<R: Record> Writer<R> {
         self.busy.insert(scope.clone());
         let limit = self.timing.call;
         self.cluster.writes.store(self.busy.len(), Ordering::SeqCst);
+        let intended = intend(&self.cluster, &*sink, &*self.recorder, &scope, &changes);
+        let (recorder, kept) = (self.recorder.clone(), self.timing.kept);
         let (of, write) = (scope.clone(), async move {
+            // A process that dies after the write must find afterwards that it was going to make it.
+            if !intended.is_empty() && tokio::time::timeout(kept, recorder.kept()).await.is_err() {
+                tracing::debug!("the ledger does not keep up; going on without it");
+            }
             let outcomes = match tokio::time::timeout(limit, sink.apply(&scope, &changes)).await {
                 Ok(outcomes) => outcomes,
                 Err(_) => {
                     changes.iter().map(|_| Err(Error::unavailable(format!("no answer within {limit:?}")))).collect()
                 }
             };
-            Done::Applied((scope, changes.into_iter().zip(outcomes).collect(), path))
+            let outcomes = changes.into_iter().zip(outcomes).collect();
+            Done::Applied(Applied { scope, outcomes, path, intended })
         });
         self.running.insert(self.work.spawn(write).id(), of);
         true
@@ -310,9 +323,9 @@ impl<R: Record> Writer<R> {
 
     fn done(&mut self, done: Result<(tokio::task::Id, Done<R>), tokio::task::JoinError>) {
         match done {
-            Ok((id, Done::Applied((scope, outcomes, path)))) => {
+            Ok((id, Done::Applied(applied))) => {
                 self.running.remove(&id);
-                self.applied(&scope, outcomes, &path);
+                self.applied(applied);
                 self.cluster.writes.store(self.busy.len(), Ordering::SeqCst);
             }
             Ok((_, Done::Prepared(part, Ok(())))) => drop(self.cluster.part_errors.lock().remove(&part)),
@@ -332,10 +345,11 @@ impl<R: Record> Writer<R> {
         }
     }
 
-    fn applied(&mut self, scope: &R::Scope, outcomes: Vec<(Change<R>, Result<(), Error>)>, path: &[ClusterId]) {
-        let now = Instant::now();
+    fn applied(&mut self, applied: Applied<R>) {
+        let Applied { scope, outcomes, path, intended } = applied;
+        let (now, scope) = (Instant::now(), &scope);
         self.busy.remove(scope);
-        settle(&self.cluster, &*self.recorder, scope, &outcomes, path);
+        settle(&self.cluster, &*self.recorder, scope, &outcomes, &path, intended);
         let mut retry: Option<Duration> = None;
         let mut failure = None;
         for (change, outcome) in outcomes {

@@ -3,13 +3,19 @@
 use causeway_core::{ClusterId, Instance, OwnerId, ServiceKey, Written};
 use causeway_engine::{Event, Ledger, Recorder};
 use causeway_store::{Action, Entry, Writer, now_ms};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::Notify;
 
 /// The scopes that a route is limited to, by its task's id and its source.
 pub(crate) type Frozen = BTreeMap<(Arc<str>, ClusterId), Arc<BTreeSet<ServiceKey>>>;
+
+/// The engine itself waits for less.
+const FLUSH: Duration = Duration::from_secs(30);
 
 /// The engine's recorder.
 pub(crate) struct Scribe {
@@ -61,6 +67,10 @@ impl Recorder<Instance> for Scribe {
             (Ok(scope), Ok(document)) => self.writer.ledger(cluster.as_str(), scope, document),
             (Err(error), _) | (_, Err(error)) => tracing::error!(%scope, %error, "cannot be kept in the ledger"),
         }
+    }
+
+    fn kept(&self) -> BoxFuture<'_, ()> {
+        self.writer.flush(FLUSH).map(drop).boxed()
     }
 
     fn event(&self, event: Event) {

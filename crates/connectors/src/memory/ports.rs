@@ -231,6 +231,11 @@ impl Sink<Instance> for MemoryPorts {
         }
     }
 
+    /// A persistent copy might be anybody's, as in ZooKeeper.
+    fn proven_by_ledger(&self, record: &Instance) -> bool {
+        !record.ephemeral
+    }
+
     fn prepare<'a>(&'a self, part: &'a Part, title: Option<&'a str>) -> BoxFuture<'a, Result<(), Error>> {
         Box::pin(async move {
             self.answer(Some(part)).await?;
@@ -261,7 +266,8 @@ impl Sink<Instance> for MemoryPorts {
         Box::pin(async move {
             self.answer(None).await?;
             for (scope, written) in owned {
-                for record in written.records.values() {
+                // A persistent one stands by itself, or not.
+                for record in written.records.values().filter(|one| one.record.ephemeral) {
                     self.write(scope, &record.record, &record.owner)?;
                 }
             }

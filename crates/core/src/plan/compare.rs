@@ -1,6 +1,6 @@
 //! The comparison itself.
 
-use super::{Change, Evidence, Fresh, Mode, Overrides, Plan, Policy, Removal, Skip, Wish, Written};
+use super::{Change, Evidence, Fresh, Mode, Overrides, Plan, Policy, Removal, Skip, Wish, Written, WrittenRecord};
 use crate::model::{Held, Record, Set};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -127,7 +127,9 @@ impl<'a, R: Record> Table<'a, R> {
         match self.want(id, Some(&owner)) {
             // Another task takes the record over only when its owner has let it go.
             Some((wish, target)) if leaves => {
-                if written.is_some_and(|written| !written.shadow && written.record == *target) {
+                // While it is not known what was written, a difference is nobody's doing, and none is worth noting.
+                let sure = |written: &&WrittenRecord<R>| !written.shadow && written.before.is_none();
+                if written.filter(sure).is_some_and(|written| written.record == *target) {
                     match (ours == target, wish.overrides) {
                         (true, _) => {}
                         (false, Overrides::Replace) => self.update(ours, target),

@@ -16,6 +16,9 @@ pub struct WrittenRecord<R: Record> {
     /// Whether it is identical to a native record and only backs it.
     #[serde(default)]
     pub shadow: bool,
+    /// What stood there when `record` was about to be written, while it is not known whether it was: either may stand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<R>,
 }
 
 /// What we wrote into one scope, whole: the memory that marks are not.
@@ -42,11 +45,32 @@ impl<R: Record> Written<R> {
         self.records.is_empty() && self.attributes.is_none()
     }
 
+    /// Remembers a change that is about to be made. What it is made of is kept beside it until its answer is noted.
+    pub fn intend(&mut self, change: &Change<R>) {
+        self.note(change, &[]);
+        if let Change::Update { from, to } = change
+            && let Some(written) = self.records.get_mut(&to.id())
+        {
+            written.before = Some(from.clone());
+        }
+    }
+
+    /// Puts back what was remembered of a record before a change that was not made.
+    pub fn put_back(&mut self, id: &R::Id, before: Option<WrittenRecord<R>>) {
+        match before {
+            Some(before) => drop(self.records.insert(id.clone(), before)),
+            None => drop(self.records.remove(id)),
+        }
+        if self.records.is_empty() {
+            self.attributes = None;
+        }
+    }
+
     /// Remembers a change that the destination has accepted. `path`: the clusters that the scope's own attributes came
     /// through.
     pub fn note(&mut self, change: &Change<R>, path: &[ClusterId]) {
         let mut put = |record: &R, owner: OwnerId, shadow| {
-            self.records.insert(record.id(), WrittenRecord { record: record.clone(), owner, shadow });
+            self.records.insert(record.id(), WrittenRecord { record: record.clone(), owner, shadow, before: None });
         };
         match change {
             Change::Create(record) | Change::Adopt(record) | Change::Update { to: record, .. } => {

@@ -98,6 +98,12 @@ pub trait Sink<R: Record>: Source<R> {
         self.capabilities().shadows
     }
 
+    /// Whether a copy of this record will have no proof but the ledger: then it stands there before it is written, so that a
+    /// process that dies just after the write does not leave it to nobody.
+    fn proven_by_ledger(&self, _record: &R) -> bool {
+        false
+    }
+
     /// Makes the part when it is missing. `title` is its display name.
     fn prepare<'a>(&'a self, part: &'a Part, title: Option<&'a str>) -> BoxFuture<'a, Result<(), Error>>;
 

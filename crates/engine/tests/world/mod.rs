@@ -4,6 +4,7 @@
 use causeway_connectors::memory::{Memory, MemoryPorts};
 use causeway_core::*;
 use causeway_engine::*;
+use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -15,11 +16,17 @@ pub type Ledgers = BTreeMap<ClusterId, Ledger<Instance>>;
 pub struct Notebook {
     pub events: Mutex<Vec<Event>>,
     pub ledger: Mutex<BTreeMap<(ClusterId, ServiceKey), Written<Instance>>>,
+    /// How long it takes until a later process would find what was noted.
+    pub slow: Mutex<Duration>,
 }
 
 impl Recorder<Instance> for Notebook {
     fn ledger(&self, cluster: &ClusterId, scope: &ServiceKey, written: &Written<Instance>) {
         self.ledger.lock().insert((cluster.clone(), scope.clone()), written.clone());
+    }
+    fn kept(&self) -> BoxFuture<'_, ()> {
+        let slow = *self.slow.lock();
+        Box::pin(tokio::time::sleep(slow))
     }
     fn event(&self, event: Event) {
         self.events.lock().push(event);
