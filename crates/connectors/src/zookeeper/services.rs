@@ -42,7 +42,7 @@ const NO_SLOTS: &str = "what tells two apart is the name of the znode; a copy el
 const SPRING_LOSSES: [(&str, &str); 7] = [
     ("disabled and unhealthy", "one word says either; it is written as disabled"),
     ("unicode in service names", "a path has no characters beyond U+FFFF; it is refused"),
-    ("weight 0", NO_WEIGHTS),
+    ("weight 0", "Spring Cloud has no weights in ZooKeeper: it is written as `OUT_OF_SERVICE`"),
     ("weight 0.001", NO_WEIGHTS),
     ("weight 0.5", NO_WEIGHTS),
     ("weight 10,000", NO_WEIGHTS),

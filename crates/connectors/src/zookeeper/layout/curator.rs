@@ -212,7 +212,7 @@ pub(super) fn build(service: &str, instance: &Instance, words: &Words) -> Result
     if !host::is_one(&instance.id.endpoint.host) {
         return Err(format!("{:?} is no host", instance.id.endpoint.host));
     }
-    if layout == Layout::Application && !(instance.enabled && instance.healthy) {
+    if layout == Layout::Application && !super::takes_calls(instance) {
         let reason = "it takes no calls now, which Dubbo's application level cannot say: consumers would call it";
         return Err(reason.to_owned());
     }
@@ -259,7 +259,8 @@ fn written(layout: Layout, instance: &Instance, words: &Words) -> Vec<(String, S
         all.remove(SECURE);
     }
     if layout == Layout::Spring {
-        let is = (instance.enabled, instance.healthy || !instance.enabled);
+        let enabled = instance.enabled && instance.weight > 0.0;
+        let is = (enabled, instance.healthy || !enabled);
         if status(&all) != is {
             let word = match is {
                 (true, true) => UP,
@@ -318,7 +319,7 @@ fn json_of(layout: Layout, service: &str, instance: &Instance, name: &str, words
         ("uriSpec", if layout == Layout::Spring { URI_SPEC.to_owned() } else { "null".to_owned() }),
     ];
     let mut pairs: Pairs = pairs.map(|(key, raw)| (key.to_owned(), raw)).into();
-    if layout == Layout::Curator && !(instance.enabled && instance.healthy) {
+    if layout == Layout::Curator && !super::takes_calls(instance) {
         pairs.push(("enabled".to_owned(), "false".to_owned()));
     }
     json::apply(&mut pairs, words.all(GONE), words.all(SET))?;

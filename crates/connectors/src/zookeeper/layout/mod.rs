@@ -13,7 +13,7 @@
 //! znode's name.
 //!
 //! What no znode holds: slots and payloads of other kinds; both *disabled* and *unhealthy* (one word says either); weights
-//! but in Dubbo's layout, there in steps of 0.01; a `&` in a parameter (`%26`), an `=` in its key (`%3D`), parameters
+//! but in Dubbo's layout, there in steps of 0.01, and 0, which is disabled elsewhere; a `&` in a parameter (`%26`), an `=` in its key (`%3D`), parameters
 //! without a key. Application and Plain cannot say that an instance takes no calls: it is refused. A new znode of Spring's
 //! or Curator's says 0 for its time of registration, and an Application's its `timestamp`: copies are always the same.
 
@@ -249,6 +249,11 @@ fn said(
 fn agree(left: &Instance, right: &Instance) -> bool {
     let plain = |one: &Instance| (one.weight, one.enabled, one.healthy, one.ephemeral);
     left.id.endpoint == right.id.endpoint && plain(left) == plain(right) && left.metadata == right.metadata
+}
+
+/// Whether anybody is to call it: a weight of 0 says so, too, where there are no weights.
+fn takes_calls(instance: &Instance) -> bool {
+    instance.enabled && instance.healthy && instance.weight > 0.0
 }
 
 fn service(name: &str) -> ServiceKey {

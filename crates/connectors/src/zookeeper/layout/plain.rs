@@ -47,7 +47,7 @@ pub(super) fn build(service: &str, instance: &Instance, words: &Words) -> Result
     if !instance.ephemeral {
         return Err("a plain tree holds ephemeral znodes only".to_owned());
     }
-    if !(instance.enabled && instance.healthy) {
+    if !super::takes_calls(instance) {
         return Err("it takes no calls now, which a plain znode cannot say".to_owned());
     }
     let name = words.get(NAME).map_or_else(|| host::join(&endpoint.host, endpoint.port), str::to_owned);

@@ -48,6 +48,8 @@ fn another_kinds_record_becomes_spring_clouds() {
             (enabled, healthy, status)
         );
     }
+    let (_, there) = copied("Orders", &Instance { weight: 0.0, ..record.clone() });
+    assert_eq!((there.enabled, there.metadata["instance_status"].as_str()), (false, "OUT_OF_SERVICE"));
     let (node, there) = copied("Orders", &Instance { ephemeral: false, ..record });
     assert!(!node.ephemeral && !there.ephemeral && String::from_utf8(node.data).unwrap().contains(r#":"STATIC","#));
 }
@@ -66,6 +68,7 @@ fn what_zookeeper_cannot_hold_says_why() {
         (service("providers:config::"), dubbo.clone(), "would not be read"),
         (service("x"), Instance { enabled: false, ..app.clone() }, "takes no calls"),
         (service("x"), Instance { healthy: false, payload: payload("p"), ..plain.clone() }, "takes no calls"),
+        (service("x"), Instance { weight: 0.0, ..app.clone() }, "takes no calls"),
         (service("x"), Instance { ephemeral: false, payload: payload("p"), ..plain.clone() }, "ephemeral"),
         (service("a//b"), plain.clone(), "no path"),
         (service("a/../b"), plain.clone(), "no path"),
