@@ -2,7 +2,7 @@
 //!
 //! - [`Nacos`]: a real server of version 1.4, 2.5 or 3.1 on ports and data of its own; [`Cluster`]: several as one cluster.
 //! - [`Backdoor`]: the vendor's Java client, driven over standard input: what a provider and a subscriber really do and see.
-//! - [`ZooKeeper`]: a real server of version 3.9; [`ZooKeeperEnsemble`]: several as one.
+//! - [`ZooKeeper`]: a real server of version 3.9, 3.8 or 3.4; [`ZooKeeperEnsemble`]: several as one.
 //! - [`ZkDoor`]: the vendor's and Curator's Java clients, driven over standard input: [`ZkClient`] is one session.
 //! - [`DubboProvider`], [`DubboConsumer`]: real Dubbo programs on a ZooKeeper or a Nacos; the consumer says who answers.
 //! - [`SpringZk`]: a real Spring Cloud ZooKeeper application, and what its discovery client sees.
@@ -40,5 +40,5 @@ pub use shared::{Server, full, share, shared, trial};
 pub use spring::{SpringAnswer, SpringZk};
 pub use zookeeper::{
     ZOO_SUPER, ZkClient, ZkConnect, ZkDoor, ZkEntry, ZkEvent, ZkNode, ZkRead, ZkSession, ZkStat, ZkStep, ZkTree,
-    ZkWatch, ZooKeeper, ZooKeeperEnsemble, ZooOptions, digest_id,
+    ZkWatch, ZooKeeper, ZooKeeperEnsemble, ZooOptions, ZooRelease, digest_id,
 };

@@ -21,7 +21,8 @@ impl ZooKeeperEnsemble {
             nodes.push(ZooKeeper::prepare(own)?);
         }
         let members: Vec<u16> = nodes.iter().map(|node| node.ports.main).collect();
-        for node in &mut nodes {
+        // One alone is no ensemble.
+        for node in nodes.iter_mut().filter(|_| members.len() > 1) {
             node.members.clone_from(&members);
         }
         // Together: no server serves before a majority has chosen a leader.

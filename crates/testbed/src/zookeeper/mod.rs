@@ -30,7 +30,7 @@ pub use watch::{ZkEvent, ZkWatch};
 /// The user who may do everything at a server with `super_user`, as a client's digest.
 pub const ZOO_SUPER: &str = "super:causeway-test";
 
-/// The recipe of the server and of its Java clients.
+/// The recipe of the newest server and of all Java clients.
 const RECIPE: &str = "java/zookeeper";
 /// A start takes a second on two idle cores; an ensemble's first vote can take some more.
 const START: Duration = Duration::from_secs(90);
@@ -38,8 +38,30 @@ const STOP: Duration = Duration::from_secs(20);
 /// A four-letter word that is not answered by then is not answered.
 const WORD: Duration = Duration::from_secs(5);
 
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum ZooRelease {
+    /// 3.4.14: no recursive watches, and a creation does not tell the node's stat.
+    V3_4,
+    /// 3.8.4.
+    V3_8,
+    /// 3.9.3.
+    #[default]
+    V3_9,
+}
+
+impl ZooRelease {
+    fn recipe(self) -> &'static str {
+        match self {
+            Self::V3_4 => "zookeeper/v3.4",
+            Self::V3_8 => "zookeeper/v3.8",
+            Self::V3_9 => RECIPE,
+        }
+    }
+}
+
 #[derive(Debug, Clone)]
 pub struct ZooOptions {
+    pub release: ZooRelease,
     /// The server's tick. No session may ask for less than two of them, and expiry is as coarse as one.
     pub tick_ms: u32,
     /// Clients that ask for more, and Java's usually do, get this.
@@ -61,6 +83,7 @@ pub struct ZooOptions {
 impl Default for ZooOptions {
     fn default() -> Self {
         Self {
+            release: ZooRelease::default(),
             tick_ms: 500,
             max_session_ms: 6_000,
             super_user: false,
@@ -208,7 +231,7 @@ impl ZooKeeper {
     }
 
     async fn launch(&self) -> Result<()> {
-        let recipe = Recipe::build(RECIPE).await?;
+        let recipe = Recipe::build(self.options.release.recipe()).await?;
         self.process.start(&launch::command(self, &recipe)?)
     }
 
