@@ -43,6 +43,8 @@ struct State {
     epoch: u64,
     delay: Duration,
     refused: BTreeSet<Arc<str>>,
+    /// The largest body that we may write.
+    largest: Option<usize>,
     counts: Counts,
 }
 
@@ -112,6 +114,11 @@ impl MemoryData {
     /// Refuses to take entries of this name from us from now on.
     pub fn refuse(&self, name: &str) {
         self.state.lock().refused.insert(name.into());
+    }
+
+    /// Refuses to take larger bodies from us from now on.
+    pub fn limit(&self, bytes: usize) {
+        self.state.lock().largest = Some(bytes);
     }
 
     /// Every call takes so long from now on.
@@ -225,6 +232,9 @@ impl State {
         if self.refused.contains(&write.key.name) {
             return Err(Error::Rejected(format!("{} is not welcome here", write.key.name)));
         }
+        if self.largest.is_some_and(|most| content.size() > most) {
+            return Err(Error::Rejected(format!("{} bytes are more than it takes", content.size())));
+        }
         if write.parents {
             self.make_parents(&write.key);
         }
@@ -232,7 +242,14 @@ impl State {
             return Err(Error::Missing(format!("there is no {parent}")));
         }
         self.counts.written += 1;
-        Ok(Some(self.store(&write.key, content.clone())))
+        let mut content = content.clone();
+        if let Some((_, before)) = self.entries.get(&write.key) {
+            // What is not named is left.
+            let kept = before.attributes.0.iter().filter(|(name, _)| !content.attributes.0.contains_key(*name));
+            let kept: Vec<_> = kept.map(|(name, value)| (name.clone(), value.clone())).collect();
+            content.attributes.0.extend(kept);
+        }
+        Ok(Some(self.store(&write.key, content)))
     }
 
     fn listed(&self, select: &DataSelector) -> BTreeMap<EntryKey, Entry> {
@@ -291,7 +308,13 @@ impl DataSource for MemoryData {
     fn list<'a>(&'a self, select: &'a DataSelector) -> BoxFuture<'a, Result<BTreeMap<EntryKey, Entry>, Error>> {
         Box::pin(async move {
             self.call().await?;
-            Ok(self.state.lock().listed(select))
+            let state = self.state.lock();
+            match &state.fault {
+                Fault::PartDenied(part) if select.may_hold(&EntryKey::new(&part.0, "", "")) => {
+                    Err(Error::Denied(format!("no right to read {part}")))
+                }
+                _ => Ok(state.listed(select)),
+            }
         })
     }
 }

@@ -19,6 +19,8 @@ use std::sync::Arc;
 
 /// The attribute that holds the access list.
 const ACL: &str = "acl";
+/// Reads of an entry that changes all the time.
+const TRIES: usize = 8;
 /// The server's own tree.
 const SYSTEM: &str = "/zookeeper";
 
@@ -62,17 +64,23 @@ impl ZooKeeperData {
     }
 
     async fn find(&self, path: &str) -> Result<Found, Error> {
-        let (data, list) = tokio::join!(self.session.read(path), self.session.acl(path));
-        let ((data, stat), (list, _)) = match (data, list) {
-            (Err(WireError::NotFound(_)), _) | (_, Err(WireError::NotFound(_))) => return Ok(None),
-            (data, list) => (data.map_err(convert::error)?, list.map_err(convert::error)?),
-        };
-        if stat.ephemeral_owner != 0 {
-            return Ok(None);
+        for _ in 0..TRIES {
+            let (data, list) = tokio::join!(self.session.read(path), self.session.acl(path));
+            let ((data, stat), (list, later)) = match (data, list) {
+                (Err(WireError::NotFound(_)), _) | (_, Err(WireError::NotFound(_))) => return Ok(None),
+                (data, list) => (data.map_err(convert::error)?, list.map_err(convert::error)?),
+            };
+            if stat.ephemeral_owner != 0 {
+                return Ok(None);
+            }
+            // Data and list come in two answers: of two versions, they are neither.
+            if entry(&stat) == entry(&later) {
+                let attributes = causeway_core::Attributes([(ACL.to_owned(), access::text(&list))].into());
+                let body = data.map(|data| Arc::from(&*data));
+                return Ok(Some((entry(&stat), Content { body, attributes })));
+            }
         }
-        let attributes = causeway_core::Attributes([(ACL.to_owned(), access::text(&list))].into());
-        let body = data.map(|data| Arc::from(&*data));
-        Ok(Some((entry(&stat), Content { body, attributes })))
+        Err(Error::Conflict)
     }
 
     /// The access list that an entry shall have; `None`: the one that it has, or that a new one gets.
@@ -133,6 +141,14 @@ impl ZooKeeperData {
     }
 
     async fn change(&self, write: &Write, stamp: Stamp, to: Option<&Content>) -> Result<Option<Entry>, Error> {
+        match self.try_change(write, stamp, to).await {
+            // Somebody has deleted it since it was looked at.
+            Err(Error::Missing(_)) => Err(Error::Conflict),
+            done => done,
+        }
+    }
+
+    async fn try_change(&self, write: &Write, stamp: Stamp, to: Option<&Content>) -> Result<Option<Entry>, Error> {
         let path = &*write.key.name;
         let stat = self.session.stat(path).await.map_err(convert::error)?;
         let stat =
@@ -140,22 +156,48 @@ impl ZooKeeperData {
         let Some(content) = to else {
             return self.session.delete(path, Some(stat.version)).await.map(|()| None).map_err(removal);
         };
-        let acl = self.wanted(content)?;
-        let set = self.session.write(path, content.body.as_deref(), Some(stat.version)).await;
-        let mut now = set.map_err(convert::error)?;
-        if let Some(acl) = acl {
+        let body = content.body.as_deref();
+        if let Some(acl) = self.wanted(content)? {
             let (there, _) = self.session.acl(path).await.map_err(convert::error)?;
             if access::text(&there) != access::text(&acl) {
-                now = self.session.set_acl(path, &acl, None).await.map_err(convert::error)?;
+                return self.change_both(path, &stat, body, &acl).await.map_err(convert::error);
             }
         }
-        Ok(Some(entry(&now)))
+        let set = self.session.write(path, body, Some(stat.version)).await;
+        set.map(|now| Some(entry(&now))).map_err(convert::error)
+    }
+
+    /// Data and access list, which are two calls. Data goes first, as the new list may keep us from writing; when the list
+    /// is refused the old data comes back.
+    async fn change_both(
+        &self,
+        path: &str,
+        stat: &Stat,
+        body: Option<&[u8]>,
+        acl: &[Acl],
+    ) -> Result<Option<Entry>, WireError> {
+        let (before, _) = self.session.read(path).await?;
+        let written = self.session.write(path, body, Some(stat.version)).await?;
+        match self.session.set_acl(path, acl, Some(stat.aversion)).await {
+            Ok(now) => Ok(Some(entry(&now))),
+            Err(error) => {
+                if !error.is_transient() {
+                    // Whoever has written in between is left alone.
+                    drop(self.session.write(path, before.as_deref(), Some(written.version)).await);
+                }
+                Err(error)
+            }
+        }
     }
 
     async fn one(&self, write: &Write) -> Result<Option<Entry>, Error> {
         match (write.expect, &write.to) {
             (Expect::Absent, Some(content)) => self.create(write, content).await,
-            (Expect::Absent, None) => Ok(None),
+            (Expect::Absent, None) => {
+                let there = self.session.stat(&write.key.name).await.map_err(convert::error)?;
+                let there = there.filter(|stat| stat.ephemeral_owner == 0);
+                there.map_or(Ok(None), |_| Err(Error::Conflict))
+            }
             (Expect::Stamp(stamp), to) => self.change(write, stamp, to.as_ref()).await,
         }
     }
@@ -164,6 +206,7 @@ impl ZooKeeperData {
 /// Children of ours go first: what is left below takes no part.
 fn removal(error: WireError) -> Error {
     match error {
+        WireError::NotFound(_) => Error::Conflict,
         WireError::NotEmpty(_) => Error::Rejected("something lies below it that takes no part: it stays".into()),
         error => convert::error(error),
     }

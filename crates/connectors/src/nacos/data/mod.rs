@@ -135,6 +135,10 @@ impl NacosData {
         if !self.client.publish_config(&wire(key), &to, cas).await.map_err(convert::error)? {
             return Err(Error::Conflict);
         }
+        if before.is_none() && self.detail(key).await?.is_some_and(|stands| stands.md5 != md5(text)) {
+            // With its own database a server tells both of two who create an entry at once that they did.
+            return Err(Error::Conflict);
+        }
         if to.kind.is_empty() {
             to.kind = DEFAULT_TYPE.to_owned();
         }
