@@ -8,7 +8,7 @@ check:
 test *ARGS:
     ./test {{ARGS}}
 
-# The conformance suite of one kind: memory, nacos
+# The conformance suites of one kind: memory, nacos, zookeeper, zookeeper_data, …
 conformance KIND:
     cargo test -p causeway-conformance --test conformance -- {{KIND}}
 

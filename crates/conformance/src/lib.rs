@@ -2,6 +2,7 @@
 //!
 //! - [`Kind`] and [`Subject`]: a kind of cluster under test, with the vendor's own way in; one file each in [`kinds`].
 //! - [`points`]: the nineteen tests, generic over the subject.
+//! - [`data`]: the same for config entries: sixteen points of their own.
 //! - [`table`]: what a kind cannot hold, as a table in its README.
 //!
 //! What a kind cannot hold it declares in `Capabilities::losses`, under the name of the [`probes`] that shows it. A
@@ -11,6 +12,7 @@
 //! a name picks tests (`nacos_2_5::p05`). Long tests run with `CAUSEWAY_TEST_FULL=1` only; `UPDATE=1` rewrites the tables.
 
 mod corner;
+pub mod data;
 mod follow;
 pub mod kinds;
 mod look;

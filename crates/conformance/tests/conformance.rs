@@ -1,24 +1,51 @@
-//! Every connector against the nineteen points.
+//! Every connector against the points of services and of data.
 
-use causeway_conformance::kinds::{Door, Form, MemoryKind, NacosKind, ZooKeeperKind};
+use causeway_conformance::data;
+use causeway_conformance::data::kinds::{MemoryDataKind, NacosDataKind, ZooKeeperDataKind};
+use causeway_conformance::kinds::{Door, Form, MemoryKind, NacosKind, Servers, ZooKeeperGround, ZooKeeperKind};
 use causeway_conformance::points;
-use causeway_testbed::Server;
+use causeway_testbed::{Server, ZooRelease};
 use libtest_mimic::Arguments;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let door = Door::default();
     let mut trials = points::trials(&MemoryKind);
-    trials.extend(points::trials(&NacosKind::new("nacos_1_4", Server::Nacos1, &door)));
-    trials.extend(points::trials(&NacosKind::new("nacos_2_5", Server::Nacos2, &door)));
-    trials.extend(points::trials(&NacosKind::new("nacos_3_1", Server::Nacos3, &door)));
-    let zookeeper = ZooKeeperKind::new("zookeeper", Form::Spring);
-    trials.extend(points::trials(&zookeeper));
-    trials.extend(points::trials(&zookeeper.with("zookeeper_dubbo", Form::Dubbo)));
+    trials.extend(data::points::trials(&MemoryDataKind));
+    let versions = [
+        (["nacos_1_4", "nacos_1_4_data"], Server::Nacos1),
+        (["nacos_2_5", "nacos_2_5_data"], Server::Nacos2),
+        (["nacos_3_1", "nacos_3_1_data"], Server::Nacos3),
+    ];
+    for ([services, entries], server) in versions {
+        let kind = NacosKind::new(services, server, &door);
+        trials.extend(points::trials(&kind));
+        trials.extend(data::points::trials(&NacosDataKind::new(entries, &kind)));
+    }
+    let grounds = [
+        (["zookeeper", "zookeeper_dubbo", "zookeeper_data"], Servers::Shared),
+        (["zookeeper_3_8", "zookeeper_3_8_dubbo", "zookeeper_3_8_data"], Servers::Release(ZooRelease::V3_8)),
+        (["zookeeper_3_4", "zookeeper_3_4_dubbo", "zookeeper_3_4_data"], Servers::Release(ZooRelease::V3_4)),
+        (["zookeeper_group", "zookeeper_group_dubbo", "zookeeper_group_data"], Servers::Ensemble),
+    ];
+    for ([spring, dubbo, znodes], servers) in grounds {
+        let ground = ZooKeeperGround::new(servers);
+        trials.extend(points::trials(&ZooKeeperKind::new(spring, Form::Spring, &ground)));
+        trials.extend(points::trials(&ZooKeeperKind::new(dubbo, Form::Dubbo, &ground)));
+        trials.extend(data::points::trials(&ZooKeeperDataKind::new(znodes, &ground)));
+    }
     // In the short tier servers are stopped and waited for in one version only.
     let slow = |name: &str| name.contains("::restarts::") || name.contains("::p12_");
     let trials = trials.into_iter().map(|trial| {
-        let later = slow(trial.name()) && trial.name().starts_with("nacos_") && !trial.name().starts_with("nacos_3_1");
+        let name = trial.name();
+        let later = match name.split_once("::").map_or(name, |(kind, _)| kind) {
+            "memory" | "memory_data" | "zookeeper" | "zookeeper_dubbo" | "zookeeper_data" | "nacos_3_1" => false,
+            "nacos_1_4" | "nacos_2_5" => slow(name),
+            // Servers of its own are slow to start, and its rights to change.
+            "nacos_2_5_data" => name.contains("::restarts::"),
+            // Other versions, and groups.
+            _ => true,
+        };
         if later && !causeway_testbed::full() { trial.with_ignored_flag(true) } else { trial }
     });
     let trials = trials.collect();

@@ -7,7 +7,7 @@ mod zookeeper;
 
 pub use memory::MemoryKind;
 pub use nacos::{Door, NacosKind};
-pub use zookeeper::{Form, ZooKeeperKind};
+pub use zookeeper::{Form, Servers, ZooKeeperGround, ZooKeeperKind};
 
 use crate::Session;
 use anyhow::{Context, Result};

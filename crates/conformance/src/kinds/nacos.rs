@@ -43,8 +43,25 @@ impl NacosKind {
         Self { label, server, ground: Arc::new(ground) }
     }
 
-    fn version(&self) -> Result<NacosVersion> {
+    /// Its version.
+    pub(crate) fn version(&self) -> Result<NacosVersion> {
         self.server.nacos().context("not a Nacos server")
+    }
+
+    /// The server that other tests use at the same time, and its interface.
+    pub(crate) fn shared_server(&self) -> Result<(String, OpenApi)> {
+        let addr = shared(self.server).context("no address")?;
+        let api = OpenApi::connect(self.version()?, &format!("http://{addr}/nacos"), None)?;
+        Ok((addr, api))
+    }
+
+    /// The server with sign-in, which may be stopped.
+    pub(crate) async fn own_server(&self) -> Result<Arc<Nacos>> {
+        let start = async || {
+            let options = Options { auth: true, ..Options::default() };
+            Nacos::start(self.version()?, options).await.map(Arc::new)
+        };
+        self.ground.own.get_or_try_init(start).await.cloned()
     }
 
     async fn subject(&self, addr: &str, api: OpenApi, own: Option<Arc<Nacos>>) -> Result<NacosSubject> {
@@ -83,17 +100,12 @@ impl Kind for NacosKind {
         }
     }
     async fn shared(&self) -> Result<NacosSubject> {
-        let addr = shared(self.server).context("no address")?;
-        let api = OpenApi::connect(self.version()?, &format!("http://{addr}/nacos"), None)?;
+        let (addr, api) = self.shared_server()?;
         self.subject(&addr, api, None).await
     }
     async fn own(&self) -> Result<NacosSubject> {
-        let start = async || {
-            let options = Options { auth: true, ..Options::default() };
-            Nacos::start(self.version()?, options).await.map(Arc::new)
-        };
-        let own = self.ground.own.get_or_try_init(start).await?;
-        self.subject(&own.addr(), own.open_api().await?, Some(own.clone())).await
+        let own = self.own_server().await?;
+        self.subject(&own.addr(), own.open_api().await?, Some(own)).await
     }
 }
 

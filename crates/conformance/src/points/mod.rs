@@ -20,13 +20,13 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 /// Longest time for one test; servers of one's own take half a minute to start.
-const LIMIT: Duration = Duration::from_secs(300);
+pub(crate) const LIMIT: Duration = Duration::from_secs(300);
 
 /// One for all tests, since they share providers and servers.
 #[expect(clippy::expect_used, reason = "without a runtime there is no test")]
-static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("a runtime"));
+pub(crate) static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("a runtime"));
 /// Tests with servers of their own go one after another: two cores start no two servers in time.
-static RESTARTS: Mutex<()> = Mutex::const_new(());
+pub(crate) static RESTARTS: Mutex<()> = Mutex::const_new(());
 
 /// Whether the long tests run too.
 fn full() -> bool {

@@ -1,5 +1,6 @@
 //! Wires that count calls: relays in front of a server, one for each protocol.
 
+pub mod cable;
 pub mod nacos;
 pub mod zookeeper;
 

@@ -54,7 +54,8 @@ impl Tap {
     }
 }
 
-async fn pair() -> Result<(TcpListener, TcpListener, u16)> {
+/// Two listeners whose ports are as far apart as a server's, and the first port.
+pub async fn pair() -> Result<(TcpListener, TcpListener, u16)> {
     for _ in 0..100 {
         let http = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let port = http.local_addr()?.port();

@@ -1,27 +1,28 @@
 //! Real ZooKeeper servers.
 
 mod form;
+mod ground;
 mod list;
 mod providers;
 
 pub use form::Form;
+pub use ground::{Servers, ZooKeeperGround};
 
 use super::open;
 use crate::corner::owner;
 use crate::shape::Shape;
 use crate::subject::{Facts, Kind, Limit, Meter, Session, Subject, Told, Who};
 use crate::tap::zookeeper::Tap;
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use causeway_connectors::zookeeper::{Layout, Options, Roots};
 use causeway_connectors::{Connect, Vault};
 use causeway_core::{Instance, ServiceKey};
-use causeway_testbed::{Server, ZkClient, ZkConnect, ZkDoor, ZkNode, ZooKeeper, ZooOptions, digest_id, shared};
+use causeway_testbed::{Server, ZkClient, ZkDoor, ZkNode, digest_id};
 use list::{List, Subscriber, gone_is};
 use parking_lot::Mutex;
 use providers::Providers;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::OnceCell;
 use tokio::task::JoinSet;
 
 /// Who may do everything at a server of one's own, and who may use what is not denied.
@@ -29,58 +30,39 @@ const ADMINISTRATOR: (&str, &str) = ("administrator", "conformance-secret");
 const LIMITED: (&str, &str) = ("limited", "other-secret");
 /// How long our sessions live without us: short, so that a test can wait for it, and no test's pause is as long.
 const EXPIRY: Duration = Duration::from_secs(4);
-/// How long others live without us, where the server allows it.
-const LASTING_MS: u32 = 30_000;
-/// Room for whole folders of long names.
-const LONG: (&str, &str) = ("jute.maxbuffer", "67108864");
 
 /// ZooKeeper, with services in one form. Clones share the Java process and the server with access lists.
 #[derive(Clone)]
 pub struct ZooKeeperKind {
     label: &'static str,
     form: Form,
-    ground: Arc<Ground>,
-}
-
-/// What all tests share; it ends with the last of them.
-#[derive(Default)]
-struct Ground {
-    door: OnceCell<Arc<ZkDoor>>,
-    own: OnceCell<Arc<ZooKeeper>>,
+    ground: ZooKeeperGround,
 }
 
 impl ZooKeeperKind {
-    /// ZooKeeper with services in this form.
-    pub fn new(label: &'static str, form: Form) -> Self {
-        Self { label, form, ground: Arc::default() }
+    /// ZooKeeper with services in this form, on these servers.
+    pub fn new(label: &'static str, form: Form, ground: &ZooKeeperGround) -> Self {
+        Self { label, form, ground: ground.clone() }
     }
 
-    /// The same servers with services in another form.
-    pub fn with(&self, label: &'static str, form: Form) -> Self {
-        Self { label, form, ground: self.ground.clone() }
-    }
-
-    async fn subject(&self, addr: &str, own: Option<Arc<ZooKeeper>>) -> Result<ZooKeeperSubject> {
-        let door = self.ground.door.get_or_try_init(async || ZkDoor::start().await.map(Arc::new)).await?.clone();
+    async fn subject(&self, addr: String, own: bool) -> Result<ZooKeeperSubject> {
+        let door = self.ground.door().await?;
         let random = uuid::Uuid::new_v4().simple().to_string();
         let root = format!("/cf-{}", &random[..10]);
         let connect = |path: &str| {
-            // As long as the server allows: a test's stop of the server is no end of a provider.
-            let connect = ZkConnect::to(&format!("{addr}{path}")).session_ms(LASTING_MS);
-            let connect = if own.is_some() { connect.digest(&digest(ADMINISTRATOR)) } else { connect };
-            ZkConnect { properties: vec![(LONG.0.into(), LONG.1.into())], ..connect }
+            let connect = ground::client(&addr, path);
+            if own { connect.digest(&digest(ADMINISTRATOR)) } else { connect }
         };
         let acl = match own {
-            Some(_) => format!("{},{}", may_all(ADMINISTRATOR), may_all(LIMITED)),
-            None => "world:anyone:cdrwa".to_owned(),
+            true => format!("{},{}", may_all(ADMINISTRATOR), may_all(LIMITED)),
+            false => "world:anyone:cdrwa".to_owned(),
         };
         // Above the root, which it makes and removes.
         let operator = door.connect(&format!("{root}/operator"), &connect("")).await?;
         let providers = Providers::new(door.clone(), connect(&root), self.form, &acl, &root);
-        let addr = addr.to_owned();
-        let vault = Mutex::default();
-        let subscribers = Mutex::default();
-        Ok(ZooKeeperSubject { form: self.form, addr, root, acl, own, door, operator, providers, vault, subscribers })
+        let (form, ground) = (self.form, self.ground.clone());
+        let (vault, subscribers) = (Mutex::default(), Mutex::default());
+        Ok(ZooKeeperSubject { form, ground, addr, root, acl, own, door, operator, providers, vault, subscribers })
     }
 }
 
@@ -99,28 +81,26 @@ impl Kind for ZooKeeperKind {
         self.label
     }
     fn needs(&self) -> &'static [Server] {
-        &[Server::Zoo]
+        self.ground.needs()
     }
     async fn shared(&self) -> Result<ZooKeeperSubject> {
-        let addr = shared(Server::Zoo).context("no address")?;
-        self.subject(&addr, None).await
+        self.subject(self.ground.shared().await?, false).await
     }
     async fn own(&self) -> Result<ZooKeeperSubject> {
-        let options = ZooOptions { max_session_ms: LASTING_MS, ..ZooOptions::default() };
-        let start = async || ZooKeeper::start(options).await.map(Arc::new);
-        let own = self.ground.own.get_or_try_init(start).await?.clone();
-        self.subject(&own.addr(), Some(own.clone())).await
+        self.subject(self.ground.own().await?, true).await
     }
 }
 
 /// One tree of one server.
 pub struct ZooKeeperSubject {
     form: Form,
+    ground: ZooKeeperGround,
     addr: String,
     /// The chroot, another for every test.
     root: String,
     acl: String,
-    own: Option<Arc<ZooKeeper>>,
+    /// It has its servers for itself, and access lists.
+    own: bool,
     door: Arc<ZkDoor>,
     operator: ZkClient,
     providers: Providers,
@@ -161,11 +141,7 @@ impl ZooKeeperSubject {
     }
 
     fn administrator(&self) -> Option<(&'static str, &'static str)> {
-        self.own.is_some().then_some(ADMINISTRATOR)
-    }
-
-    fn server(&self) -> Result<&ZooKeeper> {
-        self.own.as_deref().context("not a server of one's own")
+        self.own.then_some(ADMINISTRATOR)
     }
 
     fn list(&self) -> List {
@@ -229,7 +205,7 @@ impl Subject for ZooKeeperSubject {
         let tap = Tap::start(&self.addr).await?;
         let mut connect = self.connect(&tap.addr(), None, Arc::default());
         // It is to work hard, and not to end when the machine is busy.
-        connect.zookeeper.session_timeout = Duration::from_millis(LASTING_MS.into());
+        connect.zookeeper.session_timeout = ground::LASTING;
         let session = open("zookeeper", connect)?;
         let (calls, peak) = (tap.counts(), tap.counts());
         let meter =
@@ -240,7 +216,7 @@ impl Subject for ZooKeeperSubject {
     async fn create_namespace(&self, id: &str) -> Result<()> {
         ensure!(Some(id) == self.form.shape().only.map(|(namespace, _)| namespace), "there is no namespace {id}");
         // As a server's own root: all may see it, whatever is denied below.
-        let acl = if self.own.is_some() { format!("{},world:anyone:r", self.acl) } else { self.acl.clone() };
+        let acl = if self.own { format!("{},world:anyone:r", self.acl) } else { self.acl.clone() };
         self.operator.create_node(&ZkNode::new(&self.root, "").acl(&acl)).await?;
         Ok(())
     }
@@ -286,6 +262,10 @@ impl Subject for ZooKeeperSubject {
     }
 
     async fn subscribe(&self, service: &ServiceKey) -> Result<Told> {
+        if self.ground.is_old() {
+            // It has no watch that tells all of a folder.
+            return Ok(Box::new(Vec::new));
+        }
         let subscriber = Subscriber::start(self.list(), service).await?;
         let lists = subscriber.lists.clone();
         self.subscribers.lock().spawn(subscriber.run());
@@ -332,13 +312,12 @@ impl Subject for ZooKeeperSubject {
     }
 
     async fn stop(&self) -> Result<()> {
-        self.server()?.kill9()
+        ensure!(self.own, "not a server of one's own");
+        self.ground.stop().await
     }
 
     async fn start(&self) -> Result<()> {
-        match self.server()?.pid() {
-            Some(_) => bail!("it runs"),
-            None => self.server()?.start_again().await,
-        }
+        ensure!(self.own, "not a server of one's own");
+        self.ground.start().await
     }
 }
