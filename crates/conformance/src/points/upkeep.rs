@@ -80,7 +80,7 @@ pub async fn adopted<S: Subject>(at: &Corner<S>) -> Result<()> {
     let whole = |list: &Vec<Instance>| list.len() == 3 && seen.iter().all(|one| list.contains(one));
     ensure!(shown.lists().all(whole), "seen: {:?} {:?}", shown.polled, shown.told);
     // The session passes from one to the other as it is: that is no event at all.
-    ensure!(at.shape.marks || shown.told.len() == 1, "subscribers were told: {:?}", shown.told);
+    ensure!(at.shape.marks || shown.told.len() <= 1, "subscribers were told: {:?}", shown.told);
     at.note(&format!("nothing seen in {} looks and {} pushes", shown.looks, shown.told.len()));
     ensure!(copies(&read(&second, &service).await?) == records, "the second session does not know them as ours");
 

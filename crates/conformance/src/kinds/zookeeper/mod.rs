@@ -167,14 +167,19 @@ impl Subject for ZooKeeperSubject {
             expiry: Some(EXPIRY),
             size_limit: Limit::Bytes(1_047_552),
             // A znode is made by one call. The first of a service finds no folder: it looks upwards, makes the folders
-            // (Dubbo's are two), and tries again. A znode is read by one call, and a folder's children by another.
-            calls_to_write: match self.form {
-                Form::Spring => |services, instances| services * (instances + 4) + 60,
-                Form::Dubbo => |services, instances| services * (instances + 6) + 60,
+            // (Dubbo's are two), and tries again. A znode is read by one call, and a folder's children by another. Old
+            // servers do not tell what they have made, and watch each znode by a call of its own.
+            calls_to_write: match (self.form, self.ground.is_old()) {
+                (Form::Spring, false) => |services, instances| services * (instances + 4) + 60,
+                (Form::Dubbo, false) => |services, instances| services * (instances + 6) + 60,
+                (Form::Spring, true) => |services, instances| services * (2 * instances + 6) + 60,
+                (Form::Dubbo, true) => |services, instances| services * (2 * instances + 9) + 60,
             },
-            calls_to_read: match self.form {
-                Form::Spring => |services, instances| services * (instances + 2) + 60,
-                Form::Dubbo => |services, instances| services * (instances + 4) + 60,
+            calls_to_read: match (self.form, self.ground.is_old()) {
+                (Form::Spring, false) => |services, instances| services * (instances + 2) + 60,
+                (Form::Dubbo, false) => |services, instances| services * (instances + 4) + 60,
+                (Form::Spring, true) => |services, instances| services * (2 * instances + 4) + 60,
+                (Form::Dubbo, true) => |services, instances| services * (2 * instances + 8) + 60,
             },
             // Instances of a service are written without waiting for each other's answers.
             calls_at_once: 256,

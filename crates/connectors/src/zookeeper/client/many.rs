@@ -74,12 +74,17 @@ impl Session {
     /// [`Session::make`] for each: a parent may stand before its children.
     pub async fn make_many(&self, nodes: &[(&str, Option<&[u8]>, Create<'_>)]) -> Vec<Result<Stat>> {
         let mut results = Vec::with_capacity(nodes.len());
-        let made = self.each(nodes, |wire, (path, data, how)| wire.create_call(path, *data, *how));
-        for (result, (path, ..)) in made.await.into_iter().zip(nodes) {
+        let made = self.each(nodes, |wire, (path, data, how)| wire.create_call(path, *data, *how)).await;
+        // Servers before 3.5 do not tell it.
+        let untold = made.iter().zip(nodes).filter(|(result, _)| matches!(result, Ok(None)));
+        let untold: Vec<&str> = untold.map(|(_, (path, ..))| *path).collect();
+        let mut stats = self.stat_many(&untold).await.into_iter();
+        for (result, (path, ..)) in made.into_iter().zip(nodes) {
             results.push(match result {
                 Ok(Some(stat)) => Ok(stat),
                 Ok(None) => {
-                    self.stat(path).await.and_then(|stat| stat.ok_or_else(|| Error::NotFound((*path).to_owned())))
+                    let stat = stats.next().unwrap_or(Ok(None));
+                    stat.and_then(|stat| stat.ok_or_else(|| Error::NotFound((*path).to_owned())))
                 }
                 Err(error) => Err(error),
             });
