@@ -113,10 +113,11 @@ impl<R: Record> Decision<R> {
         let mut missing = Vec::new();
         for (record, evidence) in records {
             self.owners.insert(record.id(), owner.clone());
+            let doubt = timing.emptied.min(route.source.source.doubt());
             match (route.spec.run, evidence, export.witnesses.get(&record.id())) {
                 (Run::Drain, ..) => self.delete(record, owner, Removal::Drained),
-                (_, Evidence::Witnessed, Some(witness)) if witness.emptied && now < witness.at + timing.emptied => {
-                    self.wait(&record, Skip::Settling, witness.at + timing.emptied);
+                (_, Evidence::Witnessed, Some(witness)) if witness.emptied && now < witness.at + doubt => {
+                    self.wait(&record, Skip::Settling, witness.at + doubt);
                 }
                 (_, Evidence::Witnessed, _) => seen.push(record),
                 (_, Evidence::Implied, _) => missing.push(record),

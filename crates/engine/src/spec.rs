@@ -104,8 +104,7 @@ pub struct Timing {
     pub debounce: Duration,
     /// How long a write may take to be seen in the destination before it counts as lost.
     pub visible: Duration,
-    /// The last record of a scope goes only when the source stays connected for this long after it was seen to go: a
-    /// server that shuts down takes its records away first.
+    /// Most that [`causeway_core::Source::doubt`] holds up the end of a scope's last record.
     pub emptied: Duration,
     /// One call to a cluster.
     pub call: Duration,

@@ -22,6 +22,8 @@ const REFUSED_RETRY: Duration = Duration::from_secs(300);
 const PREPARE: Duration = Duration::from_secs(10);
 /// A difference is told of when it has stood for this long: a write is not seen at once.
 const TELL: Duration = Duration::from_secs(3);
+/// A destination that asks for patience has not failed before this time: until then the change is shown as pending.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Taking over what an earlier process wrote may take this long before anything else is written.
 const ADOPT: Duration = Duration::from_secs(30);
 
@@ -63,6 +65,8 @@ pub(crate) struct Writer<R: Record> {
     /// Records that the destination has refused as they are.
     refused: BTreeMap<R::Scope, Refused<R>>,
     failures: BTreeMap<R::Scope, u32>,
+    /// Since when the destination asks for patience.
+    throttled: BTreeMap<R::Scope, Instant>,
     prepared: BTreeMap<Part, Instant>,
 }
 
@@ -85,6 +89,7 @@ impl<R: Record> Writer<R> {
             recent: BTreeMap::new(),
             refused: BTreeMap::new(),
             failures: BTreeMap::new(),
+            throttled: BTreeMap::new(),
             prepared: BTreeMap::new(),
         }
     }
@@ -351,7 +356,7 @@ impl<R: Record> Writer<R> {
         self.busy.remove(scope);
         settle(&self.cluster, &*self.recorder, scope, &outcomes, &path, intended);
         let mut retry: Option<Duration> = None;
-        let mut failure = None;
+        let (mut failure, mut throttled) = (None, false);
         for (change, outcome) in outcomes {
             match (outcome, change.record().cloned()) {
                 (Ok(()), None) => {}
@@ -374,9 +379,16 @@ impl<R: Record> Writer<R> {
                         _ => SLOW_RETRY,
                     };
                     retry = Some(retry.map_or(wait, |retry| retry.max(wait)));
-                    failure = Some((change.owner().cloned(), error.to_string()));
+                    let asked = matches!(error, Error::Throttled(_));
+                    throttled |= asked;
+                    if !asked || now >= *self.throttled.entry(scope.clone()).or_insert(now) + PATIENCE {
+                        failure = Some((change.owner().cloned(), error.to_string()));
+                    }
                 }
             }
+        }
+        if !throttled {
+            self.throttled.remove(scope);
         }
         self.failed(scope, failure);
         self.written.insert(scope.clone(), now);

@@ -11,6 +11,7 @@ use crate::plan::{Change, Written};
 use futures_core::{future::BoxFuture, stream::BoxStream};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What a watch yields. Every item carries whole sets, never differences.
 #[derive(Clone, Debug)]
@@ -75,6 +76,12 @@ pub trait Source<R: Record>: Send + Sync {
 
     /// How many scopes a part has, of interest or not: tells «nothing there» from «nothing that was asked for».
     fn count<'a>(&'a self, part: &'a Part) -> BoxFuture<'a, Result<usize, Error>>;
+
+    /// How long the connection must last after the last record of a scope was seen to go before that is believed: a
+    /// server that shuts down may take its records away first.
+    fn doubt(&self) -> Duration {
+        Duration::from_secs(1)
+    }
 
     /// The parts that there are, with their display names.
     fn parts(&self) -> BoxFuture<'_, Result<Parts, Error>>;
