@@ -70,6 +70,7 @@ fn main() {
         Short zk_services::every_layout_travels_byte_for_byte_both_ways,
         Short zk_services::a_restart_of_ours_is_no_event,
         Short zk_changes::other_settings_of_a_running_cluster_are_no_event,
+        Full zk_changes::copies_without_a_session_survive_crashes,
         Short zk_changes::a_session_is_kept_before_it_holds_anything,
         Short zk_data::twenty_thousand_nodes_both_ways,
         Short zk_data::conflicts_follow_the_tasks_policy,

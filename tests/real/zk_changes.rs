@@ -1,16 +1,19 @@
 //! What happens to our session while the node goes on: other settings, crashes.
 
-use crate::estate::{pause, seconds};
+use crate::cut::Cut;
+use crate::estate::{pause, seconds, until};
 use crate::node::Node;
-use crate::zk::{Zoo, alike, settings};
+use crate::zk::{Zoo, alike, provider_node, settings, spring_node};
 use crate::zk_services::provide;
 use anyhow::{Result, ensure};
-use causeway_testbed::ZooKeeper;
-use std::collections::BTreeSet;
-use std::time::Instant;
+use causeway_testbed::{ZkClient, ZooKeeper};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+use tokio::time::sleep;
 
 /// Both servers' usual longest session.
 const SESSION_MS: u32 = 40_000;
+const FOREIGN: &str = "somebody else's";
 
 /// The sessions that hold ephemeral nodes.
 async fn sessions(server: &ZooKeeper) -> Result<Vec<i64>> {
@@ -99,5 +102,100 @@ pub async fn a_session_is_kept_before_it_holds_anything() -> Result<()> {
     let told = node.whole_log().matches("the session is not kept yet").count();
     ensure!(told == 1, "told {told} times");
     drop(lock);
+    Ok(())
+}
+
+/// What stands on a server where services are, but for the folders.
+async fn standing(who: &ZkClient) -> Result<BTreeMap<String, String>> {
+    let mut all = BTreeMap::new();
+    for (root, depth) in [("/dubbo", 4), ("/services", 3)] {
+        let tree = who.walk(root).await?.0;
+        let leaves = tree.into_iter().filter(|(path, _)| path.matches('/').count() == depth);
+        all.extend(leaves.map(|(path, entry)| (path, entry.data)));
+    }
+    Ok(all)
+}
+
+pub async fn copies_without_a_session_survive_crashes() -> Result<()> {
+    let zoo = Zoo::start(SESSION_MS).await?;
+    let (folder, name) = provider_node("lab.Fixed", "127.0.0.1", 20880, "");
+    let dubbo = format!("{folder}/{name}");
+    let (spring, data) = spring_node("Orders", "a9c9232b-b5aa-4369-82f5-17b4c37ca613", 18091);
+    let fixed = data.replace("DYNAMIC", "STATIC");
+    for path in ["/dubbo", "/dubbo/lab.Fixed", &folder, "/services", "/services/Orders"] {
+        zoo.at_a.create(path, "").await?;
+    }
+    let same = async |what: &str, count: usize| -> Result<()> {
+        let began = Instant::now();
+        loop {
+            let all = [standing(&zoo.at_a).await?, standing(&zoo.at_b).await?];
+            if all[0] == all[1] && all[0].len() == count {
+                return Ok(());
+            }
+            ensure!(began.elapsed() < seconds(15), "{what}: {all:#?}");
+            sleep(Duration::from_millis(30)).await;
+        }
+    };
+    let way = Cut::to(&zoo.b.addr()).await?;
+    let mut node = Node::start().await?;
+    node.apply(&settings(&zoo.a.addr(), &way.addr(), "Service", "Unidirectional", ""))?;
+    until("both read", seconds(10), async || Ok(node.task()?["state"] == "in-step")).await?;
+
+    // Nothing is written before the ledger has it; killed at the first sight of it, we know it afterwards.
+    let lock = node.lock_database().await?;
+    zoo.at_a.create(&dubbo, "127.0.0.1").await?;
+    zoo.at_a.create(&spring, &fixed).await?;
+    pause(1).await;
+    ensure!(zoo.at_b.get(&dubbo).await?.is_none() && zoo.at_b.get(&spring).await?.is_none(), "written and not noted");
+    drop(lock);
+    until("the copies", seconds(5), async || Ok(zoo.at_b.get(&dubbo).await?.is_some())).await?;
+    let (home, port) = node.kill()?;
+    node = Node::on(home, port).await?;
+    same("all copies", 2).await?;
+
+    // The same of a change, where either version may stand.
+    for zone in ["z2", "z3", "z4"] {
+        let changed = fixed.replace("z1", zone);
+        zoo.at_a.set(&spring, &changed).await?;
+        if zone != "z4" {
+            until("a change", seconds(5), async || {
+                Ok(zoo.at_b.get(&spring).await?.is_some_and(|it| it.text() == changed))
+            })
+            .await?;
+        }
+        let (home, port) = node.kill()?;
+        node = Node::on(home, port).await?;
+        same("a change after a crash", 2).await?;
+    }
+
+    // Noted and never written: it is written by the next process, or forgotten where it is not wanted any more.
+    let mut foreign = String::new();
+    for stays in [true, false] {
+        way.cut();
+        let (folder, name) = provider_node("lab.Fixed", "127.0.0.1", if stays { 20881 } else { 20882 }, "");
+        let path = format!("{folder}/{name}");
+        zoo.at_a.create(&path, "127.0.0.1").await?;
+        pause(1).await;
+        let (home, port) = node.kill()?;
+        if !stays {
+            zoo.at_a.delete(&path).await?;
+            // Somebody else's comes to the very place.
+            zoo.at_b.create(&path, FOREIGN).await?;
+            foreign = path;
+        }
+        // What was on its way still comes.
+        way.mend();
+        node = Node::on(home, port).await?;
+        if stays {
+            same("what was only noted", 3).await?;
+        }
+    }
+    pause(10).await;
+    let all = standing(&zoo.at_b).await?;
+    ensure!(all.len() == 4 && zoo.at_b.get(&foreign).await?.is_some_and(|it| it.text() == FOREIGN), "{all:#?}");
+
+    // All of it is known as ours, and nothing else.
+    node.ok(&["drain", "src-dst-service", "--yes"])?;
+    until("drained", seconds(10), async || Ok(standing(&zoo.at_b).await?.into_keys().eq([foreign.clone()]))).await?;
     Ok(())
 }

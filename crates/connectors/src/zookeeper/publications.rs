@@ -1,7 +1,7 @@
 //! What this install has written: the proof, with a znode's session, that it is ours.
 
 use super::client::Status;
-use causeway_core::{Instance, InstanceId, Mark, OwnerId, Record, ServiceKey};
+use causeway_core::{Error, Instance, InstanceId, Mark, OwnerId, Record, ServiceKey};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
@@ -55,6 +55,8 @@ impl Touched {
 struct All {
     paths: BTreeMap<Arc<str>, Published>,
     ids: BTreeMap<ServiceKey, BTreeMap<InstanceId, Arc<str>>>,
+    /// What stood, or may have come to stand, before the last write of a record whose outcome is not known.
+    doubts: BTreeMap<ServiceKey, Vec<(Arc<str>, Published)>>,
     /// Sessions that were ours.
     sessions: BTreeSet<i64>,
     /// Paths that are left to somebody else, and until when.
@@ -84,20 +86,35 @@ impl Publications {
             && (self.0.status.borrow().session == Some(session) || self.0.all.lock().sessions.contains(&session))
     }
 
-    /// Notes what stands at `path` for us now. Answers what stood there before.
+    /// Notes what stands at `path` for us now, or is about to. Answers what stood there before. Where the session is no
+    /// proof, that may still be what stands, until [`Publications::sure`].
     pub fn put(&self, path: &str, published: Published) -> Option<Published> {
-        let mut all = self.0.all.lock();
-        let before = all.take(path);
-        let (path, scope): (Arc<str>, _) = (path.into(), published.scope.clone());
-        let old = all.ids.entry(scope.clone()).or_default().insert(published.record.id(), path.clone());
-        all.paths.insert(path.clone(), published);
-        // One record stands at one path. What may still be at the other is nothing that we uphold.
-        if let Some(old) = old.filter(|old| *old != path) {
-            all.paths.remove(&old);
-        }
-        drop(all);
+        let scope = published.scope.clone();
+        let before = self.0.all.lock().put(path, published);
         self.tell(&scope);
         before
+    }
+
+    /// What was put at `path` stands there, and nothing else for the same record, whatever was seen meanwhile.
+    pub fn sure(&self, path: &str, published: Published) {
+        let mut all = self.0.all.lock();
+        let (scope, id) = (published.scope.clone(), published.record.id());
+        let otherwise = all.paths.get(path) != Some(&published);
+        if otherwise {
+            all.put(path, published);
+        }
+        all.sure(&scope, &id);
+        drop(all);
+        if otherwise {
+            self.tell(&scope);
+        }
+    }
+
+    /// Whether these data at `path` may be ours of before, though something else was put there.
+    pub fn may_hold(&self, scope: &ServiceKey, path: &str, data: &[u8]) -> bool {
+        let all = self.0.all.lock();
+        let mut doubts = all.doubts.get(scope).into_iter().flatten();
+        doubts.any(|(at, one)| **at == *path && !one.record.ephemeral && *one.data == *data)
     }
 
     /// The znode at `path` has gone, and not because our session ended. `alias`: the path of its shadow, if it had one.
@@ -122,10 +139,11 @@ impl Publications {
 
     /// Nothing of ours stands at `path` any more.
     pub fn forget(&self, path: &str) {
-        let gone = self.0.all.lock().take(path);
-        if let Some(gone) = gone {
-            self.tell(&gone.scope);
-        }
+        let mut all = self.0.all.lock();
+        let Some(gone) = all.take(path) else { return };
+        all.sure(&gone.scope, &gone.record.id());
+        drop(all);
+        self.tell(&gone.scope);
     }
 
     pub fn get(&self, path: &str) -> Option<Published> {
@@ -148,9 +166,13 @@ impl Publications {
     ///
     /// Proof is the session for an ephemeral znode, and for a persistent one that it still holds what we wrote. A znode of
     /// ours that is not remembered was written just before a crash.
-    pub fn judge(&self, path: &str, owner: i64, read: Instance, data: &[u8]) -> Instance {
+    pub fn judge(&self, scope: &ServiceKey, path: &str, owner: i64, read: Instance, data: &[u8]) -> Instance {
         let own = self.is_own(owner);
-        let all = self.0.all.lock();
+        let mut all = self.0.all.lock();
+        let lives = |one: &Published| if one.record.ephemeral { own } else { owner == 0 };
+        if let Some(record) = all.found(scope, path, |one| lives(one) && *one.data == *data) {
+            return record;
+        }
         let published = all.paths.get(path);
         let same = published.is_some_and(|one| *one.data == *data);
         let ours = match owner {
@@ -183,6 +205,45 @@ impl Publications {
 }
 
 impl All {
+    fn put(&mut self, path: &str, published: Published) -> Option<Published> {
+        let before = self.take(path);
+        let (path, scope, id): (Arc<str>, _, _) = (path.into(), published.scope.clone(), published.record.id());
+        let proven = published.record.ephemeral;
+        let old = self.ids.entry(scope).or_default().insert(id, path.clone());
+        self.paths.insert(path.clone(), published);
+        // One record stands at one path. What may still be at the other is nothing that we uphold.
+        let moved = old.filter(|old| *old != path).and_then(|old| Some((old.clone(), self.paths.remove(&old)?)));
+        let doubtful = before.clone().map(|one| (path, one)).into_iter().chain(moved);
+        for doubt in doubtful.filter(|(_, one)| !(proven && one.record.ephemeral)) {
+            let doubts = self.doubts.entry(doubt.1.scope.clone()).or_default();
+            if !doubts.contains(&doubt) {
+                doubts.push(doubt);
+            }
+        }
+        before
+    }
+
+    fn sure(&mut self, scope: &ServiceKey, id: &InstanceId) {
+        if let Some(doubts) = self.doubts.get_mut(scope) {
+            doubts.retain(|(_, one)| one.record.id != *id);
+            if doubts.is_empty() {
+                self.doubts.remove(scope);
+            }
+        }
+    }
+
+    /// What stands at a path is what stood there before: that is known now.
+    fn found(&mut self, scope: &ServiceKey, path: &str, stands: impl Fn(&Published) -> bool) -> Option<Instance> {
+        let doubts = self.doubts.get(scope)?;
+        if self.paths.get(path).is_some_and(&stands) {
+            return None;
+        }
+        let (_, one) = doubts.iter().find(|(at, one)| **at == *path && stands(one))?.clone();
+        let record = one.record.clone();
+        self.put(path, one);
+        Some(record)
+    }
+
     fn take(&mut self, path: &str) -> Option<Published> {
         let gone = self.paths.remove(path)?;
         if let Some(ids) = self.ids.get_mut(&gone.scope) {
@@ -194,5 +255,118 @@ impl All {
             }
         }
         Some(gone)
+    }
+}
+
+/// A path that was noted as ours before its znode stands: taken back where it comes to nothing, also when nobody waits for
+/// the end any more. Where the session is no proof and there is no answer, either may stand.
+pub(super) struct Claim<'a> {
+    ours: &'a Publications,
+    path: &'a str,
+    published: &'a Published,
+    before: Option<Published>,
+    /// Whether it stands, as far as that is known.
+    stands: Option<bool>,
+}
+
+impl<'a> Claim<'a> {
+    pub fn new(ours: &'a Publications, path: &'a str, published: &'a Published) -> Self {
+        Self { ours, path, published, before: ours.put(path, published.clone()), stands: None }
+    }
+
+    /// What stood there before.
+    pub fn before(&self) -> Option<&Published> {
+        self.before.as_ref()
+    }
+
+    pub fn end(mut self, outcome: &Result<(), Error>) {
+        self.stands = match outcome {
+            Ok(()) => Some(true),
+            Err(Error::Unavailable(_) | Error::Protocol(_)) => None,
+            Err(_) => Some(false),
+        };
+    }
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        let ephemeral = |one: &Published| one.record.ephemeral;
+        let proven = ephemeral(self.published) && self.before.as_ref().is_none_or(ephemeral);
+        match (self.stands, self.before.take()) {
+            (Some(true), _) if proven => {}
+            (Some(true), _) => self.ours.sure(self.path, self.published.clone()),
+            (None, _) if !proven => {}
+            (_, Some(before)) => self.ours.sure(self.path, before),
+            (_, None) => self.ours.forget(self.path),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::zookeeper::client::Phase;
+
+    fn one(data: &str, ephemeral: bool) -> Published {
+        let mark = Some(Mark { owner: OwnerId::new("i", "t"), path: Vec::new() });
+        let record = Instance { ephemeral, ..Instance::new("127.0.0.1", 1) }.with_mark(mark);
+        Published { scope: ServiceKey::new("public", "g", "s"), record, data: data.as_bytes().into() }
+    }
+
+    fn publications() -> Publications {
+        let (phase, session) = (Phase::Down, Some(7));
+        let status = Status { phase, generation: 0, session, epoch: 0, server: None, error: None };
+        Publications::new("i".into(), watch::channel(status).1)
+    }
+
+    fn is_ours(ours: &Publications, path: &str, owner: i64, data: &str) -> bool {
+        let (scope, read) = (one("", false).scope, Instance::new("127.0.0.1", 1));
+        ours.judge(&scope, path, owner, read, data.as_bytes()).mark().is_some()
+    }
+
+    #[test]
+    fn without_an_answer_either_version_is_ours() {
+        for (old, new) in [("/p", "/p"), ("/p", "/q")] {
+            let ours = publications();
+            ours.put(old, one("a", false));
+            ours.put(new, one("b", false));
+            for _ in 0..2 {
+                assert!(is_ours(&ours, new, 0, "b") && is_ours(&ours, old, 0, "a"), "{old} {new}");
+                assert_eq!(ours.path_of(&one("", false).scope, &one("", false).record.id()).as_deref(), Some(old));
+            }
+            assert!(!is_ours(&ours, new, 0, "c") && !is_ours(&ours, old, 0, "c"));
+            ours.sure(new, one("b", false));
+            assert!(is_ours(&ours, new, 0, "b") && !is_ours(&ours, old, 0, "a"), "{old} {new}");
+            ours.forget(new);
+            assert!(!is_ours(&ours, new, 0, "b"));
+        }
+    }
+
+    #[test]
+    fn a_refusal_leaves_what_stood_there() {
+        let (ours, new) = (publications(), one("b", false));
+        ours.put("/p", one("a", false));
+        Claim::new(&ours, "/p", &new).end(&Err(Error::Conflict));
+        assert!(is_ours(&ours, "/p", 0, "a") && !is_ours(&ours, "/p", 0, "b"));
+        Claim::new(&ours, "/p", &new).end(&Err(Error::unavailable("no answer")));
+        assert!(is_ours(&ours, "/p", 0, "a") && is_ours(&ours, "/p", 0, "b"));
+        // What was seen in between does not count against the answer.
+        let claim = Claim::new(&ours, "/p", &new);
+        assert!(is_ours(&ours, "/p", 0, "a"));
+        claim.end(&Ok(()));
+        assert!(is_ours(&ours, "/p", 0, "b") && !is_ours(&ours, "/p", 0, "a"));
+        let other = one("c", false);
+        Claim::new(&ours, "/q", &other).end(&Err(Error::Conflict));
+        assert!(!is_ours(&ours, "/q", 0, "c"));
+    }
+
+    #[test]
+    fn a_session_needs_no_memory() {
+        let (ours, new) = (publications(), one("b", true));
+        ours.put("/p", one("a", true));
+        drop(Claim::new(&ours, "/p", &new));
+        assert_eq!(ours.get("/p"), Some(one("a", true)));
+        assert!(is_ours(&ours, "/p", 7, "b") && !is_ours(&ours, "/p", 8, "a") && !is_ours(&ours, "/p", 0, "a"));
+        assert!(ours.0.all.lock().doubts.is_empty());
     }
 }

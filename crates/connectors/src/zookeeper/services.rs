@@ -227,6 +227,11 @@ impl Sink<Instance> for ZooKeeperServices {
         self.writes.shadows(scope, native, owner)
     }
 
+    /// No session proves a persistent znode.
+    fn proven_by_ledger(&self, record: &Instance) -> bool {
+        !record.ephemeral
+    }
+
     fn prepare<'a>(&'a self, part: &'a Part, _title: Option<&'a str>) -> BoxFuture<'a, Result<(), Error>> {
         async move {
             if &*part.0 != PART {

@@ -169,7 +169,7 @@ impl View {
         let seen = seen.filter(|(_, seen)| !seen.alias_of.as_ref().is_some_and(stands));
         Set::of(
             scope.clone(),
-            seen.map(|(path, seen)| ours.judge(path, seen.znode.owner, seen.record.clone(), &seen.znode.data)),
+            seen.map(|(path, seen)| ours.judge(scope, path, seen.znode.owner, seen.record.clone(), &seen.znode.data)),
         )
     }
 

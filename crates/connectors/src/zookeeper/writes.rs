@@ -2,7 +2,7 @@
 
 use super::client::{Acl, Create, Error as WireError, Op, Session};
 use super::layout::{self, Node, Roots};
-use super::publications::{Publications, Published};
+use super::publications::{Claim, Publications, Published};
 use super::view::{Classes, MARK};
 use super::{convert, options::AclChoice};
 use crate::InlineMarks;
@@ -161,28 +161,21 @@ impl Writes {
     }
 
     async fn put_at(&self, path: &str, published: Published) -> Result<(), Error> {
-        let (record, data) = (published.record.clone(), published.data.clone());
         // Its event may come before its answer: it is ours from now on.
-        let before = self.ours.put(path, published);
-        let claim = Claim { ours: &self.ours, path, before, stands: false };
+        let claim = Claim::new(&self.ours, path, &published);
         let acl = acl(self.acl);
-        let how = Create { ephemeral: record.ephemeral, acl: &acl };
-        let outcome = match self.session.create_all(path, &data, how, &acl).await {
-            Err(WireError::Exists(_)) => self.take_over(path, &record, &data, claim.before.as_ref()).await,
+        let how = Create { ephemeral: published.record.ephemeral, acl: &acl };
+        let outcome = match self.session.create_all(path, &published.data, how, &acl).await {
+            Err(WireError::Exists(_)) => self.take_over(path, &published, claim.before()).await,
             outcome => outcome.map(|_| ()).map_err(convert::error),
         };
-        claim.end(outcome.is_ok());
+        claim.end(&outcome);
         outcome
     }
 
     /// What stands at the path already becomes what it shall be, if it is ours.
-    async fn take_over(
-        &self,
-        path: &str,
-        record: &Instance,
-        data: &[u8],
-        before: Option<&Published>,
-    ) -> Result<(), Error> {
+    async fn take_over(&self, path: &str, shall: &Published, before: Option<&Published>) -> Result<(), Error> {
+        let Published { scope, record, data } = shall;
         let (there, stat) = match self.session.get(path).await {
             // It went meanwhile.
             Err(WireError::NotFound(_)) => return Err(Error::Conflict),
@@ -191,11 +184,11 @@ impl Writes {
         let current = self.session.status().borrow().session;
         let unchanged = |before: &Published| !before.record.ephemeral && *before.data == *there;
         let (ours, lives) = match stat.ephemeral_owner {
-            0 => (before.is_some_and(unchanged) || (!record.ephemeral && there == data), !record.ephemeral),
+            0 => (before.is_some_and(unchanged) || self.ours.may_hold(scope, path, &there), !record.ephemeral),
             owner => (self.ours.is_own(owner), record.ephemeral && current == Some(owner)),
         };
         let done = match (ours, lives) {
-            (true, true) if there == data => Ok(()),
+            (true, true) if *there == **data => Ok(()),
             (true, true) => self.session.set(path, data, Some(stat.version)).await.map(|_| ()),
             // It lives by another session of ours, or is to live otherwise: one step, so that nobody sees a gap.
             (true, false) => {
@@ -231,16 +224,21 @@ impl Writes {
         if !self.is_ours(old, stat.ephemeral_owner) {
             return Err(Error::Conflict);
         }
-        let before = self.ours.get(old);
+        let (before, proven) = (self.ours.get(old), published.record.ephemeral);
+        self.ours.put(path, published.clone());
         self.ours.forget(old);
-        self.ours.put(path, published);
         let delete = Op::Delete { path: old.to_owned(), version: Some(stat.version) };
         match self.session.multi(&[create, delete]).await {
-            Ok(_) => Ok(()),
+            Ok(_) => {
+                self.ours.sure(path, published);
+                Ok(())
+            }
+            // Either may stand.
+            Err(failed) if failed.error.is_transient() && !proven => Err(convert::error(failed.error)),
             Err(failed) => {
                 self.ours.forget(path);
                 if let Some(before) = before {
-                    self.ours.put(old, before);
+                    self.ours.sure(old, before);
                 }
                 match failed.error {
                     WireError::NotFound(_) => Err(Error::Conflict),
@@ -306,7 +304,11 @@ impl Writes {
 
     /// Remembers what earlier processes wrote, as it was.
     pub fn remember(&self, scope: &ServiceKey, written: &WrittenRecord<Instance>) {
-        let WrittenRecord { record, owner, shadow, .. } = written;
+        let WrittenRecord { record, owner, shadow, before } = written;
+        if let Some(before) = before {
+            let record = before.clone();
+            self.remember(scope, &WrittenRecord { record, before: None, ..written.clone() });
+        }
         let place = match shadow {
             true => self.backing(scope, record, owner),
             false if record.mark().is_none_or(|mark| mark.owner != *owner) => return,
@@ -388,30 +390,5 @@ impl Writes {
             }
         }
         Ok(())
-    }
-}
-
-/// A path that was noted as ours before its znode stands: taken back where it comes to nothing, also when nobody waits for
-/// the end any more.
-struct Claim<'a> {
-    ours: &'a Publications,
-    path: &'a str,
-    before: Option<Published>,
-    stands: bool,
-}
-
-impl Claim<'_> {
-    fn end(mut self, stands: bool) {
-        self.stands = stands;
-    }
-}
-
-impl Drop for Claim<'_> {
-    fn drop(&mut self) {
-        match (self.stands, self.before.take()) {
-            (true, _) => {}
-            (false, Some(before)) => drop(self.ours.put(self.path, before)),
-            (false, None) => self.ours.forget(self.path),
-        }
     }
 }
