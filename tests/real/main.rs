@@ -13,6 +13,7 @@ mod operator;
 mod restart;
 mod travel;
 mod zk;
+mod zk_access;
 mod zk_application;
 mod zk_changes;
 mod zk_data;
@@ -76,6 +77,7 @@ fn main() {
         Short zk_data::conflicts_follow_the_tasks_policy,
         Full zk_data::outages_lose_no_data,
         Full zk_services::outages_lose_nothing,
+        Full zk_access::lists_travel_with_services,
         Full zk_services::marks_in_the_data_tell_installs_apart,
         Short zk_dubbo::by_interface,
         Full zk_dubbo::over_nacos_and_home_again,

@@ -22,6 +22,8 @@ use std::sync::Arc;
 pub(crate) struct Opened {
     id: ClusterId,
     settings: settings::Cluster,
+    /// Whether access lists are read.
+    access: bool,
     error: Option<String>,
     pub port: Port<Instance>,
     data: Option<DataPort>,
@@ -38,6 +40,8 @@ pub(crate) struct Connections {
     /// Only for a look: what is opened takes nothing over, and keeps nothing.
     looks: bool,
     inline: InlineMarks,
+    /// Clusters whose access lists are copied, or copied to.
+    access: BTreeSet<String>,
 }
 
 impl Connections {
@@ -50,6 +54,7 @@ impl Connections {
             selections: Arc::default(),
             looks: false,
             inline: InlineMarks::default(),
+            access: BTreeSet::new(),
         }
     }
 
@@ -60,6 +65,7 @@ impl Connections {
                 && opened.settings == entry.settings
                 && opened.error.is_none()
                 && entry.error.is_none()
+                && opened.access == self.access.contains(&entry.name)
         };
         self.opened.get(&entry.name).filter(same)
     }
@@ -75,6 +81,7 @@ impl Connections {
             task.plan.as_ref().is_ok_and(|plan| plan.settings.marks == settings::Marks::Inline)
         };
         self.inline.set(world.tasks.values().filter(inline).map(|task| task.id.clone()).collect());
+        self.access = access(world);
         let needed = world.needed();
         let entries: Vec<_> = needed.iter().filter_map(|name| world.clusters.get(*name)).collect();
         let mut opened = BTreeMap::new();
@@ -89,7 +96,7 @@ impl Connections {
     /// The same connections, and fresh ones for the clusters of a world that have none: for a look. The caller closes the
     /// fresh ones, which come second.
     pub fn for_a_look(&self, world: &World, names: &BTreeSet<&str>) -> (Self, Vec<Opened>) {
-        let mut all = Self { looks: true, ..self.clone() };
+        let mut all = Self { looks: true, access: access(world), ..self.clone() };
         let mut fresh = Vec::new();
         for entry in names.iter().filter_map(|name| world.clusters.get(*name)) {
             if self.current(entry).is_none() {
@@ -128,7 +135,8 @@ impl Connections {
                 (Port::ReadWrite(broken as Arc<_>), Some(data), Some(error))
             }
         };
-        Opened { id: entry.id.clone(), settings: entry.settings.clone(), error, port, data }
+        let access = self.access.contains(&entry.name);
+        Opened { id: entry.id.clone(), settings: entry.settings.clone(), access, error, port, data }
     }
 
     /// The port to a cluster's config entries, where it has any and is open.
@@ -158,7 +166,7 @@ impl Connections {
             tls: cluster.tls.as_ref().map(tls),
             keeper: self.holder.clone().map(|holder| Arc::new(Keeper(holder)) as Arc<dyn SocketKeeper>),
             inherited: inherited.map(|entry| entry.label).filter(|label| !label.is_empty()).collect(),
-            zookeeper: crate::zookeeper::options(cluster.zookeeper.as_ref()),
+            zookeeper: crate::zookeeper::options(cluster.zookeeper.as_ref(), self.access.contains(&entry.name)),
         };
         let ports = connector.open(entry.id.clone(), connect).map_err(|error| error.to_string())?;
         let services = ports.services.ok_or_else(|| format!("{} has no services", cluster.kind))?;
@@ -176,6 +184,16 @@ impl Opened {
     pub fn error(&self) -> Option<&str> {
         self.error.as_deref()
     }
+}
+
+/// Both ends of the tasks that copy access lists with services.
+fn access(world: &World) -> BTreeSet<String> {
+    let copies = |name: &str| {
+        let zookeeper = world.clusters.get(name).and_then(|entry| entry.settings.zookeeper.as_ref());
+        zookeeper.is_some_and(|zookeeper| zookeeper.acl == settings::Acl::Copy)
+    };
+    let tasks = world.tasks.values().filter(|task| task.ends().into_iter().any(copies));
+    tasks.flat_map(|task| task.ends()).map(str::to_owned).collect()
 }
 
 fn tls(tls: &settings::Tls) -> TlsFiles {

@@ -3,8 +3,8 @@
 use causeway_connectors::zookeeper::{AclChoice, Layout, Options, Roots};
 use causeway_settings::{self as settings, ZooKeeper};
 
-/// The options of a cluster; the defaults where it says nothing.
-pub(crate) fn options(settings: Option<&ZooKeeper>) -> Options {
+/// The options of a cluster; the defaults where it says nothing. `access`: its access lists are copied somewhere.
+pub(crate) fn options(settings: Option<&ZooKeeper>, access: bool) -> Options {
     let settings = settings.cloned().unwrap_or_default();
     Options {
         roots: Roots {
@@ -21,6 +21,7 @@ pub(crate) fn options(settings: Option<&ZooKeeper>) -> Options {
             settings::Acl::Copy => AclChoice::Copy,
         },
         session_timeout: settings.session_timeout,
+        access,
     }
 }
 

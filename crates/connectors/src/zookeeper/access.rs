@@ -1,4 +1,5 @@
-//! Access lists as text: `scheme:id:permissions`, several with commas, as ZooKeeper's own tools write them. Pure.
+//! Access lists as text: `scheme:id:permissions`, several with commas, as ZooKeeper's own tools write them; a comma within
+//! an id is `%2C`, and a per cent sign `%25`. Pure.
 
 use super::client::Acl;
 
@@ -10,7 +11,7 @@ pub(super) fn text(list: &[Acl]) -> String {
     let one = |acl: &Acl| {
         let letters: String =
             LETTERS.iter().filter(|(bit, _)| acl.permissions & bit != 0).map(|(_, letter)| *letter).collect();
-        format!("{}:{}:{letters}", acl.scheme, acl.id)
+        format!("{}:{}:{letters}", acl.scheme, acl.id.replace('%', "%25").replace(',', "%2C"))
     };
     let mut texts: Vec<_> = list.iter().map(one).collect();
     texts.sort();
@@ -34,7 +35,7 @@ fn one(text: &str) -> Result<Acl, String> {
     }
     let bit = |letter: char| LETTERS.iter().find(|(_, one)| *one == letter).map(|(bit, _)| *bit).ok_or_else(wrong);
     let permissions = letters.chars().map(bit).try_fold(0, |all, bit| bit.map(|bit| all | bit))?;
-    Ok(Acl::new(permissions, scheme, id))
+    Ok(Acl::new(permissions, scheme, &id.replace("%2C", ",").replace("%25", "%")))
 }
 
 #[cfg(test)]
@@ -48,6 +49,9 @@ mod tests {
         let shown = text(&list);
         assert_eq!(shown, "digest:alice:a+b/c=:r,ip:fd00::/8:rw,world:anyone:cdrwa");
         assert_eq!(text(&read(&shown).unwrap()), shown);
+        let list = [Acl::new(1, "x509", "CN=50%2C,O=b"), Acl::new(31, "world", "anyone")];
+        assert_eq!(text(&list), "world:anyone:cdrwa,x509:CN=50%252C%2CO=b:r");
+        assert_eq!(read(&text(&list)).unwrap(), [list[1].clone(), list[0].clone()]);
         for wrong in ["", "x", "a:b", "world:anyone:z", "digest:alice:x:r"] {
             assert!(read(wrong).is_err(), "{wrong}");
         }

@@ -17,6 +17,7 @@ mod services;
 mod view;
 mod watch;
 mod writes;
+mod znodes;
 
 pub use layout::{Layout, Roots};
 pub use options::{AclChoice, Options};
@@ -56,9 +57,10 @@ impl Connector<Connect> for ZooKeeperConnector {
         if let Some(saved) = saved {
             ours.own(saved.id);
         }
-        let (roots, acl) = (Arc::new(connect.zookeeper.roots), connect.zookeeper.acl);
+        let only = connect.zookeeper;
+        let (roots, acl, access) = (Arc::new(only.roots), only.acl, only.access);
         let data = ZooKeeperData { session: session.clone(), roots: roots.clone(), acl };
-        let writes = Writes { session, roots, ours, classes: Classes::default(), inline: connect.inline, acl };
+        let writes = Writes { session, roots, ours, classes: Classes::default(), inline: connect.inline, acl, access };
         Ok(Ports {
             services: Some(Port::ReadWrite(Arc::new(ZooKeeperServices::new(writes)))),
             data: Some(DataPort::ReadWrite(Arc::new(data))),

@@ -12,6 +12,8 @@ pub struct Options {
     pub acl: AclChoice,
     /// How long the servers keep our session while nobody is connected; they clamp it to their own bounds.
     pub session_timeout: Duration,
+    /// Whether the access lists of services' znodes are read, since they are copied somewhere.
+    pub access: bool,
 }
 
 /// Who may use the znodes that we make.
@@ -28,6 +30,11 @@ pub enum AclChoice {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { roots: Roots::default(), acl: AclChoice::default(), session_timeout: Duration::from_secs(40) }
+        Self {
+            roots: Roots::default(),
+            acl: AclChoice::default(),
+            session_timeout: Duration::from_secs(40),
+            access: false,
+        }
     }
 }

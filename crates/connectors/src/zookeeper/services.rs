@@ -7,7 +7,8 @@ use super::layout::{Layout, Roots};
 use super::publications::Publications;
 use super::view::{Classes, View};
 use super::watch::{denied, readable, tree_options, watch};
-use super::writes::{Writes, acl, node};
+use super::writes::{Writes, acl};
+use super::znodes::znodes;
 use causeway_core::{
     Capabilities, Change, Error, Instance, Limits, Lost, Normalized, OwnerId, Part, Parts, Selector, ServiceKey, Set,
     Sink, Source, Update, Written,
@@ -106,7 +107,9 @@ impl ZooKeeperServices {
                         return Err(Error::Denied(format!("{path} may not be read, and {more} more")));
                     }
                     stands |= !listing.nodes.is_empty();
-                    view.replace(root, readable(listing), &BTreeSet::new()).await;
+                    let nodes = readable(listing);
+                    let nodes = znodes(self.session(), self.roots(), self.writes.access, &view, nodes).await;
+                    view.replace(root, nodes.into_iter(), &BTreeSet::new()).await;
                 }
                 Some(TreeNews::Lost(error)) => return Err(convert::error(error)),
                 _ => return Err(Error::unavailable("the connection was closed")),
@@ -165,7 +168,14 @@ const LONGEST: Duration = Duration::from_secs(30);
 
 impl Source<Instance> for ZooKeeperServices {
     fn watch(&self, select: &Selector<Instance>) -> BoxStream<'static, Result<Update<Instance>, Lost>> {
-        watch(self.session(), self.roots(), self.ours(), self.writes.classes.clone(), select.clone())
+        watch(
+            self.session(),
+            self.roots(),
+            self.ours(),
+            self.writes.classes.clone(),
+            select.clone(),
+            self.writes.access,
+        )
     }
 
     fn read<'a>(
@@ -188,6 +198,11 @@ impl Source<Instance> for ZooKeeperServices {
             Ok(self.look().await?.scopes().count())
         }
         .boxed()
+    }
+
+    /// Ephemeral znodes outlive a server that stops. A provider that writes its znode anew may be away for a moment.
+    fn doubt(&self) -> Duration {
+        Duration::from_millis(200)
     }
 
     fn parts(&self) -> BoxFuture<'_, Result<Parts, Error>> {
@@ -219,7 +234,7 @@ impl Sink<Instance> for ZooKeeperServices {
         if &*scope.group != GROUP {
             return Err(format!("ZooKeeper has no groups, and this one is {:?}: map it to {GROUP}", &*scope.group));
         }
-        node(self.roots(), scope, &record)?;
+        self.writes.node(scope, &record)?;
         Ok(record)
     }
 

@@ -17,6 +17,10 @@ pub(super) struct Znode {
     pub data: Bytes,
     /// The session that it lives by; 0 for a persistent one.
     pub owner: i64,
+    /// Its access list as text; none where it is not asked for, and where the znode is open to all.
+    pub access: Option<Arc<str>>,
+    /// Which access list that is: the znode's birth, and the number of the list's changes.
+    pub listed: (i64, i32),
 }
 
 /// The classes of the payloads that stand in each service. Clones share them.
@@ -110,7 +114,10 @@ impl View {
         let Some(znode) = znode else { return touched };
         match layout::read(&self.roots, path, &znode.data, znode.owner != 0) {
             Ok(None) => {}
-            Ok(Some(Read { scope, instance, alias_of })) => {
+            Ok(Some(Read { scope, mut instance, alias_of })) => {
+                if let Some(access) = &znode.access {
+                    instance = layout::with_access(instance, access);
+                }
                 let record = marked(instance);
                 self.scopes.entry(scope.clone()).or_default().insert(path.to_owned());
                 touched.insert(scope.clone());
@@ -154,6 +161,11 @@ impl View {
     /// Children that are no instance, and why, since the last call.
     pub fn take_refused(&mut self) -> Vec<(String, String)> {
         std::mem::take(&mut self.refused)
+    }
+
+    /// What stands at a path, if it is an instance.
+    pub fn znode(&self, path: &str) -> Option<&Znode> {
+        self.nodes.get(path).map(|seen| &seen.znode)
     }
 
     /// The other name of the instance at a path ([`layout::alias()`]).

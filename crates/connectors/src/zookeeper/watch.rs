@@ -5,7 +5,8 @@ use super::convert;
 use super::layout::Roots;
 use super::publications::Publications;
 use super::services::{PART, missing};
-use super::view::{Classes, View, Znode};
+use super::view::{Classes, View};
+use super::znodes::znodes;
 use causeway_core::{Error, Instance, Lost, Part, Selector, ServiceKey, Update};
 use futures_util::stream::{self, BoxStream, SelectAll, StreamExt};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -49,6 +50,8 @@ struct Watch {
     view: View,
     ours: Publications,
     select: Selector<Instance>,
+    /// Whether access lists are read.
+    access: bool,
     told: usize,
     tried: Instant,
     ready: VecDeque<Item>,
@@ -61,6 +64,7 @@ pub(super) fn watch(
     ours: &Publications,
     classes: Classes,
     select: Selector<Instance>,
+    access: bool,
 ) -> BoxStream<'static, Item> {
     let (mut news, mut followed) = (SelectAll::new(), Vec::new());
     for (n, path) in roots.roots().into_iter().map(str::to_owned).enumerate() {
@@ -82,6 +86,7 @@ pub(super) fn watch(
         view: View::new(roots.clone(), classes),
         ours: ours.clone(),
         select,
+        access,
         told: 0,
         tried: Instant::now(),
         ready: VecDeque::new(),
@@ -118,11 +123,6 @@ pub(super) fn tree_options(roots: &Arc<Roots>, path: &str) -> TreeOptions {
     TreeOptions { descend: Arc::new(move |path| roots.descend(path)), ..TreeOptions::new(path) }
 }
 
-/// What the view keeps of a znode.
-fn znode(node: Node) -> (String, Znode) {
-    (node.path.to_string(), Znode { data: node.data.unwrap_or_default(), owner: node.stat.ephemeral_owner })
-}
-
 /// What may not be read and could hold an instance, and why. A name that no path can hold is somebody's mistake, and no
 /// reason to doubt its siblings.
 pub(super) fn denied(roots: &Roots, denied: &BTreeMap<Arc<str>, WireError>) -> BTreeMap<Arc<str>, WireError> {
@@ -132,16 +132,16 @@ pub(super) fn denied(roots: &Roots, denied: &BTreeMap<Arc<str>, WireError>) -> B
 }
 
 /// Everything that could be read. What may not be read hides nothing else.
-pub(super) fn readable(listing: Listing) -> impl Iterator<Item = (String, Znode)> {
+pub(super) fn readable(listing: Listing) -> Vec<Node> {
     let Listing { nodes, denied } = listing;
-    nodes.into_iter().filter(move |node| !denied.contains_key(&node.path)).map(znode)
+    nodes.into_iter().filter(|node| !denied.contains_key(&node.path)).collect()
 }
 
 impl Watch {
     async fn take(&mut self, n: usize, news: TreeNews) {
         match news {
             TreeNews::Reset(listing) => self.take_listing(n, listing).await,
-            TreeNews::Changed(changes) => self.take_changes(n, changes),
+            TreeNews::Changed(changes) => self.take_changes(n, changes).await,
             TreeNews::Lost(error) => {
                 (self.roots[n].generation, self.whole) = (0, false);
                 self.lose(None, convert::error(error));
@@ -156,28 +156,35 @@ impl Watch {
         let root = &mut self.roots[n];
         (root.generation, root.stands) = (generation, !listing.nodes.is_empty());
         root.denied = denied.into_keys().collect();
-        let touched = self.view.replace(&root.path, readable(listing), &root.denied).await;
+        let nodes = znodes(&self.session, &self.all, self.access, &self.view, readable(listing)).await;
+        let touched = self.view.replace(&root.path, nodes.into_iter(), &root.denied).await;
         self.tell_refused();
         if self.whole {
             self.report(touched);
         }
     }
 
-    fn take_changes(&mut self, n: usize, changes: Changes) {
+    async fn take_changes(&mut self, n: usize, changes: Changes) {
         let denied = denied(&self.all, &changes.denied);
         tell_denied(&denied);
         let root = &mut self.roots[n];
         root.denied.extend(denied.into_keys());
-        let mut touched = BTreeSet::new();
+        let (mut touched, mut there) = (BTreeSet::new(), Vec::new());
         for (path, node) in changes.nodes.into_iter().filter(|(path, _)| !changes.denied.contains_key(path)) {
             root.denied.remove(&path);
             if *path == *root.path {
                 root.stands = node.is_some();
             }
-            if node.is_none() {
-                self.ours.gone(&path, self.view.alias(&path).as_deref());
+            match node {
+                Some(node) => there.push(node),
+                None => {
+                    self.ours.gone(&path, self.view.alias(&path).as_deref());
+                    touched.extend(self.view.put(&path, None));
+                }
             }
-            touched.extend(self.view.put(&path, node.map(|node| znode(node).1)));
+        }
+        for (path, znode) in znodes(&self.session, &self.all, self.access, &self.view, there).await {
+            touched.extend(self.view.put(&path, Some(znode)));
         }
         self.tell_refused();
         if self.whole {

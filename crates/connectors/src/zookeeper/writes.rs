@@ -4,7 +4,7 @@ use super::client::{Acl, Create, Error as WireError, Op, Session};
 use super::layout::{self, Node, Roots};
 use super::publications::{Claim, Publications, Published};
 use super::view::{Classes, MARK};
-use super::{convert, options::AclChoice};
+use super::{access, convert, options::AclChoice};
 use crate::InlineMarks;
 use bytes::Bytes;
 use causeway_core::{Change, Error, Instance, Mark, OwnerId, Record, ServiceKey, WrittenRecord};
@@ -32,6 +32,8 @@ pub(super) struct Writes {
     pub classes: Classes,
     pub inline: InlineMarks,
     pub acl: AclChoice,
+    /// Whether access lists are read, since they are copied somewhere.
+    pub access: bool,
 }
 
 /// Who may use what we make.
@@ -42,17 +44,28 @@ pub(super) fn acl(choice: AclChoice) -> Vec<Acl> {
     }
 }
 
-/// The znode of a record, or why it cannot be one. A server ends the connection that brings it a request of 1 MiB; what
-/// besides path and data is in one fits into the rest.
-pub(super) fn node(roots: &Roots, scope: &ServiceKey, record: &Instance) -> Result<Node, String> {
-    let node = layout::write(roots, scope, record)?;
-    match node.path.len() + node.data.len() {
-        size if size > MOST => Err(format!("its path and its data have {size} bytes, and ZooKeeper takes {MOST}")),
-        _ => Ok(node),
-    }
-}
-
 impl Writes {
+    /// The znode of a record, or why it cannot be one. A server ends the connection that brings it a request of 1 MiB; what
+    /// besides path and data is in one fits into the rest.
+    pub fn node(&self, scope: &ServiceKey, record: &Instance) -> Result<Node, String> {
+        let node = layout::write(&self.roots, scope, record)?;
+        self.acl_of(record)?;
+        match node.path.len() + node.data.len() {
+            size if size > MOST => Err(format!("its path and its data have {size} bytes, and ZooKeeper takes {MOST}")),
+            _ => Ok(node),
+        }
+    }
+
+    /// Who may use the znode of a record, or why that cannot be said.
+    fn acl_of(&self, record: &Instance) -> Result<Vec<Acl>, String> {
+        let own = layout::access(record).filter(|_| self.acl == AclChoice::Copy);
+        match own.as_deref() {
+            None => Ok(acl(self.acl)),
+            Some("") => Err("its access list may not be read, and is to be copied".to_owned()),
+            Some(text) => access::read(text),
+        }
+    }
+
     /// Applies the changes of one service; one outcome each.
     pub async fn apply(&self, scope: &ServiceKey, changes: &[Change<Instance>]) -> Vec<Result<(), Error>> {
         let (mut outcomes, mut rest) = (Vec::new(), changes);
@@ -105,7 +118,7 @@ impl Writes {
     }
 
     fn published(&self, scope: &ServiceKey, record: &Instance) -> Result<(String, Published), Error> {
-        let node = node(&self.roots, scope, &self.shown(record)).map_err(Error::Rejected)?;
+        let node = self.node(scope, &self.shown(record)).map_err(Error::Rejected)?;
         let other = |one: &Published| one.scope != *scope || one.record.id() != record.id();
         if self.ours.get(&node.path).as_ref().is_some_and(other) {
             return Err(Error::Rejected(format!("another instance has the same znode: {}", node.path)));
@@ -128,7 +141,7 @@ impl Writes {
 
     /// The znode that backs a native record, under its other name.
     fn backing(&self, scope: &ServiceKey, native: &Instance, owner: &OwnerId) -> Result<(String, Published), Error> {
-        let node = node(&self.roots, scope, native).map_err(Error::Rejected)?;
+        let node = self.node(scope, native).map_err(Error::Rejected)?;
         let path = layout::alias(&self.roots, &node.path, &node.data);
         let path = path.ok_or_else(|| Error::Rejected("its readers would see two instances".into()))?;
         let record = native.clone().with_mark(Some(Mark { owner: owner.clone(), path: Vec::new() }));
@@ -142,16 +155,21 @@ impl Writes {
             return self.put_at(&path, published).await;
         };
         // The native has taken the place of our copy.
-        if *old == *node(&self.roots, scope, native).map_err(Error::Rejected)?.path {
+        if *old == *self.node(scope, native).map_err(Error::Rejected)?.path {
             self.ours.forget(&old);
             return self.put_at(&path, published).await;
         }
         self.replace(&old, &path, published).await
     }
 
+    /// As [`Writes::acl_of`], of what [`Writes::node`] has let pass.
+    fn checked_acl(&self, record: &Instance) -> Vec<Acl> {
+        self.acl_of(record).unwrap_or_else(|_| vec![Acl::creator()])
+    }
+
     fn create(&self, record: &Instance, path: &str, data: &[u8]) -> Op {
         let data = Bytes::copy_from_slice(data);
-        Op::Create { path: path.to_owned(), data, ephemeral: record.ephemeral, acl: acl(self.acl) }
+        Op::Create { path: path.to_owned(), data, ephemeral: record.ephemeral, acl: self.checked_acl(record) }
     }
 
     /// Makes a znode, or takes over the one that stands there when it is ours.
@@ -163,9 +181,9 @@ impl Writes {
     async fn put_at(&self, path: &str, published: Published) -> Result<(), Error> {
         // Its event may come before its answer: it is ours from now on.
         let claim = Claim::new(&self.ours, path, &published);
-        let acl = acl(self.acl);
-        let how = Create { ephemeral: published.record.ephemeral, acl: &acl };
-        let outcome = match self.session.create_all(path, &published.data, how, &acl).await {
+        let own = self.checked_acl(&published.record);
+        let how = Create { ephemeral: published.record.ephemeral, acl: &own };
+        let outcome = match self.session.create_all(path, &published.data, how, &acl(self.acl)).await {
             Err(WireError::Exists(_)) => self.take_over(path, &published, claim.before()).await,
             outcome => outcome.map(|_| ()).map_err(convert::error),
         };
@@ -188,8 +206,7 @@ impl Writes {
             owner => (self.ours.is_own(owner), record.ephemeral && current == Some(owner)),
         };
         let done = match (ours, lives) {
-            (true, true) if *there == **data => Ok(()),
-            (true, true) => self.session.set(path, data, Some(stat.version)).await.map(|_| ()),
+            (true, true) => self.make_equal(path, shall, (*there != **data).then_some(stat.version)).await,
             // It lives by another session of ours, or is to live otherwise: one step, so that nobody sees a gap.
             (true, false) => {
                 let delete = Op::Delete { path: path.to_owned(), version: Some(stat.version) };
@@ -200,6 +217,20 @@ impl Writes {
             (false, _) => return Err(Error::Conflict),
         };
         done.map_err(convert::error)
+    }
+
+    /// Writes the data over this version of them, where there is one, and the access list where it is copied and differs.
+    async fn make_equal(&self, path: &str, shall: &Published, over: Option<i32>) -> Result<(), WireError> {
+        if over.is_some() {
+            self.session.set(path, &shall.data, over).await?;
+        }
+        if self.acl == AclChoice::Copy {
+            let (list, wanted) = (self.session.acl(path).await?.0, self.checked_acl(&shall.record));
+            if access::text(&list) != access::text(&wanted) {
+                self.session.set_acl(path, &wanted, None).await?;
+            }
+        }
+        Ok(())
     }
 
     async fn update(&self, scope: &ServiceKey, from: &Instance, to: &Instance) -> Result<(), Error> {
@@ -353,9 +384,9 @@ impl Writes {
         if !wanted() {
             return Ok(());
         }
-        let acl = acl(self.acl);
-        let how = Create { ephemeral: true, acl: &acl };
-        let made = match self.session.create_all(path, &one.data, how, &acl).await {
+        let own = self.checked_acl(&one.record);
+        let how = Create { ephemeral: true, acl: &own };
+        let made = match self.session.create_all(path, &one.data, how, &acl(self.acl)).await {
             Err(WireError::Exists(_)) => self.relive(path, one).await,
             made => made.map(|_| ()),
         };

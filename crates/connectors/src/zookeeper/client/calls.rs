@@ -100,7 +100,7 @@ impl Wire {
         self.about(path, |to| to.delete(path, version), |body| body.map(drop))
     }
 
-    fn acl_call<'a>(&self, path: &'a str) -> Result<Call<'a, (Vec<Acl>, Stat)>> {
+    pub(super) fn acl_call<'a>(&self, path: &'a str) -> Result<Call<'a, (Vec<Acl>, Stat)>> {
         self.about(
             path,
             |to| to.name(op::GET_ACL, path),

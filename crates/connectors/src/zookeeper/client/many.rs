@@ -6,7 +6,7 @@ use futures_util::stream::FuturesOrdered;
 
 use super::error::{Error, Result};
 use super::session::Session;
-use super::types::{Create, Stat};
+use super::types::{Acl, Create, Stat};
 use super::wire::{Begun, Call, Wire};
 
 /// Requests without an answer yet. A server stops reading above 1,000 of all its clients together.
@@ -59,6 +59,11 @@ impl Session {
     /// [`Session::stat`] for each.
     pub async fn stat_many<P: AsRef<str>>(&self, paths: &[P]) -> Vec<Result<Option<Stat>>> {
         self.each(paths, |wire, path| wire.stat_call(path.as_ref(), false)).await
+    }
+
+    /// [`Session::acl`] for each.
+    pub async fn acl_many<P: AsRef<str>>(&self, paths: &[P]) -> Vec<Result<(Vec<Acl>, Stat)>> {
+        self.each(paths, |wire, path| wire.acl_call(path.as_ref())).await
     }
 
     /// [`Session::create`] for each: a parent may stand before its children.

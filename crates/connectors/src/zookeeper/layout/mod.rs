@@ -34,7 +34,7 @@ pub use roots::Roots;
 
 use causeway_core::{Instance, Payload, ServiceKey};
 use roots::Place;
-use words::{ROOT, Words};
+use words::{ACCESS, ROOT, Words};
 
 /// The kind in payloads, as in the settings.
 const KIND: &str = "zookeeper";
@@ -175,6 +175,23 @@ pub fn write(roots: &Roots, scope: &ServiceKey, record: &Instance) -> Result<Nod
     // It was edited since, or is not held in full: the words hold where they say nothing else than the record does.
     let plain = build(roots, scope, record, &bare)?;
     Ok(made.ok().filter(|made| agree(&made.1, &plain.1)).unwrap_or(plain).0)
+}
+
+/// The record that [`read`] made of a znode, with the text of its access list.
+pub fn with_access(mut instance: Instance, text: &str) -> Instance {
+    if let Some(payload) = instance.payload.as_mut()
+        && let Some(mut words) = Words::decode(&payload.text)
+    {
+        words.push(ACCESS, text);
+        payload.text = words.encode().into();
+    }
+    instance
+}
+
+/// The access list of the znode that a record came from; `None` where it came from none, or from one that is open to all.
+pub fn access(record: &Instance) -> Option<String> {
+    let native = record.payload.as_ref().filter(|payload| &*payload.kind == KIND)?;
+    Words::decode(&native.text)?.get(ACCESS).map(str::to_owned)
 }
 
 /// The class of a znode's payload below a root of Curator's service discovery: `None` where it has no payload, empty

@@ -22,8 +22,11 @@ pub(super) const DATA: char = 'd';
 /// The item for the whole of what a layout builds; the last resort.
 pub(super) const WHOLE: char = '=';
 
+/// The item for who may use the znode; none where anybody may.
+pub(super) const ACCESS: char = 'A';
+
 /// What holds also when a record was edited on its way.
-const BARE: [char; 5] = [ROOT, NAME, UUID, ID, TIME];
+const BARE: [char; 6] = [ROOT, NAME, UUID, ID, TIME, ACCESS];
 const ESCAPE: char = '!';
 const END: char = ';';
 
