@@ -1,9 +1,17 @@
 //! What this machine must have before a server can start.
 
 use std::process::{Command, Stdio};
+use std::sync::LazyLock;
+
+/// Looked for once: each of these programs takes its time to say its version.
+static MISSING: LazyLock<Vec<String>> = LazyLock::new(look);
 
 /// What is missing, one line each, with the Debian package that has it. Empty when all is there.
-pub fn missing() -> Vec<String> {
+pub fn missing() -> &'static [String] {
+    &MISSING
+}
+
+fn look() -> Vec<String> {
     let mut out = Vec::new();
     match java_version() {
         None => out.push("java: not found (Debian: apt-get install openjdk-17-jdk-headless)".into()),

@@ -77,7 +77,7 @@ async fn main() -> ExitCode {
     let cli = Cli::parse();
     let missing = host::missing();
     if matches!(cli.command, Task::Check) || !missing.is_empty() {
-        return check(&missing);
+        return check(missing);
     }
     let done = match cli.command {
         Task::Run { servers, at_once, command } => run(&servers, at_once, &command).await,
