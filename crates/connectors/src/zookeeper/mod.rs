@@ -14,6 +14,7 @@ mod layout;
 mod options;
 mod publications;
 mod services;
+mod uphold;
 mod view;
 mod watch;
 mod writes;
