@@ -3,6 +3,7 @@
 mod connect;
 pub mod memory;
 pub mod nacos;
+mod tls;
 mod turn;
 pub mod zookeeper;
 
