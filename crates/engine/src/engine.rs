@@ -10,8 +10,8 @@ use crate::writer::Writer;
 use causeway_core::{ClusterId, OwnerId, Part, Port, Record, Scope, Skip};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 /// How often guards are looked at.
 const TICK: Duration = Duration::from_secs(1);
-/// How long a replaced connection stays open for its successor to take over what it held.
+/// How long a replaced connection stays open at least, for its successor to take over what it held.
 const HANDOVER: Duration = Duration::from_secs(15);
 
 type RouteKey = (OwnerId, ClusterId);
@@ -31,6 +31,7 @@ pub struct Engine<R: Record> {
     pub(crate) state: Mutex<State<R>>,
     stop: CancellationToken,
     tasks: Mutex<JoinSet<()>>,
+    me: Weak<Self>,
 }
 
 pub(crate) struct State<R: Record> {
@@ -48,7 +49,8 @@ pub(crate) struct Running<R: Record> {
 impl<R: Record> Engine<R> {
     /// An engine that does nothing yet. `ledger` is what earlier processes of this install wrote.
     pub fn new(timing: Timing, recorder: Arc<dyn Recorder<R>>, ledger: BTreeMap<ClusterId, Ledger<R>>) -> Arc<Self> {
-        let engine = Arc::new(Self {
+        let engine = Arc::new_cyclic(|me| Self {
+            me: me.clone(),
             timing,
             recorder,
             state: Mutex::new(State { clusters: BTreeMap::new(), routes: BTreeMap::new(), ledgers: ledger }),
@@ -121,22 +123,41 @@ impl<R: Record> Engine<R> {
         }
     }
 
-    /// Stops a cluster; its connection stays for a successor to take over from.
+    /// Stops a cluster; its connection stays until a successor has taken over what it held: where new settings never work,
+    /// what the old ones upheld stands on.
     fn retire(&self, running: Running<R>, replaced: bool) {
         running.stop.cancel();
         if let Some(sink) = running.cluster.sink.clone() {
-            let stop = self.stop.clone();
+            let (stop, me, id) = (self.stop.clone(), self.me.clone(), running.cluster.id().clone());
             self.tasks.lock().spawn(async move {
+                let followed = async {
+                    tokio::time::sleep(HANDOVER).await;
+                    while me.upgrade().is_some_and(|engine| !engine.is_followed(&id)) {
+                        tokio::time::sleep(TICK).await;
+                    }
+                };
                 if replaced {
                     tokio::select! {
                         // The process ends: the connection must not be closed in order.
                         () = stop.cancelled() => return std::mem::forget(sink),
-                        () = tokio::time::sleep(HANDOVER) => {}
+                        () = followed => {}
                     }
                 }
                 sink.close().await;
             });
         }
+    }
+
+    /// Whether a cluster's present connection upholds everything that is ours there, or nothing is any more.
+    fn is_followed(&self, id: &ClusterId) -> bool {
+        let state = self.state.lock();
+        let Some(cluster) = state.clusters.get(id).map(|running| &running.cluster) else { return true };
+        let works = || {
+            let mirror = cluster.mirror.lock();
+            let written = cluster.written_parts.read();
+            mirror.error.is_none() && written.iter().all(|part| mirror.part(part).is_some_and(|state| state.ready()))
+        };
+        !cluster.writing.load(Ordering::SeqCst) || (*cluster.adopted.borrow() && works() && planned_once(cluster))
     }
 
     /// Waits until everything that earlier processes wrote is upheld by this one, or `limit` is over; says whether it is.

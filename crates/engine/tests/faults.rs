@@ -2,10 +2,36 @@
 #![allow(clippy::unwrap_used)]
 
 mod world;
-use causeway_connectors::memory::Fault;
+use causeway_connectors::memory::{Fault, Memory, MemoryPorts};
 use causeway_core::{Change, Mark, OwnerId, Record, Sink};
 use causeway_engine::*;
+use std::sync::Arc;
 use world::*;
+
+/// Settings that never work: what the old connection upheld stands until others do.
+#[tokio::test(start_paused = true)]
+async fn a_connection_is_closed_when_the_next_one_works() {
+    for fault in [Fault::Down, Fault::Hung, Fault::Denied] {
+        let clusters = registries(&["a", "b"]);
+        populate(&clusters["a"], 3, 1);
+        let mut world = World::new("i", &clusters).one_way("a", "b");
+        seconds(60).await;
+        assert_eq!(total(&clusters["b"]), 3);
+        let wrong = Memory::default();
+        wrong.fail(fault.clone());
+        world.ports.insert("b".into(), Arc::new(MemoryPorts::open(&wrong)));
+        world.start();
+        seconds(3600).await;
+        assert_eq!(total(&clusters["b"]), 3, "{fault:?}");
+        world.ports.insert("b".into(), Arc::new(MemoryPorts::open(&clusters["b"])));
+        world.start();
+        seconds(120).await;
+        assert_eq!(total(&clusters["b"]), 3, "{fault:?}");
+        clusters["a"].deregister(&service(0), "p0", &instance(1000).id());
+        seconds(120).await;
+        assert_eq!(total(&clusters["b"]), 2, "held by nobody but the last connection");
+    }
+}
 
 #[tokio::test(start_paused = true)]
 async fn a_source_that_is_down_empties_nothing() {
