@@ -13,4 +13,4 @@ mod subject;
 
 pub use corner::DataCorner;
 pub use follow::{DataFollow, DataItem, DataView};
-pub use subject::{Data, DataFacts, DataKind, DataMeter, DataSubject, Line, Login};
+pub use subject::{Compares, Data, DataFacts, DataKind, DataMeter, DataSubject, Line, Login};

@@ -57,12 +57,24 @@ pub struct DataFacts {
     pub attributes: [Attributes; 2],
     /// Whoever puts back what stood there makes the version that it had.
     pub versions_return: bool,
-    /// A deletion can be told what must stand there.
-    pub deletes_exactly: bool,
+    /// What the servers themselves compare with what must stand there.
+    pub compares: Compares,
     /// One among this many changes; and most calls that this may cost within [`Self::told_in`], polls included.
     pub many: (usize, usize),
     /// Most calls to list that many.
     pub calls_to_list: usize,
+}
+
+/// Which writes servers make only where the expected version stands. Elsewhere we look first, and who writes in between
+/// loses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compares {
+    /// All of them.
+    All,
+    /// All but deletions.
+    NoDeletions,
+    /// None.
+    Nothing,
 }
 
 /// Counts what goes over the wire.

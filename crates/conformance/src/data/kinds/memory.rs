@@ -1,7 +1,7 @@
 //! The tree of data in memory.
 
 use super::open;
-use crate::data::{Data, DataFacts, DataKind, DataMeter, DataSubject, Line, Login};
+use crate::data::{Compares, Data, DataFacts, DataKind, DataMeter, DataSubject, Line, Login};
 use crate::tap::cable::Fault as Cable;
 use anyhow::{Context, Result};
 use causeway_connectors::Connect;
@@ -64,7 +64,7 @@ impl DataSubject for MemoryTree {
             refused: vec![Content::of(vec![b'x'; LARGEST + 1])],
             attributes,
             versions_return: false,
-            deletes_exactly: true,
+            compares: Compares::All,
             many: (10_000, 0),
             calls_to_list: 0,
         }

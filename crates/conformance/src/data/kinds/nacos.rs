@@ -1,7 +1,7 @@
 //! Config entries of real Nacos servers, through the vendor's HTTP interface.
 
 use super::{open, port};
-use crate::data::{Data, DataFacts, DataKind, DataMeter, DataSubject, Line, Login};
+use crate::data::{Compares, Data, DataFacts, DataKind, DataMeter, DataSubject, Line, Login};
 use crate::kinds::NacosKind;
 use crate::tap::cable::Cable;
 use crate::tap::nacos::{Tap, pair};
@@ -153,13 +153,13 @@ impl DataSubject for Entries {
             attributes: [attributes("yaml"), attributes("json")],
             // The version is made of what is in it: what is equal is in step.
             versions_return: true,
-            deletes_exactly: false,
+            compares: if old { Compares::Nothing } else { Compares::NoDeletions },
             // A look a second; what is new is read again for as long as its second lasts. 1.x tells everything each
-            // time, a page of 500 a call.
-            many: if causeway_testbed::full() {
-                (10_000, if old { 80 } else { 16 })
-            } else {
-                (1_000, if old { 20 } else { 16 })
+            // time, a page of 500 a call, and cannot do that as fast with more.
+            many: match (causeway_testbed::full(), old) {
+                (_, true) => (1_000, 20),
+                (false, false) => (1_000, 16),
+                (true, false) => (10_000, 16),
             },
             calls_to_list: if causeway_testbed::full() { 60 } else { 40 },
         }

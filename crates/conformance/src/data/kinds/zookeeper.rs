@@ -1,7 +1,7 @@
 //! Persistent znodes of real ZooKeeper servers.
 
 use super::{open, port};
-use crate::data::{Data, DataFacts, DataKind, DataMeter, DataSubject, Line, Login};
+use crate::data::{Compares, Data, DataFacts, DataKind, DataMeter, DataSubject, Line, Login};
 use crate::kinds::ZooKeeperGround;
 use crate::tap::cable::Cable;
 use crate::tap::zookeeper::Tap;
@@ -167,7 +167,7 @@ impl DataSubject for Znodes {
             ],
             attributes: [attributes(OPEN), attributes(&private)],
             versions_return: false,
-            deletes_exactly: true,
+            compares: Compares::All,
             many: (10_000, self.ground.calls_a_change()),
             // Each of them, the folder, the root; and what a connection begins with.
             calls_to_list: self.ground.calls_a_node() * 10_000 + 20,

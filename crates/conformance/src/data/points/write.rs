@@ -1,7 +1,7 @@
 //! Points 6, 7, 8 and 10: what is written, what is not, and that the answer says which.
 
 use crate::data::corner::{create, delete, replace};
-use crate::data::{DataCorner, DataSubject};
+use crate::data::{Compares, DataCorner, DataSubject};
 use anyhow::{Context, Result, ensure};
 use causeway_core::{Content, Error, Expect, Write};
 
@@ -89,6 +89,10 @@ pub async fn quicker_wins<S: DataSubject>(at: &DataCorner<S>) -> Result<()> {
 /// 8: of two who write at the same moment where they saw the same, one wins and the other is told; never both.
 pub async fn one_wins<S: DataSubject>(at: &DataCorner<S>) -> Result<()> {
     const ROUNDS: usize = 25;
+    if at.facts.compares == Compares::Nothing {
+        at.note("the servers compare nothing");
+        return Ok(());
+    }
     let (one, two) = (at.open().await?, at.open().await?);
     at.put("ground", "0").await?;
     let key = at.key("contested");
@@ -112,7 +116,7 @@ pub async fn one_wins<S: DataSubject>(at: &DataCorner<S>) -> Result<()> {
         if round % 5 == 4 {
             // Deletions, too, where the kind can be told what must stand there.
             let entry = last.take().context("no entry")?;
-            match at.facts.deletes_exactly {
+            match at.facts.compares == Compares::All {
                 true => {
                     let answers = tokio::join!(
                         at.write(&one, delete(&key, &entry)),
