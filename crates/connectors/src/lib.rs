@@ -1,5 +1,6 @@
 //! One folder a kind of cluster. Each knows core, and nothing of the engine or of another kind.
 
+mod backoff;
 mod connect;
 pub mod memory;
 pub mod nacos;

@@ -8,10 +8,10 @@ use futures_util::StreamExt;
 use futures_util::stream;
 use parking_lot::Mutex;
 
-use super::backoff::Backoff;
 use super::error::{Error, Result};
-use super::link::Live;
+use super::link::{Live, RETRY};
 use super::wire::ServiceKey;
+use crate::backoff::Backoff;
 
 /// A wish about one service.
 pub(super) trait Wish: Clone + Send + Sync + 'static {
@@ -150,7 +150,7 @@ impl<W: Wish> Desired<W> {
         F: Fn(ServiceKey, W, Option<W>) -> Fut,
         Fut: Future<Output = Result<()>>,
     {
-        let mut backoff = Backoff::default();
+        let mut backoff = Backoff::new(RETRY.0, RETRY.1);
         loop {
             let pending = self.pending(live.generation);
             if pending.is_empty() || live.connection.has_ended() {

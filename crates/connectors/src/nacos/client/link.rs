@@ -11,12 +11,14 @@ use tokio_util::task::TaskTracker;
 
 use super::SocketKeeper;
 use super::address::Address;
-use super::backoff::{Backoff, random_index};
 use super::core::Core;
 use super::error::{Error, Result};
 use super::grpc::{Connection, Plan};
 use super::pump::{Leave, OnPush};
+use crate::backoff::{Backoff, random_index};
 
+/// First and longest wait between two tries.
+pub(super) const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 /// Longest time that a connection which is to be left is kept for the sake of a new one.
 const OLD_AT_MOST: Duration = Duration::from_secs(30);
 
@@ -105,7 +107,7 @@ impl Link {
             live,
             close: close.clone(),
             generation: 0,
-            backoff: Backoff::default(),
+            backoff: Backoff::new(RETRY.0, RETRY.1),
             old: None,
             abandon: abandon.clone(),
             tasks: tasks.clone(),

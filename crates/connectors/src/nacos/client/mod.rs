@@ -7,7 +7,6 @@
 mod address;
 mod admin;
 mod auth;
-mod backoff;
 mod catalogue;
 mod configs;
 mod core;

@@ -20,13 +20,13 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::ability::{Ability, Number, number_in};
 use super::address::Address;
-use super::backoff::{Backoff, random_index};
 use super::dial::{Stream, dial, four_letters};
 use super::error::Error;
 use super::proto::{self, ConnectAnswer, ConnectRequest, Header, xid};
 use super::session::Shared;
 use super::types::{Phase, SavedSession, Status};
 use super::wire::{Wire, frame};
+use crate::backoff::{Backoff, random_index};
 
 /// A majority of the servers turned us away for this long: they will not have what we have seen.
 const BEHIND: Duration = Duration::from_secs(3);
@@ -36,6 +36,8 @@ const SHORT: Duration = Duration::from_secs(1);
 const KEPT: Duration = Duration::from_secs(2);
 /// How long a connection that was cut off waits for one that was opened after it.
 const FOLLOW: Duration = Duration::from_secs(2);
+/// First and longest wait between two tries: short, since a session's time may run.
+const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 /// Bounds for one try to connect.
 const DIAL: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
 /// Limit for asking a server that took us for its version.
@@ -78,7 +80,7 @@ pub(super) struct Driver {
 impl Driver {
     pub(super) fn new(shared: Arc<Shared>, saved: Option<SavedSession>) -> Driver {
         let next = random_index(shared.addresses.len());
-        let (seen, backoff) = (AtomicI64::new(0), Backoff::default());
+        let (seen, backoff) = (AtomicI64::new(0), Backoff::new(RETRY.0, RETRY.1));
         Driver { shared, held: saved, seen, next, behind: None, forget: false, backoff }
     }
 

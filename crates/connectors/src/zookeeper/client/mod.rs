@@ -7,7 +7,6 @@
 mod ability;
 mod address;
 mod attach;
-mod backoff;
 mod calls;
 mod dial;
 mod error;
