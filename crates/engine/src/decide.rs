@@ -51,7 +51,7 @@ pub(crate) fn compare<R: Record>(
     let policy = Policy {
         install,
         destination: cluster.id().clone(),
-        shadows: &|native, owner| cluster.sink.as_ref().is_some_and(|sink| sink.shadows(scope, native, owner)),
+        shadows: &|native, owner| cluster.sink.as_ref().is_some_and(|sink| sink.shadows(&observed, native, owner)),
         paused: !paused.is_empty(),
     };
     let wishes: Vec<_> = exports.iter().map(|(_, export)| export.wish.clone()).collect();

@@ -39,7 +39,7 @@ pub async fn beside_ours<S: Subject>(at: &Corner<S>) -> Result<()> {
     .await?;
     ensure!(shown.lists().all(|list| list.contains(&there)), "the native: {:?} {:?}", shown.polled, shown.told);
     ensure!(at.subject.truth(&service).await? == [there.clone()], "something is left of ours");
-    if !session.shadows(&service, &there, &owner()) {
+    if !session.shadows(&Set::of(service.clone(), [there.clone()]), &there, &owner()) {
         // What we uphold must not come back over the provider's.
         sleep(facts.told_in).await;
         ensure!(at.subject.truth(&service).await? == [there.clone()], "ours came back");

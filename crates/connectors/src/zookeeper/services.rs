@@ -238,8 +238,10 @@ impl Sink<Instance> for ZooKeeperServices {
         Ok(record)
     }
 
-    fn shadows(&self, scope: &ServiceKey, native: &Instance, owner: &OwnerId) -> bool {
-        self.writes.shadows(scope, native, owner)
+    /// Only what stands alone: where there are others, consumers have whom to call, and one that stands twice would get
+    /// twice its share.
+    fn shadows(&self, there: &Set<Instance>, native: &Instance, owner: &OwnerId) -> bool {
+        there.records.len() == 1 && self.writes.shadows(&there.scope, native, owner)
     }
 
     /// No session proves a persistent znode.

@@ -99,9 +99,9 @@ pub trait Sink<R: Record>: Source<R> {
     /// why it cannot be held.
     fn normalize(&self, scope: &R::Scope, record: R) -> Normalized<R>;
 
-    /// Whether a record of ours that is identical to this native one can stand with it for a task ([`Change::Shadow`]): who
-    /// calls the service sees one, and does not see the end of either.
-    fn shadows(&self, _scope: &R::Scope, _native: &R, _owner: &OwnerId) -> bool {
+    /// Whether a record of ours that is identical to this native one shall stand with it for a task ([`Change::Shadow`]), so
+    /// that who calls the service does not see the end of either. `there`: the whole scope.
+    fn shadows(&self, _there: &Set<R>, _native: &R, _owner: &OwnerId) -> bool {
         self.capabilities().shadows
     }
 

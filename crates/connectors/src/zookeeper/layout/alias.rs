@@ -1,20 +1,29 @@
 //! Another name for the znode of an instance: under it a record of ours backs a native one that has the instance's own name.
 //!
-//! Dubbo's consumers make equal URLs, or equal addresses, of both, and see one provider; so they do not see the end of
-//! either. Its interface level: one letter or digit of the escaped URL is escaped, too, which nobody else does. Its
-//! application level: the name with `~`, since consumers read the payload.
+//! Consumers of either name call the same address, so that they lose nobody when one of the two goes. The names are told
+//! from all that providers write. Dubbo's interface level: the time stamp has five zeros in front, or is five zeros where
+//! there is none. (It must be another URL: Dubbo's consumers in Go drop an address when either of two equal URLs goes.) Its
+//! application level: the name ends with `~`, since consumers read the payload.
 
 use super::roots::Place;
 use super::{Layout, Roots, curator, dubbo};
 
 /// What ends the name in Dubbo's application level.
 const END: char = '~';
+/// As Dubbo escapes what stands before and in a parameter.
+const QUERY: &str = "%3F";
+const AND: &str = "%26";
+const STAMP: &str = "timestamp%3D";
+/// What stands before a time stamp.
+const ZEROS: &str = "00000";
+/// The time stamp of a URL that has none.
+const NONE: &str = "timestamp%3D00000";
 
 /// The path of the other name; `None` in layouts whose readers would see two instances.
 pub fn alias(roots: &Roots, path: &str, data: &[u8]) -> Option<String> {
     let (folder, name) = path.rsplit_once('/')?;
     let name = match of(roots, path, data)? {
-        Layout::Dubbo => escaped(name)?,
+        Layout::Dubbo => stamped(name),
         _ => format!("{name}{END}"),
     };
     Some(format!("{folder}/{name}"))
@@ -24,7 +33,7 @@ pub fn alias(roots: &Roots, path: &str, data: &[u8]) -> Option<String> {
 pub(super) fn plain(roots: &Roots, path: &str, data: &[u8]) -> Option<String> {
     let (folder, name) = path.rsplit_once('/')?;
     let plain = match roots.place(path)? {
-        Place::Dubbo { .. } => unescaped(name)?,
+        Place::Dubbo { .. } => unstamped(name)?,
         Place::Services { .. } => name.strip_suffix(END).filter(|name| !name.is_empty())?.to_owned(),
         Place::Plain { .. } => return None,
     };
@@ -42,30 +51,26 @@ fn of(roots: &Roots, path: &str, data: &[u8]) -> Option<Layout> {
     roots.layouts.contains(&layout).then_some(layout)
 }
 
-/// The name with its last letter or digit escaped.
-fn escaped(name: &str) -> Option<String> {
-    let (at, c) = letters(name).last()?;
-    Some(format!("{}%{:02X}{}", &name[..at], u32::from(c), &name[at + 1..]))
+/// The name with another time stamp.
+fn stamped(name: &str) -> String {
+    match stamp(name) {
+        Some(at) => format!("{}{ZEROS}{}", &name[..at], &name[at..]),
+        None => format!("{name}{}{NONE}", if name.contains(QUERY) { AND } else { QUERY }),
+    }
 }
 
-/// The name with the last escaped letter or digit as it is.
-fn unescaped(name: &str) -> Option<String> {
-    let code = |at: usize| u8::from_str_radix(name.get(at + 1..at + 3)?, 16).ok().map(char::from);
-    let at = name.rmatch_indices('%').map(|found| found.0).find(|&at| code(at).is_some_and(is_plain))?;
-    Some(format!("{}{}{}", &name[..at], code(at)?, &name[at + 3..]))
+/// The name without what [`stamped`] has put into it.
+fn unstamped(name: &str) -> Option<String> {
+    if let Some(plain) = name.strip_suffix(NONE) {
+        return plain.strip_suffix(AND).or_else(|| plain.strip_suffix(QUERY)).map(str::to_owned);
+    }
+    let at = stamp(name)?;
+    Some(format!("{}{}", &name[..at], name[at..].strip_prefix(ZEROS)?))
 }
 
-/// Letters and digits that stand for themselves, and where.
-fn letters(name: &str) -> impl Iterator<Item = (usize, char)> {
-    let mut escape = 0;
-    name.char_indices().filter(move |(at, c)| {
-        if *c == '%' {
-            escape = at + 3;
-        }
-        *at >= escape && is_plain(*c)
-    })
-}
-
-fn is_plain(c: char) -> bool {
-    c.is_ascii_alphanumeric()
+/// Where the value of the time stamp begins.
+fn stamp(name: &str) -> Option<usize> {
+    let found =
+        name.match_indices(STAMP).find(|(at, _)| [AND, QUERY].iter().any(|mark| name[..*at].ends_with(mark)))?;
+    Some(found.0 + STAMP.len())
 }
