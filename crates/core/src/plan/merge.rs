@@ -154,6 +154,10 @@ pub struct Intent {
     pub content: Option<(Digest, Stamp)>,
     /// Whether nothing stood there before.
     pub created: bool,
+    /// What stands there when the body was written and the attributes were not yet, where that is neither the old nor the new:
+    /// a kind may need two writes for the two.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub half: Option<Digest>,
 }
 
 impl Intent {
@@ -165,6 +169,12 @@ impl Intent {
             (Some((digest, from)), Some((found, stamp))) if digest == found => {
                 let stamps = Pair::of(|side| if side == self.to { stamp } else { from });
                 Some(Some(Base::copied(before, self.to, self.created, digest, stamps)))
+            }
+            // Half of it was made, and that is ours: the other side has changed since, and is written again.
+            (Some(_), Some((found, stamp))) if self.half == Some(found) => {
+                let stamps = Pair::of(|side| if side == self.to { stamp } else { Stamp::default() });
+                let born = before.map_or(Born::Both, |base| base.born);
+                Some(Some(Base { digest: found, stamps, born }))
             }
             _ => None,
         }

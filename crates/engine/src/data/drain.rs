@@ -63,7 +63,7 @@ impl State {
         }
         let write = Write { key: key.clone(), expect: Expect::Stamp(stamp), to: None, parents: false };
         let stamps = Pair::of(|side| if side == copy { Some(stamp) } else { row.places[side].stamp() });
-        Some(Planned { write, to: copy, why: None, content: None, before: Some(base), stamps, over: None })
+        Some(Planned { write, to: copy, why: None, content: None, before: Some(base), stamps, over: None, half: None })
     }
 
     pub(super) fn stays_there(&mut self, key: &EntryKey, side: Side, why: &str) {

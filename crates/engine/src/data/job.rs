@@ -56,6 +56,8 @@ pub(crate) struct Planned {
     pub before: Option<Base>,
     /// How both sides were judged.
     pub stamps: Pair<Option<Stamp>>,
+    /// What stands when half of it is written ([`Intent::half`]).
+    pub half: Option<Digest>,
     /// What is written over that the other side never had.
     pub over: Option<Shown>,
 }
@@ -66,7 +68,8 @@ impl Planned {
     }
 
     pub fn intent(&self) -> Intent {
-        Intent { key: self.key().clone(), to: self.to, content: self.content, created: self.stamps[self.to].is_none() }
+        let (key, created) = (self.key().clone(), self.stamps[self.to].is_none());
+        Intent { key, to: self.to, content: self.content, created, half: self.half }
     }
 }
 

@@ -245,6 +245,10 @@ impl State {
             return self.park(parent, &key);
         }
         plans.copied[to].insert(key.clone());
+        let half = case.looks[to].as_ref().map(|(_, there)| &there.attributes).and_then(|there| {
+            let half = Content { body: content.body.clone(), attributes: there.clone() };
+            (half.attributes != content.attributes).then(|| self.spec.attributes.select(half).digest())
+        });
         let write = Write {
             expect: case.stamps[to].map_or(Expect::Absent, Expect::Stamp),
             parents: key.parent().is_some() && self.spec.parent(&key) != key.parent(),
@@ -253,7 +257,7 @@ impl State {
         };
         let content = case.versions[from].map(|version| (version.digest, entry.stamp));
         let (before, stamps, why) = (case.base, case.stamps, said(why, case.decided));
-        plans.writes.push(Planned { write, to, why: Some(why), content, before, stamps, over });
+        plans.writes.push(Planned { write, to, why: Some(why), content, before, stamps, over, half });
     }
 
     fn delete(&mut self, case: Case, from: Side, why: Why, plans: &mut Plans, now: Instant) {
@@ -285,9 +289,10 @@ impl State {
         let over = case.shown()[from].filter(|_| matches!(why, Why::Settled(_)));
         let write = Write { key, expect: Expect::Stamp(stamp), to: None, parents: false };
         let why = Some(said(why, case.decided));
-        plans
-            .removals
-            .push((Planned { write, to: from, why, content: None, before: case.base, stamps, over }, evidence));
+        plans.removals.push((
+            Planned { write, to: from, why, content: None, before: case.base, stamps, over, half: None },
+            evidence,
+        ));
     }
 
     /// Asks the guards about what is to be removed.

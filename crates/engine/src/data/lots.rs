@@ -78,7 +78,7 @@ mod tests {
     use causeway_core::Side;
 
     fn intent(path: &str) -> Intent {
-        Intent { key: EntryKey::path(path), to: Side::Right, content: None, created: false }
+        Intent { key: EntryKey::path(path), to: Side::Right, content: None, created: false, half: None }
     }
 
     #[test]

@@ -144,10 +144,16 @@ fn a_write_is_known_for_ours_after_a_crash() {
     let key = EntryKey::path("/a");
     let stamps = |left, right| Pair { left: Stamp(left, 0), right: Stamp(right, 0) };
     let before = Base { digest: digest(1), stamps: stamps(1, 1), born: Born::Left };
-    let update = Intent { key: key.clone(), to: Right, content: Some((digest(2), Stamp(7, 0))), created: false };
+    let update =
+        Intent { key: key.clone(), to: Right, content: Some((digest(2), Stamp(7, 0))), created: false, half: None };
     let after = Base { digest: digest(2), stamps: stamps(7, 9), born: Born::Left };
     assert_eq!(update.made(Some(&before), Some((digest(2), Stamp(9, 0)))), Some(Some(after)));
     assert_eq!(update.made(Some(&before), Some((digest(1), Stamp(1, 0)))), None);
+    let halves = Intent { half: Some(digest(3)), ..update.clone() };
+    let half = Base { digest: digest(3), stamps: Pair { left: Stamp(0, 0), right: Stamp(8, 0) }, born: before.born };
+    assert_eq!(halves.made(Some(&before), Some((digest(3), Stamp(8, 0)))), Some(Some(half)));
+    assert_eq!(halves.made(Some(&before), Some((digest(1), Stamp(1, 0)))), None);
+    assert_eq!(judge((3, 2, 3), rules(Ways::Two, Manual)), copy(Right, Why::Edited), "written again, and no conflict");
     assert_eq!(update.made(Some(&before), None), None);
     let create = Intent { created: true, ..update };
     assert_eq!(create.made(None, Some((digest(2), Stamp(9, 0)))), Some(Some(after)));
