@@ -76,6 +76,7 @@ fn main() {
         Short zk_data::twenty_thousand_nodes_both_ways,
         Short zk_data::conflicts_follow_the_tasks_policy,
         Full zk_data::outages_lose_no_data,
+        Full zk_data::a_server_that_is_put_back_wins_nothing,
         Full zk_services::outages_lose_nothing,
         Full zk_access::lists_travel_with_services,
         Full zk_services::marks_in_the_data_tell_installs_apart,

@@ -4,7 +4,8 @@ use crate::estate::{pause, seconds, until};
 use crate::node::Node;
 use crate::zk::{Zoo, settings};
 use anyhow::{Context, Result, ensure};
-use causeway_testbed::{ZkNode, ZkStep, digest_id};
+use causeway_testbed::{ZkConnect, ZkNode, ZkStep, ZooKeeper, digest_id};
+use std::path::Path;
 use std::time::Duration;
 
 const SESSION_MS: u32 = 6_000;
@@ -147,7 +148,7 @@ pub async fn outages_lose_no_data() -> Result<()> {
         }
     }
     let at_a = zoo.provider("again-a").await?;
-    let at_b = zoo.door.connect("again-b", &causeway_testbed::ZkConnect::to(&zoo.b.addr())).await?;
+    let at_b = zoo.door.connect("again-b", &ZkConnect::to(&zoo.b.addr())).await?;
     let same = async || Ok(at_a.walk("/config").await?.difference(&at_b.walk("/config").await?).is_empty());
     until("alike", seconds(40), same).await?;
     at_b.set("/config/key1", "of b").await?;
@@ -160,5 +161,71 @@ pub async fn outages_lose_no_data() -> Result<()> {
     zoo.a.start_again().await?;
     until("held", seconds(40), async || Ok(node.number("held")? >= 2_000)).await?;
     ensure!(at_b.walk("/config").await?.0.len() == 2_001, "kept");
+    Ok(())
+}
+
+/// One server is put back from a backup while we run, the other while we are down: what the healthy one holds stands.
+pub async fn a_server_that_is_put_back_wins_nothing() -> Result<()> {
+    let zoo = Zoo::start(SESSION_MS).await?;
+    zoo.at_a.create("/config", "root").await?;
+    zoo.at_a.bulk_range(40, &[ZkStep::Create(ZkNode::new("/config/key{n}", "value {n}"))]).await?;
+    let node = Node::start().await?;
+    node.apply(&settings(&zoo.a.addr(), &zoo.b.addr(), "Config", "Bidirectional", ""))?;
+    alike(&zoo, "/config", seconds(20)).await?;
+    let mut running = Some(node);
+    let backup = |server: &ZooKeeper, name: &str| server.folder().join(name);
+    zoo.b.stop().await?;
+    copy(&backup(&zoo.b, "data"), &backup(&zoo.b, "backup"))?;
+    zoo.b.start_again().await?;
+    for n in 0..30 {
+        zoo.at_a.set(&format!("/config/key{n}"), "newer").await?;
+    }
+    for n in 0..10 {
+        zoo.at_a.create(&format!("/config/new{n}"), "new").await?;
+    }
+    alike(&zoo, "/config", seconds(40)).await?;
+    let healthy = zoo.at_a.walk("/config").await?;
+    for (round, down) in [false, true].into_iter().enumerate() {
+        let mut stopped = None;
+        if down {
+            stopped = Some(running.take().context("no node")?.kill()?);
+        }
+        zoo.b.stop().await?;
+        std::fs::remove_dir_all(backup(&zoo.b, "data"))?;
+        copy(&backup(&zoo.b, "backup"), &backup(&zoo.b, "data"))?;
+        zoo.b.start_again().await?;
+        if let Some((data, port)) = stopped {
+            running = Some(Node::on(data, port).await?);
+        }
+        let node = running.as_ref().context("no node")?;
+        let at_b = zoo.door.connect(&format!("back-{round}"), &ZkConnect::to(&zoo.b.addr())).await?;
+        until("conflicts", seconds(60), async || Ok(node.number("conflicts")? == 30)).await?;
+        until("the new ones", seconds(20), async || Ok(at_b.walk("/config").await?.0.len() == 51)).await?;
+        pause(5).await;
+        let differs = healthy.difference(&zoo.at_a.walk("/config").await?);
+        ensure!(differs.is_empty(), "{differs:?}");
+        ensure!(node.events()?.contains("put back to an earlier time"), "not told");
+        // All is well again for the next round.
+        for n in 0..30 {
+            node.ok(&["resolve", "src-dst-config", &format!("/config/key{n}"), "--take", "source"])?;
+        }
+        until("in step", seconds(20), async || {
+            Ok(healthy.difference(&at_b.walk("/config").await?).is_empty() && verified(node)?.0)
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+/// A folder with all that is in it.
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        match entry.file_type()?.is_dir() {
+            true => copy(&entry.path(), &to.join(entry.file_name()))?,
+            false => drop(std::fs::copy(entry.path(), to.join(entry.file_name()))?),
+        }
+    }
     Ok(())
 }

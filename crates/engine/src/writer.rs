@@ -263,8 +263,8 @@ impl<R: Record> Writer<R> {
         let (now, scope) = (Instant::now(), &scope);
         self.busy.remove(scope);
         settle(&self.cluster, &*self.recorder, scope, &outcomes, &path, intended);
-        let mut retry: Option<Duration> = None;
-        let (mut failure, mut throttled) = (None, false);
+        let (mut retry, mut patience): (Option<Duration>, Option<Duration>) = (None, None);
+        let mut failure = None;
         for (change, outcome) in outcomes {
             match (outcome, change.record().cloned()) {
                 (Ok(()), None) => {}
@@ -280,28 +280,28 @@ impl<R: Record> Writer<R> {
                     self.refused.entry(scope.clone()).or_default().insert(record.id(), (record, why, now));
                     retry = retry.or(Some(Duration::ZERO));
                 }
-                (Err(error), _) => {
-                    let wait = match &error {
-                        Error::Throttled(wait) => *wait,
-                        error if error.is_transient() => self.backoff(scope),
-                        _ => SLOW_RETRY,
-                    };
-                    retry = Some(retry.map_or(wait, |retry| retry.max(wait)));
-                    let asked = matches!(error, Error::Throttled(_));
-                    throttled |= asked;
-                    if !asked || now >= *self.throttled.entry(scope.clone()).or_insert(now) + PATIENCE {
-                        failure = Some((change.owner().cloned(), error.to_string()));
+                // Each record waits for itself: the first that may go on is the next reason to plan.
+                (Err(Error::Throttled(wait)), _) => {
+                    patience = Some(patience.map_or(wait, |patience| patience.min(wait)));
+                    if now >= *self.throttled.entry(scope.clone()).or_insert(now) + PATIENCE {
+                        failure = Some((change.owner().cloned(), Error::Throttled(wait).to_string()));
                     }
+                }
+                (Err(error), _) => {
+                    let wait = if error.is_transient() { self.backoff(scope) } else { SLOW_RETRY };
+                    retry = Some(retry.map_or(wait, |retry| retry.max(wait)));
+                    failure = Some((change.owner().cloned(), error.to_string()));
                 }
             }
         }
-        if !throttled {
+        if patience.is_none() {
             self.throttled.remove(scope);
         }
         self.failed(scope, failure);
         self.written.insert(scope.clone(), now);
         // Looks once more soon: what came meanwhile, and whether the write is seen.
-        self.cluster.queue.mark(scope, now + retry.unwrap_or(self.timing.debounce));
+        let again = retry.into_iter().chain(patience).min();
+        self.cluster.queue.mark(scope, now + again.unwrap_or(self.timing.debounce));
     }
 
     fn failed(&mut self, scope: &R::Scope, failure: Option<(Option<causeway_core::OwnerId>, String)>) {

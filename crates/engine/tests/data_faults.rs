@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod data_world;
-use causeway_connectors::memory::Fault;
+use causeway_connectors::memory::{Fault, MemoryData};
 use causeway_core::*;
 use causeway_engine::*;
 use data_world::*;
@@ -50,6 +50,58 @@ async fn a_wiped_side_is_held_until_released() {
         assert!(world.a.all().is_empty() && world.b.all().is_empty());
         assert_eq!((world.status().state, world.status().entries), (RouteState::InStep, 0));
     }
+}
+
+/// What differs then was not edited there, and what is missing was not deleted.
+#[tokio::test(start_paused = true)]
+async fn a_side_that_is_put_back_wins_nothing() {
+    for (side, restart) in [(Side::Left, false), (Side::Right, false), (Side::Left, true), (Side::Right, true)] {
+        let world = World::two_way(Conflicts::Manual);
+        populate(&world.a, 40);
+        let mut world = world.start();
+        seconds(40).await;
+        let backup = world.tree(side).copy();
+        let healthy = world.tree(side.other()).clone();
+        let names: Vec<_> = healthy.all().into_keys().filter(|key| *key.name != *"/cfg").collect();
+        for key in &names[..30] {
+            healthy.put(key, Content::of("newer"));
+        }
+        (0..10).for_each(|n| put(&healthy, &format!("/cfg/new{n}"), "new"));
+        seconds(40).await;
+        assert!(world.same());
+        let all = healthy.all();
+        if restart {
+            world = world.down().await;
+        }
+        world.tree(side).put_back(backup);
+        if restart {
+            world = world.restart().await;
+        }
+        seconds(600).await;
+        assert_eq!(healthy.all(), all, "{side:?} {restart}");
+        assert_eq!((world.tree(side).all().len(), world.conflicts().len()), (51, 30), "{side:?} {restart}");
+        assert!(world.notebook.said(Action::Skipped, "put back"), "{:#?}", world.notebook.events.lock());
+    }
+}
+
+/// Another cluster under the same name, with the same tree in it.
+#[tokio::test(start_paused = true)]
+async fn another_cluster_wins_nothing() {
+    let world = World::two_way(Conflicts::Manual);
+    populate(&world.a, 40);
+    let world = world.start();
+    seconds(40).await;
+    let all = world.a.all();
+    let other = MemoryData::new();
+    (0..1000).for_each(|n| put(&other, "/elsewhere", &n.to_string()));
+    populate(&other, 40);
+    all.keys().filter(|key| key.name.ends_with('5')).for_each(|key| other.put(key, Content::of("staging")));
+    let world = world.down().await;
+    let world = World::between(world.a.clone(), other, world.notebook.clone(), |spec| spec.ways = Ways::Two);
+    let world = world.restart().await;
+    seconds(600).await;
+    assert_eq!(world.a.all().iter().filter(|(key, content)| all.get(*key) != Some(content)).count(), 1, "/elsewhere");
+    assert_eq!(world.conflicts().len(), 4, "{:?}", world.conflicts());
 }
 
 #[tokio::test(start_paused = true)]

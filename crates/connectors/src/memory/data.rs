@@ -48,6 +48,13 @@ struct State {
     counts: Counts,
 }
 
+/// What a tree held at a time.
+#[derive(Clone, Debug)]
+pub struct Backup {
+    entries: BTreeMap<EntryKey, (Entry, Content)>,
+    clock: u64,
+}
+
 /// A tree of config entries with ZooKeeper's rules: a path has its parent, and a parent with children stays. Clones are
 /// the same tree; each is a port to it.
 #[derive(Clone, Default)]
@@ -100,6 +107,24 @@ impl MemoryData {
             let keys: Vec<_> = state.entries.keys().rev().cloned().collect();
             keys.iter().for_each(|key| state.take(key));
             state.epoch += u64::from(broken);
+        });
+    }
+
+    /// What a backup would keep.
+    pub fn copy(&self) -> Backup {
+        let state = self.state.lock();
+        Backup { entries: state.entries.clone(), clock: state.clock }
+    }
+
+    /// The server is put back to what it was then, and all connections break.
+    pub fn put_back(&self, backup: Backup) {
+        self.edit(|state| {
+            let Backup { entries, clock } = backup;
+            let stamp = |entry: &Entry| entry.stamp.0.cast_unsigned();
+            state.log = entries.iter().map(|(key, (entry, _))| (stamp(entry), key.clone())).collect();
+            state.versions = entries.iter().map(|(key, (entry, _))| (key.clone(), stamp(entry))).collect();
+            (state.entries, state.clock) = (entries, clock);
+            state.epoch += 1;
         });
     }
 
@@ -268,6 +293,10 @@ impl State {
 }
 
 impl DataSource for MemoryData {
+    fn latest(&self) -> Option<i64> {
+        Some(self.state.lock().clock.cast_signed())
+    }
+
     fn watch(&self, select: &DataSelector) -> BoxStream<'static, Result<News, Lost>> {
         let watch = Watch { tree: self.clone(), select: select.clone(), epoch: None, seen: 0, ready: VecDeque::new() };
         stream::unfold(watch, async |mut watch| {

@@ -8,7 +8,7 @@ mod data;
 mod ports;
 mod registry;
 
-pub use data::{Counts, MemoryData};
+pub use data::{Backup, Counts, MemoryData};
 pub use ports::MemoryPorts;
 pub use registry::{Fault, Memory, Publisher};
 

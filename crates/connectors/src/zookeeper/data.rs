@@ -243,6 +243,11 @@ fn is_sequential(path: &str) -> bool {
 }
 
 impl DataSource for ZooKeeperData {
+    /// Stamps begin with the transaction of the last write.
+    fn latest(&self) -> Option<i64> {
+        Some(self.session.seen())
+    }
+
     fn watch(&self, select: &DataSelector) -> BoxStream<'static, Result<News, Lost>> {
         let options = self.options(select);
         match Followed::new(&self.session, options, self.takes(select)) {

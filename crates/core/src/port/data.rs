@@ -59,6 +59,12 @@ pub trait DataSource: Send + Sync {
     /// the caller sees to it that one call does not ask for too much.
     fn read<'a>(&'a self, keys: &'a [EntryKey]) -> BoxFuture<'a, Vec<Result<Found, Error>>>;
 
+    /// Where the first number of stamps grows with every change in the cluster: one that no stamp which was seen so far is
+    /// beyond. An older stamp than before, or one beyond this, is of a past that the cluster does not have (any more).
+    fn latest(&self) -> Option<i64> {
+        None
+    }
+
     /// Lists everything of interest once, without bodies: for the slow sweep and for a comparison.
     fn list<'a>(&'a self, select: &'a DataSelector) -> BoxFuture<'a, Result<BTreeMap<EntryKey, Entry>, Error>>;
 }

@@ -12,6 +12,7 @@ mod actor;
 mod door;
 mod drain;
 mod engine;
+mod history;
 mod job;
 mod judge;
 mod lists;

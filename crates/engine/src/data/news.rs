@@ -11,6 +11,7 @@ impl State {
     pub fn news(&mut self, side: Side, item: Result<News, Lost>, now: Instant) {
         match item {
             Ok(News::Reset { part, entries }) => {
+                self.check_history(side, &part, &entries);
                 self.sight[side].complete(&part, now);
                 self.looked(side, &part, entries, now);
             }

@@ -10,7 +10,7 @@
 //! by how many do so: what a client saw is on a majority of the servers.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -66,8 +66,6 @@ struct Attached {
 pub(super) struct Driver {
     shared: Arc<Shared>,
     held: Option<SavedSession>,
-    /// The latest transaction that we have seen the effect of.
-    seen: AtomicI64,
     /// Which address is next.
     next: usize,
     /// Since when a majority turns us away.
@@ -80,8 +78,8 @@ pub(super) struct Driver {
 impl Driver {
     pub(super) fn new(shared: Arc<Shared>, saved: Option<SavedSession>) -> Driver {
         let next = random_index(shared.addresses.len());
-        let (seen, backoff) = (AtomicI64::new(0), Backoff::new(RETRY.0, RETRY.1));
-        Driver { shared, held: saved, seen, next, behind: None, forget: false, backoff }
+        let backoff = Backoff::new(RETRY.0, RETRY.1);
+        Driver { shared, held: saved, next, behind: None, forget: false, backoff }
     }
 
     /// Runs until it is aborted, or until the session was ended, or another connection of this process goes on with it.
@@ -235,7 +233,7 @@ impl Driver {
         let lost = |error: std::io::Error| Refusal::Failed(Error::Unavailable(format!("{address}: {error}")));
         let nothing = vec![0; 16];
         let request = ConnectRequest {
-            last_zxid: if self.forget { 0 } else { self.seen.load(Ordering::Relaxed) },
+            last_zxid: if self.forget { 0 } else { self.shared.seen.load(Ordering::Relaxed) },
             timeout_ms: i32::try_from(self.shared.session_timeout.as_millis()).unwrap_or(i32::MAX),
             session: held.map_or(0, |held| held.id),
             password: held.map_or(&nothing, |held| &held.password),
@@ -281,7 +279,7 @@ impl Driver {
         let Attached { stream, buffer, answer } = attached;
         if self.forget {
             tracing::warn!(server = %self.address(), "the servers lack what was seen of them: wiped, or put back");
-            self.seen.store(0, Ordering::Relaxed);
+            self.shared.seen.store(0, Ordering::Relaxed);
             self.forget = false;
         }
         let before = self.shared.status.borrow().clone();
@@ -325,7 +323,8 @@ impl Driver {
             error: None,
         });
         let keep = Duration::from_millis(u64::try_from(answer.timeout_ms).unwrap_or(0));
-        let serving = line.serve(stream, buffer, keep, &self.seen, &self.shared.sinks, &self.shared.manners.chroot);
+        let serving =
+            line.serve(stream, buffer, keep, &self.shared.seen, &self.shared.sinks, &self.shared.manners.chroot);
         tokio::select! {
             why = serving => {
                 self.next = self.next.wrapping_add(1);

@@ -116,7 +116,7 @@ impl Wire {
         self.about(path, |to| to.set_acl(path, acl, version), |body| proto::stat(&mut Decoder::new(&body?)))
     }
 
-    fn sync_call<'a>(&self, path: &'a str) -> Result<Call<'a, ()>> {
+    pub(super) fn sync_call<'a>(&self, path: &'a str) -> Result<Call<'a, ()>> {
         self.about(path, |to| to.name(op::SYNC, path), |body| body.map(drop))
     }
 }

@@ -1,7 +1,7 @@
 //! The handle of a session.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
@@ -47,6 +47,8 @@ pub(super) struct Shared {
     pub(super) sinks: Sinks,
     pub(super) status: watch::Sender<Status>,
     pub(super) wire: RwLock<Option<Arc<Wire>>>,
+    /// The latest transaction that we have seen the effect of.
+    pub(super) seen: AtomicI64,
     /// The session was ended on purpose.
     pub(super) over: AtomicBool,
 }
@@ -87,6 +89,7 @@ impl Session {
                 error: None,
             }),
             wire: RwLock::new(None),
+            seen: AtomicI64::new(0),
             over: AtomicBool::new(false),
         });
         let mut tasks = JoinSet::new();
@@ -153,6 +156,11 @@ impl Session {
     /// Whether another connection of this process goes on with the session, or is about to.
     pub(super) fn is_followed(&self) -> bool {
         self.shared.is_followed()
+    }
+
+    /// The latest transaction that was seen, of the servers as they are now; 0 before the first.
+    pub fn seen(&self) -> i64 {
+        self.shared.seen.load(Ordering::Relaxed)
     }
 
     pub(super) fn sinks(&self) -> &Sinks {

@@ -105,6 +105,13 @@ impl Follower {
                 Err(error) => return Err(error),
             },
         };
+        // A server may lag behind what others have shown. One that only reads cannot catch up.
+        if self.session.status().borrow().phase == Phase::Connected
+            && let Err(error) = wire.run(wire.sync_call("/")).await
+            && error.is_transient()
+        {
+            return Err(error);
+        }
         let found = self.walk(wire, single, Depth::All, IN_FLIGHT).run([Arc::clone(&root)]).await?;
         if let Some(error) = found.denied.get(&root) {
             return Err(error.clone());
