@@ -1,7 +1,7 @@
 //! One scope's plan, with the guards' word on it. Used by the writer, the dry run and the comparison alike.
 
 use crate::cluster::{Cluster, Route};
-use crate::export::{Export, export};
+use crate::export::{Export, export, nothing};
 use crate::spec::{Run, Timing};
 use causeway_core::{
     Change, ClusterId, Evidence, OwnerId, Part, Plan, Policy, Record, Removal, Scope, Set, Skip, plan,
@@ -40,7 +40,7 @@ pub(crate) fn compare<R: Record>(
     let (paused, routes): (Vec<_>, Vec<_>) =
         cluster.inbound.read().iter().cloned().partition(|route| route.spec.run == Run::Paused);
     let install = routes.first().map(|route| route.spec.owner.install.to_string())?;
-    let exports: Vec<_> = routes
+    let mut exports: Vec<_> = routes
         .into_iter()
         .map(|route| {
             let export = export(&route, scope, now);
@@ -54,8 +54,15 @@ pub(crate) fn compare<R: Record>(
         shadows: &|native, owner| cluster.sink.as_ref().is_some_and(|sink| sink.shadows(&observed, native, owner)),
         paused: !paused.is_empty(),
     };
-    let wishes: Vec<_> = exports.iter().map(|(_, export)| export.wish.clone()).collect();
-    Some((plan(&wishes, &observed, &ledger, &policy), exports))
+    // Lent, since a copy of all records would cost more than the plan.
+    let lend =
+        |(route, export): &mut (Arc<Route<R>>, Export<R>)| std::mem::replace(&mut export.wish, nothing(&route.spec));
+    let wishes: Vec<_> = exports.iter_mut().map(lend).collect();
+    let plan = plan(&wishes, &observed, &ledger, &policy);
+    for ((_, export), wish) in exports.iter_mut().zip(wishes) {
+        export.wish = wish;
+    }
+    Some((plan, exports))
 }
 
 /// The task whose wish each record is: the first that has it.

@@ -2,8 +2,9 @@
 
 use crate::cluster::Route;
 use crate::mirror::Witness;
-use crate::spec::Run;
+use crate::spec::{RouteSpec, Run};
 use causeway_core::{Attributes, ClusterId, Fresh, Held, Part, Record, Scope, Skip, Wish};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -24,23 +25,8 @@ pub(crate) struct Export<R: Record> {
 /// What `route` wants in `target` now. A draining route wants nothing, and knows it.
 pub(crate) fn export<R: Record>(route: &Route<R>, target: &R::Scope, now: Instant) -> Export<R> {
     let spec = &route.spec;
-    let mut export = Export {
-        wish: Wish {
-            owner: spec.owner.clone(),
-            mode: spec.mode,
-            overrides: spec.overrides,
-            fresh: Fresh::Settled,
-            records: BTreeMap::new(),
-            refused: BTreeMap::new(),
-            edits: BTreeMap::new(),
-            witnessed: BTreeSet::new(),
-            attributes: None,
-        },
-        parts: Vec::new(),
-        witnesses: BTreeMap::new(),
-        path: Vec::new(),
-        again: None,
-    };
+    let mut export =
+        Export { wish: nothing(spec), parts: Vec::new(), witnesses: BTreeMap::new(), path: Vec::new(), again: None };
     if spec.run == Run::Drain {
         export.wish.mode = causeway_core::Mode::Sync;
         return export;
@@ -60,6 +46,21 @@ pub(crate) fn export<R: Record>(route: &Route<R>, target: &R::Scope, now: Instan
         }
     }
     export
+}
+
+/// The wish for nothing.
+pub(crate) fn nothing<R: Record>(spec: &RouteSpec<R>) -> Wish<R> {
+    Wish {
+        owner: spec.owner.clone(),
+        mode: spec.mode,
+        overrides: spec.overrides,
+        fresh: Fresh::Settled,
+        records: BTreeMap::new(),
+        refused: BTreeMap::new(),
+        edits: BTreeMap::new(),
+        witnessed: BTreeSet::new(),
+        attributes: None,
+    }
 }
 
 /// The source's parts that are copied into `target`.
@@ -129,27 +130,27 @@ fn named<R: Record>(
 }
 
 /// The record that leaves the cluster from one id: the native, else a copy that may travel on.
-fn leaving<R: Record>(
+fn leaving<'h, R: Record>(
     route: &Route<R>,
     id: &R::Id,
-    held: &Held<R>,
+    held: &'h Held<R>,
     written: Option<&causeway_core::Written<R>>,
-) -> Option<R> {
+) -> Option<Cow<'h, R>> {
     if let Some(native) = &held.native {
-        return Some(native.clone());
+        return Some(Cow::Borrowed(native));
     }
     let install = &route.spec.owner.install;
     if let Some(copy) = held.copy_of(install) {
         let mark = copy.mark()?;
         if !mark.path.is_empty() {
-            return Some(copy.clone());
+            return Some(Cow::Borrowed(copy));
         }
         // The written mark is gone, but the ledger knows where the record came from. A shadow has no path of its own:
         // it stays here.
         let record = written?.records.get(id).filter(|record| !record.shadow)?;
-        return Some(copy.clone().with_mark(record.record.mark().cloned()));
+        return Some(Cow::Owned(copy.clone().with_mark(record.record.mark().cloned())));
     }
-    held.copies.first().filter(|_| route.spec.relay).cloned()
+    held.copies.first().filter(|_| route.spec.relay).map(Cow::Borrowed)
 }
 
 /// Attributes that we wrote ourselves do not go back where they came from.

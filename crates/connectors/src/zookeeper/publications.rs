@@ -137,6 +137,11 @@ impl Publications {
         Some(until.saturating_duration_since(Instant::now())).filter(|rest| !rest.is_zero())
     }
 
+    /// Whether any path may be left to somebody else.
+    pub fn leaves_any(&self) -> bool {
+        !self.0.all.lock().left.is_empty()
+    }
+
     /// Nothing of ours stands at `path` any more.
     pub fn forget(&self, path: &str) {
         let mut all = self.0.all.lock();

@@ -86,11 +86,6 @@ fn marked(mut record: Instance) -> Instance {
     record.with_mark(mark)
 }
 
-/// As a layout names it.
-fn node(path: &str, znode: &Znode) -> layout::Node {
-    layout::Node { path: path.to_owned(), data: znode.data.to_vec(), ephemeral: znode.owner != 0 }
-}
-
 impl View {
     pub fn new(roots: Arc<Roots>, classes: Classes) -> Self {
         Self { roots, classes, nodes: BTreeMap::new(), scopes: BTreeMap::new(), refused: Vec::new() }
@@ -121,7 +116,7 @@ impl View {
                 let record = marked(instance);
                 self.scopes.entry(scope.clone()).or_default().insert(path.to_owned());
                 touched.insert(scope.clone());
-                let class = layout::class(&self.roots, &node(path, &znode));
+                let class = layout::class_at(&self.roots, path, &znode.data);
                 if let Some(class) = &class {
                     self.classes.add(&scope, class);
                 }

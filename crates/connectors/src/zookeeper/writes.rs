@@ -102,7 +102,8 @@ impl Writes {
 
     /// How long the place of a record is to be left alone.
     fn wait(&self, scope: &ServiceKey, record: &Instance) -> Option<Duration> {
-        self.ours.left_for(&self.path_of(scope, record).ok()?)
+        // To know its path means to make its znode.
+        self.ours.leaves_any().then(|| self.ours.left_for(&self.path_of(scope, record).ok()?))?
     }
 
     /// A record as it is written: with its mark among the data, where its task asks for that.

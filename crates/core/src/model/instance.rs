@@ -2,12 +2,13 @@
 
 use super::{Mark, Part, Record, Scope};
 use serde::{Deserialize, Serialize};
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};
 use std::sync::Arc;
 
 /// A service: `namespace/group/name`. A kind that lacks a level leaves it empty.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ServiceKey {
     /// The namespace's id, never its display name.
     pub namespace: Arc<str>,
@@ -21,6 +22,22 @@ impl ServiceKey {
     /// The service `name` in `group` of `namespace`.
     pub fn new(namespace: &str, group: &str, name: &str) -> Self {
         Self { namespace: namespace.into(), group: group.into(), name: name.into() }
+    }
+}
+
+impl Ord for ServiceKey {
+    fn cmp(&self, other: &Self) -> Ordering {
+        // Most keys share the first two, and many a key is compared with its own copy.
+        let compare = |a: &Arc<str>, b: &Arc<str>| if Arc::ptr_eq(a, b) { Ordering::Equal } else { a.cmp(b) };
+        compare(&self.namespace, &other.namespace)
+            .then_with(|| compare(&self.group, &other.group))
+            .then_with(|| compare(&self.name, &other.name))
+    }
+}
+
+impl PartialOrd for ServiceKey {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 

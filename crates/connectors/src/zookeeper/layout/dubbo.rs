@@ -118,9 +118,26 @@ pub(super) fn said(
     instance.enabled = metadata.get(ENABLED).is_none_or(|text| is_enabled(text));
     instance.ephemeral = ephemeral;
     let part = |key| metadata.get(key).map(String::as_str).unwrap_or_default();
-    let service = format!("{category}:{interface}:{}:{}", part(VERSION), part(GROUP));
+    let service = named(category, &interface, part(VERSION), part(GROUP));
     instance.metadata = metadata;
     Ok((super::service(&service), instance))
+}
+
+/// The service of what [`said`] says, and the same errors.
+pub(super) fn service_said(interface: &str, category: &str, name: &str) -> Result<String, String> {
+    let interface = escape::read(interface).ok_or("the interface's name is not escaped as Dubbo does")?;
+    let text = escape::read(name).ok_or("the URL is not escaped as Dubbo does")?;
+    let url = Url::parse(&text)?;
+    // Of several, the last one stands.
+    let part = |wanted: &str| {
+        let found = url.params.iter().rev().find(|param| key(param) == wanted);
+        found.map_or("", |param| param.split_once('=').map_or(param, |pair| pair.1))
+    };
+    Ok(named(category, &interface, part(VERSION), part(GROUP)))
+}
+
+fn named(category: &str, interface: &str, version: &str, group: &str) -> String {
+    [category, interface, version, group].join(":")
 }
 
 /// Dubbo's weight as ours: 100 is 1.
@@ -137,7 +154,7 @@ pub(super) fn words(scope: &ServiceKey, instance: &Instance, folder: &str, name:
         return None;
     }
     let mut words = frame(&service, instance, folder, data);
-    if let way @ 1.. = (0..escape::WAYS).find(|&way| escape::escape(&text, way) == name)? {
+    if let way @ 1.. = (0..escape::WAYS).find(|&way| escape::is(&text, way, name))? {
         words.push(WAY, way.to_string());
     }
     if let Some(user) = url.user {
@@ -146,7 +163,11 @@ pub(super) fn words(scope: &ServiceKey, instance: &Instance, folder: &str, name:
     if url.host.contains(':') && !url.brackets {
         words.push(BARE_V6, "");
     }
-    let canonical = params(&service, instance);
+    let canonical = canonical(&service, instance);
+    if canonical.len() == url.params.len() && canonical.iter().zip(&url.params).all(|(pair, param)| pair.is(param)) {
+        return Some(words);
+    }
+    let canonical: Vec<String> = canonical.iter().map(Param::to_string).collect();
     let mut extra = BTreeMap::<&str, isize>::new();
     for param in &url.params {
         *extra.entry(*param).or_default() += 1;
@@ -178,7 +199,7 @@ pub(super) fn whole(scope: &ServiceKey, instance: &Instance, folder: &str, name:
 /// Words of what is not the URL.
 fn frame(service: &Service<'_>, instance: &Instance, folder: &str, data: &[u8]) -> Words {
     let mut words = Words::new(Layout::Dubbo);
-    if escape::escape(service.interface, 0) != folder {
+    if !escape::is(service.interface, 0, folder) {
         words.push(FOLDER, folder);
     }
     if data != instance.id.endpoint.host.as_bytes() {
@@ -201,7 +222,8 @@ pub(super) fn build(name: &str, instance: &Instance, words: &Words) -> Result<(S
     if path.contains('?') {
         return Err(format!("its path {path:?} has a question mark"));
     }
-    let params = sorted(params(&service, instance), words);
+    let params: Vec<String> = canonical(&service, instance).iter().map(Param::to_string).collect();
+    let params = sorted(params, words);
     let mut params: Vec<&str> = params.iter().map(String::as_str).collect();
     if let Some(order) = words.get(ORDER) {
         params = reorder(params, order);
@@ -222,41 +244,97 @@ pub(super) fn build(name: &str, instance: &Instance, words: &Words) -> Result<(S
     Ok((format!("/{folder}/{}/{znode}", service.category), data))
 }
 
+/// One canonical parameter.
+struct Param<'a> {
+    key: &'a str,
+    value: Cow<'a, str>,
+}
+
+impl Param<'_> {
+    /// Dubbo cannot say an ampersand; escaped it at least hurts no neighbour.
+    fn is_plain(&self) -> bool {
+        !self.key.contains(['&', '=']) && !self.value.contains('&')
+    }
+
+    /// Whether it is written like this, and stands among the others as its key does.
+    fn is(&self, written: &str) -> bool {
+        let value = written.strip_prefix(self.key).and_then(|rest| rest.strip_prefix('='));
+        value == Some(&*self.value) && self.is_plain()
+    }
+}
+
+impl std::fmt::Display for Param<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.is_plain() {
+            true => [self.key, "=", &self.value].into_iter().try_for_each(|part| f.write_str(part)),
+            false => {
+                let key = self.key.replace('&', "%26").replace('=', "%3D");
+                write!(f, "{key}={}", self.value.replace('&', "%26"))
+            }
+        }
+    }
+}
+
+/// Canonical parameters, sorted by their keys, each there once.
+struct Params<'a>(Vec<Param<'a>>);
+
+impl<'a> Params<'a> {
+    fn at(&self, key: &str) -> Result<usize, usize> {
+        self.0.binary_search_by(|param| param.key.cmp(key))
+    }
+
+    fn get(&self, key: &str) -> Option<&str> {
+        self.at(key).ok().map(|at| &*self.0[at].value)
+    }
+
+    fn insert(&mut self, key: &'a str, value: impl Into<Cow<'a, str>>) {
+        let param = Param { key, value: value.into() };
+        match self.at(key) {
+            Ok(at) => self.0[at] = param,
+            Err(at) => self.0.insert(at, param),
+        }
+    }
+
+    fn remove(&mut self, key: &str) {
+        if let Ok(at) = self.at(key) {
+            self.0.remove(at);
+        }
+    }
+}
+
 /// The canonical parameters, sorted by their keys: what the metadata say, and what the service's name says.
-fn params(service: &Service<'_>, instance: &Instance) -> Vec<String> {
+fn canonical<'a>(service: &Service<'a>, instance: &'a Instance) -> Vec<Param<'a>> {
     let own = |pair: &(&String, &String)| pair.0 != PROTOCOL && pair.0 != PATH;
-    let mut all: BTreeMap<&str, Cow<'_, str>> =
-        instance.metadata.iter().filter(own).map(|(key, value)| (key.as_str(), value.into())).collect();
-    all.insert(INTERFACE, service.interface.into());
+    let mut all = Vec::with_capacity(instance.metadata.len() + 4);
+    all.extend(instance.metadata.iter().filter(own).map(|(key, value)| Param { key, value: value.into() }));
+    let mut all = Params(all);
+    all.insert(INTERFACE, service.interface);
     for (key, value) in [(VERSION, service.version), (GROUP, service.group)] {
         if !value.is_empty() {
-            all.insert(key, value.into());
+            all.insert(key, value);
         } else if all.get(key).is_some_and(|text| !text.is_empty()) {
             all.remove(key);
         }
     }
-    let category = all.entry(CATEGORY).or_insert(service.category.into());
-    if category == PROVIDERS && service.category == PROVIDERS {
-        all.remove(CATEGORY);
+    match all.get(CATEGORY).unwrap_or(service.category) {
+        PROVIDERS if service.category == PROVIDERS => all.remove(CATEGORY),
+        _ if all.get(CATEGORY).is_none() => all.insert(CATEGORY, service.category),
+        _ => {}
     }
-    let weight = all.get(WEIGHT).map(|text| scaled(text));
+    let weight = all.get(WEIGHT).map(scaled);
     // Dubbo's providers in Nacos have its normal weight, 1, whatever their own; another was set by somebody.
     if instance.weight != 1.0 && weight != Some(instance.weight) {
         // However small, it takes calls.
         let least = if instance.weight > 0.0 { 1.0 } else { 0.0 };
         let weight = (instance.weight * NORMAL_WEIGHT).round().clamp(least, i32::MAX.into());
-        all.insert(WEIGHT, weight.to_string().into());
+        all.insert(WEIGHT, weight.to_string());
     }
     let is = instance.enabled && instance.healthy;
-    if all.get(ENABLED).is_none_or(|text| is_enabled(text)) != is {
-        all.insert(ENABLED, is.to_string().into());
+    if all.get(ENABLED).is_none_or(is_enabled) != is {
+        all.insert(ENABLED, if is { "true" } else { "false" });
     }
-    // Dubbo cannot say an ampersand; this way it at least hurts no neighbour.
-    let pair = |(key, value): (&&str, &Cow<'_, str>)| match key.contains(['&', '=']) || value.contains('&') {
-        true => format!("{}={}", key.replace('&', "%26").replace('=', "%3D"), value.replace('&', "%26")),
-        false => format!("{key}={value}"),
-    };
-    all.iter().filter(|pair| !pair.0.is_empty()).map(pair).collect()
+    all.0.retain(|param| !param.key.is_empty());
+    all.0
 }
 
 /// As Java reads a boolean: what is not true is false.
@@ -293,7 +371,8 @@ impl<'a> Service<'a> {
         let (category, rest) = name.split_once(':')?;
         let part = |key| metadata.get(key).map(String::as_str).unwrap_or_default();
         let (version, group) = (part(VERSION), part(GROUP));
-        let known = rest.strip_suffix(&format!(":{version}:{group}"));
+        let known = rest.strip_suffix(group).and_then(|rest| rest.strip_suffix(':'));
+        let known = known.and_then(|rest| rest.strip_suffix(version)).and_then(|rest| rest.strip_suffix(':'));
         let (interface, version, group) = match known {
             Some(interface) => {
                 let tail = &rest[interface.len() + 1..];

@@ -25,32 +25,94 @@ const STYLES: [Style; 5] = [
 /// The number of ways there are; way 0 is Dubbo's own.
 pub(super) const WAYS: usize = STYLES.len();
 
+impl Style {
+    /// What becomes of a byte: itself, `+`, or two digits.
+    const fn of(&self, byte: u8) -> Escaped {
+        let (mut at, safe) = (0, self.safe.as_bytes());
+        while at < safe.len() {
+            if safe[at] == byte {
+                return Escaped::Not;
+            }
+            at += 1;
+        }
+        match byte {
+            b' ' if self.plus => Escaped::Plus,
+            _ if byte.is_ascii_alphanumeric() => Escaped::Not,
+            _ => {
+                let hex = if self.small { b"0123456789abcdef" } else { b"0123456789ABCDEF" };
+                Escaped::Hex([b'%', hex[(byte >> 4) as usize], hex[(byte & 15) as usize]])
+            }
+        }
+    }
+
+    const fn table(&self) -> [Escaped; 256] {
+        let (mut table, mut byte) = ([Escaped::Not; 256], 0);
+        while byte < table.len() {
+            table[byte] = self.of(byte as u8);
+            byte += 1;
+        }
+        table
+    }
+}
+
+/// What one byte becomes.
+#[derive(Clone, Copy)]
+enum Escaped {
+    Not,
+    Plus,
+    Hex([u8; 3]),
+}
+
+/// For each way and each byte: a large estate has tens of millions of them.
+static TABLES: [[Escaped; 256]; WAYS] =
+    [STYLES[0].table(), STYLES[1].table(), STYLES[2].table(), STYLES[3].table(), STYLES[4].table()];
+
+fn table(way: usize) -> &'static [Escaped; 256] {
+    TABLES.get(way).unwrap_or(&TABLES[0])
+}
+
 /// Escapes in one way; there is no other way than those below [`WAYS`].
 pub(super) fn escape(text: &str, way: usize) -> String {
-    let style = STYLES.get(way).unwrap_or(&STYLES[0]);
+    let table = table(way);
     let mut out = String::with_capacity(text.len() * 3 / 2);
     for byte in text.bytes() {
-        let c = char::from(byte);
-        if c.is_ascii_alphanumeric() || style.safe.contains(c) {
-            out.push(c);
-        } else if style.plus && c == ' ' {
-            out.push('+');
-        } else {
-            let hex = if style.small { b"0123456789abcdef" } else { b"0123456789ABCDEF" };
-            out.extend(['%', char::from(hex[usize::from(byte >> 4)]), char::from(hex[usize::from(byte & 15)])]);
+        match &table[usize::from(byte)] {
+            Escaped::Not => out.push(char::from(byte)),
+            Escaped::Plus => out.push('+'),
+            Escaped::Hex(three) => out.extend(three.map(char::from)),
         }
     }
     out
 }
 
+/// Whether a text becomes this name in one way.
+pub(super) fn is(text: &str, way: usize, name: &str) -> bool {
+    let table = table(way);
+    let mut rest = name.as_bytes();
+    for byte in text.bytes() {
+        let tail = match &table[usize::from(byte)] {
+            Escaped::Not => rest.strip_prefix(&[byte]),
+            Escaped::Plus => rest.strip_prefix(b"+"),
+            Escaped::Hex(three) => rest.strip_prefix(three),
+        };
+        let Some(tail) = tail else { return false };
+        rest = tail;
+    }
+    rest.is_empty()
+}
+
 /// Reads an escaped name as Dubbo does: `+` is a blank, `%XX` a byte of UTF-8. `None` where that is broken.
 pub(super) fn read(text: &str) -> Option<String> {
-    let bytes: Vec<u8> = text.bytes().map(|byte| if byte == b'+' { b' ' } else { byte }).collect();
-    String::from_utf8(unescape(&bytes, b'%')?).ok()
+    String::from_utf8(decode(text.as_bytes(), b'%', |byte| if byte == b'+' { b' ' } else { byte })?).ok()
 }
 
 /// Undoes escapes of two hexadecimal digits after `mark`; `None` where one is broken.
 pub(super) fn unescape(text: &[u8], mark: u8) -> Option<Vec<u8>> {
+    decode(text, mark, |byte| byte)
+}
+
+/// `plain` is what a byte outside of escapes stands for.
+fn decode(text: &[u8], mark: u8, plain: impl Fn(u8) -> u8) -> Option<Vec<u8>> {
     let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text;
@@ -61,7 +123,7 @@ pub(super) fn unescape(text: &[u8], mark: u8) -> Option<Vec<u8>> {
             out.push(digit(high)? * 16 + digit(low)?);
             rest = tail;
         } else {
-            out.push(byte);
+            out.push(plain(byte));
         }
     }
     Some(out)
@@ -77,7 +139,10 @@ mod tests {
         let java = "dubbo%3A%2F%2F%5B%3A%3A1%5D%3A1%2Fa+b%3Fx%3D%C3%A9%7E*-_.%2B%27%28%29";
         assert_eq!(escape(text, 0), java);
         for way in 0..WAYS {
-            assert_eq!(read(&escape(text, way)).as_deref(), Some(text));
+            let name = escape(text, way);
+            assert_eq!(read(&name).as_deref(), Some(text));
+            assert!(is(text, way, &name) && !is(text, way, &name[1..]) && !is(text, way, &format!("{name}x")));
+            assert_eq!(is(text, 0, &name), way == 0);
         }
         for broken in ["%", "%4", "%G1", "%FF"] {
             assert_eq!(read(broken), None);

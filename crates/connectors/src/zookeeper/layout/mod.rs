@@ -34,6 +34,7 @@ pub use roots::Roots;
 
 use causeway_core::{Instance, Payload, ServiceKey};
 use roots::Place;
+use std::sync::{Arc, LazyLock};
 use words::{ACCESS, ROOT, Words};
 
 /// The kind in payloads, as in the settings.
@@ -119,18 +120,16 @@ fn read_plain(
     // Below another root the same name may stand once more.
     let slot = xxhash_rust::xxh3::xxh3_64(if is_first { name } else { path }.as_bytes());
     instance.id.slot = format!("{:08x}", slot >> 32).into();
-    let exact = match place {
-        Place::Dubbo { interface, .. } => [
-            dubbo::words(&scope, &instance, interface, name, data),
-            dubbo::whole(&scope, &instance, interface, name, data),
-        ],
-        Place::Services { service, .. } => [
-            curator::words(layout, service, &instance, name, data),
-            Some(curator::whole(layout, &instance, name, data)),
-        ],
-        Place::Plain { .. } => [Some(plain::words(&instance, name, data)), None],
-    };
-    for mut words in exact.into_iter().flatten() {
+    for last in [false, true] {
+        let words = match (place, last) {
+            (Place::Dubbo { interface, .. }, false) => dubbo::words(&scope, &instance, interface, name, data),
+            (Place::Dubbo { interface, .. }, true) => dubbo::whole(&scope, &instance, interface, name, data),
+            (Place::Services { service, .. }, false) => curator::words(layout, service, &instance, name, data),
+            (Place::Services { .. }, true) => Some(curator::whole(layout, &instance, name, data)),
+            (Place::Plain { .. }, false) => Some(plain::words(&instance, name, data)),
+            (Place::Plain { .. }, true) => None,
+        };
+        let Some(mut words) = words else { continue };
         if !is_first {
             words.push(ROOT, root);
         }
@@ -167,9 +166,13 @@ pub fn write(roots: &Roots, scope: &ServiceKey, record: &Instance) -> Result<Nod
             roots.new
         })
     });
-    let made = build(roots, scope, record, &words);
     let bare = words.bare();
-    if bare == words || made.as_ref().is_ok_and(|(_, instance)| agree(instance, record)) {
+    if bare == words {
+        let node = make(roots, scope, record, &words)?;
+        return check(roots, scope, &words, &node).map(|()| node);
+    }
+    let made = build(roots, scope, record, &words);
+    if made.as_ref().is_ok_and(|(_, instance)| agree(instance, record)) {
         return made.map(|made| made.0);
     }
     // It was edited since, or is not held in full: the words hold where they say nothing else than the record does.
@@ -198,8 +201,13 @@ pub fn access(record: &Instance) -> Option<String> {
 /// where that names no class. A lookup of Spring Cloud's, Dubbo's or Curator's fails for the whole service when one
 /// payload there has another class than its own: never put a second class into a service.
 pub fn class(roots: &Roots, node: &Node) -> Option<String> {
-    match roots.place(&node.path)? {
-        Place::Services { .. } => curator::class(&node.data),
+    class_at(roots, &node.path, &node.data)
+}
+
+/// The same of a znode in pieces.
+pub fn class_at(roots: &Roots, path: &str, data: &[u8]) -> Option<String> {
+    match roots.place(path)? {
+        Place::Services { .. } => curator::class(data),
         _ => None,
     }
 }
@@ -210,8 +218,26 @@ fn build(roots: &Roots, scope: &ServiceKey, record: &Instance, words: &Words) ->
     let node = make(roots, scope, record, words)?;
     match said(roots, &node.path, &node.data, node.ephemeral)? {
         Some((layout, there, instance)) if layout == words.layout && there == *scope => Ok((node, instance)),
-        _ => Err(format!("{:?} would not be read as an instance of {:?}", node.path, scope.name)),
+        _ => Err(elsewhere(scope, &node)),
     }
+}
+
+/// Whether a znode can be read back as [`build`] asks for, without the record that it says.
+fn check(roots: &Roots, scope: &ServiceKey, words: &Words, node: &Node) -> Result<(), String> {
+    let (layout, there) = match roots.place(&node.path) {
+        Some(Place::Dubbo { interface, category, name, .. }) if roots.layouts.contains(&Layout::Dubbo) => {
+            (Layout::Dubbo, service(&dubbo::service_said(interface, category, name)?))
+        }
+        _ => match said(roots, &node.path, &node.data, node.ephemeral)? {
+            Some((layout, there, _)) => (layout, there),
+            None => return Err(elsewhere(scope, node)),
+        },
+    };
+    (layout == words.layout && there == *scope).then_some(()).ok_or_else(|| elsewhere(scope, node))
+}
+
+fn elsewhere(scope: &ServiceKey, node: &Node) -> String {
+    format!("{:?} would not be read as an instance of {:?}", node.path, scope.name)
 }
 
 /// The znode that a record and its words make.
@@ -231,7 +257,7 @@ fn make(roots: &Roots, scope: &ServiceKey, record: &Instance, words: &Words) -> 
         Layout::Plain => plain::build(&scope.name, record, words)?,
     };
     let path = format!("{root}{path}");
-    if path.split('/').skip(1).any(|part| part.is_empty() || part == "." || part == "..") || path.contains(is_odd) {
+    if path.split('/').skip(1).any(|part| part.is_empty() || part == "." || part == "..") || has_odd(&path) {
         return Err(format!("{path:?} is no path of ZooKeeper's"));
     }
     Ok(Node { path, data, ephemeral: record.ephemeral })
@@ -274,7 +300,18 @@ fn takes_calls(instance: &Instance) -> bool {
 }
 
 fn service(name: &str) -> ServiceKey {
-    ServiceKey::new(PUBLIC, GROUP, name)
+    // There may be a million keys: they share these two.
+    static WORDS: LazyLock<[Arc<str>; 2]> = LazyLock::new(|| [PUBLIC.into(), GROUP.into()]);
+    let [namespace, group] = WORDS.clone();
+    ServiceKey { namespace, group, name: name.into() }
+}
+
+/// Whether a path holds what the server takes in none.
+fn has_odd(path: &str) -> bool {
+    match path.is_ascii() {
+        true => path.bytes().any(|byte| byte.is_ascii_control()),
+        false => path.contains(is_odd),
+    }
 }
 
 /// What the server takes in no path. Whatever does not fit into 16 bits it sees as two of the characters that it refuses.
