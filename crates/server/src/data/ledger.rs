@@ -106,8 +106,13 @@ mod tests {
             born: Born::Left,
         };
         let key = EntryKey::path("/a \"b\"/ü");
-        let intent =
-            Intent { key: key.clone(), to: Side::Right, content: Some((base.digest, Stamp(1, 2))), created: true, half: None };
+        let intent = Intent {
+            key: key.clone(),
+            to: Side::Right,
+            content: Some((base.digest, Stamp(1, 2))),
+            created: true,
+            half: None,
+        };
         let row = |scope: String, document: String| Entry {
             route: place(&at).into(),
             scope: scope.into(),
