@@ -29,6 +29,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::LazyLock;
+use std::time::Instant;
 
 static RUNTIME: LazyLock<tokio::runtime::Runtime> = LazyLock::new(|| tokio::runtime::Runtime::new().unwrap());
 
@@ -45,7 +46,12 @@ fn trial(name: &str, tier: Tier, test: Test) -> Trial {
     let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let missing = host::missing();
     let run = move || match missing.is_empty() {
-        true => RUNTIME.block_on(test()).map_err(|error| Failed::from(format!("{error:#}"))),
+        true => {
+            let began = Instant::now();
+            let done = RUNTIME.block_on(test()).map_err(|error| Failed::from(format!("{error:#}")));
+            eprint!("[{:.0} s] ", began.elapsed().as_secs_f64());
+            done
+        }
         false => Err(Failed::from(format!("missing on this machine: {}", missing.join(", ")))),
     };
     // Without the servers' needs a test is reported by name as ignored, never as passed; in CI it fails.
