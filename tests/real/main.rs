@@ -111,7 +111,7 @@ fn main() {
         Short guards::a_service_scaled_down_follows,
         Short guards::most_services_gone_is_held_and_released,
         Short restart::kill_9_of_our_node_is_not_seen,
-        Short restart::a_wiped_source_empties_nothing,
+        Full restart::a_wiped_source_empties_nothing,
         Full restart::five_thousand_instances_outlive_us,
         Full restart::five_hundred_providers_come_back_slowly,
         Full restart::a_restart_while_the_source_is_down,
