@@ -1,5 +1,7 @@
 //! Config entries in this process's memory: the tree itself, the vendor's side of it, and our port to it.
 
+mod watch;
+
 use super::Fault;
 use causeway_core::{
     Content, DataSelector, DataSink, DataSource, Entry, EntryKey, Error, Expect, Found, Limits, Lost, News, Part,
@@ -8,11 +10,12 @@ use causeway_core::{
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, StreamExt};
 use parking_lot::Mutex;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 use tokio::sync::Notify;
+use watch::Watch;
 
 /// The time of the last change, one after the other through all trees of this process.
 static TIME: AtomicI64 = AtomicI64::new(1);
@@ -298,23 +301,8 @@ impl DataSource for MemoryData {
     }
 
     fn watch(&self, select: &DataSelector) -> BoxStream<'static, Result<News, Lost>> {
-        let watch = Watch { tree: self.clone(), select: select.clone(), epoch: None, seen: 0, ready: VecDeque::new() };
-        stream::unfold(watch, async |mut watch| {
-            loop {
-                if let Some(item) = watch.ready.pop_front() {
-                    return Some((item, watch));
-                }
-                let tree = watch.tree.clone();
-                let changed = tree.changed.notified();
-                tokio::pin!(changed);
-                changed.as_mut().enable();
-                watch.look();
-                if watch.ready.is_empty() {
-                    changed.await;
-                }
-            }
-        })
-        .boxed()
+        let watch = Watch::new(self, select);
+        stream::unfold(watch, async |mut watch| Some((watch.next().await, watch))).boxed()
     }
 
     fn read<'a>(&'a self, keys: &'a [EntryKey]) -> BoxFuture<'a, Vec<Result<Found, Error>>> {
@@ -369,53 +357,5 @@ impl DataSink for MemoryData {
                 answers
             })
         })
-    }
-}
-
-/// Where one watch has got to.
-struct Watch {
-    tree: MemoryData,
-    select: DataSelector,
-    epoch: Option<u64>,
-    seen: u64,
-    ready: VecDeque<Result<News, Lost>>,
-}
-
-impl Watch {
-    fn look(&mut self) {
-        let state = self.tree.state.lock();
-        if state.fault == Fault::Hung {
-            return;
-        }
-        let broken = self.epoch != Some(state.epoch);
-        if broken {
-            if let Some(error) = state.refusal() {
-                self.ready.push_back(Err(Lost { part: None, error }));
-            } else {
-                if self.epoch.is_some() {
-                    let error = Error::unavailable("connection closed");
-                    self.ready.push_back(Err(Lost { part: None, error }));
-                }
-                for (part, entries) in state.parts(&self.select) {
-                    self.ready.push_back(match &state.fault {
-                        Fault::PartDenied(denied) if *denied == part => {
-                            let error = Error::Denied(format!("no right to read {part}"));
-                            Err(Lost { part: Some(part), error })
-                        }
-                        _ => Ok(News::Reset { part, entries }),
-                    });
-                }
-            }
-        } else if state.refusal().is_none() {
-            let changed = state.log.range(self.seen + 1..).map(|(_, key)| key);
-            let changed = changed.filter(|key| self.select.takes(key) && state.denies(key).is_ok());
-            let news: Vec<_> =
-                changed.map(|key| (key.clone(), state.entries.get(key).map(|(entry, _)| *entry))).collect();
-            if !news.is_empty() {
-                self.ready.push_back(Ok(News::Changed(news)));
-            }
-        }
-        self.epoch = Some(state.epoch);
-        self.seen = state.clock;
     }
 }

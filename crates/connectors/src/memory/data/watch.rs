@@ -1,0 +1,74 @@
+//! What a watch of a tree tells.
+
+use super::{Fault, MemoryData};
+use causeway_core::{DataSelector, Error, Lost, News};
+use std::collections::VecDeque;
+
+/// Where one watch has got to.
+pub(super) struct Watch {
+    tree: MemoryData,
+    select: DataSelector,
+    epoch: Option<u64>,
+    seen: u64,
+    ready: VecDeque<Result<News, Lost>>,
+}
+
+impl Watch {
+    pub fn new(tree: &MemoryData, select: &DataSelector) -> Self {
+        Self { tree: tree.clone(), select: select.clone(), epoch: None, seen: 0, ready: VecDeque::new() }
+    }
+
+    /// The next item, once there is one.
+    pub async fn next(&mut self) -> Result<News, Lost> {
+        loop {
+            if let Some(item) = self.ready.pop_front() {
+                return item;
+            }
+            let tree = self.tree.clone();
+            let changed = tree.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            self.look();
+            if self.ready.is_empty() {
+                changed.await;
+            }
+        }
+    }
+
+    fn look(&mut self) {
+        let state = self.tree.state.lock();
+        if state.fault == Fault::Hung {
+            return;
+        }
+        let broken = self.epoch != Some(state.epoch);
+        if broken {
+            if let Some(error) = state.refusal() {
+                self.ready.push_back(Err(Lost { part: None, error }));
+            } else {
+                if self.epoch.is_some() {
+                    let error = Error::unavailable("connection closed");
+                    self.ready.push_back(Err(Lost { part: None, error }));
+                }
+                for (part, entries) in state.parts(&self.select) {
+                    self.ready.push_back(match &state.fault {
+                        Fault::PartDenied(denied) if *denied == part => {
+                            let error = Error::Denied(format!("no right to read {part}"));
+                            Err(Lost { part: Some(part), error })
+                        }
+                        _ => Ok(News::Reset { part, entries }),
+                    });
+                }
+            }
+        } else if state.refusal().is_none() {
+            let changed = state.log.range(self.seen + 1..).map(|(_, key)| key);
+            let changed = changed.filter(|key| self.select.takes(key) && state.denies(key).is_ok());
+            let news: Vec<_> =
+                changed.map(|key| (key.clone(), state.entries.get(key).map(|(entry, _)| *entry))).collect();
+            if !news.is_empty() {
+                self.ready.push_back(Ok(News::Changed(news)));
+            }
+        }
+        self.epoch = Some(state.epoch);
+        self.seen = state.clock;
+    }
+}
