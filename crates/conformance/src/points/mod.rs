@@ -11,7 +11,7 @@ mod upkeep;
 
 use crate::{Corner, Kind, table};
 use anyhow::{Context, Result};
-use causeway_testbed::trial;
+use causeway_testbed::{Server, trial};
 use libtest_mimic::Trial;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
@@ -20,13 +20,13 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 /// Longest time for one test; servers of one's own take half a minute to start.
-pub(crate) const LIMIT: Duration = Duration::from_secs(300);
+const LIMIT: Duration = Duration::from_secs(300);
 
 /// One for all tests, since they share providers and servers.
 #[expect(clippy::expect_used, reason = "without a runtime there is no test")]
-pub(crate) static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("a runtime"));
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("a runtime"));
 /// Tests with servers of their own go one after another: two cores start no two servers in time.
-pub(crate) static RESTARTS: Mutex<()> = Mutex::const_new(());
+static RESTARTS: Mutex<()> = Mutex::const_new(());
 
 /// Whether the long tests run too.
 fn full() -> bool {
@@ -66,13 +66,9 @@ fn shared<K: Kind>(
     name: &str,
     run: impl AsyncFnOnce(&Corner<K::Subject>) -> Result<()> + Send + 'static,
 ) -> Trial {
-    let name = format!("{}::{name}", kind.label());
-    let (mine, title) = (kind.clone(), name.clone());
-    trial(&name, kind.needs(), move || {
-        RUNTIME.block_on(async {
-            let subject = mine.shared().await?;
-            within_corner::<K>(subject, &title, run).await
-        })
+    let mine = kind.clone();
+    test(kind.label(), kind.needs(), name, async move |title| {
+        within_corner::<K>(mine.shared().await?, &title, run).await
     })
 }
 
@@ -81,14 +77,10 @@ fn own<K: Kind>(
     name: &str,
     run: impl AsyncFnOnce(&Corner<K::Subject>) -> Result<()> + Send + 'static,
 ) -> Trial {
-    let name = format!("{}::restarts::{name}", kind.label());
-    let (mine, title) = (kind.clone(), name.clone());
-    trial(&name, kind.needs(), move || {
-        RUNTIME.block_on(async {
-            let _turn = RESTARTS.lock().await;
-            let subject = mine.own().await.context("starting a server")?;
-            within_corner::<K>(subject, &title, run).await
-        })
+    let mine = kind.clone();
+    test_alone(kind.label(), kind.needs(), name, async move |title| {
+        let subject = mine.own().await.context("starting a server")?;
+        within_corner::<K>(subject, &title, run).await
     })
 }
 
@@ -98,9 +90,41 @@ async fn within_corner<K: Kind>(
     run: impl AsyncFnOnce(&Corner<K::Subject>) -> Result<()>,
 ) -> Result<()> {
     let corner = Corner::make(subject, title).await?;
-    let began = Instant::now();
-    let done = timeout(LIMIT, run(&corner)).await.unwrap_or_else(|_| anyhow::bail!("not done within {LIMIT:?}"));
-    corner.note(&format!("{} in {:.1} s", if done.is_ok() { "held" } else { "broken" }, began.elapsed().as_secs_f64()));
+    let (done, said) = timed(run(&corner)).await;
+    corner.note(&said);
     let cleaned = corner.clean().await.context("cleaning up");
     done.and(cleaned)
+}
+
+/// A test on servers that all share. `run` gets its whole name.
+pub(crate) fn test(
+    label: &str,
+    needs: &[Server],
+    name: &str,
+    run: impl AsyncFnOnce(String) -> Result<()> + Send + 'static,
+) -> Trial {
+    let name = format!("{label}::{name}");
+    let title = name.clone();
+    trial(&name, needs, move || RUNTIME.block_on(run(title)))
+}
+
+/// A test with servers of its own.
+pub(crate) fn test_alone(
+    label: &str,
+    needs: &[Server],
+    name: &str,
+    run: impl AsyncFnOnce(String) -> Result<()> + Send + 'static,
+) -> Trial {
+    test(label, needs, &format!("restarts::{name}"), async move |title| {
+        let _turn = RESTARTS.lock().await;
+        run(title).await
+    })
+}
+
+/// What became of a test within its limit, and words about it.
+pub(crate) async fn timed(run: impl Future<Output = Result<()>>) -> (Result<()>, String) {
+    let began = Instant::now();
+    let done = timeout(LIMIT, run).await.unwrap_or_else(|_| Err(anyhow::anyhow!("not done within {LIMIT:?}")));
+    let said = format!("{} in {:.1} s", if done.is_ok() { "held" } else { "broken" }, began.elapsed().as_secs_f64());
+    (done, said)
 }

@@ -9,12 +9,9 @@ mod tree;
 mod write;
 
 use super::{DataCorner, DataKind, DataSubject};
-use crate::points::{LIMIT, RESTARTS, RUNTIME};
+use crate::points::{test, test_alone, timed};
 use anyhow::{Context, Result};
-use causeway_testbed::trial;
 use libtest_mimic::Trial;
-use std::time::Instant;
-use tokio::time::timeout;
 
 /// All points for one kind. Those with servers of their own stand together at the end.
 pub fn trials<K: DataKind>(kind: &K) -> Vec<Trial> {
@@ -43,14 +40,8 @@ fn shared<K: DataKind>(
     name: &str,
     run: impl AsyncFnOnce(&DataCorner<K::Subject>) -> Result<()> + Send + 'static,
 ) -> Trial {
-    let name = format!("{}::{name}", kind.label());
-    let (mine, title) = (kind.clone(), name.clone());
-    trial(&name, kind.needs(), move || {
-        RUNTIME.block_on(async {
-            let subject = mine.shared().await?;
-            within::<K>(subject, &title, run).await
-        })
-    })
+    let mine = kind.clone();
+    test(kind.label(), kind.needs(), name, async move |title| within::<K>(mine.shared().await?, &title, run).await)
 }
 
 fn own<K: DataKind>(
@@ -58,14 +49,10 @@ fn own<K: DataKind>(
     name: &str,
     run: impl AsyncFnOnce(&DataCorner<K::Subject>) -> Result<()> + Send + 'static,
 ) -> Trial {
-    let name = format!("{}::restarts::{name}", kind.label());
-    let (mine, title) = (kind.clone(), name.clone());
-    trial(&name, kind.needs(), move || {
-        RUNTIME.block_on(async {
-            let _turn = RESTARTS.lock().await;
-            let subject = mine.own().await.context("starting a server")?;
-            within::<K>(subject, &title, run).await
-        })
+    let mine = kind.clone();
+    test_alone(kind.label(), kind.needs(), name, async move |title| {
+        let subject = mine.own().await.context("starting a server")?;
+        within::<K>(subject, &title, run).await
     })
 }
 
@@ -75,9 +62,8 @@ async fn within<K: DataKind>(
     run: impl AsyncFnOnce(&DataCorner<K::Subject>) -> Result<()>,
 ) -> Result<()> {
     let corner = DataCorner::new(subject, title);
-    let began = Instant::now();
-    let done = timeout(LIMIT, run(&corner)).await.unwrap_or_else(|_| anyhow::bail!("not done within {LIMIT:?}"));
-    corner.note(&format!("{} in {:.1} s", if done.is_ok() { "held" } else { "broken" }, began.elapsed().as_secs_f64()));
+    let (done, said) = timed(run(&corner)).await;
+    corner.note(&said);
     let cleaned = corner.subject.clean().await.context("cleaning up");
     done.and(cleaned)
 }
