@@ -1,11 +1,11 @@
 //! Clusters, tasks, services and events for people.
 
 use super::{Cell, Paint, Table, Tone, clean};
-use causeway_server::api::{Cluster, Conflict, ConflictSide, Difference, Event, Service, State, Task};
+use causeway_server::api::{Carrier, Cluster, Conflict, ConflictSide, Difference, Event, Service, State, Task};
 
 /// Clusters.
 pub fn clusters(clusters: &[Cluster]) -> Table {
-    let mut table = Table::new(&["NAME", "TYPE", "ADDRESSES", "NAMESPACES", "OPEN", ">TASKS"]);
+    let mut table = Table::new(&["NAME", "TYPE", "ADDRESSES", "NAMESPACES", "OPEN", ">TASKS", "CARRIED BY"]);
     for cluster in clusters {
         let namespaces = if cluster.namespaces.is_empty() { "all".to_owned() } else { cluster.namespaces.join(", ") };
         let open = if cluster.open { "yes" } else { "no task" };
@@ -16,12 +16,21 @@ pub fn clusters(clusters: &[Cluster]) -> Table {
             Cell::from(namespaces),
             Cell::toned(open, if cluster.open { Tone::Plain } else { Tone::Faint }),
             Cell::number(cluster.tasks.len()),
+            Cell::from(carried(&cluster.carriers)),
         ]);
         if !cluster.reason.is_empty() {
             table.note(&cluster.reason, Tone::Bad);
         }
     }
     table
+}
+
+/// How many connections or sessions hold our copies, and how full the fullest is: `3 sessions, at most 97 % full`.
+fn carried(carriers: &[Carrier]) -> String {
+    let Some(first) = carriers.first() else { return String::new() };
+    let fullest = carriers.iter().map(|one| one.bytes * 100 / one.limit.max(1)).max().unwrap_or_default();
+    let many = if carriers.len() == 1 { "" } else { "s" };
+    format!("{} {}{many}, at most {fullest} % full", carriers.len(), first.what)
 }
 
 /// Config entries that wait for a decision.

@@ -1,9 +1,9 @@
 //! What the engine shows of itself.
 
 use crate::cluster::Route;
-use crate::engine::{Engine, held_scopes, words};
+use crate::engine::{Engine, Running, held_scopes, words};
 use crate::spec::Run;
-use causeway_core::{ClusterId, Fresh, OwnerId, Part, Record, Skip};
+use causeway_core::{Carrier, ClusterId, Fresh, OwnerId, Part, Record, Skip};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -87,6 +87,14 @@ impl<R: Record> Engine<R> {
         let routes: Vec<_> = self.state.lock().routes.values().cloned().collect();
         let now = Instant::now();
         routes.iter().map(|route| status(route, now)).collect()
+    }
+
+    /// The connections or sessions that hold our copies, by cluster. A cluster without any is left out.
+    pub fn carriers(&self) -> BTreeMap<ClusterId, Vec<Carrier>> {
+        let state = self.state.lock();
+        let of =
+            |(id, running): (&ClusterId, &Running<R>)| Some((id.clone(), running.cluster.sink.as_ref()?.carriers()));
+        state.clusters.iter().filter_map(of).filter(|(_, carriers)| !carriers.is_empty()).collect()
     }
 
     /// Every scope that any cluster in use holds.

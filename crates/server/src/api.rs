@@ -83,8 +83,26 @@ pub struct Cluster {
     pub tasks: Vec<String>,
     /// Whether a connection is set up: a task that is not drained uses it.
     pub open: bool,
+    /// The connections or sessions that hold our copies there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub carriers: Vec<Carrier>,
     /// Why it cannot be used; empty when nothing is known against it.
     pub reason: String,
+}
+
+/// One connection or session that holds copies of ours.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Carrier {
+    /// `session` or `connection`.
+    pub what: String,
+    /// Its id, as the server's own tools show it; empty while there is none.
+    pub id: String,
+    /// How many records it holds.
+    pub records: usize,
+    /// The bytes that the servers handle in one piece because of it.
+    pub bytes: usize,
+    /// The bound that `bytes` is kept below.
+    pub limit: usize,
 }
 
 /// How a task or one of its routes is doing, from best to worst, and what the operator has asked for.

@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::held::orphaned;
 use crate::node::Node;
 use crate::world::{ClusterEntry, Run, TaskEntry, World};
-use causeway_core::Instance;
+use causeway_core::{Carrier, Instance};
 use causeway_engine::{DataStatus, RouteState, RouteStatus};
 use causeway_settings::{Mode, TaskType};
 use causeway_store::Filter;
@@ -57,6 +57,7 @@ impl Node {
         let data = self.inner.data.status().into_iter().flat_map(|status| status.reasons);
         let reasons: BTreeSet<String> = services.chain(data).collect();
         let orphans = self.inner.orphans();
+        let carriers = self.inner.engine.carriers();
         let connections = self.inner.connections.lock();
         let show = |entry: &ClusterEntry| {
             let opened = connections.of(&entry.name);
@@ -77,6 +78,7 @@ impl Node {
                 user: text(&entry.document, "userName"),
                 tasks: world.users(&entry.name).map(|task| task.name.clone()).collect(),
                 open: opened.is_some(),
+                carriers: carriers.get(&entry.id).into_iter().flatten().map(carrier).collect(),
                 reason,
             }
         };
@@ -259,6 +261,11 @@ fn text(document: &Value, key: &str) -> Option<String> {
 fn list(document: &Value, key: &str) -> Vec<String> {
     let items = document.get(key).and_then(Value::as_array);
     items.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
+fn carrier(carrier: &Carrier) -> api::Carrier {
+    let Carrier { what, id, records, bytes, limit } = carrier.clone();
+    api::Carrier { what: what.to_owned(), id, records, bytes, limit }
 }
 
 fn namespaces(document: &Value) -> Vec<String> {

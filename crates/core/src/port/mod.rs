@@ -122,6 +122,11 @@ pub trait Sink<R: Record>: Source<R> {
     /// were. Answers when the cluster has them; what does not answer in time is kept trying in the background.
     fn adopt<'a>(&'a self, owned: &'a [(R::Scope, Written<R>)]) -> BoxFuture<'a, Result<(), Error>>;
 
+    /// The connections or sessions that hold our copies there, in a stable order. Empty where copies stand by themselves.
+    fn carriers(&self) -> Vec<Carrier> {
+        Vec::new()
+    }
+
     /// Ends connections and upkeep, withdrawing nothing that the kind can keep.
     fn close(&self) -> BoxFuture<'_, ()>;
 }
@@ -140,6 +145,21 @@ pub struct Capabilities {
     pub shadows: bool,
     /// Copies can outlive the node that wrote them.
     pub keeps: bool,
+}
+
+/// One connection or session that holds copies of ours: when it ends, the cluster removes them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Carrier {
+    /// What the kind calls it: `session` or `connection`.
+    pub what: &'static str,
+    /// Its id, as the server's own tools show it; empty while there is none.
+    pub id: String,
+    /// How many records it holds.
+    pub records: usize,
+    /// The bytes that the servers handle in one piece because of it: of paths that end together, or of what is replicated.
+    pub bytes: usize,
+    /// The bound that `bytes` is kept below, except for one record or service that is larger by itself.
+    pub limit: usize,
 }
 
 /// What one destination bears. Shared by all tasks that write to it.
