@@ -1,42 +1,20 @@
 //! What reader, writer and routes of one cluster share.
 
 use crate::decide::Census;
+use crate::export::export;
 use crate::guard::Guard;
 use crate::mirror::Mirror;
 use crate::queue::Queue;
+use crate::releases::Releases;
+use crate::scopes::Scopes;
 use crate::spec::{ClusterSpec, Only, RouteSpec};
-use causeway_core::{ClusterId, Held, OwnerId, Part, Record, Scope, Sink, Skip, Source, Written};
+use causeway_core::{ClusterId, Held, OwnerId, Part, Record, Scope, Sink, Source, Written};
 use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
-
-/// What was left alone at one id, for whom, and since when.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Left {
-    pub skip: Skip,
-    pub owner: Option<OwnerId>,
-    pub since: Instant,
-    /// Whether an event has told of it.
-    pub told: bool,
-}
-
-/// How the last planning of a scope ended.
-#[derive(Clone, Debug)]
-pub(crate) struct ScopeState<R: Record> {
-    pub left: BTreeMap<R::Id, Left>,
-    /// Changes planned and not yet accepted, by task.
-    pub pending: BTreeMap<OwnerId, usize>,
-    pub error: Option<String>,
-}
-
-impl<R: Record> Default for ScopeState<R> {
-    fn default() -> Self {
-        Self { left: BTreeMap::new(), pending: BTreeMap::new(), error: None }
-    }
-}
 
 /// What an install wrote into one cluster, by scope.
 pub type Ledger<R> = BTreeMap<<R as Record>::Scope, Arc<Written<R>>>;
@@ -49,15 +27,15 @@ pub(crate) struct Cluster<R: Record> {
     pub mirror: Mutex<Mirror<R>>,
     /// What this install wrote here. Changed by [`Cluster::remember`] alone.
     pub ledger: Mutex<Ledger<R>>,
-    /// How many records each task holds here.
-    counts: Mutex<BTreeMap<OwnerId, usize>>,
+    /// What each task has in the ledger.
+    holdings: Mutex<BTreeMap<OwnerId, Holdings>>,
     /// When each scope was last written by us.
     pub written: Mutex<BTreeMap<R::Scope, Instant>>,
     /// Writes under way.
     pub writes: AtomicUsize,
     /// Scopes to be planned here.
     pub queue: Queue<R::Scope>,
-    pub scopes: Mutex<BTreeMap<R::Scope, ScopeState<R>>>,
+    pub scopes: Mutex<Scopes<R>>,
     /// Parts that were asked to be looked at whole.
     pub looks: Mutex<BTreeSet<Part>>,
     pub look: Notify,
@@ -87,7 +65,7 @@ impl<R: Record> Cluster<R> {
             sink: spec.port.sink(),
             spec,
             mirror: Mutex::default(),
-            counts: Mutex::new(count(ledger.values().map(|written| &**written))),
+            holdings: Mutex::new(count(ledger.values().map(|written| &**written))),
             ledger: Mutex::new(ledger),
             written: Mutex::default(),
             writes: AtomicUsize::new(0),
@@ -111,22 +89,25 @@ impl<R: Record> Cluster<R> {
         &self.spec.id
     }
 
-    /// How many records a task holds here.
-    pub fn held_by(&self, owner: &OwnerId) -> usize {
-        self.counts.lock().get(owner).copied().unwrap_or_default()
+    /// What a task holds here.
+    pub fn held_by(&self, owner: &OwnerId) -> Holdings {
+        self.holdings.lock().get(owner).copied().unwrap_or_default()
     }
 
     /// Remembers what this install has in a scope now.
     pub fn remember(&self, scope: &R::Scope, written: Written<R>) {
         let mut ledger = self.ledger.lock();
-        let mut counts = self.counts.lock();
-        for (owner, n) in count(ledger.get(scope).map(|before| &**before).into_iter()) {
-            if let Some(count) = counts.get_mut(&owner) {
-                *count -= n;
+        let mut holdings = self.holdings.lock();
+        for (owner, before) in count(ledger.get(scope).map(|before| &**before).into_iter()) {
+            if let Some(sum) = holdings.get_mut(&owner) {
+                sum.subtract(before);
+                if sum.records == 0 {
+                    holdings.remove(&owner);
+                }
             }
         }
-        for (owner, n) in count(std::iter::once(&written)) {
-            *counts.entry(owner).or_default() += n;
+        for (owner, now) in count(std::iter::once(&written)) {
+            holdings.entry(owner).or_default().add(now);
         }
         match written.is_empty() {
             true => drop(ledger.remove(scope)),
@@ -176,12 +157,49 @@ impl<R: Record> Cluster<R> {
     }
 }
 
-fn count<'a, R: Record>(written: impl Iterator<Item = &'a Written<R>>) -> BTreeMap<OwnerId, usize> {
-    let mut counts = BTreeMap::new();
-    for record in written.flat_map(|written| written.records.values()) {
-        *counts.entry(record.owner.clone()).or_default() += 1;
+/// What one task has in the ledger of a cluster.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Holdings {
+    /// Everything.
+    pub records: usize,
+    /// Without those that back a native one.
+    pub instances: usize,
+    /// Scopes with such an instance.
+    pub services: usize,
+}
+
+impl Holdings {
+    fn add(&mut self, other: Self) {
+        self.records += other.records;
+        self.instances += other.instances;
+        self.services += other.services;
     }
-    counts
+
+    fn subtract(&mut self, other: Self) {
+        self.records -= other.records;
+        self.instances -= other.instances;
+        self.services -= other.services;
+    }
+}
+
+fn count<'a, R: Record>(written: impl Iterator<Item = &'a Written<R>>) -> BTreeMap<OwnerId, Holdings> {
+    let mut sums = BTreeMap::<OwnerId, Holdings>::new();
+    for written in written {
+        let mut here = BTreeMap::<&OwnerId, Holdings>::new();
+        for record in written.records.values() {
+            let sum = here.entry(&record.owner).or_default();
+            sum.records += 1;
+            sum.instances += usize::from(!record.shadow);
+            sum.services = usize::from(sum.instances > 0);
+        }
+        for (owner, here) in here {
+            match sums.get_mut(owner) {
+                Some(sum) => sum.add(here),
+                None => drop(sums.insert(owner.clone(), here)),
+            }
+        }
+    }
+    sums
 }
 
 /// One direction of one task at work.
@@ -195,6 +213,8 @@ pub(crate) struct Route<R: Record> {
 /// What of a route outlives a change of its settings.
 pub(crate) struct RouteMemory<R: Record> {
     pub guard: Mutex<Guard>,
+    /// What guards held and was let go.
+    pub released: Mutex<Releases<R>>,
     /// Whether an event has told of the guard's hold.
     pub told: Mutex<bool>,
     /// Which scopes of the source feed a scope of the destination, where names change on the way.
@@ -292,7 +312,17 @@ impl<R: Record> Route<R> {
             if self.spec.lens.renames() {
                 self.memory.feeds.lock().entry(target.clone()).or_default().insert(scope.clone());
             }
+            self.judge_anew(&target, now);
             self.destination.queue.mark(&target, now);
+        }
+    }
+
+    /// Forgets that the removal of what has come back was let go: it may go again before the next planning.
+    fn judge_anew(&self, target: &R::Scope, now: Instant) {
+        if self.memory.released.lock().of(target).is_some() {
+            let wish = export(self, target, now).wish;
+            let back = |id: &R::Id| wish.records.contains_key(id) || wish.refused.contains_key(id);
+            self.memory.released.lock().retain(target, |id| !back(id));
         }
     }
 

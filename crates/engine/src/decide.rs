@@ -99,11 +99,36 @@ pub(crate) fn decide<R: Record>(
             change => decision.plan.changes.push(change),
         }
     }
+    for (route, export) in &exports {
+        let gone = removals.get(&route.spec.owner).map_or(&[][..], Vec::as_slice);
+        forget_releases(cluster, route, export, scope, gone);
+    }
     for (owner, records) in removals {
         let Some((route, export)) = exports.iter().find(|(route, _)| route.spec.owner == owner) else { continue };
         decision.removals(route, export, records, timing, now);
     }
     Some(decision)
+}
+
+/// A removal that was let go stays so until it is written: its copy is gone then, from the plan and the ledger. What has
+/// come back is judged anew when it goes again.
+fn forget_releases<R: Record>(
+    cluster: &Cluster<R>,
+    route: &Route<R>,
+    export: &Export<R>,
+    scope: &R::Scope,
+    gone: &[(R, Evidence)],
+) {
+    let mut released = route.memory.released.lock();
+    if released.of(scope).is_none() {
+        return;
+    }
+    let written = cluster.ledger.lock().get(scope).cloned().unwrap_or_default();
+    let wish = &export.wish;
+    released.retain(scope, |id| {
+        let back = wish.records.contains_key(id) || wish.refused.contains_key(id);
+        !back && (written.records.contains_key(id) || gone.iter().any(|(record, _)| record.id() == *id))
+    });
 }
 
 impl<R: Record> Decision<R> {
@@ -116,6 +141,7 @@ impl<R: Record> Decision<R> {
         now: Instant,
     ) {
         let owner = &route.spec.owner;
+        let released = route.memory.released.lock().of(&self.plan.scope).cloned().unwrap_or_default();
         let mut seen = Vec::new();
         let mut missing = Vec::new();
         for (record, evidence) in records {
@@ -126,12 +152,15 @@ impl<R: Record> Decision<R> {
                 (_, Evidence::Witnessed, Some(witness)) if witness.emptied && now < witness.at + doubt => {
                     self.wait(&record, Skip::Settling, witness.at + doubt);
                 }
+                (_, Evidence::Witnessed, _) if released.contains(&record.id()) => {
+                    self.delete(record, owner, Removal::Gone(Evidence::Witnessed));
+                }
                 (_, Evidence::Witnessed, _) => seen.push(record),
                 (_, Evidence::Implied, _) => missing.push(record),
             }
         }
         if !seen.is_empty() {
-            let total = route.destination.held_by(owner);
+            let total = route.destination.held_by(owner).records;
             let keys: Vec<_> = seen.iter().map(|record| key(&self.plan.scope, &record.id())).collect();
             let pass = route.memory.guard.lock().witnessed(&keys, total, now);
             for (record, passes) in seen.into_iter().zip(pass) {
@@ -144,9 +173,16 @@ impl<R: Record> Decision<R> {
         if missing.is_empty() {
             return;
         }
-        let verdict = implied(route, &export.parts, now);
+        let is_released = |record: &R| released.contains(&record.id());
+        let mut verdict = looked_twice(route, &export.parts);
+        if verdict == Verdict::Pass && !missing.iter().all(is_released) {
+            verdict = implied(route, &export.parts, now);
+        }
         for record in missing {
             match verdict {
+                Verdict::Hold if is_released(&record) => {
+                    self.delete(record, owner, Removal::Gone(Evidence::Implied));
+                }
                 Verdict::Pass => self.delete(record, owner, Removal::Gone(Evidence::Implied)),
                 Verdict::Hold => drop(self.plan.skipped.insert(record.id(), Skip::RemovalLimit)),
                 Verdict::Look => self.wait(&record, Skip::Settling, now + timing.visible),
@@ -178,8 +214,8 @@ enum Verdict {
     Look,
 }
 
-/// Whether what a complete look lacks may go: only after a second look, and not when too much is missing.
-fn implied<R: Record>(route: &Arc<Route<R>>, parts: &[Part], now: Instant) -> Verdict {
+/// Whether a second complete look agrees that something is missing; asks for it where it does not yet.
+fn looked_twice<R: Record>(route: &Route<R>, parts: &[Part]) -> Verdict {
     for part in parts {
         let (since, looked) = {
             let mirror = route.source.mirror.lock();
@@ -190,13 +226,23 @@ fn implied<R: Record>(route: &Arc<Route<R>>, parts: &[Part], now: Instant) -> Ve
             route.source.ask_look(part);
             return Verdict::Look;
         }
+    }
+    if parts.is_empty() { Verdict::Look } else { Verdict::Pass }
+}
+
+/// Whether what two complete looks lack may go: not when too much is missing.
+fn implied<R: Record>(route: &Arc<Route<R>>, parts: &[Part], now: Instant) -> Verdict {
+    for part in parts {
+        let Some(since) = route.source.mirror.lock().part(part).map(|state| state.implied) else {
+            return Verdict::Look;
+        };
         let census = census(route, part, since, now);
         let mut guard = route.memory.guard.lock();
-        if !guard.implied(&part.0, census.missing, census.total, census.alive == 0, since, now) {
+        if !guard.implied(&part.0, census.missing, census.total, census.alive == 0, now) {
             return Verdict::Hold;
         }
     }
-    if parts.is_empty() { Verdict::Look } else { Verdict::Pass }
+    Verdict::Pass
 }
 
 /// How much of a route's records of one source part is wanted, and how much is missing without a witness.
@@ -229,7 +275,9 @@ fn census<R: Record>(route: &Arc<Route<R>>, part: &Part, since: Instant, now: In
         census.alive += export.wish.records.len();
         for (id, _) in written.records.iter().filter(|(_, record)| record.owner == *owner) {
             census.total += 1;
-            let missing = !export.wish.records.contains_key(id) && !export.witnesses.contains_key(id);
+            let missing = !export.wish.records.contains_key(id)
+                && !export.witnesses.contains_key(id)
+                && !route.memory.released.lock().contains(&scope, id);
             census.missing += usize::from(missing);
         }
     }

@@ -7,7 +7,7 @@ use crate::reader::Reader;
 use crate::record::{Action, Event, Recorder};
 use crate::spec::{ClusterSpec, Only, RouteSpec, Timing};
 use crate::writer::Writer;
-use causeway_core::{ClusterId, OwnerId, Part, Port, Record, Scope, Skip};
+use causeway_core::{ClusterId, OwnerId, Part, Port, Record, Scope};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
@@ -185,20 +185,18 @@ impl<R: Record> Engine<R> {
         false
     }
 
-    /// Lets go of what guards hold for a task; answers how many records were held.
+    /// Lets go of exactly what guards hold for a task at this moment; returns how many records that are. What goes later is
+    /// judged as ever.
     pub fn release(&self, owner: &OwnerId) -> usize {
         let now = Instant::now();
         let state = self.state.lock();
         let mut held = 0;
         for route in state.routes.values().filter(|route| route.spec.owner == *owner) {
-            let here = held_scopes(route);
-            let count: usize = here.iter().map(|(_, count)| count).sum();
+            let count = let_go(route, &held_scopes(route), now, now);
             held += count;
-            route.memory.guard.lock().release(now + self.timing.amnesty, now, true);
             if count > 0 {
                 self.guard_event(route, Action::Released, format!("{count} removals released by the operator"));
             }
-            here.iter().for_each(|(scope, _)| route.destination.queue.mark(scope, now));
         }
         held
     }
@@ -215,18 +213,18 @@ impl<R: Record> Engine<R> {
             let Some(holding) = holding else { continue };
             let held = held_scopes(&route);
             if !std::mem::replace(&mut *route.memory.told.lock(), true) {
-                let count: usize = held.iter().map(|(_, count)| count).sum();
+                let count: usize = held.values().sum();
                 self.guard_event(&route, Action::Held, format!("{count} removals held: {}", words(&holding.why)));
             }
             if held.is_empty() && now >= holding.since + Duration::from_secs(5) {
-                route.memory.guard.lock().calm();
+                route.memory.guard.lock().end_hold();
                 *route.memory.told.lock() = false;
                 self.guard_event(&route, Action::Released, "what was missing has come back".into());
-            } else if expires.is_some_and(|at| now >= at) && looked_again(&route, &held, expires) {
-                route.memory.guard.lock().release(now + self.timing.amnesty, now, false);
-                *route.memory.told.lock() = false;
-                self.guard_event(&route, Action::Released, "a second look agrees that they are gone".into());
-                held.iter().for_each(|(scope, _)| route.destination.queue.mark(scope, now));
+            } else if let Some(at) = expires.filter(|at| now >= *at && looked_again(&route, &held, *at)) {
+                // What was held later than the look began waits for one of its own.
+                let count = let_go(&route, &held, at, now);
+                let said = format!("{count} removals released: a second look agrees that they are gone");
+                self.guard_event(&route, Action::Released, said);
             }
         }
     }
@@ -290,8 +288,13 @@ impl<R: Record> State<R> {
                 continue;
             }
             // What was remembered of another source says nothing of this one.
-            let kept = old.filter(|old| old.spec.source == spec.source).map(|old| old.memory.clone());
-            let memory = kept.unwrap_or_else(|| Arc::new(RouteMemory::new(&spec)));
+            let kept = old.filter(|old| old.spec.source == spec.source);
+            // What was let go was let go for the task as it was.
+            let only_run = |old: &Arc<Route<R>>| same_spec(&RouteSpec { run: spec.run, ..old.spec.clone() }, &spec);
+            if let Some(old) = kept.as_ref().filter(|old| !only_run(old)) {
+                old.memory.released.lock().clear();
+            }
+            let memory = kept.map_or_else(|| Arc::new(RouteMemory::new(&spec)), |old| old.memory.clone());
             memory.guard.lock().set_limits(spec.guard);
             if spec.only != Only::Freeze {
                 *memory.only.lock() = spec.only.clone();
@@ -318,6 +321,7 @@ impl<R: Record> RouteMemory<R> {
     pub fn new(spec: &RouteSpec<R>) -> Self {
         Self {
             guard: Mutex::new(Guard::new(spec.guard)),
+            released: Mutex::default(),
             told: Mutex::new(false),
             feeds: Mutex::default(),
             only: Mutex::new(spec.only.clone()),
@@ -340,23 +344,40 @@ fn planned_once<R: Record>(cluster: &Cluster<R>) -> bool {
 }
 
 /// The scopes of a route's destination where a guard holds removals of its task, and how many.
-pub(crate) fn held_scopes<R: Record>(route: &Route<R>) -> Vec<(R::Scope, usize)> {
+pub(crate) fn held_scopes<R: Record>(route: &Route<R>) -> BTreeMap<R::Scope, usize> {
     let scopes = route.destination.scopes.lock();
-    let held = |state: &crate::cluster::ScopeState<R>| {
-        let ours = |left: &&crate::cluster::Left| left.owner.as_ref() == Some(&route.spec.owner);
-        state.left.values().filter(ours).filter(|left| left.skip == Skip::RemovalLimit).count()
-    };
-    scopes.iter().map(|(scope, state)| (scope.clone(), held(state))).filter(|(_, count)| *count > 0).collect()
+    scopes.tally(&route.spec.owner).map(|tally| tally.held.clone()).unwrap_or_default()
+}
+
+/// Ends a hold: lets go of what it has held since `until` or longer, in these scopes. Returns how much that is.
+fn let_go<R: Record>(route: &Route<R>, held: &BTreeMap<R::Scope, usize>, until: Instant, now: Instant) -> usize {
+    let mut count = 0;
+    for scope in held.keys() {
+        let ids: Vec<_> = {
+            let scopes = route.destination.scopes.lock();
+            let left = scopes.get(scope).into_iter().flat_map(|state| &state.left);
+            left.filter(|(_, left)| left.holds(&route.spec.owner) && left.since <= until)
+                .map(|(id, _)| id.clone())
+                .collect()
+        };
+        if !ids.is_empty() {
+            count += ids.len();
+            route.memory.released.lock().add(scope, ids);
+        }
+        route.destination.queue.mark(scope, now);
+    }
+    route.memory.guard.lock().end_hold();
+    count
 }
 
 /// Whether every part of the source that feeds what is held was looked at whole since `expired`; asks for it where not.
-fn looked_again<R: Record>(route: &Route<R>, held: &[(R::Scope, usize)], expired: Option<Instant>) -> bool {
-    let targets: BTreeSet<_> = held.iter().map(|(scope, _)| scope.part()).collect();
+fn looked_again<R: Record>(route: &Route<R>, held: &BTreeMap<R::Scope, usize>, expired: Instant) -> bool {
+    let targets: BTreeSet<_> = held.keys().map(Scope::part).collect();
     let parts: BTreeSet<_> = targets.iter().flat_map(|target| parts_for(route, target)).collect();
     let due: Vec<_> = {
         let mirror = route.source.mirror.lock();
         let looked = |part: &Part| mirror.part(part).filter(|state| state.ready()).and_then(|state| state.looked);
-        parts.into_iter().filter(|part| looked(part) < expired).collect()
+        parts.into_iter().filter(|part| looked(part) < Some(expired)).collect()
     };
     due.iter().for_each(|part| route.source.ask_look(part));
     due.is_empty()

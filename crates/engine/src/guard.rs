@@ -28,9 +28,6 @@ pub(crate) struct Guard {
     /// How many records the route held when the window's first removal came.
     whole: usize,
     pub holding: Option<Holding>,
-    /// Open until then: the operator has released it, or both looks agreed.
-    open_until: Option<Instant>,
-    released: Option<Instant>,
 }
 
 impl Guard {
@@ -38,23 +35,14 @@ impl Guard {
         Self { limits, ..Self::default() }
     }
 
-    /// The task was changed: what was released was released for the task as it was.
     pub fn set_limits(&mut self, limits: GuardLimits) {
         self.limits = limits;
-        self.released = None;
-    }
-
-    fn open(&self, now: Instant) -> bool {
-        self.open_until.is_some_and(|until| now < until)
     }
 
     /// Which of these witnessed removals may pass now, out of `total` records that the route holds; `wanted` names each
     /// by a hash that stays the same.
     pub fn witnessed(&mut self, wanted: &[u64], total: usize, now: Instant) -> Vec<bool> {
         self.removed.retain(|_, at| now - *at <= self.limits.window);
-        if self.open(now) {
-            return vec![true; wanted.len()];
-        }
         let held = matches!(&self.holding, Some(Holding { why: Why::Burst, .. }));
         // What passed may still stand in the ledger, so the total cannot be had by adding.
         self.whole = if self.removed.is_empty() { total } else { self.whole.max(total) };
@@ -74,20 +62,9 @@ impl Guard {
         pass
     }
 
-    /// Whether removals without a witness may pass. `missing` of `total` records are missing from a part since `since`;
-    /// `emptied`: nothing of the part is left in the source.
-    pub fn implied(
-        &mut self,
-        part: &str,
-        missing: usize,
-        total: usize,
-        emptied: bool,
-        since: Instant,
-        now: Instant,
-    ) -> bool {
-        if self.open(now) || self.released.is_some_and(|released| since <= released) {
-            return true;
-        }
+    /// Whether removals without a witness may pass. `missing` of `total` records are missing from a part; `emptied`:
+    /// nothing of the part is left in the source.
+    pub fn implied(&mut self, part: &str, missing: usize, total: usize, emptied: bool, now: Instant) -> bool {
         let limit = self.limits.implied_floor.max((total as f64 * self.limits.share) as usize);
         let hold = missing > 0 && (emptied || missing > limit);
         if hold && !matches!(&self.holding, Some(Holding { why: Why::Wiped(_), .. })) {
@@ -104,18 +81,9 @@ impl Guard {
         }
     }
 
-    /// Lets everything pass until `until`; and for good what is missing `by_operator`'s leave.
-    pub fn release(&mut self, until: Instant, now: Instant, by_operator: bool) -> Option<Holding> {
-        self.open_until = Some(until);
-        if by_operator {
-            self.released = Some(now);
-        }
-        self.removed.clear();
-        self.holding.take()
-    }
-
-    /// Nothing is held any more: what was missing has come back.
-    pub fn calm(&mut self) -> Option<Holding> {
+    /// Ends the hold: what it held was let go, one by one, or has come back. The guard itself stays as it is: what
+    /// happens next is judged with everything that passed within the window.
+    pub fn end_hold(&mut self) -> Option<Holding> {
         self.holding.take()
     }
 }
@@ -145,8 +113,11 @@ mod tests {
             "30 % of 600 within the window, though none is written yet"
         );
         assert_eq!(passed(&mut guard, 200..201, 420, now), 0, "held");
-        guard.release(now + Duration::from_secs(60), now, true);
-        assert_eq!(passed(&mut guard, 200..400, 420, now), 200);
+        guard.end_hold();
+        assert_eq!(passed(&mut guard, 200..400, 420, now), 0, "what passed still counts");
+        guard.end_hold();
+        let later = now + Duration::from_secs(61);
+        assert_eq!(passed(&mut guard, 200..400, 420, later), 126, "another window");
     }
 
     #[test]
@@ -158,16 +129,14 @@ mod tests {
     }
 
     #[test]
-    fn an_emptied_part_is_held_until_released() {
+    fn an_emptied_part_is_held_without_end() {
         let (mut guard, now) = (guard(), Instant::now());
-        assert!(guard.implied("public", 2, 100, false, now, now));
-        assert!(!guard.implied("public", 2, 2, true, now, now));
+        assert!(guard.implied("public", 2, 100, false, now));
+        assert!(!guard.implied("public", 2, 2, true, now));
         assert_eq!(guard.expires_at(), None);
         let later = now + Duration::from_secs(3600);
-        assert!(!guard.implied("public", 2, 2, true, now, later));
-        guard.release(later + Duration::from_secs(60), later, true);
-        assert!(guard.implied("public", 2, 2, true, now, later + Duration::from_secs(120)), "this loss was released");
-        let again = later + Duration::from_secs(300);
-        assert!(!guard.implied("public", 2, 2, true, again, again), "the next one was not");
+        assert!(!guard.implied("public", 2, 2, true, later));
+        assert!(guard.end_hold().is_some());
+        assert!(!guard.implied("public", 2, 2, true, later), "the next loss was not released");
     }
 }

@@ -21,6 +21,8 @@ mod preview;
 mod queue;
 mod reader;
 mod record;
+mod releases;
+mod scopes;
 mod spec;
 mod status;
 mod writer;

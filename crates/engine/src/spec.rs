@@ -112,8 +112,6 @@ pub struct Timing {
     pub sweep: Duration,
     /// First and longest wait after a failed write.
     pub backoff: (Duration, Duration),
-    /// How long a guard stays open after a release.
-    pub amnesty: Duration,
     /// How long a write whose only proof is the ledger waits until that has it.
     pub kept: Duration,
 }
@@ -127,7 +125,6 @@ impl Default for Timing {
             call: Duration::from_secs(10),
             sweep: Duration::from_secs(300),
             backoff: (Duration::from_millis(200), Duration::from_secs(30)),
-            amnesty: Duration::from_secs(60),
             kept: Duration::from_secs(2),
         }
     }

@@ -1,13 +1,16 @@
 //! What the engine shows of itself.
 
-use crate::cluster::Route;
-use crate::engine::{Engine, Running, held_scopes, words};
+use crate::cluster::{Holdings, Route};
+use crate::engine::{Engine, Running, words};
 use crate::spec::Run;
 use causeway_core::{Carrier, ClusterId, Fresh, OwnerId, Part, Record, Skip};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
+
+/// Failed scopes whose errors are looked through for the different ones, at most.
+const ERRORS: usize = 100;
 
 /// How a route is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,7 +63,7 @@ pub struct RouteStatus {
     pub held: usize,
     /// The guard's hold.
     pub hold: Option<Hold>,
-    /// Records left alone, by reason.
+    /// Records left alone, by the kind of reason.
     pub skipped: BTreeMap<String, usize>,
 }
 
@@ -128,21 +131,19 @@ impl<R: Record> Engine<R> {
 
 fn status<R: Record>(route: &Arc<Route<R>>, now: Instant) -> RouteStatus {
     let owner = &route.spec.owner;
-    let (mut pending, mut skipped, mut errors) = (0, BTreeMap::new(), BTreeSet::new());
-    for state in route.destination.scopes.lock().values() {
-        let mine = state.pending.get(owner).copied().unwrap_or_default();
-        pending += mine;
-        for left in state.left.values().filter(|left| left.owner.as_ref() == Some(owner)) {
-            *skipped.entry(left.skip.to_string()).or_insert(0) += 1;
+    let (pending, skipped, errors, held) = {
+        let scopes = route.destination.scopes.lock();
+        match scopes.tally(owner) {
+            None => (0, BTreeMap::new(), BTreeSet::new(), 0),
+            Some(tally) => {
+                let failing = tally.failing.iter().take(ERRORS);
+                let errors: BTreeSet<_> = failing.filter_map(|scope| scopes.get(scope)?.error.clone()).collect();
+                let skipped = tally.skipped.iter().map(|(kind, count)| ((*kind).to_owned(), *count)).collect();
+                (tally.pending, skipped, errors, tally.held.values().sum())
+            }
         }
-        errors.extend(state.error.iter().filter(|_| mine > 0).cloned());
-    }
-    let (services, instances) = {
-        let ledger = route.destination.ledger.lock();
-        let counts = ledger.values().map(|w| w.records.values().filter(|r| r.owner == *owner && !r.shadow).count());
-        counts.filter(|count| *count > 0).fold((0, 0), |(services, sum), count| (services + 1, sum + count))
     };
-    let held: usize = held_scopes(route).iter().map(|(_, count)| count).sum();
+    let Holdings { records, instances, services } = route.destination.held_by(owner);
     let holding = route.memory.guard.lock().holding.clone().filter(|_| held > 0);
     let hold = holding.map(|holding| Hold { why: words(&holding.why), age: now - holding.since });
     let (mut reasons, failing) = trouble(route);
@@ -150,7 +151,7 @@ fn status<R: Record>(route: &Arc<Route<R>>, now: Instant) -> RouteStatus {
     if let Some(hold) = &hold {
         reasons.insert(0, format!("{held} removals held: {}", hold.why));
     }
-    let has_copies = instances > 0 || route.destination.held_by(owner) > 0;
+    let has_copies = records > 0;
     let state = match route.spec.run {
         Run::Paused => RouteState::Paused,
         Run::Drain if has_copies => RouteState::Draining,

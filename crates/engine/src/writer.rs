@@ -2,7 +2,7 @@
 
 mod left;
 
-use crate::cluster::{Cluster, ScopeState};
+use crate::cluster::Cluster;
 use crate::decide::decide;
 use crate::outcome::{Intended, intend, settle, task_of};
 use crate::record::{Action, Event, Recorder};
@@ -164,9 +164,7 @@ impl<R: Record> Writer<R> {
     fn plan(&mut self, scope: &R::Scope, now: Instant) -> bool {
         let Some(mut decision) = decide(&self.cluster, scope, &self.timing, now) else {
             // Nothing is going to be written as things stand: the tasks are paused, or the destination is not known.
-            if let Some(state) = self.cluster.scopes.lock().get_mut(scope) {
-                state.pending.clear();
-            }
+            self.cluster.scopes.lock().edit(scope, |state| state.pending.clear());
             self.prepare(scope, now);
             return false;
         };
@@ -310,24 +308,14 @@ impl<R: Record> Writer<R> {
             Some(_) => *self.failures.entry(scope.clone()).or_default() += 1,
             None => drop(self.failures.remove(scope)),
         }
-        let news = {
-            let mut scopes = self.cluster.scopes.lock();
-            match (scopes.get_mut(scope), text.is_some()) {
-                (Some(state), _) => {
-                    let news = text.is_some() && state.error != text;
-                    state.error.clone_from(&text);
-                    if text.is_none() {
-                        state.pending.clear();
-                    }
-                    news
-                }
-                (None, true) => {
-                    scopes.insert(scope.clone(), ScopeState { error: text.clone(), ..ScopeState::default() });
-                    true
-                }
-                (None, false) => false,
+        let news = self.cluster.scopes.lock().edit(scope, |state| {
+            let news = text.is_some() && state.error != text;
+            state.error.clone_from(&text);
+            if text.is_none() {
+                state.pending.clear();
             }
-        };
+            news
+        });
         if let (true, Some(text)) = (news, text) {
             tracing::warn!(cluster = %self.cluster.spec.name, %scope, error = %text, "a write failed");
             let task = task_of(&self.cluster, owner.flatten().as_ref());

@@ -52,6 +52,31 @@ async fn a_wiped_side_is_held_until_released() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_release_lets_go_what_is_held_and_nothing_else() {
+    for side in [Side::Left, Side::Right] {
+        let world = World::two_way(Conflicts::Manual);
+        populate(&world.a, 30);
+        let world = world.start();
+        seconds(40).await;
+        // Twenty go while nobody watches: more than a third.
+        let (tree, there) = (world.tree(side), world.tree(side.other()));
+        tree.fail(Fault::Down);
+        seconds(5).await;
+        let names: Vec<_> = tree.all().into_keys().filter(|key| *key.name != *"/cfg").collect();
+        names[..20].iter().for_each(|key| drop(tree.remove(key)));
+        tree.fail(Fault::None);
+        seconds(120).await;
+        assert_eq!((there.all().len(), world.status().held[side.other()]), (31, 20));
+        assert_eq!(world.engine.release(&world.spec.owner), 20);
+        seconds(5).await;
+        assert_eq!((there.all().len(), world.status().held[side.other()]), (11, 0), "{side:?}");
+        tree.wipe(true);
+        seconds(300).await;
+        assert_eq!((there.all().len(), world.status().held[side.other()]), (11, 10), "{side:?}: not released");
+    }
+}
+
 /// What differs then was not edited there, and what is missing was not deleted.
 #[tokio::test(start_paused = true)]
 async fn a_side_that_is_put_back_wins_nothing() {

@@ -128,19 +128,30 @@ pub enum Skip {
     Rejected(String),
 }
 
+impl Skip {
+    /// The reason without its details: one of a few texts, to count by. What stands for itself is the same as its text.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Foreign(None) => "a native record stands at this address",
+            Self::Foreign(Some(_)) => "it belongs to another task or install",
+            Self::Loop => "it has been in the destination before",
+            Self::Mode => "the task's policy forbids it",
+            Self::RemovalLimit => "a guard holds the removal",
+            Self::Stale => "the source is not connected",
+            Self::Settling => "the source has not been connected for long enough",
+            Self::Paused => "it is ours and forgotten whose, and a task that writes there is paused",
+            Self::Overridden => "it was changed by hand in the destination",
+            Self::Rejected(_) => "the destination cannot hold it",
+        }
+    }
+}
+
 impl Display for Skip {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Foreign(None) => f.write_str("a native record stands at this address"),
             Self::Foreign(Some(owner)) => write!(f, "it belongs to {owner}"),
-            Self::Loop => f.write_str("it has been in the destination before"),
-            Self::Mode => f.write_str("the task's policy forbids it"),
-            Self::RemovalLimit => f.write_str("a guard holds the removal"),
-            Self::Stale => f.write_str("the source is not connected"),
-            Self::Settling => f.write_str("the source has not been connected for long enough"),
-            Self::Paused => f.write_str("it is ours and forgotten whose, and a task that writes there is paused"),
-            Self::Overridden => f.write_str("it was changed by hand in the destination"),
-            Self::Rejected(why) => write!(f, "the destination cannot hold it: {why}"),
+            Self::Rejected(why) => write!(f, "{}: {why}", self.kind()),
+            _ => f.write_str(self.kind()),
         }
     }
 }

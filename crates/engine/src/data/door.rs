@@ -20,7 +20,6 @@ pub(crate) struct Loss {
     pub total: usize,
     /// Nothing of the part is left.
     pub emptied: bool,
-    pub since: Instant,
 }
 
 #[derive(Default)]
@@ -39,8 +38,8 @@ pub(crate) enum Turned {
     Holds(Holding, usize),
     /// What it held has come back.
     Calm,
-    /// The time of the hold is over: these want a second look, and may go if it agrees.
-    Over(Vec<EntryKey>),
+    /// The time of the hold is over: what is held is to be released, and looked at again.
+    Over,
 }
 
 impl Door {
@@ -55,6 +54,10 @@ impl Door {
 
     pub fn held(&self) -> usize {
         self.held.len()
+    }
+
+    pub fn held_keys(&self) -> impl Iterator<Item = &EntryKey> {
+        self.held.iter()
     }
 
     pub fn holding(&self) -> Option<&Holding> {
@@ -91,8 +94,8 @@ impl Door {
         let held: BTreeSet<_> = losses
             .iter()
             .filter(|loss| {
-                let Loss { part, missing: count, total, emptied, since } = loss;
-                missing && !self.guard.implied(&part.0, *count, *total, *emptied, *since, now)
+                let Loss { part, missing: count, total, emptied } = loss;
+                missing && !self.guard.implied(&part.0, *count, *total, *emptied, now)
             })
             .map(|loss| &loss.part.0)
             .collect();
@@ -112,30 +115,31 @@ impl Door {
         pass
     }
 
-    /// Lets go of what is held; answers it.
-    pub fn release(&mut self, until: Instant, now: Instant, by_operator: bool) -> Vec<EntryKey> {
-        self.guard.release(until, now, by_operator);
+    /// Lets go of exactly what is held now, and of what `waiting` names besides; returns what was held.
+    pub fn release(&mut self, waiting: impl IntoIterator<Item = EntryKey>) -> Vec<EntryKey> {
+        self.guard.end_hold();
         self.told = false;
+        self.cleared.extend(waiting);
         let held = std::mem::take(&mut self.held);
         self.cleared.extend(held.iter().cloned());
         held.into_iter().collect()
     }
 
     /// Looks at the hold; `ready`: the side that things are missing from can be read.
-    pub fn turn(&mut self, ready: bool, amnesty: Duration, now: Instant) -> Turned {
+    pub fn turn(&mut self, ready: bool, now: Instant) -> Turned {
         let Some(holding) = self.guard.holding.clone() else { return Turned::Nothing };
         if self.held.is_empty() {
             if now < holding.since + CALM {
                 return Turned::Nothing;
             }
-            self.guard.calm();
+            self.guard.end_hold();
             return if std::mem::take(&mut self.told) { Turned::Calm } else { Turned::Nothing };
         }
         if !std::mem::replace(&mut self.told, true) {
             return Turned::Holds(holding, self.held.len());
         }
         match self.guard.expires_at() {
-            Some(at) if now >= at && ready => Turned::Over(self.release(now + amnesty, now, false)),
+            Some(at) if now >= at && ready => Turned::Over,
             _ => Turned::Nothing,
         }
     }

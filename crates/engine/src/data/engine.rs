@@ -160,12 +160,11 @@ impl DataEngine {
         copies
     }
 
-    /// Lets go of what guards hold for a task; answers how many removals were held.
+    /// Lets go of exactly what guards hold for a task at this moment; returns how many removals that are.
     pub fn release(&self, owner: &OwnerId) -> usize {
-        let now = Instant::now();
         let mut released = 0;
         for shared in self.shared(|route| route.owner == *owner) {
-            released += shared.state.lock().release(now);
+            released += shared.state.lock().release();
             shared.wake.notify_one();
         }
         released

@@ -309,9 +309,10 @@ impl State {
             let losses: Vec<_> = parts
                 .into_iter()
                 .filter_map(|part| {
-                    let (count, since) = (self.rows.count(&part), self.sight[lost].missing_since(&part)?);
+                    self.sight[lost].missing_since(&part)?;
+                    let count = self.rows.count(&part);
                     let (missing, total, emptied) = (count.missing[lost], count.bases, count.here[lost] == 0);
-                    Some(Loss { part, missing, total, emptied, since })
+                    Some(Loss { part, missing, total, emptied })
                 })
                 .collect();
             let total = self.rows.counts().map(|count| count.bases).sum();

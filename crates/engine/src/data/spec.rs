@@ -172,8 +172,6 @@ pub struct DataTiming {
     pub sweep: Option<Duration>,
     /// First and longest wait after a failure.
     pub backoff: (Duration, Duration),
-    /// How long a guard stays open after a release.
-    pub amnesty: Duration,
     /// How long a write waits for the ledger to keep that it is going to be made. When the ledger cannot, it is made all
     /// the same.
     pub kept: Duration,
@@ -186,7 +184,6 @@ impl Default for DataTiming {
             call: Duration::from_secs(10),
             sweep: Some(Duration::from_secs(3600)),
             backoff: (Duration::from_millis(200), Duration::from_secs(30)),
-            amnesty: Duration::from_secs(60),
             kept: Duration::from_secs(2),
         }
     }

@@ -5,6 +5,7 @@ use super::state::State;
 use crate::engine::words;
 use crate::record::Action;
 use causeway_core::{EntryKey, Reason, Side};
+use std::collections::BTreeSet;
 use tokio::time::Instant;
 
 impl State {
@@ -15,7 +16,7 @@ impl State {
         for side in Side::BOTH {
             // What is held here is missing on the other side: that one must be seen.
             let ready = self.sight[side.other()].any_ready();
-            match self.doors[side].turn(ready, self.timing.amnesty, now) {
+            match self.doors[side].turn(ready, now) {
                 Turned::Nothing => {}
                 Turned::Holds(holding, count) => {
                     self.guard_event(side, Action::Held, format!("{count} removals held: {}", words(&holding.why)));
@@ -23,13 +24,33 @@ impl State {
                 Turned::Calm => {
                     self.guard_event(side, Action::Released, "what was missing has come back".into());
                 }
-                Turned::Over(keys) => {
+                Turned::Over => {
+                    let keys = self.release_side(side);
                     let text = format!("{} removals get a second look; what is still missing goes", keys.len());
                     self.guard_event(side, Action::Released, text);
-                    keys.iter().for_each(|key| self.marks.mark(key));
                 }
             }
         }
+    }
+
+    /// Lets go of what a side's guard holds, and of the nodes above that are missing as well and only wait for their
+    /// children to go. Returns what was held.
+    fn release_side(&mut self, side: Side) -> Vec<EntryKey> {
+        let mut waiting = BTreeSet::new();
+        for key in self.doors[side].held_keys() {
+            let mut below = key.clone();
+            while let Some(parent) = self.spec.parent(&below) {
+                let row = self.row(&parent);
+                let gone = row.base.is_some() && !row.places[side.other()].is_here();
+                if !gone || !waiting.insert(parent.clone()) {
+                    break;
+                }
+                below = parent;
+            }
+        }
+        let keys = self.doors[side].release(waiting);
+        keys.iter().for_each(|key| self.marks.mark(key));
+        keys
     }
 
     fn guard_event(&self, side: Side, action: Action, reason: String) {
@@ -37,17 +58,16 @@ impl State {
         self.tell(side, String::new(), String::new(), action, reason);
     }
 
-    /// The operator lets go of what the guards hold; answers how much that is.
-    pub fn release(&mut self, now: Instant) -> usize {
+    /// The operator lets go of exactly what the guards hold now; returns how much that is.
+    pub fn release(&mut self) -> usize {
         let mut released = 0;
         for side in Side::BOTH {
-            let keys = self.doors[side].release(now + self.timing.amnesty, now, true);
+            let keys = self.release_side(side);
             released += keys.len();
             if !keys.is_empty() {
                 let text = format!("{} removals released by the operator", keys.len());
                 self.guard_event(side, Action::Released, text);
             }
-            keys.iter().for_each(|key| self.marks.mark(key));
         }
         released
     }

@@ -1,10 +1,10 @@
 //! What a writer leaves out of a plan, and what it tells of it.
 
 use super::Writer;
-use crate::cluster::Left;
 use crate::decide::Decision;
 use crate::outcome::task_of;
 use crate::record::Action;
+use crate::scopes::{Left, ScopeState};
 use causeway_core::{Change, Record, Scope, Skip};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -79,8 +79,16 @@ impl<R: Record> Writer<R> {
 
     /// Remembers what is left alone, and tells of it once; answers when there will be something to tell.
     pub(super) fn leave(&self, scope: &R::Scope, decision: &Decision<R>, now: Instant) -> Option<Instant> {
-        let mut scopes = self.cluster.scopes.lock();
-        let state = scopes.entry(scope.clone()).or_default();
+        self.cluster.scopes.lock().edit(scope, |state| self.leave_in(state, scope, decision, now))
+    }
+
+    fn leave_in(
+        &self,
+        state: &mut ScopeState<R>,
+        scope: &R::Scope,
+        decision: &Decision<R>,
+        now: Instant,
+    ) -> Option<Instant> {
         let mut before = std::mem::take(&mut state.left);
         let mut tell_at: Option<Instant> = None;
         for (id, skip) in &decision.plan.skipped {
@@ -111,7 +119,7 @@ impl<R: Record> Writer<R> {
             *state.pending.entry(owner.clone()).or_default() += 1;
         }
         if state.left.is_empty() && state.pending.is_empty() {
-            scopes.remove(scope);
+            state.error = None;
         }
         tell_at
     }

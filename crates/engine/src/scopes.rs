@@ -1,0 +1,184 @@
+//! How the last planning of each scope ended, and what that adds up to by task. The sums are changed together with the
+//! scopes, so that showing them costs nothing.
+
+use causeway_core::{OwnerId, Record, Skip};
+use std::collections::{BTreeMap, BTreeSet};
+use tokio::time::Instant;
+
+/// What was left alone at one id, for whom, and since when.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Left {
+    pub skip: Skip,
+    pub owner: Option<OwnerId>,
+    pub since: Instant,
+    /// Whether an event has told of it.
+    pub told: bool,
+}
+
+impl Left {
+    /// Whether a guard holds the removal for this task.
+    pub fn holds(&self, owner: &OwnerId) -> bool {
+        self.skip == Skip::RemovalLimit && self.owner.as_ref() == Some(owner)
+    }
+}
+
+/// How the last planning of a scope ended.
+#[derive(Clone, Debug)]
+pub(crate) struct ScopeState<R: Record> {
+    pub left: BTreeMap<R::Id, Left>,
+    /// Changes planned and not yet accepted, by task.
+    pub pending: BTreeMap<OwnerId, usize>,
+    pub error: Option<String>,
+}
+
+impl<R: Record> Default for ScopeState<R> {
+    fn default() -> Self {
+        Self { left: BTreeMap::new(), pending: BTreeMap::new(), error: None }
+    }
+}
+
+impl<R: Record> ScopeState<R> {
+    fn is_empty(&self) -> bool {
+        self.left.is_empty() && self.pending.is_empty() && self.error.is_none()
+    }
+}
+
+/// The sums of one task.
+pub(crate) struct Tally<R: Record> {
+    /// Changes planned and not yet accepted.
+    pub pending: usize,
+    /// Records left alone, by [`Skip::kind`].
+    pub skipped: BTreeMap<&'static str, usize>,
+    /// Scopes in which a guard holds removals, and how many.
+    pub held: BTreeMap<R::Scope, usize>,
+    /// Scopes whose last write failed and that still have something to write.
+    pub failing: BTreeSet<R::Scope>,
+}
+
+impl<R: Record> Default for Tally<R> {
+    fn default() -> Self {
+        Self { pending: 0, skipped: BTreeMap::new(), held: BTreeMap::new(), failing: BTreeSet::new() }
+    }
+}
+
+impl<R: Record> Tally<R> {
+    fn is_empty(&self) -> bool {
+        self.pending == 0 && self.skipped.is_empty() && self.held.is_empty() && self.failing.is_empty()
+    }
+}
+
+/// The scopes of one destination. Changed by [`Scopes::edit`] alone; a scope with nothing to say is not kept.
+pub(crate) struct Scopes<R: Record> {
+    states: BTreeMap<R::Scope, ScopeState<R>>,
+    tallies: BTreeMap<OwnerId, Tally<R>>,
+}
+
+impl<R: Record> Default for Scopes<R> {
+    fn default() -> Self {
+        Self { states: BTreeMap::new(), tallies: BTreeMap::new() }
+    }
+}
+
+impl<R: Record> Scopes<R> {
+    pub fn get(&self, scope: &R::Scope) -> Option<&ScopeState<R>> {
+        self.states.get(scope)
+    }
+
+    /// The sums of a task; `None` when it has nothing pending, left alone or failing here.
+    pub fn tally(&self, owner: &OwnerId) -> Option<&Tally<R>> {
+        self.tallies.get(owner)
+    }
+
+    /// Changes what is known of a scope.
+    pub fn edit<T>(&mut self, scope: &R::Scope, change: impl FnOnce(&mut ScopeState<R>) -> T) -> T {
+        let mut state = self.states.remove(scope).unwrap_or_default();
+        self.subtract(scope, &state);
+        let answer = change(&mut state);
+        self.add(scope, &state);
+        if !state.is_empty() {
+            self.states.insert(scope.clone(), state);
+        }
+        answer
+    }
+
+    fn add(&mut self, scope: &R::Scope, state: &ScopeState<R>) {
+        for (owner, count) in &state.pending {
+            let tally = self.tallies.entry(owner.clone()).or_default();
+            tally.pending += count;
+            if state.error.is_some() {
+                tally.failing.insert(scope.clone());
+            }
+        }
+        for left in state.left.values() {
+            let Some(owner) = &left.owner else { continue };
+            let tally = self.tallies.entry(owner.clone()).or_default();
+            *tally.skipped.entry(left.skip.kind()).or_default() += 1;
+            if left.skip == Skip::RemovalLimit {
+                *tally.held.entry(scope.clone()).or_default() += 1;
+            }
+        }
+    }
+
+    fn subtract(&mut self, scope: &R::Scope, state: &ScopeState<R>) {
+        let owners: BTreeSet<_> =
+            state.pending.keys().chain(state.left.values().filter_map(|left| left.owner.as_ref())).collect();
+        for owner in owners {
+            let Some(tally) = self.tallies.get_mut(owner) else { continue };
+            tally.pending -= state.pending.get(owner).copied().unwrap_or_default();
+            tally.failing.remove(scope);
+            tally.held.remove(scope);
+            for left in state.left.values().filter(|left| left.owner.as_ref() == Some(owner)) {
+                let kind = left.skip.kind();
+                if let Some(count) = tally.skipped.get_mut(kind) {
+                    *count -= 1;
+                    if *count == 0 {
+                        tally.skipped.remove(kind);
+                    }
+                }
+            }
+            if tally.is_empty() {
+                self.tallies.remove(owner);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use causeway_core::{Instance, InstanceId, ServiceKey};
+
+    fn left(id: &str, owner: &OwnerId, skip: Skip) -> (InstanceId, Left) {
+        let left = Left { skip, owner: Some(owner.clone()), since: Instant::now(), told: false };
+        (Instance::new(id, 80).id, left)
+    }
+
+    #[test]
+    fn sums_follow_every_change_and_leave_nothing_behind() {
+        let (owner, other) = (OwnerId::new("i", "t"), OwnerId::new("i", "u"));
+        let scope = |name: &str| ServiceKey::new("public", "g", name);
+        let mut scopes = Scopes::<Instance>::default();
+        for name in ["a", "b"] {
+            scopes.edit(&scope(name), |state| {
+                state.pending.insert(owner.clone(), 2);
+                state.error = Some("refused".into());
+                state.left.extend([
+                    left("127.0.0.1", &owner, Skip::RemovalLimit),
+                    left("127.0.0.2", &owner, Skip::Rejected(format!("{name} has no weight"))),
+                    left("127.0.0.3", &other, Skip::Mode),
+                ]);
+            });
+        }
+        let tally = scopes.tally(&owner).unwrap();
+        assert_eq!((tally.pending, tally.failing.len(), tally.held.values().sum::<usize>()), (4, 2, 2));
+        assert_eq!(tally.skipped[Skip::Rejected(String::new()).kind()], 2, "counted by kind, not by words");
+        assert_eq!(scopes.tally(&other).unwrap().skipped.len(), 1);
+        scopes.edit(&scope("a"), |state| state.pending.clear());
+        let tally = scopes.tally(&owner).unwrap();
+        assert_eq!((tally.pending, tally.failing.len()), (2, 1), "without anything to write nothing fails");
+        scopes.edit(&scope("a"), |state| *state = ScopeState::default());
+        scopes.edit(&scope("b"), |state| *state = ScopeState::default());
+        assert_eq!((scopes.states.len(), scopes.tallies.len()), (0, 0));
+    }
+}
