@@ -154,6 +154,49 @@ mod tests {
         assert_eq!(queue.take().unwrap().ledger, [entry("a", "3"), entry("b", "1")]);
     }
 
+    /// After every transaction the database holds exactly what had arrived by then, whatever failed before and whatever came
+    /// meanwhile: nothing of a later moment without all that came before it.
+    #[test]
+    fn the_database_is_always_as_it_was_at_one_moment() {
+        let mut seed = 7u64;
+        let mut random = move |below: u64| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (seed >> 33) % below
+        };
+        let now = Instant::now();
+        let (mut queue, mut database) = (Queue::default(), BTreeMap::new());
+        let (mut history, mut state) = (vec![BTreeMap::new()], BTreeMap::new());
+        for step in 0..20_000 {
+            let mut come = |queue: &mut Queue, random: &mut dyn FnMut(u64) -> u64| {
+                let (scope, gone) = (random(20).to_string(), random(4) == 0);
+                let document: Option<Arc<str>> = (!gone).then(|| step.to_string().into());
+                queue.put(Entry { route: "r".into(), scope: scope.as_str().into(), document: document.clone() }, now);
+                match document {
+                    Some(document) => drop(state.insert(scope, document)),
+                    None => drop(state.remove(&scope)),
+                }
+                history.push(state.clone());
+            };
+            come(&mut queue, &mut random);
+            if random(3) > 0 {
+                continue;
+            }
+            let batch = queue.take().unwrap();
+            (0..random(3)).for_each(|_| come(&mut queue, &mut random));
+            if random(2) == 0 {
+                queue.put_back(batch);
+                continue;
+            }
+            for Entry { scope, document, .. } in &batch.ledger {
+                match document {
+                    Some(document) => drop(database.insert(scope.to_string(), document.clone())),
+                    None => drop(database.remove(&**scope)),
+                }
+            }
+            assert_eq!(database, history[usize::try_from(batch.up_to).unwrap()], "after {step}");
+        }
+    }
+
     #[test]
     fn dropped_events_are_counted_and_told_once() {
         let now = Instant::now();

@@ -13,10 +13,10 @@ use crate::{Entry, Error, Event, Keep, Store, events, ledger};
 
 /// Gathers so long before a write: what changes often is written once. A write is begun within 50 ms of the first change.
 const GATHER: Duration = Duration::from_millis(25);
-/// Ledger rows per transaction, so that others get their turn between two.
-const ROWS: usize = 5_000;
 /// A transaction longer than this is given up and repeated; beyond SQLite's own wait for a lock.
 const WRITE: Duration = Duration::from_secs(30);
+/// For every thousand ledger rows it may take this much longer, so that a large one ends on a slow disk, too.
+const WRITE_ROWS: Duration = Duration::from_secs(1);
 const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 /// How often the database's file is looked at while there is nothing to write.
 const LOOK: Duration = Duration::from_secs(1);
@@ -146,7 +146,7 @@ async fn run(shared: Arc<Shared>, store: Store, keep: Keep) {
         loop {
             let Some(batch) = shared.begin() else {
                 // Nothing waits; a moved file is put back all the same, so that nothing is missing in it later.
-                let result = in_time(store.restore_if_moved()).await;
+                let result = in_time(WRITE, store.restore_if_moved()).await;
                 shared.condition.lock().problem = result.err().map(|e| e.to_string());
                 break;
             };
@@ -166,7 +166,7 @@ async fn run(shared: Arc<Shared>, store: Store, keep: Keep) {
             }
         }
         if fresh_events >= PRUNE.1 || pruned.elapsed() >= PRUNE.0 {
-            if let Err(e) = in_time(store.prune_events(keep, now_ms())).await {
+            if let Err(e) = in_time(WRITE, store.prune_events(keep, now_ms())).await {
                 tracing::debug!("old events stay for now: {e}");
             }
             fresh_events = 0;
@@ -205,24 +205,20 @@ impl Shared {
     }
 }
 
-/// Everything, in transactions of a bounded size; on failure returns what was not committed.
-async fn write(store: &Store, mut batch: Batch) -> Result<(), (Error, Batch)> {
-    while !batch.ledger.is_empty() || !batch.events.is_empty() {
-        let rows = batch.ledger.len().min(ROWS);
-        // From the end: what is left is cut without moving the rest.
-        let from = batch.ledger.len() - rows;
-        if let Err(e) = in_time(transaction(store, &batch.ledger[from..], &batch.events)).await {
-            return Err((e, batch));
-        }
-        batch.ledger.truncate(from);
-        batch.events.clear();
-    }
-    Ok(())
+/// Writes the whole batch in one transaction; on failure returns the batch.
+///
+/// One transaction whatever its size: a batch is the state of the queue at one moment, which holds only the latest state of each
+/// scope. A part of it need not have been true at any time, for instance a lot of intents forgotten before the bases that it
+/// led to are there.
+async fn write(store: &Store, batch: Batch) -> Result<(), (Error, Batch)> {
+    let limit = WRITE + WRITE_ROWS * u32::try_from(batch.ledger.len() / 1_000).unwrap_or(u32::MAX);
+    let done = in_time(limit, transaction(store, &batch.ledger, &batch.events)).await;
+    done.map_err(|error| (error, batch))
 }
 
-async fn in_time<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    let done = tokio::time::timeout(WRITE, work).await;
-    done.unwrap_or(Err(Error::Slow(WRITE.as_secs())))
+async fn in_time<T>(limit: Duration, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let done = tokio::time::timeout(limit, work).await;
+    done.unwrap_or(Err(Error::Slow(limit.as_secs())))
 }
 
 async fn transaction(store: &Store, rows: &[Entry], happened: &[Event]) -> Result<(), Error> {

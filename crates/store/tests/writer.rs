@@ -237,3 +237,50 @@ async fn a_killed_process_loses_nothing_that_was_flushed() {
     let (store, _writer) = open(dir.path()).await;
     assert_eq!(documents(&store).await, vec!["kept"; 2_000]);
 }
+
+/// Rows of one batch that belong together: a lot of intents is forgotten when the bases it led to are remembered.
+const TOGETHER: usize = 6_000;
+
+/// Not a test of its own: the process that the next test kills.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "is started, and killed, by a_killed_process_leaves_a_batch_whole_or_not_at_all"]
+async fn child_that_writes_a_batch() {
+    let Some(dir) = std::env::var_os("CAUSEWAY_TEST_FOLDER") else {
+        return;
+    };
+    let (_store, writer) = open(Path::new(&dir)).await;
+    writer.ledger("data", "lot/7", Some("intents"));
+    assert!(writer.flush(PLENTY).await);
+    // From here on the database takes no row for one of the scopes, as it would on a full disk.
+    let options = SqliteConnectOptions::new().filename(Path::new(&dir).join("causeway.db"));
+    let mut other = options.connect().await.unwrap();
+    let refuse = "CREATE TRIGGER refuse BEFORE INSERT ON ledger WHEN NEW.scope = 'base/0' \
+                  BEGIN SELECT RAISE(ABORT, 'no room'); END";
+    sqlx::query(refuse).execute(&mut other).await.unwrap();
+    for n in 0..TOGETHER {
+        writer.ledger("data", format!("base/{n}"), Some("base"));
+    }
+    writer.ledger("data", "lot/7", None::<&str>);
+    eventually(&writer, |health| health.problem.is_some()).await;
+    println!("refused");
+    std::future::pending::<()>().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_process_leaves_a_batch_whole_or_not_at_all() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "child_that_writes_a_batch", "--ignored", "--nocapture"])
+        .env("CAUSEWAY_TEST_FOLDER", dir.path())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().contains("refused")));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let (store, _writer) = open(dir.path()).await;
+    let scopes: Vec<_> = store.ledger_load().await.unwrap().iter().map(|entry| entry.scope.to_string()).collect();
+    assert_eq!(scopes.len(), 1, "a part of the batch was kept: {:?}", &scopes[..3]);
+    assert_eq!(scopes, ["lot/7"], "the intents are forgotten, and the bases are not there");
+}
