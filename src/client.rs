@@ -9,16 +9,16 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::error::Error;
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
 const CONNECT: Duration = Duration::from_secs(3);
 /// What a node answers from its memory or its store.
 const CALL: Duration = Duration::from_secs(30);
-/// A node reads whole clusters for a plan.
-const PLAN: Duration = Duration::from_secs(120);
-/// How long a comparison of both sides may take.
-const VERIFY: Duration = Duration::from_secs(610);
+/// A plan and a comparison read whole clusters. The node limits each of its calls; this is longer than a slow cluster takes.
+const LOOK: Duration = Duration::from_secs(630);
+/// After this time somebody who waits at a terminal is told what for.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The most rows that a node gives in one answer.
 pub const MOST: u32 = 100_000;
@@ -52,6 +52,39 @@ pub struct Leave {
     pub keep: bool,
     /// How many seconds a drain may take.
     pub timeout: u64,
+}
+
+/// Waits, and shows at a terminal for how long.
+async fn patiently<T>(work: impl Future<Output = T>) -> T {
+    if !io::stderr().is_terminal() {
+        return work.await;
+    }
+    let (began, mut shown) = (std::time::Instant::now(), false);
+    let mut tick = tokio::time::interval(Duration::from_secs(1));
+    tokio::pin!(work);
+    loop {
+        tokio::select! {
+            done = &mut work => {
+                if shown {
+                    // The line is taken away again.
+                    say("\r\x1b[K");
+                }
+                return done;
+            }
+            _ = tick.tick() => {
+                if began.elapsed() >= PATIENCE {
+                    shown = true;
+                    say(&format!("\r\x1b[Kreading both sides: {} s", began.elapsed().as_secs()));
+                }
+            }
+        }
+    }
+}
+
+/// Shows something at the terminal. Nothing depends on it.
+fn say(text: &str) {
+    let mut stderr = io::stderr().lock();
+    drop(stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush()));
 }
 
 impl Client {
@@ -99,7 +132,7 @@ impl Client {
     }
 
     pub async fn plan(&self, request: &api::PlanRequest) -> Result<api::Planned, Failure> {
-        self.ask(self.call(Method::POST, &["plan"]).timeout(PLAN).json(request)).await
+        patiently(self.ask(self.call(Method::POST, &["plan"]).timeout(LOOK).json(request))).await
     }
 
     pub async fn diff(&self, task: &str) -> Result<api::TaskPlan, Failure> {
@@ -107,7 +140,7 @@ impl Client {
     }
 
     pub async fn verify(&self, task: &str) -> Result<api::Verification, Failure> {
-        self.ask(self.call(Method::GET, &["tasks", task, "verify"]).timeout(VERIFY)).await
+        patiently(self.ask(self.call(Method::GET, &["tasks", task, "verify"]).timeout(LOOK))).await
     }
 
     pub async fn conflicts(&self, query: &Query) -> Result<Vec<api::Conflict>, Failure> {

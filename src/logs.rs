@@ -38,5 +38,8 @@ pub fn start(target: Target, default: &str) -> Result<(), Failure> {
         true => lines.with_target(false).try_init(),
         false => lines.compact().try_init(),
     };
-    started.map_err(|error| Failure::new(format!("cannot start the log: {error}")))
+    started.map_err(|error| Failure::new(format!("cannot start the log: {error}")))?;
+    // Wherever it happens, and whoever waits for it: it stands in the log.
+    std::panic::set_hook(Box::new(|panic| tracing::error!("a fault of this program: {panic}")));
+    Ok(())
 }

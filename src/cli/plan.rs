@@ -1,13 +1,13 @@
 //! `causeway plan`.
 
 use super::{Global, settings_text};
-use crate::failure::{CHANGES, Failure};
+use crate::failure::{CHANGES, FAILED, Failure};
 use crate::show::{Screen, plan, warnings};
 use causeway_server::api::PlanRequest;
 use std::path::PathBuf;
 
 /// Shows what a file would create, update, delete and leave alone, and why. Writes nothing. Exit code 2: there is
-/// something to do.
+/// something to do; 1: a part could not be read, and is named.
 #[derive(clap::Args)]
 pub struct Plan {
     /// The settings file; - for standard input
@@ -20,7 +20,12 @@ impl Plan {
         let client = global.client()?;
         let (file, text) = settings_text(&self.file)?;
         let planned = client.plan(&PlanRequest { file, text }).await?;
-        let code = if planned.totals.has_changes() || !planned.settings.is_unchanged() { CHANGES } else { 0 };
+        let changes = planned.totals.has_changes() || !planned.settings.is_unchanged();
+        let code = match (planned.unanswered.is_empty(), changes) {
+            (false, _) => FAILED,
+            (true, true) => CHANGES,
+            (true, false) => 0,
+        };
         warnings(&planned.settings.warnings);
         let mut screen = Screen::new(global.output);
         if !screen.document(&planned)? {
@@ -28,7 +33,8 @@ impl Plan {
             for task in &planned.tasks {
                 plan::task(&mut screen, task)?;
             }
-            plan::summary(&mut screen, &planned.totals, code == CHANGES)?;
+            plan::unanswered(&mut screen, &planned.unanswered)?;
+            plan::summary(&mut screen, &planned.totals, changes)?;
         }
         Ok(code)
     }

@@ -2,7 +2,7 @@
 
 use super::Global;
 use crate::failure::{DIFFERS, Failure};
-use crate::show::{Screen, Tone, clean, count, lists};
+use crate::show::{Screen, Tone, clean, count, lists, plan};
 
 /// Reads both sides of a task anew and compares them record by record (data by its hash): what a migration wants to know
 /// before its cut-over. Exit code 0: in step; 1: not, or not to be told.
@@ -26,11 +26,13 @@ impl Verify {
         for note in &found.notes {
             screen.prose(Tone::Waits, &format!("! {}", clean(note)))?;
         }
+        plan::unanswered(&mut screen, &found.unanswered)?;
         let same = [(found.instances, "instance"), (found.entries, "entry")];
         let same: Vec<_> = same.iter().filter(|(n, _)| *n > 0).map(|(n, what)| count(*n, what)).collect();
         let same = if same.is_empty() { "nothing".to_owned() } else { same.join(" and ") };
         let (tone, word) = match found.in_step {
             true => (Tone::Good, "in step".to_owned()),
+            false if found.count == 0 => (Tone::Bad, "not known to be in step: a part could not be read".to_owned()),
             false => {
                 (Tone::Bad, format!("not in step: {} of {}", count(found.count, "difference"), clean(&found.task)))
             }

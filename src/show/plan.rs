@@ -2,7 +2,7 @@
 
 use super::{Screen, Tone, clean, count};
 use crate::failure::Failure;
-use causeway_server::api::{Action, Applied, TaskPlan, Totals};
+use causeway_server::api::{Action, Applied, TaskPlan, Totals, Unanswered};
 use std::collections::BTreeMap;
 
 /// A sign, a record, why, and how it is toned.
@@ -63,6 +63,16 @@ pub fn task(screen: &mut Screen, plan: &TaskPlan) -> Result<(), Failure> {
             let text = screen.paint.text(tone, &text);
             screen.line(format!("    {text}"))?;
         }
+    }
+    Ok(())
+}
+
+/// What could not be read.
+pub fn unanswered(screen: &mut Screen, all: &[Unanswered]) -> Result<(), Failure> {
+    for one in all {
+        let namespace = if one.namespace.is_empty() { String::new() } else { format!(" namespace {}", one.namespace) };
+        let text = format!("! not compared: {}{namespace}: {}", one.cluster, one.reason);
+        screen.prose(Tone::Bad, &clean(&text))?;
     }
     Ok(())
 }

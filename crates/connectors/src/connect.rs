@@ -1,13 +1,14 @@
 //! What an operator says about how to reach a cluster, whatever its kind.
 
 use crate::nacos::client::SocketKeeper;
+use crate::tls::{self, Pem, Trust};
 use crate::turn::Turn;
 use futures_util::future::BoxFuture;
 use parking_lot::RwLock;
 use secrecy::SecretString;
 use std::collections::BTreeSet;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Keeps a few bytes of one cluster's connection, encrypted, for the next process of this install.
@@ -58,7 +59,7 @@ pub struct Connect {
     /// Where the API begins on its host; the kind's own when it is not given.
     pub context_path: Option<String>,
     /// Speak TLS.
-    pub tls: Option<TlsFiles>,
+    pub tls: Option<TlsTexts>,
     /// Keeps sockets open across a crash of this process.
     pub keeper: Option<Arc<dyn SocketKeeper>>,
     /// What the keeper still holds of an earlier process of this install: the servers' names for those connections.
@@ -74,7 +75,7 @@ pub struct Connect {
     pub zookeeper: crate::zookeeper::Options,
 }
 
-/// Files and names for TLS.
+/// Files and names for TLS, as the settings name them.
 #[derive(Clone, Debug, Default)]
 pub struct TlsFiles {
     /// Certificates to trust instead of the system's, PEM.
@@ -87,6 +88,68 @@ pub struct TlsFiles {
     pub insecure: bool,
 }
 
+/// What the files for TLS hold. Equal when the same would be done with it.
+#[derive(Clone, Default, PartialEq)]
+pub struct TlsTexts {
+    pub(crate) ca: Option<TlsText>,
+    pub(crate) identity: Option<(TlsText, TlsText)>,
+    pub(crate) server_name: Option<String>,
+    pub(crate) insecure: bool,
+}
+
+/// A file's path and its text, which may be a key.
+#[derive(Clone, PartialEq)]
+pub(crate) struct TlsText {
+    pub path: String,
+    pub text: Arc<str>,
+}
+
+impl TlsText {
+    fn read(path: &Path) -> Result<Self, String> {
+        let name = path.display().to_string();
+        match std::fs::read_to_string(path) {
+            Ok(text) => Ok(Self { path: name, text: text.into() }),
+            Err(error) => Err(format!("{name}: {error}")),
+        }
+    }
+
+    pub fn pem(&self) -> Pem<'_> {
+        Pem { name: &self.path, text: self.text.as_bytes() }
+    }
+}
+
+impl TlsFiles {
+    /// Reads the files, and checks that they can be used. It blocks, for as long as their disk does. The error names the file.
+    pub fn read(&self) -> Result<TlsTexts, String> {
+        let identity = match &self.identity {
+            Some((chain, key)) => Some((TlsText::read(chain)?, TlsText::read(key)?)),
+            None => None,
+        };
+        let ca = self.ca.as_deref().map(TlsText::read).transpose()?;
+        let (server_name, insecure) = (self.server_name.clone(), self.insecure);
+        let texts = TlsTexts { ca, identity, server_name, insecure };
+        let trust = texts.ca.as_ref().map_or(Trust::Nobody, |ca| Trust::Given(ca.pem()));
+        tls::config(trust, texts.identity())?;
+        Ok(texts)
+    }
+}
+
+impl TlsTexts {
+    /// Our certificate chain and its key.
+    pub(crate) fn identity(&self) -> Option<(Pem<'_>, Pem<'_>)> {
+        self.identity.as_ref().map(|(chain, key)| (chain.pem(), key.pem()))
+    }
+}
+
+impl fmt::Debug for TlsTexts {
+    /// Without any text: one is a key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let paths: Vec<_> =
+            self.ca.iter().chain(self.identity.iter().flat_map(|(a, b)| [a, b])).map(|t| &t.path).collect();
+        f.debug_struct("TlsTexts").field("files", &paths).field("insecure", &self.insecure).finish_non_exhaustive()
+    }
+}
+
 impl fmt::Debug for Connect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connect")
@@ -96,5 +159,26 @@ impl fmt::Debug for Connect {
             .field("context_path", &self.context_path)
             .field("tls", &self.tls)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_error_names_the_file() {
+        let missing = TlsFiles { ca: Some("/nowhere/ca.pem".into()), ..TlsFiles::default() };
+        assert!(missing.read().unwrap_err().starts_with("/nowhere/ca.pem: No such file"));
+        let folder = std::env::temp_dir().join(format!("causeway-tls-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let [chain, key] = ["own.pem", "own.key"].map(|name| folder.join(name));
+        std::fs::write(&chain, "nonsense").unwrap();
+        std::fs::write(&key, "hunter2").unwrap();
+        let broken = TlsFiles { identity: Some((chain, key.clone())), ..TlsFiles::default() };
+        let error = broken.read().unwrap_err();
+        assert!(error.starts_with(&key.display().to_string()) && !error.contains("hunter2"), "{error}");
+        assert!(TlsFiles::default().read().is_ok());
+        std::fs::remove_dir_all(folder).unwrap();
     }
 }

@@ -2,13 +2,15 @@
 
 mod backoff;
 mod connect;
+mod keep_running;
 pub mod memory;
 pub mod nacos;
 mod tls;
 mod turn;
 pub mod zookeeper;
 
-pub use connect::{Connect, InlineMarks, TlsFiles, Vault};
+pub use connect::{Connect, InlineMarks, TlsFiles, TlsTexts, Vault};
+pub use keep_running::keep_running;
 pub use turn::{Turn, Turns};
 
 use causeway_core::Connector;

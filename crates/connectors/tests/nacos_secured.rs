@@ -60,7 +60,7 @@ async fn secured(version: NacosVersion) -> Result<()> {
         addresses: vec![format!("{scheme}://{DEAD}"), format!("{scheme}://{}", server.addr())],
         login: Some((USER.into(), password.to_owned().into())),
         context_path: Some("/registry".into()),
-        tls: tls.then(|| TlsFiles { ca: Some(server.ca_file()), ..TlsFiles::default() }),
+        tls: tls.then(|| TlsFiles { ca: Some(server.ca_file()), ..TlsFiles::default() }.read().unwrap()),
         ..Connect::default()
     };
     let session = open(connect(PASSWORD))?;

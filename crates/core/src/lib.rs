@@ -12,9 +12,9 @@ pub use model::{
     Pair, Part, Payload, Record, Scope, ServiceKey, Set, Side, Stamp,
 };
 pub use plan::{
-    Base, Born, Change, Conflicts, Evidence, Fresh, Intent, Lens, MetadataMap, Mode, Overrides, Plan, Policy, Reason,
-    Removal, Rename, Rules, Select, ServiceLens, Skip, Verdict, Version, Ways, Why, Wish, Written, WrittenRecord,
-    merge, plan,
+    Base, Born, Change, Choice, Conflicts, Evidence, Fresh, Intent, Lens, MetadataMap, Mode, Overrides, Plan, Policy,
+    Reason, Removal, Rename, Rules, Select, ServiceLens, Skip, Undecided, Verdict, Version, Ways, Why, Wish, Written,
+    WrittenRecord, merge, plan,
 };
 pub use port::{
     BoxError, Capabilities, Carrier, Connector, DataPort, DataSelector, DataSink, DataSource, EntryInterest, Error,

@@ -272,11 +272,14 @@ fn census<R: Record>(route: &Arc<Route<R>>, part: &Part, since: Instant, now: In
     let mut census = Census { at: Some((now, since)), ..Census::default() };
     for (scope, written) in held {
         let export = export(route, &scope, now);
-        census.alive += export.wish.records.len();
+        // What no filter decides about stays: it is not missing.
+        let undecided = |id| matches!(export.wish.refused.get(id), Some(Skip::Undecided(_)));
+        census.alive += export.wish.records.len() + export.wish.refused.keys().filter(|id| undecided(*id)).count();
         for (id, _) in written.records.iter().filter(|(_, record)| record.owner == *owner) {
             census.total += 1;
             let missing = !export.wish.records.contains_key(id)
                 && !export.witnesses.contains_key(id)
+                && !undecided(id)
                 && !route.memory.released.lock().contains(&scope, id);
             census.missing += usize::from(missing);
         }

@@ -3,7 +3,7 @@
 use crate::cluster::Route;
 use crate::mirror::Witness;
 use crate::spec::{RouteSpec, Run};
-use causeway_core::{Attributes, ClusterId, Fresh, Held, Part, Record, Scope, Skip, Wish};
+use causeway_core::{Attributes, Choice, ClusterId, Fresh, Held, Part, Record, Scope, Skip, Wish};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -92,22 +92,29 @@ fn add<R: Record>(route: &Route<R>, scope: &R::Scope, target: &R::Scope, now: In
     let here = route.source.id();
     for (id, held) in &set.records {
         let Some(record) = leaving(route, id, held, written.as_deref()) else { continue };
-        let Some(record) = route.spec.lens.record(scope, &record) else { continue };
+        let (record, undecided) = match route.spec.lens.record(scope, &record) {
+            Choice::Take(record) => (record, None),
+            Choice::Undecided(record, why) => (record, Some(why)),
+            Choice::Leave => continue,
+        };
         let record = record.forwarded(here, &route.spec.owner);
         let looped = record.mark().is_some_and(|mark| mark.path.contains(route.destination.id()));
         let sink = route.destination.sink.as_ref();
         if looped {
             export.wish.refused.insert(id.clone(), Skip::Loop);
-            if let Some((id, edit)) = edit(route, id, held, written.as_deref(), target) {
+            if undecided.is_none()
+                && let Some((id, edit)) = edit(route, id, held, written.as_deref(), target)
+            {
                 match stands(route, scope, now) {
                     Ok(()) => drop(export.wish.edits.insert(id, edit)),
                     Err(at) => export.again = Some(at),
                 }
             }
         } else if let Some(sink) = sink {
-            match sink.normalize(target, record) {
-                Ok(record) => drop(export.wish.records.insert(record.id(), record)),
-                Err(why) => drop(export.wish.refused.insert(id.clone(), Skip::Rejected(why))),
+            match (sink.normalize(target, record), undecided) {
+                (Ok(record), None) => drop(export.wish.records.insert(record.id(), record)),
+                (Ok(record), Some(why)) => drop(export.wish.refused.insert(record.id(), Skip::Undecided(why))),
+                (Err(why), _) => drop(export.wish.refused.insert(id.clone(), Skip::Rejected(why))),
             }
         }
     }
@@ -124,7 +131,7 @@ fn named<R: Record>(
     written: Option<&causeway_core::Written<R>>,
 ) -> Option<R::Id> {
     let record = leaving(route, id, &witness.last, written)?;
-    let record = route.spec.lens.record(scope, &record)?;
+    let record = route.spec.lens.record(scope, &record).possible()?;
     let sink = route.destination.sink.as_ref()?;
     sink.normalize(target, record.forwarded(route.source.id(), &route.spec.owner)).ok().map(|record| record.id())
 }

@@ -33,7 +33,7 @@ pub use data::{
     DataTiming, Shown,
 };
 pub use engine::Engine;
-pub use preview::{Preview, dry_run};
+pub use preview::{DryRun, Preview, Unread, dry_run};
 pub use record::{Action, Event, Recorder};
 pub use spec::{ClusterSpec, GuardLimits, Only, RouteSpec, Run, Timing};
 pub use status::{Hold, RouteState, RouteStatus, ServiceRow};

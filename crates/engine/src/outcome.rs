@@ -86,7 +86,7 @@ pub(crate) fn settle<R: Record>(
     }
     cluster.remember(scope, written);
     for change in accepted {
-        let (action, reason) = describe(change);
+        let (action, reason) = (action(change), change.reason());
         recorder.event(Event {
             task: task_of(cluster, change.owner()),
             cluster: cluster.spec.name.clone(),
@@ -105,14 +105,11 @@ pub(crate) fn task_of<R: Record>(cluster: &Cluster<R>, owner: Option<&OwnerId>) 
     route.map_or_else(|| "".into(), |route| route.spec.task.clone())
 }
 
-fn describe<R: Record>(change: &Change<R>) -> (Action, String) {
+fn action<R: Record>(change: &Change<R>) -> Action {
     match change {
-        Change::Create(_) => (Action::Created, "new in the source".into()),
-        Change::Adopt(_) => (Action::Adopted, "stands there as ours: upheld by this node now".into()),
-        Change::Shadow(..) => (Action::Created, "backs a native record that stands in both clusters".into()),
-        Change::Update { .. } => (Action::Updated, "differs from the source".into()),
-        Change::Edit { .. } => (Action::Updated, "an operator's change of our copy travels back".into()),
-        Change::Scope { .. } => (Action::Updated, "the service's own attributes differ from the source".into()),
-        Change::Delete { why, .. } => (Action::Deleted, why.to_string()),
+        Change::Create(_) | Change::Shadow(..) => Action::Created,
+        Change::Adopt(_) => Action::Adopted,
+        Change::Update { .. } | Change::Edit { .. } | Change::Scope { .. } => Action::Updated,
+        Change::Delete { .. } => Action::Deleted,
     }
 }

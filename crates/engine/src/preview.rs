@@ -4,8 +4,9 @@ use crate::cluster::{Cluster, Ledger, Route, RouteMemory};
 use crate::decide::{compare, owners};
 use crate::engine::Engine;
 use crate::interest::RoutesInterest;
-use crate::spec::{ClusterSpec, Only, RouteSpec};
+use crate::spec::{ClusterSpec, Only, RouteSpec, Timing};
 use causeway_core::{ClusterId, Error, OwnerId, Part, Plan, Record, Selector, Update};
+use futures_util::future::join_all;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,13 +45,36 @@ impl<R: Record> Engine<R> {
     }
 }
 
-/// What these routes would do, from one complete look at every cluster. Writes nothing. An error names the cluster.
+/// What a dry run has found.
+#[derive(Debug)]
+pub struct DryRun<R: Record> {
+    /// What would be done, as far as it could be read.
+    pub previews: Vec<Preview<R>>,
+    /// What could not be read: nothing is said of it.
+    pub unread: Vec<Unread>,
+}
+
+/// A part, or a whole cluster, that could not be read.
+#[derive(Debug)]
+pub struct Unread {
+    /// The cluster.
+    pub cluster: ClusterId,
+    /// The cluster's name.
+    pub name: Arc<str>,
+    /// The part; `None`: none of the cluster's.
+    pub part: Option<Part>,
+    /// Why.
+    pub error: Error,
+}
+
+/// What these routes would do, from one complete look at every cluster. Writes nothing. A call may take as long as one of the
+/// engine's; what is not answered by then is named, and the rest is compared.
 pub async fn dry_run<R: Record>(
     clusters: Vec<ClusterSpec<R>>,
     routes: Vec<RouteSpec<R>>,
     mut ledgers: BTreeMap<ClusterId, Ledger<R>>,
-    limit: Duration,
-) -> Result<Vec<Preview<R>>, (Arc<str>, Error)> {
+    timing: &Timing,
+) -> DryRun<R> {
     let used: BTreeSet<_> = routes.iter().flat_map(|route| [&route.source, &route.destination]).cloned().collect();
     let clusters: BTreeMap<_, _> = clusters
         .into_iter()
@@ -72,13 +96,11 @@ pub async fn dry_run<R: Record>(
         source.outbound.write().push(route.clone());
         destination.inbound.write().push(route);
     }
-    for cluster in clusters.values() {
-        look(cluster, limit).await.map_err(|error| (cluster.spec.name.clone(), error))?;
-    }
-    for cluster in clusters.values() {
-        copies_parts(cluster);
-        look(cluster, limit).await.map_err(|error| (cluster.spec.name.clone(), error))?;
-    }
+    // A slow cluster does not hold up the others.
+    let mut looks: Vec<_> = clusters.values().map(|cluster| Looks::new(cluster.clone())).collect();
+    join_all(looks.iter_mut().map(|look| look.take(timing))).await;
+    looks.iter().for_each(|look| copies_parts(&look.cluster, &look.unread));
+    join_all(looks.iter_mut().map(|look| look.take(timing))).await;
     let now = Instant::now();
     for cluster in clusters.values() {
         let outbound: Vec<_> = cluster.outbound.read().clone();
@@ -89,11 +111,12 @@ pub async fn dry_run<R: Record>(
         cluster.inbound.write().clear();
         cluster.outbound.write().clear();
     }
-    Ok(previews)
+    DryRun { previews, unread: looks.into_iter().flat_map(|look| look.unread).collect() }
 }
 
-/// The parts that a destination will be written in; those that are not there yet are empty.
-fn copies_parts<R: Record>(cluster: &Cluster<R>) {
+/// The parts that a destination will be written in; those that are not there yet are empty. Of what could not be read it is not
+/// known what is there.
+fn copies_parts<R: Record>(cluster: &Cluster<R>, unread: &[Unread]) {
     let now = Instant::now();
     let inbound: Vec<_> = cluster.inbound.read().clone();
     for route in inbound {
@@ -102,7 +125,8 @@ fn copies_parts<R: Record>(cluster: &Cluster<R>) {
             let taken = mirror.parts().iter().filter(|(part, state)| route.takes_part(part, state.title.as_deref()));
             taken.map(|(part, _)| route.spec.lens.part(part)).collect()
         };
-        for part in parts {
+        let read = |part: &Part| unread.iter().all(|one| one.part.as_ref().is_some_and(|unread| unread != part));
+        for part in parts.into_iter().filter(read) {
             cluster.written_parts.write().insert(part.clone());
             let mut mirror = cluster.mirror.lock();
             if mirror.part(&part).is_none() {
@@ -112,22 +136,65 @@ fn copies_parts<R: Record>(cluster: &Cluster<R>) {
     }
 }
 
-async fn look<R: Record>(cluster: &Arc<Cluster<R>>, limit: Duration) -> Result<(), Error> {
-    let select: Selector<R> = Arc::new(RoutesInterest(Arc::downgrade(cluster)));
-    let silent = || Error::unavailable("no answer");
-    let parts = tokio::time::timeout(limit, cluster.source.parts()).await.map_err(|_| silent())??;
-    *cluster.listed.lock() = Some(parts.clone());
-    for (part, title) in parts.into_iter().filter(|(part, title)| select.part(part, title.as_deref())) {
-        if cluster.mirror.lock().part(&part).is_some_and(|state| state.ready() && state.looked.is_some()) {
-            continue;
-        }
-        let began = Instant::now();
-        let sets = tokio::time::timeout(limit, cluster.source.read(&part, &select)).await.map_err(|_| silent())??;
-        let mut mirror = cluster.mirror.lock();
-        mirror.update(Update::Reset { part: part.clone(), title, sets: sets.clone() }, Duration::ZERO, began);
-        mirror.looked(&part, sets, began, began);
+/// The looks at one cluster.
+struct Looks<R: Record> {
+    cluster: Arc<Cluster<R>>,
+    unread: Vec<Unread>,
+}
+
+impl<R: Record> Looks<R> {
+    fn new(cluster: Arc<Cluster<R>>) -> Self {
+        Self { cluster, unread: Vec::new() }
     }
-    Ok(())
+
+    /// Reads whole what takes part and has not been read yet. What failed once is not tried again.
+    async fn take(&mut self, timing: &Timing) {
+        let cluster = self.cluster.clone();
+        if self.unread.iter().any(|one| one.part.is_none()) {
+            return;
+        }
+        let select: Selector<R> = Arc::new(RoutesInterest(Arc::downgrade(&cluster)));
+        let parts = match within(timing.call, cluster.source.parts()).await {
+            Ok(parts) => parts,
+            Err(error) => return self.failed(None, error),
+        };
+        *cluster.listed.lock() = Some(parts.clone());
+        let mut silent = None;
+        for (part, title) in parts.into_iter().filter(|(part, title)| select.part(part, title.as_deref())) {
+            let read = cluster.mirror.lock().part(&part).is_some_and(|state| state.ready() && state.looked.is_some());
+            if read || self.unread.iter().any(|one| one.part.as_ref() == Some(&part)) {
+                continue;
+            }
+            if let Some(before) = &silent {
+                let why = format!("not read, since there was no answer about namespace {before}");
+                self.failed(Some(part), Error::unavailable(why));
+                continue;
+            }
+            let began = Instant::now();
+            match within(timing.look, cluster.source.read(&part, &select)).await {
+                Ok(sets) => {
+                    let mut mirror = cluster.mirror.lock();
+                    let update = Update::Reset { part: part.clone(), title, sets: sets.clone() };
+                    mirror.update(update, Duration::ZERO, began);
+                    mirror.looked(&part, sets, began, began);
+                }
+                Err(error) => {
+                    silent = (began.elapsed() >= timing.look).then(|| part.clone());
+                    self.failed(Some(part), error);
+                }
+            }
+        }
+    }
+
+    fn failed(&mut self, part: Option<Part>, error: Error) {
+        let (cluster, name) = (self.cluster.id().clone(), self.cluster.spec.name.clone());
+        self.unread.push(Unread { cluster, name, part, error });
+    }
+}
+
+async fn within<T>(limit: Duration, call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let done = tokio::time::timeout(limit, call).await;
+    done.unwrap_or_else(|_| Err(Error::unavailable(format!("no answer within {} s", limit.as_secs()))))
 }
 
 fn previews<R: Record>(cluster: &Cluster<R>, only: Option<&OwnerId>) -> Vec<Preview<R>> {

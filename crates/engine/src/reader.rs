@@ -17,8 +17,6 @@ use tokio_util::sync::CancellationToken;
 const TICK: Duration = Duration::from_millis(500);
 /// How often the parts are listed while a named one is not there.
 const LIST: Duration = Duration::from_secs(5);
-/// A complete look at a large part takes many calls.
-const LOOK: Duration = Duration::from_secs(120);
 
 type Look<R> = (Part, Instant, Result<Vec<Set<R>>, Error>);
 
@@ -105,11 +103,12 @@ impl<R: Record> Reader<R> {
     fn start_looks(&self, select: &Selector<R>, looks: &mut JoinSet<Look<R>>) {
         let wanted: Vec<_> = self.cluster.looks.lock().iter().cloned().collect();
         for part in wanted {
-            let (source, select) = (self.cluster.source.clone(), select.clone());
+            let (source, select, limit) = (self.cluster.source.clone(), select.clone(), self.timing.look);
             looks.spawn(async move {
                 let began = Instant::now();
-                let look = tokio::time::timeout(LOOK, source.read(&part, &select)).await;
-                let sets = look.unwrap_or_else(|_| Err(Error::unavailable("no answer to a complete look")));
+                let look = tokio::time::timeout(limit, source.read(&part, &select)).await;
+                let sets =
+                    look.unwrap_or_else(|_| Err(Error::unavailable(format!("no complete look within {limit:?}"))));
                 (part, began, sets)
             });
         }

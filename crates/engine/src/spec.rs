@@ -108,6 +108,8 @@ pub struct Timing {
     pub emptied: Duration,
     /// One call to a cluster.
     pub call: Duration,
+    /// A complete look at one part, which takes many calls when it is large: for a removal, a dry run and a comparison alike.
+    pub look: Duration,
     /// A complete look at every part that repairs what was missed.
     pub sweep: Duration,
     /// First and longest wait after a failed write.
@@ -123,6 +125,7 @@ impl Default for Timing {
             visible: Duration::from_secs(2),
             emptied: Duration::from_secs(1),
             call: Duration::from_secs(10),
+            look: Duration::from_secs(120),
             sweep: Duration::from_secs(300),
             backoff: (Duration::from_millis(200), Duration::from_secs(30)),
             kept: Duration::from_secs(2),

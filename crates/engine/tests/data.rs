@@ -336,3 +336,48 @@ impl Sizes for Pair<Option<Shown>> {
         (self.left.map(|shown| shown.size), self.right.map(|shown| shown.size))
     }
 }
+
+/// Everything; of some names it is not decided whether they take part.
+struct Unsure(&'static str);
+
+impl EntryInterest for Unsure {
+    fn takes(&self, _: &EntryKey) -> bool {
+        true
+    }
+    fn undecided(&self, key: &EntryKey) -> Option<Undecided> {
+        key.name
+            .starts_with(self.0)
+            .then(|| Undecided { pattern: "(a+)+".into(), subject: format!("the name {}", key.name) })
+    }
+    fn may_hold(&self, _: &EntryKey) -> bool {
+        true
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_no_filter_decides_is_left_alone_on_both_sides() {
+    let world = World::new(|spec| spec.ways = Ways::Two);
+    put(&world.a, "/in/old", "1");
+    let mut world = world.start();
+    seconds(40).await;
+    assert_eq!(world.read(Side::Right, "/in/old"), some("1"));
+    world.change(|spec| spec.select = Arc::new(Unsure("/in/")));
+    seconds(1).await;
+    put(&world.a, "/in/old", "2");
+    put(&world.a, "/in/left", "1");
+    put(&world.b, "/in/right", "1");
+    put(&world.a, "/free", "1");
+    seconds(400).await;
+    assert_eq!((world.read(Side::Right, "/free"), world.read(Side::Right, "/in/old")), (some("1"), some("1")));
+    assert_eq!((world.read(Side::Right, "/in/left"), world.read(Side::Left, "/in/right")), (None, None));
+    assert_eq!(world.status().skipped.values().sum::<usize>(), 3, "{:?}", world.status());
+    assert_eq!(world.status().skipped.len(), 1, "one reason, whatever the names");
+    assert!(world.notebook.said(Action::Skipped, "(a+)+ needs too many steps on the name /in/left"));
+    world.a.remove(&EntryKey::path("/in/old"));
+    seconds(400).await;
+    assert_eq!(world.read(Side::Right, "/in/old"), some("1"), "unknown is not gone");
+    world.change(|spec| spec.select = Arc::new(Unsure("/none")));
+    seconds(400).await;
+    assert_eq!((world.read(Side::Right, "/in/left"), world.read(Side::Left, "/in/right")), (some("1"), some("1")));
+    assert_eq!((world.read(Side::Right, "/in/old"), world.status().skipped.len()), (None, 0));
+}

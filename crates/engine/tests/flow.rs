@@ -185,3 +185,86 @@ async fn two_installs_do_not_touch_each_other() {
     assert_eq!(clusters["b"].list(&service(0)).len(), 1);
     assert!(first.engine.status().iter().all(|status| status.state == RouteState::Drained));
 }
+
+/// Excludes services of this name; `decides`: or cannot say whether it does.
+fn excludes(name: &'static str, decides: bool) -> ServiceLens {
+    let matcher =
+        plan::Matcher::new(name, move |text| if text != name { Some(false) } else { decides.then_some(true) });
+    let rule = plan::Rule { service: Some(matcher), ..plan::Rule::default() };
+    ServiceLens { select: Select { exclude: vec![rule], ..Select::default() }, ..ServiceLens::default() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_no_filter_decides_is_refused_by_name_and_what_stands_stays() {
+    let clusters = registries(&["a", "b"]);
+    let (a, b) = (clusters["a"].clone(), clusters["b"].clone());
+    populate(&a, 2, 3);
+    b.register(&service(1), "theirs", instance(9000));
+    b.register(&service(0), "other", instance(9001));
+    let mut world = World::new("i", &clusters);
+    for (from, to) in [("a", "b"), ("b", "a")] {
+        let route = world.route("task", from, to);
+        world.routes.push(RouteSpec { lens: std::sync::Arc::new(excludes("s1", false)), ..route });
+    }
+    world.start();
+    seconds(5).await;
+    assert_eq!((b.list(&service(0)).len(), b.list(&service(1)).len(), a.list(&service(1)).len()), (4, 1, 3));
+    let count = |world: &World| world.engine.status().iter().map(|s| s.skipped.values().sum::<usize>()).sum::<usize>();
+    assert_eq!(count(&world), 4, "both ways: {:#?}", world.engine.status());
+    assert!(world.notebook.said(Action::Skipped, "the pattern s1 needs too many steps on the service name s1"));
+
+    // What was copied before stays, whatever happens to it, until it is decided.
+    for route in &mut world.routes {
+        route.lens = std::sync::Arc::new(ServiceLens::default());
+    }
+    world.start();
+    seconds(40).await;
+    assert_eq!((b.list(&service(1)).len(), a.list(&service(1)).len()), (4, 4));
+    for route in &mut world.routes {
+        route.lens = std::sync::Arc::new(excludes("s1", false));
+    }
+    world.start();
+    seconds(400).await;
+    assert_eq!((b.list(&service(1)).len(), a.list(&service(1)).len()), (4, 4), "unknown is not gone");
+    a.register(&service(1), "p0", Instance { weight: 0.5, ..instance(1000) });
+    seconds(10).await;
+    assert!(b.list(&service(1)).iter().all(|copy| copy.weight == 1.0), "nor is it written");
+    for route in &mut world.routes {
+        route.lens = std::sync::Arc::new(excludes("s1", true));
+    }
+    world.start();
+    seconds(400).await;
+    let held = world.held();
+    assert_eq!((b.list(&service(1)).len(), a.list(&service(1)).len()), (1, 3), "decided; {held} held");
+    assert_eq!(count(&world), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dry_run_names_what_does_not_answer_and_compares_the_rest() {
+    let clusters = registries(&["a", "b", "c", "d"]);
+    populate(&clusters["a"], 2, 3);
+    clusters["a"].create_part("dev", None);
+    clusters["a"].register(&ServiceKey::new("dev", "g", "s"), "p", instance(1));
+    clusters["c"].register(&service(0), "p0", instance(1000));
+    clusters["b"].fail(causeway_connectors::memory::Fault::Hung);
+    clusters["d"].fail(causeway_connectors::memory::Fault::PartDenied(Part::new("public")));
+    let world = World::new("i", &clusters);
+    let specs = world.ports.iter().map(|(name, ports)| ClusterSpec {
+        id: world.id(name),
+        name: name.as_str().into(),
+        port: Port::ReadWrite(ports.clone()),
+    });
+    let routes = ["b", "c", "d"].map(|to| world.route(to, "a", to));
+    let began = tokio::time::Instant::now();
+    let run = dry_run(specs.collect(), routes.into(), Ledgers::new(), &Timing::default()).await;
+    assert!(began.elapsed() <= Timing::default().call, "one after the other: {:?}", began.elapsed());
+    let mut unread: Vec<_> = run.unread.iter().map(|one| (&*one.name, one.part.clone())).collect();
+    unread.sort();
+    assert_eq!(unread, [("b", None), ("d", Some(Part::new("public")))]);
+    let changes = |name: &str| {
+        let of = run.previews.iter().filter(|preview| preview.cluster == world.id(name));
+        of.map(|preview| preview.plan.changes.len()).sum::<usize>()
+    };
+    // One of the seven backs a native record of `c`.
+    assert_eq!((changes("b"), changes("c"), changes("d")), (0, 7, 1), "{:#?}", run.previews);
+}

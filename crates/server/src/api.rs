@@ -32,7 +32,7 @@ mod plan;
 mod verify;
 
 pub use conflict::{Conflict, Resolve, Side as ConflictSide, Take};
-pub use plan::{Action, PlanRequest, Planned, PlannedChange, PlannedSkip, TaskPlan, Totals};
+pub use plan::{Action, PlanRequest, Planned, PlannedChange, PlannedSkip, TaskPlan, Totals, Unanswered};
 pub use verify::{Difference, Differs, Verification};
 
 use causeway_settings::Problem;

@@ -4,6 +4,7 @@ use crate::api;
 use crate::error::{Error, Result};
 use crate::kinds::kinds;
 use crate::node::{Inner, Node, frozen_key};
+use crate::tls;
 use crate::world::{ClusterEntry, LEAVING, Run, TaskEntry, World, read_task, warnings_of};
 use causeway_core::ClusterId;
 use causeway_settings::{self as settings, ProcessEnv, Settings};
@@ -33,7 +34,7 @@ impl Node {
                 let before = inner.world();
                 let done = inner.prune(draft, &before, request.drain).await;
                 if done.is_err() {
-                    inner.put_back(before);
+                    inner.put_back(before).await;
                 }
                 done
             })
@@ -50,7 +51,7 @@ impl Inner {
         let (name, text) = (file.to_owned(), text.to_owned());
         let read =
             tokio::task::spawn_blocking(move || settings::parse_beside(&name, &text, &ProcessEnv, &kinds(), &known));
-        let read = read.await.map_err(|_| Error::Stopping)?;
+        let read = read.await.map_err(|error| Error::unexpected("reading the settings", &error))?;
         let settings = read.map_err(|problems| Error::Settings(file.to_owned(), problems))?;
         let mut draft = Draft {
             world: (*before).clone(),
@@ -58,6 +59,7 @@ impl Inner {
             settings,
             edits: Vec::new(),
         };
+        tls::check(&draft.settings.clusters).await?;
         draft.clusters(&self.install, &before);
         draft.tasks(&before)?;
         draft.check_ids()?;
@@ -113,9 +115,12 @@ impl Inner {
                 plan.is_none_or(|plan| !plan.settings.auto_scan)
             });
             *self.world.write() = Arc::new(world);
-            self.configure();
+            self.configure().await;
             self.tell_orphans();
             self.scribe.operator("", "applied", in_words(&applied));
+        } else if world.clusters.values().any(|entry| entry.settings.tls.is_some()) {
+            // Their files may hold something else than when they were read.
+            self.configure().await;
         }
         Ok(applied)
     }

@@ -58,6 +58,16 @@ pub enum Error {
 }
 
 impl Error {
+    /// Work that we waited for has panicked, or was cut short by the end of the node.
+    pub(crate) fn unexpected(what: &'static str, error: &tokio::task::JoinError) -> Self {
+        if error.is_cancelled() {
+            return Self::Stopping;
+        }
+        tracing::error!("{what} failed unexpectedly: {error}");
+        let error = std::io::Error::other(format!("it failed unexpectedly: {error}"));
+        Self::Machine { what, error }
+    }
+
     pub(crate) fn conflict(what: impl Into<String>, help: impl Into<String>) -> Self {
         Self::Conflict { what: what.into(), help: help.into() }
     }

@@ -5,29 +5,33 @@
 //! no part in the way back: two services would fall into one. Renamed metadata keys are named back; `drop` and `add` work on the way
 //! there only.
 //!
+//! A pattern that needs too many steps on a name decides nothing: the record is refused by name ([`Choice::Undecided`]), neither
+//! copied nor taken for excluded.
+//!
 //! Where one of the two kinds has no namespaces, only one namespace takes part ([`Namespaces::One`]): everything from there
 //! goes to one of the other side, and only that one comes back.
 
-use causeway_core::plan::{Matcher, Rule};
-use causeway_core::{Instance, Lens, MetadataMap, Part, Rename, Select, ServiceKey, ServiceLens};
+use crate::patterns::GivenUp;
+use causeway_core::plan::Rule;
+use causeway_core::{Choice, Instance, Lens, MetadataMap, Part, Rename, Select, ServiceKey, ServiceLens};
 use causeway_settings::{self as settings, Namespaces, Pattern, Task, TemplatePart, template_parts};
 use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
-/// The lenses of a task, and what its patterns could not decide.
+/// The lenses of a task, and the names on which its patterns gave up.
 #[derive(Clone)]
 pub(crate) struct Lenses {
     pub there: Arc<dyn Lens<Instance>>,
     /// Only of a task that goes both ways.
     pub back: Option<Arc<dyn Lens<Instance>>>,
-    /// Why a pattern was given up, once one was.
-    pub given_up: Arc<OnceLock<String>>,
+    /// What no pattern of the task is asked about again.
+    pub given_up: Arc<GivenUp>,
 }
 
 impl Lenses {
     /// The lenses that the settings of a task ask for.
     pub fn of(task: &Task) -> Self {
-        let given_up = Arc::default();
+        let given_up = Arc::<GivenUp>::default();
         let there = forward(task, &given_up);
         let back = || Arc::new(Back::new(there.clone(), &task.namespaces)) as Arc<dyn Lens<Instance>>;
         let back = task.is_two_way().then(back);
@@ -35,8 +39,8 @@ impl Lenses {
     }
 }
 
-fn forward(task: &Task, given_up: &Arc<OnceLock<String>>) -> ServiceLens {
-    let matcher = |pattern: &Pattern| matcher(pattern.clone(), given_up.clone());
+fn forward(task: &Task, given_up: &Arc<GivenUp>) -> ServiceLens {
+    let matcher = |pattern: &Pattern| given_up.matcher(pattern);
     let rule = |rule: &settings::Rule| Rule {
         namespace: rule.namespace.as_ref().map(matcher),
         group: rule.group.as_ref().map(matcher),
@@ -67,16 +71,6 @@ fn forward(task: &Task, given_up: &Arc<OnceLock<String>>) -> ServiceLens {
             add: metadata.add.clone(),
         },
     }
-}
-
-/// A pattern that was given up matches nothing, and the task says so.
-fn matcher(pattern: Pattern, given_up: Arc<OnceLock<String>>) -> Matcher {
-    Matcher::new(move |text| {
-        pattern.matches(text).unwrap_or_else(|error| {
-            given_up.get_or_init(|| format!("the pattern {pattern} was given up on {text}: {error}"));
-            false
-        })
-    })
 }
 
 fn rename(rename: Option<&settings::Rename>) -> Rename {
@@ -194,11 +188,15 @@ impl Lens<Instance> for Back {
         self.origin(source).filter(|scope| self.there.select.takes_scope(scope))
     }
 
-    fn record(&self, source: &ServiceKey, record: &Instance) -> Option<Instance> {
-        let scope = self.origin(source)?;
+    fn record(&self, source: &ServiceKey, record: &Instance) -> Choice<Instance> {
+        let Some(scope) = self.origin(source) else { return Choice::Leave };
         let mut copy = record.clone();
         self.metadata.apply(&mut copy.metadata);
-        self.there.select.takes(&scope, &copy).then_some(copy)
+        match self.there.select.takes(&scope, &copy) {
+            Ok(true) => Choice::Take(copy),
+            Ok(false) => Choice::Leave,
+            Err(undecided) => Choice::Undecided(copy, undecided),
+        }
     }
 
     fn part(&self, source: &Part) -> Part {
@@ -295,7 +293,7 @@ mod tests {
                     let want = to.map(|to| ServiceKey::new(to, "g", "s"));
                     assert_eq!(scope, want, "{source} to {destination}, {task}: {n} {from}");
                     let instance = Instance::new("127.0.0.1", 1);
-                    let record = lens.record(&ServiceKey::new(from, "g", "s"), &instance);
+                    let record = lens.record(&ServiceKey::new(from, "g", "s"), &instance).possible();
                     assert_eq!(record.is_some(), to.is_some(), "{source} to {destination}, {task}: {n} {from}");
                     if let Some(to) = to {
                         assert_eq!(lens.part(&Part::new(from)), Part::new(to));
@@ -339,15 +337,27 @@ mod tests {
         let lenses = lenses("map: {metadata: {rename: {ver: version}, add: {from: a}, drop: [debug]}}");
         let mut instance = Instance::new("127.0.0.1", 1);
         instance.metadata = [("version", "1"), ("debug", "x")].map(|(k, v)| (k.into(), v.into())).into();
-        let copy = lenses.back.unwrap().record(&ServiceKey::new("public", "g", "s"), &instance).unwrap();
+        let copy = lenses.back.unwrap().record(&ServiceKey::new("public", "g", "s"), &instance).possible().unwrap();
         let pairs: Vec<_> = copy.metadata.iter().map(|(k, v)| format!("{k}={v}")).collect();
         assert_eq!(pairs, ["debug=x", "ver=1"]);
     }
 
     #[test]
-    fn a_pattern_that_is_given_up_is_told_of() {
-        let lenses = lenses("serviceMatchPattern: '(a+)+\\1b'");
-        assert_eq!(lenses.there.scope(&ServiceKey::new("public", "g", &"a".repeat(60))), None);
-        assert!(lenses.given_up.get().is_some_and(|why| why.contains("too many steps")), "{:?}", lenses.given_up);
+    fn a_service_on_which_a_pattern_gives_up_is_refused_both_ways() {
+        let name = "a".repeat(60);
+        for filter in [
+            "serviceMatchPattern: '(a+)+\\1b'",
+            "select: {include: [{service: '(a+)+\\1b'}]}",
+            "select: {exclude: [{service: '(a+)+\\1b'}]}",
+        ] {
+            let lenses = lenses(filter);
+            let key = ServiceKey::new("public", "g", &name);
+            for lens in [lenses.there, lenses.back.unwrap()] {
+                assert_eq!(lens.scope(&key), Some(key.clone()), "{filter}: it has to be seen to be refused");
+                let choice = lens.record(&key, &Instance::new("127.0.0.1", 1));
+                let Choice::Undecided(_, why) = choice else { panic!("{filter}: {choice:?}") };
+                assert!(why.to_string().contains(&name) && why.to_string().contains("(a+)+"), "{why}");
+            }
+        }
     }
 }

@@ -6,7 +6,9 @@ use crate::error::{Error, Result};
 use crate::routes::{Connections, routes};
 use crate::scribe::{Frozen, Scribe, ledgers};
 use crate::sessions::Sessions;
+use crate::tls;
 use crate::world::{TaskPlan, World};
+use causeway_connectors::keep_running;
 use causeway_core::{ClusterId, Instance, ServiceKey};
 use causeway_engine::{DataEngine, DataTiming, Engine, Timing};
 use causeway_holder::Holder;
@@ -14,7 +16,7 @@ use causeway_settings::ProcessEnv;
 use causeway_store::{Edit, Keep, Store, Writer};
 use parking_lot::{Mutex, RwLock};
 use secrecy::ExposeSecret;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,6 +69,8 @@ pub(crate) struct Inner {
     pub connections: Mutex<Connections>,
     pub frozen: Mutex<Frozen>,
     pub ready: Mutex<api::Ready>,
+    /// Work of the node that has failed and is about to be started again, and why.
+    pub failed: Arc<Mutex<BTreeMap<&'static str, String>>>,
     pub work: TaskTracker,
     pub stop: CancellationToken,
 }
@@ -102,6 +106,7 @@ impl Node {
             world: RwLock::new(Arc::new(world)),
             frozen: Mutex::new(frozen),
             ready: Mutex::new(api::Ready { ready: false, reasons: vec!["it is starting".into()] }),
+            failed: Arc::default(),
             work,
             stop: CancellationToken::new(),
         });
@@ -109,7 +114,7 @@ impl Node {
         if let Some((name, text)) = &options.file {
             node.apply_once(name, text).await?;
         }
-        node.inner.configure();
+        node.inner.configure().await;
         node.inner.tell_orphans();
         node.start_work();
         Ok(node)
@@ -143,14 +148,18 @@ impl Node {
 
     fn start_work(&self) {
         let inner = &self.inner;
-        inner.work.spawn(adopt(inner.clone()));
-        inner.work.spawn(keep_frozen(inner.clone()));
-        inner.work.spawn(watch_drains(inner.clone()));
+        inner.keep("taking over what earlier runs wrote", adopt);
+        inner.keep("keeping lists of services", keep_frozen);
+        inner.keep("watching drains", watch_drains);
     }
 
     /// Whether it works: its clusters are configured, and what earlier runs wrote was taken over as far as it could be.
     pub fn ready(&self) -> api::Ready {
-        self.inner.ready.lock().clone()
+        let mut ready = self.inner.ready.lock().clone();
+        ready.reasons.extend(self.inner.failed.lock().values().cloned());
+        ready.reasons.extend(self.inner.writer.health().failed);
+        ready.ready &= ready.reasons.is_empty();
+        ready
     }
 
     /// Who this is.
@@ -195,11 +204,12 @@ impl Inner {
         self.world.read().clone()
     }
 
-    /// Tells the engine what shall be. What is the same goes on untouched.
-    pub fn configure(&self) {
-        let mut connections = self.connections.lock();
+    /// Tells the engine what shall be. What is the same goes on untouched. The caller holds the edit lock, or is alone.
+    pub async fn configure(&self) {
         let world = self.world();
-        let clusters = connections.update(&world);
+        let tls = tls::read_needed(&world).await;
+        let mut connections = self.connections.lock();
+        let clusters = connections.update(&world, tls);
         let routes = routes(&self.install, &world, world.tasks.values(), &self.frozen.lock());
         self.engine.configure(clusters, routes);
         self.data.configure(data::specs(&self.install, &world, world.tasks.values(), &connections));
@@ -210,7 +220,29 @@ impl Inner {
         if self.stop.is_cancelled() {
             return Err(Error::Stopping);
         }
-        self.work.spawn(work).await.unwrap_or(Err(Error::Stopping))
+        self.work.spawn(work).await.unwrap_or_else(|error| Err(Error::unexpected("the work on this request", &error)))
+    }
+
+    /// Starts work that goes on until the node stops. A panic in it is logged, shown by [`Node::ready`], and it is started
+    /// again.
+    fn keep<F>(self: &Arc<Self>, name: &'static str, work: impl Fn(Arc<Self>) -> F + Send + 'static)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let (inner, failed) = (self.clone(), self.failed.clone());
+        let told = move |why: Option<String>| match why {
+            Some(why) => drop(failed.lock().insert(name, why)),
+            None => drop(failed.lock().remove(name)),
+        };
+        let stop = self.stop.clone();
+        self.work.spawn(async move {
+            let start = move || work(inner.clone());
+            tokio::select! {
+                () = keep_running(name, start, told) => {}
+                // The work itself ends with the node, in order; only a wait for a restart is cut short.
+                () = async { stop.cancelled().await; tokio::time::sleep(FLUSH).await } => {}
+            }
+        });
     }
 }
 
@@ -231,7 +263,7 @@ async fn install(store: &Store) -> Result<String> {
 async fn holder(options: &Options) -> Option<Arc<Holder>> {
     let (dir, exe) = (options.data_dir.clone(), options.exe.clone());
     let found = tokio::task::spawn_blocking(move || Holder::connect_or_spawn(&dir, &exe)).await;
-    let found = found.unwrap_or_else(|_| Err(std::io::Error::other("it broke off")));
+    let found = found.unwrap_or_else(|error| Err(std::io::Error::other(error)));
     match found {
         Ok(holder) => Some(Arc::new(holder)),
         Err(error) => {
@@ -280,7 +312,7 @@ async fn adopt(inner: Arc<Inner>) {
             Ok(Ok(count)) if count > 0 => tracing::info!(count, "connections of earlier runs were closed"),
             Ok(Ok(_)) => {}
             Ok(Err(error)) => tracing::warn!(%error, "connections of earlier runs could not be closed"),
-            Err(error) => tracing::error!(%error, "closing connections of earlier runs broke off"),
+            Err(error) => tracing::error!(%error, "closing connections of earlier runs failed unexpectedly"),
         }
     }
     if !inner.stop.is_cancelled() {
@@ -309,7 +341,7 @@ async fn keep_frozen(inner: Arc<Inner>) {
         }
         let _edit = inner.edit.lock().await;
         inner.frozen.lock().extend(made);
-        inner.configure();
+        inner.configure().await;
     }
 }
 

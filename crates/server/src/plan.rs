@@ -6,15 +6,26 @@ use crate::data::{self, Compared};
 use crate::error::{Error, Result};
 use crate::node::{Inner, Node};
 use crate::routes::{Connections, routes};
+use crate::tls;
 use crate::world::{Run, TaskEntry, World};
-use causeway_core::{Change, Instance, OwnerId, Skip};
-use causeway_engine::{Preview, dry_run};
+use causeway_core::{Change, ClusterId, Instance, OwnerId, Skip};
+use causeway_engine::{Preview, Timing, Unread, dry_run};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long one answer of a cluster may take in a dry run.
-const ANSWER: Duration = Duration::from_secs(10);
+/// How long a connection that was made for a look may take to close.
+const CLOSE: Duration = Duration::from_secs(10);
+
+/// What a look at clusters has found.
+pub(crate) struct Looked {
+    /// Of services.
+    pub previews: Vec<Preview<Instance>>,
+    /// Of config entries, by task.
+    pub data: Vec<(OwnerId, Compared)>,
+    /// What could not be read.
+    pub unanswered: Vec<api::Unanswered>,
+}
 
 impl Node {
     /// What applying a file would do, from one complete look at its clusters. Writes nothing.
@@ -49,26 +60,24 @@ impl Inner {
         let named: BTreeSet<String> = draft.settings.tasks.iter().map(causeway_settings::Task::name).collect();
         let tasks: Vec<_> = draft.world.tasks.values().filter(|task| named.contains(&task.name)).cloned().collect();
         let running: Vec<_> = tasks.iter().filter(|task| task.run == Run::Running).cloned().collect();
-        let (previews, data) = self.look(&draft.world, &running).await?;
+        let Looked { previews, data, unanswered } = self.look(&draft.world, &running).await?;
         let mut plans = Plans::new(&self.install, &draft.world, tasks.iter());
         previews.iter().for_each(|preview| plans.add(preview));
         data.iter().for_each(|(owner, compared)| plans.add_data(owner, compared));
         let tasks = plans.into_list();
         let totals = tasks.iter().fold(api::Totals::default(), |sum, task| add(sum, task.totals));
-        Ok(api::Planned { settings: draft.applied, tasks, totals })
+        Ok(api::Planned { settings: draft.applied, tasks, totals, unanswered })
     }
 
-    /// What these tasks would do, from one complete look at every cluster; services first, then config entries by task.
-    pub async fn look(
-        &self,
-        world: &World,
-        tasks: &[Arc<TaskEntry>],
-    ) -> Result<(Vec<Preview<Instance>>, Vec<(OwnerId, Compared)>)> {
+    /// What these tasks would do, from one complete look at every cluster. Errors: nothing could be compared.
+    pub async fn look(&self, world: &World, tasks: &[Arc<TaskEntry>]) -> Result<Looked> {
         let names: BTreeSet<&str> = tasks.iter().flat_map(|task| task.ends()).collect();
-        let (connections, fresh) = self.connections.lock().for_a_look(world, &names);
+        let named = names.iter().filter_map(|name| world.clusters.get(*name)).map(|entry| &entry.settings);
+        let tls = tls::read(named).await;
+        let (connections, fresh) = self.connections.lock().for_a_look(world, &names, tls);
         let seen = self.look_with(world, tasks, &connections, &names).await;
         for sink in fresh.iter().filter_map(|opened| opened.port.sink()) {
-            if tokio::time::timeout(ANSWER, sink.close()).await.is_err() {
+            if tokio::time::timeout(CLOSE, sink.close()).await.is_err() {
                 tracing::debug!("a connection of a dry run did not close in time");
             }
         }
@@ -81,19 +90,39 @@ impl Inner {
         tasks: &[Arc<TaskEntry>],
         connections: &Connections,
         names: &BTreeSet<&str>,
-    ) -> Result<(Vec<Preview<Instance>>, Vec<(OwnerId, Compared)>)> {
+    ) -> Result<Looked> {
         let routes = routes(&self.install, world, tasks.iter(), &self.frozen.lock());
+        let ends: Vec<_> = routes.iter().map(|route| [route.source.clone(), route.destination.clone()]).collect();
         let clusters = connections.specs(world, names);
-        // Within a time: the connection may be a new one.
-        let previews = dry_run(clusters, routes, self.engine.ledgers(), ANSWER).await;
-        let previews =
-            previews.map_err(|(cluster, why)| Error::Cluster { cluster: cluster.to_string(), why: why.to_string() })?;
+        let run = dry_run(clusters, routes, self.engine.ledgers(), &Timing::default()).await;
+        let away = |id: &ClusterId| run.unread.iter().any(|one| one.part.is_none() && one.cluster == *id);
+        let mut compared = ends.iter().filter(|ends| !ends.iter().any(away)).count();
+        let mut unanswered: Vec<_> = run.unread.iter().map(unanswered).collect();
         let mut data = Vec::new();
         for spec in data::specs(&self.install, world, tasks.iter(), connections) {
-            data.push((spec.owner.clone(), data::compare(&spec).await?));
+            match data::compare(&spec).await {
+                Ok(mut one) => {
+                    compared += 1;
+                    unanswered.append(&mut one.unanswered);
+                    data.push((spec.owner.clone(), one));
+                }
+                Err(Error::Cluster { cluster, why }) => {
+                    let reason = format!("config entries: {why}");
+                    unanswered.push(api::Unanswered { cluster, namespace: String::new(), reason });
+                }
+                Err(error) => return Err(error),
+            }
         }
-        Ok((previews, data))
+        match unanswered.first().filter(|_| compared == 0) {
+            Some(first) => Err(Error::Cluster { cluster: first.cluster.clone(), why: first.reason.clone() }),
+            None => Ok(Looked { previews: run.previews, data, unanswered }),
+        }
     }
+}
+
+fn unanswered(unread: &Unread) -> api::Unanswered {
+    let namespace = unread.part.as_ref().map(ToString::to_string).unwrap_or_default();
+    api::Unanswered { cluster: unread.name.to_string(), namespace, reason: unread.error.to_string() }
 }
 
 /// The plans of some tasks.
@@ -128,7 +157,7 @@ impl<'a> Plans<'a> {
         let first = preview.owners.values().next();
         for change in &preview.plan.changes {
             let Some(plan) = change.owner().or(first).and_then(|owner| self.tasks.get_mut(owner)) else { continue };
-            let (action, reason) = describe(change);
+            let (action, reason) = (action(change), change.reason());
             match action {
                 Action::Create => plan.totals.create += 1,
                 Action::Update => plan.totals.update += 1,
@@ -192,42 +221,14 @@ impl<'a> Plans<'a> {
     }
 }
 
-fn describe(change: &Change<Instance>) -> (Action, String) {
+fn action(change: &Change<Instance>) -> Action {
     match change {
-        Change::Create(_) => (Action::Create, "it is not there".into()),
-        Change::Adopt(_) => (Action::Adopt, "it stands there as ours".into()),
-        Change::Shadow(..) => (Action::Shadow, "a native record stands at this address".into()),
-        Change::Update { from, to } => (Action::Update, difference(from, to)),
-        Change::Edit { from, to, .. } => {
-            (Action::Update, format!("an operator's change travels back: {}", difference(from, to)))
-        }
-        Change::Scope { .. } => (Action::Update, "what belongs to the service itself differs".into()),
-        Change::Delete { why, .. } => (Action::Delete, why.to_string()),
+        Change::Create(_) => Action::Create,
+        Change::Adopt(_) => Action::Adopt,
+        Change::Shadow(..) => Action::Shadow,
+        Change::Update { .. } | Change::Edit { .. } | Change::Scope { .. } => Action::Update,
+        Change::Delete { .. } => Action::Delete,
     }
-}
-
-/// What differs between two records, in words. Values of metadata are not told: they may be long, and may be secret.
-fn difference(from: &Instance, to: &Instance) -> String {
-    let mut words = Vec::new();
-    if from.weight != to.weight {
-        words.push(format!("weight {} → {}", from.weight, to.weight));
-    }
-    let flags = [
-        ("enabled", from.enabled, to.enabled),
-        ("healthy", from.healthy, to.healthy),
-        ("ephemeral", from.ephemeral, to.ephemeral),
-    ];
-    words.extend(flags.into_iter().filter(|(_, a, b)| a != b).map(|(word, a, b)| format!("{word} {a} → {b}")));
-    let keys: BTreeSet<_> = from.metadata.keys().chain(to.metadata.keys()).collect();
-    words.extend(keys.into_iter().filter_map(|key| match (from.metadata.get(key), to.metadata.get(key)) {
-        (None, Some(_)) => Some(format!("metadata +{key}")),
-        (Some(_), None) => Some(format!("metadata -{key}")),
-        (a, b) => (a != b).then(|| format!("metadata {key}")),
-    }));
-    if words.is_empty() {
-        words.push("its mark".into());
-    }
-    words.join(", ")
 }
 
 fn add(a: api::Totals, b: api::Totals) -> api::Totals {

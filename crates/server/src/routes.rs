@@ -5,16 +5,16 @@ use crate::data::Selections;
 use crate::keeper::Keeper;
 use crate::scribe::Frozen;
 use crate::sessions::Sessions;
+use crate::tls::Texts;
 use crate::world::{ClusterEntry, Run, TaskEntry, TaskPlan, World};
 use causeway_connectors::nacos::client::SocketKeeper;
-use causeway_connectors::{CONNECTORS, Connect, InlineMarks, TlsFiles};
+use causeway_connectors::{CONNECTORS, Connect, InlineMarks, TlsTexts};
 use causeway_core::{ClusterId, DataPort, Instance, Mode, Overrides, OwnerId, Part, Port};
 use causeway_engine::{ClusterSpec, GuardLimits, Only, RouteSpec, Run as EngineRun};
 use causeway_holder::Holder;
 use causeway_settings as settings;
 use secrecy::SecretString;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::sync::Arc;
 
 /// A cluster's connection, and the settings it was made of.
@@ -24,6 +24,8 @@ pub(crate) struct Opened {
     settings: settings::Cluster,
     /// Whether access lists are read.
     access: bool,
+    /// What its TLS files held.
+    tls: Option<TlsTexts>,
     error: Option<String>,
     pub port: Port<Instance>,
     data: Option<DataPort>,
@@ -42,6 +44,8 @@ pub(crate) struct Connections {
     inline: InlineMarks,
     /// Clusters whose access lists are copied, or copied to.
     access: BTreeSet<String>,
+    /// What the files for TLS held when they were last read.
+    tls: Texts,
 }
 
 impl Connections {
@@ -55,6 +59,7 @@ impl Connections {
             looks: false,
             inline: InlineMarks::default(),
             access: BTreeSet::new(),
+            tls: Texts::new(),
         }
     }
 
@@ -66,6 +71,11 @@ impl Connections {
                 && opened.error.is_none()
                 && entry.error.is_none()
                 && opened.access == self.access.contains(&entry.name)
+                && match self.tls.get(&entry.name) {
+                    Some(Ok(texts)) => opened.tls.as_ref() == Some(texts),
+                    // A connection goes on with what it has read when the files are not there any more.
+                    Some(Err(_)) | None => true,
+                }
         };
         self.opened.get(&entry.name).filter(same)
     }
@@ -75,8 +85,10 @@ impl Connections {
         self.opened.get(name)
     }
 
-    /// Opens what is needed and not open, forgets what is not needed, and answers all that is open.
-    pub fn update(&mut self, world: &World) -> Vec<ClusterSpec<Instance>> {
+    /// Opens what is needed and not open, forgets what is not needed, and returns all that is open. `tls`: what the files for
+    /// TLS hold now; a cluster for which it has changed is connected to anew.
+    pub fn update(&mut self, world: &World, tls: Texts) -> Vec<ClusterSpec<Instance>> {
+        self.tls = tls;
         let inline = |task: &&Arc<TaskEntry>| {
             task.plan.as_ref().is_ok_and(|plan| plan.settings.marks == settings::Marks::Inline)
         };
@@ -87,6 +99,9 @@ impl Connections {
         let mut opened = BTreeMap::new();
         for entry in &entries {
             let connection = self.current(entry).cloned().unwrap_or_else(|| self.open_again(entry));
+            if let Some(Err(error)) = self.tls.get(&entry.name).filter(|_| connection.error.is_none()) {
+                tracing::warn!(cluster = %entry.name, "goes on with the TLS files as they were read before: {error}");
+            }
             opened.insert(entry.name.clone(), connection);
         }
         self.opened = opened;
@@ -95,8 +110,8 @@ impl Connections {
 
     /// The same connections, and fresh ones for the clusters of a world that have none: for a look. The caller closes the
     /// fresh ones, which come second.
-    pub fn for_a_look(&self, world: &World, names: &BTreeSet<&str>) -> (Self, Vec<Opened>) {
-        let mut all = Self { looks: true, access: access(world), ..self.clone() };
+    pub fn for_a_look(&self, world: &World, names: &BTreeSet<&str>, tls: Texts) -> (Self, Vec<Opened>) {
+        let mut all = Self { looks: true, access: access(world), tls, ..self.clone() };
         let mut fresh = Vec::new();
         for entry in names.iter().filter_map(|name| world.clusters.get(*name)) {
             if self.current(entry).is_none() {
@@ -136,7 +151,8 @@ impl Connections {
             }
         };
         let access = self.access.contains(&entry.name);
-        Opened { id: entry.id.clone(), settings: entry.settings.clone(), access, error, port, data }
+        let tls = self.tls.get(&entry.name).and_then(|read| read.as_ref().ok()).cloned();
+        Opened { id: entry.id.clone(), settings: entry.settings.clone(), access, tls, error, port, data }
     }
 
     /// The port to a cluster's config entries, where it has any and is open.
@@ -152,6 +168,11 @@ impl Connections {
             SecretString::from(secret.as_ref().map(|secret| secret.expose().to_owned()).unwrap_or_default())
         };
         let pair = |name: &Option<String>, value| name.clone().map(|name| (name, secret(value)));
+        let tls = match (&cluster.tls, self.tls.get(&cluster.name)) {
+            (None, _) => None,
+            (Some(_), Some(read)) => Some(read.clone()?),
+            (Some(_), None) => return Err("its TLS files have not been read".into()),
+        };
         let inherited = self.holder.iter().flat_map(|holder| holder.inherited());
         let connect = Connect {
             install: self.install.clone(),
@@ -163,7 +184,7 @@ impl Connections {
             login: pair(&cluster.user, &cluster.password),
             keys: pair(&cluster.ak, &cluster.sk),
             context_path: cluster.context_path.clone(),
-            tls: cluster.tls.as_ref().map(tls),
+            tls,
             keeper: self.holder.clone().map(|holder| Arc::new(Keeper(holder)) as Arc<dyn SocketKeeper>),
             inherited: inherited.map(|entry| entry.label).filter(|label| !label.is_empty()).collect(),
             zookeeper: crate::zookeeper::options(cluster.zookeeper.as_ref(), self.access.contains(&entry.name)),
@@ -194,15 +215,6 @@ fn access(world: &World) -> BTreeSet<String> {
     };
     let tasks = world.tasks.values().filter(|task| task.ends().into_iter().any(copies));
     tasks.flat_map(|task| task.ends()).map(str::to_owned).collect()
-}
-
-fn tls(tls: &settings::Tls) -> TlsFiles {
-    TlsFiles {
-        ca: tls.ca.as_ref().map(PathBuf::from),
-        identity: tls.cert.as_ref().zip(tls.key.as_ref()).map(|(cert, key)| (cert.into(), key.into())),
-        server_name: tls.server_name.clone(),
-        insecure: tls.insecure_skip_verify,
-    }
 }
 
 /// The routes of these tasks: one each way. A task whose settings cannot be used has none, nor has one that is drained.
@@ -283,4 +295,47 @@ pub(crate) fn overrides(overrides: settings::Overrides) -> Overrides {
 pub(crate) fn guard(guard: &settings::Guard) -> GuardLimits {
     let floor = usize::try_from(guard.floor).unwrap_or(usize::MAX);
     GuardLimits { share: guard.share, floor, window: guard.window, ..GuardLimits::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use causeway_connectors::TlsFiles;
+    use causeway_store::Store;
+    use tokio_util::task::TaskTracker;
+
+    #[tokio::test]
+    async fn changed_tls_files_are_a_new_connection_and_missing_ones_change_nothing() {
+        let text = "clusters: [{clusterName: a, connectKeyList: ['127.0.0.1:1'], clusterType: NACOS, tls: {ca: /ca}}, \
+                    {clusterName: b, connectKeyList: ['127.0.0.1:2'], clusterType: NACOS}]\n\
+                    tasks: [{source: a, destination: b}]";
+        let read = settings::parse("t", text, &settings::FixedEnv::default(), &crate::kinds());
+        let read = read.unwrap_or_else(|problems| panic!("{problems}"));
+        let mut world = World::default();
+        for cluster in read.clusters {
+            world.clusters.insert(cluster.name.clone(), Arc::new(ClusterEntry::new("i", cluster)));
+        }
+        let task = TaskEntry::new("t".into(), read.tasks[0].clone(), Run::Running, Vec::new());
+        world.tasks.insert("t".into(), Arc::new(task));
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open_with(folder.path(), None).await.unwrap();
+        let sessions = Sessions::load(&store, std::iter::empty(), &TaskTracker::new()).await;
+        let mut connections = Connections::new("i".into(), None, sessions);
+        let texts =
+            |name: &str| TlsFiles { server_name: Some(name.into()), insecure: true, ..TlsFiles::default() }.read();
+        let mut open = |read| {
+            let specs = connections.update(&world, [("a".to_owned(), read)].into());
+            assert_eq!(specs.len(), 2);
+            let error = connections.of("a").unwrap().error().map(str::to_owned);
+            (connections.of("a").unwrap().port.source(), error)
+        };
+        let missing = || Err("/ca: No such file or directory".to_owned());
+        let (_, error) = open(missing());
+        assert!(error.is_some_and(|error| error.contains("/ca: No such file")));
+        let (first, error) = open(texts("one"));
+        assert_eq!(error, None);
+        assert!(Arc::ptr_eq(&first, &open(texts("one")).0), "the same");
+        assert!(Arc::ptr_eq(&first, &open(missing()).0), "what was read before is still good");
+        assert!(!Arc::ptr_eq(&first, &open(texts("two")).0), "they have changed");
+    }
 }

@@ -1,6 +1,6 @@
 //! What connections need to go on with their sessions after a crash of this node: kept encrypted in the store.
 
-use causeway_connectors::{Turn, Turns, Vault};
+use causeway_connectors::{Turn, Turns, Vault, keep_running};
 use causeway_core::ClusterId;
 use causeway_store::Store;
 use futures_util::FutureExt;
@@ -81,23 +81,8 @@ impl Vault for OneSession {
         inner.known.send_modify(|known| {
             known.insert(cluster.clone(), Kept { bytes: bytes.clone(), stored: false });
         });
-        self.sessions.0.work.spawn(async move {
-            let secret = SecretString::from(hex::encode(&bytes));
-            let still = |known: &BTreeMap<_, Kept>| known.get(&cluster).is_some_and(|kept| kept.bytes == bytes);
-            loop {
-                let one = inner.writing.lock().await;
-                // A newer one has its own writer.
-                if !still(&inner.known.borrow()) {
-                    return;
-                }
-                match inner.store.put_secret(&place(&cluster), &secret).await {
-                    Ok(()) => return inner.stored(&cluster, &bytes),
-                    Err(error) => tracing::debug!(%cluster, %error, "its session is not kept yet"),
-                }
-                drop(one);
-                tokio::time::sleep(AGAIN).await;
-            }
-        });
+        let write = move || inner.clone().write(cluster.clone(), bytes.clone());
+        self.sessions.0.work.spawn(async move { keep_running("keeping a session in the store", write, drop).await });
     }
 
     fn kept(&self) -> BoxFuture<'_, ()> {
@@ -116,6 +101,25 @@ impl Vault for OneSession {
 }
 
 impl Inner {
+    /// Writes what one connection needs, as long as that is the latest.
+    async fn write(self: Arc<Self>, cluster: ClusterId, bytes: Vec<u8>) {
+        let secret = SecretString::from(hex::encode(&bytes));
+        let still = |known: &BTreeMap<_, Kept>| known.get(&cluster).is_some_and(|kept| kept.bytes == bytes);
+        loop {
+            let one = self.writing.lock().await;
+            // A newer one has its own writer.
+            if !still(&self.known.borrow()) {
+                return;
+            }
+            match self.store.put_secret(&place(&cluster), &secret).await {
+                Ok(()) => return self.stored(&cluster, &bytes),
+                Err(error) => tracing::debug!(%cluster, %error, "its session is not kept yet"),
+            }
+            drop(one);
+            tokio::time::sleep(AGAIN).await;
+        }
+    }
+
     /// The store has what was saved for a cluster, unless that was something newer.
     fn stored(&self, cluster: &ClusterId, bytes: &[u8]) {
         self.known.send_modify(|known| {

@@ -166,7 +166,6 @@ fn show(world: &World, task: &TaskEntry, statuses: Vec<RouteStatus>, data: Optio
     match &task.plan {
         Ok(plan) => {
             (kind, mode) = (plan.settings.kind.word(), plan.settings.mode.word());
-            reasons.extend(plan.lenses.given_up.get().cloned());
         }
         Err(why) => reasons.push(why.clone()),
     }

@@ -114,7 +114,7 @@ impl Node {
             };
             let done = done.await;
             if done.is_err() {
-                inner.put_back(before);
+                inner.put_back(before).await;
             }
             done
         };
@@ -155,7 +155,8 @@ impl Inner {
         self.store.edit(vec![Edit::SetTaskState { id, state, reason: String::new() }]).await?;
         self.change(|world| {
             world.tasks.insert(name.to_owned(), Arc::new(task.with_run(run)));
-        });
+        })
+        .await;
         self.scribe.operator(name, action, "");
         Ok(())
     }
@@ -176,7 +177,7 @@ impl Inner {
         edits.push(leaving(&world));
         self.store.edit(edits).await?;
         self.frozen.lock().retain(|(id, _), _| *id != task.id);
-        self.change(|now| *now = world);
+        self.change(|now| *now = world).await;
         // After its routes have ended: they would write the ledger again.
         let owner = self.owner(&task);
         let forgotten = if forget { self.engine.forget(&owner) } else { 0 };
@@ -202,7 +203,8 @@ impl Inner {
             for task in tasks.iter().filter(|task| task.run == Run::Running) {
                 world.tasks.insert(task.name.clone(), Arc::new(task.with_run(Run::Paused)));
             }
-        });
+        })
+        .await;
         let owners: Vec<_> = tasks.iter().map(|task| self.owner(task)).collect();
         let until = Instant::now() + QUIET;
         let mut looks = 0;
@@ -220,9 +222,9 @@ impl Inner {
     }
 
     /// Goes back to a world that was not to be changed after all.
-    pub fn put_back(&self, before: Arc<World>) {
+    pub async fn put_back(&self, before: Arc<World>) {
         *self.world.write() = before;
-        self.configure();
+        self.configure().await;
     }
 
     /// Whether a task may be removed as things stand.
@@ -238,11 +240,11 @@ impl Inner {
     }
 
     /// Changes what the node knows, and tells the engine. The caller holds the edit lock.
-    fn change(&self, change: impl FnOnce(&mut World)) {
+    async fn change(&self, change: impl FnOnce(&mut World)) {
         let mut world = World::clone(&self.world());
         change(&mut world);
         *self.world.write() = Arc::new(world);
-        self.configure();
+        self.configure().await;
     }
 
     /// Whether every cluster in which the task holds copies can keep them without us.

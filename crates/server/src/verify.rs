@@ -3,7 +3,7 @@
 use crate::api::{self, Action, Difference, Differs};
 use crate::error::Result;
 use crate::node::{Inner, Node};
-use crate::plan::Plans;
+use crate::plan::{Looked, Plans};
 use crate::world::{Run, TaskEntry, World};
 use causeway_core::Skip;
 use std::sync::Arc;
@@ -32,7 +32,7 @@ impl Inner {
             found.notes.push(why.clone());
             return Ok(found);
         }
-        let (previews, data) = self.look(&world, std::slice::from_ref(&task)).await?;
+        let Looked { previews, data, unanswered } = self.look(&world, std::slice::from_ref(&task)).await?;
         for (_, compared) in data {
             found.entries += compared.same;
             found.differences.extend(compared.differences);
@@ -60,7 +60,8 @@ impl Inner {
         found.differences.sort_by(|a, b| (&a.cluster, &a.scope, &a.record).cmp(&(&b.cluster, &b.scope, &b.record)));
         found.count = found.differences.len();
         found.differences.truncate(LISTED);
-        found.in_step = found.count == 0;
+        found.unanswered = unanswered;
+        found.in_step = found.count == 0 && found.unanswered.is_empty();
         Ok(found)
     }
 }

@@ -194,3 +194,28 @@ async fn elsewhere_a_token_is_wanted() {
     assert_eq!(status("/readyz", None).await, 200);
     node.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_tls_file_is_named_and_what_ran_goes_on() {
+    let (a, b, file) = pair("tls");
+    register(&a, &key("public", "s"), 1000);
+    let dir = tempfile::tempdir().unwrap();
+    let host = Host::start(dir.path()).await;
+    host.apply(&file).await;
+    host.in_step("both", 1).await;
+    let ca = dir.path().join("ca.pem").display().to_string();
+    let secured = format!(
+        "- {{clusterName: far, clusterType: NACOS, connectKeyList: ['127.0.0.1:1'], tls: {{ca: {ca}}}}}\ntasks:\n\
+         - {{name: more, source: src, destination: far}}\n"
+    );
+    let more = file.replace("tasks:\n", &secured);
+    let (status, answer) = host.try_apply(&more, false, false).await;
+    assert_eq!(status, 422, "{answer}");
+    let message = error(&answer).error.message;
+    assert!(message.contains("far: ") && message.contains(&ca) && message.contains("No such file"), "{message}");
+    assert_eq!(host.get::<Vec<serde_json::Value>>("/api/v1/tasks").await.len(), 1);
+    register(&a, &key("public", "s"), 1001);
+    host.in_step("both", 2).await;
+    assert_eq!(instances(&b), 2);
+    host.stop().await;
+}

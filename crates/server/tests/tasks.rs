@@ -6,9 +6,10 @@ mod common;
 
 use causeway_connectors::memory::{Fault, Memory};
 use causeway_core::Part;
-use causeway_server::api::{Cluster, Event, PlanRequest, Planned, Ready, Service, TaskPlan};
-use common::{Host, error, instances, key, pair, register, sessions};
-use std::time::Duration;
+use causeway_server::api::{Cluster, Event, PlanRequest, Planned, Ready, Service, TaskPlan, Verification};
+use common::{Host, PATIENCE, error, instances, key, pair, register, sessions};
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 /// MSE Sync's own example, but for kind and addresses.
 const MSE: &str = "\
@@ -156,12 +157,31 @@ async fn a_dry_run_writes_nothing() {
 
     host.apply(&file).await;
     host.in_step("both", 3).await;
+    // What was done is told in the words in which it was announced.
+    let told = |events: Vec<Event>| events.iter().map(|event| event.reason.clone()).collect::<BTreeSet<_>>();
+    let announced: BTreeSet<_> = planned.tasks[0].changes.iter().map(|change| change.reason.clone()).collect();
+    let began = Instant::now();
+    while told(host.get("/api/v1/events?action=created").await) != announced {
+        assert!(began.elapsed() < PATIENCE, "{announced:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     let (_, answer) = host.post("/api/v1/plan", &request).await;
     let planned: Planned = serde_json::from_value(answer).unwrap();
     assert!(!planned.totals.has_changes() && planned.settings.is_unchanged(), "{planned:#?}");
     assert_eq!(planned.totals.in_step, 3);
     let diff: TaskPlan = host.get("/api/v1/tasks/both/diff").await;
     assert_eq!((diff.totals, diff.changes.len()), (planned.totals, 0));
+
+    // What cannot be read is named, and the rest is compared.
+    b.fail(Fault::PartDenied(Part::new("test")));
+    let (status, answer) = host.post("/api/v1/plan", &request).await;
+    assert_eq!(status, 200, "{answer}");
+    let planned: Planned = serde_json::from_value(answer).unwrap();
+    let unanswered: Vec<_> = planned.unanswered.iter().map(|one| (&*one.cluster, &*one.namespace)).collect();
+    assert_eq!((unanswered, planned.totals.has_changes()), (vec![("dst", "test")], false), "{planned:#?}");
+    assert_eq!(planned.totals.in_step, 2);
+    let verified: Verification = host.get("/api/v1/tasks/both/verify").await;
+    assert_eq!((verified.in_step, verified.count, verified.unanswered), (false, 0, planned.unanswered));
 
     b.fail(Fault::Down);
     let (status, answer) = host.post("/api/v1/plan", &request).await;

@@ -140,13 +140,23 @@ reads the file, `${file:/path}` a file's text (at most 64 KiB) without the line 
 an error. `$${` stands for `${` itself. For `password` and `sk` the reference must be the whole value. References are
 stored and shown as they are written, never what they stand for.
 
+## TLS files
+
+The files of `tls` are read when settings are applied and when the node starts. A file that is missing or holds no certificate
+or key is refused by name, and nothing is changed. To use renewed certificates, apply the same settings again: clusters whose
+files have changed are connected to anew. An open connection goes on with what it has read, also when a certificate expires
+meanwhile; the next connection then fails, and the tasks of the cluster say so.
+
 ## Patterns
 
 `serviceMatchPattern` and the patterns of rules have Java's syntax, with look-around, back-references, possessive
 quantifiers, `\\Q…\\E` and classes such as `\\p{Alpha}`. A pattern matches the *whole* name, at the source, before any
 renaming. Not supported: look-behind of varying length, the flag `(?U)`, Unicode blocks (`\\p{InGreek}`; use a script,
 `\\p{IsGreek}`), `\\N`, `\\X` and `\\G`. With `(?i)`, letter case is Unicode's. A pattern that needs too many steps on a
-name is an error of the task, not a hang.
+name says neither yes nor no to it: such a service, instance or entry is left alone in both directions. It is not copied (nor
+let through because an `exclude` did not match), and a copy that stands is neither changed nor removed until the pattern
+decides. `get tasks` counts what was left alone so, `verify` and the events name the pattern and the name. Make the
+repetitions of such a pattern unambiguous: `[^.]*` in place of nested `.*`.
 
 With `type: Config`, `serviceMatchPattern` speaks of paths: of a znode's path below the chroot, of `group/dataId`
 elsewhere. With `type: All` it speaks of services only; rules with `path` choose the configuration.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
 use crate::clock::now_ms;
 use crate::queue::{Batch, Queue};
@@ -18,6 +18,8 @@ const WRITE: Duration = Duration::from_secs(30);
 /// For every thousand ledger rows it may take this much longer, so that a large one ends on a slow disk, too.
 const WRITE_ROWS: Duration = Duration::from_secs(1);
 const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+/// The wait before writing is started again after it failed unexpectedly: at first, and at most.
+const RESTART: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 /// How often the database's file is looked at while there is nothing to write.
 const LOOK: Duration = Duration::from_secs(1);
 /// How often old events are removed, and after how many new ones at the latest.
@@ -49,6 +51,10 @@ struct Condition {
     /// The oldest of what is being written right now.
     writing: Option<Instant>,
     problem: Option<String>,
+    /// The writing itself has failed, and is about to be started again.
+    failed: Option<String>,
+    /// What is being written: not lost when that fails.
+    batch: Option<Arc<Batch>>,
 }
 
 /// How the writing goes.
@@ -64,6 +70,8 @@ pub struct Health {
     pub lost_events: u64,
     /// Why the last attempt failed; `None` when it did not.
     pub problem: Option<String>,
+    /// The writing has failed in a way that nobody expected, and is about to be started again.
+    pub failed: Option<String>,
 }
 
 impl Writer {
@@ -76,7 +84,7 @@ impl Writer {
             written: watch::Sender::new(0),
         });
         let mut work = JoinSet::new();
-        work.spawn(run(Arc::clone(&shared), store, keep));
+        work.spawn(keep_running(Arc::clone(&shared), store, keep));
         Self { shared, work: Arc::new(Mutex::new(work)) }
     }
 
@@ -113,6 +121,7 @@ impl Writer {
             waiting_events: waiting.events,
             lost_events: waiting.lost,
             problem: condition.problem.clone(),
+            failed: condition.failed.clone(),
         }
     }
 
@@ -130,6 +139,22 @@ impl Writer {
         let mut work = std::mem::take(&mut *self.work.lock());
         work.shutdown().await;
         all
+    }
+}
+
+/// Writes, and begins again when that panics: what was being written waits once more.
+async fn keep_running(shared: Arc<Shared>, store: Store, keep: Keep) {
+    let mut pause = RESTART.0;
+    loop {
+        let mut work = JoinSet::new();
+        work.spawn(run(Arc::clone(&shared), store.clone(), keep));
+        let Some(Err(error)) = work.join_next().await else { return };
+        tracing::error!("writing to the database failed unexpectedly; it is started again: {error}");
+        shared.broken(&error);
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(RESTART.1);
+        shared.condition.lock().failed = None;
+        shared.filled.notify_one();
     }
 }
 
@@ -151,15 +176,18 @@ async fn run(shared: Arc<Shared>, store: Store, keep: Keep) {
                 break;
             };
             let (up_to, events) = (batch.up_to, batch.events.len());
-            match write(&store, batch).await {
+            #[cfg(test)]
+            tests::maybe_panic();
+            match write(&store, &batch).await {
                 Ok(()) => {
                     shared.succeeded(up_to);
                     pause = RETRY.0;
                     fresh_events += events;
                     break;
                 }
-                Err((error, rest)) => {
-                    shared.failed(&error, rest);
+                Err(error) => {
+                    drop(batch);
+                    shared.failed(&error);
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(RETRY.1);
                 }
@@ -176,11 +204,12 @@ async fn run(shared: Arc<Shared>, store: Store, keep: Keep) {
 }
 
 impl Shared {
-    fn begin(&self) -> Option<Batch> {
+    fn begin(&self) -> Option<Arc<Batch>> {
         // Both locks, so that `health` sees what waits either in the queue or as being written.
         let mut queue = self.queue.lock();
-        let batch = queue.take()?;
-        self.condition.lock().writing = Some(batch.since);
+        let batch = Arc::new(queue.take()?);
+        let mut condition = self.condition.lock();
+        (condition.writing, condition.batch) = (Some(batch.since), Some(batch.clone()));
         Some(batch)
     }
 
@@ -192,11 +221,25 @@ impl Shared {
         self.written.send_replace(up_to);
     }
 
-    fn failed(&self, error: &Error, rest: Batch) {
+    /// What could not be written waits again.
+    fn put_back(&self) {
         let mut queue = self.queue.lock();
-        queue.put_back(rest);
         let mut condition = self.condition.lock();
         condition.writing = None;
+        // Whoever wrote it has let go of it.
+        if let Some(batch) = condition.batch.take().and_then(Arc::into_inner) {
+            queue.put_back(batch);
+        }
+    }
+
+    fn broken(&self, error: &JoinError) {
+        self.put_back();
+        self.condition.lock().failed = Some(format!("writing to the database failed unexpectedly: {error}"));
+    }
+
+    fn failed(&self, error: &Error) {
+        self.put_back();
+        let mut condition = self.condition.lock();
         let problem = error.to_string();
         if condition.problem.as_ref() != Some(&problem) {
             tracing::warn!("the database lags behind; syncing goes on: {problem}");
@@ -205,15 +248,14 @@ impl Shared {
     }
 }
 
-/// Writes the whole batch in one transaction; on failure returns the batch.
+/// Writes the whole batch in one transaction.
 ///
 /// One transaction whatever its size: a batch is the state of the queue at one moment, which holds only the latest state of each
 /// scope. A part of it need not have been true at any time, for instance a lot of intents forgotten before the bases that it
 /// led to are there.
-async fn write(store: &Store, batch: Batch) -> Result<(), (Error, Batch)> {
+async fn write(store: &Store, batch: &Batch) -> Result<(), Error> {
     let limit = WRITE + WRITE_ROWS * u32::try_from(batch.ledger.len() / 1_000).unwrap_or(u32::MAX);
-    let done = in_time(limit, transaction(store, &batch.ledger, &batch.events)).await;
-    done.map_err(|error| (error, batch))
+    in_time(limit, transaction(store, &batch.ledger, &batch.events)).await
 }
 
 async fn in_time<T>(limit: Duration, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
@@ -233,7 +275,36 @@ async fn transaction(store: &Store, rows: &[Entry], happened: &[Event]) -> Resul
 mod tests {
     use super::*;
 
+    use std::cell::Cell;
+
     const PLENTY: Duration = Duration::from_secs(20);
+
+    thread_local! {
+        /// So often the writing panics. Every test has a thread of its own.
+        static PANICS: Cell<u32> = const { Cell::new(0) };
+    }
+
+    pub(super) fn maybe_panic() {
+        let left = PANICS.get();
+        PANICS.set(left.saturating_sub(1));
+        assert!(left == 0, "a fault of the test");
+    }
+
+    #[tokio::test]
+    async fn writing_that_panics_is_told_and_begins_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open_with(dir.path(), None).await.unwrap();
+        let writer = Writer::start(store.clone(), Keep::default());
+        PANICS.set(1);
+        writer.ledger("route", "a", Some("1"));
+        assert!(!writer.flush(Duration::from_millis(500)).await);
+        let health = writer.health();
+        assert!(health.failed.as_ref().is_some_and(|why| why.contains("a fault of the test")), "{health:?}");
+        assert_eq!(health.waiting_records, 1, "what was being written is not lost");
+        writer.ledger("route", "b", Some("2"));
+        assert!(writer.flush(PLENTY).await);
+        assert_eq!((store.ledger_load().await.unwrap().len(), writer.health().failed), (2, None));
+    }
 
     /// A limit on SQLite's side is all that a test can do about a disk.
     async fn survives(limit: &'static str, lift: &'static str, says: &str) {

@@ -69,8 +69,14 @@ async fn a_quiet_database_is_written_at_once() {
     writer.ledger("route", "scope", None::<&str>);
     assert!(writer.stop(PLENTY).await);
     assert_eq!(documents(&store).await, Vec::<String>::new());
-    let all_well =
-        Health { behind: Duration::ZERO, waiting_records: 0, waiting_events: 0, lost_events: 0, problem: None };
+    let all_well = Health {
+        behind: Duration::ZERO,
+        waiting_records: 0,
+        waiting_events: 0,
+        lost_events: 0,
+        problem: None,
+        failed: None,
+    };
     assert_eq!(writer.health(), all_well);
     assert!(writer.flush(PLENTY).await, "nothing to wait for");
 }

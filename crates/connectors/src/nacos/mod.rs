@@ -55,17 +55,12 @@ fn options(connect: &Connect) -> Result<Options, Error> {
     }
     options.login = connect.login.clone().map(|(user, password)| Login { user, password });
     options.keys = connect.keys.clone().map(|(access, secret)| AccessKeys { access, secret });
-    if let Some(files) = &connect.tls {
-        let read = |path: &std::path::PathBuf| {
-            std::fs::read_to_string(path).map_err(|error| Error::Rejected(format!("{}: {error}", path.display())))
-        };
-        let identity = match &files.identity {
-            Some((certificate, key)) => Some((read(certificate)?, read(key)?.into())),
-            None => None,
-        };
-        let ca = files.ca.as_ref().map(read).transpose()?;
-        options.tls =
-            Some(Tls { grpc: true, ca, identity, server_name: files.server_name.clone(), insecure: files.insecure });
-    }
+    options.tls = connect.tls.as_ref().map(|texts| Tls {
+        grpc: true,
+        ca: texts.ca.as_ref().map(|ca| ca.text.to_string()),
+        identity: texts.identity.as_ref().map(|(chain, key)| (chain.text.to_string(), key.text.to_string().into())),
+        server_name: texts.server_name.clone(),
+        insecure: texts.insecure,
+    });
     Ok(options)
 }

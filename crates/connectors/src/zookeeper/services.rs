@@ -9,6 +9,7 @@ use super::view::{Classes, View};
 use super::watch::{denied, readable, tree_options, watch};
 use super::writes::{Writes, acl};
 use super::znodes::znodes;
+use crate::keep_running;
 use causeway_core::{
     Capabilities, Change, Error, Instance, Limits, Lost, Normalized, OwnerId, Part, Parts, Selector, ServiceKey, Set,
     Sink, Source, Update, Written,
@@ -76,7 +77,9 @@ impl ZooKeeperServices {
         let losses = LOSSES.iter().chain(own).copied().collect();
         let capabilities = Capabilities { losses, shadows: dubbo, keeps: false };
         let mut upkeep = JoinSet::new();
-        upkeep.spawn(keep_up(writes.clone()));
+        let kept = writes.clone();
+        let run = move || keep_up(kept.clone());
+        upkeep.spawn(async move { keep_running("keeping copies under the ZooKeeper session", run, drop).await });
         Self { writes, capabilities, upkeep: Mutex::new(upkeep) }
     }
 

@@ -10,7 +10,7 @@ use super::{open, options, reach};
 pub async fn tls() -> Result<()> {
     let server = ZooKeeper::start(ZooOptions { tls: true, ..ZooOptions::default() }).await?;
     let trusting = TlsFiles { ca: Some(server.ca_file()), ..TlsFiles::default() };
-    let with = |files: &TlsFiles| Options { tls: Some(files.clone()), ..options(&server.tls_addr()) };
+    let with = |files: &TlsFiles| Options { tls: files.read().ok(), ..options(&server.tls_addr()) };
     let session = open(with(&trusting)).await?;
     session.create("/secured", &[b'x'; 100_000], Create::default()).await?;
     ensure!(session.get("/secured").await?.0.len() == 100_000);
@@ -29,7 +29,7 @@ pub async fn tls() -> Result<()> {
         ensure!(matches!(&status.error, Some(Error::Unavailable(why)) if why.contains("TLS")), "{status:?}");
     }
     // Without TLS on the port with it, and the other way round.
-    for options in [options(&server.tls_addr()), Options { tls: Some(anything), ..options(&server.addr()) }] {
+    for options in [options(&server.tls_addr()), Options { tls: anything.read().ok(), ..options(&server.addr()) }] {
         let session = Session::open(options)?;
         let status = reach(&session, |status| status.error.is_some()).await?;
         println!("{:?}", status.error);

@@ -3,7 +3,7 @@
 use super::{Mark, Part, Record, Scope};
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Display};
 use std::sync::Arc;
 
@@ -155,6 +155,25 @@ impl Record for Instance {
             && self.ephemeral == other.ephemeral
             && self.metadata == other.metadata
             && self.payload == other.payload
+    }
+    fn differences(&self, to: &Self) -> Vec<String> {
+        let mut words = Vec::new();
+        if self.weight != to.weight {
+            words.push(format!("weight {} → {}", self.weight, to.weight));
+        }
+        let flags = [
+            ("enabled", self.enabled, to.enabled),
+            ("healthy", self.healthy, to.healthy),
+            ("ephemeral", self.ephemeral, to.ephemeral),
+        ];
+        words.extend(flags.into_iter().filter(|(_, a, b)| a != b).map(|(word, a, b)| format!("{word} {a} → {b}")));
+        let keys: BTreeSet<_> = self.metadata.keys().chain(to.metadata.keys()).collect();
+        words.extend(keys.into_iter().filter_map(|key| match (self.metadata.get(key), to.metadata.get(key)) {
+            (None, Some(_)) => Some(format!("metadata +{key}")),
+            (Some(_), None) => Some(format!("metadata -{key}")),
+            (a, b) => (a != b).then(|| format!("metadata {key}")),
+        }));
+        words
     }
     fn with_edit(mut self, written: &Self, shown: &Self) -> Self {
         if shown.weight != written.weight {

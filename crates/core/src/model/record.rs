@@ -31,6 +31,10 @@ pub trait Record: Clone + Debug + PartialEq + Serialize + DeserializeOwned + Sen
     /// Whether two records say the same thing, marks aside.
     fn same(&self, other: &Self) -> bool;
 
+    /// In words what this record says and `to` does not, or otherwise; empty: nothing but the mark. No values of metadata: they
+    /// may be long, and may be secret.
+    fn differences(&self, to: &Self) -> Vec<String>;
+
     /// This record with what an operator changed from `written` to `shown` laid over it. What a kind does not let
     /// operators change stays.
     fn with_edit(self, written: &Self, shown: &Self) -> Self;

@@ -1,5 +1,6 @@
 //! The words of a plan.
 
+use super::Undecided;
 use crate::model::{Attributes, OwnerId, Record};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -93,6 +94,25 @@ impl<R: Record> Change<R> {
         }
     }
 
+    /// Why it is made, in the same words for the plan, the comparison and the history.
+    pub fn reason(&self) -> String {
+        let differ = |from: &R, to: &R| {
+            let words = from.differences(to);
+            if words.is_empty() { "its mark".to_owned() } else { words.join(", ") }
+        };
+        match self {
+            Self::Create(_) => "it is in the source only".into(),
+            Self::Adopt(_) => "it is there as ours already: this node keeps it alive from now on".into(),
+            Self::Shadow(..) => "backs a native record that is in both clusters".into(),
+            Self::Update { from, to } => format!("differs from the source: {}", differ(from, to)),
+            Self::Edit { from, to, .. } => {
+                format!("an operator's change of our copy travels back: {}", differ(from, to))
+            }
+            Self::Scope { .. } => "the service's own attributes differ from the source".into(),
+            Self::Delete { why, .. } => why.to_string(),
+        }
+    }
+
     /// The task that the change is made for; none for the scope itself.
     pub fn owner(&self) -> Option<&OwnerId> {
         match self {
@@ -126,6 +146,8 @@ pub enum Skip {
     Overridden,
     /// The destination cannot hold the record.
     Rejected(String),
+    /// A filter cannot say whether the record takes part: it is not copied, and a copy that stands is left as it is.
+    Undecided(Undecided),
 }
 
 impl Skip {
@@ -142,6 +164,7 @@ impl Skip {
             Self::Paused => "it is ours and forgotten whose, and a task that writes there is paused",
             Self::Overridden => "it was changed by hand in the destination",
             Self::Rejected(_) => "the destination cannot hold it",
+            Self::Undecided(_) => Undecided::KIND,
         }
     }
 }
@@ -151,6 +174,7 @@ impl Display for Skip {
         match self {
             Self::Foreign(Some(owner)) => write!(f, "it belongs to {owner}"),
             Self::Rejected(why) => write!(f, "{}: {why}", self.kind()),
+            Self::Undecided(undecided) => undecided.fmt(f),
             _ => f.write_str(self.kind()),
         }
     }

@@ -69,6 +69,13 @@ impl<'a, R: Record> Table<'a, R> {
         kept.or_else(|| self.wishes.iter().find_map(wants))
     }
 
+    /// Why a filter of this owner's task, or of any where it is not known whose, does not decide about `id`.
+    fn undecided(&self, id: &R::Id, owner: Option<&crate::OwnerId>) -> Option<Skip> {
+        let wishes = self.wishes.iter().filter(|wish| owner.is_none_or(|owner| wish.owner == *owner));
+        let mut refused = wishes.filter_map(|wish| wish.refused.get(id));
+        refused.find(|skip| matches!(skip, Skip::Undecided(_))).cloned()
+    }
+
     fn wish_of(&self, owner: &crate::OwnerId) -> Option<&'a Wish<R>> {
         self.wishes.iter().find(|wish| wish.owner == *owner)
     }
@@ -92,6 +99,12 @@ impl<'a, R: Record> Table<'a, R> {
                 self.changes.push(Change::Shadow(native.clone().with_mark(None), wish.owner.clone()));
             }
             return;
+        }
+        // A shadow that nobody can say to be unwanted stays.
+        if ours.is_none()
+            && let Some(undecided) = holder.and_then(|holder| self.undecided(id, Some(holder)))
+        {
+            return self.skip(id, undecided);
         }
         // A task without a wish here is paused: its copies stay as they are.
         match (holder, ours, written) {
@@ -120,10 +133,12 @@ impl<'a, R: Record> Table<'a, R> {
         let known = written.is_some() || lost;
         let own = if lost { self.wishes.iter().min_by_key(|wish| wish.fresh) } else { self.wish_of(&owner) };
         let owner = if lost { own.map_or(owner, |wish| wish.owner.clone()) } else { owner };
-        let leaves = lost
-            || own.is_some_and(|wish| {
-                wish.fresh == Fresh::Settled || wish.records.contains_key(id) || wish.witnessed.contains(id)
-            });
+        // Its own task does not know whether it wants it: nobody else takes it over, and it stays.
+        let undecided = self.undecided(id, (!lost).then_some(&owner));
+        let let_go = |wish: &Wish<R>| {
+            wish.fresh == Fresh::Settled || wish.records.contains_key(id) || wish.witnessed.contains(id)
+        };
+        let leaves = lost || (undecided.is_none() && own.is_some_and(let_go));
         match self.want(id, Some(&owner)) {
             // Another task takes the record over only when its owner has let it go.
             Some((wish, target)) if leaves => {
@@ -145,10 +160,11 @@ impl<'a, R: Record> Table<'a, R> {
             }
             _ => {
                 let refused = own.and_then(|wish| wish.refused.get(id));
-                let skip = match (refused, own) {
-                    (Some(Skip::Rejected(why)), _) => Skip::Rejected(why.clone()),
-                    (_, None) => Skip::Foreign(Some(owner)),
-                    (_, Some(wish)) => match self.removable(id, wish) {
+                let skip = match (undecided, refused, own) {
+                    (Some(undecided), ..) => undecided,
+                    (_, Some(Skip::Rejected(why)), _) => Skip::Rejected(why.clone()),
+                    (_, _, None) => Skip::Foreign(Some(owner)),
+                    (_, _, Some(wish)) => match self.removable(id, wish) {
                         Ok(why) => {
                             self.changes.push(Change::Delete { record: ours.clone(), owner, why });
                             return;
@@ -184,6 +200,9 @@ impl<'a, R: Record> Table<'a, R> {
             },
             (None, Some(written)) => {
                 let Some(wish) = self.wish_of(&written.owner) else { return };
+                if let Some(undecided) = self.undecided(id, Some(&written.owner)) {
+                    return self.skip(id, undecided);
+                }
                 let (record, owner) = (written.record.clone(), written.owner.clone());
                 match self.removable(id, wish) {
                     Ok(why) => self.changes.push(Change::Delete { record, owner, why }),

@@ -1,6 +1,6 @@
 //! Names and metadata on their way: filters, renames and metadata mapping of one task.
 
-use super::Select;
+use super::{Choice, Select};
 use crate::model::{Instance, Part, Record, ServiceKey};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
@@ -8,10 +8,11 @@ use std::sync::Arc;
 
 /// How one direction of a task sees its source. Pure: the same answer to the same question, always.
 pub trait Lens<R: Record>: Debug + Send + Sync {
-    /// The destination's scope for a scope of the source; `None`: it takes no part.
+    /// The destination's scope for a scope of the source; `None`: it takes no part. Where that is not decided it is there,
+    /// and [`Lens::record`] says so of each record.
     fn scope(&self, source: &R::Scope) -> Option<R::Scope>;
-    /// The record as it shall stand in the destination, mark untouched; `None`: it takes no part.
-    fn record(&self, source: &R::Scope, record: &R) -> Option<R>;
+    /// The record as it shall stand in the destination, mark untouched, where it takes part.
+    fn record(&self, source: &R::Scope, record: &R) -> Choice<R>;
     /// The destination's part for a part of the source.
     fn part(&self, source: &Part) -> Part;
     /// Whether the destination's scopes are the source's, unchanged.
@@ -114,13 +115,17 @@ impl Lens<Instance> for ServiceLens {
         })
     }
 
-    fn record(&self, source: &ServiceKey, record: &Instance) -> Option<Instance> {
-        if !self.select.takes(source, record) {
-            return None;
+    fn record(&self, source: &ServiceKey, record: &Instance) -> Choice<Instance> {
+        let taken = self.select.takes(source, record);
+        if taken == Ok(false) {
+            return Choice::Leave;
         }
         let mut copy = record.clone();
         self.metadata.apply(&mut copy.metadata);
-        Some(copy)
+        match taken {
+            Ok(_) => Choice::Take(copy),
+            Err(undecided) => Choice::Undecided(copy, undecided),
+        }
     }
 
     fn part(&self, source: &Part) -> Part {
@@ -166,7 +171,7 @@ mod tests {
         let lens = ServiceLens { metadata: map, ..ServiceLens::default() };
         let mut instance = Instance::new("127.0.0.1", 1);
         instance.metadata = [("a", "1"), ("secret", "x"), ("c", "2")].map(|(k, v)| (k.into(), v.into())).into();
-        let copy = lens.record(&ServiceKey::default(), &instance).unwrap();
+        let copy = lens.record(&ServiceKey::default(), &instance).possible().unwrap();
         let keys: Vec<_> = copy.metadata.iter().map(|(k, v)| format!("{k}={v}")).collect();
         assert_eq!(keys, ["b=1", "c=2", "region=eu"]);
     }

@@ -10,7 +10,7 @@
 //! | no common version, equal | adopted | adopted |
 //! | no common version, different | by `conflicts` | by `conflicts` |
 
-use super::{Mode, Overrides};
+use super::{Mode, Overrides, Undecided};
 use crate::model::{Digest, EntryKey, Pair, Side, Stamp};
 use serde::{Deserialize, Serialize};
 use std::fmt::{self, Display};
@@ -204,7 +204,7 @@ pub enum Why {
 impl Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::New => "new on the other side",
+            Self::New => "it is on the other side only",
             Self::Edited => "edited on the other side",
             Self::Deleted => "deleted on the other side",
             Self::Missing => "missing in the destination",
@@ -236,6 +236,18 @@ pub enum Reason {
     Occupied,
     /// One side refuses it as it is.
     Rejected(String),
+    /// A filter cannot say whether it takes part: both sides are left as they are.
+    Undecided(Undecided),
+}
+
+impl Reason {
+    /// The reason without what differs from entry to entry, for counts.
+    pub fn summary(&self) -> String {
+        match self {
+            Self::Undecided(_) => Undecided::KIND.to_owned(),
+            other => other.to_string(),
+        }
+    }
 }
 
 impl Display for Reason {
@@ -248,6 +260,7 @@ impl Display for Reason {
             Self::Conflict => f.write_str("changed on both sides: the operator has to decide"),
             Self::Occupied => f.write_str("something of the destination's own lies below it"),
             Self::Rejected(why) => write!(f, "it cannot be held: {why}"),
+            Self::Undecided(undecided) => undecided.fmt(f),
         }
     }
 }

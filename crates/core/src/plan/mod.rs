@@ -13,7 +13,7 @@ pub use change::{Change, Evidence, Plan, Removal, Skip};
 pub use compare::plan;
 pub use map::{Lens, MetadataMap, Rename, ServiceLens};
 pub use merge::{Base, Born, Conflicts, Intent, Reason, Rules, Verdict, Version, Ways, Why, merge};
-pub use select::{Matcher, Rule, Select};
+pub use select::{Choice, Matcher, Rule, Select, Undecided, all, any, not};
 pub use written::{Written, WrittenRecord};
 
 use crate::model::{Attributes, ClusterId, OwnerId, Record};

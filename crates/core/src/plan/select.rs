@@ -1,29 +1,102 @@
 //! Which services and instances take part.
 
 use crate::model::{Instance, ServiceKey};
+use serde::Serialize;
 use std::collections::BTreeMap;
-use std::fmt;
+use std::fmt::{self, Display};
 use std::sync::Arc;
+
+/// Why a filter says neither yes nor no: its pattern needs too many steps on what it is asked about.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Undecided {
+    /// The pattern as it was written.
+    pub pattern: Arc<str>,
+    /// What it was asked about, for instance `the service name orders`. Never a value of metadata, which may be secret.
+    pub subject: String,
+}
+
+impl Undecided {
+    /// Without the pattern and what it was asked about: one text, to count by.
+    pub const KIND: &'static str = "a pattern of the task's filters needs too many steps on it to decide";
+}
+
+impl Display for Undecided {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { pattern, subject } = self;
+        write!(
+            f,
+            "the pattern {pattern} needs too many steps on {subject}: it is not decided whether the filter takes it"
+        )
+    }
+}
+
+/// A filter's answer about one record.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Choice<R> {
+    /// It takes part.
+    Take(R),
+    /// It takes no part.
+    Leave,
+    /// A pattern gave up. The record is not copied, and what stands of it is not removed.
+    Undecided(R, Undecided),
+}
+
+impl<R> Choice<R> {
+    /// The record that may take part.
+    pub fn possible(self) -> Option<R> {
+        match self {
+            Self::Take(record) | Self::Undecided(record, _) => Some(record),
+            Self::Leave => None,
+        }
+    }
+}
 
 /// Says whether a whole text matches; the settings compile it from a regular expression.
 #[derive(Clone)]
-pub struct Matcher(Arc<dyn Fn(&str) -> bool + Send + Sync>);
+pub struct Matcher {
+    pattern: Arc<str>,
+    matches: Arc<dyn Fn(&str) -> Option<bool> + Send + Sync>,
+}
 
 impl Matcher {
-    /// Matches where `matches` says so.
-    pub fn new(matches: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
-        Self(Arc::new(matches))
+    /// Matches where `matches` says so; `None`: it gave up on the text. `pattern`: as the user wrote it.
+    pub fn new(pattern: &str, matches: impl Fn(&str) -> Option<bool> + Send + Sync + 'static) -> Self {
+        Self { pattern: pattern.into(), matches: Arc::new(matches) }
     }
-    /// Whether the whole of `text` matches.
-    pub fn matches(&self, text: &str) -> bool {
-        (self.0)(text)
+
+    /// Whether the whole of `text` matches. `subject` names the text in the error.
+    pub fn matches(&self, text: &str, subject: impl FnOnce() -> String) -> Result<bool, Undecided> {
+        (self.matches)(text).ok_or_else(|| Undecided { pattern: self.pattern.clone(), subject: subject() })
     }
 }
 
 impl fmt::Debug for Matcher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Matcher")
+        f.debug_tuple("Matcher").field(&self.pattern).finish()
     }
+}
+
+/// Whether all of these hold: one that does not settles it, whatever is undecided.
+pub fn all(answers: impl IntoIterator<Item = Result<bool, Undecided>>) -> Result<bool, Undecided> {
+    let mut open = None;
+    for answer in answers {
+        match answer {
+            Ok(true) => {}
+            Ok(false) => return Ok(false),
+            Err(undecided) => drop(open.get_or_insert(undecided)),
+        }
+    }
+    open.map_or(Ok(true), Err)
+}
+
+/// Whether any of these holds: one that does settles it, whatever is undecided.
+pub fn any(answers: impl IntoIterator<Item = Result<bool, Undecided>>) -> Result<bool, Undecided> {
+    not(all(answers.into_iter().map(not)))
+}
+
+/// The opposite; what is undecided stays so.
+pub fn not(answer: Result<bool, Undecided>) -> Result<bool, Undecided> {
+    answer.map(|yes| !yes)
 }
 
 /// Matches when everything that it names matches.
@@ -40,14 +113,23 @@ pub struct Rule {
 }
 
 impl Rule {
-    fn matches_scope(&self, scope: &ServiceKey) -> bool {
-        let fits = |matcher: &Option<Matcher>, text: &str| matcher.as_ref().is_none_or(|m| m.matches(text));
-        fits(&self.namespace, &scope.namespace) && fits(&self.group, &scope.group) && fits(&self.service, &scope.name)
+    fn matches_scope(&self, scope: &ServiceKey) -> Result<bool, Undecided> {
+        let places = [
+            ("namespace", &self.namespace, &scope.namespace),
+            ("group", &self.group, &scope.group),
+            ("service name", &self.service, &scope.name),
+        ];
+        all(places
+            .into_iter()
+            .filter_map(|(word, matcher, text)| Some(matcher.as_ref()?.matches(text, || format!("the {word} {text}")))))
     }
 
-    fn matches(&self, scope: &ServiceKey, instance: &Instance) -> bool {
-        let has = |(key, matcher): (&String, &Matcher)| instance.metadata.get(key).is_some_and(|v| matcher.matches(v));
-        self.matches_scope(scope) && self.metadata.iter().all(has)
+    fn matches(&self, scope: &ServiceKey, instance: &Instance) -> Result<bool, Undecided> {
+        let has = |(key, matcher): (&String, &Matcher)| match instance.metadata.get(key) {
+            Some(value) => matcher.matches(value, || format!("the value of its metadata key {key}")),
+            None => Ok(false),
+        };
+        all(std::iter::once(self.matches_scope(scope)).chain(self.metadata.iter().map(has)))
     }
 }
 
@@ -63,17 +145,27 @@ pub struct Select {
 }
 
 impl Select {
-    /// Whether any instance of the service can take part.
+    /// Whether any instance of the service can take part; also where that is not decided.
     pub fn takes_scope(&self, scope: &ServiceKey) -> bool {
-        self.pattern.as_ref().is_none_or(|pattern| pattern.matches(&scope.name))
-            && (self.include.is_empty() || self.include.iter().any(|rule| rule.matches_scope(scope)))
-            && !self.exclude.iter().any(|rule| rule.metadata.is_empty() && rule.matches_scope(scope))
+        let out = self.exclude.iter().filter(|rule| rule.metadata.is_empty()).map(|rule| rule.matches_scope(scope));
+        let included = self.include.iter().map(|rule| rule.matches_scope(scope));
+        all([self.names(scope), self.included(included), not(any(out))]).unwrap_or(true)
     }
 
-    /// Whether this instance of a service that takes part does so too.
-    pub fn takes(&self, scope: &ServiceKey, instance: &Instance) -> bool {
-        (self.include.is_empty() || self.include.iter().any(|rule| rule.matches(scope, instance)))
-            && !self.exclude.iter().any(|rule| rule.matches(scope, instance))
+    /// Whether this instance takes part.
+    pub fn takes(&self, scope: &ServiceKey, instance: &Instance) -> Result<bool, Undecided> {
+        let included = self.include.iter().map(|rule| rule.matches(scope, instance));
+        let out = self.exclude.iter().map(|rule| rule.matches(scope, instance));
+        all([self.names(scope), self.included(included), not(any(out))])
+    }
+
+    fn names(&self, scope: &ServiceKey) -> Result<bool, Undecided> {
+        let name = &scope.name;
+        self.pattern.as_ref().map_or(Ok(true), |pattern| pattern.matches(name, || format!("the service name {name}")))
+    }
+
+    fn included(&self, rules: impl Iterator<Item = Result<bool, Undecided>>) -> Result<bool, Undecided> {
+        if self.include.is_empty() { Ok(true) } else { any(rules) }
     }
 }
 
@@ -82,7 +174,7 @@ mod tests {
     use super::*;
 
     fn word(word: &'static str) -> Option<Matcher> {
-        Some(Matcher::new(move |text| text == word))
+        Some(Matcher::new(word, move |text| Some(text == word)))
     }
 
     #[test]
@@ -91,17 +183,66 @@ mod tests {
         let mut gray = Instance::new("127.0.0.1", 1);
         gray.metadata.insert("lane".into(), "gray".into());
         let plain = Instance::new("127.0.0.1", 2);
-        let lane = BTreeMap::from([("lane".to_owned(), Matcher::new(|text| text == "gray"))]);
+        let lane = BTreeMap::from([("lane".to_owned(), Matcher::new("gray", |text| Some(text == "gray")))]);
 
         let all = Select::default();
-        assert!(all.takes_scope(&scope) && all.takes(&scope, &plain));
+        assert!(all.takes_scope(&scope) && all.takes(&scope, &plain) == Ok(true));
         let none = Select { pattern: word("order"), ..Select::default() };
         assert!(!none.takes_scope(&scope));
         let only = Select { include: vec![Rule { metadata: lane.clone(), ..Rule::default() }], ..Select::default() };
-        assert!(only.takes_scope(&scope) && only.takes(&scope, &gray) && !only.takes(&scope, &plain));
+        assert!(
+            only.takes_scope(&scope)
+                && only.takes(&scope, &gray) == Ok(true)
+                && only.takes(&scope, &plain) == Ok(false)
+        );
         let but = Select { exclude: vec![Rule { metadata: lane, ..Rule::default() }], ..Select::default() };
-        assert!(but.takes_scope(&scope) && !but.takes(&scope, &gray) && but.takes(&scope, &plain));
+        assert!(
+            but.takes_scope(&scope) && but.takes(&scope, &gray) == Ok(false) && but.takes(&scope, &plain) == Ok(true)
+        );
         let group = Select { exclude: vec![Rule { group: word("g"), ..Rule::default() }], ..Select::default() };
         assert!(!group.takes_scope(&scope));
+    }
+
+    #[test]
+    fn what_is_not_decided_is_neither_in_nor_out() {
+        let scope = ServiceKey::new("public", "g", "orders");
+        let instance = Instance::new("127.0.0.1", 1);
+        let gives_up = || Some(Matcher::new("(a+)+", |_| None));
+        let (unknown, yes, no) = (
+            || Rule { service: gives_up(), ..Rule::default() },
+            || Rule { service: word("orders"), ..Rule::default() },
+            || Rule { service: word("pay"), ..Rule::default() },
+        );
+        let select = |include, exclude| Select { include, exclude, ..Select::default() };
+        let both = || Rule { group: word("g"), ..unknown() };
+        let neither = || Rule { group: word("h"), ..unknown() };
+        for (select, expected) in [
+            (Select { pattern: gives_up(), ..Select::default() }, None),
+            (select(vec![], vec![unknown()]), None),
+            (select(vec![], vec![no(), unknown()]), None),
+            (select(vec![], vec![unknown(), yes()]), Some(false)),
+            (select(vec![unknown()], vec![]), None),
+            (select(vec![unknown(), yes()], vec![]), Some(true)),
+            (select(vec![unknown(), no()], vec![]), None),
+            (select(vec![unknown()], vec![yes()]), Some(false)),
+            (select(vec![], vec![both()]), None),
+            (select(vec![], vec![neither()]), Some(true)),
+        ] {
+            let answer = select.takes(&scope, &instance);
+            assert_eq!(answer.as_ref().ok().copied(), expected, "{select:?}: {answer:?}");
+            assert_eq!(select.takes_scope(&scope), expected != Some(false), "{select:?}");
+            if let Err(undecided) = answer {
+                let text = undecided.to_string();
+                assert!(text.contains("(a+)+") && text.contains("the service name orders"), "{text}");
+            }
+        }
+        // Metadata's values may be secret.
+        let mut tagged = instance.clone();
+        tagged.metadata.insert("token".into(), "hunter2".into());
+        let metadata = BTreeMap::from([("token".to_owned(), Matcher::new("(a+)+", |_| None))]);
+        let select = select(vec![], vec![Rule { metadata, ..Rule::default() }]);
+        let text = select.takes(&scope, &tagged).unwrap_err().to_string();
+        assert!(text.contains("token") && !text.contains("hunter2"), "{text}");
+        assert_eq!(select.takes(&scope, &instance), Ok(true));
     }
 }

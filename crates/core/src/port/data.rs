@@ -1,6 +1,7 @@
 //! How config entries are read and written.
 
 use super::{Error, Limits, Lost};
+use crate::Undecided;
 use crate::model::{Content, Entry, EntryKey, Part, Stamp};
 use futures_core::{future::BoxFuture, stream::BoxStream};
 use std::collections::BTreeMap;
@@ -24,8 +25,12 @@ pub enum News {
 
 /// Which entries take part. Both answers stay the same for as long as a watch goes on.
 pub trait EntryInterest: Send + Sync {
-    /// Whether this entry takes part.
+    /// Whether this entry takes part; also where that is not decided ([`EntryInterest::undecided`]).
     fn takes(&self, key: &EntryKey) -> bool;
+    /// Why it is not decided whether this entry, which [`EntryInterest::takes`] lets in, takes part: it is left as it is.
+    fn undecided(&self, _key: &EntryKey) -> Option<Undecided> {
+        None
+    }
     /// Whether anything below this node of a tree may take part: a listing does not go down where it says no.
     fn may_hold(&self, key: &EntryKey) -> bool;
 }

@@ -170,8 +170,7 @@ impl Tools {
 
     /// Lists both sides; a side that cannot be listed now is left out.
     pub async fn sweep(self: Arc<Self>, select: DataSelector) -> Done {
-        // A million entries take their time.
-        let limit = self.timing.call * 30;
+        let limit = self.timing.list;
         let list = async |source: &Arc<dyn DataSource>| {
             let listed = tokio::time::timeout(limit, source.list(&select)).await;
             listed.ok().and_then(Result::ok)

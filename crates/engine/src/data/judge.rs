@@ -105,6 +105,11 @@ impl State {
                 None => self.finish(&key),
             };
         }
+        if let Some(undecided) = self.spec.select.undecided(&key) {
+            let stamps = self.row(&key).stamps();
+            self.finish(&key);
+            return self.leave(&key, Reason::Undecided(undecided), stamps, None, now);
+        }
         match self.case(key, &places, looks) {
             Ok(case) => self.conclude(case, plans, now),
             Err(key) => self.look_again(&key),

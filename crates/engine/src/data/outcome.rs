@@ -5,7 +5,7 @@ use super::rows::Place;
 use super::state::{SLOW_RETRY, State};
 use crate::record::Action;
 use crate::spec::Run;
-use causeway_core::{Base, Entry, Error, Pair, Reason, Why};
+use causeway_core::{Base, Entry, Error, Pair, Reason, Removal, Why};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -60,7 +60,7 @@ impl State {
             (_, None) => Action::Created,
             (_, Some(_)) => Action::Updated,
         };
-        let mut reason = planned.why.map_or_else(|| "its task is drained".into(), |why| why.to_string());
+        let mut reason = planned.why.map_or_else(|| Removal::Drained.to_string(), |why| why.to_string());
         if let Some(over) = planned.over {
             reason = format!("{reason}; written over: {} bytes, digest {}", over.size, over.digest);
         }

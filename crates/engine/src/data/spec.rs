@@ -124,7 +124,8 @@ impl DataSpec {
 
     /// The parent of an entry that must stand before the entry itself is written: the nearest one that takes part.
     pub(crate) fn parent(&self, key: &EntryKey) -> Option<EntryKey> {
-        std::iter::successors(key.parent(), EntryKey::parent).find(|parent| self.select.takes(parent))
+        let takes = |parent: &EntryKey| self.select.takes(parent) && self.select.undecided(parent).is_none();
+        std::iter::successors(key.parent(), EntryKey::parent).find(takes)
     }
 
     /// Whether the same watches serve both.
@@ -168,6 +169,8 @@ pub struct DataTiming {
     pub debounce: Duration,
     /// One call to a cluster.
     pub call: Duration,
+    /// Listing one side whole: a million entries take their time.
+    pub list: Duration,
     /// How often everything is listed again, to repair what a watch has missed; a quarter more or less. `None`: never.
     pub sweep: Option<Duration>,
     /// First and longest wait after a failure.
@@ -182,6 +185,7 @@ impl Default for DataTiming {
         Self {
             debounce: Duration::from_millis(200),
             call: Duration::from_secs(10),
+            list: Duration::from_secs(300),
             sweep: Some(Duration::from_secs(3600)),
             backoff: (Duration::from_millis(200), Duration::from_secs(30)),
             kept: Duration::from_secs(2),

@@ -63,7 +63,10 @@ impl State {
             *reasons.entry(&left.reason).or_insert(0) += 1;
         }
         let conflicts = reasons.get(&Reason::Conflict).copied().unwrap_or_default();
-        let mut skipped: BTreeMap<_, _> = reasons.into_iter().map(|(reason, n)| (reason.to_string(), n)).collect();
+        let mut skipped = BTreeMap::new();
+        for (reason, n) in reasons {
+            *skipped.entry(reason.summary()).or_insert(0) += n;
+        }
         let foreign: usize = counts().map(|count| count.alone.right).sum();
         if self.spec.ways == Ways::One && foreign > 0 {
             skipped.insert(Reason::Foreign.to_string(), foreign);

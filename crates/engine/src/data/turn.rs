@@ -99,6 +99,9 @@ impl State {
             return Step::Rest;
         }
         let here = Pair::of(|side| row.places[side].is_here());
+        if self.undecided(key, &row, now) {
+            return Step::Rest;
+        }
         match (row.base.is_some(), here.left, here.right) {
             (_, false, false) => self.both_gone(key, now),
             (_, true, true) if self.spec.is_list(key) => BOTH,
@@ -127,6 +130,19 @@ impl State {
             left.stamps == stamps && !decided && !old
         });
         left || (Side::BOTH.iter().any(|side| self.doors[*side].holds(key)) && !self.marks.awaited(key))
+    }
+
+    /// Leaves an entry alone of which no filter decides whether it takes part; what is only the destination's is left alone
+    /// anyway.
+    fn undecided(&mut self, key: &EntryKey, row: &Row, now: Instant) -> bool {
+        let stamps = row.stamps();
+        let alone = row.base.is_none() && stamps.left.is_none() && self.spec.ways == Ways::One;
+        if alone || (stamps.left.is_none() && stamps.right.is_none()) {
+            return false;
+        }
+        let Some(undecided) = self.spec.select.undecided(key) else { return false };
+        self.leave(key, Reason::Undecided(undecided), stamps, None, now);
+        true
     }
 
     /// Both had it, only `side` has it still.

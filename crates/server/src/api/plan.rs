@@ -23,6 +23,21 @@ pub struct Planned {
     pub tasks: Vec<TaskPlan>,
     /// Sums over all tasks.
     pub totals: Totals,
+    /// What could not be read: nothing is said of it.
+    #[serde(default)]
+    pub unanswered: Vec<Unanswered>,
+}
+
+/// What a cluster did not answer while it was read.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Unanswered {
+    /// The cluster, by name.
+    pub cluster: String,
+    /// The namespace; empty: nothing of the cluster.
+    pub namespace: String,
+    /// Why, or for how long there was no answer.
+    pub reason: String,
 }
 
 /// What one task would do.

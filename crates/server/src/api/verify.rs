@@ -1,5 +1,6 @@
 //! What a comparison of both sides of a task has found.
 
+use super::Unanswered;
 use serde::{Deserialize, Serialize};
 
 /// Both sides of a task, compared record by record.
@@ -18,6 +19,9 @@ pub struct Verification {
     pub differences: Vec<Difference>,
     /// How many differences there are.
     pub count: usize,
+    /// What could not be read, and is not compared: then the sides are not known to be in step.
+    #[serde(default)]
+    pub unanswered: Vec<Unanswered>,
     /// What else the operator should know.
     pub notes: Vec<String>,
 }

@@ -1,11 +1,13 @@
 //! Which config entries a task takes, as its settings say.
 
 use super::dubbo::{Root, Views};
-use causeway_core::{DataSelector, EntryInterest, EntryKey};
+use crate::patterns::GivenUp;
+use causeway_core::plan::{all, any, not};
+use causeway_core::{DataSelector, EntryInterest, EntryKey, Undecided};
 use causeway_settings::{Cluster, Layout, Pattern, Rule, Task};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 /// Where Dubbo keeps what its consumers need beside the providers: which application offers an interface, and what.
 const SUBTREES: [&str; 2] = [MAPPING, "metadata"];
@@ -33,7 +35,7 @@ struct Entries {
     pattern: Pattern,
     include: Vec<Rule>,
     exclude: Vec<Rule>,
-    given_up: Arc<OnceLock<String>>,
+    given_up: Arc<GivenUp>,
 }
 
 /// The selections of tasks. Unchanged settings keep the same one: the engine compares them by place.
@@ -57,7 +59,7 @@ impl Selections {
         id: &Arc<str>,
         task: &Task,
         companions: Companions,
-        given_up: &Arc<OnceLock<String>>,
+        given_up: &Arc<GivenUp>,
     ) -> DataSelector {
         let mut all = self.known.lock();
         if let Some(known) = all.get(id).filter(|known| known.task == *task && known.companions == companions) {
@@ -70,7 +72,7 @@ impl Selections {
 }
 
 /// What `task` takes as data.
-fn entries(task: &Task, companions: Companions, given_up: &Arc<OnceLock<String>>) -> DataSelector {
+fn entries(task: &Task, companions: Companions, given_up: &Arc<GivenUp>) -> DataSelector {
     let rules = |rules: &[Rule]| rules.iter().filter(|rule| rule.speaks_of_configs()).cloned().collect();
     let entries = task.kind.wants_configs().then(|| Entries {
         pattern: task.path_pattern(),
@@ -115,29 +117,33 @@ pub(super) fn companions(clusters: [&Cluster; 2]) -> Companions {
 }
 
 impl Entries {
-    /// A pattern that is given up matches nothing, and the task says so.
-    fn matches(&self, pattern: &Pattern, text: &str) -> bool {
-        pattern.matches(text).unwrap_or_else(|error| {
-            self.given_up.get_or_init(|| format!("the pattern {pattern} was given up on {text}: {error}"));
-            false
-        })
+    fn matches(&self, pattern: &Pattern, word: &str, text: &str) -> Result<bool, Undecided> {
+        self.given_up.decide(pattern, text, || format!("the {word} {text}"))
     }
 
-    fn rule(&self, rule: &Rule, key: &EntryKey) -> bool {
-        let fits = |pattern: &Option<Pattern>, text: &str| pattern.as_ref().is_none_or(|p| self.matches(p, text));
-        fits(&rule.path, &key.name) && fits(&rule.namespace, &key.namespace) && fits(&rule.group, &key.group)
+    fn rule(&self, rule: &Rule, key: &EntryKey) -> Result<bool, Undecided> {
+        let places = [
+            ("name", &rule.path, &key.name),
+            ("namespace", &rule.namespace, &key.namespace),
+            ("group", &rule.group, &key.group),
+        ];
+        all(places.into_iter().filter_map(|(word, pattern, text)| Some(self.matches(pattern.as_ref()?, word, text))))
     }
 
-    fn takes(&self, key: &EntryKey) -> bool {
-        self.matches(&self.pattern, &key.name)
-            && (self.include.is_empty() || self.include.iter().any(|rule| self.rule(rule, key)))
-            && !self.exclude.iter().any(|rule| self.rule(rule, key))
+    fn takes(&self, key: &EntryKey) -> Result<bool, Undecided> {
+        let included = match self.include.is_empty() {
+            true => Ok(true),
+            false => any(self.include.iter().map(|rule| self.rule(rule, key))),
+        };
+        let out = any(self.exclude.iter().map(|rule| self.rule(rule, key)));
+        all([self.matches(&self.pattern, "name", &key.name), included, not(out)])
     }
 
     /// Whether a rule keeps out whatever may lie below a node.
     fn keeps_out(&self, path: &str) -> bool {
         let below = |rest: &str| EntryKey::path(&format!("{}/{rest}", path.trim_end_matches('/')));
-        let all = |rule: &Rule| ["\u{1}", "\u{1}/\u{2}/\u{3}"].iter().all(|rest| self.rule(rule, &below(rest)));
+        let all =
+            |rule: &Rule| ["\u{1}", "\u{1}/\u{2}/\u{3}"].iter().all(|rest| self.rule(rule, &below(rest)) == Ok(true));
         self.exclude.iter().any(|rule| rule.path.is_some() && all(rule))
     }
 
@@ -182,7 +188,12 @@ impl EntryInterest for Companions {
 
 impl EntryInterest for Selection {
     fn takes(&self, key: &EntryKey) -> bool {
-        self.companions.takes(key) || self.entries.as_ref().is_some_and(|entries| entries.takes(key))
+        self.companions.takes(key) || self.entries.as_ref().is_some_and(|entries| entries.takes(key).unwrap_or(true))
+    }
+
+    fn undecided(&self, key: &EntryKey) -> Option<Undecided> {
+        let entries = self.entries.as_ref().filter(|_| !self.companions.takes(key))?;
+        entries.takes(key).err()
     }
 
     fn may_hold(&self, key: &EntryKey) -> bool {
@@ -257,5 +268,18 @@ mod tests {
         assert_eq!(seen, [(true, false), (true, true), (true, true)]);
         let all = select("type: All");
         assert_eq!(both(&all, "/anything"), (true, true));
+    }
+
+    #[test]
+    fn an_entry_on_which_a_pattern_gives_up_is_neither_in_nor_out() {
+        let long = format!("/config/{}", "a".repeat(60));
+        let key = EntryKey::path(&long);
+        for filter in ["serviceMatchPattern: '/config/(a+)+\\1b'", "select: {exclude: [{path: '/config/(a+)+\\1b'}]}"] {
+            let select = select(&format!("type: Config, {filter}"));
+            assert!(select.takes(&key) && select.may_hold(&EntryKey::path("/config")), "{filter}");
+            let why = select.undecided(&key).unwrap().to_string();
+            assert!(why.contains(&long) && why.contains("(a+)+"), "{why}");
+            assert_eq!(select.undecided(&EntryKey::path("/config/b")), None);
+        }
     }
 }

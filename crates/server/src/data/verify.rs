@@ -3,7 +3,10 @@
 use crate::api::{self, Difference, Differs};
 use crate::error::{Error, Result};
 use crate::node::Node;
-use causeway_core::{Content, DataSource, Digest, Entry, EntryKey, Pair, Rules, Side, Verdict, Version, Ways, merge};
+use causeway_core::{
+    Content, DataSource, Digest, Entry, EntryKey, Pair, Reason, Rules, Side, Verdict, Version, Ways, Why, merge,
+};
+use causeway_engine::DataTiming;
 use causeway_engine::{ConflictRow, DataCluster, DataSpec, Shown};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,9 +22,12 @@ pub(crate) struct Compared {
     /// Entries that are the same on both sides.
     pub same: usize,
     pub differences: Vec<Difference>,
+    /// What could not be read, and is not compared.
+    pub unanswered: Vec<api::Unanswered>,
 }
 
-/// Reads both sides whole and compares. Errors: a cluster cannot be read.
+/// Reads both sides whole and compares. Calls may take as long as those of the engine; entries that cannot be read by then are
+/// counted as unanswered. Errors: a cluster cannot be listed.
 pub(crate) async fn compare(spec: &DataSpec) -> Result<Compared> {
     let (left, right) = futures_util::future::join(list(spec, Side::Left), list(spec, Side::Right)).await;
     let listed = Pair { left: left?, right: right? };
@@ -36,13 +42,17 @@ pub(crate) async fn compare(spec: &DataSpec) -> Result<Compared> {
     Ok(done.into_iter().fold(Compared::default(), |mut sum, one| {
         sum.same += one.same;
         sum.differences.extend(one.differences);
+        sum.unanswered.extend(one.unanswered);
         sum
     }))
 }
 
 async fn list(spec: &DataSpec, side: Side) -> Result<BTreeMap<EntryKey, Entry>> {
     let cluster = end(spec, side);
-    cluster.port.source().list(&spec.select).await.map_err(|why| away(cluster, &why.to_string()))
+    let (source, limit) = (cluster.port.source(), DataTiming::default().list);
+    let listed = tokio::time::timeout(limit, source.list(&spec.select)).await;
+    let listed = listed.map_err(|_| away(cluster, &format!("no list of its entries within {} s", limit.as_secs())))?;
+    listed.map_err(|why| away(cluster, &why.to_string()))
 }
 
 fn end(spec: &DataSpec, side: Side) -> &DataCluster {
@@ -68,7 +78,10 @@ async fn held(spec: &DataSpec, side: Side, keys: &[EntryKey]) -> Result<BTreeMap
     let cluster = end(spec, side);
     let source: Arc<dyn DataSource> = cluster.port.source();
     let mut versions = BTreeMap::new();
-    for (key, found) in keys.iter().zip(source.read(keys).await) {
+    let limit = DataTiming::default().call;
+    let found = tokio::time::timeout(limit, source.read(keys)).await;
+    let found = found.map_err(|_| away(cluster, &format!("no answer within {} s", limit.as_secs())))?;
+    for (key, found) in keys.iter().zip(found) {
         let found = match found {
             // Somebody else's, in a place of ours: the task leaves it alone.
             Err(causeway_core::Error::Rejected(_)) => continue,
@@ -101,8 +114,14 @@ async fn compare_batch(
     let (left, right) = (there(Side::Left), there(Side::Right));
     let (left, right) =
         futures_util::future::join(held(spec, Side::Left, &left), held(spec, Side::Right, &right)).await;
-    let found = Pair { left: left?, right: right? };
     let mut compared = Compared::default();
+    let found = match (left, right) {
+        (Ok(left), Ok(right)) => Pair { left, right },
+        (Err(error), _) | (_, Err(error)) => {
+            compared.unanswered.extend(keys.first().map(|first| unanswered(error, first, keys.len())));
+            return Ok(compared);
+        }
+    };
     for key in keys {
         let sides = Pair::of(|side| found[side].get(key).map(|held| held.version));
         let items = Pair::of(|side| found[side].get(key).and_then(|held| held.items.as_ref()));
@@ -115,13 +134,14 @@ async fn compare_batch(
         match differs(spec, &sides) {
             None if sides.left.is_some() => compared.same += 1,
             None => {}
-            Some((side, kind, reason)) => compared.differences.push(Difference {
-                cluster: end(spec, side).name.to_string(),
-                scope: String::new(),
-                record: key.to_string(),
-                kind,
-                reason: reason.to_owned(),
-            }),
+            Some((side, kind, reason)) => {
+                let (kind, reason) = match spec.select.undecided(key) {
+                    Some(undecided) => (Differs::Refused, undecided.to_string()),
+                    None => (kind, reason),
+                };
+                let (cluster, record) = (end(spec, side).name.to_string(), key.to_string());
+                compared.differences.push(Difference { cluster, scope: String::new(), record, kind, reason });
+            }
         }
     }
     Ok(compared)
@@ -129,7 +149,7 @@ async fn compare_batch(
 
 /// How the two sides of an entry differ, and on which side that shows. What only the destination of a one-way task has is
 /// its own.
-fn differs(spec: &DataSpec, sides: &Pair<Option<Version>>) -> Option<(Side, Differs, &'static str)> {
+fn differs(spec: &DataSpec, sides: &Pair<Option<Version>>) -> Option<(Side, Differs, String)> {
     let rules = Rules {
         source: Side::Left,
         ways: spec.ways,
@@ -140,15 +160,23 @@ fn differs(spec: &DataSpec, sides: &Pair<Option<Version>>) -> Option<(Side, Diff
     match (sides.left, sides.right) {
         (Some(a), Some(b)) if a.digest == b.digest => None,
         (Some(_), Some(_)) if matches!(merge(None, sides, &rules), Verdict::Leave { .. }) => {
-            Some((Side::Right, Differs::Conflict, "the two sides hold different contents, and the operator decides"))
+            Some((Side::Right, Differs::Conflict, Reason::Conflict.to_string()))
         }
-        (Some(_), Some(_)) => Some((Side::Right, Differs::Different, "the two sides hold different contents")),
-        (Some(_), None) => Some((Side::Right, Differs::Missing, "it stands at the source only")),
-        (None, Some(_)) if spec.ways == Ways::Two => {
-            Some((Side::Left, Differs::Missing, "it stands at the destination only"))
-        }
+        (Some(_), Some(_)) => Some((Side::Right, Differs::Different, "the two sides hold different contents".into())),
+        (Some(_), None) => Some((Side::Right, Differs::Missing, Why::New.to_string())),
+        (None, Some(_)) if spec.ways == Ways::Two => Some((Side::Left, Differs::Missing, Why::New.to_string())),
         (None, _) => None,
     }
+}
+
+/// A batch of entries that a side did not read.
+fn unanswered(error: Error, first: &EntryKey, count: usize) -> api::Unanswered {
+    let (cluster, why) = match error {
+        Error::Cluster { cluster, why } => (cluster, why),
+        other => (String::new(), other.to_string()),
+    };
+    let reason = format!("{count} config entries from {first} on: {why}");
+    api::Unanswered { cluster, namespace: first.namespace.to_string(), reason }
 }
 
 impl Node {

@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use std::time::Duration;
 
 /// The longest that a request may take; a wait that the caller asked for is shorter. Work that was begun goes on.
-const LONGEST: Duration = Duration::from_secs(330);
+const LONGEST: Duration = Duration::from_secs(610);
 
 /// A failure with its status.
 #[derive(Debug)]

@@ -17,10 +17,9 @@ type Answer<T> = Result<Json<T>, Refusal>;
 
 /// How long work on the settings may take before the answer is «it goes on».
 const WORK: Duration = Duration::from_secs(60);
-/// How long a dry run may take.
-const DRY_RUN: Duration = Duration::from_secs(120);
-/// How long a comparison of both sides may take: every entry of both may have to be read.
-const VERIFY: Duration = Duration::from_secs(600);
+/// How long a dry run or a comparison may take: both sides may have to be read whole. Each call to a cluster has a limit of its
+/// own, after which what was not answered is named; this is beyond all of them together.
+pub(super) const WHOLE: Duration = Duration::from_secs(600);
 /// The longest wait for a drain that may be asked for, in seconds.
 const MAX_WAIT: u64 = 300;
 const WAIT: u64 = 30;
@@ -57,7 +56,7 @@ pub(super) async fn diff(State(node): State<Node>, Name(name): Name<String>) -> 
 }
 
 pub(super) async fn verify(State(node): State<Node>, Name(name): Name<String>) -> Answer<api::Verification> {
-    within(VERIFY, node.verify(&name)).await
+    within(WHOLE, node.verify(&name)).await
 }
 
 #[derive(Default, Deserialize)]
@@ -95,7 +94,7 @@ pub(super) async fn apply(State(node): State<Node>, Body(request): Body<api::App
 }
 
 pub(super) async fn plan(State(node): State<Node>, Body(request): Body<api::PlanRequest>) -> Answer<api::Planned> {
-    within(DRY_RUN, node.plan(request)).await
+    within(WHOLE, node.plan(request)).await
 }
 
 pub(super) async fn pause(State(node): State<Node>, Name(name): Name<String>) -> Answer<api::Task> {

@@ -92,6 +92,14 @@ impl Kept {
         }
     }
 
+    /// Plans what is not planned: its beat was under way when whoever made it failed.
+    pub fn plan_all(&mut self, now: Instant) {
+        let all = self.entries.iter().flat_map(|(scope, all)| all.iter().map(move |(id, entry)| (scope, id, entry)));
+        let idle = all.filter(|(_, _, entry)| entry.due.is_none());
+        let idle: Vec<_> = idle.map(|(scope, id, _)| (scope.clone(), id.clone())).collect();
+        idle.iter().for_each(|(scope, id)| self.again(scope, id, now));
+    }
+
     /// After a beat that was answered: the next one in the record's interval, or in the one that the server says.
     pub fn beaten(&mut self, scope: &ServiceKey, id: &InstanceId, every: Option<Duration>, now: Instant) {
         let Some(entry) = self.entries.get_mut(scope).and_then(|all| all.get_mut(id)) else { return };

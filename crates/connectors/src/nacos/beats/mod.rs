@@ -11,6 +11,7 @@ mod upkeep;
 use super::client::{Error as WireError, NacosClient, WireInstance};
 use super::convert::{self, MARK};
 use super::mode::Mode;
+use crate::keep_running;
 use causeway_core::{Change, Error, Instance, InstanceId, OwnerId, ServiceKey};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -84,7 +85,12 @@ impl Beats {
     fn start(&self) {
         let mut upkeep = self.upkeep.lock();
         if upkeep.is_empty() {
-            upkeep.spawn(upkeep::run(self.inner.clone()));
+            let inner = self.inner.clone();
+            let run = move || {
+                inner.kept.lock().plan_all(Instant::now());
+                upkeep::run(inner.clone())
+            };
+            upkeep.spawn(async move { keep_running("keeping copies alive by heartbeats", run, drop).await });
         }
     }
 

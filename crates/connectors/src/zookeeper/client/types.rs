@@ -9,7 +9,7 @@ use futures_util::future::BoxFuture;
 use secrecy::SecretString;
 
 use super::error::Error;
-use crate::{TlsFiles, Turn};
+use crate::{TlsTexts, Turn};
 
 /// How to reach one cluster, and as whom. [`Options::new`] has the defaults.
 #[derive(Clone)]
@@ -19,7 +19,7 @@ pub struct Options {
     /// User and password of ZooKeeper's digest scheme.
     pub login: Option<(String, SecretString)>,
     /// Speak TLS.
-    pub tls: Option<TlsFiles>,
+    pub tls: Option<TlsTexts>,
     /// How long the server is asked to keep our session, and with it our ephemeral nodes, while it does not hear of
     /// us. It may choose a shorter or a longer time. Default 40 s.
     pub session_timeout: Duration,

@@ -4,7 +4,7 @@ use super::Root;
 use super::watch::Watch;
 use causeway_core::{
     DataPort, DataSelector, DataSink, DataSource, Entry, EntryInterest, EntryKey, Error, Expect, Found, Instance,
-    Limits, Lost, News, Part, Port, Write,
+    Limits, Lost, News, Part, Port, Undecided, Write,
 };
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -139,6 +139,9 @@ struct Inside {
 impl EntryInterest for Inside {
     fn takes(&self, key: &EntryKey) -> bool {
         key.namespace == self.id && self.place.root.to_zookeeper(key).is_some_and(|path| self.select.takes(&path))
+    }
+    fn undecided(&self, key: &EntryKey) -> Option<Undecided> {
+        self.select.undecided(&self.place.root.to_zookeeper(key)?)
     }
     fn may_hold(&self, key: &EntryKey) -> bool {
         key.namespace == self.id
