@@ -17,7 +17,7 @@ pub use plan::{
     WrittenRecord, merge, plan,
 };
 pub use port::{
-    BoxError, Capabilities, Carrier, Connector, DataPort, DataSelector, DataSink, DataSource, EntryInterest, Error,
-    Everything, Expect, Found, Interest, Limits, Lost, News, Normalized, Parts, Port, Ports, Selector, Sink, Source,
-    Update, Write,
+    BoxError, Capabilities, Carrier, Connector, Counts, DataPort, DataSelector, DataSink, DataSource, EntryInterest,
+    Error, Everything, Expect, Found, Interest, Limits, Lost, News, Normalized, Parts, Port, Ports, Replica, Selector,
+    Sink, Source, Update, Write,
 };

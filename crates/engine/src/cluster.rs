@@ -43,6 +43,8 @@ pub(crate) struct Cluster<R: Record> {
     pub written_parts: RwLock<BTreeSet<Part>>,
     /// Why a part could not be made.
     pub part_errors: Mutex<BTreeMap<Part, String>>,
+    /// In words, where servers of the cluster do not list what we wrote.
+    pub unlike: Mutex<Vec<String>>,
     /// Routes that write here.
     pub inbound: RwLock<Vec<Arc<Route<R>>>>,
     /// Routes that read here.
@@ -75,6 +77,7 @@ impl<R: Record> Cluster<R> {
             look: Notify::new(),
             written_parts: RwLock::default(),
             part_errors: Mutex::default(),
+            unlike: Mutex::default(),
             inbound: RwLock::default(),
             outbound: RwLock::default(),
             adopted: watch::channel(false).0,

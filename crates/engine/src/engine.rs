@@ -5,6 +5,7 @@ use crate::export::parts_for;
 use crate::guard::{Guard, Why};
 use crate::reader::Reader;
 use crate::record::{Action, Event, Recorder};
+use crate::replicas;
 use crate::spec::{ClusterSpec, Only, RouteSpec, Timing};
 use crate::writer::Writer;
 use causeway_core::{ClusterId, OwnerId, Part, Port, Record, Scope};
@@ -120,6 +121,7 @@ impl<R: Record> Engine<R> {
         {
             let writer = Writer::new(cluster.clone(), sink, self.timing.clone(), self.recorder.clone());
             tasks.spawn(writer.run(running.stop.clone()));
+            tasks.spawn(replicas::watch(cluster.clone(), running.stop.clone()));
         }
     }
 

@@ -22,6 +22,7 @@ mod queue;
 mod reader;
 mod record;
 mod releases;
+mod replicas;
 mod scopes;
 mod spec;
 mod status;
@@ -35,5 +36,6 @@ pub use data::{
 pub use engine::Engine;
 pub use preview::{DryRun, Preview, Unread, dry_run};
 pub use record::{Action, Event, Recorder};
+pub use replicas::{Compared, Unlike};
 pub use spec::{ClusterSpec, GuardLimits, Only, RouteSpec, Run, Timing};
 pub use status::{Hold, RouteState, RouteStatus, ServiceRow};

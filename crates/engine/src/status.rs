@@ -247,6 +247,10 @@ fn trouble<R: Record>(route: &Route<R>) -> (Vec<String>, bool) {
         reasons.push(format!("{}: {error}", route.destination.spec.name));
         failing = true;
     }
+    for text in route.destination.unlike.lock().iter() {
+        reasons.push(format!("{}: {text}", route.destination.spec.name));
+        failing = true;
+    }
     let written = route.destination.written_parts.read().clone();
     let mirror = route.destination.mirror.lock();
     for part in written.iter() {

@@ -1,7 +1,7 @@
 //! Compares both sides of a task record by record, from a look at each that is made for it.
 
 use crate::api::{self, Action, Difference, Differs};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::node::{Inner, Node};
 use crate::plan::{Looked, Plans};
 use crate::world::{Run, TaskEntry, World};
@@ -37,6 +37,7 @@ impl Inner {
             found.entries += compared.same;
             found.differences.extend(compared.differences);
         }
+        self.compare_replicas(&task, &mut found).await?;
         let mut plans = Plans::new(&self.install, &world, std::iter::once(&task));
         for preview in &previews {
             plans.add_with(preview, |skip| !matches!(skip, Skip::Loop | Skip::Foreign(_)));
@@ -63,5 +64,28 @@ impl Inner {
         found.unanswered = unanswered;
         found.in_step = found.count == 0 && found.unanswered.is_empty();
         Ok(found)
+    }
+
+    /// Adds where single servers of the task's destinations do not list what it wrote.
+    async fn compare_replicas(&self, task: &TaskEntry, found: &mut api::Verification) -> Result<()> {
+        let compared = self.engine.replicas(&self.owner(task)).await;
+        let compared =
+            compared.map_err(|(cluster, why)| Error::Cluster { cluster: cluster.to_string(), why: why.to_string() })?;
+        found.notes.extend(compared.silent);
+        for one in compared.unlike {
+            let mut add = |record: String, kind, reason: String| {
+                let (cluster, scope) = (one.cluster.to_string(), one.scope.to_string());
+                found.differences.push(Difference { cluster, scope, record, kind, reason });
+            };
+            for id in &one.missing {
+                let reason = format!("its server {} does not list it, though the cluster has accepted it", one.server);
+                add(id.to_string(), Differs::Missing, reason);
+            }
+            for id in &one.extra {
+                let reason = format!("its server {} still lists it, though it was withdrawn", one.server);
+                add(id.to_string(), Differs::Extra, reason);
+            }
+        }
+        Ok(())
     }
 }

@@ -1,9 +1,9 @@
 //! Our side of the registry: its [`Source`] and [`Sink`].
 
-use super::registry::{Fault, Memory, Publisher};
+use super::registry::{Fault, Memory, Publisher, State};
 use causeway_core::{
-    Capabilities, Change, Error, Instance, InstanceId, Limits, Lost, Normalized, OwnerId, Part, Parts, Record, Scope,
-    Selector, ServiceKey, Set, Sink, Source, Update, Written,
+    Capabilities, Change, Counts, Error, Instance, InstanceId, Limits, Lost, Normalized, OwnerId, Part, Parts, Record,
+    Replica, Scope, Selector, ServiceKey, Set, Sink, Source, Update, Written,
 };
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, StreamExt};
@@ -47,6 +47,17 @@ impl MemoryPorts {
             }
             changed.await;
         }
+    }
+
+    /// What each of two servers lists in these scopes; nothing where there is only one.
+    fn servers(&self, scopes: impl Fn(&State) -> Vec<ServiceKey>) -> Vec<(String, Vec<Set<Instance>>)> {
+        let state = self.memory.state.lock();
+        let Some((name, behind)) = &state.behind else { return Vec::new() };
+        let scopes = scopes(&state);
+        let owned = self.owned.lock();
+        let first = scopes.iter().map(|scope| state.set(scope, &owned)).collect();
+        let set = |scope: &ServiceKey| behind.get(scope).cloned().unwrap_or_else(|| Set::empty(scope.clone()));
+        vec![("first".to_owned(), first), (name.clone(), scopes.iter().map(set).collect())]
     }
 
     fn write(&self, scope: &ServiceKey, record: &Instance, owner: &OwnerId) -> Result<(), Error> {
@@ -204,6 +215,29 @@ impl Source<Instance> for MemoryPorts {
         Box::pin(async move {
             self.answer(Some(part)).await?;
             Ok(self.memory.services().iter().filter(|scope| scope.part() == *part).count())
+        })
+    }
+
+    fn replicas<'a>(&'a self, part: &'a Part) -> BoxFuture<'a, Result<Vec<Replica<Counts<Instance>>>, Error>> {
+        let count = |sets: Vec<Set<Instance>>| {
+            let sets = sets.into_iter().filter(|set| !set.records.is_empty());
+            sets.map(|set| (set.scope.clone(), set.records.len())).collect()
+        };
+        Box::pin(async move {
+            self.answer(Some(part)).await?;
+            let servers = self.servers(|state| state.scopes(part).cloned().collect());
+            Ok(servers.into_iter().map(|(server, sets)| Replica { server, listed: Ok(count(sets)) }).collect())
+        })
+    }
+
+    fn replica_sets<'a>(
+        &'a self,
+        scopes: &'a [ServiceKey],
+    ) -> BoxFuture<'a, Result<Vec<Replica<Vec<Set<Instance>>>>, Error>> {
+        Box::pin(async move {
+            self.answer(None).await?;
+            let servers = self.servers(|_| scopes.to_vec());
+            Ok(servers.into_iter().map(|(server, sets)| Replica { server, listed: Ok(sets) }).collect())
         })
     }
 

@@ -56,6 +56,8 @@ pub(super) struct State {
     pub(super) writes: u64,
     /// Hosts that the registry refuses to take.
     pub(super) refused: BTreeSet<Arc<str>>,
+    /// A second server that has heard nothing more since it listed this.
+    pub(super) behind: Option<(String, BTreeMap<ServiceKey, Set<Instance>>)>,
 }
 
 /// One registry. Clones are the same registry.
@@ -150,6 +152,18 @@ impl Memory {
             state.fault = fault;
             state.epoch += 1;
         });
+    }
+
+    /// From now on there are two servers, and the second hears of no change.
+    pub fn fall_behind(&self, server: &str) {
+        let mut state = self.state.lock();
+        let sets = state.services.keys().map(|scope| (scope.clone(), state.set(scope, &BTreeMap::new())));
+        state.behind = Some((server.to_owned(), sets.collect()));
+    }
+
+    /// The second server knows everything again.
+    pub fn catch_up(&self) {
+        self.state.lock().behind = None;
     }
 
     /// Refuses registrations of this host from now on.

@@ -77,6 +77,17 @@ pub trait Source<R: Record>: Send + Sync {
     /// How many scopes a part has, of interest or not: tells «nothing there» from «nothing that was asked for».
     fn count<'a>(&'a self, part: &'a Part) -> BoxFuture<'a, Result<usize, Error>>;
 
+    /// How many records each server of the cluster lists by itself in one part, by scope. Empty where there is only one
+    /// server, or where servers cannot be asked one by one. Cheap: it is asked every minute.
+    fn replicas<'a>(&'a self, _part: &'a Part) -> BoxFuture<'a, Result<Vec<Replica<Counts<R>>>, Error>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
+
+    /// What each of those servers lists by itself in these scopes, one set each; a scope that it does not know is empty.
+    fn replica_sets<'a>(&'a self, _scopes: &'a [R::Scope]) -> BoxFuture<'a, Result<Vec<Replica<Vec<Set<R>>>>, Error>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
+
     /// How long the connection must last after the last record of a scope was seen to go before that is believed: a
     /// server that shuts down may take its records away first.
     fn doubt(&self) -> Duration {
@@ -86,6 +97,18 @@ pub trait Source<R: Record>: Send + Sync {
     /// The parts that there are, with their display names.
     fn parts(&self) -> BoxFuture<'_, Result<Parts, Error>>;
 }
+
+/// What one server of a cluster lists by itself.
+#[derive(Debug)]
+pub struct Replica<T> {
+    /// The server, as the settings name it.
+    pub server: String,
+    /// Its list, or why it gives none.
+    pub listed: Result<T, Error>,
+}
+
+/// How many records there are in each scope.
+pub type Counts<R> = BTreeMap<<R as Record>::Scope, usize>;
 
 /// A cluster that can also be written. What we write to we must be able to observe.
 pub trait Sink<R: Record>: Source<R> {

@@ -1,0 +1,39 @@
+//! A destination whose servers do not tell each other everything.
+#![allow(clippy::unwrap_used)]
+
+mod world;
+
+use causeway_engine::RouteState;
+use std::collections::BTreeSet;
+use world::*;
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_falls_behind_is_named() {
+    let clusters = registries(&["a", "b"]);
+    populate(&clusters["a"], 3, 2);
+    let world = World::new("i", &clusters).one_way("a", "b");
+    seconds(40).await;
+    assert_eq!(total(&clusters["b"]), 6);
+    clusters["b"].fall_behind("second");
+    seconds(70).await;
+    assert_eq!(world.engine.status()[0].state, RouteState::InStep, "nothing differs yet");
+
+    // One instance for another: the count is the same.
+    clusters["a"].register(&service(0), "p-new", instance(99));
+    clusters["a"].deregister(&service(0), "p0", &instance(1000).id);
+    seconds(90).await;
+    let status = &world.engine.status()[0];
+    assert_eq!(status.state, RouteState::Failing, "{:?}", status.reasons);
+    assert!(status.reasons.iter().any(|reason| reason.contains("second")), "{:?}", status.reasons);
+
+    let found = world.engine.replicas(&world.owner()).await.unwrap();
+    let [unlike] = &*found.unlike else { panic!("{found:?}") };
+    assert_eq!((&*unlike.server, &unlike.scope), ("second", &service(0)));
+    assert_eq!(unlike.missing, BTreeSet::from([instance(99).id]));
+    assert_eq!(unlike.extra, BTreeSet::from([instance(1000).id]));
+
+    clusters["b"].catch_up();
+    seconds(70).await;
+    assert_eq!(world.engine.status()[0].state, RouteState::InStep);
+    assert!(world.engine.replicas(&world.owner()).await.unwrap().unlike.is_empty());
+}
