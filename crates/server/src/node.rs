@@ -297,6 +297,10 @@ async fn frozen(store: &Store, world: &World) -> Result<Frozen> {
     Ok(frozen)
 }
 
+/// A cluster's other servers hear of what one of them accepted after a second or two: until then they would show a gap
+/// where the connection of an earlier run was theirs.
+const REPLICATION: Duration = Duration::from_secs(3);
+
 /// Waits until what earlier runs wrote is upheld here, and lets their sockets go.
 async fn adopt(inner: Arc<Inner>) {
     *inner.ready.lock() = api::Ready { ready: false, reasons: vec!["it takes over what earlier runs wrote".into()] };
@@ -308,6 +312,9 @@ async fn adopt(inner: Arc<Inner>) {
         tracing::warn!("not everything that earlier runs wrote could be taken over in time; it is tried on");
     }
     if let Some(holder) = inner.holder.clone() {
+        if !holder.inherited().is_empty() {
+            tokio::time::sleep(REPLICATION).await;
+        }
         match tokio::task::spawn_blocking(move || holder.release_old()).await {
             Ok(Ok(count)) if count > 0 => tracing::info!(count, "connections of earlier runs were closed"),
             Ok(Ok(_)) => {}

@@ -14,6 +14,7 @@ mod old;
 mod poll;
 mod publications;
 mod reading;
+mod replicas;
 mod services;
 mod trigger;
 mod watch;
@@ -24,6 +25,9 @@ use client::{AccessKeys, Address, Login, NacosClient, Options, Tls};
 use data::NacosData;
 use services::NacosServices;
 use std::sync::Arc;
+
+/// For tests only: another bound of what one connection publishes, in bytes.
+const CONNECTION_BYTES: &str = "CAUSEWAY_INTERNAL_NACOS_CONNECTION_BYTES";
 
 /// Opens Nacos clusters.
 pub struct NacosConnector;
@@ -39,6 +43,7 @@ impl Connector<Connect> for NacosConnector {
         let Connect { namespaces, inherited, keeper, .. } = connect;
         let data = NacosData::new(client.clone(), namespaces.clone());
         let services = NacosServices::new(client, id.to_string(), namespaces, inherited, keeper);
+        let services = services.map_err(convert::error)?;
         Ok(Ports {
             services: Some(Port::ReadWrite(Arc::new(services))),
             data: Some(DataPort::ReadWrite(Arc::new(data))),
@@ -52,6 +57,9 @@ fn options(connect: &Connect) -> Result<Options, Error> {
     let mut options = Options::new(addresses.map_err(rejected)?);
     if let Some(path) = &connect.context_path {
         options.context_path.clone_from(path);
+    }
+    if let Some(bytes) = std::env::var(CONNECTION_BYTES).ok().and_then(|text| text.parse().ok()) {
+        options.connection_bytes = bytes;
     }
     options.login = connect.login.clone().map(|(user, password)| Login { user, password });
     options.keys = connect.keys.clone().map(|(access, secret)| AccessKeys { access, secret });

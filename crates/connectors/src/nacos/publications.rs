@@ -6,10 +6,10 @@ mod http;
 mod tests;
 
 use super::beats::Beats;
-use super::client::{Error as WireError, NacosClient, Publisher, SocketKeeper};
+use super::client::{Carried, Error as WireError, NacosClient, SocketKeeper, SpreadPublisher};
 use super::convert;
 use super::mode::Mode;
-use causeway_core::{Change, Error, Instance, InstanceId, OwnerId, Record, ServiceKey, Written};
+use causeway_core::{Carrier, Change, Error, Instance, InstanceId, OwnerId, Record, ServiceKey, Written};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -28,15 +28,15 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 type Records = BTreeMap<InstanceId, Published>;
 
-/// Everything that this process publishes in the cluster, on one connection: a server keeps one publication a
-/// connection and service, so the records of all tasks go together. On 1.x, which has no connections, each is kept by
-/// heart beats.
+/// Everything that this process publishes in the cluster. A server keeps one publication a connection and service, so
+/// the records of all tasks in a service go together; services are spread over connections ([`SpreadPublisher`]). On 1.x,
+/// which has no connections, each record is kept by heart beats.
 pub(super) struct Publications {
     client: NacosClient,
     name: String,
     keeper: Option<Arc<dyn SocketKeeper>>,
-    /// The publishing connection, made when there is something to publish.
-    publisher: Mutex<Option<Arc<Publisher>>>,
+    /// The publishing connections, made when there is something to publish.
+    publisher: Mutex<Option<Arc<SpreadPublisher>>>,
     records: Mutex<BTreeMap<ServiceKey, Records>>,
     /// Connections of an earlier process that may still be open.
     inherited: BTreeSet<String>,
@@ -75,9 +75,23 @@ impl Publications {
         &self.mode
     }
 
-    fn publisher(&self) -> Arc<Publisher> {
-        let make = || Arc::new(self.client.publisher(&self.name, self.keeper.clone()));
+    fn publisher(&self) -> Arc<SpreadPublisher> {
+        let make = || Arc::new(self.client.spread_publisher(&self.name, self.keeper.clone()));
         self.publisher.lock().get_or_insert_with(make).clone()
+    }
+
+    /// The connections that hold our copies.
+    pub fn carriers(&self) -> Vec<Carrier> {
+        let carried = self.publisher.lock().as_ref().map(|publisher| publisher.carried()).unwrap_or_default();
+        let limit = self.client.options().connection_bytes;
+        let carrier = |one: Carried| Carrier {
+            what: "connection",
+            id: one.id.unwrap_or_default(),
+            records: one.records,
+            bytes: one.bytes,
+            limit,
+        };
+        carried.into_iter().map(carrier).collect()
     }
 
     /// Applies the changes of one service; one outcome each.
@@ -243,7 +257,7 @@ impl Publications {
         }
     }
 
-    /// Ends the connection: the server drops all that it published.
+    /// Ends the connections: the servers drop all that they published.
     pub async fn close(&self) {
         self.beats.close();
         let publisher = self.publisher.lock().take();

@@ -6,9 +6,10 @@ use super::follow::Follow;
 use super::old;
 use super::publications::{Publications, SharedPublications};
 use super::reading::{Reading, parts};
+use super::replicas::Servers;
 use causeway_core::{
-    Capabilities, Change, Error, Instance, Limits, Lost, Normalized, Part, Parts, Selector, ServiceKey, Set, Sink,
-    Source, Update, Written,
+    Capabilities, Carrier, Change, Counts, Error, Instance, Limits, Lost, Normalized, Part, Parts, Replica, Selector,
+    ServiceKey, Set, Sink, Source, Update, Written,
 };
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, StreamExt};
@@ -23,6 +24,7 @@ pub(super) struct NacosServices {
     client: NacosClient,
     named: Vec<String>,
     publications: SharedPublications,
+    servers: Servers,
     capabilities: Capabilities,
     /// Of 1.x.
     old: Capabilities,
@@ -35,12 +37,13 @@ impl NacosServices {
         named: Vec<String>,
         inherited: Vec<String>,
         keeper: Option<Arc<dyn SocketKeeper>>,
-    ) -> Self {
+    ) -> Result<Self, WireError> {
         let losses = BTreeMap::from(convert::LOSSES);
         let capabilities = Capabilities { losses, shadows: true, keeps: false };
         let publications = Arc::new(Publications::new(client.clone(), name, keeper, inherited));
         let old = old::capabilities(&capabilities);
-        Self { client, named, publications, capabilities, old }
+        let servers = Servers::new(client.options())?;
+        Ok(Self { client, named, publications, servers, capabilities, old })
     }
 
     /// The namespaces. From here on it is known which version [`Sink::normalize`] speaks for: a dry run reads, and
@@ -88,6 +91,17 @@ impl Source<Instance> for NacosServices {
             let services = self.client.services(&part.0).await.map_err(convert::error)?;
             Ok(services.iter().filter(|service| service.ip_count > 0).count())
         })
+    }
+
+    fn replicas<'a>(&'a self, part: &'a Part) -> BoxFuture<'a, Result<Vec<Replica<Counts<Instance>>>, Error>> {
+        Box::pin(async move { Ok(self.servers.counts(part).await) })
+    }
+
+    fn replica_sets<'a>(
+        &'a self,
+        scopes: &'a [ServiceKey],
+    ) -> BoxFuture<'a, Result<Vec<Replica<Vec<Set<Instance>>>>, Error>> {
+        Box::pin(async move { Ok(self.servers.sets(scopes).await) })
     }
 
     fn parts(&self) -> BoxFuture<'_, Result<Parts, Error>> {
@@ -142,6 +156,10 @@ impl Sink<Instance> for NacosServices {
 
     fn adopt<'a>(&'a self, owned: &'a [(ServiceKey, Written<Instance>)]) -> BoxFuture<'a, Result<(), Error>> {
         Box::pin(self.publications.adopt(owned))
+    }
+
+    fn carriers(&self) -> Vec<Carrier> {
+        self.publications.carriers()
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

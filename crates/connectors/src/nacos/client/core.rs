@@ -1,7 +1,8 @@
 //! What all parts of one cluster's client share.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use rustls::pki_types::ServerName;
@@ -21,11 +22,32 @@ pub(super) struct Core {
     http: Http,
     grpc_tls: Arc<rustls::ClientConfig>,
     version: Mutex<Option<Version>>,
-    published_as: Mutex<VecDeque<String>>,
+    publishers: AtomicU64,
+    published_as: Mutex<PublishedAs>,
 }
 
-/// Connections that are remembered: more than can be made within the time in which a server notices the end of one.
-const REMEMBERED: usize = 64;
+/// Ids of the connections by which we publish or have published.
+#[derive(Default)]
+struct PublishedAs {
+    /// By publisher.
+    present: BTreeMap<u64, String>,
+    /// The oldest first.
+    earlier: VecDeque<String>,
+}
+
+/// Earlier connections that are remembered, at least and for each present one: more than can be made within the time in
+/// which a server notices the end of one.
+const REMEMBERED: (usize, usize) = (64, 4);
+
+impl PublishedAs {
+    fn leave(&mut self, id: String) {
+        self.earlier.push_back(id);
+        let most = REMEMBERED.0.max(REMEMBERED.1 * self.present.len());
+        while self.earlier.len() > most {
+            self.earlier.pop_front();
+        }
+    }
+}
 
 impl Core {
     pub(super) fn new(options: Options) -> Result<Self> {
@@ -43,6 +65,7 @@ impl Core {
             http,
             grpc_tls: Arc::new(grpc_tls),
             version: Mutex::new(None),
+            publishers: AtomicU64::new(0),
             published_as: Mutex::default(),
             options,
         })
@@ -112,17 +135,31 @@ impl Core {
         self.version.lock().clone()
     }
 
-    /// Notes a connection that publishes.
-    pub(super) fn publishes_as(&self, id: &str) {
-        let mut ids = self.published_as.lock();
-        if ids.len() == REMEMBERED {
-            ids.pop_front();
-        }
-        ids.push_back(id.to_owned());
+    /// A number for a new publisher.
+    pub(super) fn next_publisher(&self) -> u64 {
+        self.publishers.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// Notes the connection by which a publisher publishes now.
+    pub(super) fn publishes_as(&self, publisher: u64, id: &str) {
+        let mut ids = self.published_as.lock();
+        if let Some(before) = ids.present.insert(publisher, id.to_owned()) {
+            ids.leave(before);
+        }
+    }
+
+    /// Notes that a publisher has ended.
+    pub(super) fn publishes_no_longer(&self, publisher: u64) {
+        let mut ids = self.published_as.lock();
+        if let Some(before) = ids.present.remove(&publisher) {
+            ids.leave(before);
+        }
+    }
+
+    /// Earlier connections, then the present ones.
     pub(super) fn published_as(&self) -> Vec<String> {
-        self.published_as.lock().iter().cloned().collect()
+        let ids = self.published_as.lock();
+        ids.earlier.iter().chain(ids.present.values()).cloned().collect()
     }
 
     pub(super) fn remember_version(&self, version: Option<Version>) {

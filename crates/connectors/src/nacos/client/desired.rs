@@ -71,6 +71,13 @@ impl<W: Wish> Desired<W> {
         inner.entries.get(key).map(|entry| entry.wish.clone())
     }
 
+    /// Whether the present wish was met on this generation.
+    pub(super) fn is_met(&self, key: &ServiceKey, generation: u64) -> bool {
+        let inner = self.inner.lock();
+        let met = |entry: &Entry<W>| matches!(&entry.met, Some((g, v, _)) if *g == generation && *v == entry.version);
+        inner.entries.get(key).is_some_and(met)
+    }
+
     /// Keys with wishes.
     pub(super) fn keys(&self) -> Vec<ServiceKey> {
         self.inner.lock().entries.keys().cloned().collect()

@@ -15,7 +15,7 @@ use super::core::Core;
 use super::error::{Error, Result};
 use super::grpc::{Connection, Plan};
 use super::pump::{Leave, OnPush};
-use crate::backoff::{Backoff, random_index};
+use crate::backoff::Backoff;
 
 /// First and longest wait between two tries.
 pub(super) const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
@@ -76,13 +76,14 @@ pub(super) struct Link {
 }
 
 impl Link {
-    /// Starts connecting. `name` begins the keeper's tags.
+    /// Starts connecting. `name` begins the keeper's tags, `first` is the index of the address that is tried first.
     pub(super) fn start(
         core: Arc<Core>,
         session: Arc<dyn Session>,
         on_push: OnPush,
         keeper: Option<Arc<dyn SocketKeeper>>,
         name: &str,
+        first: usize,
     ) -> Link {
         let (status, status_rx) = watch::channel(Status {
             phase: Phase::Connecting,
@@ -97,7 +98,7 @@ impl Link {
         let tasks = TaskTracker::new();
         let patience = core.options.connect_timeout + core.options.request_timeout;
         let supervisor = Supervisor {
-            next: random_index(core.options.addresses.len()),
+            next: first,
             core,
             session,
             on_push,

@@ -12,10 +12,9 @@ use super::desired::{Desired, Wish};
 use super::error::{Error, Result};
 use super::frames::{BatchInstances, OneInstance, Persistent};
 use super::grpc::Connection;
+use super::layout::Instances;
 use super::link::{Link, Live, Session, Status};
 use super::wire::{ServiceKey, WireInstance};
-
-type Instances = Arc<[WireInstance]>;
 
 impl Wish for Instances {
     fn is_gone(&self) -> bool {
@@ -25,17 +24,25 @@ impl Wish for Instances {
 
 struct State {
     core: Arc<Core>,
+    /// Tells publishers of one cluster apart.
+    number: u64,
     desired: Desired<Instances>,
     in_flight: usize,
 }
 
 impl Session for State {
     fn replay<'a>(&'a self, live: &'a Live) -> BoxFuture<'a, ()> {
-        self.core.publishes_as(&live.connection.id);
+        self.core.publishes_as(self.number, &live.connection.id);
         Box::pin(self.desired.replay(live, self.in_flight, |key, set, last| {
             let connection = Arc::clone(&live.connection);
             async move { send(&connection, &key, &set, last.as_ref()).await }
         }))
+    }
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        self.core.publishes_no_longer(self.number);
     }
 }
 
@@ -50,11 +57,16 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    pub(super) fn start(core: Arc<Core>, name: &str, keeper: Option<Arc<dyn SocketKeeper>>) -> Self {
-        let state =
-            Arc::new(State { core: Arc::clone(&core), desired: Desired::new(), in_flight: core.options.in_flight });
+    /// `first`: index of the address that is tried first.
+    pub(super) fn start(core: Arc<Core>, name: &str, keeper: Option<Arc<dyn SocketKeeper>>, first: usize) -> Self {
+        let state = Arc::new(State {
+            core: Arc::clone(&core),
+            number: core.next_publisher(),
+            desired: Desired::new(),
+            in_flight: core.options.in_flight,
+        });
         let session: Arc<dyn Session> = Arc::clone(&state) as Arc<dyn Session>;
-        let link = Link::start(core, session, Arc::new(|_, _, _| {}), keeper, name);
+        let link = Link::start(core, session, Arc::new(|_, _, _| {}), keeper, name, first);
         Publisher { state, link }
     }
 
@@ -65,12 +77,22 @@ impl Publisher {
     /// Errors: `Unavailable` at once while no server can be reached, or when no answer came in
     /// time (then the server may or may not have it); `Rejected` and `Denied` as the server says.
     pub async fn publish(&self, key: &ServiceKey, instances: Vec<WireInstance>) -> Result<()> {
-        let wanted = self.state.desired.want(key, instances.into());
+        let wanted = self.want(key, instances.into());
         self.meet(key, wanted).await
     }
 
+    /// Notes the whole set of `key`, and gives the version that [`Publisher::meet`] waits for.
+    pub(super) fn want(&self, key: &ServiceKey, instances: Instances) -> u64 {
+        self.state.desired.want(key, instances)
+    }
+
+    /// Whether the server has what is asked for in `key` now: the generation of the connection that holds it.
+    pub(super) fn holds(&self, key: &ServiceKey) -> Option<u64> {
+        self.link.generation().filter(|generation| self.state.desired.is_met(key, *generation))
+    }
+
     /// Waits until the server has at least this version of what is asked for in `key`.
-    async fn meet(&self, key: &ServiceKey, wanted: u64) -> Result<()> {
+    pub(super) async fn meet(&self, key: &ServiceKey, wanted: u64) -> Result<()> {
         loop {
             let live = self.link.live().await?;
             let connection = Arc::clone(&live.connection);

@@ -14,6 +14,7 @@ use super::frames::{Query, Subscribe};
 use super::grpc::Connection;
 use super::link::{Link, Live, Session, Status};
 use super::wire::{ServiceInfo, ServiceKey};
+use crate::backoff::random_index;
 
 /// True: subscribed.
 impl Wish for bool {
@@ -148,7 +149,8 @@ impl Reader {
         let on_push = Arc::new(move |group: &str, service: &str, info: Option<ServiceInfo>| {
             inbox.inbox.pushed(group, service, info);
         });
-        let link = Link::start(core, session, on_push, None, "reader");
+        let first = random_index(core.options.addresses.len());
+        let link = Link::start(core, session, on_push, None, "reader", first);
         Reader { state, link }
     }
 

@@ -37,7 +37,7 @@ impl Publications {
         self.beats.adopt(sets).await
     }
 
-    /// Hands all ephemeral records to the connection.
+    /// Hands all ephemeral records to the connections.
     async fn publish_all(&self) -> Result<(), WireError> {
         self.beats.clear();
         let sets = self.all(|published| Some(convert::write(&published.record)));
