@@ -8,6 +8,7 @@ mod cut;
 mod cutover;
 mod estate;
 mod guards;
+mod many;
 mod node;
 mod operator;
 mod restart;
@@ -118,6 +119,10 @@ fn main() {
         Full restart::the_destination_restarts,
         Full restart::a_hung_destination_holds_up_nobody,
         Full restart::a_server_of_three_is_killed,
+        Short many::copies_on_many_connections_are_not_seen,
+        Full many::a_connection_that_is_too_full_is_told,
+        Full many::fourteen_thousand_reach_every_server,
+        Full many::fourteen_thousand_reach_every_server_of_3_1,
     ];
     let conclusion = libtest_mimic::run(&arguments, causeway_testbed::share(tests));
     estate::end();

@@ -25,13 +25,24 @@ impl Node {
         Self::on(Arc::new(TempDir::with_prefix("causeway-test-")?), free_port()?).await
     }
 
+    /// The same with variables in its environment.
+    pub async fn start_with(variables: &[(&str, &str)]) -> Result<Self> {
+        Self::on_with(Arc::new(TempDir::with_prefix("causeway-test-")?), free_port()?, variables).await
+    }
+
     /// A node on a data folder that another node has left.
     pub async fn on(data: Arc<TempDir>, port: u16) -> Result<Self> {
+        Self::on_with(data, port, &[]).await
+    }
+
+    /// The same with variables in its environment.
+    pub async fn on_with(data: Arc<TempDir>, port: u16, variables: &[(&str, &str)]) -> Result<Self> {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(data.path().join("node.log"))?;
         let child = Command::new(BINARY)
             .args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--data-dir"])
             .arg(data.path())
             .current_dir(data.path())
+            .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)

@@ -13,12 +13,12 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    pub(super) async fn start(count: usize, options: Options) -> Result<Self> {
+    pub(super) async fn start(version: NacosVersion, count: usize, options: Options) -> Result<Self> {
         let mut nodes = Vec::new();
         for _ in 0..count {
             // One port and one folder cannot be shared.
             let own = Options { port: None, data: None, ..options.clone() };
-            nodes.push(Nacos::prepare(NacosVersion::V2_5, own)?);
+            nodes.push(Nacos::prepare(version, own)?);
         }
         let members: Vec<String> = nodes.iter().map(Nacos::addr).collect();
         for node in &mut nodes {

@@ -119,7 +119,12 @@ impl Nacos {
 
     /// `count` servers of version 2.5 as one cluster, ready when all are and agree on a leader.
     pub async fn cluster(count: usize, options: Options) -> Result<Cluster> {
-        Cluster::start(count, options).await
+        Cluster::start(NacosVersion::V2_5, count, options).await
+    }
+
+    /// The same of version 2.5 or 3.1.
+    pub async fn cluster_of(version: NacosVersion, count: usize, options: Options) -> Result<Cluster> {
+        Cluster::start(version, count, options).await
     }
 
     fn prepare(version: NacosVersion, options: Options) -> Result<Self> {

@@ -85,6 +85,11 @@ impl OpenApi {
 
     /// Group and name of every service of a namespace, those without instances included.
     pub async fn services(&self, namespace: &str) -> Result<BTreeSet<(String, String)>> {
+        Ok(self.counts(namespace).await?.into_keys().collect())
+    }
+
+    /// How many instances this server lists in every service of a namespace, by group and name.
+    pub async fn counts(&self, namespace: &str) -> Result<BTreeMap<(String, String), usize>> {
         let form: Form = vec![("namespaceId", namespace.into()), ("pageNo", "1".into()), ("pageSize", "100000".into())];
         let said = if self.three() {
             self.ask(Method::GET, "/v3/admin/ns/service/list", &form).await?
@@ -93,7 +98,11 @@ impl OpenApi {
         };
         let list = if self.three() { &said["pageItems"] } else { &said["serviceList"] };
         let list = list.as_array().context("no list of services")?;
-        Ok(list.iter().map(|one| (text(one, "groupName"), text(one, "name"))).collect())
+        let count = |one: &Value| one["ipCount"].as_u64().and_then(|count| usize::try_from(count).ok());
+        Ok(list
+            .iter()
+            .map(|one| ((text(one, "groupName"), text(one, "name")), count(one).unwrap_or_default()))
+            .collect())
     }
 
     /// Id and display name of every namespace. The default one is `""` on 1.4 and 2.5 and `public` on 3.1.
