@@ -4,10 +4,12 @@ use crate::decide::Census;
 use crate::export::export;
 use crate::guard::Guard;
 use crate::mirror::Mirror;
+use crate::pace::{Pacer, Pacers};
 use crate::queue::Queue;
 use crate::releases::Releases;
 use crate::scopes::Scopes;
 use crate::spec::{ClusterSpec, Only, RouteSpec};
+use crate::supervise::Crashes;
 use causeway_core::{ClusterId, Held, OwnerId, Part, Record, Scope, Sink, Source, Written};
 use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, BTreeSet};
@@ -58,11 +60,17 @@ pub(crate) struct Cluster<R: Record> {
     /// Whether its reader and its writer have been started.
     pub reading: AtomicBool,
     pub writing: AtomicBool,
+    /// Its reader or writer, where one has panicked and does not work again yet.
+    pub crashes: Crashes,
+    /// What else writes to the same cluster shares this.
+    pub pacer: Arc<Pacer>,
 }
 
 impl<R: Record> Cluster<R> {
-    pub fn new(spec: ClusterSpec<R>, ledger: Ledger<R>) -> Self {
+    pub fn new(spec: ClusterSpec<R>, ledger: Ledger<R>, pacers: &Pacers) -> Self {
         Self {
+            pacer: pacers.of(&spec.id),
+            crashes: Crashes::default(),
             source: spec.port.source(),
             sink: spec.port.sink(),
             spec,

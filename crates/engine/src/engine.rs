@@ -3,10 +3,12 @@
 use crate::cluster::{Cluster, Ledger, Route, RouteMemory};
 use crate::export::parts_for;
 use crate::guard::{Guard, Why};
+use crate::pace::Pacers;
 use crate::reader::Reader;
 use crate::record::{Action, Event, Recorder};
 use crate::replicas;
 use crate::spec::{ClusterSpec, Only, RouteSpec, Timing};
+use crate::supervise::{Crashes, contain, supervise};
 use crate::writer::Writer;
 use causeway_core::{ClusterId, OwnerId, Part, Port, Record, Scope};
 use parking_lot::Mutex;
@@ -32,6 +34,9 @@ pub struct Engine<R: Record> {
     pub(crate) state: Mutex<State<R>>,
     stop: CancellationToken,
     tasks: Mutex<JoinSet<()>>,
+    /// The watch on guards, where it has panicked.
+    pub(crate) crashes: Crashes,
+    pacers: Pacers,
     me: Weak<Self>,
 }
 
@@ -57,21 +62,38 @@ impl<R: Record> Engine<R> {
             state: Mutex::new(State { clusters: BTreeMap::new(), routes: BTreeMap::new(), ledgers: ledger }),
             stop: CancellationToken::new(),
             tasks: Mutex::default(),
+            crashes: Crashes::default(),
+            pacers: Pacers::default(),
         });
-        let (warden, stop) = (Arc::downgrade(&engine), engine.stop.clone());
+        let (warden, stop, crashes) = (Arc::downgrade(&engine), engine.stop.clone(), engine.crashes.clone());
         engine.tasks.lock().spawn(async move {
-            let mut tick = tokio::time::interval(TICK);
-            loop {
-                tokio::select! {
-                    () = stop.cancelled() => return,
-                    _ = tick.tick() => match warden.upgrade() {
-                        Some(engine) => engine.watch_guards(),
-                        None => return,
-                    },
+            let watch = || async {
+                let mut tick = tokio::time::interval(TICK);
+                loop {
+                    tokio::select! {
+                        () = stop.cancelled() => return,
+                        _ = tick.tick() => match warden.upgrade() {
+                            Some(engine) => engine.watch_guards(),
+                            None => return,
+                        },
+                    }
                 }
-            }
+            };
+            supervise("watching the guards", &crashes, &stop, watch, |_| {}).await;
         });
         engine
+    }
+
+    /// What else writes to the same clusters shares these.
+    pub fn pacers(&self) -> Pacers {
+        self.pacers.clone()
+    }
+
+    /// Work inside the engine that panicked and does not work again yet, one sentence each.
+    pub fn crashes(&self) -> Vec<String> {
+        let state = self.state.lock();
+        let clusters = state.clusters.values().flat_map(|running| running.cluster.crashes.reasons());
+        self.crashes.reasons().into_iter().chain(clusters).collect()
     }
 
     /// Makes the running clusters and routes those that are given. What is the same goes on untouched.
@@ -97,13 +119,16 @@ impl<R: Record> Engine<R> {
         wanted.retain(|id, _| !state.clusters.contains_key(id));
         for (id, spec) in wanted {
             let ledger = state.ledgers.remove(&id).unwrap_or_default();
-            let running = Running { cluster: Arc::new(Cluster::new(spec, ledger)), stop: self.stop.child_token() };
+            let running =
+                Running { cluster: Arc::new(Cluster::new(spec, ledger, &self.pacers)), stop: self.stop.child_token() };
             state.clusters.insert(id, running);
         }
         state.connect(routes);
         for running in state.clusters.values_mut() {
             self.start(running);
         }
+        let mut tasks = self.tasks.lock();
+        while tasks.try_join_next().is_some() {}
     }
 
     /// Starts reader and writer once the cluster is used.
@@ -113,15 +138,31 @@ impl<R: Record> Engine<R> {
         let used = writes || !cluster.outbound.read().is_empty();
         let mut tasks = self.tasks.lock();
         if used && !cluster.reading.swap(true, Ordering::SeqCst) {
-            let reader = Reader::new(cluster.clone(), self.timing.clone(), self.recorder.clone());
-            tasks.spawn(reader.run(running.stop.clone()));
+            let (cluster, stop) = (cluster.clone(), running.stop.clone());
+            let (timing, recorder) = (self.timing.clone(), self.recorder.clone());
+            tasks.spawn(async move {
+                let what = format!("reading {}", cluster.spec.name);
+                let start = || Reader::new(cluster.clone(), timing.clone(), recorder.clone()).run(stop.clone());
+                supervise(&what, &cluster.crashes, &stop, start, |reason| Reader::crashed(&cluster, reason)).await;
+            });
         }
         if let Some(sink) = cluster.sink.clone().filter(|_| writes)
             && !cluster.writing.swap(true, Ordering::SeqCst)
         {
-            let writer = Writer::new(cluster.clone(), sink, self.timing.clone(), self.recorder.clone());
-            tasks.spawn(writer.run(running.stop.clone()));
-            tasks.spawn(replicas::watch(cluster.clone(), running.stop.clone()));
+            let (observed, until) = (cluster.clone(), running.stop.clone());
+            tasks.spawn(async move {
+                let what = format!("comparing the servers of {}", observed.spec.name);
+                let start = || replicas::watch(observed.clone(), until.clone());
+                supervise(&what, &observed.crashes, &until, start, |_| {}).await;
+            });
+            let (cluster, stop) = (cluster.clone(), running.stop.clone());
+            let (timing, recorder) = (self.timing.clone(), self.recorder.clone());
+            tasks.spawn(async move {
+                let what = format!("writing {}", cluster.spec.name);
+                let new = || Writer::new(cluster.clone(), sink.clone(), timing.clone(), recorder.clone());
+                let start = || new().run(stop.clone());
+                supervise(&what, &cluster.crashes, &stop, start, |_| Writer::crashed(&cluster)).await;
+            });
         }
     }
 
@@ -145,7 +186,13 @@ impl<R: Record> Engine<R> {
                         () = followed => {}
                     }
                 }
-                sink.close().await;
+                let close = contain(async { sink.close().await });
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    closed = close => if let Err(panic) = closed {
+                        tracing::error!("a replaced connection could not be closed because of a bug in Causeway: {panic}");
+                    }
+                }
             });
         }
     }

@@ -8,6 +8,7 @@
 //! A change on either side marks the *destination's scope* as dirty. One [`writer`] a destination plans dirty scopes,
 //! never one twice at a time. Nothing here knows a kind of cluster by name.
 
+mod call;
 mod cluster;
 mod data;
 mod decide;
@@ -17,6 +18,7 @@ mod guard;
 mod interest;
 mod mirror;
 mod outcome;
+mod pace;
 mod preview;
 mod queue;
 mod reader;
@@ -26,6 +28,7 @@ mod replicas;
 mod scopes;
 mod spec;
 mod status;
+mod supervise;
 mod writer;
 
 pub use cluster::Ledger;
@@ -34,8 +37,10 @@ pub use data::{
     DataTiming, Shown,
 };
 pub use engine::Engine;
+pub use pace::Pacers;
 pub use preview::{DryRun, Preview, Unread, dry_run};
 pub use record::{Action, Event, Recorder};
 pub use replicas::{Compared, Unlike};
 pub use spec::{ClusterSpec, GuardLimits, Only, RouteSpec, Run, Timing};
 pub use status::{Hold, RouteState, RouteStatus, ServiceRow};
+pub use supervise::{Crashes, contain, supervise};

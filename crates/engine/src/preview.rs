@@ -4,6 +4,7 @@ use crate::cluster::{Cluster, Ledger, Route, RouteMemory};
 use crate::decide::{compare, owners};
 use crate::engine::Engine;
 use crate::interest::RoutesInterest;
+use crate::pace::Pacers;
 use crate::spec::{ClusterSpec, Only, RouteSpec, Timing};
 use causeway_core::{ClusterId, Error, OwnerId, Part, Plan, Record, Selector, Update};
 use futures_util::future::join_all;
@@ -75,12 +76,13 @@ pub async fn dry_run<R: Record>(
     mut ledgers: BTreeMap<ClusterId, Ledger<R>>,
     timing: &Timing,
 ) -> DryRun<R> {
+    let pacers = Pacers::default();
     let used: BTreeSet<_> = routes.iter().flat_map(|route| [&route.source, &route.destination]).cloned().collect();
     let clusters: BTreeMap<_, _> = clusters
         .into_iter()
         .filter(|spec| used.contains(&spec.id))
         .map(|spec| (spec.id.clone(), spec))
-        .map(|(id, spec)| (id.clone(), Arc::new(Cluster::new(spec, ledgers.remove(&id).unwrap_or_default()))))
+        .map(|(id, spec)| (id.clone(), Arc::new(Cluster::new(spec, ledgers.remove(&id).unwrap_or_default(), &pacers))))
         .collect();
     for mut spec in routes {
         // It looks whole, so what is missing is missing; guards are not asked.

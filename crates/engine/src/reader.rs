@@ -1,7 +1,9 @@
 //! Follows one cluster: takes its watch into the mirror, and tells those who depend on what changed.
 
+use crate::call::call;
 use crate::cluster::Cluster;
 use crate::interest::RoutesInterest;
+use crate::mirror::Mirror;
 use crate::record::Recorder;
 use crate::spec::{Only, Timing};
 use causeway_core::{Error, Fresh, Lost, OwnerId, Part, Parts, Record, Scope, Selector, Set, Update};
@@ -34,11 +36,27 @@ pub(crate) struct Reader<R: Record> {
     believed: BTreeMap<(OwnerId, Part), Fresh>,
     listed_at: Option<Instant>,
     counted_at: Option<Instant>,
+    /// Parts that this reader has read whole. What an earlier one took in may have been told to nobody.
+    whole: BTreeSet<Part>,
 }
 
 impl<R: Record> Reader<R> {
     pub fn new(cluster: Arc<Cluster<R>>, timing: Timing, recorder: Arc<dyn Recorder<R>>) -> Self {
-        Self { cluster, timing, recorder, believed: BTreeMap::new(), listed_at: None, counted_at: None }
+        Self {
+            cluster,
+            timing,
+            recorder,
+            believed: BTreeMap::new(),
+            listed_at: None,
+            counted_at: None,
+            whole: BTreeSet::new(),
+        }
+    }
+
+    /// A reader of this cluster panicked: what it knew is unknown until the next one has read it.
+    pub fn crashed(cluster: &Cluster<R>, reason: &str) {
+        cluster.mirror.lock().lost(None, reason, Instant::now());
+        cluster.looks.lock().clear();
     }
 
     /// Runs until `stop`.
@@ -51,16 +69,18 @@ impl<R: Record> Reader<R> {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut sweep = tokio::time::interval_at(Instant::now() + self.timing.sweep, self.timing.sweep);
         let mut watch = cluster.source.watch(&select);
+        let mut again: Option<Instant> = None;
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
-                item = watch.next() => match item {
+                item = watch.next(), if again.is_none() => match item {
                     Some(item) => self.take(item),
-                    None => {
-                        tokio::time::sleep(TICK).await;
-                        watch = cluster.source.watch(&select);
-                    }
+                    None => again = Some(Instant::now() + TICK),
                 },
+                () = tokio::time::sleep_until(again.unwrap_or_else(Instant::now)), if again.is_some() => {
+                    watch = cluster.source.watch(&select);
+                    again = None;
+                }
                 () = cluster.look.notified() => self.start_looks(&select, &mut looks),
                 Some(Ok((part, began, sets))) = looks.join_next() => self.looked(&part, began, sets),
                 _ = tick.tick() => self.tick(&mut asks),
@@ -79,7 +99,17 @@ impl<R: Record> Reader<R> {
                     _ => None,
                 };
                 let settle = self.settle();
-                let changed = self.cluster.mirror.lock().update(update, settle, now);
+                let first = whole.as_ref().filter(|part| self.whole.insert((*part).clone()));
+                let changed = {
+                    let mut mirror = self.cluster.mirror.lock();
+                    let known = |mirror: &Mirror<R>| {
+                        first.and_then(|part| mirror.part(part)).map(|state| state.sets().keys().cloned().collect())
+                    };
+                    let before: Option<BTreeSet<_>> = known(&mirror);
+                    let mut changed = mirror.update(update, settle, now);
+                    changed.extend(before.into_iter().chain(known(&mirror)).flatten());
+                    changed
+                };
                 self.freeze();
                 changed.iter().for_each(|scope| self.cluster.touched(scope, now));
                 if let Some(part) = whole {
@@ -106,9 +136,7 @@ impl<R: Record> Reader<R> {
             let (source, select, limit) = (self.cluster.source.clone(), select.clone(), self.timing.look);
             looks.spawn(async move {
                 let began = Instant::now();
-                let look = tokio::time::timeout(limit, source.read(&part, &select)).await;
-                let sets =
-                    look.unwrap_or_else(|_| Err(Error::unavailable(format!("no complete look within {limit:?}"))));
+                let sets = call(limit, async { source.read(&part, &select).await }).await;
                 (part, began, sets)
             });
         }
@@ -180,10 +208,7 @@ impl<R: Record> Reader<R> {
         }
         self.listed_at = Some(Instant::now());
         let (source, limit) = (self.cluster.source.clone(), self.timing.call);
-        asks.spawn(async move {
-            let parts = tokio::time::timeout(limit, source.parts()).await;
-            Answer::Parts(parts.unwrap_or_else(|_| Err(Error::unavailable("no answer"))))
-        });
+        asks.spawn(async move { Answer::Parts(call(limit, async { source.parts().await }).await) });
     }
 
     /// Counts what there is in parts where routes find nothing of theirs, so that the task can say why.
@@ -202,8 +227,9 @@ impl<R: Record> Reader<R> {
         asks.spawn(async move {
             let mut counts = Vec::new();
             for part in empty {
-                if let Ok(Ok(count)) = tokio::time::timeout(limit, source.count(&part)).await {
-                    counts.push((part, count));
+                match call(limit, async { source.count(&part).await }).await {
+                    Ok(count) => counts.push((part, count)),
+                    Err(error) => tracing::debug!(%part, %error, "its services cannot be counted"),
                 }
             }
             Answer::Counts(counts)

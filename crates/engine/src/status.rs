@@ -89,7 +89,15 @@ impl<R: Record> Engine<R> {
     pub fn status(&self) -> Vec<RouteStatus> {
         let routes: Vec<_> = self.state.lock().routes.values().cloned().collect();
         let now = Instant::now();
-        routes.iter().map(|route| status(route, now)).collect()
+        let mut statuses: Vec<_> = routes.iter().map(|route| status(route, now)).collect();
+        let crashes = self.crashes.reasons();
+        for status in statuses.iter_mut().filter(|_| !crashes.is_empty()) {
+            if !matches!(status.state, RouteState::Paused | RouteState::Draining | RouteState::Drained) {
+                status.state = RouteState::Failing;
+            }
+            status.reasons.extend(crashes.iter().cloned());
+        }
+        statuses
     }
 
     /// The connections or sessions that hold our copies, by cluster. A cluster without any is left out.
@@ -190,11 +198,14 @@ fn trouble<R: Record>(route: &Route<R>) -> (Vec<String>, bool) {
     let mut failing = false;
     let source = &route.source.spec.name;
     for cluster in [&route.source, &route.destination] {
+        let crashes = cluster.crashes.reasons();
         let mirror = cluster.mirror.lock();
-        if let Some(error) = &mirror.error {
+        if let Some(error) = mirror.error.as_ref().filter(|error| !crashes.contains(error)) {
             reasons.push(format!("{}: {error}", cluster.spec.name));
             failing = true;
         }
+        failing |= !crashes.is_empty();
+        reasons.extend(crashes);
     }
     let listed = route.source.listed.lock().clone();
     let mirror = route.source.mirror.lock();

@@ -1,13 +1,19 @@
 //! Writes one destination: plans dirty scopes, never one twice at a time, and keeps going whatever fails.
 
+mod aside;
 mod left;
 
+use crate::call::{call, write};
 use crate::cluster::Cluster;
 use crate::decide::decide;
 use crate::outcome::{Intended, intend, settle, task_of};
+use crate::pace::{Lane, Slot};
 use crate::record::{Action, Event, Recorder};
 use crate::spec::Timing;
+use crate::supervise::contain_now;
 use causeway_core::{Change, ClusterId, Error, Part, Record, Scope, Sink};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -24,6 +30,9 @@ const PREPARE: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Taking over what an earlier process wrote may take this long before anything else is written.
 const ADOPT: Duration = Duration::from_secs(30);
+
+/// Planning lets others work after this time.
+const TURN: Duration = Duration::from_millis(5);
 
 /// One write that was made: the same one is not made again before it could be seen.
 struct Recent<R: Record> {
@@ -66,6 +75,8 @@ pub(crate) struct Writer<R: Record> {
     /// Since when the destination asks for patience.
     throttled: BTreeMap<R::Scope, Instant>,
     prepared: BTreeMap<Part, Instant>,
+    /// Scopes whose planning or writing panicked: nothing is done about them before.
+    aside: BTreeMap<R::Scope, Instant>,
 }
 
 impl<R: Record> Writer<R> {
@@ -89,46 +100,92 @@ impl<R: Record> Writer<R> {
             failures: BTreeMap::new(),
             throttled: BTreeMap::new(),
             prepared: BTreeMap::new(),
+            aside: BTreeMap::new(),
         }
     }
 
-    /// Upholds what an earlier process wrote, then writes until `stop`.
+    /// A writer of this cluster panicked: nobody knows which scopes it was about to write.
+    pub fn crashed(cluster: &Cluster<R>) {
+        let now = Instant::now();
+        cluster.writes.store(0, Ordering::SeqCst);
+        cluster.inbound.read().iter().for_each(|route| route.touch_all(now));
+        cluster.ledger.lock().keys().for_each(|scope| cluster.queue.mark(scope, now));
+    }
+
+    /// Keeps alive what an earlier process wrote, then writes until `stop`.
     pub async fn run(mut self, stop: CancellationToken) {
         tokio::select! {
             () = stop.cancelled() => return,
             () = self.adopt() => {}
         }
-        let limit = self.sink.limits().in_flight.max(1);
-        let pace = self.sink.limits().per_second.map(|n| Duration::from_secs(1) / n.max(1));
-        let mut next_write = Instant::now();
+        // The place of the next write among the calls to the cluster; it is planned when there is one.
+        let mut place: Option<BoxFuture<'static, Slot>> = None;
         loop {
             let now = Instant::now();
-            while self.busy.len() < limit && pace.is_none_or(|_| next_write <= now) {
-                let Some(scope) = self.cluster.queue.pop(now) else { break };
-                if self.waits(&scope, now) {
-                    continue;
-                }
-                if self.plan(&scope, now)
-                    && let Some(pace) = pace
-                {
-                    next_write = next_write.max(now) + pace;
-                }
+            let next = self.cluster.queue.next();
+            let due = next.is_some_and(|at| at <= now);
+            match (due, &place) {
+                (true, None) => place = Some(self.place().boxed()),
+                (true, Some(_)) => {}
+                (false, _) => place = None,
             }
-            let due = match self.busy.len() < limit {
-                true => self.cluster.queue.next().map(|at| if pace.is_some() { at.max(next_write) } else { at }),
-                false => None,
+            let ready = async {
+                match &mut place {
+                    Some(place) => place.await,
+                    None => std::future::pending().await,
+                }
             };
             tokio::select! {
                 () = stop.cancelled() => return,
                 Some(done) = self.work.join_next_with_id() => self.done(done),
+                slot = ready => {
+                    place = None;
+                    self.plan_next(slot);
+                    tokio::task::yield_now().await;
+                }
                 () = self.cluster.queue.changed.notified() => {}
-                () = tokio::time::sleep_until(due.unwrap_or(now)), if due.is_some() => {}
+                () = tokio::time::sleep_until(next.unwrap_or(now)), if next.is_some() && !due => {}
+            }
+        }
+    }
+
+    /// Waits until one more request may be sent to the cluster.
+    fn place(&self) -> impl Future<Output = Slot> + Send + use<R> {
+        let (pacer, limits) = (self.cluster.pacer.clone(), self.sink.limits());
+        async move {
+            let mut slot = pacer.enter(Lane::Services, limits).await;
+            slot.pay(1).await;
+            slot
+        }
+    }
+
+    /// Plans what is due until one scope is written, or others must have their turn.
+    fn plan_next(&mut self, slot: Slot) {
+        let (mut slot, began) = (Some(slot), Instant::now());
+        while slot.is_some() && began.elapsed() < TURN {
+            let now = Instant::now();
+            let Some(scope) = self.cluster.queue.pop(now) else { return };
+            if !self.waits(&scope, now)
+                && let Err(panic) = contain_now(|| self.plan(&scope, &mut slot, now))
+            {
+                self.set_aside(&scope, &panic);
             }
         }
     }
 
     /// Whether a scope is being written, or was a moment ago; then it comes back.
     fn waits(&mut self, scope: &R::Scope, now: Instant) -> bool {
+        if let Some(until) = self.aside.get(scope).copied() {
+            if now < until {
+                self.cluster.queue.mark(scope, until);
+                return true;
+            }
+            self.aside.remove(scope);
+            self.cluster.scopes.lock().edit(scope, |state| {
+                state.error = None;
+                state.pending.clear();
+            });
+        }
         let free = match (self.busy.contains(scope), self.written.get(scope)) {
             (true, _) => now + self.timing.debounce,
             (false, Some(at)) => *at + self.timing.debounce,
@@ -143,6 +200,10 @@ impl<R: Record> Writer<R> {
     }
 
     async fn adopt(&self) {
+        // A writer before this one has done so.
+        if *self.cluster.adopted.borrow() {
+            return;
+        }
         let owned: Vec<_> = {
             let ledger = self.cluster.ledger.lock();
             ledger.iter().map(|(scope, written)| (scope.clone(), (**written).clone())).collect()
@@ -151,22 +212,21 @@ impl<R: Record> Writer<R> {
             let parts: BTreeSet<_> = owned.iter().map(|(scope, _)| scope.part()).collect();
             self.cluster.written_parts.write().extend(parts);
             let cluster = &self.cluster.spec.name;
-            match tokio::time::timeout(ADOPT, self.sink.adopt(&owned)).await {
-                Ok(Ok(())) => tracing::info!(%cluster, scopes = owned.len(), "upholds what was written before"),
-                Ok(Err(error)) => tracing::warn!(%cluster, %error, "cannot uphold what was written before yet"),
-                Err(_) => tracing::warn!(%cluster, "no answer yet to upholding what was written before"),
+            match call(ADOPT, async { self.sink.adopt(&owned).await }).await {
+                Ok(()) => tracing::info!(%cluster, scopes = owned.len(), "keeps alive what was written before"),
+                Err(error) => tracing::warn!(%cluster, %error, "cannot keep alive what was written before yet"),
             }
         }
         self.cluster.adopted.send_replace(true);
     }
 
-    /// Plans one scope and starts to write; says whether it wrote.
-    fn plan(&mut self, scope: &R::Scope, now: Instant) -> bool {
+    /// Plans one scope and starts to write; that takes the slot.
+    fn plan(&mut self, scope: &R::Scope, slot: &mut Option<Slot>, now: Instant) {
         let Some(mut decision) = decide(&self.cluster, scope, &self.timing, now) else {
             // Nothing is going to be written as things stand: the tasks are paused, or the destination is not known.
             self.cluster.scopes.lock().edit(scope, |state| state.pending.clear());
             self.prepare(scope, now);
-            return false;
+            return;
         };
         let mut again = decision.again;
         let retry = self.drop_refused(scope, &mut decision, now);
@@ -180,8 +240,9 @@ impl<R: Record> Writer<R> {
             self.cluster.queue.mark(scope, at.max(now + Duration::from_millis(10)));
         }
         if decision.plan.changes.is_empty() {
-            return false;
+            return;
         }
+        let Some(mut slot) = slot.take() else { return self.cluster.queue.mark(scope, now) };
         let (sink, scope, changes, path) = (self.sink.clone(), scope.clone(), decision.plan.changes, decision.path);
         self.busy.insert(scope.clone());
         let limit = self.timing.call;
@@ -193,17 +254,12 @@ impl<R: Record> Writer<R> {
             if !intended.is_empty() && tokio::time::timeout(kept, recorder.kept()).await.is_err() {
                 tracing::debug!("the ledger does not keep up; going on without it");
             }
-            let outcomes = match tokio::time::timeout(limit, sink.apply(&scope, &changes)).await {
-                Ok(outcomes) => outcomes,
-                Err(_) => {
-                    changes.iter().map(|_| Err(Error::unavailable(format!("no answer within {limit:?}")))).collect()
-                }
-            };
+            let apply = |changes| sink.apply(&scope, changes);
+            let outcomes = write(&mut slot, || sink.limits(), true, limit, &changes, apply).await;
             let outcomes = changes.into_iter().zip(outcomes).collect();
             Done::Applied(Applied { scope, outcomes, path, intended })
         });
         self.running.insert(self.work.spawn(write).id(), of);
-        true
     }
 
     fn event(&self, task: Arc<str>, scope: &R::Scope, record: String, action: Action, reason: String) {
@@ -225,10 +281,12 @@ impl<R: Record> Writer<R> {
         self.prepared.insert(part.clone(), now);
         self.cluster.queue.mark(scope, now + PREPARE);
         let title = self.cluster.inbound.read().iter().find_map(|route| route.title_for(&part));
-        let (sink, limit) = (self.sink.clone(), self.timing.call);
+        let (sink, limit, place) = (self.sink.clone(), self.timing.call, self.place());
         self.work.spawn(async move {
-            let made = tokio::time::timeout(limit, sink.prepare(&part, title.as_deref())).await;
-            Done::Prepared(part, made.unwrap_or_else(|_| Err(Error::unavailable("no answer"))))
+            let mut slot = place.await;
+            slot.spend(1);
+            let made = call(limit, async { sink.prepare(&part, title.as_deref()).await }).await;
+            Done::Prepared(part, made)
         });
     }
 
@@ -236,7 +294,10 @@ impl<R: Record> Writer<R> {
         match done {
             Ok((id, Done::Applied(applied))) => {
                 self.running.remove(&id);
-                self.applied(applied);
+                let scope = applied.scope.clone();
+                if let Err(panic) = contain_now(|| self.applied(applied)) {
+                    self.set_aside(&scope, &panic);
+                }
                 self.cluster.writes.store(self.busy.len(), Ordering::SeqCst);
             }
             Ok((_, Done::Prepared(part, Ok(())))) => drop(self.cluster.part_errors.lock().remove(&part)),
@@ -245,14 +306,10 @@ impl<R: Record> Writer<R> {
                 tracing::warn!(cluster = %self.cluster.spec.name, "{text}");
                 self.cluster.part_errors.lock().insert(part, text);
             }
-            Err(error) => {
-                tracing::error!(cluster = %self.cluster.spec.name, %error, "a write broke off");
-                if let Some(scope) = self.running.remove(&error.id()) {
-                    self.busy.remove(&scope);
-                    self.cluster.writes.store(self.busy.len(), Ordering::SeqCst);
-                    self.cluster.queue.mark(&scope, Instant::now() + SLOW_RETRY);
-                }
-            }
+            Err(error) => match self.running.remove(&error.id()) {
+                Some(scope) => self.set_aside(&scope, &error.to_string()),
+                None => tracing::error!(cluster = %self.cluster.spec.name, %error, "a namespace could not be made"),
+            },
         }
     }
 

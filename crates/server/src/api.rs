@@ -3,7 +3,7 @@
 //! | route | what it does | answer |
 //! | --- | --- | --- |
 //! | `GET /healthz` | the process lives | `200 ok` (text) |
-//! | `GET /readyz` | it works: clusters are configured, and what earlier runs wrote was taken over | [`Ready`]: 200, or 503 with reasons |
+//! | `GET /readyz` | it works: clusters are configured, what earlier runs wrote was taken over, and no internal work has failed and is being restarted | [`Ready`]: 200, or 503 with reasons |
 //! | `GET /api/v1/version` | | [`Version`] |
 //! | `GET /api/v1/clusters` | | list of [`Cluster`], by name |
 //! | `GET /api/v1/tasks` | | list of [`Task`], by name |
@@ -45,7 +45,7 @@ use std::collections::BTreeMap;
 pub struct Ready {
     /// Whether it does.
     pub ready: bool,
-    /// What is still awaited.
+    /// What is still awaited, and internal work that failed because of a bug and is being restarted.
     pub reasons: Vec<String>,
 }
 

@@ -89,7 +89,8 @@ impl Node {
         let world = World::load(&store, &install, &ProcessEnv).await?;
         let frozen = frozen(&store, &world).await?;
         let engine = Engine::new(Timing::default(), scribe.clone(), ledger);
-        let data = DataEngine::new(DataTiming::default(), Arc::new(DataScribe(writer.clone())), entries);
+        let recorder = Arc::new(DataScribe(writer.clone()));
+        let data = DataEngine::sharing(engine.pacers(), DataTiming::default(), recorder, entries);
         let work = TaskTracker::new();
         let clusters = world.clusters.values().map(|entry| entry.id.clone());
         let sessions = Sessions::load(&store, clusters, &work).await;
@@ -153,11 +154,13 @@ impl Node {
         inner.keep("watching drains", watch_drains);
     }
 
-    /// Whether it works: its clusters are configured, and what earlier runs wrote was taken over as far as it could be.
+    /// Whether it works: its clusters are configured, what earlier runs wrote was taken over as far as it could be, and no work
+    /// inside it has failed and is being restarted.
     pub fn ready(&self) -> api::Ready {
         let mut ready = self.inner.ready.lock().clone();
         ready.reasons.extend(self.inner.failed.lock().values().cloned());
         ready.reasons.extend(self.inner.writer.health().failed);
+        ready.reasons.extend([self.inner.engine.crashes(), self.inner.data.crashes()].concat());
         ready.ready &= ready.reasons.is_empty();
         ready
     }

@@ -1,29 +1,35 @@
 //! One task at work: it watches both sides, and does what its state says.
 
-use super::job::{Done, Gate, ReadJob, Tools, WriteJob};
-use super::record::{DataLedger, DataRecorder};
+use super::job::{Done, ReadJob, Tools, WriteJob};
+use super::record::DataRecorder;
 use super::spec::{DataSpec, DataTiming, Ends};
 use super::state::State;
+use crate::pace::Pacer;
 use crate::spec::Run;
-use causeway_core::{DataSelector, EntryInterest, EntryKey, Lost, News, Pair, Side};
+use crate::supervise::{Crashes, contain_now};
+use causeway_core::{DataSelector, EntryKey, Lost, News, Pair, Side};
 use futures_util::stream::{self, BoxStream, StreamExt};
 use parking_lot::Mutex;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::Notify;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// How often guards are looked at.
 const TICK: Duration = Duration::from_secs(1);
+/// How long an engine that stops waits for what is under way. What is not known by then stands in the ledger.
+const END: Duration = Duration::from_secs(2);
 
 /// What the engine and a task's actor share.
 pub(crate) struct Shared {
     pub state: Mutex<State>,
     pub wake: Notify,
+    /// Its actor, where it has panicked and does not work again yet.
+    pub crashes: Crashes,
 }
 
 pub(crate) struct Actor {
@@ -40,7 +46,7 @@ impl Actor {
     pub fn new(
         shared: Arc<Shared>,
         spec: &DataSpec,
-        gates: Pair<Option<Arc<Gate>>>,
+        pacers: Pair<Arc<Pacer>>,
         timing: DataTiming,
         recorder: Arc<dyn DataRecorder>,
     ) -> Self {
@@ -48,20 +54,13 @@ impl Actor {
             let port = &spec.cluster(side).port;
             Ends { source: port.source(), sink: port.sink() }
         });
-        let tools = Arc::new(Tools { ends, gates, recorder, timing: timing.clone() });
-        let select = spec.select.clone();
+        let tools = Arc::new(Tools { ends, pacers, recorder, timing: timing.clone() });
+        let select = shared.state.lock().spec.select.clone();
         Self { shared, tools, select, timing, jobs: JoinSet::new(), about: HashMap::new() }
     }
 
-    /// Works until `stop`, on what `ledger` brings; then hands on what is remembered.
-    pub async fn run(
-        mut self,
-        ledger: impl Future<Output = DataLedger>,
-        next: oneshot::Sender<DataLedger>,
-        stop: CancellationToken,
-    ) {
-        // The one before this must have ended: two would write the same entries.
-        self.load(ledger.await);
+    /// Works until `stop`, and ends what is under way. When all ends (`end`), it does not wait long for that.
+    pub async fn run(mut self, stop: CancellationToken, end: CancellationToken) {
         let mut news = self.watch();
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -82,23 +81,21 @@ impl Actor {
             }
         }
         drop(news);
+        let late = async {
+            end.cancelled().await;
+            tokio::time::sleep(END).await;
+        };
+        let mut late = std::pin::pin!(late);
         // What is under way ends, so that its end is known.
-        while let Some(done) = self.jobs.join_next_with_id().await {
-            self.done(done, false);
+        loop {
+            tokio::select! {
+                done = self.jobs.join_next_with_id() => match done {
+                    Some(done) => self.done(done, false),
+                    None => return,
+                },
+                () = &mut late => return,
+            }
         }
-        let ledger = self.shared.state.lock().take_ledger();
-        drop(next.send(ledger));
-    }
-
-    fn load(&mut self, ledger: DataLedger) {
-        let mut state = self.shared.state.lock();
-        if state.spec.run == Run::Drain {
-            // What was created is taken back, whatever the task selects by now.
-            let keys: BTreeSet<_> = ledger.bases.keys().cloned().collect();
-            state.spec.select = Arc::new(Exactly(keys));
-            self.select = state.spec.select.clone();
-        }
-        state.load(ledger);
     }
 
     fn watch(&self) -> BoxStream<'static, (Side, Result<News, Lost>)> {
@@ -137,35 +134,46 @@ impl Actor {
 
     fn done(&mut self, done: Result<(Id, Done), JoinError>, go_on: bool) {
         let now = Instant::now();
+        let id = done.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
+        let keys = self.about.remove(&id);
+        let jobs = self.shared.state.lock().jobs;
+        let taken = match done {
+            Ok((_, done)) => contain_now(|| self.take(done, go_on, now)),
+            Err(error) => Err(error.to_string()),
+        };
+        if let Err(panic) = taken {
+            let mut state = self.shared.state.lock();
+            match keys {
+                Some(keys) => {
+                    state.jobs = jobs;
+                    state.broke_off(&keys, &panic, now);
+                }
+                None => state.swept = None,
+            }
+        }
+    }
+
+    /// Takes in what a job has brought.
+    fn take(&mut self, done: Done, go_on: bool, now: Instant) {
         let shared = self.shared.clone();
         let mut state = shared.state.lock();
         match done {
-            Ok((id, done)) => {
-                self.about.remove(&id);
-                match done {
-                    Done::Read(_) if !go_on => {}
-                    Done::Read(done) => {
-                        let writes = state.judge(done, now);
-                        drop(state);
-                        writes.into_iter().for_each(|job| self.write(job));
-                    }
-                    Done::Written(done) => state.wrote(done, now),
-                    Done::Swept(lists) => {
-                        for (side, list) in [(Side::Left, lists.left), (Side::Right, lists.right)] {
-                            if let Some(entries) = list {
-                                state.swept(side, entries, now);
-                            }
-                        }
-                        state.swept = None;
-                    }
-                }
+            Done::Read(_) if !go_on => {}
+            Done::Read(done) => {
+                let count = done.keys.len();
+                let writes = state.judge(done, now);
+                state.batch.returned(count, true);
+                drop(state);
+                writes.into_iter().for_each(|job| self.write(job));
             }
-            Err(error) => {
-                tracing::error!(%error, "work on a batch broke off");
-                match self.about.remove(&error.id()) {
-                    Some(keys) => state.broke_off(&keys, now),
-                    None => state.swept = None,
+            Done::Written(done) => state.wrote(done, now),
+            Done::Swept(lists) => {
+                for (side, list) in [(Side::Left, lists.left), (Side::Right, lists.right)] {
+                    if let Some(entries) = list {
+                        state.swept(side, entries, now);
+                    }
                 }
+                state.swept = None;
             }
         }
     }
@@ -186,17 +194,5 @@ impl Actor {
         (&self.shared.state.lock().route, now.elapsed()).hash(&mut hasher);
         let share = 0.75 + (hasher.finish() % 1024) as f64 / 2048.0;
         Some(now + every.mul_f64(share))
-    }
-}
-
-/// These entries and no others.
-struct Exactly(BTreeSet<EntryKey>);
-
-impl EntryInterest for Exactly {
-    fn takes(&self, key: &EntryKey) -> bool {
-        self.0.contains(key)
-    }
-    fn may_hold(&self, key: &EntryKey) -> bool {
-        key.below().is_some_and(|(from, to)| self.0.range(from..to).next().is_some())
     }
 }

@@ -1,11 +1,14 @@
 //! The data engine as a whole: it is told what shall be, and makes it so.
 
 use super::actor::{Actor, Shared};
-use super::job::Gate;
 use super::record::{DataLedger, DataRecorder};
 use super::spec::{DataRoute, DataSpec, DataTiming};
 use super::state::State;
 use super::status::{ConflictRow, DataStatus};
+use crate::pace::Pacers;
+use crate::spec::Run;
+use crate::status::RouteState;
+use crate::supervise::{Crashes, supervise};
 use causeway_core::{Base, ClusterId, EntryKey, OwnerId, Pair, Side};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -22,6 +25,7 @@ pub struct DataEngine {
     state: Mutex<Tasks>,
     stop: CancellationToken,
     actors: Mutex<JoinSet<()>>,
+    pacers: Pacers,
 }
 
 #[derive(Default)]
@@ -29,7 +33,6 @@ struct Tasks {
     running: BTreeMap<DataRoute, Running>,
     /// What tasks remember that do not run.
     past: BTreeMap<DataRoute, Past>,
-    gates: BTreeMap<ClusterId, Arc<Gate>>,
 }
 
 struct Running {
@@ -61,9 +64,19 @@ impl DataEngine {
         recorder: Arc<dyn DataRecorder>,
         ledgers: BTreeMap<DataRoute, DataLedger>,
     ) -> Arc<Self> {
+        Self::sharing(Pacers::default(), timing, recorder, ledgers)
+    }
+
+    /// The same, beside what else writes to the same clusters.
+    pub fn sharing(
+        pacers: Pacers,
+        timing: DataTiming,
+        recorder: Arc<dyn DataRecorder>,
+        ledgers: BTreeMap<DataRoute, DataLedger>,
+    ) -> Arc<Self> {
         let past = ledgers.into_iter().map(|(route, ledger)| (route, Past::Known(ledger))).collect();
         let state = Mutex::new(Tasks { past, ..Tasks::default() });
-        Arc::new(Self { timing, recorder, state, stop: CancellationToken::new(), actors: Mutex::default() })
+        Arc::new(Self { timing, recorder, state, stop: CancellationToken::new(), actors: Mutex::default(), pacers })
     }
 
     /// Makes the running tasks those that are given. What is the same goes on untouched; a task with other rules goes on
@@ -93,39 +106,57 @@ impl DataEngine {
         }
         for (route, spec) in wanted {
             let past = state.past.remove(&route);
-            let running = self.start(&mut state.gates, spec, past);
+            let running = self.start(spec, past);
             state.running.insert(route, running);
         }
         let mut actors = self.actors.lock();
         while actors.try_join_next().is_some() {}
     }
 
-    fn start(&self, gates: &mut BTreeMap<ClusterId, Arc<Gate>>, spec: DataSpec, past: Option<Past>) -> Running {
-        let gates = Pair::of(|side| {
-            let cluster = spec.cluster(side);
-            let sink = cluster.port.sink()?;
-            Some(gates.entry(cluster.id.clone()).or_insert_with(|| Arc::new(Gate::new(&*sink))).clone())
-        });
+    fn start(&self, spec: DataSpec, past: Option<Past>) -> Running {
+        let pacers = Pair::of(|side| self.pacers.of(&spec.cluster(side).id));
         let (timing, recorder) = (self.timing.clone(), self.recorder.clone());
         let state = Mutex::new(State::new(spec.clone(), timing.clone(), recorder.clone()));
-        let shared = Arc::new(Shared { state, wake: Notify::new() });
-        let actor = Actor::new(shared.clone(), &spec, gates, timing, recorder);
+        let shared = Arc::new(Shared { state, wake: Notify::new(), crashes: Crashes::default() });
         let (next, end) = oneshot::channel();
         let stop = self.stop.child_token();
-        let ledger = async {
-            match past {
+        let running = Running { spec: spec.clone(), shared: shared.clone(), stop: stop.clone(), end };
+        let all = self.stop.clone();
+        self.actors.lock().spawn(async move {
+            // The one before this must have ended: two would write the same entries.
+            let ledger = match past {
                 Some(past) => past.ledger().await,
                 None => DataLedger::default(),
-            }
-        };
-        self.actors.lock().spawn(actor.run(ledger, next, stop.clone()));
-        Running { spec, shared, stop, end }
+            };
+            shared.state.lock().load(ledger);
+            let what = format!("syncing the config entries of task {}", spec.task);
+            let new = || Actor::new(shared.clone(), &spec, pacers.clone(), timing.clone(), recorder.clone());
+            let crashed = |_: &str| shared.state.lock().begin_again();
+            supervise(&what, &shared.crashes, &stop, || new().run(stop.clone(), all.clone()), crashed).await;
+            let ledger = shared.state.lock().take_ledger();
+            drop(next.send(ledger));
+        });
+        running
     }
 
     /// Every task, in order.
     pub fn status(&self) -> Vec<DataStatus> {
         let now = Instant::now();
-        self.shared(|_| true).iter().map(|shared| shared.state.lock().status(now)).collect()
+        let status = |shared: &Arc<Shared>| {
+            let (crashes, state) = (shared.crashes.reasons(), shared.state.lock());
+            let mut status = state.status(now);
+            if !crashes.is_empty() && state.spec.run == Run::On {
+                status.state = RouteState::Failing;
+            }
+            status.reasons.extend(crashes);
+            status
+        };
+        self.shared(|_| true).iter().map(status).collect()
+    }
+
+    /// Work inside the engine that panicked and does not work again yet, one sentence each.
+    pub fn crashes(&self) -> Vec<String> {
+        self.shared(|_| true).iter().flat_map(|shared| shared.crashes.reasons()).collect()
     }
 
     /// The entries of a task that the operator has to decide about, at most 1,000.

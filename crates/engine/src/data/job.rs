@@ -4,15 +4,13 @@ use super::record::DataRecorder;
 use super::rows::Place;
 use super::spec::{DataTiming, Ends};
 use super::state::Shown;
+use crate::call;
+use crate::pace::{Lane, Pacer};
 use causeway_core::{
-    Base, DataSelector, DataSink, DataSource, Digest, Entry, EntryKey, Error, Found, Intent, Pair, Side, Stamp, Why,
-    Write,
+    Base, DataSelector, DataSource, Digest, Entry, EntryKey, Error, Found, Intent, Pair, Side, Stamp, Why, Write,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::sync::{Mutex, Semaphore};
-use tokio::time::Instant;
 
 /// Entries to read.
 #[derive(Default)]
@@ -91,107 +89,49 @@ pub(crate) enum Done {
     Swept(Pair<Option<BTreeMap<EntryKey, Entry>>>),
 }
 
-/// How much one cluster bears from all tasks together.
-pub(crate) struct Gate {
-    slots: Semaphore,
-    pace: Option<Duration>,
-    next: Mutex<Instant>,
-}
-
-impl Gate {
-    pub fn new(sink: &dyn DataSink) -> Self {
-        let limits = sink.limits();
-        Self {
-            slots: Semaphore::new(limits.in_flight.max(1)),
-            pace: limits.per_second.map(|n| Duration::from_secs(1) / n.max(1)),
-            next: Mutex::new(Instant::now()),
-        }
-    }
-
-    /// Waits until `count` writes fit in.
-    async fn enter(&self, count: usize) -> Option<tokio::sync::SemaphorePermit<'_>> {
-        if let Some(pace) = self.pace {
-            let mut next = self.next.lock().await;
-            let at = (*next).max(Instant::now());
-            *next = at + pace * u32::try_from(count).unwrap_or(u32::MAX);
-            drop(next);
-            tokio::time::sleep_until(at).await;
-        }
-        self.slots.acquire().await.ok()
-    }
-}
-
 /// What jobs need of their task.
 pub(crate) struct Tools {
     pub ends: Pair<Ends>,
-    pub gates: Pair<Option<Arc<Gate>>>,
+    pub pacers: Pair<Arc<Pacer>>,
     pub recorder: Arc<dyn DataRecorder>,
     pub timing: DataTiming,
 }
 
 impl Tools {
     pub async fn read(self: Arc<Self>, job: ReadJob) -> Done {
-        let (left, right) = tokio::join!(
-            self.read_side(&self.ends.left.source, job.sides.left),
-            self.read_side(&self.ends.right.source, job.sides.right)
-        );
+        let (left, right) =
+            tokio::join!(self.read_side(Side::Left, job.sides.left), self.read_side(Side::Right, job.sides.right));
         Done::Read(ReadDone { keys: job.keys, found: Pair { left, right } })
     }
 
-    async fn read_side(
-        &self,
-        source: &Arc<dyn DataSource>,
-        keys: Vec<EntryKey>,
-    ) -> BTreeMap<EntryKey, Result<Found, Error>> {
-        if keys.is_empty() {
-            return BTreeMap::new();
-        }
-        let answers = tokio::time::timeout(self.timing.call, source.read(&keys)).await;
-        let count = keys.len();
-        keys.into_iter().zip(filled(answers, count, self.timing.call)).collect()
+    async fn read_side(&self, side: Side, keys: Vec<EntryKey>) -> BTreeMap<EntryKey, Result<Found, Error>> {
+        let (source, batch) = (&self.ends[side].source, &self.pacers[side].reads);
+        let found = call::read(batch, usize::MAX, self.timing.call, &keys, |keys| source.read(keys)).await;
+        keys.into_iter().zip(found).collect()
     }
 
     pub async fn write(self: Arc<Self>, job: WriteJob) -> Done {
-        let count = job.planned.len();
-        let (Some(sink), Some(gate)) = (&self.ends[job.to].sink, &self.gates[job.to]) else {
-            let answers = (0..count).map(|_| Err(Error::Denied("it can only be read".into()))).collect();
+        let Some(sink) = &self.ends[job.to].sink else {
+            let answers = job.planned.iter().map(|_| Err(Error::Denied("it can only be read".into()))).collect();
             return Done::Written(WriteDone { job, answers });
         };
         // A process that dies after the write must find afterwards that it was going to make it.
         if tokio::time::timeout(self.timing.kept, self.recorder.kept()).await.is_err() {
             tracing::debug!("the ledger does not keep up; going on without it");
         }
-        let _slot = gate.enter(count).await;
+        let mut slot = self.pacers[job.to].clone().enter(Lane::Entries, sink.limits()).await;
         let writes: Vec<Write> = job.planned.iter().map(|planned| planned.write.clone()).collect();
-        let answers = tokio::time::timeout(self.timing.call, sink.write(&writes)).await;
-        let answers = filled(answers, count, self.timing.call);
+        let send = |writes| sink.write(writes);
+        let answers = call::write(&mut slot, || sink.limits(), false, self.timing.call, &writes, send).await;
         Done::Written(WriteDone { job, answers })
     }
 
     /// Lists both sides; a side that cannot be listed now is left out.
     pub async fn sweep(self: Arc<Self>, select: DataSelector) -> Done {
         let limit = self.timing.list;
-        let list = async |source: &Arc<dyn DataSource>| {
-            let listed = tokio::time::timeout(limit, source.list(&select)).await;
-            listed.ok().and_then(Result::ok)
-        };
+        let list =
+            async |source: &Arc<dyn DataSource>| call::call(limit, async { source.list(&select).await }).await.ok();
         let (left, right) = tokio::join!(list(&self.ends.left.source), list(&self.ends.right.source));
         Done::Swept(Pair { left, right })
     }
-}
-
-/// The answers, one for each question whatever came.
-fn filled<T>(
-    answers: Result<Vec<Result<T, Error>>, tokio::time::error::Elapsed>,
-    count: usize,
-    limit: Duration,
-) -> Vec<Result<T, Error>> {
-    let mut answers = match answers {
-        Ok(answers) => answers,
-        Err(_) => (0..count).map(|_| Err(Error::unavailable(format!("no answer within {limit:?}")))).collect(),
-    };
-    while answers.len() < count {
-        answers.push(Err(Error::protocol("an answer is missing")));
-    }
-    answers
 }

@@ -7,9 +7,10 @@ use super::record::{DataLedger, DataRecorder};
 use super::rows::{Place, Row, Rows};
 use super::sight::Sight;
 use super::spec::{DataRoute, DataSpec, DataTiming};
+use crate::pace::Batch;
 use crate::record::{Action, Event};
 use crate::spec::Run;
-use causeway_core::{Base, Digest, EntryKey, Error, Evidence, Pair, Part, Reason, Rules, Side, Stamp};
+use causeway_core::{Base, Digest, EntryInterest, EntryKey, Error, Evidence, Pair, Part, Reason, Rules, Side, Stamp};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -91,6 +92,8 @@ pub(crate) struct State {
     pub jobs: usize,
     /// What has changed since a sweep began.
     pub swept: Option<Pair<BTreeSet<EntryKey>>>,
+    /// How many entries are judged in one batch.
+    pub batch: Batch,
     /// Why nothing can be said yet.
     pub loaded: bool,
 }
@@ -116,12 +119,18 @@ impl State {
             written: BTreeMap::new(),
             jobs: 0,
             swept: None,
+            batch: Batch::default(),
             loaded: false,
         }
     }
 
     /// Takes over what was remembered.
     pub fn load(&mut self, ledger: DataLedger) {
+        if self.spec.run == Run::Drain {
+            // What was created is taken back, whatever the task selects by now.
+            let keys: BTreeSet<_> = ledger.bases.keys().cloned().collect();
+            self.spec.select = Arc::new(Exactly(keys));
+        }
         let (inside, outside): (BTreeMap<_, _>, _) =
             ledger.bases.into_iter().partition(|(key, _)| self.spec.select.takes(key));
         self.outside = outside;
@@ -138,6 +147,16 @@ impl State {
         bases.append(&mut self.outside);
         self.loaded = false;
         DataLedger { bases, intents: std::mem::take(&mut self.lots).into_intents() }
+    }
+
+    /// After a panic: what both sides hold is unknown again, as after a start. What the ledger says stays, and so does what
+    /// the operator has decided.
+    pub fn begin_again(&mut self) {
+        let ledger = self.take_ledger();
+        let decided = std::mem::take(&mut self.decided);
+        *self = Self::new(self.spec.clone(), self.timing.clone(), self.recorder.clone());
+        self.load(ledger);
+        self.decided = decided;
     }
 
     /// The same task with other rules: what was left alone is thought of again.
@@ -323,13 +342,28 @@ impl State {
         }
     }
 
-    /// Work on these entries broke off: nobody knows how far it came.
-    pub fn broke_off(&mut self, keys: &[EntryKey], now: Instant) {
+    /// Work on these entries panicked: nobody knows how far it came. Several are retried at once, in smaller batches; one
+    /// alone is left for a while.
+    pub fn broke_off(&mut self, keys: &[EntryKey], panic: &str, now: Instant) {
         self.jobs -= 1;
+        self.batch.failed(keys.len());
+        let wait = if keys.len() > 1 { self.timing.backoff.0 } else { SLOW_RETRY };
         for key in keys {
             self.doubt.insert(key.clone());
+            let error = Error::protocol(format!("{key} cannot be synced because of a bug in Causeway: {panic}"));
+            let count = self.tries.get(key).map_or(0, |before| before.count) + 1;
+            self.tries.insert(key.clone(), Try { count, side: Side::Right, error });
             self.marks.end(key);
-            self.marks.mark_at(key, now + SLOW_RETRY);
+            self.marks.mark_at(key, now + wait);
+        }
+        tracing::error!(task = %self.spec.task, entries = keys.len(), "a batch of entries failed because of a bug in Causeway: {panic}");
+        if let [key] = keys {
+            self.event(
+                key,
+                Side::Right,
+                Action::Failed,
+                format!("a bug in Causeway; retried every {SLOW_RETRY:?}: {panic}"),
+            );
         }
     }
 
@@ -346,4 +380,16 @@ impl State {
 fn backoff(timing: &DataTiming, count: u32) -> Duration {
     let (first, longest) = timing.backoff;
     (first * 2u32.saturating_pow(count.saturating_sub(1).min(16))).min(longest)
+}
+
+/// These entries and no others.
+struct Exactly(BTreeSet<EntryKey>);
+
+impl EntryInterest for Exactly {
+    fn takes(&self, key: &EntryKey) -> bool {
+        self.0.contains(key)
+    }
+    fn may_hold(&self, key: &EntryKey) -> bool {
+        key.below().is_some_and(|(from, to)| self.0.range(from..to).next().is_some())
+    }
 }

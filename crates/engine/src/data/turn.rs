@@ -4,6 +4,7 @@ use super::job::ReadJob;
 use super::rows::Row;
 use super::state::{Gone, REFUSED_RETRY, State};
 use crate::spec::Run;
+use crate::supervise::contain_now;
 use causeway_core::{EntryKey, Pair, Reason, Side, Ways};
 use tokio::time::Instant;
 
@@ -36,13 +37,19 @@ impl State {
             return jobs;
         }
         let sinks = Side::BOTH.iter().filter_map(|side| self.spec.cluster(*side).port.sink());
-        let batch = sinks.map(|sink| sink.limits().max_batch.max(1)).min().unwrap_or(BATCH).min(BATCH);
+        let batch = sinks.map(|sink| sink.limits().max_batch.max(1)).min().unwrap_or(BATCH);
+        let batch = self.batch.size(batch.min(BATCH));
         while self.jobs < JOBS {
             let mut job = ReadJob::default();
             let mut bytes = 0;
             while job.keys.len() < batch && bytes < BATCH_BYTES {
                 let Some(key) = self.marks.pop(now) else { break };
-                if let Step::Read(sides) = self.step(&key, now, &job) {
+                let step = contain_now(|| self.step(&key, now, &job));
+                if let Err(panic) = &step {
+                    self.jobs += 1;
+                    self.broke_off(std::slice::from_ref(&key), panic, now);
+                }
+                if let Ok(Step::Read(sides)) = step {
                     let places = self.row(&key).places;
                     let size = |side: Side| if sides[side] { u64::from(places[side].size()) } else { 0 };
                     bytes += size(Side::Left) + size(Side::Right);

@@ -1,0 +1,212 @@
+//! Ports of clusters in memory that misbehave as a test says: they panic, hang, are slow, or return a wrong number of
+//! outcomes. They also note each call.
+#![allow(dead_code, clippy::unwrap_used)]
+
+use causeway_connectors::memory::{Memory, MemoryData, MemoryPorts};
+use causeway_core::*;
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How the ports of one cluster misbehave. Services and config entries may share one.
+#[derive(Default)]
+pub struct Whims {
+    /// How many more calls of each sort panic.
+    panics: Mutex<BTreeMap<&'static str, usize>>,
+    /// Whose records and entries only panic; `None`: all.
+    pub poison: Mutex<Option<String>>,
+    pub limits: Mutex<Limits>,
+    /// How long each record or entry takes.
+    pub each: Mutex<Duration>,
+    /// Outcomes too many (or, below 0, too few) in each answer.
+    pub surplus: Mutex<isize>,
+    /// Whether writes never return.
+    pub hang: Mutex<bool>,
+    /// When each write was sent, and how many changes it had.
+    pub calls: Mutex<Vec<(Instant, usize)>>,
+    /// Writes under way, and the most there were.
+    pub flying: Mutex<(usize, usize)>,
+}
+
+impl Whims {
+    pub fn panic(&self, what: &'static str, times: usize) {
+        self.panics.lock().insert(what, times);
+    }
+
+    fn trip(&self, what: &'static str, about: &str) {
+        let poison = self.poison.lock().clone();
+        let mut panics = self.panics.lock();
+        let Some(left) = panics.get_mut(what).filter(|left| **left > 0) else { return };
+        if poison.is_none_or(|poison| poison == about) {
+            *left = left.saturating_sub(usize::from(*left != usize::MAX));
+            panic!("a bug in {what}");
+        }
+    }
+
+    async fn begin(&self, count: usize) {
+        self.calls.lock().push((Instant::now(), count));
+        {
+            let mut flying = self.flying.lock();
+            flying.0 += 1;
+            flying.1 = flying.1.max(flying.0);
+        }
+        let _down = Down(&self.flying);
+        while *self.hang.lock() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Waits for `count` records.
+    async fn work(&self, count: usize) {
+        let each = *self.each.lock();
+        if !each.is_zero() {
+            tokio::time::sleep(each * count as u32).await;
+        }
+    }
+
+    fn bend<T>(&self, mut answers: Vec<Result<T, Error>>, extra: impl Fn() -> T) -> Vec<Result<T, Error>> {
+        let surplus = *self.surplus.lock();
+        match usize::try_from(surplus) {
+            Ok(more) => answers.extend((0..more).map(|_| Ok(extra()))),
+            Err(_) => answers.truncate(answers.len().saturating_sub(surplus.unsigned_abs())),
+        }
+        answers
+    }
+}
+
+struct Down<'a>(&'a Mutex<(usize, usize)>);
+
+impl Drop for Down<'_> {
+    fn drop(&mut self) {
+        self.0.lock().0 -= 1;
+    }
+}
+
+/// Services.
+pub struct Odd(pub MemoryPorts, pub Arc<Whims>);
+
+impl Odd {
+    pub fn open(memory: &Memory, whims: &Arc<Whims>) -> Arc<Self> {
+        Arc::new(Self(MemoryPorts::open(memory), whims.clone()))
+    }
+}
+
+impl Source<Instance> for Odd {
+    fn watch(&self, select: &Selector<Instance>) -> BoxStream<'static, Result<Update<Instance>, Lost>> {
+        self.1.trip("watch", "");
+        let whims = self.1.clone();
+        let tripping = move |item| {
+            whims.trip("stream", "");
+            item
+        };
+        self.0.watch(select).map(tripping).boxed()
+    }
+    fn read<'a>(
+        &'a self,
+        part: &'a Part,
+        select: &'a Selector<Instance>,
+    ) -> BoxFuture<'a, Result<Vec<Set<Instance>>, Error>> {
+        self.1.trip("read", &part.0);
+        self.0.read(part, select)
+    }
+    fn count<'a>(&'a self, part: &'a Part) -> BoxFuture<'a, Result<usize, Error>> {
+        self.1.trip("count", &part.0);
+        self.0.count(part)
+    }
+    fn parts(&self) -> BoxFuture<'_, Result<Parts, Error>> {
+        self.1.trip("parts", "");
+        self.0.parts()
+    }
+}
+
+impl Sink<Instance> for Odd {
+    fn capabilities(&self) -> &Capabilities {
+        self.0.capabilities()
+    }
+    fn limits(&self) -> Limits {
+        self.1.trip("limits", "");
+        self.1.limits.lock().clone()
+    }
+    fn normalize(&self, scope: &ServiceKey, record: Instance) -> Normalized<Instance> {
+        self.1.trip("normalize", &scope.name);
+        self.0.normalize(scope, record)
+    }
+    fn proven_by_ledger(&self, record: &Instance) -> bool {
+        self.1.trip("proven", "");
+        self.0.proven_by_ledger(record)
+    }
+    fn prepare<'a>(&'a self, part: &'a Part, title: Option<&'a str>) -> BoxFuture<'a, Result<(), Error>> {
+        self.1.trip("prepare", &part.0);
+        self.0.prepare(part, title)
+    }
+    fn apply<'a>(
+        &'a self,
+        scope: &'a ServiceKey,
+        changes: &'a [Change<Instance>],
+    ) -> BoxFuture<'a, Vec<Result<(), Error>>> {
+        Box::pin(async move {
+            self.1.trip("apply", &scope.name);
+            self.1.begin(changes.len()).await;
+            self.1.work(changes.len()).await;
+            self.1.bend(self.0.apply(scope, changes).await, || ())
+        })
+    }
+    fn adopt<'a>(&'a self, owned: &'a [(ServiceKey, Written<Instance>)]) -> BoxFuture<'a, Result<(), Error>> {
+        self.1.trip("adopt", "");
+        self.0.adopt(owned)
+    }
+    fn close(&self) -> BoxFuture<'_, ()> {
+        self.0.close()
+    }
+}
+
+/// Config entries.
+pub struct OddData(pub MemoryData, pub Arc<Whims>);
+
+impl OddData {
+    fn trip_all<'a>(&self, what: &'static str, keys: impl Iterator<Item = &'a EntryKey>) {
+        keys.for_each(|key| self.1.trip(what, &key.name));
+    }
+}
+
+impl DataSource for OddData {
+    fn watch(&self, select: &DataSelector) -> BoxStream<'static, Result<News, Lost>> {
+        self.1.trip("watch", "");
+        let whims = self.1.clone();
+        let tripping = move |item| {
+            whims.trip("stream", "");
+            item
+        };
+        self.0.watch(select).map(tripping).boxed()
+    }
+    fn read<'a>(&'a self, keys: &'a [EntryKey]) -> BoxFuture<'a, Vec<Result<Found, Error>>> {
+        Box::pin(async move {
+            self.trip_all("read", keys.iter());
+            self.1.work(keys.len()).await;
+            self.1.bend(self.0.read(keys).await, || None)
+        })
+    }
+    fn list<'a>(&'a self, select: &'a DataSelector) -> BoxFuture<'a, Result<BTreeMap<EntryKey, Entry>, Error>> {
+        self.1.trip("list", "");
+        self.0.list(select)
+    }
+}
+
+impl DataSink for OddData {
+    fn limits(&self) -> Limits {
+        self.1.limits.lock().clone()
+    }
+    fn write<'a>(&'a self, writes: &'a [Write]) -> BoxFuture<'a, Vec<Result<Option<Entry>, Error>>> {
+        Box::pin(async move {
+            self.trip_all("write", writes.iter().map(|write| &write.key));
+            self.1.begin(writes.len()).await;
+            self.1.work(writes.len()).await;
+            self.1.bend(self.0.write(writes).await, || None)
+        })
+    }
+}

@@ -1,0 +1,162 @@
+//! Work inside the engine panics: it is restarted, what it knew counts as unknown until then, and the status says so.
+#![allow(clippy::unwrap_used)]
+
+mod odd;
+mod world;
+use causeway_connectors::memory::Memory;
+use causeway_core::Port;
+use causeway_engine::*;
+use odd::*;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use world::*;
+
+/// Source `a` and destination `b`, whose ports misbehave as their whims say.
+struct Between {
+    world: World,
+    a: Arc<Whims>,
+    b: Arc<Whims>,
+}
+
+impl Between {
+    fn new(clusters: &BTreeMap<String, Memory>) -> Self {
+        Self { world: World::new("i", clusters), a: Arc::default(), b: Arc::default() }
+    }
+
+    fn start(self) -> Self {
+        let world = &self.world;
+        let cluster = |name: &str, whims: &Arc<Whims>| ClusterSpec {
+            id: world.id(name),
+            name: name.into(),
+            port: Port::ReadWrite(Odd::open(&world.clusters[name], whims)),
+        };
+        let clusters = vec![cluster("a", &self.a), cluster("b", &self.b)];
+        world.engine.configure(clusters, vec![world.route("task", "a", "b")]);
+        self
+    }
+
+    fn status(&self) -> RouteStatus {
+        self.world.engine.status().remove(0)
+    }
+
+    fn says(&self, words: &str) -> bool {
+        self.status().reasons.iter().any(|reason| reason.contains(words))
+    }
+}
+
+fn estate() -> BTreeMap<String, Memory> {
+    let clusters = registries(&["a", "b"]);
+    populate(&clusters["a"], 10, 3);
+    clusters
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_panics_once_is_watched_again() {
+    for side in ["a", "b"] {
+        let clusters = estate();
+        let at = Between::new(&clusters).start();
+        seconds(40).await;
+        assert_eq!((total(&clusters["b"]), at.status().state), (30, RouteState::InStep));
+        let whims = if side == "a" { &at.a } else { &at.b };
+        whims.panic("stream", 1);
+        clusters[side].register(&service(90), "p", instance(1));
+        millis(50).await;
+        assert_eq!(at.status().state, RouteState::Failing, "{side}");
+        assert!(at.says("bug in stream") && at.says(side), "{:?}", at.status().reasons);
+        seconds(5).await;
+        clusters["a"].register(&service(91), "p", instance(1));
+        seconds(60).await;
+        assert_eq!(at.status().state, RouteState::InStep, "{side}: {:?}", at.status());
+        assert_eq!(clusters["b"].list(&service(91)).len(), 1);
+        assert_eq!(total(&clusters["b"]), 32, "{side}: nothing is lost");
+    }
+}
+
+/// What happened while nobody watched has no witness: it goes after the source has settled again.
+#[tokio::test(start_paused = true)]
+async fn what_a_crashed_reader_knew_is_unknown() {
+    let clusters = estate();
+    let at = Between::new(&clusters).start();
+    seconds(40).await;
+    at.a.panic("stream", 3);
+    clusters["a"].deregister(&service(0), "p0", &instance(1000).id);
+    seconds(20).await;
+    assert_eq!(total(&clusters["b"]), 30, "not settled again");
+    seconds(60).await;
+    assert_eq!(total(&clusters["b"]), 29);
+    assert!(at.world.notebook.said(Action::Deleted, "two complete looks"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_always_panics_empties_nothing_and_is_reported() {
+    let clusters = estate();
+    let at = Between::new(&clusters).start();
+    seconds(40).await;
+    at.a.panic("watch", usize::MAX);
+    at.a.panic("stream", 1);
+    clusters["a"].deregister(&service(0), "p0", &instance(1000).id);
+    for _ in 0..600 {
+        seconds(1).await;
+        assert_eq!((total(&clusters["b"]), at.status().state), (30, RouteState::Failing));
+    }
+    at.a.panic("watch", 0);
+    seconds(120).await;
+    assert_eq!((total(&clusters["b"]), at.status().state), (29, RouteState::InStep), "{:?}", at.status());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_look_that_panics_is_made_again() {
+    let clusters = estate();
+    let at = Between::new(&clusters).start();
+    seconds(40).await;
+    at.a.panic("read", 1);
+    at.a.panic("count", 2);
+    at.a.panic("parts", 2);
+    clusters["a"].fail(causeway_connectors::memory::Fault::Down);
+    clusters["a"].deregister(&service(0), "p0", &instance(1000).id);
+    seconds(1).await;
+    clusters["a"].fail(causeway_connectors::memory::Fault::None);
+    seconds(120).await;
+    assert_eq!(total(&clusters["b"]), 29, "the second look was lost for ever: {:?}", at.status());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_writer_that_panics_is_restarted() {
+    for what in ["limits", "adopt", "apply", "normalize", "proven"] {
+        let clusters = estate();
+        let at = Between::new(&clusters);
+        at.b.panic(what, 2);
+        let at = at.start();
+        seconds(100).await;
+        assert_eq!(total(&clusters["b"]), 30, "{what}: {:?}", at.status());
+        at.b.panic(what, 1);
+        clusters["a"].register(&service(0), "late", instance(9));
+        seconds(100).await;
+        assert_eq!((total(&clusters["b"]), at.status().state), (31, RouteState::InStep), "{what}: {:?}", at.status());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_poison_scope_stops_no_other() {
+    for what in ["normalize", "apply"] {
+        let clusters = estate();
+        let at = Between::new(&clusters);
+        *at.b.poison.lock() = Some("s3".into());
+        at.b.panic(what, usize::MAX);
+        let at = at.start();
+        seconds(5).await;
+        assert_eq!(total(&clusters["b"]), 27, "{what}");
+        for n in 0..10 {
+            clusters["a"].register(&service(n), "late", instance(9));
+            seconds(2).await;
+            assert_eq!(clusters["b"].list(&service(n)).len(), if n == 3 { 0 } else { 4 }, "{what}");
+        }
+        let status = at.status();
+        assert_eq!(status.state, RouteState::Failing, "{what}: {status:?}");
+        assert!(status.reasons.iter().any(|r| r.contains(&format!("bug in {what}"))), "{status:?}");
+        seconds(300).await;
+        at.b.panic(what, 0);
+        seconds(60).await;
+        assert_eq!((total(&clusters["b"]), at.status().state), (40, RouteState::InStep), "{what}: {:?}", at.status());
+    }
+}
