@@ -22,6 +22,7 @@ mod zk_dubbo;
 mod zk_estate;
 mod zk_moves;
 mod zk_services;
+mod zk_sessions;
 mod zk_spring;
 
 use anyhow::Result;
@@ -78,6 +79,10 @@ fn main() {
         Short zk_services::every_layout_travels_byte_for_byte_both_ways,
         Short zk_services::a_restart_of_ours_is_no_event,
         Short zk_changes::other_settings_of_a_running_cluster_are_no_event,
+        Short zk_sessions::many_sessions_go_on_as_one,
+        Full zk_sessions::an_ensemble_outlives_us_with_4_mb_of_paths,
+        Full zk_sessions::an_ensemble_outlives_us_with_12_mb_of_paths,
+        Full zk_sessions::one_server_outlives_us_with_12_mb_of_paths,
         Full zk_changes::copies_without_a_session_survive_crashes,
         Short zk_changes::a_session_is_kept_before_it_holds_anything,
         Short zk_data::twenty_thousand_nodes_both_ways,

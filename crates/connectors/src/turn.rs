@@ -41,6 +41,17 @@ impl Turn {
         self.stand.borrow().taken == self.number
     }
 
+    /// Does this while nobody has taken a turn after this one: who takes one waits for the end of it. Returns whether it
+    /// was done.
+    pub fn while_last(&self, what: impl FnOnce()) -> bool {
+        let stand = self.stand.borrow();
+        let last = stand.taken == self.number;
+        if last {
+            what();
+        }
+        last
+    }
+
     /// The connection works: all turns before this one are over.
     pub fn begin(&self) {
         self.stand.send_modify(|stand| stand.begun = stand.begun.max(self.number));
@@ -64,6 +75,7 @@ mod tests {
         let turns = Turns::default();
         let (first, second) = (turns.take(), turns.take());
         assert!(!first.is_last() && second.is_last());
+        assert!(!first.while_last(|| unreachable!()) && second.while_last(|| ()));
         first.begin();
         assert!(first.over().now_or_never().is_none(), "the second has not begun");
         second.begin();

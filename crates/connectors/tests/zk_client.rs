@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow};
 use causeway_testbed::{Server, shared};
 use libtest_mimic::{Arguments, Failed, Trial};
-use zk_client_cases::{bench, calls, ensemble, life, rights, tls, tree};
+use zk_client_cases::{bench, calls, ensemble, life, rights, spread, tls, tree};
 
 /// A test may take this long.
 const LIMIT: Duration = Duration::from_secs(240);
@@ -57,6 +57,10 @@ fn main() -> ExitCode {
         with_shared("session_is_kept_before_anything_is_written", life::is_kept_first),
         with_shared("session_is_handed_over_in_one_process", life::followed),
         with_shared("session_expires", life::expires),
+        with_shared("an_overfull_session_is_emptied_in_steps", spread::is_emptied),
+        with_shared("an_idle_session_is_ended", spread::is_ended),
+        with_shared("sessions_are_handed_over_while_they_are_filled", spread::handed_over),
+        full("a_server_refuses_further_sessions", spread::refused),
         full("session_is_terminated", life::terminated),
         full("session_outlives_its_server", life::outlives),
         full("server_is_wiped", life::wiped),

@@ -22,6 +22,7 @@ pub(crate) fn options(settings: Option<&ZooKeeper>, access: bool) -> Options {
         },
         session_timeout: settings.session_timeout,
         access,
+        ..Options::default()
     }
 }
 

@@ -1,16 +1,19 @@
 //! ZooKeeper: services of Dubbo, Spring Cloud and Curator, and trees of data.
 //!
-//! Copies of ephemeral instances are ephemeral under our own session, which is their proof: nothing of ours is written
-//! into the data. The session's id and password are kept, so that the next process goes on with it and no watcher sees
-//! anything of a restart.
+//! Copies of ephemeral instances are ephemeral under sessions of our own, which are their proof: nothing of ours is written
+//! into the data. There are as many sessions as the copies' paths need, since the servers handle the end of one in one
+//! piece. Their ids and passwords are kept, so that the next process goes on with them and no watcher sees anything of a
+//! restart.
 
 mod access;
+mod carriers;
 pub mod client;
 mod connected;
 mod convert;
 mod data;
 mod follow;
 mod layout;
+mod moves;
 mod options;
 mod publications;
 mod services;
@@ -20,14 +23,14 @@ mod watch;
 mod writes;
 mod znodes;
 
+pub use carriers::SessionLimits;
 pub use layout::{Layout, Roots};
 pub use options::{AclChoice, Options};
 
-use crate::{Connect, Vault};
+use crate::Connect;
+use carriers::{Carriers, Kept, MAIN, Spread, decode};
 use causeway_core::{ClusterId, Connector, DataPort, Error, Port, Ports};
-use client::{SavedSession, Session, SessionKeeper};
 use data::ZooKeeperData;
-use futures_util::future::BoxFuture;
 use publications::Publications;
 use services::ZooKeeperServices;
 use std::sync::Arc;
@@ -43,46 +46,38 @@ impl Connector<Connect> for ZooKeeperConnector {
     }
 
     fn open(&self, _: ClusterId, connect: Connect) -> Result<Ports, Error> {
-        let saved = connect.vault.as_ref().and_then(|vault| saved(&vault.load()?));
+        let only = connect.zookeeper;
+        // The turn first: from then on, the list of sessions does not change any more.
+        let turn = connect.vault.as_ref().filter(|_| !connect.looks).and_then(|vault| vault.turn());
+        let (main, others) = decode(&connect.vault.as_ref().and_then(|vault| vault.load()).unwrap_or_default());
         let mut options = client::Options::new(connect.addresses);
         options.login = connect.login;
         options.tls = connect.tls;
-        options.session_timeout = connect.zookeeper.session_timeout;
-        if !connect.looks {
-            options.saved.clone_from(&saved);
-            options.turn = connect.vault.as_ref().and_then(|vault| vault.turn());
-            options.keep = connect.vault.map(|vault| Arc::new(Kept(vault)) as Arc<dyn SessionKeeper>);
+        options.session_timeout = only.session_timeout;
+        let (servers, chroot) = options.reach().map_err(convert::error)?;
+        let ours = Publications::new(connect.install, Spread::new(only.sessions, servers, chroot));
+        let kept = Kept::new(connect.vault.filter(|_| !connect.looks), turn.clone(), ours.clone());
+        if let Some(main) = &main {
+            kept.load(MAIN, main.clone());
         }
-        let session = Session::open(options).map_err(convert::error)?;
-        let ours = Publications::new(connect.install, session.status());
-        if let Some(saved) = saved {
-            ours.own(saved.id);
-        }
-        let only = connect.zookeeper;
+        let carriers = if connect.looks {
+            others.iter().for_each(|saved| ours.spread().remember(saved.id));
+            options.keep = Some(kept.keeper(MAIN));
+            Carriers::open(options, kept, ours.clone(), Vec::new())
+        } else {
+            (options.saved, options.turn) = (main, turn);
+            options.keep = Some(kept.keeper(MAIN));
+            Carriers::open(options, kept, ours.clone(), others)
+        };
+        let carriers = carriers.map_err(convert::error)?;
+        let session = carriers.main();
         let (roots, acl, access) = (Arc::new(only.roots), only.acl, only.access);
         let data = ZooKeeperData { session: session.clone(), roots: roots.clone(), acl };
-        let writes = Writes { session, roots, ours, classes: Classes::default(), inline: connect.inline, acl, access };
+        let writes =
+            Writes { session, carriers, roots, ours, classes: Classes::default(), inline: connect.inline, acl, access };
         Ok(Ports {
             services: Some(Port::ReadWrite(Arc::new(ZooKeeperServices::new(writes)))),
             data: Some(DataPort::ReadWrite(Arc::new(data))),
         })
     }
-}
-
-/// The session goes into the vault: its id in eight bytes, then its password.
-struct Kept(Arc<dyn Vault>);
-
-impl SessionKeeper for Kept {
-    fn save(&self, saved: &SavedSession) {
-        self.0.save([&saved.id.to_be_bytes()[..], &saved.password].concat());
-    }
-
-    fn kept(&self) -> BoxFuture<'_, ()> {
-        self.0.kept()
-    }
-}
-
-fn saved(bytes: &[u8]) -> Option<SavedSession> {
-    let (id, password) = bytes.split_first_chunk()?;
-    Some(SavedSession { id: i64::from_be_bytes(*id), password: password.to_vec() })
 }

@@ -1,5 +1,6 @@
 //! What only ZooKeeper has.
 
+use super::carriers::SessionLimits;
 use super::layout::Roots;
 use std::time::Duration;
 
@@ -14,6 +15,8 @@ pub struct Options {
     pub session_timeout: Duration,
     /// Whether the access lists of services' znodes are read, since they are copied somewhere.
     pub access: bool,
+    /// What copies one session holds at most.
+    pub sessions: SessionLimits,
 }
 
 /// Who may use the znodes that we make.
@@ -35,6 +38,7 @@ impl Default for Options {
             acl: AclChoice::default(),
             session_timeout: Duration::from_secs(40),
             access: false,
+            sessions: SessionLimits::default(),
         }
     }
 }

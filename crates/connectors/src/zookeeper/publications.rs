@@ -1,12 +1,12 @@
 //! What this install has written: the proof, with a znode's session, that it is ours.
 
-use super::client::Status;
+use super::carriers::Spread;
 use causeway_core::{Error, Instance, InstanceId, Mark, OwnerId, Record, ServiceKey};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 /// One znode of ours.
@@ -25,9 +25,9 @@ pub(super) struct Publications(Arc<Inner>);
 
 struct Inner {
     install: Arc<str>,
-    /// The present session: known here before anything can be read over it.
-    status: watch::Receiver<Status>,
     all: Mutex<All>,
+    /// Never taken together with `all`.
+    spread: Mutex<Spread>,
     listeners: Mutex<Vec<Weak<Touched>>>,
 }
 
@@ -57,8 +57,6 @@ struct All {
     ids: BTreeMap<ServiceKey, BTreeMap<InstanceId, Arc<str>>>,
     /// What stood, or may have come to stand, before the last write of a record whose outcome is not known.
     doubts: BTreeMap<ServiceKey, Vec<(Arc<str>, Published)>>,
-    /// Sessions that were ours.
-    sessions: BTreeSet<i64>,
     /// Paths that are left to somebody else, and until when.
     left: BTreeMap<Arc<str>, Instant>,
 }
@@ -71,19 +69,19 @@ const TAKEN: Duration = Duration::from_millis(1500);
 const BACKED: Duration = Duration::from_secs(5);
 
 impl Publications {
-    pub fn new(install: Arc<str>, status: watch::Receiver<Status>) -> Self {
-        Self(Arc::new(Inner { install, status, all: Mutex::default(), listeners: Mutex::default() }))
+    pub fn new(install: Arc<str>, spread: Spread) -> Self {
+        let spread = Mutex::new(spread);
+        Self(Arc::new(Inner { install, all: Mutex::default(), spread, listeners: Mutex::default() }))
     }
 
-    /// Remembers a session as ours.
-    pub fn own(&self, session: i64) {
-        self.0.all.lock().sessions.insert(session);
+    /// Which of our sessions holds what. A new session is known here before anything can be written in it.
+    pub fn spread(&self) -> MutexGuard<'_, Spread> {
+        self.0.spread.lock()
     }
 
-    /// Whether it is our session, or was.
+    /// Whether it is one of our sessions, or was.
     pub fn is_own(&self, session: i64) -> bool {
-        session != 0
-            && (self.0.status.borrow().session == Some(session) || self.0.all.lock().sessions.contains(&session))
+        self.spread().is_own(session)
     }
 
     /// Notes what stands at `path` for us now, or is about to. Answers what stood there before. Where the session is no
@@ -160,7 +158,7 @@ impl Publications {
         self.0.all.lock().ids.get(scope)?.get(id).cloned()
     }
 
-    /// Everything that shall stand under our session.
+    /// Everything that is to be held by our sessions.
     pub fn ephemerals(&self) -> Vec<(Arc<str>, Published)> {
         let all = self.0.all.lock();
         let ephemeral = all.paths.iter().filter(|(_, one)| one.record.ephemeral);
@@ -310,7 +308,7 @@ impl Drop for Claim<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::zookeeper::client::Phase;
+    use crate::zookeeper::carriers::{MAIN, SessionLimits};
 
     fn one(data: &str, ephemeral: bool) -> Published {
         let mark = Some(Mark { owner: OwnerId::new("i", "t"), path: Vec::new() });
@@ -319,9 +317,9 @@ mod tests {
     }
 
     fn publications() -> Publications {
-        let (phase, session) = (Phase::Down, Some(7));
-        let status = Status { phase, generation: 0, session, epoch: 0, server: None, error: None };
-        Publications::new("i".into(), watch::channel(status).1)
+        let mut spread = Spread::new(SessionLimits::default(), 1, 0);
+        spread.own(7, MAIN);
+        Publications::new("i".into(), spread)
     }
 
     fn is_ours(ours: &Publications, path: &str, owner: i64, data: &str) -> bool {

@@ -1,5 +1,6 @@
 //! Services of one ZooKeeper cluster: all of them in one part, since ZooKeeper has no namespaces.
 
+use super::carriers::keep_up;
 use super::client::{Create, Error as WireError, Session, TreeNews};
 use super::connected::{PATIENCE, readable_within, writable};
 use super::convert;
@@ -11,8 +12,8 @@ use super::writes::{Writes, acl};
 use super::znodes::znodes;
 use crate::keep_running;
 use causeway_core::{
-    Capabilities, Change, Error, Instance, Limits, Lost, Normalized, OwnerId, Part, Parts, Selector, ServiceKey, Set,
-    Sink, Source, Update, Written,
+    Capabilities, Carrier, Change, Error, Instance, Limits, Lost, Normalized, OwnerId, Part, Parts, Selector,
+    ServiceKey, Set, Sink, Source, Update, Written,
 };
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -62,11 +63,11 @@ const DUBBO_LOSSES: [(&str, &str); 6] = [
     ("weight 0.001", "a weight is a whole number, 100 as 1: less than 0.01 is written as that"),
 ];
 
-/// One cluster. Its session goes on after it: it keeps what we wrote.
+/// One cluster. Its sessions go on after it: they keep what we wrote.
 pub(super) struct ZooKeeperServices {
     writes: Writes,
     capabilities: Capabilities,
-    /// Sees to a new session; ends with this.
+    /// Looks after the sessions; ends with this.
     upkeep: Mutex<JoinSet<()>>,
 }
 
@@ -135,39 +136,6 @@ impl ZooKeeperServices {
 pub(super) fn missing() -> Error {
     Error::Missing("the path at the end of the address is no znode".into())
 }
-
-/// A session that was lost took everything of ours with it: it is made again at once.
-async fn keep_up(writes: Writes) {
-    let mut status = writes.session.status();
-    let (mut upheld, mut pause) = (0, AGAIN);
-    loop {
-        let (session, epoch) = {
-            let status = status.borrow_and_update();
-            (status.session, status.epoch)
-        };
-        if let Some(session) = session {
-            writes.ours.own(session);
-            if epoch != upheld {
-                match writes.uphold().await {
-                    Ok(()) => (upheld, pause) = (epoch, AGAIN),
-                    Err(error) => {
-                        tracing::info!(%error, "not all of ours stands under the new session yet");
-                        tokio::time::sleep(pause).await;
-                        pause = (pause * 2).min(LONGEST);
-                        continue;
-                    }
-                }
-            }
-        }
-        if status.changed().await.is_err() {
-            return;
-        }
-    }
-}
-
-/// Between two tries to uphold what is ours: at first, and at most.
-const AGAIN: Duration = Duration::from_millis(500);
-const LONGEST: Duration = Duration::from_secs(30);
 
 impl Source<Instance> for ZooKeeperServices {
     fn watch(&self, select: &Selector<Instance>) -> BoxStream<'static, Result<Update<Instance>, Lost>> {
@@ -285,15 +253,19 @@ impl Sink<Instance> for ZooKeeperServices {
                 }
             }
             writable(self.session()).await?;
-            self.writes.uphold().await
+            self.writes.uphold(None).await
         }
         .boxed()
+    }
+
+    fn carriers(&self) -> Vec<Carrier> {
+        self.writes.carriers.report()
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {
         async move {
             self.upkeep.lock().abort_all();
-            self.session().close().await;
+            self.writes.carriers.close().await;
         }
         .boxed()
     }

@@ -1,25 +1,31 @@
-//! Keeps what is ours standing when the session becomes another one.
+//! Keeps what is ours standing when sessions end.
 
-use super::client::{Create, Error as WireError, Op};
+use super::carriers::Wish;
+use super::client::{Create, Error as WireError, Op, Session};
 use super::convert;
 use super::publications::Published;
 use super::writes::{AT_ONCE, Writes, acl};
 use causeway_core::Error;
 use futures_util::FutureExt;
 use futures_util::stream::{self, StreamExt};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 impl Writes {
-    /// Makes sure that everything of ours stands under the present session: what is missing is made again, and what an
-    /// earlier session holds is taken over in one step. Nothing of others is touched.
-    pub async fn uphold(&self) -> Result<(), Error> {
-        let all = self.ours.ephemerals();
+    /// Makes sure that everything of ours, or what is ours of these paths, is held by one of our sessions: what is missing is
+    /// made again, and what a former session still holds is taken over in one step. Nothing of others is touched.
+    pub async fn uphold(&self, only: Option<BTreeSet<Arc<str>>>) -> Result<(), Error> {
+        let mut all = self.ours.ephemerals();
+        all.retain(|(path, _)| only.as_ref().is_none_or(|only| only.contains(path)));
         let paths: Vec<String> = all.iter().map(|(path, _)| path.to_string()).collect();
-        let current = self.session.status().borrow().session;
         let stats = self.session.stat_many(&paths).await;
         let mut writes = Vec::new();
         for ((path, one), stat) in all.iter().zip(stats) {
             let stands = match stat {
-                Ok(Some(stat)) => Some(stat.ephemeral_owner) == current || !self.ours.is_own(stat.ephemeral_owner),
+                Ok(Some(stat)) => {
+                    self.ours.spread().seen(path, Some(stat.ephemeral_owner));
+                    !self.is_left(stat.ephemeral_owner)
+                }
                 Ok(None) => false,
                 Err(error) if error.is_transient() => return Err(convert::error(error)),
                 // What may not be read is the plan's to tell.
@@ -35,7 +41,13 @@ impl Writes {
         outcomes.into_iter().find(again).unwrap_or(Ok(()))
     }
 
-    /// Makes a znode of ours stand under the present session, unless it was withdrawn or changed meanwhile. What stands there
+    /// Whether what lives by this session is ours, and is to live by another one.
+    fn is_left(&self, owner: i64) -> bool {
+        let spread = self.ours.spread();
+        spread.is_own(owner) && spread.slot_of(owner).is_none()
+    }
+
+    /// Makes a znode of ours stand under one of our sessions, unless it was withdrawn or changed meanwhile. What stands there
     /// under it already is the writer's, and newer.
     async fn uphold_one(&self, path: &str, one: &Published) -> Result<(), Error> {
         let wanted = || self.ours.get(path).is_some_and(|now| now == *one);
@@ -44,8 +56,9 @@ impl Writes {
         }
         let own = self.checked_acl(&one.record);
         let how = Create { ephemeral: true, acl: &own };
-        let made = match self.session.create_all(path, &one.data, how, &acl(self.acl)).await {
-            Err(WireError::Exists(_)) => self.relive(path, one).await,
+        let session = self.carriers.hold(path, Wish::Any).await?;
+        let made = match session.create_all(path, &one.data, how, &acl(self.acl)).await {
+            Err(WireError::Exists(_)) => self.relive(&session, path, one).await,
             made => made.map(|_| ()),
         };
         match made {
@@ -54,29 +67,31 @@ impl Writes {
         }
     }
 
-    /// What an earlier session of ours holds lives by the present one afterwards, in one step.
-    async fn relive(&self, path: &str, one: &Published) -> Result<(), WireError> {
-        let Some(stat) = self.session.stat(path).await? else { return Ok(()) };
-        let current = self.session.status().borrow().session;
-        if Some(stat.ephemeral_owner) == current || !self.ours.is_own(stat.ephemeral_owner) {
+    /// What a former session of ours holds lives by this one afterwards, in one step.
+    async fn relive(&self, session: &Session, path: &str, one: &Published) -> Result<(), WireError> {
+        let Some(stat) = session.stat(path).await? else { return Ok(()) };
+        if !self.is_left(stat.ephemeral_owner) {
+            self.ours.spread().seen(path, Some(stat.ephemeral_owner));
             return Ok(());
         }
         let delete = Op::Delete { path: path.to_owned(), version: Some(stat.version) };
         let create = self.create(&one.record, path, &one.data);
-        self.session.multi(&[delete, create]).await.map(|_| ()).map_err(|failed| failed.error)
+        session.multi(&[delete, create]).await.map(|_| ()).map_err(|failed| failed.error)
     }
 
     /// It was withdrawn or changed while it was made again: what was made goes, and what is wanted is the writer's.
     async fn take_back(&self, path: &str, one: &Published) -> Result<(), Error> {
-        let (there, stat) = match self.session.get(path).await {
+        let session = self.carriers.session_of(path);
+        let (there, stat) = match session.get(path).await {
             Err(WireError::NotFound(_)) => return Ok(()),
             read => read.map_err(convert::error)?,
         };
         if *there == *one.data && self.ours.get(path).is_none() && self.ours.is_own(stat.ephemeral_owner) {
-            match self.session.delete(path, Some(stat.version)).await {
+            match session.delete(path, Some(stat.version)).await {
                 Ok(()) | Err(WireError::NotFound(_) | WireError::BadVersion(_)) => {}
                 Err(error) => return Err(convert::error(error)),
             }
+            self.ours.spread().release(path);
         }
         Ok(())
     }

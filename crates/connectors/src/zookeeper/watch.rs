@@ -171,6 +171,7 @@ impl Watch {
         root.denied.extend(denied.into_keys());
         let (mut touched, mut there) = (BTreeSet::new(), Vec::new());
         for (path, node) in changes.nodes.into_iter().filter(|(path, _)| !changes.denied.contains_key(path)) {
+            self.ours.spread().seen(&path, node.as_ref().map(|node| node.stat.ephemeral_owner));
             root.denied.remove(&path);
             if *path == *root.path {
                 root.stands = node.is_some();

@@ -1,5 +1,6 @@
-//! Writes instances as znodes under our session, and touches nothing that is not ours.
+//! Writes instances as znodes under our sessions, and touches nothing that is not ours.
 
+use super::carriers::{Carriers, Wish};
 use super::client::{Acl, Create, Error as WireError, Op, Session};
 use super::layout::{self, Node, Roots};
 use super::publications::{Claim, Publications, Published};
@@ -26,7 +27,10 @@ const READ: i32 = 1;
 /// Everything that a write needs.
 #[derive(Clone)]
 pub(super) struct Writes {
+    /// The main session.
     pub session: Session,
+    /// All of them.
+    pub carriers: Carriers,
     pub roots: Arc<Roots>,
     pub ours: Publications,
     pub classes: Classes,
@@ -182,37 +186,64 @@ impl Writes {
     async fn put_at(&self, path: &str, published: Published) -> Result<(), Error> {
         // Its event may come before its answer: it is ours from now on.
         let claim = Claim::new(&self.ours, path, &published);
-        let own = self.checked_acl(&published.record);
-        let how = Create { ephemeral: published.record.ephemeral, acl: &own };
-        let outcome = match self.session.create_all(path, &published.data, how, &acl(self.acl)).await {
-            Err(WireError::Exists(_)) => self.take_over(path, &published, claim.before()).await,
-            outcome => outcome.map(|_| ()).map_err(convert::error),
-        };
+        let outcome = self.make(path, &published, claim.before()).await;
+        let refused =
+            matches!(outcome, Err(Error::Conflict | Error::Denied(_) | Error::Missing(_) | Error::Rejected(_)));
+        if refused && claim.before().is_none() {
+            self.ours.spread().release(path);
+        }
         claim.end(&outcome);
         outcome
     }
 
+    async fn make(&self, path: &str, published: &Published, before: Option<&Published>) -> Result<(), Error> {
+        let session = self.session_for(&published.record, path, Wish::Any).await?;
+        let own = self.checked_acl(&published.record);
+        let how = Create { ephemeral: published.record.ephemeral, acl: &own };
+        match session.create_all(path, &published.data, how, &acl(self.acl)).await {
+            Err(WireError::Exists(_)) => self.take_over(&session, path, published, before).await,
+            outcome => outcome.map(|_| ()).map_err(convert::error),
+        }
+    }
+
+    /// The session that a record is written with.
+    async fn session_for(&self, record: &Instance, path: &str, wish: Wish<'_>) -> Result<Session, Error> {
+        match record.ephemeral {
+            true => self.carriers.hold(path, wish).await,
+            false => Ok(self.session.clone()),
+        }
+    }
+
     /// What stands at the path already becomes what it shall be, if it is ours.
-    async fn take_over(&self, path: &str, shall: &Published, before: Option<&Published>) -> Result<(), Error> {
+    async fn take_over(
+        &self,
+        session: &Session,
+        path: &str,
+        shall: &Published,
+        before: Option<&Published>,
+    ) -> Result<(), Error> {
         let Published { scope, record, data } = shall;
-        let (there, stat) = match self.session.get(path).await {
+        let (there, stat) = match session.get(path).await {
             // It went meanwhile.
             Err(WireError::NotFound(_)) => return Err(Error::Conflict),
             read => read.map_err(convert::error)?,
         };
-        let current = self.session.status().borrow().session;
+        let slot = self.ours.spread().slot_of(stat.ephemeral_owner);
         let unchanged = |before: &Published| !before.record.ephemeral && *before.data == *there;
         let (ours, lives) = match stat.ephemeral_owner {
             0 => (before.is_some_and(unchanged) || self.ours.may_hold(scope, path, &there), !record.ephemeral),
-            owner => (self.ours.is_own(owner), record.ephemeral && current == Some(owner)),
+            owner => (self.ours.is_own(owner), record.ephemeral && slot.is_some()),
         };
+        if let Some(slot) = slot.filter(|_| lives) {
+            self.ours.spread().found(path, slot);
+        }
         let done = match (ours, lives) {
-            (true, true) => self.make_equal(path, shall, (*there != **data).then_some(stat.version)).await,
-            // It lives by another session of ours, or is to live otherwise: one step, so that nobody sees a gap.
+            (true, true) => self.make_equal(session, path, shall, (*there != **data).then_some(stat.version)).await,
+            // It lives by a former session of ours, or is to live otherwise: one step, so that nobody sees a gap.
             (true, false) => {
                 let delete = Op::Delete { path: path.to_owned(), version: Some(stat.version) };
                 let create = self.create(record, path, data);
-                self.session.multi(&[delete, create]).await.map(|_| ()).map_err(|failed| failed.error)
+                session.multi(&[delete, create]).await.map(|_| ()).map_err(|failed| failed.error)
             }
             // Somebody else's: the plan shall look again.
             (false, _) => return Err(Error::Conflict),
@@ -221,14 +252,20 @@ impl Writes {
     }
 
     /// Writes the data over this version of them, where there is one, and the access list where it is copied and differs.
-    async fn make_equal(&self, path: &str, shall: &Published, over: Option<i32>) -> Result<(), WireError> {
+    async fn make_equal(
+        &self,
+        session: &Session,
+        path: &str,
+        shall: &Published,
+        over: Option<i32>,
+    ) -> Result<(), WireError> {
         if over.is_some() {
-            self.session.set(path, &shall.data, over).await?;
+            session.set(path, &shall.data, over).await?;
         }
         if self.acl == AclChoice::Copy {
-            let (list, wanted) = (self.session.acl(path).await?.0, self.checked_acl(&shall.record));
+            let (list, wanted) = (session.acl(path).await?.0, self.checked_acl(&shall.record));
             if access::text(&list) != access::text(&wanted) {
-                self.session.set_acl(path, &wanted, None).await?;
+                session.set_acl(path, &wanted, None).await?;
             }
         }
         Ok(())
@@ -249,26 +286,28 @@ impl Writes {
     /// Another znode of ours instead of the one at `old`, in one step.
     async fn replace(&self, old: &str, path: &str, published: Published) -> Result<(), Error> {
         let create = self.create(&published.record, path, &published.data);
-        let Some(stat) = self.session.stat(old).await.map_err(convert::error)? else {
-            self.ours.forget(old);
+        let Some(stat) = self.carriers.session_of(old).stat(old).await.map_err(convert::error)? else {
+            self.forget(old);
             return self.put_at(path, published).await;
         };
         if !self.is_ours(old, stat.ephemeral_owner) {
             return Err(Error::Conflict);
         }
+        let session = self.session_for(&published.record, path, Wish::Instead(old)).await?;
         let (before, proven) = (self.ours.get(old), published.record.ephemeral);
         self.ours.put(path, published.clone());
         self.ours.forget(old);
         let delete = Op::Delete { path: old.to_owned(), version: Some(stat.version) };
-        match self.session.multi(&[create, delete]).await {
+        match session.multi(&[create, delete]).await {
             Ok(_) => {
+                self.ours.spread().release(old);
                 self.ours.sure(path, published);
                 Ok(())
             }
             // Either may stand.
             Err(failed) if failed.error.is_transient() && !proven => Err(convert::error(failed.error)),
             Err(failed) => {
-                self.ours.forget(path);
+                self.forget(path);
                 if let Some(before) = before {
                     self.ours.sure(old, before);
                 }
@@ -294,20 +333,28 @@ impl Writes {
     }
 
     async fn remove_at(&self, path: &str) -> Result<(), Error> {
-        let stat = self.session.stat(path).await.map_err(convert::error)?;
+        // What it has written, its server shows.
+        let session = self.carriers.session_of(path);
+        let stat = session.stat(path).await.map_err(convert::error)?;
         let ours = match &stat {
             Some(stat) if stat.ephemeral_owner != 0 => self.ours.is_own(stat.ephemeral_owner),
             Some(_) => self.still_holds(path).await?,
             None => false,
         };
         if let Some(stat) = stat.filter(|_| ours) {
-            match self.session.delete(path, Some(stat.version)).await {
+            match session.delete(path, Some(stat.version)).await {
                 Ok(()) | Err(WireError::NotFound(_)) => {}
                 Err(error) => return Err(convert::error(error)),
             }
         }
-        self.ours.forget(path);
+        self.forget(path);
         Ok(())
+    }
+
+    /// Nothing of ours stands at a path any more.
+    fn forget(&self, path: &str) {
+        self.ours.spread().release(path);
+        self.ours.forget(path);
     }
 
     /// Whether a persistent znode still holds what we wrote.

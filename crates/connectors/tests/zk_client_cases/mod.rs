@@ -5,6 +5,7 @@ pub mod calls;
 pub mod ensemble;
 pub mod life;
 pub mod rights;
+pub mod spread;
 pub mod tls;
 pub mod tree;
 
@@ -32,8 +33,9 @@ pub struct Keeper {
 }
 
 impl SessionKeeper for Keeper {
-    fn save(&self, saved: &SavedSession) {
+    fn save(&self, saved: &SavedSession) -> bool {
         self.saved.lock().push(saved.clone());
+        true
     }
 
     fn kept(&self) -> BoxFuture<'_, ()> {

@@ -28,7 +28,7 @@ impl Ability {
     pub(super) fn knows(&self, operation: i32) -> bool {
         let since = match operation {
             op::CREATE_STAT => (3, 5, 0),
-            op::ADD_WATCH => (3, 6, 0),
+            op::ADD_WATCH | op::EPHEMERALS => (3, 6, 0),
             _ => return true,
         };
         self.number.map_or_else(|| !self.lacks.lock().contains(&operation), |number| number >= since)

@@ -20,6 +20,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::ability::{Ability, Number, number_in};
 use super::address::Address;
+use super::crowd::Place;
 use super::dial::{Stream, dial, four_letters};
 use super::error::Error;
 use super::proto::{self, ConnectAnswer, ConnectRequest, Header, xid};
@@ -34,6 +35,8 @@ const BEHIND: Duration = Duration::from_secs(3);
 const SHORT: Duration = Duration::from_secs(1);
 /// How long nothing is done in a new session while it is not kept. A crash of ours would leave what it holds to nobody.
 const KEPT: Duration = Duration::from_secs(2);
+/// How long a session that comes after another one waits for that one's connection.
+const LEAD: Duration = Duration::from_secs(1);
 /// How long a connection that was cut off waits for one that was opened after it.
 const FOLLOW: Duration = Duration::from_secs(2);
 /// First and longest wait between two tries: short, since a session's time may run.
@@ -55,11 +58,15 @@ enum Refusal {
     Failed(Error),
 }
 
+/// Why a new session is not used.
+const FOLLOWED: &str = "another connection goes on with the sessions";
+
 /// A server that took us.
 struct Attached {
     stream: Box<dyn Stream>,
     buffer: BytesMut,
     answer: ConnectAnswer,
+    place: Place,
 }
 
 /// The task behind a session.
@@ -68,6 +75,10 @@ pub(super) struct Driver {
     held: Option<SavedSession>,
     /// Which address is next.
     next: usize,
+    /// The address whose connection ended last.
+    last: Option<usize>,
+    /// A server said that the session is over, and no other one is made.
+    over: bool,
     /// Since when a majority turns us away.
     behind: Option<Instant>,
     /// Whether the next round forgets what we have seen.
@@ -79,7 +90,7 @@ impl Driver {
     pub(super) fn new(shared: Arc<Shared>, saved: Option<SavedSession>) -> Driver {
         let next = random_index(shared.addresses.len());
         let backoff = Backoff::new(RETRY.0, RETRY.1);
-        Driver { shared, held: saved, next, behind: None, forget: false, backoff }
+        Driver { shared, held: saved, next, last: None, over: false, behind: None, forget: false, backoff }
     }
 
     /// Runs until it is aborted, or until the session was ended, or another connection of this process goes on with it.
@@ -103,6 +114,7 @@ impl Driver {
 
     async fn drive(&mut self) {
         while !self.shared.over.load(Ordering::Relaxed) {
+            self.let_lead().await;
             match self.round().await {
                 Ok(attached) => {
                     let begun = Instant::now();
@@ -114,6 +126,7 @@ impl Driver {
                         continue;
                     }
                 }
+                Err(why) if self.over => return self.shared.expire(why),
                 Err(why) => self.down(why),
             }
             sleep(self.backoff.next()).await;
@@ -129,14 +142,24 @@ impl Driver {
         }
     }
 
+    /// Where another session comes first: it has been connected once, and goes ahead again after an outage.
+    async fn let_lead(&self) {
+        let Some(mut after) = self.shared.after.clone() else { return };
+        if after.wait_for(|status| status.generation > 0).await.is_ok() {
+            drop(timeout(LEAD, after.wait_for(|status| status.phase != Phase::Down)).await);
+        }
+    }
+
     /// Tries every address once.
     async fn round(&mut self) -> Result<Attached, Error> {
         let count = self.shared.addresses.len();
+        let order = self.shared.crowd.order(count, self.next % count, self.last);
         let behind = self.behind.is_some_and(|since| since.elapsed() >= BEHIND);
         self.forget = behind && !self.forget;
         let mut last = None;
         let mut turned_away = 0;
-        for _ in 0..count {
+        for server in order {
+            self.next = server;
             let mut tried = self.attach(self.held.as_ref()).await;
             if matches!(tried, Err(Refusal::Expired)) && self.shared.is_followed() {
                 return Err(Error::Unavailable(
@@ -146,6 +169,10 @@ impl Driver {
             if matches!(tried, Err(Refusal::Expired)) {
                 tracing::warn!(session = self.held.as_ref().map(|h| format!("{:#x}", h.id)), "session is over");
                 self.held = None;
+                if !self.shared.renew {
+                    self.over = true;
+                    return Err(Error::Unavailable("the session is over".into()));
+                }
                 tried = self.attach(None).await;
             } else if matches!(tried, Err(Refusal::TurnedAway(_))) && self.held.is_some() && self.is_read_only().await {
                 tried = self.attach_to_read().await;
@@ -167,8 +194,8 @@ impl Driver {
             if !matches!(last, Some(Error::Denied(_) | Error::Rejected(_))) {
                 last = Some(error);
             }
-            self.next = self.next.wrapping_add(1);
         }
+        self.next = self.next.wrapping_add(1);
         if turned_away * 2 > count {
             self.behind.get_or_insert_with(Instant::now);
         } else {
@@ -196,8 +223,20 @@ impl Driver {
         four_letters(self.address(), self.shared.tls.as_ref(), "isro", self.limit()).await
     }
 
-    /// The next server's version, if it tells.
+    /// The next server's version, if it tells. One of our other sessions may know it.
     async fn version(&self) -> Option<Number> {
+        let (crowd, server) = (&self.shared.crowd, self.next % self.shared.addresses.len());
+        if self.shared.after.is_some()
+            && let Some(number) = crowd.number(server)
+        {
+            return Some(number);
+        }
+        let number = self.ask_version().await;
+        crowd.told(server, number);
+        number
+    }
+
+    async fn ask_version(&self) -> Option<Number> {
         let asked = four_letters(self.address(), self.shared.tls.as_ref(), "srvr", ASK).await;
         asked.ok().and_then(|answer| number_in(&answer))
     }
@@ -217,8 +256,9 @@ impl Driver {
     /// Tries the next address, with the session `held` or with none.
     async fn attach(&self, held: Option<&SavedSession>) -> Result<Attached, Refusal> {
         let (address, limit) = (self.address(), self.limit());
+        let place = self.shared.crowd.take(self.next % self.shared.addresses.len());
         let stream = dial(address, self.shared.tls.as_ref(), limit).await.map_err(Refusal::Failed)?;
-        match timeout(limit, self.greet(stream, held)).await {
+        match timeout(limit, self.greet(stream, held, place)).await {
             Ok(result) => result,
             Err(_) => Err(Refusal::Failed(Error::Unavailable(format!(
                 "{address}: no answer within {} ms",
@@ -228,7 +268,12 @@ impl Driver {
     }
 
     /// Asks for the session, and signs in.
-    async fn greet(&self, mut stream: Box<dyn Stream>, held: Option<&SavedSession>) -> Result<Attached, Refusal> {
+    async fn greet(
+        &self,
+        mut stream: Box<dyn Stream>,
+        held: Option<&SavedSession>,
+        place: Place,
+    ) -> Result<Attached, Refusal> {
         let address = self.address();
         let lost = |error: std::io::Error| Refusal::Failed(Error::Unavailable(format!("{address}: {error}")));
         let nothing = vec![0; 16];
@@ -271,14 +316,17 @@ impl Driver {
                 return Err(Refusal::Failed(Error::Denied(format!("{address}: does not take the login"))));
             }
         }
-        Ok(Attached { stream, buffer, answer })
+        Ok(Attached { stream, buffer, answer, place })
     }
 
     /// Tells of the connection, and serves it until it ends.
     async fn serve(&mut self, attached: Attached) -> Error {
-        let Attached { stream, buffer, answer } = attached;
+        let Attached { mut stream, buffer, answer, place } = attached;
         if self.forget {
-            tracing::warn!(server = %self.address(), "the servers lack what was seen of them: wiped, or put back");
+            // Of a session that comes after another one, the servers may have refused no more than the connection.
+            if self.shared.after.is_none() {
+                tracing::warn!(server = %self.address(), "the servers lack what was seen of them: wiped, or put back");
+            }
             self.shared.seen.store(0, Ordering::Relaxed);
             self.forget = false;
         }
@@ -291,7 +339,12 @@ impl Driver {
                 epoch += 1;
                 let saved = SavedSession { id: answer.session, password: answer.password };
                 if let Some(keep) = &self.shared.keep {
-                    keep.save(&saved);
+                    if !keep.save(&saved) {
+                        // Nobody would go on with it.
+                        let ended = stream.write_all(&proto::plain(proto::op::CLOSE)).await;
+                        tracing::debug!(?ended, "a new session is not used");
+                        return Error::Unavailable(FOLLOWED.into());
+                    }
                     if timeout(KEPT, keep.kept()).await.is_err() {
                         let session = format!("{:#x}", saved.id);
                         tracing::warn!(
@@ -303,9 +356,10 @@ impl Driver {
                 self.held = Some(saved);
             }
         }
-        if let Some(turn) = self.shared.turn.as_ref().filter(|_| !answer.read_only) {
+        if let Some(turn) = self.shared.turn.as_ref().filter(|_| !answer.read_only && self.shared.after.is_none()) {
             turn.begin();
         }
+        let server_at = place.server();
         let generation = before.generation + 1;
         let ability = Ability { number: self.version().await, lacks: Arc::clone(&self.shared.lacks) };
         let server = self.address().to_string();
@@ -321,17 +375,19 @@ impl Driver {
             epoch,
             server: Some(server),
             error: None,
+            over: false,
         });
         let keep = Duration::from_millis(u64::try_from(answer.timeout_ms).unwrap_or(0));
         let serving =
             line.serve(stream, buffer, keep, &self.shared.seen, &self.shared.sinks, &self.shared.manners.chroot);
         tokio::select! {
             why = serving => {
+                self.last = Some(server_at);
                 self.next = self.next.wrapping_add(1);
                 why
             }
             better = self.seek(), if answer.read_only => {
-                self.next = better;
+                (self.next, self.last) = (better, Some(server_at));
                 Error::Unavailable("another server takes writes".into())
             }
         }
@@ -367,6 +423,12 @@ impl Shared {
     /// Whether another connection of this process goes on with the session, or is about to.
     pub(super) fn is_followed(&self) -> bool {
         self.turn.as_ref().is_some_and(|turn| !turn.is_last())
+    }
+
+    /// The session is over, and there will be no other.
+    fn expire(&self, why: Error) {
+        self.down(why);
+        self.status.send_modify(|status| status.over = true);
     }
 
     /// There is no connection.

@@ -116,6 +116,19 @@ impl Wire {
         self.about(path, |to| to.set_acl(path, acl, version), |body| proto::stat(&mut Decoder::new(&body?)))
     }
 
+    /// All ephemeral nodes of this session. The server does not apply the chroot to what it tells.
+    fn ephemerals_call(&self) -> Result<Call<'static, Vec<String>>> {
+        if !self.ability.knows(op::EPHEMERALS) {
+            return Err(Error::Unsupported("ephemeral nodes of a session".into()));
+        }
+        let decode = |body: Result<Bytes>| Decoder::new(&body?).list(Decoder::text);
+        Ok(Call {
+            path: "ephemeral nodes of a session",
+            frame: Requests { chroot: "" }.name(op::EPHEMERALS, "/"),
+            decode,
+        })
+    }
+
     pub(super) fn sync_call<'a>(&self, path: &'a str) -> Result<Call<'a, ()>> {
         self.about(path, |to| to.name(op::SYNC, path), |body| body.map(drop))
     }
@@ -281,6 +294,20 @@ impl Session {
     pub async fn multi(&self, steps: &[Op]) -> std::result::Result<Vec<Option<Stat>>, MultiError> {
         let wire = self.wire().map_err(|error| MultiError { at: None, error })?;
         wire.multi(steps).await
+    }
+
+    /// The ephemeral nodes of this session, as the ensemble has decided. What is not below the chroot comes without the
+    /// slash in front. Errors: `Unsupported` before 3.6.
+    pub async fn ephemerals(&self) -> Result<Vec<String>> {
+        let wire = self.wire()?;
+        wire.run(wire.sync_call("/")).await?;
+        let all = wire.run(wire.ephemerals_call()).await?;
+        let chroot = self.chroot();
+        let below = |path: String| match path.strip_prefix(chroot) {
+            Some(rest) if rest.starts_with('/') => rest.to_owned(),
+            _ => path.trim_start_matches('/').to_owned(),
+        };
+        Ok(all.into_iter().map(below).collect())
     }
 
     /// Waits until the server that we are connected to has all that the ensemble had decided on before the call.

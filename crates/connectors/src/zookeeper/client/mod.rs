@@ -8,6 +8,7 @@ mod ability;
 mod address;
 mod attach;
 mod calls;
+mod crowd;
 mod dial;
 mod error;
 mod jute;
@@ -20,6 +21,7 @@ mod tree;
 mod types;
 mod wire;
 
+pub use crowd::Crowd;
 pub use error::{Error, Result};
 pub use session::Session;
 pub use tree::{Changes, Descend, Listing, Looker, Node, Tree, TreeNews, TreeOptions, Watches};

@@ -23,6 +23,8 @@ pub(super) mod op {
     pub(crate) const CREATE_STAT: i32 = 15;
     pub(crate) const REMOVE_WATCHES: i32 = 18;
     pub(crate) const AUTH: i32 = 100;
+    /// Of the own session. 3.6 and later.
+    pub(crate) const EPHEMERALS: i32 = 103;
     pub(crate) const ADD_WATCH: i32 = 106;
     pub(crate) const CLOSE: i32 = -11;
     pub(crate) const ERROR: i32 = -1;

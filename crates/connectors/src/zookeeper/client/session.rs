@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use super::ability::Lacks;
 use super::address::{self, Address};
 use super::attach::Driver;
+use super::crowd::Crowd;
 use super::error::{Error, Result};
 use super::proto::{self, op};
 use super::sinks::Sinks;
@@ -42,6 +43,10 @@ pub(super) struct Shared {
     pub(super) read_only: bool,
     pub(super) keep: Option<Arc<dyn SessionKeeper>>,
     pub(super) turn: Option<Turn>,
+    pub(super) renew: bool,
+    /// The session that connects first.
+    pub(super) after: Option<watch::Receiver<Status>>,
+    pub(super) crowd: Arc<Crowd>,
     pub(super) manners: Manners,
     pub(super) lacks: Lacks,
     pub(super) sinks: Sinks,
@@ -77,6 +82,9 @@ impl Session {
             read_only: options.read_only,
             keep: options.keep,
             turn: options.turn,
+            renew: options.renew,
+            after: options.after,
+            crowd: options.crowd,
             manners,
             lacks: Lacks::default(),
             sinks: Sinks::default(),
@@ -87,6 +95,7 @@ impl Session {
                 epoch: 0,
                 server: None,
                 error: None,
+                over: false,
             }),
             wire: RwLock::new(None),
             seen: AtomicI64::new(0),
@@ -95,6 +104,11 @@ impl Session {
         let mut tasks = JoinSet::new();
         tasks.spawn(Driver::new(Arc::clone(&shared), options.saved).run());
         Ok(Session { shared, tasks: Arc::new(Mutex::new(tasks)) })
+    }
+
+    /// What the servers have in front of each path.
+    pub(super) fn chroot(&self) -> &str {
+        &self.shared.manners.chroot
     }
 
     /// Where it stands, now and from now on.
@@ -106,6 +120,12 @@ impl Session {
     pub async fn close(&self) {
         let mut tasks = std::mem::take(&mut *self.tasks.lock());
         tasks.shutdown().await;
+    }
+
+    /// [`Session::close`], of a session that nobody is to wait for any more.
+    pub async fn give_up(&self) {
+        self.shared.status.send_modify(|status| status.over = true);
+        self.close().await;
     }
 
     /// Ends the session itself: its ephemeral nodes go at once. Errors: `Unavailable` without a connection; then it

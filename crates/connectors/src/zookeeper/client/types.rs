@@ -7,7 +7,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use secrecy::SecretString;
+use tokio::sync::watch;
 
+use super::crowd::Crowd;
 use super::error::Error;
 use crate::{TlsTexts, Turn};
 
@@ -36,6 +38,12 @@ pub struct Options {
     pub keep: Option<Arc<dyn SessionKeeper>>,
     /// Our turn with the saved session, where another connection of this process may have it, or want it.
     pub turn: Option<Turn>,
+    /// Whether another session is made when a server says that this one is over.
+    pub renew: bool,
+    /// Another session of ours that connects first: without it, this one is of no use.
+    pub after: Option<watch::Receiver<Status>>,
+    /// The connections of all sessions to the same servers.
+    pub crowd: Arc<Crowd>,
 }
 
 impl Options {
@@ -52,7 +60,19 @@ impl Options {
             saved: None,
             keep: None,
             turn: None,
+            renew: true,
+            after: None,
+            crowd: Arc::default(),
         }
+    }
+}
+
+impl Options {
+    /// How many servers there are, and how many bytes they have in front of each path. Errors: `Rejected` for addresses
+    /// that cannot be used.
+    pub fn reach(&self) -> Result<(usize, usize), Error> {
+        let (addresses, chroot) = super::address::parse(&self.addresses)?;
+        Ok((addresses.len(), chroot.len()))
     }
 }
 
@@ -69,8 +89,9 @@ impl fmt::Debug for Options {
 
 /// Somebody who keeps the session's id and password, so that a later process can go on with it.
 pub trait SessionKeeper: Send + Sync {
-    /// A new session, before anything can be written in it. Must not block.
-    fn save(&self, saved: &SavedSession);
+    /// A new session, before anything can be written in it. Must not block. Returns false where the session is not to be
+    /// used: it is ended then.
+    fn save(&self, saved: &SavedSession) -> bool;
 
     /// Answers once what was saved last would survive the end of this process. Nothing is written in the session before,
     /// for two seconds at most.
@@ -122,6 +143,8 @@ pub struct Status {
     pub server: Option<String>,
     /// Why the last connection or try failed, while there is no other.
     pub error: Option<Error>,
+    /// The session is over, and no other one is made ([`Options::renew`]).
+    pub over: bool,
 }
 
 /// What a server knows of a node besides its data. Times are milliseconds of the server's wall clock.

@@ -1,0 +1,225 @@
+//! The sessions that hold our ephemeral znodes: as many as their paths need.
+
+mod kept;
+mod spread;
+mod upkeep;
+
+pub(super) use kept::{Kept, decode};
+pub use spread::SessionLimits;
+pub(super) use spread::{MAIN, Slot, Spread};
+pub(super) use upkeep::keep_up;
+
+use super::client::{self, Phase, SavedSession, Session};
+use super::connected::PATIENCE;
+use super::convert;
+use super::publications::Publications;
+use causeway_core::{Carrier, Error};
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, timeout, timeout_at};
+
+/// How long a further session may take to be opened. Then those that there are hold more.
+const OPENING: Duration = Duration::from_secs(3);
+
+/// What probably keeps a session from being connected while the main one is.
+const LIMIT_REACHED: &str = ". If the server has reached its limit of connections from one address, raise its \
+                             maxClientCnxns (60 by default)";
+
+/// The sessions of one cluster. Clones share them.
+#[derive(Clone)]
+pub(super) struct Carriers(Arc<Inner>);
+
+struct Inner {
+    main: Session,
+    /// How a further session is opened.
+    options: client::Options,
+    kept: Arc<Kept>,
+    ours: Publications,
+    /// By slot, the main one among them.
+    open: Mutex<BTreeMap<Slot, Session>>,
+    /// Held while a session is chosen or opened.
+    opening: Mutex<()>,
+    /// What was opened and is not looked after yet.
+    fresh: Mutex<Vec<Fresh>>,
+    opened: Notify,
+    /// How many sessions of before are not known yet with all that they hold.
+    unknown: watch::Sender<usize>,
+    closed: watch::Sender<bool>,
+}
+
+/// Which session a path is to be assigned to, if it is not yet.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Wish<'a> {
+    /// Any.
+    Any,
+    /// The one that holds this path, which it comes in the place of.
+    Instead(&'a str),
+    /// Another one than this.
+    Leave(Slot),
+}
+
+/// A session that was just opened.
+struct Fresh {
+    slot: Slot,
+    session: Session,
+    /// It goes on with a session of before.
+    saved: bool,
+}
+
+impl Carriers {
+    /// Opens the main session and those that were kept.
+    pub fn open(
+        options: client::Options,
+        kept: Arc<Kept>,
+        ours: Publications,
+        others: Vec<SavedSession>,
+    ) -> Result<Self, client::Error> {
+        let main_saved = options.saved.clone();
+        let mut further = options.clone();
+        let main = Session::open(options)?;
+        (further.saved, further.renew, further.after) = (None, false, Some(main.status()));
+        let fresh = Fresh { slot: MAIN, session: main.clone(), saved: main_saved.is_some() };
+        let unknown = usize::from(fresh.saved);
+        let carriers = Self(Arc::new(Inner {
+            main: main.clone(),
+            options: further,
+            kept,
+            ours,
+            open: Mutex::new([(MAIN, main)].into()),
+            opening: Mutex::default(),
+            fresh: Mutex::new(vec![fresh]),
+            opened: Notify::new(),
+            unknown: watch::Sender::new(unknown),
+            closed: watch::Sender::new(false),
+        }));
+        for saved in others {
+            carriers.add(Some(saved))?;
+        }
+        Ok(carriers)
+    }
+
+    /// Opens a further session, or goes on with one of before.
+    fn add(&self, saved: Option<SavedSession>) -> Result<Slot, client::Error> {
+        let inner = &self.0;
+        let slot = inner.ours.spread().add();
+        let mut options = inner.options.clone();
+        options.keep = options.keep.map(|_| inner.kept.keeper(slot));
+        options.saved.clone_from(&saved);
+        if let Some(saved) = &saved {
+            inner.kept.load(slot, saved.clone());
+            inner.unknown.send_modify(|unknown| *unknown += 1);
+        }
+        let session = match Session::open(options) {
+            Ok(session) => session,
+            Err(error) => {
+                drop(inner.ours.spread().dissolve(slot));
+                return Err(error);
+            }
+        };
+        inner.open.lock().insert(slot, session.clone());
+        inner.fresh.lock().push(Fresh { slot, session, saved: saved.is_some() });
+        inner.opened.notify_one();
+        Ok(slot)
+    }
+
+    /// Assigns a path to a session, and returns that one as soon as it is connected. Errors: `Unavailable`, with the
+    /// reason, where there is no session for it.
+    pub async fn hold(&self, path: &str, wish: Wish<'_>) -> Result<Session, Error> {
+        self.known().await;
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let slot = self.assign(path, wish)?;
+            let Some(session) = self.session(slot) else {
+                return Err(Error::unavailable("the session that was to hold it is over"));
+            };
+            if slot == MAIN {
+                return Ok(session);
+            }
+            let mut status = session.status();
+            drop(timeout_at(until, status.wait_for(|status| status.phase != Phase::Down || status.over)).await);
+            if session.status().borrow().phase != Phase::Down {
+                return Ok(session);
+            }
+            if Instant::now() >= until {
+                return Err(self.not_connected(&session));
+            }
+            // It is over, or the servers did not take it: another one is to hold the path.
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    fn not_connected(&self, session: &Session) -> Error {
+        let why = session.status().borrow().error.clone();
+        let why = why.map_or_else(|| "no server answers".to_owned(), |error| error.to_string());
+        let connected = self.0.main.status().borrow().phase == Phase::Connected;
+        let hint = if connected { LIMIT_REACHED } else { "" };
+        Error::unavailable(format!("the session that is to hold it is not connected: {why}{hint}"))
+    }
+
+    fn assign(&self, path: &str, wish: Wish<'_>) -> Result<Slot, Error> {
+        // Many who find no room open one session together.
+        let _opening = self.0.opening.lock();
+        let choose = |spread: &mut Spread| match wish {
+            Wish::Any => spread.assign(path),
+            Wish::Instead(old) => spread.assign_instead(path, old),
+            Wish::Leave(slot) if spread.slot(path) == Some(slot) => spread.reassign(path),
+            Wish::Leave(_) => spread.assign(path),
+        };
+        if let Some(slot) = choose(&mut self.0.ours.spread()) {
+            return Ok(slot);
+        }
+        if *self.0.closed.borrow() || self.0.kept.is_followed() {
+            return Err(Error::unavailable("another connection goes on with the sessions"));
+        }
+        let added = self.add(None).map_err(convert::error)?;
+        Ok(choose(&mut self.0.ours.spread()).unwrap_or(added))
+    }
+
+    /// The session that everything else is done with.
+    pub fn main(&self) -> Session {
+        self.0.main.clone()
+    }
+
+    fn session(&self, slot: Slot) -> Option<Session> {
+        self.0.open.lock().get(&slot).cloned()
+    }
+
+    /// The session that holds a path, else the main one. What it has written, its server shows.
+    pub fn session_of(&self, path: &str) -> Session {
+        let slot = self.0.ours.spread().slot(path);
+        let connected = |session: &Session| session.status().borrow().phase == Phase::Connected;
+        slot.and_then(|slot| self.session(slot)).filter(connected).unwrap_or_else(|| self.0.main.clone())
+    }
+
+    /// Waits, for a while, until it is known what the sessions of before hold.
+    async fn known(&self) {
+        if *self.0.unknown.borrow() > 0 {
+            let mut unknown = self.0.unknown.subscribe();
+            drop(timeout(PATIENCE, unknown.wait_for(|unknown| *unknown == 0)).await);
+        }
+    }
+
+    /// What is shown of the sessions that hold copies.
+    pub fn report(&self) -> Vec<Carrier> {
+        let loads = self.0.ours.spread().loads();
+        let holding = loads.into_iter().filter(|load| load.records > 0);
+        let carrier = |load: spread::Load| Carrier {
+            what: "session",
+            id: load.session.map(|id| format!("{id:#x}")).unwrap_or_default(),
+            records: load.records,
+            bytes: load.bytes,
+            limit: load.limit,
+        };
+        holding.map(carrier).collect()
+    }
+
+    /// Ends all connections, and leaves the sessions to the servers.
+    pub async fn close(&self) {
+        self.0.closed.send_replace(true);
+        let open: Vec<_> = self.0.open.lock().values().cloned().collect();
+        futures_util::future::join_all(open.iter().map(Session::close)).await;
+    }
+}

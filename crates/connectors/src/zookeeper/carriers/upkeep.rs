@@ -1,0 +1,239 @@
+//! Looks after the sessions: makes again what a lost one held, opens and ends them, and moves what outgrew one.
+
+use super::{Carriers, Fresh, LIMIT_REACHED, MAIN, OPENING, Slot};
+use crate::zookeeper::client::{Error as WireError, Phase, Session};
+use crate::zookeeper::connected::PATIENCE;
+use crate::zookeeper::writes::Writes;
+use causeway_core::Error;
+use futures_util::future::{BoxFuture, FutureExt};
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
+
+/// Between two tries to make again what was lost: at first, and at most.
+const AGAIN: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+/// A session that is not connected for this long, while others are, is told of.
+const LATE: Duration = Duration::from_secs(5);
+/// Between two steps of a move: whoever watches a folder lists it anew after each.
+const STEP: Duration = Duration::from_millis(250);
+/// How often it is looked for sessions that hold nothing.
+const LOOK: Duration = Duration::from_secs(60);
+
+/// What happened to the sessions.
+enum Event {
+    /// A server said that a session is over.
+    Over(Slot),
+    /// No server gives us a further session.
+    Refused(Slot, WireError),
+    /// What was to be made again stands, or why not.
+    Upheld(Result<(), Error>),
+    /// A step of a move is done; whether anything was moved.
+    Moved(bool),
+    /// Nothing more is to be done about this.
+    Done,
+}
+
+/// What is to be done.
+#[derive(Default)]
+struct Due {
+    /// Everything of ours is to be looked at.
+    all: bool,
+    /// What lost sessions held.
+    paths: BTreeSet<Arc<str>>,
+}
+
+/// Runs until it is aborted.
+pub(in crate::zookeeper) async fn keep_up(writes: Writes) {
+    let carriers = writes.carriers.clone();
+    let mut status = carriers.0.main.status();
+    let mut events: FuturesUnordered<BoxFuture<'_, Event>> = FuturesUnordered::new();
+    let (mut epoch, mut due, mut pause) = (0, Due::default(), AGAIN.0);
+    let (mut upholding, mut uphold_at) = (None::<Due>, Instant::now());
+    let (mut overfull, mut moving, mut move_at) = (None, false, Instant::now());
+    let mut look = interval(LOOK.min(carriers.0.ours.spread().limits().idle / 2));
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        for fresh in std::mem::take(&mut *carriers.0.fresh.lock()) {
+            events.push(carriers.tend(fresh).boxed());
+        }
+        let now = status.borrow_and_update().epoch;
+        if now != epoch {
+            epoch = now;
+            due.all = true;
+            drop(carriers.0.ours.spread().clear(MAIN));
+        }
+        let waits = upholding.is_none() && (due.all || !due.paths.is_empty());
+        if waits && uphold_at <= Instant::now() {
+            let todo = std::mem::take(&mut due);
+            let paths = (!todo.all).then(|| todo.paths.clone());
+            upholding = Some(todo);
+            events.push(writes.uphold(paths).map(Event::Upheld).boxed());
+        }
+        // One that is too full is emptied down to its bound.
+        overfull = overfull.filter(|slot| !carriers.0.ours.spread().excess(*slot, 1).is_empty());
+        overfull = overfull.or_else(|| carriers.0.ours.spread().overfull());
+        let moves = overfull.filter(|_| !moving && !carriers.0.kept.is_followed());
+        if let Some(slot) = moves.filter(|_| move_at <= Instant::now()) {
+            moving = true;
+            events.push(writes.move_some(slot).map(Event::Moved).boxed());
+        }
+        tokio::select! {
+            changed = status.changed() => if changed.is_err() {
+                return;
+            },
+            () = carriers.0.opened.notified() => {}
+            () = sleep_until(uphold_at), if waits => {}
+            () = sleep_until(move_at), if moves.is_some() => {}
+            _ = look.tick() => carriers.end_idle().await,
+            Some(event) = events.next() => match event {
+                Event::Over(slot) => due.paths.extend(carriers.lose(slot).await),
+                Event::Refused(slot, why) => due.paths.extend(carriers.refuse(slot, &why).await),
+                Event::Upheld(Ok(())) => (upholding, pause) = (None, AGAIN.0),
+                Event::Upheld(Err(error)) => {
+                    tracing::info!(%error, "not all of ours stands under the new session yet");
+                    if let Some(again) = upholding.take() {
+                        due.all |= again.all;
+                        due.paths.extend(again.paths);
+                    }
+                    uphold_at = Instant::now() + pause;
+                    pause = (pause * 2).min(AGAIN.1);
+                }
+                Event::Moved(any) => {
+                    moving = false;
+                    move_at = Instant::now() + if any { STEP } else { AGAIN.1 };
+                }
+                Event::Done => {}
+            },
+        }
+    }
+}
+
+impl Carriers {
+    /// Follows one session until there is something to do about it.
+    async fn tend(&self, fresh: Fresh) -> Event {
+        let Fresh { slot, session, saved } = fresh;
+        let mut status = session.status();
+        if saved {
+            let known = timeout(PATIENCE, self.take_stock(slot, &session)).await.is_ok();
+            self.0.unknown.send_modify(|unknown| *unknown -= 1);
+            if !known {
+                self.take_stock(slot, &session).await;
+            }
+        } else if slot != MAIN {
+            while timeout(OPENING, status.wait_for(|status| status.generation > 0 || status.over)).await.is_err() {
+                let main = self.0.main.status().borrow().phase;
+                let why = session.status().borrow().error.clone();
+                if let Some(why) = why.filter(|_| main != Phase::Down) {
+                    return Event::Refused(slot, why);
+                }
+            }
+            self.0.ours.spread().refuse(false);
+        }
+        if slot == MAIN {
+            return Event::Done;
+        }
+        loop {
+            let ended = status.wait_for(|status| status.phase == Phase::Down || status.over).await.map(|s| s.over);
+            match ended {
+                Ok(true) => return Event::Over(slot),
+                Ok(false) => {}
+                Err(_) => return Event::Done,
+            }
+            let back =
+                timeout(LATE, status.wait_for(|status| status.phase != Phase::Down || status.over)).await.is_ok();
+            if !back {
+                let records =
+                    self.0.ours.spread().loads().iter().find(|load| load.slot == slot).map_or(0, |l| l.records);
+                let (why, followed) = (session.status().borrow().error.clone(), self.0.kept.is_followed());
+                if let Some(why) = why.filter(|_| !followed && records > 0) {
+                    tracing::warn!(
+                        records, %why,
+                        "a session is not connected: its copies go when its time-out is over{LIMIT_REACHED}"
+                    );
+                }
+                drop(status.wait_for(|status| status.phase != Phase::Down || status.over).await);
+            }
+        }
+    }
+
+    /// Takes in what a session of before holds, as the servers say: more than the ledger may, after a crash.
+    async fn take_stock(&self, slot: Slot, session: &Session) {
+        let mut status = session.status();
+        drop(status.wait_for(|status| status.generation > 0 || status.over).await);
+        for _ in 0..3 {
+            let (epoch, over) = {
+                let status = session.status();
+                let status = status.borrow();
+                (status.epoch, status.over)
+            };
+            if epoch > 0 || over {
+                return;
+            }
+            match session.ephemerals().await {
+                Ok(paths) => {
+                    let mut spread = self.0.ours.spread();
+                    paths.iter().for_each(|path| spread.found(path, slot));
+                    return;
+                }
+                Err(error) if error.is_transient() => tokio::time::sleep(AGAIN.0).await,
+                // Before 3.6, where the end of a session is no transaction that lists its paths.
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// A session is over: what it held is to be made again in others.
+    async fn lose(&self, slot: Slot) -> Vec<Arc<str>> {
+        let paths = self.0.ours.spread().dissolve(slot);
+        self.0.kept.remove(slot);
+        let session = self.0.open.lock().remove(&slot);
+        if let Some(session) = session {
+            session.give_up().await;
+        }
+        paths
+    }
+
+    /// There is no further session: those that there are hold more, up to twice as much.
+    async fn refuse(&self, slot: Slot, why: &WireError) -> Vec<Arc<str>> {
+        let sessions = self.0.open.lock().len() - 1;
+        tracing::warn!(
+            sessions, %why,
+            "no server opens a further session for more copies: those that there are hold more{LIMIT_REACHED}"
+        );
+        self.0.ours.spread().refuse(true);
+        self.lose(slot).await
+    }
+
+    /// Ends sessions that have held nothing for long, as the servers say too.
+    async fn end_idle(&self) {
+        let idle = self.0.ours.spread().idle();
+        for slot in idle {
+            if self.0.kept.is_followed() {
+                return;
+            }
+            let Some(session) = self.0.open.lock().get(&slot).cloned() else { continue };
+            // Nothing is assigned to it while it is looked at.
+            if !self.0.ours.spread().close(slot) {
+                continue;
+            }
+            match timeout(OPENING, session.ephemerals()).await {
+                Ok(Ok(paths)) if paths.is_empty() => {
+                    if session.end_session().await.is_ok() {
+                        tracing::info!(slot, "a session that held nothing any more was ended");
+                        drop(self.lose(slot).await);
+                    } else {
+                        self.0.ours.spread().reopen(slot);
+                    }
+                }
+                Ok(Ok(paths)) => {
+                    let mut spread = self.0.ours.spread();
+                    spread.reopen(slot);
+                    paths.iter().for_each(|path| spread.found(path, slot));
+                }
+                _ => self.0.ours.spread().reopen(slot),
+            }
+        }
+    }
+}
