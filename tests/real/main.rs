@@ -9,6 +9,7 @@ mod cutover;
 mod estate;
 mod guards;
 mod many;
+mod namespaces;
 mod node;
 mod operator;
 mod restart;
@@ -116,6 +117,9 @@ fn main() {
         Short cutover::a_provider_moves_by_kill_9,
         Short guards::a_service_scaled_down_follows,
         Short guards::most_services_gone_is_held_and_released,
+        Short namespaces::used_and_never_created,
+        Short namespaces::named_and_empty_or_a_display_name,
+        Full namespaces::lost_with_a_wiped_server,
         Short restart::kill_9_of_our_node_is_not_seen,
         Full restart::a_wiped_source_empties_nothing,
         Full restart::five_thousand_instances_outlive_us,

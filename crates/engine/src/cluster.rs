@@ -10,7 +10,7 @@ use crate::releases::Releases;
 use crate::scopes::Scopes;
 use crate::spec::{ClusterSpec, Only, RouteSpec};
 use crate::supervise::Crashes;
-use causeway_core::{ClusterId, Held, OwnerId, Part, Record, Scope, Sink, Source, Written};
+use causeway_core::{ClusterId, Held, OwnerId, Part, Parts, Record, Scope, Set, Sink, Source, Written};
 use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -29,8 +29,8 @@ pub(crate) struct Cluster<R: Record> {
     pub mirror: Mutex<Mirror<R>>,
     /// What this install wrote here. Changed by [`Cluster::remember`] alone.
     pub ledger: Mutex<Ledger<R>>,
-    /// What each task has in the ledger.
-    holdings: Mutex<BTreeMap<OwnerId, Holdings>>,
+    /// What each task has in the ledger, by part.
+    holdings: Mutex<BTreeMap<OwnerId, BTreeMap<Part, Holdings>>>,
     /// When each scope was last written by us.
     pub written: Mutex<BTreeMap<R::Scope, Instant>>,
     /// Writes under way.
@@ -53,8 +53,10 @@ pub(crate) struct Cluster<R: Record> {
     pub outbound: RwLock<Vec<Arc<Route<R>>>>,
     /// Whether everything that an earlier process wrote is upheld again.
     pub adopted: watch::Sender<bool>,
-    /// The parts there are, as last listed, for namespaces that were named and are not there.
-    pub listed: Mutex<Option<causeway_core::Parts>>,
+    /// The parts that the cluster lists, as last asked. It may serve others.
+    pub listed: Mutex<Option<Parts>>,
+    /// Parts that were listed at some time since this process started.
+    pub once_listed: Mutex<BTreeSet<Part>>,
     /// How many scopes a part has, for routes that find none of theirs.
     pub counted: Mutex<BTreeMap<Part, usize>>,
     /// Whether its reader and its writer have been started.
@@ -75,7 +77,7 @@ impl<R: Record> Cluster<R> {
             sink: spec.port.sink(),
             spec,
             mirror: Mutex::default(),
-            holdings: Mutex::new(count(ledger.values().map(|written| &**written))),
+            holdings: Mutex::new(count(ledger.iter().map(|(scope, written)| (scope.part(), &**written)))),
             ledger: Mutex::new(ledger),
             written: Mutex::default(),
             writes: AtomicUsize::new(0),
@@ -90,6 +92,7 @@ impl<R: Record> Cluster<R> {
             outbound: RwLock::default(),
             adopted: watch::channel(false).0,
             listed: Mutex::default(),
+            once_listed: Mutex::default(),
             counted: Mutex::default(),
             reading: AtomicBool::new(false),
             writing: AtomicBool::new(false),
@@ -102,23 +105,48 @@ impl<R: Record> Cluster<R> {
 
     /// What a task holds here.
     pub fn held_by(&self, owner: &OwnerId) -> Holdings {
-        self.holdings.lock().get(owner).copied().unwrap_or_default()
+        let mut sum = Holdings::default();
+        self.holdings.lock().get(owner).into_iter().flatten().for_each(|(_, here)| sum.add(*here));
+        sum
+    }
+
+    /// The parts in which a task holds records.
+    pub fn parts_held_by(&self, owner: &OwnerId) -> BTreeSet<Part> {
+        self.holdings.lock().get(owner).map(|parts| parts.keys().cloned().collect()).unwrap_or_default()
+    }
+
+    /// The parts in which any task holds records.
+    pub fn parts_held(&self) -> BTreeSet<Part> {
+        self.holdings.lock().values().flat_map(|parts| parts.keys().cloned()).collect()
+    }
+
+    /// Whether the cluster lists its parts, and this is none of them.
+    pub fn is_unlisted(&self, part: &Part) -> bool {
+        self.listed.lock().as_ref().is_some_and(|listed| !listed.contains_key(part))
     }
 
     /// Remembers what this install has in a scope now.
     pub fn remember(&self, scope: &R::Scope, written: Written<R>) {
         let mut ledger = self.ledger.lock();
         let mut holdings = self.holdings.lock();
-        for (owner, before) in count(ledger.get(scope).map(|before| &**before).into_iter()) {
-            if let Some(sum) = holdings.get_mut(&owner) {
-                sum.subtract(before);
-                if sum.records == 0 {
-                    holdings.remove(&owner);
+        let part = scope.part();
+        for (owner, before) in count(ledger.get(scope).map(|before| (part.clone(), &**before)).into_iter()) {
+            let Some(parts) = holdings.get_mut(&owner) else { continue };
+            for (part, before) in before {
+                if let Some(sum) = parts.get_mut(&part) {
+                    sum.subtract(before);
+                    if sum.records == 0 {
+                        parts.remove(&part);
+                    }
                 }
             }
+            if parts.is_empty() {
+                holdings.remove(&owner);
+            }
         }
-        for (owner, now) in count(std::iter::once(&written)) {
-            holdings.entry(owner).or_default().add(now);
+        for (owner, now) in count(std::iter::once((part, &written))) {
+            let parts = holdings.entry(owner).or_default();
+            now.into_iter().for_each(|(part, now)| parts.entry(part).or_default().add(now));
         }
         match written.is_empty() {
             true => drop(ledger.remove(scope)),
@@ -193,9 +221,11 @@ impl Holdings {
     }
 }
 
-fn count<'a, R: Record>(written: impl Iterator<Item = &'a Written<R>>) -> BTreeMap<OwnerId, Holdings> {
-    let mut sums = BTreeMap::<OwnerId, Holdings>::new();
-    for written in written {
+fn count<'a, R: Record>(
+    written: impl Iterator<Item = (Part, &'a Written<R>)>,
+) -> BTreeMap<OwnerId, BTreeMap<Part, Holdings>> {
+    let mut sums = BTreeMap::<OwnerId, BTreeMap<Part, Holdings>>::new();
+    for (part, written) in written {
         let mut here = BTreeMap::<&OwnerId, Holdings>::new();
         for record in written.records.values() {
             let sum = here.entry(&record.owner).or_default();
@@ -204,9 +234,9 @@ fn count<'a, R: Record>(written: impl Iterator<Item = &'a Written<R>>) -> BTreeM
             sum.services = usize::from(sum.instances > 0);
         }
         for (owner, here) in here {
-            match sums.get_mut(owner) {
+            match sums.get_mut(owner).and_then(|parts| parts.get_mut(&part)) {
                 Some(sum) => sum.add(here),
-                None => drop(sums.insert(owner.clone(), here)),
+                None => drop(sums.entry(owner.clone()).or_default().insert(part.clone(), here)),
             }
         }
     }
@@ -309,6 +339,22 @@ impl<R: Record> Route<R> {
         let feeding = self.feeding(target);
         let mirror = self.source.mirror.lock();
         feeding.iter().any(|scope| mirror.set(scope).is_some_and(|set| !set.records.is_empty()))
+    }
+
+    /// Whether a part that the destination serves and does not list is made there, so that it does. A way back leaves one
+    /// alone that the operator's providers use without a list having shown it: the task only says so.
+    pub fn lists(&self, target: &Part) -> bool {
+        if self.always_lists(target) {
+            return true;
+        }
+        let mirror = self.destination.mirror.lock();
+        let native = |set: &Arc<Set<R>>| set.records.values().any(|held| held.native.is_some());
+        !mirror.part(target).is_some_and(|state| state.sets().values().any(native))
+    }
+
+    /// Whether it is made even where others use it.
+    pub fn always_lists(&self, target: &Part) -> bool {
+        !self.spec.way_back || self.destination.once_listed.lock().contains(target)
     }
 
     /// The display name that a part of the destination shall have.

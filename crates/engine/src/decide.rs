@@ -83,7 +83,7 @@ pub(crate) fn decide<R: Record>(
     timing: &Timing,
     now: Instant,
 ) -> Option<Decision<R>> {
-    let (mut plan, exports) = compare(cluster, scope, now)?;
+    let Some((mut plan, exports)) = compare(cluster, scope, now) else { return gone(cluster, scope) };
     let path =
         exports.iter().find(|(_, e)| e.wish.attributes.is_some()).map(|(_, e)| e.path.clone()).unwrap_or_default();
     let owners = owners(&exports);
@@ -129,6 +129,25 @@ fn forget_releases<R: Record>(
         let back = wish.records.contains_key(id) || wish.refused.contains_key(id);
         !back && (written.records.contains_key(id) || gone.iter().any(|(record, _)| record.id() == *id))
     });
+}
+
+/// Takes back what a draining task has in a part that the cluster says is not there: nothing can be observed any more, and
+/// nothing is left of it but what the ledger says.
+fn gone<R: Record>(cluster: &Cluster<R>, scope: &R::Scope) -> Option<Decision<R>> {
+    cluster.mirror.lock().part(&scope.part()).filter(|state| state.missing)?;
+    let inbound = cluster.inbound.read();
+    let drains = |owner: &OwnerId| inbound.iter().any(|r| r.spec.owner == *owner && r.spec.run == Run::Drain);
+    let written = cluster.ledger.lock().get(scope).cloned()?;
+    let ours = written.records.values().filter(|written| drains(&written.owner));
+    let changes: Vec<_> = ours
+        .map(|written| {
+            let (record, owner) = (written.record.clone(), written.owner.clone());
+            Change::Delete { record, owner, why: Removal::Drained }
+        })
+        .collect();
+    let some = !changes.is_empty();
+    let plan = Plan { scope: scope.clone(), changes, skipped: BTreeMap::new() };
+    some.then(|| Decision { plan, again: None, path: Vec::new(), owners: BTreeMap::new() })
 }
 
 impl<R: Record> Decision<R> {

@@ -452,6 +452,7 @@ fn same_port<R: Record>(a: &Port<R>, b: &Port<R>) -> bool {
 fn same_spec<R: Record>(a: &RouteSpec<R>, b: &RouteSpec<R>) -> bool {
     a.task == b.task
         && a.source == b.source
+        && a.way_back == b.way_back
         && a.parts == b.parts
         && Arc::ptr_eq(&a.lens, &b.lens)
         && a.mode == b.mode

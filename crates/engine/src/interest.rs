@@ -32,6 +32,26 @@ impl<R: Record> Interest<R> for RoutesInterest<R> {
         named.chain(written).collect()
     }
 
+    fn needed(&self) -> BTreeSet<Part> {
+        let Some(cluster) = self.0.upgrade() else { return BTreeSet::new() };
+        let mut needed = cluster.parts_held();
+        let listed = cluster.listed.lock().clone().unwrap_or_default();
+        let is_title = |part: &Part| listed.values().any(|title| title.as_ref() == Some(&part.0));
+        for route in cluster.outbound.read().iter() {
+            let copies = route.destination.parts_held_by(&route.spec.owner);
+            match &route.spec.parts {
+                Some(words) => {
+                    let ids = words.iter().map(|word| Part(word.clone())).filter(|part| !is_title(part));
+                    needed.extend(ids.filter(|part| copies.contains(&route.spec.lens.part(part))));
+                }
+                // A copy's part is the one that it was made from.
+                None if !route.spec.lens.renames() => needed.extend(copies),
+                None => {}
+            }
+        }
+        needed
+    }
+
     fn scope(&self, scope: &R::Scope) -> bool {
         let Some(cluster) = self.0.upgrade() else { return false };
         cluster.outbound.read().iter().any(|route| route.spec.lens.scope(scope).is_some())

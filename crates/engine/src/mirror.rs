@@ -1,6 +1,6 @@
 //! What we know of one cluster, part by part, and how far it can be believed. Pure: time is given.
 
-use causeway_core::{Fresh, Held, Part, Record, Scope, Set, Update};
+use causeway_core::{Error, Fresh, Held, Part, Record, Scope, Set, Update};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +29,8 @@ pub(crate) struct Witness<R: Record> {
 pub(crate) struct PartState<R: Record> {
     pub title: Option<Arc<str>>,
     pub error: Option<String>,
+    /// The cluster has said that there is no such part.
+    pub missing: bool,
     connected: bool,
     /// The connection has not broken since this process first saw the part.
     calm: bool,
@@ -58,6 +60,7 @@ impl<R: Record> PartState<R> {
         Self {
             title: None,
             error: None,
+            missing: false,
             connected: false,
             calm: true,
             complete: None,
@@ -163,18 +166,21 @@ impl<R: Record> Mirror<R> {
     }
 
     /// The whole cluster, or one part of it, cannot be read any more.
-    pub fn lost(&mut self, part: Option<&Part>, error: &str, now: Instant) {
+    pub fn lost(&mut self, part: Option<&Part>, error: &Error, now: Instant) {
         match part {
-            None => {
-                self.error = Some(error.to_owned());
-                for state in self.parts.values_mut() {
-                    state.break_off(None);
-                }
-            }
+            None => self.unknown(error.to_string()),
             Some(part) => {
                 let state = self.parts.entry(part.clone()).or_insert_with(|| PartState::new(now));
                 state.break_off(Some(error));
             }
+        }
+    }
+
+    /// Nothing of the cluster is known any more, for this reason.
+    pub fn unknown(&mut self, reason: String) {
+        self.error = Some(reason);
+        for state in self.parts.values_mut() {
+            state.break_off(None);
         }
     }
 
@@ -196,6 +202,7 @@ impl<R: Record> Mirror<R> {
                 state.title = title;
                 state.connected = true;
                 state.error = None;
+                state.missing = false;
                 changed
             }
             Update::Changed(set) => {
@@ -248,11 +255,12 @@ fn leaves<R: Record>(held: &Held<R>) -> bool {
 }
 
 impl<R: Record> PartState<R> {
-    fn break_off(&mut self, error: Option<&str>) {
+    fn break_off(&mut self, error: Option<&Error>) {
         self.connected = false;
         self.complete = None;
         self.calm = false;
-        self.error = error.map(str::to_owned);
+        self.error = error.map(Error::to_string);
+        self.missing = matches!(error, Some(Error::Missing(_)));
     }
 
     /// Replaces everything that did not change since `keep`; what is missing afterwards has no witness.

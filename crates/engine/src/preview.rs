@@ -162,7 +162,13 @@ impl<R: Record> Looks<R> {
         };
         *cluster.listed.lock() = Some(parts.clone());
         let mut silent = None;
-        for (part, title) in parts.into_iter().filter(|(part, title)| select.part(part, title.as_deref())) {
+        // Parts may be served that are not listed.
+        let is_title = |part: &Part| parts.values().any(|title| title.as_ref() == Some(&part.0));
+        let named = select.named().into_iter().map(Part).filter(|part| !is_title(part)).chain(select.needed());
+        let unlisted: BTreeSet<_> = named.filter(|part| !parts.contains_key(part)).collect();
+        let mut all: Vec<_> = unlisted.iter().map(|part| (part.clone(), None)).collect();
+        all.extend(parts.into_iter().filter(|(part, title)| select.part(part, title.as_deref())));
+        for (part, title) in all {
             let read = cluster.mirror.lock().part(&part).is_some_and(|state| state.ready() && state.looked.is_some());
             if read || self.unread.iter().any(|one| one.part.as_ref() == Some(&part)) {
                 continue;
@@ -180,6 +186,7 @@ impl<R: Record> Looks<R> {
                     mirror.update(update, Duration::ZERO, began);
                     mirror.looked(&part, sets, began, began);
                 }
+                Err(Error::Missing(_) | Error::Denied(_)) if unlisted.contains(&part) => {}
                 Err(error) => {
                     silent = (began.elapsed() >= timing.look).then(|| part.clone());
                     self.failed(Some(part), error);

@@ -6,7 +6,7 @@ use crate::interest::RoutesInterest;
 use crate::mirror::Mirror;
 use crate::record::Recorder;
 use crate::spec::{Only, Timing};
-use causeway_core::{Error, Fresh, Lost, OwnerId, Part, Parts, Record, Scope, Selector, Set, Update};
+use causeway_core::{Error, Fresh, Lost, OwnerId, Part, Parts, Record, Scope, Selector, Set, Source, Update};
 use futures_util::StreamExt;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -17,14 +17,15 @@ use tokio_util::sync::CancellationToken;
 
 /// How often settling is looked at.
 const TICK: Duration = Duration::from_millis(500);
-/// How often the parts are listed while a named one is not there.
+/// How often the parts are listed, where parts are named or written to.
 const LIST: Duration = Duration::from_secs(5);
 
 type Look<R> = (Part, Instant, Result<Vec<Set<R>>, Error>);
 
 /// What was asked beside the watch, so that the watch is never kept waiting.
 enum Answer {
-    Parts(Result<Parts, Error>),
+    /// With the named parts that are not listed and hold something, where that was asked for.
+    Parts(Result<Parts, Error>, Option<BTreeSet<Part>>),
     Counts(Vec<(Part, usize)>),
 }
 
@@ -38,6 +39,8 @@ pub(crate) struct Reader<R: Record> {
     counted_at: Option<Instant>,
     /// Parts that this reader has read whole. What an earlier one took in may have been told to nobody.
     whole: BTreeSet<Part>,
+    /// Named parts that are used and not listed, when last asked.
+    used: Option<BTreeSet<Part>>,
 }
 
 impl<R: Record> Reader<R> {
@@ -49,13 +52,14 @@ impl<R: Record> Reader<R> {
             believed: BTreeMap::new(),
             listed_at: None,
             counted_at: None,
+            used: None,
             whole: BTreeSet::new(),
         }
     }
 
     /// A reader of this cluster panicked: what it knew is unknown until the next one has read it.
     pub fn crashed(cluster: &Cluster<R>, reason: &str) {
-        cluster.mirror.lock().lost(None, reason, Instant::now());
+        cluster.mirror.lock().unknown(reason.to_owned());
         cluster.looks.lock().clear();
     }
 
@@ -115,11 +119,20 @@ impl<R: Record> Reader<R> {
                 if let Some(part) = whole {
                     self.cluster.part_errors.lock().remove(&part);
                     self.cluster.touch_part(&part, now);
+                    // One that was just made is not said to be missing from the list.
+                    if self.cluster.is_unlisted(&part) {
+                        self.listed_at = None;
+                    }
                 }
             }
             Err(lost) => {
                 tracing::warn!(cluster = %self.cluster.spec.name, part = lost.part.as_ref().map(tracing::field::display), error = %lost.error, "cannot be read");
-                self.cluster.mirror.lock().lost(lost.part.as_ref(), &lost.error.to_string(), now);
+                self.cluster.mirror.lock().lost(lost.part.as_ref(), &lost.error, now);
+                // What is written there may need the part to be made again; what is drained there has gone with it.
+                if let (Some(part), Error::Missing(_)) = (&lost.part, &lost.error) {
+                    self.listed_at = None;
+                    self.cluster.touch_part(part, now);
+                }
             }
         }
     }
@@ -192,23 +205,31 @@ impl<R: Record> Reader<R> {
         self.freeze();
     }
 
-    /// Lists the parts while a named one is missing, so that the task can say so; while a name may be a display name; and
-    /// where a list of what exists now is to be made.
+    /// Lists the parts where some are named or written to: the task says which named ones are missing or not listed, a name
+    /// may be a display name, and one that we write to is made again when it has gone from the list. Also where a list of
+    /// what exists now is to be made.
     fn list(&mut self, asks: &mut JoinSet<Answer>) {
-        let wanted = {
-            let mirror = self.cluster.mirror.lock();
+        let (wanted, words) = {
             let outbound = self.cluster.outbound.read();
-            let words = outbound.iter().filter_map(|route| route.spec.parts.as_ref()).flatten();
-            let known = |word: &Arc<str>| mirror.part(&Part(word.clone())).is_some_and(|state| state.ready());
+            let words: BTreeSet<_> = outbound.iter().filter_map(|route| route.spec.parts.clone()).flatten().collect();
             let freezes = outbound.iter().any(|route| *route.memory.only.lock() == Only::Freeze);
-            mirror.error.is_none() && (freezes || words.into_iter().any(|word| !known(word)))
+            let written = !self.cluster.inbound.read().is_empty();
+            let wanted = self.cluster.mirror.lock().error.is_none() && (freezes || written || !words.is_empty());
+            (wanted, freezes.then_some(words))
         };
         if !wanted || self.listed_at.is_some_and(|at| at.elapsed() < LIST) {
             return;
         }
         self.listed_at = Some(Instant::now());
         let (source, limit) = (self.cluster.source.clone(), self.timing.call);
-        asks.spawn(async move { Answer::Parts(call(limit, async { source.parts().await }).await) });
+        asks.spawn(async move {
+            let parts = call(limit, async { source.parts().await }).await;
+            let used = match (&parts, words) {
+                (Ok(parts), Some(words)) => tokio::time::timeout(limit, used(&*source, parts, words)).await.ok(),
+                _ => None,
+            };
+            Answer::Parts(parts, used)
+        });
     }
 
     /// Counts what there is in parts where routes find nothing of theirs, so that the task can say why.
@@ -238,18 +259,37 @@ impl<R: Record> Reader<R> {
 
     fn answered(&mut self, answer: Answer) {
         match answer {
-            Answer::Parts(Ok(parts)) => {
-                let changed = self.cluster.listed.lock().replace(parts.clone()) != Some(parts);
-                if changed {
-                    let now = Instant::now();
-                    self.cluster.outbound.read().iter().for_each(|route| route.touch_all(now));
+            Answer::Parts(Ok(parts), used) => {
+                self.used = used;
+                self.cluster.part_errors.lock().retain(|part, _| !parts.contains_key(part));
+                self.cluster.once_listed.lock().extend(parts.keys().cloned());
+                let before = self.cluster.listed.lock().replace(parts.clone());
+                if before.as_ref() != Some(&parts) {
+                    self.list_changed(&before.unwrap_or_default(), &parts);
                 }
             }
-            Answer::Parts(Err(error)) => {
+            Answer::Parts(Err(error), _) => {
                 tracing::debug!(cluster = %self.cluster.spec.name, %error, "the parts cannot be listed");
             }
             Answer::Counts(counts) => self.cluster.counted.lock().extend(counts),
         }
+    }
+
+    /// What a route's words mean may have changed, and a part that holds copies of ours may have gone from the list.
+    fn list_changed(&self, before: &Parts, after: &Parts) {
+        let now = Instant::now();
+        let other = |from: &Parts, to: &Parts| -> Vec<_> {
+            let changed = from.iter().filter(|(part, title)| to.get(*part) != Some(*title));
+            changed.flat_map(|(part, title)| [Some(part.0.clone()), title.clone()]).flatten().collect()
+        };
+        let changed: BTreeSet<_> = other(before, after).into_iter().chain(other(after, before)).collect();
+        for route in self.cluster.outbound.read().iter() {
+            if route.spec.parts.as_ref().is_some_and(|words| !words.is_disjoint(&changed)) {
+                route.touch_all(now);
+            }
+        }
+        let held = self.cluster.parts_held();
+        held.iter().filter(|part| !after.contains_key(*part)).for_each(|part| self.cluster.touch_part(part, now));
     }
 
     /// Makes the list of scopes for routes that are limited to those that exist now.
@@ -261,10 +301,13 @@ impl<R: Record> Reader<R> {
                 continue;
             }
             // All of the parts that exist now and belong to the route must have been read.
-            let Some(listed) = self.cluster.listed.lock().clone() else { continue };
-            let wanted: Vec<_> = listed
+            let (Some(listed), Some(used)) = (self.cluster.listed.lock().clone(), &self.used) else { continue };
+            let unlisted = used.iter().map(|part| (part, None));
+            let wanted: BTreeSet<_> = listed
                 .iter()
-                .filter(|(part, title)| route.takes_part(part, title.as_deref()))
+                .map(|(part, title)| (part, title.as_deref()))
+                .chain(unlisted)
+                .filter(|(part, title)| route.takes_part(part, *title))
                 .map(|(part, _)| part)
                 .collect();
             let scopes = {
@@ -290,4 +333,17 @@ impl<R: Record> Reader<R> {
         };
         parts.iter().for_each(|part| self.cluster.ask_look(part));
     }
+}
+
+/// Which of these words are ids of parts that hold something and are not listed.
+async fn used<R: Record>(source: &dyn Source<R>, listed: &Parts, words: BTreeSet<Arc<str>>) -> BTreeSet<Part> {
+    let mut used = BTreeSet::new();
+    for word in words {
+        let part = Part(word);
+        let known = listed.contains_key(&part) || listed.values().any(|title| title.as_ref() == Some(&part.0));
+        if !known && matches!(source.count(&part).await, Ok(count) if count > 0) {
+            used.insert(part);
+        }
+    }
+    used
 }

@@ -77,6 +77,8 @@ pub struct RouteSpec<R: Record> {
     pub source: ClusterId,
     /// Where it writes.
     pub destination: ClusterId,
+    /// Whether it is a two-way task's way back, so that the task's settings name the parts of its destination.
+    pub way_back: bool,
     /// Ids or display names of the source's parts; `None`: all, also ones created later.
     pub parts: Option<BTreeSet<Arc<str>>>,
     /// Filters, renames and metadata mapping.

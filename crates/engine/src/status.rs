@@ -224,17 +224,22 @@ fn trouble<R: Record>(route: &Route<R>) -> (Vec<String>, bool) {
         }
     }
     for word in route.spec.parts.iter().flatten() {
-        if let (Some(listed), false) = (&listed, mirror.part(&Part(word.clone())).is_some_and(|state| state.ready())) {
-            let named = listed.iter().filter(|(_, title)| title.as_ref() == Some(word)).count();
-            match (listed.contains_key(&Part(word.clone())), named) {
-                (true, _) | (false, 1) => {}
-                (false, 0) => {
-                    reasons.push(format!("{source} has no namespace {word}: it is neither an id nor a name there"))
-                }
-                (false, n) => {
-                    reasons.push(format!("{source} has {n} namespaces called {word}: give the id instead of the name"));
-                    failing = true;
-                }
+        let part = Part(word.clone());
+        let Some(listed) = listed.as_ref().filter(|listed| !listed.contains_key(&part)) else { continue };
+        let state = mirror.part(&part).filter(|state| state.ready());
+        if state.is_some_and(|state| state.sets().values().any(|set| !set.records.is_empty())) {
+            reasons.push(format!(
+                "{source} does not list namespace {word}: nobody has created it there, but services stand in it, and they are \
+                 copied"
+            ));
+            continue;
+        }
+        match listed.values().filter(|title| title.as_ref() == Some(word)).count() {
+            1 => {}
+            0 => reasons.push(format!("{source} has no namespace {word}: it is neither an id nor a name there")),
+            n => {
+                reasons.push(format!("{source} has {n} namespaces called {word}: give the id instead of the name"));
+                failing = true;
             }
         }
     }

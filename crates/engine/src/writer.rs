@@ -228,6 +228,11 @@ impl<R: Record> Writer<R> {
             self.prepare(scope, now);
             return;
         };
+        let writes = |change: &Change<R>| matches!(change, Change::Create(_) | Change::Update { .. });
+        let stands = decision.plan.changes.iter().any(writes) || self.cluster.ledger.lock().contains_key(scope);
+        if stands && self.cluster.is_unlisted(&scope.part()) {
+            self.prepare(scope, now);
+        }
         let mut again = decision.again;
         let retry = self.drop_refused(scope, &mut decision, now);
         again = again.into_iter().chain(retry).min();
@@ -267,23 +272,45 @@ impl<R: Record> Writer<R> {
         self.recorder.event(Event { task, cluster, scope: scope.to_string(), record, action, reason });
     }
 
-    /// The destination does not show the scope's part: it may have to be made.
+    /// Makes the scope's part where the destination does not show it, or serves it and does not list it.
     fn prepare(&mut self, scope: &R::Scope, now: Instant) {
         let part = scope.part();
         self.cluster.written_parts.write().insert(part.clone());
         let known = self.cluster.mirror.lock().part(&part).is_some_and(|state| state.ready());
-        let wanted = self.cluster.inbound.read().iter().any(|route| {
-            route.spec.run == crate::spec::Run::On && !route.feeding(scope).is_empty() && route.target_wanted(scope)
-        });
-        if known || !wanted || self.prepared.get(&part).is_some_and(|at| now < *at + PREPARE) {
+        let soon = self.prepared.get(&part).is_some_and(|at| now < *at + PREPARE);
+        if soon || (known && !self.cluster.is_unlisted(&part)) {
             return;
         }
+        let routes: Vec<_> = self
+            .cluster
+            .inbound
+            .read()
+            .iter()
+            .filter(|route| {
+                route.spec.run == crate::spec::Run::On
+                    && !route.feeding(scope).is_empty()
+                    && route.target_wanted(scope)
+                    && (!known || route.lists(&part))
+            })
+            .cloned()
+            .collect();
+        if routes.is_empty() {
+            return;
+        }
+        // One that may be used without being listed, and has not been read yet.
+        let looks = !known && !routes.iter().any(|route| route.always_lists(&part));
         self.prepared.insert(part.clone(), now);
         self.cluster.queue.mark(scope, now + PREPARE);
         let title = self.cluster.inbound.read().iter().find_map(|route| route.title_for(&part));
         let (sink, limit, place) = (self.sink.clone(), self.timing.call, self.place());
         self.work.spawn(async move {
             let mut slot = place.await;
+            if looks {
+                slot.spend(1);
+                if call(limit, async { sink.count(&part).await }).await.is_ok_and(|count| count > 0) {
+                    return Done::Prepared(part, Ok(()));
+                }
+            }
             slot.spend(1);
             let made = call(limit, async { sink.prepare(&part, title.as_deref()).await }).await;
             Done::Prepared(part, made)

@@ -246,6 +246,7 @@ fn task_routes(install: &str, world: &World, task: &TaskEntry, frozen: &Frozen) 
         owner: OwnerId::new(install, &task.id),
         source: source.id.clone(),
         destination: destination.id.clone(),
+        way_back: false,
         parts: parts.clone(),
         lens: lenses.there.clone(),
         mode: mode(settings.policy),
@@ -259,6 +260,7 @@ fn task_routes(install: &str, world: &World, task: &TaskEntry, frozen: &Frozen) 
     let back = lenses.back.as_ref().map(|lens| RouteSpec {
         source: destination.id.clone(),
         destination: source.id.clone(),
+        way_back: true,
         // The task's namespaces are those of its source, under the names that they have at the other side.
         parts: parts.map(|words| words.into_iter().map(|word| lenses.there.part(&Part(word)).0).collect()),
         lens: lens.clone(),

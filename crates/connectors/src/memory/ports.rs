@@ -110,11 +110,15 @@ struct Watch {
     epoch: Option<u64>,
     seen: u64,
     complete: BTreeSet<Part>,
+    /// What is followed although no list shows it.
+    unlisted: BTreeSet<Part>,
     ready: VecDeque<Result<Update<Instance>, Lost>>,
 }
 
 impl Watch {
     fn look(&mut self) {
+        let needed = self.select.needed();
+        let named: BTreeSet<_> = self.select.named().into_iter().map(Part).collect();
         let state = self.memory.state.lock();
         if state.fault == Fault::Hung && self.epoch != Some(state.epoch) {
             return;
@@ -135,14 +139,26 @@ impl Watch {
             self.epoch = Some(state.epoch);
             self.complete.clear();
         }
-        let gone: Vec<Part> = self.complete.iter().filter(|part| !state.parts().contains_key(*part)).cloned().collect();
+        let listed = |part: &Part| state.parts().contains_key(part);
+        let unlisted: BTreeSet<_> = named
+            .iter()
+            .filter(|part| state.is_used(part))
+            .chain(&needed)
+            .chain(&self.unlisted)
+            .filter(|part| !listed(part))
+            .cloned()
+            .collect();
+        let gone: Vec<_> =
+            self.complete.iter().filter(|part| !listed(part) && !self.unlisted.contains(*part)).cloned().collect();
         for part in gone {
             self.complete.remove(&part);
             let error = Error::Missing(format!("namespace {part} is no longer there"));
             self.ready.push_back(Err(Lost { part: Some(part), error }));
         }
-        for (part, title) in state.parts() {
-            if self.complete.contains(part) || !self.select.part(part, title.as_deref()) {
+        let all = state.parts().iter().map(|(part, title)| (part, title.clone()));
+        for (part, title) in all.chain(unlisted.iter().map(|part| (part, None))) {
+            let wanted = unlisted.contains(part) || self.select.part(part, title.as_deref());
+            if self.complete.contains(part) || !wanted {
                 continue;
             }
             self.complete.insert(part.clone());
@@ -153,7 +169,7 @@ impl Watch {
             let owned = self.owned.lock();
             let scopes = state.scopes(part).filter(|scope| self.select.scope(scope));
             let sets = scopes.map(|scope| state.set(scope, &owned)).collect();
-            self.ready.push_back(Ok(Update::Reset { part: part.clone(), title: title.clone(), sets }));
+            self.ready.push_back(Ok(Update::Reset { part: part.clone(), title, sets }));
         }
         for scope in state.since(self.seen) {
             let readable = self.complete.contains(&scope.part()) && state.refusal(Some(&scope.part())).is_none();
@@ -162,6 +178,8 @@ impl Watch {
             }
         }
         self.seen = state.now();
+        drop(state);
+        self.unlisted = unlisted;
     }
 }
 
@@ -174,6 +192,7 @@ impl Source<Instance> for MemoryPorts {
             epoch: None,
             seen: self.memory.state.lock().now(),
             complete: BTreeSet::new(),
+            unlisted: BTreeSet::new(),
             ready: VecDeque::new(),
         };
         stream::unfold(watch, async |mut watch| {
@@ -202,8 +221,9 @@ impl Source<Instance> for MemoryPorts {
     ) -> BoxFuture<'a, Result<Vec<Set<Instance>>, Error>> {
         Box::pin(async move {
             self.answer(Some(part)).await?;
+            let needed = select.needed().contains(part);
             let state = self.memory.state.lock();
-            if !state.parts().contains_key(part) {
+            if !state.parts().contains_key(part) && !state.is_used(part) && !needed {
                 return Err(Error::Missing(format!("there is no namespace {part}")));
             }
             let owned = self.owned.lock();

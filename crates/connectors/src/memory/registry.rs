@@ -45,6 +45,8 @@ struct Service {
 #[derive(Default)]
 pub(super) struct State {
     parts: BTreeMap<Part, Option<Arc<str>>>,
+    /// Parts that are served although no list shows them.
+    unlisted: BTreeSet<Part>,
     services: BTreeMap<ServiceKey, Service>,
     /// Every scope stands here once, at the version of its last change.
     log: BTreeMap<u64, ServiceKey>,
@@ -91,8 +93,23 @@ impl Memory {
     /// Makes a namespace.
     pub fn create_part(&self, id: &str, title: Option<&str>) {
         self.edit(|state| {
+            state.unlisted.remove(&Part::new(id));
             state.parts.entry(Part::new(id)).or_insert_with(|| title.map(Into::into));
         });
+    }
+
+    /// Takes a namespace off the list, as deleting it in Nacos' console does: what is registered in it stays, and more may
+    /// come. It may also be one that nobody has made.
+    pub fn unlist_part(&self, id: &str) {
+        self.edit(|state| {
+            state.parts.remove(&Part::new(id));
+            state.unlisted.insert(Part::new(id));
+        });
+    }
+
+    /// Whether a list shows a namespace.
+    pub fn lists_part(&self, id: &str) -> bool {
+        self.state.lock().parts.contains_key(&Part::new(id))
     }
 
     /// Removes a namespace with all that is in it.
@@ -100,6 +117,7 @@ impl Memory {
         let part = Part::new(id);
         self.edit(|state| {
             state.parts.remove(&part);
+            state.unlisted.remove(&part);
             state.services.retain(|scope, _| scope.part() != part);
             state.log.retain(|_, scope| scope.part() != part);
         });
@@ -231,7 +249,9 @@ impl Memory {
 
     pub(super) fn publish(&self, scope: &ServiceKey, publisher: &Publisher, instance: Instance) {
         self.edit(|state| {
-            state.parts.entry(scope.part()).or_insert(None);
+            if !state.unlisted.contains(&scope.part()) {
+                state.parts.entry(scope.part()).or_insert(None);
+            }
             let service = state.services.entry(scope.clone()).or_default();
             service.entries.entry(instance.id()).or_default().insert(publisher.clone(), instance);
             state.touch(scope);
@@ -301,6 +321,11 @@ impl State {
 
     pub(super) fn parts(&self) -> &BTreeMap<Part, Option<Arc<str>>> {
         &self.parts
+    }
+
+    /// Whether something is registered in a part.
+    pub(super) fn is_used(&self, part: &Part) -> bool {
+        self.scopes(part).any(|scope| self.services.get(scope).is_some_and(|service| !service.entries.is_empty()))
     }
 
     pub(super) fn scopes(&self, part: &Part) -> impl Iterator<Item = &ServiceKey> {

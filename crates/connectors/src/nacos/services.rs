@@ -74,15 +74,19 @@ impl Source<Instance> for NacosServices {
         select: &'a Selector<Instance>,
     ) -> BoxFuture<'a, Result<Vec<Set<Instance>>, Error>> {
         Box::pin(async move {
-            // An unknown namespace reads as an empty one.
-            match self.namespaces().await {
-                Ok(parts) if !parts.contains_key(part) => {
-                    return Err(Error::Missing(format!("there is no namespace {part}")));
-                }
-                Ok(_) | Err(WireError::Denied(_)) => {}
+            let listed = match self.namespaces().await {
+                Ok(parts) => parts.contains_key(part),
+                Err(WireError::Denied(_)) => true,
                 Err(error) => return Err(convert::error(error)),
+            };
+            // An unknown namespace reads as an empty one, and one that is not listed may be used.
+            let there = listed
+                || select.needed().contains(part)
+                || self.client.has_instances(&part.0).await.map_err(convert::error)?;
+            match there {
+                true => self.reading().read_all(&part.0, select).await.map_err(convert::error),
+                false => Err(Error::Missing(format!("there is no namespace {part}"))),
             }
-            self.reading().read_all(&part.0, select).await.map_err(convert::error)
         })
     }
 

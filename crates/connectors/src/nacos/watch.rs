@@ -1,14 +1,17 @@
 //! Follows the services of a Nacos cluster: pushes (or polls, on 1.x) say which to look at again, the lists that show
 //! disabled instances are the truth, and the names are polled, since nothing pushes a new service or a new namespace.
 
+mod listing;
+
 use super::client::{Error as WireError, Look, Phase, ServiceKey as WireKey, ServiceSummary};
 use super::convert;
-use super::reading::{IN_FLIGHT, Reading, parts};
+use super::reading::{IN_FLIGHT, Reading};
 use super::trigger::Trigger;
-use causeway_core::{Error, Instance, Lost, Part, Selector, Set, Update};
+use causeway_core::{Instance, Lost, Part, Selector, Set, Update};
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
+use listing::Listing;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +30,7 @@ const AGAIN: Duration = Duration::from_millis(700);
 const UNREADABLE: Duration = Duration::from_secs(5);
 
 enum Done {
-    Namespaces(Result<BTreeMap<Part, Option<Arc<str>>>, WireError>),
+    Namespaces(Result<Listing, WireError>),
     Names(Part, Result<Vec<ServiceSummary>, WireError>),
     Subscribed(WireKey, Result<(), WireError>),
     Read(WireKey, Result<Set<Instance>, WireError>),
@@ -48,6 +51,8 @@ enum State {
 
 struct Namespace {
     title: Option<Arc<str>>,
+    /// Whether the cluster lists it. It serves others too.
+    listed: bool,
     state: State,
     names: BTreeMap<WireKey, ServiceSummary>,
     asking: bool,
@@ -66,6 +71,8 @@ pub(super) struct Watch {
     namespaces: BTreeMap<Part, Namespace>,
     listing: bool,
     listed_at: Option<Instant>,
+    /// When namespaces that no list shows were last looked for.
+    looked_at: Option<Instant>,
     list_failing: Option<Instant>,
     /// Waiting to be read, being read, changed while being read, and waiting to be tried again.
     todo: VecDeque<WireKey>,
@@ -92,6 +99,7 @@ impl Watch {
             namespaces: BTreeMap::new(),
             listing: false,
             listed_at: None,
+            looked_at: None,
             list_failing: None,
             todo: VecDeque::new(),
             queued: BTreeSet::new(),
@@ -164,9 +172,7 @@ impl Watch {
             return;
         }
         if !self.listing && self.listed_at.is_none_or(|at| at.elapsed() >= NAMES) {
-            self.listing = true;
-            let client = self.reading.client.clone();
-            self.work.push(Box::pin(async move { Done::Namespaces(parts(&client).await) }));
+            self.list();
         }
         let due: Vec<_> =
             self.namespaces.iter().filter(|(_, namespace)| !namespace.asking).map(|(part, _)| part.clone()).collect();
@@ -199,58 +205,6 @@ impl Watch {
                 self.failed.remove(&key);
                 self.want(key);
             }
-        }
-    }
-
-    fn listed(&mut self, parts: Result<BTreeMap<Part, Option<Arc<str>>>, WireError>) {
-        self.listing = false;
-        self.listed_at = Some(Instant::now());
-        let parts = match parts {
-            Ok(parts) => {
-                self.list_failing = None;
-                parts
-            }
-            // Who may not list namespaces can still be told which there are.
-            Err(WireError::Denied(_)) => {
-                let named = self.select.named().into_iter().chain(self.named.iter().map(|name| name.as_str().into()));
-                named.map(|word| (Part(word), None)).collect()
-            }
-            Err(error) => {
-                let since = *self.list_failing.get_or_insert_with(Instant::now);
-                if since.elapsed() >= PATIENCE
-                    && self.namespaces.values().any(|one| !matches!(one.state, State::Unknown))
-                {
-                    self.lose_all(error);
-                }
-                return;
-            }
-        };
-        let gone: Vec<_> = self.namespaces.keys().filter(|part| !parts.contains_key(*part)).cloned().collect();
-        for part in gone {
-            let text = format!("namespace {part} is no longer there");
-            self.ready.push_back(Err(Lost { part: Some(part.clone()), error: Error::Missing(text) }));
-            self.drop_namespace(&part);
-        }
-        for (part, title) in parts {
-            let wanted = self.select.part(&part, title.as_deref());
-            match self.namespaces.get_mut(&part) {
-                Some(_) if !wanted => self.drop_namespace(&part),
-                Some(namespace) => namespace.title = title,
-                None if wanted => {
-                    let names = BTreeMap::new();
-                    let namespace =
-                        Namespace { title, state: State::Unknown, names, asking: false, failing: None, told: false };
-                    self.namespaces.insert(part.clone(), namespace);
-                    self.ask_names(part);
-                }
-                None => {}
-            }
-        }
-    }
-
-    fn drop_namespace(&mut self, part: &Part) {
-        if let Some(namespace) = self.namespaces.remove(part) {
-            namespace.names.into_keys().for_each(|key| self.unsubscribe(key));
         }
     }
 

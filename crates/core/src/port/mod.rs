@@ -39,6 +39,11 @@ pub trait Interest<R: Record>: Send + Sync {
     fn part(&self, part: &Part, title: Option<&str>) -> bool;
     /// Ids or display names of parts that the operator gave. They are tried as ids where parts cannot be listed.
     fn named(&self) -> BTreeSet<Arc<str>>;
+    /// Parts that are followed even where the cluster neither lists them nor shows a service in them: copies of ours were
+    /// written there, or made from what stood there. What has become of those can only be known by looking.
+    fn needed(&self) -> BTreeSet<Part> {
+        BTreeSet::new()
+    }
     /// Whether a scope is of interest.
     fn scope(&self, scope: &R::Scope) -> bool;
 }
@@ -94,7 +99,8 @@ pub trait Source<R: Record>: Send + Sync {
         Duration::from_secs(1)
     }
 
-    /// The parts that there are, with their display names.
+    /// The parts that the cluster lists, with their display names. Some kinds serve parts that no list shows: a watch and
+    /// [`Source::read`] find those too, where they are named and used, or [`Interest::needed`].
     fn parts(&self) -> BoxFuture<'_, Result<Parts, Error>>;
 }
 

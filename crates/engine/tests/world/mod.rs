@@ -87,6 +87,7 @@ impl World {
             owner: OwnerId::new(&self.install, task),
             source: self.id(from),
             destination: self.id(to),
+            way_back: false,
             parts: None,
             lens: self.lens.clone(),
             mode: Mode::Sync,
@@ -107,7 +108,7 @@ impl World {
 
     pub fn two_way(mut self, a: &str, b: &str) -> Self {
         self.routes.push(self.route("task", a, b));
-        self.routes.push(self.route("task", b, a));
+        self.routes.push(RouteSpec { way_back: true, ..self.route("task", b, a) });
         self.start();
         self
     }

@@ -132,6 +132,15 @@ impl OpenApi {
         bail!("creating the namespace {id}: the server's database stays locked")
     }
 
+    /// What an operator does in the console; what is registered in the namespace stays.
+    pub async fn delete_namespace(&self, id: &str) -> Result<()> {
+        let path = if self.three() { "/v3/admin/core/namespace" } else { "/v1/console/namespaces" };
+        match self.ask(Method::DELETE, path, &vec![("namespaceId", id.into())]).await? {
+            Value::Bool(true) => Ok(()),
+            said => bail!("deleting the namespace {id} was answered {said}"),
+        }
+    }
+
     /// How many Raft groups have a leader, as this server of a 2.5 cluster knows it.
     pub(crate) async fn leaders(&self) -> Result<usize> {
         let said = self.ask(Method::GET, "/v2/core/cluster/node/self", &Vec::new()).await?;

@@ -105,6 +105,18 @@ impl NacosClient {
         Err(Error::Unavailable(format!("the catalogue of namespace {namespace} would not come whole")))
     }
 
+    /// Whether any service of a namespace has an instance; one call, whatever is in it. An unknown namespace reads as an
+    /// empty one.
+    pub async fn has_instances(&self, namespace: &str) -> Result<bool> {
+        let (path, without_empty) = match self.version().await?.generation {
+            Generation::V3 => ("/v3/admin/ns/service/list", "ignoreEmptyService"),
+            Generation::V1 | Generation::V2 => ("/v1/ns/catalog/services", "hasIpCount"),
+        };
+        let call = Call::get(path).with("namespaceId", namespace).with("pageNo", "1").with("pageSize", "1");
+        let page: Page = self.core.call(call.with(without_empty, "true")).await?.json()?;
+        Ok(page.count > 0 || !page.service_list.is_empty())
+    }
+
     /// What belongs to a service itself. Errors: `NotFound`.
     pub async fn attributes(&self, key: &ServiceKey) -> Result<ServiceAttributes> {
         Ok(self.detail(key).await?.0)
