@@ -5,16 +5,17 @@ use crate::export::export;
 use crate::guard::Guard;
 use crate::mirror::Mirror;
 use crate::pace::{Pacer, Pacers};
-use crate::queue::Queue;
+use crate::queue::{Lane, Queue};
 use crate::releases::Releases;
 use crate::scopes::Scopes;
 use crate::spec::{ClusterSpec, Only, RouteSpec};
 use crate::supervise::Crashes;
-use causeway_core::{ClusterId, Held, OwnerId, Part, Parts, Record, Scope, Set, Sink, Source, Written};
+use crate::sweep::{Sweeps, What};
+use causeway_core::{ClusterId, OwnerId, Part, Parts, Record, Scope, Set, Sink, Source, Written};
 use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
@@ -35,13 +36,19 @@ pub(crate) struct Cluster<R: Record> {
     pub written: Mutex<BTreeMap<R::Scope, Instant>>,
     /// Writes under way.
     pub writes: AtomicUsize,
+    /// How many scopes its writer remembers something about.
+    pub remembered: AtomicUsize,
     /// Scopes to be planned here.
     pub queue: Queue<R::Scope>,
+    /// Scopes to be looked at and marked here.
+    pub sweeps: Sweeps<R>,
     pub scopes: Mutex<Scopes<R>>,
     /// Parts that were asked to be looked at whole.
     pub looks: Mutex<BTreeSet<Part>>,
     pub look: Notify,
-    /// Parts that routes write to.
+    /// Grows when what is selected here may have changed.
+    selection: AtomicU64,
+    /// Parts that routes write to. Added to by [`Cluster::writes_in`] alone.
     pub written_parts: RwLock<BTreeSet<Part>>,
     /// Why a part could not be made.
     pub part_errors: Mutex<BTreeMap<Part, String>>,
@@ -81,10 +88,13 @@ impl<R: Record> Cluster<R> {
             ledger: Mutex::new(ledger),
             written: Mutex::default(),
             writes: AtomicUsize::new(0),
+            remembered: AtomicUsize::new(0),
             queue: Queue::new(),
+            sweeps: Sweeps::default(),
             scopes: Mutex::default(),
             looks: Mutex::default(),
             look: Notify::new(),
+            selection: AtomicU64::new(0),
             written_parts: RwLock::default(),
             part_errors: Mutex::default(),
             unlike: Mutex::default(),
@@ -125,6 +135,12 @@ impl<R: Record> Cluster<R> {
         self.listed.lock().as_ref().is_some_and(|listed| !listed.contains_key(part))
     }
 
+    /// How many records each task holds here.
+    pub fn records(&self) -> BTreeMap<OwnerId, usize> {
+        let sum = |parts: &BTreeMap<Part, Holdings>| parts.values().map(|here| here.records).sum();
+        self.holdings.lock().iter().map(|(owner, parts)| (owner.clone(), sum(parts))).collect()
+    }
+
     /// Remembers what this install has in a scope now.
     pub fn remember(&self, scope: &R::Scope, written: Written<R>) {
         let mut ledger = self.ledger.lock();
@@ -148,10 +164,63 @@ impl<R: Record> Cluster<R> {
             let parts = holdings.entry(owner).or_default();
             now.into_iter().for_each(|(part, now)| parts.entry(part).or_default().add(now));
         }
-        match written.is_empty() {
-            true => drop(ledger.remove(scope)),
-            false => drop(ledger.insert(scope.clone(), Arc::new(written))),
+        let was_here = ledger.contains_key(scope);
+        let is_here = !written.is_empty();
+        match is_here {
+            false => drop(ledger.remove(scope)),
+            true => drop(ledger.insert(scope.clone(), Arc::new(written))),
         }
+        drop((ledger, holdings));
+        if !is_here {
+            self.written.lock().remove(scope);
+        }
+        // What the routes select is of interest anyway.
+        if was_here != is_here && !self.is_selected(scope) {
+            self.change_selection();
+        }
+    }
+
+    /// Whether a route that reads or writes here may have something to do with a scope.
+    pub fn is_selected(&self, scope: &R::Scope) -> bool {
+        self.outbound.read().iter().any(|route| route.spec.lens.scope(scope).is_some())
+            || self.inbound.read().iter().any(|route| {
+                // Under other names anything may be a target.
+                route.spec.lens.renames() || route.spec.lens.scope(scope).is_some()
+            })
+    }
+
+    /// See [`causeway_core::Interest::epoch`].
+    pub fn selection_epoch(&self) -> u64 {
+        self.selection.load(Ordering::SeqCst)
+    }
+
+    fn change_selection(&self) {
+        self.selection.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Notes parts that routes write to.
+    pub fn writes_in(&self, parts: impl IntoIterator<Item = Part>) {
+        let new: Vec<_> = {
+            let known = self.written_parts.read();
+            parts.into_iter().filter(|part| !known.contains(part)).collect()
+        };
+        if !new.is_empty() {
+            self.written_parts.write().extend(new);
+            self.change_selection();
+        }
+    }
+
+    /// Makes the routes that read and write here those that are given.
+    pub fn connect(&self, inbound: Vec<Arc<Route<R>>>, outbound: Vec<Arc<Route<R>>>) {
+        let same = |a: &[Arc<Route<R>>], b: &[Arc<Route<R>>]| {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| Arc::ptr_eq(a, b))
+        };
+        if same(&self.inbound.read(), &inbound) && same(&self.outbound.read(), &outbound) {
+            return;
+        }
+        *self.inbound.write() = inbound;
+        *self.outbound.write() = outbound;
+        self.change_selection();
     }
 
     /// Asks for a complete look at a part.
@@ -163,36 +232,47 @@ impl<R: Record> Cluster<R> {
 
     /// Marks what depends on a scope of this cluster: the scope itself where we write here, and the scopes that it
     /// feeds elsewhere.
-    pub fn touched(&self, scope: &R::Scope, now: Instant) {
+    pub fn touched(&self, scope: &R::Scope, lane: Lane, now: Instant) {
         if !self.inbound.read().is_empty() {
-            self.queue.mark(scope, now);
+            self.queue.mark_in(lane, scope, now);
         }
         for route in self.outbound.read().iter() {
-            route.touched(scope, now);
+            route.touched(scope, lane, now);
         }
     }
 
-    /// Marks the scopes that hold a copy of ours of which it is forgotten whose it is: no ledger names them.
-    pub fn touch_lost(&self, now: Instant) {
-        let lost = |held: &Held<R>| held.copies.iter().filter_map(Record::mark).any(|mark| mark.owner.is_lost());
-        let mirror = self.mirror.lock();
-        let sets = mirror.parts().values().flat_map(|state| state.sets().values());
-        for set in sets.filter(|set| set.records.values().any(lost)) {
-            self.queue.mark(&set.scope, now);
-        }
-    }
-
-    /// Marks everything that this cluster's inbound routes want or have in `part`.
-    pub fn touch_part(&self, part: &Part, now: Instant) {
-        let held: Vec<_> = self.ledger.lock().keys().filter(|scope| scope.part() == *part).cloned().collect();
-        held.iter().for_each(|scope| self.queue.mark(scope, now));
+    /// Asks for a sweep over everything that this cluster's inbound routes want or have in `part`.
+    pub fn touch_part(&self, part: &Part) {
+        self.sweep(What::Held(None, Some(part.clone())));
         for route in self.inbound.read().iter() {
-            for scope in route.source_scopes() {
-                if let Some(target) = route.target(&scope).filter(|target| target.part() == *part) {
-                    self.queue.mark(&target, now);
-                }
-            }
+            self.sweep(What::Wanted(route.clone(), Some(part.clone())));
         }
+    }
+
+    /// How many scopes each memory keeps something about.
+    pub fn sizes(&self) -> BTreeMap<&'static str, usize> {
+        let [sets, overlays, changed, witnessed] = self.mirror.lock().sizes();
+        let outbound = self.outbound.read();
+        let sum = |of: fn(&RouteMemory<R>) -> usize| outbound.iter().map(|route| of(&route.memory)).sum();
+        BTreeMap::from([
+            ("sets", sets),
+            ("overlays", overlays),
+            ("changed", changed),
+            ("witnessed", witnessed),
+            ("ledger", self.ledger.lock().len()),
+            ("written", self.written.lock().len()),
+            ("queue", self.queue.len()),
+            ("scopes", self.scopes.lock().len()),
+            ("looks", self.looks.lock().len()),
+            ("writer", self.remembered.load(Ordering::SeqCst)),
+            ("feeds", sum(|memory| memory.feeds.lock().len())),
+            ("released", sum(|memory| memory.released.lock().len())),
+        ])
+    }
+
+    /// Whether nothing is due, being written, or still to be swept.
+    pub fn is_idle(&self, now: Instant) -> bool {
+        self.queue.next().is_none_or(|at| at > now) && self.sweeps.is_empty() && self.writes.load(Ordering::SeqCst) == 0
     }
 }
 
@@ -219,6 +299,13 @@ impl Holdings {
         self.instances -= other.instances;
         self.services -= other.services;
     }
+}
+
+/// How many records each task has in a ledger.
+pub(crate) fn records<R: Record>(ledger: &Ledger<R>) -> BTreeMap<OwnerId, usize> {
+    let sums = count(ledger.iter().map(|(scope, written)| (scope.part(), &**written)));
+    let sum = |parts: BTreeMap<Part, Holdings>| parts.values().map(|here| here.records).sum();
+    sums.into_iter().map(|(owner, parts)| (owner, sum(parts))).collect()
 }
 
 fn count<'a, R: Record>(
@@ -249,6 +336,8 @@ pub(crate) struct Route<R: Record> {
     pub source: Arc<Cluster<R>>,
     pub destination: Arc<Cluster<R>>,
     pub memory: Arc<RouteMemory<R>>,
+    /// For each part of the source, one scope with records that matches the filters; `None`: there is none.
+    samples: Mutex<BTreeMap<Part, Option<R::Scope>>>,
 }
 
 /// What of a route outlives a change of its settings.
@@ -267,6 +356,46 @@ pub(crate) struct RouteMemory<R: Record> {
 }
 
 impl<R: Record> Route<R> {
+    pub fn new(
+        spec: RouteSpec<R>,
+        source: &Arc<Cluster<R>>,
+        destination: &Arc<Cluster<R>>,
+        memory: Arc<RouteMemory<R>>,
+    ) -> Self {
+        let (source, destination) = (source.clone(), destination.clone());
+        Self { spec, source, destination, memory, samples: Mutex::default() }
+    }
+
+    /// Whether any scope with records in a part of the source matches the filters. Looks for one only at first and when
+    /// the one that was found last has lost its records.
+    pub fn matches_in(&self, part: &Part) -> bool {
+        let mut samples = self.samples.lock();
+        let mirror = self.source.mirror.lock();
+        let Some(state) = mirror.part(part) else { return false };
+        match samples.get(part) {
+            Some(None) => return false,
+            Some(Some(scope)) if state.set(scope).is_some_and(|set| !set.records.is_empty()) => return true,
+            _ => {}
+        }
+        let mut filled = state.sets().values().filter(|set| !set.records.is_empty());
+        let found = filled.find(|set| self.spec.lens.scope(&set.scope).is_some()).map(|set| set.scope.clone());
+        let matches = found.is_some();
+        samples.insert(part.clone(), found);
+        matches
+    }
+
+    /// A scope of the source has changed: where none has matched until now, it may.
+    fn note_match(&self, scope: &R::Scope) {
+        let part = scope.part();
+        let mut samples = self.samples.lock();
+        if matches!(samples.get(&part), Some(None))
+            && self.source.mirror.lock().set(scope).is_some_and(|set| !set.records.is_empty())
+            && self.spec.lens.scope(scope).is_some()
+        {
+            samples.insert(part, Some(scope.clone()));
+        }
+    }
+
     /// Whether a part of the source belongs to this route.
     pub fn takes_part(&self, part: &Part, title: Option<&str>) -> bool {
         let Some(words) = &self.spec.parts else { return true };
@@ -364,13 +493,35 @@ impl<R: Record> Route<R> {
         state.title.clone()
     }
 
-    fn touched(&self, scope: &R::Scope, now: Instant) {
-        if let Some(target) = self.target(scope) {
-            if self.spec.lens.renames() {
-                self.memory.feeds.lock().entry(target.clone()).or_default().insert(scope.clone());
-            }
+    fn touched(&self, scope: &R::Scope, lane: Lane, now: Instant) {
+        self.note_match(scope);
+        if let Some(target) = self.feed(scope) {
             self.judge_anew(&target, now);
-            self.destination.queue.mark(&target, now);
+            self.destination.queue.mark_in(lane, &target, now);
+        }
+    }
+
+    /// The destination's scope, like [`Self::target`]; notes what feeds it.
+    pub fn feed(&self, scope: &R::Scope) -> Option<R::Scope> {
+        let target = self.target(scope)?;
+        if self.spec.lens.renames() {
+            self.memory.feeds.lock().entry(target.clone()).or_default().insert(scope.clone());
+        }
+        Some(target)
+    }
+
+    /// A scope of the source is gone and forgotten: it feeds nothing any more.
+    pub fn unfeed(&self, scope: &R::Scope) {
+        if !self.spec.lens.renames() {
+            return;
+        }
+        let Some(target) = self.spec.lens.scope(scope) else { return };
+        let mut feeds = self.memory.feeds.lock();
+        if let Some(scopes) = feeds.get_mut(&target) {
+            scopes.remove(scope);
+            if scopes.is_empty() {
+                feeds.remove(&target);
+            }
         }
     }
 
@@ -383,18 +534,10 @@ impl<R: Record> Route<R> {
         }
     }
 
-    /// Marks everything that this route wants or has.
-    pub fn touch_all(&self, now: Instant) {
-        for scope in self.source_scopes() {
-            self.touched(&scope, now);
-        }
-        let owner = &self.spec.owner;
-        let ledger = self.destination.ledger.lock();
-        let held = ledger.iter().filter(|(_, written)| written.records.values().any(|r| r.owner == *owner));
-        for (scope, _) in held {
-            self.destination.queue.mark(scope, now);
-        }
-        drop(ledger);
-        self.destination.touch_lost(now);
+    /// Asks for a sweep over everything that this route wants or has.
+    pub fn touch_all(self: &Arc<Self>) {
+        self.destination.sweep(What::Wanted(self.clone(), None));
+        self.destination.sweep(What::Held(Some(self.spec.owner.clone()), None));
+        self.destination.sweep(What::Lost);
     }
 }

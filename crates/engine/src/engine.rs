@@ -317,7 +317,6 @@ impl<R: Record> Engine<R> {
 impl<R: Record> State<R> {
     /// Makes the routes those that are given, keeping the memory of those that go on.
     fn connect(&mut self, specs: Vec<RouteSpec<R>>) {
-        let now = Instant::now();
         let mut before = std::mem::take(&mut self.routes);
         let mut fresh = Vec::new();
         for spec in specs {
@@ -348,8 +347,7 @@ impl<R: Record> State<R> {
             if spec.only != Only::Freeze {
                 *memory.only.lock() = spec.only.clone();
             }
-            let (source, destination) = (source.cluster.clone(), destination.cluster.clone());
-            let route = Arc::new(Route { spec, source, destination, memory });
+            let route = Arc::new(Route::new(spec, &source.cluster, &destination.cluster, memory));
             route.map_feeds();
             fresh.push(route.clone());
             self.routes.insert(key, route);
@@ -359,10 +357,9 @@ impl<R: Record> State<R> {
             let pick = |at: fn(&Route<R>) -> &ClusterId| -> Vec<_> {
                 self.routes.values().filter(|route| at(route) == id).cloned().collect()
             };
-            *running.cluster.inbound.write() = pick(|route| &route.spec.destination);
-            *running.cluster.outbound.write() = pick(|route| &route.spec.source);
+            running.cluster.connect(pick(|route| &route.spec.destination), pick(|route| &route.spec.source));
         }
-        fresh.iter().for_each(|route| route.touch_all(now));
+        fresh.iter().for_each(Route::touch_all);
     }
 }
 
@@ -388,8 +385,7 @@ fn planned_once<R: Record>(cluster: &Cluster<R>) -> bool {
             written.iter().all(|part| mirror.part(part).is_some_and(|state| state.ready() || state.error.is_some()));
         mirror.error.is_some() || (ready && !mirror.parts().is_empty())
     };
-    let idle = cluster.queue.next().is_none_or(|at| at > Instant::now());
-    read && idle && cluster.writes.load(Ordering::SeqCst) == 0
+    read && cluster.is_idle(Instant::now())
 }
 
 /// The scopes of a route's destination where a guard holds removals of its task, and how many.

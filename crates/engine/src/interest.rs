@@ -54,11 +54,10 @@ impl<R: Record> Interest<R> for RoutesInterest<R> {
 
     fn scope(&self, scope: &R::Scope) -> bool {
         let Some(cluster) = self.0.upgrade() else { return false };
-        cluster.outbound.read().iter().any(|route| route.spec.lens.scope(scope).is_some())
-            || cluster.inbound.read().iter().any(|route| {
-                // Under other names anything may be a target.
-                route.spec.lens.renames() || route.spec.lens.scope(scope).is_some()
-            })
-            || cluster.ledger.lock().contains_key(scope)
+        cluster.is_selected(scope) || cluster.ledger.lock().contains_key(scope)
+    }
+
+    fn epoch(&self) -> u64 {
+        self.0.upgrade().map_or(0, |cluster| cluster.selection_epoch())
     }
 }

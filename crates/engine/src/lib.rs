@@ -29,6 +29,7 @@ mod scopes;
 mod spec;
 mod status;
 mod supervise;
+mod sweep;
 mod writer;
 
 pub use cluster::Ledger;

@@ -1,19 +1,26 @@
 //! What we know of one cluster, part by part, and how far it can be believed. Pure: time is given.
 
 use causeway_core::{Error, Fresh, Held, Part, Record, Scope, Set, Update};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Witnessed removals are remembered for this long; whoever had to act on them has done so by then.
-const WITNESS_MEMORY: Duration = Duration::from_secs(600);
+/// Witnessed removals are remembered for this long, and longer while a copy of them stands somewhere.
+const WITNESS_MEMORY: Duration = Duration::from_secs(60);
+/// Scopes whose witnesses are looked at in one go.
+const EXPIRING: usize = 1_000;
 
 /// One cluster's contents.
 pub(crate) struct Mirror<R: Record> {
     parts: BTreeMap<Part, PartState<R>>,
     /// Why the whole cluster cannot be read now.
     pub error: Option<String>,
+    /// Scopes of which something was seen to go, by the time when it is asked whether somebody still has to act on it.
+    expiring: VecDeque<(Instant, R::Scope)>,
+    /// Scopes of which nothing is known any more.
+    gone: Vec<R::Scope>,
 }
 
 /// A record was seen to go.
@@ -42,16 +49,20 @@ pub(crate) struct PartState<R: Record> {
     /// When the last complete look began.
     pub looked: Option<Instant>,
     sets: BTreeMap<R::Scope, Arc<Set<R>>>,
+    /// How many of them have records.
+    filled: usize,
     /// What we wrote and the cluster has not reported yet. Only the planning of that very scope sees it.
     overlays: BTreeMap<R::Scope, Arc<Set<R>>>,
     /// When each scope was last reported or written.
     changed: BTreeMap<R::Scope, Instant>,
     witnessed: BTreeMap<R::Scope, BTreeMap<R::Id, Witness<R>>>,
+    /// Scopes of which nothing is known any more.
+    dropped: Vec<R::Scope>,
 }
 
 impl<R: Record> Default for Mirror<R> {
     fn default() -> Self {
-        Self { parts: BTreeMap::new(), error: None }
+        Self { parts: BTreeMap::new(), error: None, expiring: VecDeque::new(), gone: Vec::new() }
     }
 }
 
@@ -68,9 +79,11 @@ impl<R: Record> PartState<R> {
             implied: now,
             looked: None,
             sets: BTreeMap::new(),
+            filled: 0,
             overlays: BTreeMap::new(),
             changed: BTreeMap::new(),
             witnessed: BTreeMap::new(),
+            dropped: Vec::new(),
         }
     }
 
@@ -96,6 +109,11 @@ impl<R: Record> PartState<R> {
 
     pub fn sets(&self) -> &BTreeMap<R::Scope, Arc<Set<R>>> {
         &self.sets
+    }
+
+    /// How many scopes have records.
+    pub fn filled(&self) -> usize {
+        self.filled
     }
 
     pub fn set(&self, scope: &R::Scope) -> Option<&Arc<Set<R>>> {
@@ -132,7 +150,7 @@ impl<R: Record> PartState<R> {
             self.grown = now;
         }
         let seen = self.witnessed.entry(scope.clone()).or_default();
-        seen.retain(|id, witness| !here(&set, id) && now - witness.at < WITNESS_MEMORY);
+        seen.retain(|id, _| !here(&set, id));
         if let Some(before) = before {
             let gone = before.records.iter().filter(|(id, held)| leaves(held) && !here(&set, id));
             let emptied = !set.records.values().any(leaves);
@@ -148,11 +166,101 @@ impl<R: Record> PartState<R> {
             self.witnessed.remove(&scope);
         }
         self.changed.insert(scope.clone(), now);
-        self.sets.insert(scope, Arc::new(set));
+        self.filled += usize::from(!set.records.is_empty());
+        let before = self.sets.insert(scope, Arc::new(set));
+        self.filled -= usize::from(before.is_some_and(|before| !before.records.is_empty()));
+    }
+}
+
+/// Neighbouring scopes of one part, in order, and what a complete look has found of them.
+pub(crate) struct Portion<R: Record> {
+    sets: Vec<Set<R>>,
+    /// Everything between belongs to it, also what was not found.
+    between: (Bound<R::Scope>, Bound<R::Scope>),
+}
+
+/// Scopes that are taken in at once: no lock is held, and nothing else kept waiting, for more than that takes.
+const PORTION: usize = 256;
+
+/// Everything that a complete look has found, in portions; at least one.
+pub(crate) fn portions<R: Record>(mut sets: Vec<Set<R>>) -> VecDeque<Portion<R>> {
+    sets.sort_by(|a, b| a.scope.cmp(&b.scope));
+    let mut portions = VecDeque::with_capacity(sets.len() / PORTION + 1);
+    let mut sets = sets.into_iter().peekable();
+    let mut from = Bound::Unbounded;
+    loop {
+        let some: Vec<_> = sets.by_ref().take(PORTION).collect();
+        let to = match (sets.peek(), some.last()) {
+            (Some(_), Some(last)) => Bound::Included(last.scope.clone()),
+            _ => Bound::Unbounded,
+        };
+        let next = match &to {
+            Bound::Included(scope) => Some(Bound::Excluded(scope.clone())),
+            _ => None,
+        };
+        portions.push_back(Portion { sets: some, between: (from, to) });
+        match next {
+            Some(next) => from = next,
+            None => return portions,
+        }
     }
 }
 
 impl<R: Record> Mirror<R> {
+    /// The scopes after `after`, part by part; at most `limit`.
+    pub fn after(&self, after: Option<&R::Scope>, limit: usize) -> impl Iterator<Item = &Arc<Set<R>>> {
+        let part = after.map(Scope::part);
+        let from = part.clone().map_or(Bound::Unbounded, Bound::Included);
+        let parts = self.parts.range((from, Bound::Unbounded));
+        let sets = parts.flat_map(move |(this, state)| {
+            let from = match (after, &part) {
+                (Some(after), Some(part)) if part == this => Bound::Excluded(after),
+                _ => Bound::Unbounded,
+            };
+            state.sets.range::<R::Scope, _>((from, Bound::Unbounded)).map(|(_, set)| set)
+        });
+        sets.take(limit)
+    }
+
+    /// Scopes of which something went a while ago; each is to be told to [`Self::forget_witnesses`].
+    pub fn old_witnesses(&mut self, now: Instant) -> Vec<R::Scope> {
+        let old = self.expiring.iter().take(EXPIRING).take_while(|(at, _)| *at <= now).count();
+        let old: BTreeSet<_> = self.expiring.drain(..old).map(|(_, scope)| scope).collect();
+        old.into_iter().collect()
+    }
+
+    /// Forgets what was seen to go in a scope a while ago, unless it is `needed`.
+    pub fn forget_witnesses(&mut self, scope: &R::Scope, needed: bool, now: Instant) {
+        let Some(state) = self.parts.get_mut(&scope.part()) else { return };
+        let Some(seen) = state.witnessed.get_mut(scope) else { return };
+        if needed {
+            return self.expiring.push_back((now + WITNESS_MEMORY, scope.clone()));
+        }
+        seen.retain(|_, witness| now - witness.at < WITNESS_MEMORY);
+        if seen.is_empty() {
+            state.witnessed.remove(scope);
+            if !state.sets.contains_key(scope) {
+                self.gone.push(scope.clone());
+            }
+        }
+    }
+
+    /// Scopes of which nothing is known any more, since this was last asked.
+    pub fn take_gone(&mut self) -> Vec<R::Scope> {
+        std::mem::take(&mut self.gone)
+    }
+
+    /// How many scopes, overlays, times and witnesses are kept.
+    pub fn sizes(&self) -> [usize; 4] {
+        let sum = |of: fn(&PartState<R>) -> usize| self.parts.values().map(of).sum();
+        [
+            sum(|state| state.sets.len()),
+            sum(|state| state.overlays.len()),
+            sum(|state| state.changed.len()),
+            sum(|state| state.witnessed.len()),
+        ]
+    }
+
     pub fn part(&self, part: &Part) -> Option<&PartState<R>> {
         self.parts.get(part)
     }
@@ -189,20 +297,11 @@ impl<R: Record> Mirror<R> {
         self.error = None;
         match update {
             Update::Reset { part, title, sets } => {
-                let state = self.parts.entry(part).or_insert_with(|| PartState::new(now));
-                let calm = state.calm && !state.connected;
-                let changed = state.replace(sets, None, now);
-                // A connection that is already settled and reports itself again stays settled.
-                if !state.connected || state.complete.is_none() {
-                    state.complete = Some(now);
-                    state.grown = now;
-                    state.implied = now;
-                    state.calm = calm;
+                let mut changed = BTreeSet::new();
+                for portion in portions(sets) {
+                    changed.append(&mut self.reset(&part, portion, now));
                 }
-                state.title = title;
-                state.connected = true;
-                state.error = None;
-                state.missing = false;
+                self.complete(&part, title, now);
                 changed
             }
             Update::Changed(set) => {
@@ -221,19 +320,56 @@ impl<R: Record> Mirror<R> {
                     Fresh::Settled => true,
                 };
                 state.put(set, believed, now);
+                if state.witnessed.contains_key(&scope) {
+                    self.expiring.push_back((now + WITNESS_MEMORY, scope.clone()));
+                }
                 BTreeSet::from([scope])
             }
             Update::Removed(scope) => self.update(Update::Changed(Set::empty(scope)), settle, now),
         }
     }
 
-    /// Takes in a complete look at one part that began at `began`; answers the scopes that changed. What changed by
-    /// itself since then is newer and stays.
-    pub fn looked(&mut self, part: &Part, sets: Vec<Set<R>>, began: Instant, now: Instant) -> BTreeSet<R::Scope> {
-        let Some(state) = self.parts.get_mut(part).filter(|state| state.ready()) else { return BTreeSet::new() };
-        let changed = state.replace(sets, Some(began), now);
-        state.looked = Some(began);
+    /// Takes in a portion of what a watch says of a whole part; returns the scopes that changed. [`Self::complete`] comes
+    /// after the last one, and no other update of the part between.
+    pub fn reset(&mut self, part: &Part, portion: Portion<R>, now: Instant) -> BTreeSet<R::Scope> {
+        let state = self.parts.entry(part.clone()).or_insert_with(|| PartState::new(now));
+        state.witnessed.clear();
+        let changed = state.replace(portion, None, now);
+        self.gone.append(&mut state.dropped);
         changed
+    }
+
+    /// The watch has said everything about a part.
+    pub fn complete(&mut self, part: &Part, title: Option<Arc<str>>, now: Instant) {
+        self.error = None;
+        let state = self.parts.entry(part.clone()).or_insert_with(|| PartState::new(now));
+        // A connection that is already settled and reports itself again stays settled.
+        if !state.connected || state.complete.is_none() {
+            state.complete = Some(now);
+            state.grown = now;
+            state.implied = now;
+            state.calm = state.calm && !state.connected;
+        }
+        state.title = title;
+        state.connected = true;
+        state.error = None;
+        state.missing = false;
+    }
+
+    /// Takes in a portion of a complete look at one part that began at `began`; returns the scopes that changed. What
+    /// changed by itself since then is newer and stays. [`Self::looked`] comes after the last portion.
+    pub fn look(&mut self, part: &Part, portion: Portion<R>, began: Instant, now: Instant) -> BTreeSet<R::Scope> {
+        let Some(state) = self.parts.get_mut(part).filter(|state| state.ready()) else { return BTreeSet::new() };
+        let changed = state.replace(portion, Some(began), now);
+        self.gone.append(&mut state.dropped);
+        changed
+    }
+
+    /// A complete look at one part that began at `began` has been taken in.
+    pub fn looked(&mut self, part: &Part, began: Instant) {
+        if let Some(state) = self.parts.get_mut(part).filter(|state| state.ready()) {
+            state.looked = Some(began);
+        }
     }
 
     /// Notes a write of ours in the destination, before the destination itself reports it.
@@ -263,8 +399,9 @@ impl<R: Record> PartState<R> {
         self.missing = matches!(error, Some(Error::Missing(_)));
     }
 
-    /// Replaces everything that did not change since `keep`; what is missing afterwards has no witness.
-    fn replace(&mut self, sets: Vec<Set<R>>, keep: Option<Instant>, now: Instant) -> BTreeSet<R::Scope> {
+    /// Replaces what did not change since `keep`; what is missing afterwards has no witness.
+    fn replace(&mut self, portion: Portion<R>, keep: Option<Instant>, now: Instant) -> BTreeSet<R::Scope> {
+        let Portion { sets, between } = portion;
         let newer = |changed: &BTreeMap<R::Scope, Instant>, scope: &R::Scope| {
             keep.is_some_and(|keep| changed.get(scope).is_some_and(|at| *at >= keep))
         };
@@ -285,7 +422,18 @@ impl<R: Record> PartState<R> {
             self.put(set, false, now);
             touched.insert(scope);
         }
-        let missing: Vec<_> = self.sets.keys().filter(|scope| !seen.contains(*scope)).cloned().collect();
+        // What we wrote and nobody has ever reported.
+        let unseen: Vec<_> = {
+            let written = self.overlays.range(between.clone()).map(|(scope, _)| scope);
+            let alone = |scope: &&R::Scope| !self.sets.contains_key(*scope) && !seen.contains(*scope);
+            written.filter(alone).filter(|scope| !newer(&self.changed, scope)).cloned().collect()
+        };
+        for scope in &unseen {
+            self.overlays.remove(scope);
+            self.changed.remove(scope);
+        }
+        let known = self.sets.range(between).map(|(scope, _)| scope);
+        let missing: Vec<_> = known.filter(|scope| !seen.contains(*scope)).cloned().collect();
         for scope in missing {
             if newer(&self.changed, &scope) {
                 continue;
@@ -293,14 +441,15 @@ impl<R: Record> PartState<R> {
             if self.sets.get(&scope).is_none_or(|set| set.records.is_empty()) {
                 self.sets.remove(&scope);
                 self.changed.remove(&scope);
+                if !self.witnessed.contains_key(&scope) {
+                    self.dropped.push(scope);
+                }
                 continue;
             }
             self.put(Set::empty(scope.clone()), false, now);
             touched.insert(scope);
         }
-        if keep.is_none() {
-            self.witnessed.clear();
-        }
+        touched.extend(unseen);
         touched
     }
 }

@@ -1,6 +1,6 @@
 //! What would be done: for the dry run, and for the comparison of both sides as they stand.
 
-use crate::cluster::{Cluster, Ledger, Route, RouteMemory};
+use crate::cluster::{Cluster, Ledger, Route, RouteMemory, records};
 use crate::decide::{compare, owners};
 use crate::engine::Engine;
 use crate::interest::RoutesInterest;
@@ -35,6 +35,14 @@ impl<R: Record> Engine<R> {
             routes.map(|route| route.destination.clone()).collect()
         };
         destinations.iter().flat_map(|cluster| previews(cluster, Some(owner))).collect()
+    }
+
+    /// How many records each task holds in each cluster.
+    pub fn holdings(&self) -> BTreeMap<ClusterId, BTreeMap<OwnerId, usize>> {
+        let state = self.state.lock();
+        let running = state.clusters.iter().map(|(id, running)| (id.clone(), running.cluster.records()));
+        // Of clusters that are not in use now, nothing keeps count.
+        state.ledgers.iter().map(|(id, ledger)| (id.clone(), records(ledger))).chain(running).collect()
     }
 
     /// What earlier processes and this one have written, for a dry run.
@@ -94,7 +102,7 @@ pub async fn dry_run<R: Record>(
             continue;
         };
         let memory = Arc::new(RouteMemory::new(&spec));
-        let route = Arc::new(Route { spec, source: source.clone(), destination: destination.clone(), memory });
+        let route = Arc::new(Route::new(spec, source, destination, memory));
         source.outbound.write().push(route.clone());
         destination.inbound.write().push(route);
     }
@@ -103,10 +111,9 @@ pub async fn dry_run<R: Record>(
     join_all(looks.iter_mut().map(|look| look.take(timing))).await;
     looks.iter().for_each(|look| copies_parts(&look.cluster, &look.unread));
     join_all(looks.iter_mut().map(|look| look.take(timing))).await;
-    let now = Instant::now();
     for cluster in clusters.values() {
         let outbound: Vec<_> = cluster.outbound.read().clone();
-        outbound.iter().for_each(|route| route.touch_all(now));
+        outbound.iter().for_each(|route| route.map_feeds());
     }
     let previews = clusters.values().flat_map(|cluster| previews(cluster, None)).collect();
     for cluster in clusters.values() {
@@ -129,7 +136,7 @@ fn copies_parts<R: Record>(cluster: &Cluster<R>, unread: &[Unread]) {
         };
         let read = |part: &Part| unread.iter().all(|one| one.part.as_ref().is_some_and(|unread| unread != part));
         for part in parts.into_iter().filter(read) {
-            cluster.written_parts.write().insert(part.clone());
+            cluster.writes_in([part.clone()]);
             let mut mirror = cluster.mirror.lock();
             if mirror.part(&part).is_none() {
                 mirror.update(Update::Reset { part, title: None, sets: Vec::new() }, Duration::ZERO, now);
@@ -182,9 +189,9 @@ impl<R: Record> Looks<R> {
             match within(timing.look, cluster.source.read(&part, &select)).await {
                 Ok(sets) => {
                     let mut mirror = cluster.mirror.lock();
-                    let update = Update::Reset { part: part.clone(), title, sets: sets.clone() };
+                    let update = Update::Reset { part: part.clone(), title, sets };
                     mirror.update(update, Duration::ZERO, began);
-                    mirror.looked(&part, sets, began, began);
+                    mirror.looked(&part, began);
                 }
                 Err(Error::Missing(_) | Error::Denied(_)) if unlisted.contains(&part) => {}
                 Err(error) => {

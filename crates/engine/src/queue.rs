@@ -1,9 +1,21 @@
-//! Scopes that want planning, each once, by the time they are due.
+//! Scopes that are to be planned, each once, by the time they are due.
 
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use tokio::sync::Notify;
 use tokio::time::Instant;
+
+/// So many changes in a row go ahead of what sweeps have marked; then one of the latter has its turn.
+const AHEAD: u32 = 8;
+
+/// Why a scope is marked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lane {
+    /// Something happened to it.
+    Live,
+    /// Everything is looked at again, or has just been read for the first time. Live changes go ahead.
+    Sweep,
+}
 
 /// A set of scopes with due times. Marking one twice keeps the earlier time: a storm of events is one entry.
 pub(crate) struct Queue<S> {
@@ -14,14 +26,22 @@ pub(crate) struct Queue<S> {
 struct State<S> {
     due: BTreeMap<S, Instant>,
     order: BTreeSet<(Instant, S)>,
+    /// Due when nothing in `order` is.
+    swept: BTreeSet<S>,
+    /// When the first of them came.
+    swept_since: Option<Instant>,
+    /// How many live ones went ahead of them.
+    ahead: u32,
 }
 
 impl<S: Clone + Ord> Queue<S> {
     pub fn new() -> Self {
-        Self { state: Mutex::new(State { due: BTreeMap::new(), order: BTreeSet::new() }), changed: Notify::new() }
+        let state =
+            State { due: BTreeMap::new(), order: BTreeSet::new(), swept: BTreeSet::new(), swept_since: None, ahead: 0 };
+        Self { state: Mutex::new(state), changed: Notify::new() }
     }
 
-    /// Wants `scope` planned at `at`, or sooner.
+    /// Asks for `scope` to be planned at `at`, or sooner.
     pub fn mark(&self, scope: &S, at: Instant) {
         let mut state = self.state.lock();
         if let Some(before) = state.due.get(scope).copied() {
@@ -36,21 +56,75 @@ impl<S: Clone + Ord> Queue<S> {
         self.changed.notify_one();
     }
 
-    /// Takes the scope that is due the longest.
+    /// Asks for scopes to be planned when no change is due.
+    pub fn sweep(&self, scopes: impl IntoIterator<Item = S>, now: Instant) {
+        let mut state = self.state.lock();
+        state.swept.extend(scopes);
+        if !state.swept.is_empty() {
+            state.swept_since.get_or_insert(now);
+            drop(state);
+            self.changed.notify_one();
+        }
+    }
+
+    /// Marks a scope as due now.
+    pub fn mark_in(&self, lane: Lane, scope: &S, now: Instant) {
+        match lane {
+            Lane::Live => self.mark(scope, now),
+            Lane::Sweep => self.sweep([scope.clone()], now),
+        }
+    }
+
+    /// Takes the scope that is due the longest, live ones first.
     pub fn pop(&self, now: Instant) -> Option<S> {
         let mut state = self.state.lock();
-        let (at, scope) = state.order.first().cloned()?;
-        if at > now {
-            return None;
+        let live = state.order.first().filter(|(at, _)| *at <= now).cloned();
+        match live {
+            Some((at, scope)) if state.swept.is_empty() || state.ahead < AHEAD => {
+                state.ahead += 1;
+                state.order.remove(&(at, scope.clone()));
+                state.due.remove(&scope);
+                state.swept.remove(&scope);
+                state.note_swept();
+                Some(scope)
+            }
+            _ => {
+                let scope = state.swept.pop_first()?;
+                state.ahead = 0;
+                if let Some(at) = state.due.get(&scope).copied().filter(|at| *at <= now) {
+                    state.due.remove(&scope);
+                    state.order.remove(&(at, scope.clone()));
+                }
+                state.note_swept();
+                Some(scope)
+            }
         }
-        state.order.remove(&(at, scope.clone()));
-        state.due.remove(&scope);
-        Some(scope)
     }
 
     /// When the next scope is due.
     pub fn next(&self) -> Option<Instant> {
-        self.state.lock().order.first().map(|(at, _)| *at)
+        let state = self.state.lock();
+        let live = state.order.first().map(|(at, _)| *at);
+        live.into_iter().chain(state.swept_since).min()
+    }
+
+    /// How many scopes wait for their turn after live ones.
+    pub fn swept(&self) -> usize {
+        self.state.lock().swept.len()
+    }
+
+    /// How many scopes are marked.
+    pub fn len(&self) -> usize {
+        let state = self.state.lock();
+        state.due.len() + state.swept.len()
+    }
+}
+
+impl<S> State<S> {
+    fn note_swept(&mut self) {
+        if self.swept.is_empty() {
+            (self.swept_since, self.ahead) = (None, 0);
+        }
     }
 }
 
@@ -68,5 +142,35 @@ mod tests {
         queue.mark(&"b", now + Duration::from_secs(9));
         assert_eq!((queue.pop(now), queue.pop(now)), (Some("b"), None));
         assert_eq!(queue.next(), Some(now + Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn a_live_change_goes_ahead_of_a_sweep_and_does_not_starve_it() {
+        let (queue, now) = (Queue::new(), Instant::now());
+        queue.sweep(0..1_000, now);
+        queue.mark(&500, now);
+        assert_eq!(queue.next(), Some(now));
+        assert_eq!(queue.pop(now), Some(500), "999 others wait");
+        assert_eq!(queue.pop(now), Some(0));
+        let mut swept = 0;
+        for n in 0..900 {
+            queue.mark(&(10_000 + n), now);
+            swept += usize::from(queue.pop(now).is_some_and(|scope| scope < 10_000));
+        }
+        assert_eq!(swept, 100, "one of nine");
+        while queue.pop(now).is_some() {}
+        assert_eq!((queue.len(), queue.next()), (0, None));
+    }
+
+    #[test]
+    fn what_is_marked_twice_is_planned_once() {
+        let (queue, now) = (Queue::new(), Instant::now());
+        queue.mark(&1, now);
+        queue.sweep([1], now);
+        assert_eq!((queue.pop(now), queue.pop(now)), (Some(1), None));
+        queue.mark(&2, now + Duration::from_secs(5));
+        queue.sweep([2], now);
+        assert_eq!((queue.pop(now), queue.pop(now)), (Some(2), None));
+        assert_eq!(queue.next(), Some(now + Duration::from_secs(5)), "a later look was asked for, and stays");
     }
 }

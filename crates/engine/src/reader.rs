@@ -1,14 +1,17 @@
 //! Follows one cluster: takes its watch into the mirror, and tells those who depend on what changed.
 
 use crate::call::call;
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Route};
 use crate::interest::RoutesInterest;
-use crate::mirror::Mirror;
+use crate::mirror::{Portion, portions};
+use crate::queue::Lane;
 use crate::record::Recorder;
 use crate::spec::{Only, Timing};
-use causeway_core::{Error, Fresh, Lost, OwnerId, Part, Parts, Record, Scope, Selector, Set, Source, Update};
+use crate::sweep::What;
+use causeway_core::{ClusterId, Error, Fresh, Lost, OwnerId, Part, Parts, Record, Selector, Set, Source, Update};
 use futures_util::StreamExt;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -41,6 +44,15 @@ pub(crate) struct Reader<R: Record> {
     whole: BTreeSet<Part>,
     /// Named parts that are used and not listed, when last asked.
     used: Option<BTreeSet<Part>>,
+    /// Complete looks that are being taken in.
+    looked: VecDeque<Looked<R>>,
+}
+
+/// A complete look, as far as it has not been taken in.
+struct Looked<R: Record> {
+    part: Part,
+    began: Instant,
+    portions: VecDeque<Portion<R>>,
 }
 
 impl<R: Record> Reader<R> {
@@ -54,6 +66,7 @@ impl<R: Record> Reader<R> {
             counted_at: None,
             used: None,
             whole: BTreeSet::new(),
+            looked: VecDeque::new(),
         }
     }
 
@@ -71,14 +84,15 @@ impl<R: Record> Reader<R> {
         let mut asks: JoinSet<Answer> = JoinSet::new();
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut sweep = tokio::time::interval_at(Instant::now() + self.timing.sweep, self.timing.sweep);
+        let first = Instant::now() + self.timing.sweep + spread(cluster.id(), self.timing.sweep / 2);
+        let mut sweep = tokio::time::interval_at(first, self.timing.sweep);
         let mut watch = cluster.source.watch(&select);
         let mut again: Option<Instant> = None;
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
                 item = watch.next(), if again.is_none() => match item {
-                    Some(item) => self.take(item),
+                    Some(item) => self.take(item).await,
                     None => again = Some(Instant::now() + TICK),
                 },
                 () = tokio::time::sleep_until(again.unwrap_or_else(Instant::now)), if again.is_some() => {
@@ -86,7 +100,9 @@ impl<R: Record> Reader<R> {
                     again = None;
                 }
                 () = cluster.look.notified() => self.start_looks(&select, &mut looks),
-                Some(Ok((part, began, sets))) = looks.join_next() => self.looked(&part, began, sets),
+                Some(Ok((part, began, sets))) = looks.join_next() => self.looked(part, began, sets),
+                // Between two portions, whatever else has happened has its turn.
+                () = tokio::task::yield_now(), if !self.looked.is_empty() => self.take_portion(),
                 _ = tick.tick() => self.tick(&mut asks),
                 Some(Ok(answer)) = asks.join_next() => self.answered(answer),
                 _ = sweep.tick() => self.ask_all(),
@@ -94,36 +110,42 @@ impl<R: Record> Reader<R> {
         }
     }
 
-    fn take(&mut self, item: Result<Update<R>, Lost>) {
+    async fn take(&mut self, item: Result<Update<R>, Lost>) {
         let now = Instant::now();
         match item {
-            Ok(update) => {
-                let whole = match &update {
-                    Update::Reset { part, .. } => Some(part.clone()),
-                    _ => None,
-                };
-                let settle = self.settle();
-                let first = whole.as_ref().filter(|part| self.whole.insert((*part).clone()));
-                let changed = {
-                    let mut mirror = self.cluster.mirror.lock();
-                    let known = |mirror: &Mirror<R>| {
-                        first.and_then(|part| mirror.part(part)).map(|state| state.sets().keys().cloned().collect())
-                    };
-                    let before: Option<BTreeSet<_>> = known(&mirror);
-                    let mut changed = mirror.update(update, settle, now);
-                    changed.extend(before.into_iter().chain(known(&mirror)).flatten());
-                    changed
-                };
-                self.freeze();
-                changed.iter().for_each(|scope| self.cluster.touched(scope, now));
-                if let Some(part) = whole {
-                    self.cluster.part_errors.lock().remove(&part);
-                    self.cluster.touch_part(&part, now);
-                    // One that was just made is not said to be missing from the list.
-                    if self.cluster.is_unlisted(&part) {
-                        self.listed_at = None;
-                    }
+            Ok(Update::Reset { part, title, sets }) => {
+                // Its parts belong together, but others must not wait for a hundred thousand scopes.
+                // What an earlier reader took in may have been told to nobody.
+                let first = self.whole.insert(part.clone());
+                let had = |state: &crate::mirror::PartState<R>| !state.sets().is_empty();
+                let anew = first && self.cluster.mirror.lock().part(&part).is_some_and(had);
+                let mut changed = Vec::new();
+                for portion in portions(sets) {
+                    changed.push(self.cluster.mirror.lock().reset(&part, portion, now));
+                    tokio::task::yield_now().await;
                 }
+                self.cluster.mirror.lock().complete(&part, title, Instant::now());
+                self.freeze();
+                self.cluster.part_errors.lock().remove(&part);
+                self.cluster.touch_part(&part);
+                // One that was just made is not said to be missing from the list.
+                if self.cluster.is_unlisted(&part) {
+                    self.listed_at = None;
+                }
+                if anew {
+                    self.cluster.outbound.read().iter().for_each(Route::touch_all);
+                }
+                // Before the part was complete nothing could be planned.
+                for scopes in changed {
+                    scopes.iter().for_each(|scope| self.cluster.touched(scope, Lane::Sweep, now));
+                    tokio::task::yield_now().await;
+                }
+            }
+            Ok(update) => {
+                let settle = self.settle();
+                let changed = self.cluster.mirror.lock().update(update, settle, now);
+                self.freeze();
+                changed.iter().for_each(|scope| self.cluster.touched(scope, Lane::Live, now));
             }
             Err(lost) => {
                 tracing::warn!(cluster = %self.cluster.spec.name, part = lost.part.as_ref().map(tracing::field::display), error = %lost.error, "cannot be read");
@@ -131,7 +153,7 @@ impl<R: Record> Reader<R> {
                 // What is written there may need the part to be made again; what is drained there has gone with it.
                 if let (Some(part), Error::Missing(_)) = (&lost.part, &lost.error) {
                     self.listed_at = None;
-                    self.cluster.touch_part(part, now);
+                    self.cluster.touch_part(part);
                 }
             }
         }
@@ -155,30 +177,39 @@ impl<R: Record> Reader<R> {
         }
     }
 
-    fn looked(&mut self, part: &Part, began: Instant, sets: Result<Vec<Set<R>>, Error>) {
-        let now = Instant::now();
-        self.cluster.looks.lock().remove(part);
+    fn looked(&mut self, part: Part, began: Instant, sets: Result<Vec<Set<R>>, Error>) {
         match sets {
-            Ok(sets) => {
-                let changed = self.cluster.mirror.lock().looked(part, sets, began, now);
-                changed.iter().for_each(|scope| self.cluster.touched(scope, now));
-                self.touch_readers(part, now);
+            Ok(sets) => self.looked.push_back(Looked { part, began, portions: portions(sets) }),
+            Err(error) => {
+                self.cluster.looks.lock().remove(&part);
+                tracing::warn!(cluster = %self.cluster.spec.name, %part, %error, "a complete look failed");
             }
-            Err(error) => tracing::warn!(cluster = %self.cluster.spec.name, %part, %error, "a complete look failed"),
         }
     }
 
-    /// Marks what the routes that read this part hold: a removal may have waited for this moment.
-    fn touch_readers(&self, part: &Part, now: Instant) {
+    /// Takes in the next portion of a complete look.
+    fn take_portion(&mut self) {
+        let now = Instant::now();
+        let Some(look) = self.looked.front_mut() else { return };
+        if let Some(portion) = look.portions.pop_front() {
+            let changed = self.cluster.mirror.lock().look(&look.part, portion, look.began, now);
+            changed.iter().for_each(|scope| self.cluster.touched(scope, Lane::Sweep, now));
+        }
+        if look.portions.is_empty()
+            && let Some(Looked { part, began, .. }) = self.looked.pop_front()
+        {
+            self.cluster.mirror.lock().looked(&part, began);
+            self.cluster.looks.lock().remove(&part);
+            self.touch_readers(&part);
+        }
+    }
+
+    /// Asks for a sweep over what the routes that read this part hold: a removal may have waited for this moment.
+    fn touch_readers(&self, part: &Part) {
         for route in self.cluster.outbound.read().iter() {
             let target = route.spec.lens.part(part);
-            let ledger = route.destination.ledger.lock();
-            let held = ledger.iter().filter(|(scope, written)| {
-                scope.part() == target && written.records.values().any(|record| record.owner == route.spec.owner)
-            });
-            held.for_each(|(scope, _)| route.destination.queue.mark(scope, now));
-            drop(ledger);
-            route.destination.touch_lost(now);
+            route.destination.sweep(What::Held(Some(route.spec.owner.clone()), Some(target)));
+            route.destination.sweep(What::Lost);
         }
     }
 
@@ -187,22 +218,42 @@ impl<R: Record> Reader<R> {
         let mut settled = BTreeSet::new();
         {
             let mirror = self.cluster.mirror.lock();
+            let mut before = std::mem::take(&mut self.believed);
             for route in self.cluster.outbound.read().iter() {
                 for (part, state) in mirror.parts() {
                     let fresh = state.fresh(route.spec.settle, now);
-                    let before = self.believed.insert((route.spec.owner.clone(), part.clone()), fresh);
+                    let key = (route.spec.owner.clone(), part.clone());
+                    let before = before.remove(&key);
+                    self.believed.insert(key, fresh);
                     if fresh == Fresh::Settled && before != Some(Fresh::Settled) {
                         settled.insert(part.clone());
                     }
                 }
             }
         }
-        settled.iter().for_each(|part| self.touch_readers(part, now));
+        settled.iter().for_each(|part| self.touch_readers(part));
+        self.forget_gone(now);
         if asks.is_empty() {
             self.list(asks);
             self.count(asks);
         }
         self.freeze();
+    }
+
+    /// Forgets what was seen to go once no destination has a copy of it any more, and what such scopes fed.
+    fn forget_gone(&self, now: Instant) {
+        let outbound = self.cluster.outbound.read().clone();
+        let old = self.cluster.mirror.lock().old_witnesses(now);
+        for scope in old {
+            let needed = outbound.iter().any(|route| {
+                route.target(&scope).is_some_and(|target| route.destination.ledger.lock().contains_key(&target))
+            });
+            self.cluster.mirror.lock().forget_witnesses(&scope, needed, now);
+        }
+        let gone = self.cluster.mirror.lock().take_gone();
+        for scope in &gone {
+            outbound.iter().for_each(|route| route.unfeed(scope));
+        }
     }
 
     /// Lists the parts where some are named or written to: the task says which named ones are missing or not listed, a name
@@ -236,9 +287,8 @@ impl<R: Record> Reader<R> {
     fn count(&mut self, asks: &mut JoinSet<Answer>) {
         let empty: Vec<_> = {
             let mirror = self.cluster.mirror.lock();
-            let has = |set: &Arc<Set<R>>| !set.records.is_empty();
             let ready = mirror.parts().iter().filter(|(_, state)| state.ready());
-            ready.filter(|(_, state)| !state.sets().values().any(has)).map(|(part, _)| part.clone()).collect()
+            ready.filter(|(_, state)| state.filled() == 0).map(|(part, _)| part.clone()).collect()
         };
         if empty.is_empty() || self.counted_at.is_some_and(|at| at.elapsed() < LIST) {
             return;
@@ -285,11 +335,11 @@ impl<R: Record> Reader<R> {
         let changed: BTreeSet<_> = other(before, after).into_iter().chain(other(after, before)).collect();
         for route in self.cluster.outbound.read().iter() {
             if route.spec.parts.as_ref().is_some_and(|words| !words.is_disjoint(&changed)) {
-                route.touch_all(now);
+                route.touch_all();
             }
         }
         let held = self.cluster.parts_held();
-        held.iter().filter(|part| !after.contains_key(*part)).for_each(|part| self.cluster.touch_part(part, now));
+        held.iter().filter(|part| !after.contains_key(*part)).for_each(|part| self.cluster.touch_part(part));
     }
 
     /// Makes the list of scopes for routes that are limited to those that exist now.
@@ -322,7 +372,7 @@ impl<R: Record> Reader<R> {
                 scopes.into_iter().filter(|scope| route.spec.lens.scope(scope).is_some()).collect();
             self.recorder.only(&route.spec.owner, route.source.id(), &scopes);
             *route.memory.only.lock() = Only::Frozen(Arc::new(scopes));
-            route.touch_all(Instant::now());
+            route.touch_all();
         }
     }
 
@@ -346,4 +396,11 @@ async fn used<R: Record>(source: &dyn Source<R>, listed: &Parts, words: BTreeSet
         }
     }
     used
+}
+
+/// A part of `span` that differs from cluster to cluster, so that they are not swept all at once.
+fn spread(id: &ClusterId, span: Duration) -> Duration {
+    let mut hasher = DefaultHasher::new();
+    id.hash(&mut hasher);
+    span * (hasher.finish() % 1_000) as u32 / 1_000
 }

@@ -38,6 +38,11 @@ impl<R: Record> Releases<R> {
         }
     }
 
+    /// In how many scopes something is let go.
+    pub fn len(&self) -> usize {
+        self.scopes.len()
+    }
+
     pub fn clear(&mut self) {
         self.scopes.clear();
     }

@@ -89,6 +89,11 @@ impl<R: Record> Scopes<R> {
         self.tallies.get(owner)
     }
 
+    /// How many scopes have something to say.
+    pub fn len(&self) -> usize {
+        self.states.len()
+    }
+
     /// Changes what is known of a scope.
     pub fn edit<T>(&mut self, scope: &R::Scope, change: impl FnOnce(&mut ScopeState<R>) -> T) -> T {
         let mut state = self.states.remove(scope).unwrap_or_default();

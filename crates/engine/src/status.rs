@@ -108,6 +108,12 @@ impl<R: Record> Engine<R> {
         state.clusters.iter().filter_map(of).filter(|(_, carriers)| !carriers.is_empty()).collect()
     }
 
+    /// How many scopes each memory of each cluster keeps something about, for tests and measurements.
+    pub fn sizes(&self) -> BTreeMap<ClusterId, BTreeMap<&'static str, usize>> {
+        let state = self.state.lock();
+        state.clusters.iter().map(|(id, running)| (id.clone(), running.cluster.sizes())).collect()
+    }
+
     /// Every scope that any cluster in use holds.
     pub fn services(&self, install: &str) -> Vec<ServiceRow<R>> {
         let clusters: Vec<_> = self.state.lock().clusters.values().map(|running| running.cluster.clone()).collect();
@@ -243,21 +249,22 @@ fn trouble<R: Record>(route: &Route<R>) -> (Vec<String>, bool) {
             }
         }
     }
-    let ready: Vec<_> = taken.iter().filter(|(_, state)| state.ready()).collect();
+    let ready = taken.iter().filter(|(_, state)| state.ready());
+    let (ready, filled): (Vec<Part>, Vec<usize>) = ready.map(|(part, state)| ((*part).clone(), state.filled())).unzip();
+    drop(mirror);
     if !ready.is_empty() {
-        let sets = || ready.iter().flat_map(|(_, state)| state.sets().values()).filter(|set| !set.records.is_empty());
-        let matching = sets().filter(|set| route.spec.lens.scope(&set.scope).is_some()).count();
-        let counted = route.source.counted.lock();
-        let unseen: usize = ready.iter().filter_map(|(part, _)| counted.get(*part)).sum();
-        match (sets().count().max(unseen), matching) {
-            (0, _) => reasons.push(format!("{source} has no service with instances in {}", names(&ready))),
-            (n, 0) => {
+        let unseen: usize = {
+            let counted = route.source.counted.lock();
+            ready.iter().filter_map(|part| counted.get(part)).sum()
+        };
+        match filled.iter().sum::<usize>().max(unseen) {
+            0 => reasons.push(format!("{source} has no service with instances in {}", names(&ready))),
+            n if !ready.iter().any(|part| route.matches_in(part)) => {
                 reasons.push(format!("none of the {n} services of {source} in {} matches the task", names(&ready)))
             }
             _ => {}
         }
     }
-    drop(mirror);
     let errors = route.destination.part_errors.lock();
     for error in errors.values() {
         reasons.push(format!("{}: {error}", route.destination.spec.name));
@@ -278,8 +285,8 @@ fn trouble<R: Record>(route: &Route<R>) -> (Vec<String>, bool) {
     (reasons, failing)
 }
 
-fn names<S>(parts: &[&(&Part, S)]) -> String {
-    let names: Vec<_> = parts.iter().take(3).map(|(part, _)| part.to_string()).collect();
+fn names(parts: &[Part]) -> String {
+    let names: Vec<_> = parts.iter().take(3).map(Part::to_string).collect();
     match parts.len() > 3 {
         true => format!("{} and {} more namespaces", names.join(", "), parts.len() - 3),
         false => names.join(", "),

@@ -14,7 +14,7 @@ use crate::supervise::contain_now;
 use causeway_core::{Change, ClusterId, Error, Part, Record, Scope, Sink};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -31,6 +31,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Taking over what an earlier process wrote may take this long before anything else is written.
 const ADOPT: Duration = Duration::from_secs(30);
 
+/// A write that is not seen is waited for twice as long each time, up to so many times.
+const MAX_TRIES: u32 = 5;
 /// Planning lets others work after this time.
 const TURN: Duration = Duration::from_millis(5);
 
@@ -77,6 +79,8 @@ pub(crate) struct Writer<R: Record> {
     prepared: BTreeMap<Part, Instant>,
     /// Scopes whose planning or writing panicked: nothing is done about them before.
     aside: BTreeMap<R::Scope, Instant>,
+    /// When what is remembered of writes may be forgotten.
+    expiring: VecDeque<(Instant, R::Scope)>,
 }
 
 impl<R: Record> Writer<R> {
@@ -101,6 +105,7 @@ impl<R: Record> Writer<R> {
             throttled: BTreeMap::new(),
             prepared: BTreeMap::new(),
             aside: BTreeMap::new(),
+            expiring: VecDeque::new(),
         }
     }
 
@@ -108,7 +113,7 @@ impl<R: Record> Writer<R> {
     pub fn crashed(cluster: &Cluster<R>) {
         let now = Instant::now();
         cluster.writes.store(0, Ordering::SeqCst);
-        cluster.inbound.read().iter().for_each(|route| route.touch_all(now));
+        cluster.inbound.read().iter().for_each(|route| route.touch_all());
         cluster.ledger.lock().keys().for_each(|scope| cluster.queue.mark(scope, now));
     }
 
@@ -122,6 +127,8 @@ impl<R: Record> Writer<R> {
         let mut place: Option<BoxFuture<'static, Slot>> = None;
         loop {
             let now = Instant::now();
+            self.cluster.sweep_on(now);
+            self.forget_old(now);
             let next = self.cluster.queue.next();
             let due = next.is_some_and(|at| at <= now);
             match (due, &place) {
@@ -144,6 +151,8 @@ impl<R: Record> Writer<R> {
                     tokio::task::yield_now().await;
                 }
                 () = self.cluster.queue.changed.notified() => {}
+                // A sweep goes on a portion at a time.
+                () = tokio::task::yield_now(), if self.cluster.may_sweep() => {}
                 () = tokio::time::sleep_until(next.unwrap_or(now)), if next.is_some() && !due => {}
             }
         }
@@ -210,7 +219,7 @@ impl<R: Record> Writer<R> {
         };
         if !owned.is_empty() {
             let parts: BTreeSet<_> = owned.iter().map(|(scope, _)| scope.part()).collect();
-            self.cluster.written_parts.write().extend(parts);
+            self.cluster.writes_in(parts);
             let cluster = &self.cluster.spec.name;
             match call(ADOPT, async { self.sink.adopt(&owned).await }).await {
                 Ok(()) => tracing::info!(%cluster, scopes = owned.len(), "keeps alive what was written before"),
@@ -228,6 +237,10 @@ impl<R: Record> Writer<R> {
             self.prepare(scope, now);
             return;
         };
+        if decision.plan.changes.is_empty() {
+            self.failures.remove(scope);
+            self.throttled.remove(scope);
+        }
         let writes = |change: &Change<R>| matches!(change, Change::Create(_) | Change::Update { .. });
         let stands = decision.plan.changes.iter().any(writes) || self.cluster.ledger.lock().contains_key(scope);
         if stands && self.cluster.is_unlisted(&scope.part()) {
@@ -275,7 +288,7 @@ impl<R: Record> Writer<R> {
     /// Makes the scope's part where the destination does not show it, or serves it and does not list it.
     fn prepare(&mut self, scope: &R::Scope, now: Instant) {
         let part = scope.part();
-        self.cluster.written_parts.write().insert(part.clone());
+        self.cluster.writes_in([part.clone()]);
         let known = self.cluster.mirror.lock().part(&part).is_some_and(|state| state.ready());
         let soon = self.prepared.get(&part).is_some_and(|at| now < *at + PREPARE);
         if soon || (known && !self.cluster.is_unlisted(&part)) {
@@ -379,11 +392,35 @@ impl<R: Record> Writer<R> {
         if patience.is_none() {
             self.throttled.remove(scope);
         }
+        self.expiring.push_back((now + self.timing.visible * (2 << MAX_TRIES), scope.clone()));
         self.failed(scope, failure);
         self.written.insert(scope.clone(), now);
         // Looks once more soon: what came meanwhile, and whether the write is seen.
         let again = retry.into_iter().chain(patience).min();
         self.cluster.queue.mark(scope, now + again.unwrap_or(self.timing.debounce));
+    }
+
+    /// Forgets writes that have long been visible, or have gone as they came.
+    fn forget_old(&mut self, now: Instant) {
+        while self.expiring.front().is_some_and(|(at, _)| *at <= now) {
+            let Some((_, scope)) = self.expiring.pop_front() else { break };
+            let longest = self.timing.visible * (2 << MAX_TRIES);
+            if let Some(recent) = self.recent.get_mut(&scope) {
+                recent.retain(|_, last| now < last.at + longest);
+                if recent.is_empty() {
+                    self.recent.remove(&scope);
+                }
+            }
+        }
+        let remembered = [
+            self.written.len(),
+            self.recent.len(),
+            self.refused.len(),
+            self.failures.len(),
+            self.throttled.len(),
+            self.expiring.len(),
+        ];
+        self.cluster.remembered.store(remembered.iter().sum(), Ordering::SeqCst);
     }
 
     fn failed(&mut self, scope: &R::Scope, failure: Option<(Option<causeway_core::OwnerId>, String)>) {

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::lens::Lenses;
 use crate::node::Inner;
 use crate::world::{Run, TaskEntry, World};
-use causeway_core::{ClusterId, OwnerId, Part, Parts, ServiceKey};
+use causeway_core::{ClusterId, EntryKey, OwnerId, Part, Parts, ServiceKey};
 use causeway_settings as settings;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -20,7 +20,18 @@ const SHOWN: usize = 3;
 impl Inner {
     /// How many records a task holds.
     pub fn holds(&self, task: &TaskEntry) -> usize {
-        self.copies(task).len()
+        let owner = OwnerId::new(&self.install, &task.id);
+        let services = self.engine.holdings().values().filter_map(|owners| owners.get(&owner)).sum::<usize>();
+        services + self.entries(task, &owner).len()
+    }
+
+    /// The config entries that a task created. What only comes with services is not the task's: providers that live there
+    /// now rely on it.
+    fn entries(&self, task: &TaskEntry, owner: &OwnerId) -> Vec<(ClusterId, EntryKey)> {
+        match &task.plan {
+            Ok(plan) if !plan.settings.kind.wants_configs() => Vec::new(),
+            _ => self.data.copies(owner),
+        }
     }
 
     /// Every record that a task wrote and that stands there, as the ledger knows.
@@ -40,12 +51,7 @@ impl Inner {
                 }));
             }
         }
-        // What only comes with services is not the task's: providers that live there now rely on it.
-        let data = match &task.plan {
-            Ok(plan) if !plan.settings.kind.wants_configs() => Vec::new(),
-            _ => self.data.copies(&owner),
-        };
-        copies.extend(data.into_iter().map(|(cluster, key)| api::Copy {
+        copies.extend(self.entries(task, &owner).into_iter().map(|(cluster, key)| api::Copy {
             cluster: world.cluster_name(&cluster),
             scope: String::new(),
             record: key.to_string(),
@@ -72,9 +78,11 @@ impl Inner {
     pub fn orphans(&self) -> BTreeMap<ClusterId, usize> {
         let world = self.world();
         let mut orphans = BTreeMap::new();
-        for (cluster, _, owner, count) in self.owned() {
-            if *owner.install == *self.install && world.task_by_id(&owner.task).is_none() {
-                *orphans.entry(cluster).or_default() += count;
+        for (cluster, owners) in self.engine.holdings() {
+            let orphan = |owner: &OwnerId| *owner.install == *self.install && world.task_by_id(&owner.task).is_none();
+            let count = owners.iter().filter(|(owner, _)| orphan(owner)).map(|(_, count)| count).sum();
+            if count > 0 {
+                orphans.insert(cluster, count);
             }
         }
         orphans

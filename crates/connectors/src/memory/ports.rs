@@ -10,7 +10,11 @@ use futures_util::stream::{self, BoxStream, StreamExt};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+
+/// Services that are read in one go.
+const PORTION: usize = 256;
 
 /// What this session publishes, and for whom.
 pub(super) type Owned = BTreeMap<ServiceKey, BTreeMap<InstanceId, OwnerId>>;
@@ -85,8 +89,12 @@ impl MemoryPorts {
             Change::Delete { record, .. } => {
                 self.memory.state.lock().writes += 1;
                 self.memory.withdraw(scope, &Publisher::Session(self.session), &record.id());
-                if let Some(records) = self.owned.lock().get_mut(scope) {
+                let mut owned = self.owned.lock();
+                if let Some(records) = owned.get_mut(scope) {
                     records.remove(&record.id());
+                    if records.is_empty() {
+                        owned.remove(scope);
+                    }
                 }
                 Ok(())
             }
@@ -107,8 +115,11 @@ struct Watch {
     memory: Memory,
     owned: Arc<Mutex<Owned>>,
     select: Selector<Instance>,
+    /// What is not of interest, by the selection of this epoch.
+    left_out: BTreeSet<ServiceKey>,
+    selection: u64,
     epoch: Option<u64>,
-    seen: u64,
+    seen: Arc<AtomicU64>,
     complete: BTreeSet<Part>,
     /// What is followed although no list shows it.
     unlisted: BTreeSet<Part>,
@@ -119,7 +130,7 @@ impl Watch {
     fn look(&mut self) {
         let needed = self.select.needed();
         let named: BTreeSet<_> = self.select.named().into_iter().map(Part).collect();
-        let state = self.memory.state.lock();
+        let mut state = self.memory.state.lock();
         if state.fault == Fault::Hung && self.epoch != Some(state.epoch) {
             return;
         }
@@ -167,17 +178,36 @@ impl Watch {
                 continue;
             }
             let owned = self.owned.lock();
-            let scopes = state.scopes(part).filter(|scope| self.select.scope(scope));
-            let sets = scopes.map(|scope| state.set(scope, &owned)).collect();
+            let (scopes, left_out): (Vec<_>, Vec<_>) = state.scopes(part).partition(|scope| self.select.scope(scope));
+            self.left_out.retain(|scope| scope.part() != *part);
+            self.left_out.extend(left_out.into_iter().cloned());
+            let sets = scopes.into_iter().map(|scope| state.set(scope, &owned)).collect();
             self.ready.push_back(Ok(Update::Reset { part: part.clone(), title, sets }));
         }
-        for scope in state.since(self.seen) {
-            let readable = self.complete.contains(&scope.part()) && state.refusal(Some(&scope.part())).is_none();
-            if readable && self.select.scope(&scope) {
+        let selection = self.select.epoch();
+        if std::mem::replace(&mut self.selection, selection) != selection {
+            let select = &self.select;
+            let taken: Vec<_> = self.left_out.extract_if(.., |scope| select.scope(scope)).collect();
+            for scope in taken.into_iter().filter(|scope| self.complete.contains(&scope.part())) {
                 self.ready.push_back(Ok(Update::Changed(state.set(&scope, &self.owned.lock()))));
             }
         }
-        self.seen = state.now();
+        for scope in state.since(self.seen.load(Ordering::SeqCst)) {
+            let readable = self.complete.contains(&scope.part()) && state.refusal(Some(&scope.part())).is_none();
+            if !readable {
+                continue;
+            }
+            let known = self.left_out.contains(&scope);
+            if !known && self.select.scope(&scope) {
+                self.ready.push_back(Ok(Update::Changed(state.set(&scope, &self.owned.lock()))));
+            } else if state.has(&scope) {
+                self.left_out.insert(scope);
+            } else {
+                self.left_out.remove(&scope);
+            }
+        }
+        self.seen.store(state.now(), Ordering::SeqCst);
+        state.forget_gone();
         drop(state);
         self.unlisted = unlisted;
     }
@@ -189,8 +219,10 @@ impl Source<Instance> for MemoryPorts {
             memory: self.memory.clone(),
             owned: self.owned.clone(),
             select: select.clone(),
+            left_out: BTreeSet::new(),
+            selection: select.epoch(),
             epoch: None,
-            seen: self.memory.state.lock().now(),
+            seen: self.memory.state.lock().follow(),
             complete: BTreeSet::new(),
             unlisted: BTreeSet::new(),
             ready: VecDeque::new(),
@@ -222,12 +254,23 @@ impl Source<Instance> for MemoryPorts {
         Box::pin(async move {
             self.answer(Some(part)).await?;
             let needed = select.needed().contains(part);
-            let state = self.memory.state.lock();
-            if !state.parts().contains_key(part) && !state.is_used(part) && !needed {
-                return Err(Error::Missing(format!("there is no namespace {part}")));
+            let scopes: Vec<_> = {
+                let state = self.memory.state.lock();
+                if !state.parts().contains_key(part) && !state.is_used(part) && !needed {
+                    return Err(Error::Missing(format!("there is no namespace {part}")));
+                }
+                state.scopes(part).cloned().collect()
+            };
+            let mut sets = Vec::with_capacity(scopes.len());
+            for scopes in scopes.chunks(PORTION) {
+                {
+                    let (state, owned) = (self.memory.state.lock(), self.owned.lock());
+                    let wanted = scopes.iter().filter(|scope| state.has(scope) && select.scope(scope));
+                    sets.extend(wanted.map(|scope| state.set(scope, &owned)));
+                }
+                tokio::task::yield_now().await;
             }
-            let owned = self.owned.lock();
-            Ok(state.scopes(part).filter(|scope| select.scope(scope)).map(|scope| state.set(scope, &owned)).collect())
+            Ok(sets)
         })
     }
 

@@ -3,7 +3,8 @@
 use causeway_core::{Attributes, Error, Instance, InstanceId, Mark, Part, Record, Scope, ServiceKey, Set};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, LazyLock};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock, Weak};
 use tokio::sync::Notify;
 
 /// Who published a record: a native provider, or one session of ours.
@@ -50,6 +51,10 @@ pub(super) struct State {
     services: BTreeMap<ServiceKey, Service>,
     /// Every scope stands here once, at the version of its last change.
     log: BTreeMap<u64, ServiceKey>,
+    /// The versions of those in it that are gone.
+    gone: BTreeSet<u64>,
+    /// How far each watch has read the log.
+    readers: Vec<Weak<AtomicU64>>,
     clock: u64,
     pub(super) fault: Fault,
     /// Grows with every break of all connections.
@@ -308,7 +313,32 @@ impl State {
             self.log.remove(&service.version);
             service.version = self.clock;
             self.log.insert(self.clock, scope.clone());
+            if service.entries.is_empty() && service.overrides.is_empty() && service.attributes.0.is_empty() {
+                self.services.remove(scope);
+                self.gone.insert(self.clock);
+            }
         }
+    }
+
+    /// A new reader of the log, which has seen everything up to now.
+    pub(super) fn follow(&mut self) -> Arc<AtomicU64> {
+        let seen = Arc::new(AtomicU64::new(self.clock));
+        self.readers.retain(|reader| reader.strong_count() > 0);
+        self.readers.push(Arc::downgrade(&seen));
+        seen
+    }
+
+    /// Forgets services that are gone, once every reader has seen that they are.
+    pub(super) fn forget_gone(&mut self) {
+        let seen = self.readers.iter().filter_map(Weak::upgrade).map(|seen| seen.load(Ordering::SeqCst)).min();
+        let later = self.gone.split_off(&(seen.unwrap_or(self.clock) + 1));
+        for version in std::mem::replace(&mut self.gone, later) {
+            self.log.remove(&version);
+        }
+    }
+
+    pub(super) fn has(&self, scope: &ServiceKey) -> bool {
+        self.services.contains_key(scope)
     }
 
     pub(super) fn now(&self) -> u64 {

@@ -55,6 +55,9 @@ struct Namespace {
     listed: bool,
     state: State,
     names: BTreeMap<WireKey, ServiceSummary>,
+    /// Services that are listed and not of interest, by the selection of this epoch; likewise those of `names` are.
+    left_out: BTreeSet<WireKey>,
+    selection: Option<u64>,
     asking: bool,
     failing: Option<Instant>,
     told: bool,
@@ -228,12 +231,22 @@ impl Watch {
         if !self.connected {
             return;
         }
-        let select = self.select.clone();
-        let found: BTreeMap<_, _> = names
-            .into_iter()
-            .map(|one| (WireKey::new(&part.0, &one.group_name, &one.name), one))
-            .filter(|(key, _)| select.scope(&convert::scope(key)))
-            .collect();
+        let epoch = Some(self.select.epoch());
+        let same = std::mem::replace(&mut namespace.selection, epoch) == epoch;
+        let left_out = std::mem::take(&mut namespace.left_out);
+        let mut found = BTreeMap::new();
+        for one in names {
+            let key = WireKey::new(&part.0, &one.group_name, &one.name);
+            let selected = match same {
+                true if namespace.names.contains_key(&key) => true,
+                true if left_out.contains(&key) => false,
+                _ => self.select.scope(&convert::scope(&key)),
+            };
+            match selected {
+                true => drop(found.insert(key, one)),
+                false => drop(namespace.left_out.insert(key)),
+            }
+        }
         let before = std::mem::replace(&mut namespace.names, found.clone());
         let fresh: Vec<_> = found.keys().filter(|key| !before.contains_key(*key)).cloned().collect();
         let gone: Vec<_> = before.keys().filter(|key| !found.contains_key(*key)).cloned().collect();

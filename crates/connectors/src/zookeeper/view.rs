@@ -180,6 +180,10 @@ impl View {
         )
     }
 
+    pub fn has(&self, scope: &ServiceKey) -> bool {
+        self.scopes.contains_key(scope)
+    }
+
     pub fn scopes(&self) -> impl Iterator<Item = &ServiceKey> {
         self.scopes.keys()
     }

@@ -45,11 +45,16 @@ struct Watch {
     roots: Vec<Root>,
     /// Whether the part has been reported whole since it was last lost.
     whole: bool,
+    /// Whether it was of interest then.
+    reported: bool,
     /// Why it is lost, as it was last told.
     lost: Option<Discriminant<Error>>,
     view: View,
     ours: Publications,
     select: Selector<Instance>,
+    /// The selection's epoch, and what is not of interest by it.
+    selection: u64,
+    left_out: BTreeSet<ServiceKey>,
     /// Whether access lists are read.
     access: bool,
     told: usize,
@@ -82,9 +87,12 @@ pub(super) fn watch(
         all: roots.clone(),
         roots: followed,
         whole: false,
+        reported: false,
         lost: None,
         view: View::new(roots.clone(), classes),
         ours: ours.clone(),
+        selection: select.epoch(),
+        left_out: BTreeSet::new(),
         select,
         access,
         told: 0,
@@ -109,6 +117,7 @@ pub(super) fn watch(
                 },
                 _ = tick.tick() => {
                     watch.try_again();
+                    watch.select_again();
                     watch.conclude().await;
                 }
             }
@@ -238,19 +247,41 @@ impl Watch {
     }
 
     fn report(&mut self, scopes: BTreeSet<ServiceKey>) {
-        for scope in scopes.into_iter().filter(|scope| self.select.scope(scope)) {
-            self.ready.push_back(Ok(Update::Changed(self.view.set(&scope, &self.ours))));
+        for scope in scopes {
+            if self.select.scope(&scope) {
+                self.left_out.remove(&scope);
+                self.ready.push_back(Ok(Update::Changed(self.view.set(&scope, &self.ours))));
+            } else if self.view.has(&scope) {
+                self.left_out.insert(scope);
+            } else {
+                self.left_out.remove(&scope);
+            }
         }
+    }
+
+    /// Reports what has come to be of interest without any change of its own.
+    fn select_again(&mut self) {
+        let epoch = self.select.epoch();
+        if std::mem::replace(&mut self.selection, epoch) == epoch || !self.whole {
+            return;
+        }
+        if !self.reported {
+            return self.report_whole();
+        }
+        let taken = std::mem::take(&mut self.left_out);
+        self.report(taken);
     }
 
     fn report_whole(&mut self) {
         (self.whole, self.lost) = (true, None);
         let part = Part::new(PART);
-        if !self.select.part(&part, None) {
+        self.reported = self.select.part(&part, None);
+        if !self.reported {
             return;
         }
-        let scopes = self.view.scopes().filter(|scope| self.select.scope(scope));
-        let sets = scopes.map(|scope| self.view.set(scope, &self.ours)).collect();
+        let (scopes, left_out): (Vec<_>, Vec<_>) = self.view.scopes().partition(|scope| self.select.scope(scope));
+        let sets = scopes.into_iter().map(|scope| self.view.set(scope, &self.ours)).collect();
+        self.left_out = left_out.into_iter().cloned().collect();
         self.ready.push_back(Ok(Update::Reset { part, title: None, sets }));
     }
 

@@ -32,8 +32,8 @@ pub enum Update<R: Record> {
     Removed(R::Scope),
 }
 
-/// Which parts and scopes of a cluster take part. Asked again at every look, so that the answer may change while a watch
-/// goes on.
+/// Which parts and scopes of a cluster take part. Parts are asked about again at every look; scopes, of which there may be
+/// very many, only when they are new or [`Interest::epoch`] has changed.
 pub trait Interest<R: Record>: Send + Sync {
     /// Whether a part that exists is of interest.
     fn part(&self, part: &Part, title: Option<&str>) -> bool;
@@ -46,6 +46,11 @@ pub trait Interest<R: Record>: Send + Sync {
     }
     /// Whether a scope is of interest.
     fn scope(&self, scope: &R::Scope) -> bool;
+    /// A number that changes whenever an answer of [`Interest::scope`] may have changed. Read it before asking: answers hold
+    /// as long as it stays the same.
+    fn epoch(&self) -> u64 {
+        0
+    }
 }
 
 /// What a watch asks for its selection.

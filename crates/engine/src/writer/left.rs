@@ -1,6 +1,6 @@
 //! What a writer leaves out of a plan, and what it tells of it.
 
-use super::Writer;
+use super::{MAX_TRIES, Writer};
 use crate::decide::Decision;
 use crate::outcome::task_of;
 use crate::record::Action;
@@ -64,7 +64,7 @@ impl<R: Record> Writer<R> {
             let Some(record) = change.record() else { return true };
             still.insert(record.id());
             let Some(last) = recent.get(&record.id()).filter(|last| last.change == *change) else { return true };
-            let until = last.at + visible * 2u32.saturating_pow(last.tries.min(5));
+            let until = last.at + visible * 2u32.saturating_pow(last.tries.min(MAX_TRIES));
             if now < until {
                 again = Some(again.map_or(until, |again: Instant| again.min(until)));
             }

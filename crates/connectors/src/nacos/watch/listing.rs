@@ -113,8 +113,17 @@ impl Watch {
 
     fn follow(&mut self, part: Part, title: Option<Arc<str>>, listed: bool) {
         let names = BTreeMap::new();
-        let namespace =
-            Namespace { title, listed, state: State::Unknown, names, asking: false, failing: None, told: false };
+        let namespace = Namespace {
+            title,
+            listed,
+            state: State::Unknown,
+            names,
+            left_out: BTreeSet::new(),
+            selection: None,
+            asking: false,
+            failing: None,
+            told: false,
+        };
         self.namespaces.insert(part.clone(), namespace);
         self.ask_names(part);
     }

@@ -19,7 +19,17 @@ fn watch(keys: &[&WireKey]) -> Watch {
     };
     let names: BTreeMap<_, _> = keys.iter().map(|key| summary(key)).collect();
     let state = State::Filling { missing: names.keys().cloned().collect(), sets: BTreeMap::new() };
-    let namespace = Namespace { title: None, listed: true, state, names, asking: false, failing: None, told: false };
+    let namespace = Namespace {
+        title: None,
+        listed: true,
+        state,
+        names,
+        left_out: BTreeSet::new(),
+        selection: None,
+        asking: false,
+        failing: None,
+        told: false,
+    };
     watch.namespaces.insert(Part::new("n"), namespace);
     watch
 }

@@ -1,0 +1,151 @@
+//! Marks everything of a destination for planning, a portion at a time: whoever asks for it does not wait for it, no lock
+//! is held for long, and live changes go ahead of it.
+
+use crate::cluster::{Cluster, Route};
+use causeway_core::{Held, OwnerId, Part, Record, Scope};
+use parking_lot::Mutex;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use tokio::time::Instant;
+
+/// Scopes that are looked at in one go.
+const PORTION: usize = 256;
+
+/// What is to be marked in a destination.
+pub(crate) enum What<R: Record> {
+    /// What a route wants there, in one of the destination's parts or in all.
+    Wanted(Arc<Route<R>>, Option<Part>),
+    /// What the ledger has: of one task or of all, in one part or in all.
+    Held(Option<OwnerId>, Option<Part>),
+    /// Copies of ours of which it is forgotten whose: no ledger names them.
+    Lost,
+}
+
+impl<R: Record> What<R> {
+    fn same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Wanted(a, in_a), Self::Wanted(b, in_b)) => Arc::ptr_eq(a, b) && in_a == in_b,
+            (Self::Held(a, in_a), Self::Held(b, in_b)) => a == b && in_a == in_b,
+            (Self::Lost, Self::Lost) => true,
+            _ => false,
+        }
+    }
+}
+
+struct Sweep<R: Record> {
+    what: What<R>,
+    /// The last scope that was looked at.
+    after: Option<R::Scope>,
+}
+
+/// The sweeps that a destination still has to make, in order. Of each kind one may be under way and one be waiting.
+pub(crate) struct Sweeps<R: Record>(Mutex<VecDeque<Sweep<R>>>);
+
+impl<R: Record> Default for Sweeps<R> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<R: Record> Sweeps<R> {
+    pub fn is_empty(&self) -> bool {
+        self.0.lock().is_empty()
+    }
+
+    fn add(&self, what: What<R>) {
+        let mut sweeps = self.0.lock();
+        if !sweeps.iter().any(|sweep| sweep.after.is_none() && sweep.what.same(&what)) {
+            sweeps.push_back(Sweep { what, after: None });
+        }
+    }
+}
+
+impl<R: Record> Cluster<R> {
+    /// Asks for a sweep.
+    pub fn sweep(&self, what: What<R>) {
+        if self.sink.is_some() {
+            self.sweeps.add(what);
+            self.queue.changed.notify_one();
+        }
+    }
+
+    /// Whether a sweep goes on: while few of the scopes that it has marked wait to be planned.
+    pub fn may_sweep(&self) -> bool {
+        !self.sweeps.is_empty() && self.queue.swept() < PORTION
+    }
+
+    /// Goes on with the first sweep by one portion.
+    pub fn sweep_on(&self, now: Instant) {
+        if !self.may_sweep() {
+            return;
+        }
+        let Some(sweep) = self.sweeps.0.lock().pop_front() else { return };
+        let Sweep { what, after } = sweep;
+        let seen = match &what {
+            What::Wanted(route, part) => self.sweep_wanted(route, part.as_ref(), after.as_ref(), now),
+            What::Held(owner, part) => self.sweep_held(owner.as_ref(), part.as_ref(), after.as_ref(), now),
+            What::Lost => self.sweep_lost(after.as_ref(), now),
+        };
+        if seen.is_some() {
+            self.sweeps.0.lock().push_front(Sweep { what, after: seen });
+        }
+    }
+
+    fn sweep_wanted(
+        &self,
+        route: &Arc<Route<R>>,
+        part: Option<&Part>,
+        after: Option<&R::Scope>,
+        now: Instant,
+    ) -> Option<R::Scope> {
+        // It may have ended meanwhile.
+        if !self.inbound.read().iter().any(|one| Arc::ptr_eq(one, route)) {
+            return None;
+        }
+        let scopes = route.source.mirror.lock().after(after, PORTION).map(|set| set.scope.clone()).collect::<Vec<_>>();
+        let targets = scopes.iter().filter_map(|scope| route.feed(scope));
+        let targets: Vec<_> = targets.filter(|target| part.is_none_or(|part| target.part() == *part)).collect();
+        self.queue.sweep(targets, now);
+        scopes.last().cloned()
+    }
+
+    fn sweep_held(
+        &self,
+        owner: Option<&OwnerId>,
+        part: Option<&Part>,
+        after: Option<&R::Scope>,
+        now: Instant,
+    ) -> Option<R::Scope> {
+        use std::ops::Bound;
+        let ledger = self.ledger.lock();
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut last = None;
+        let mut held = Vec::new();
+        for (scope, written) in ledger.range((from, Bound::Unbounded)).take(PORTION) {
+            let of = |owner: &OwnerId| written.records.values().any(|record| record.owner == *owner);
+            if part.is_none_or(|part| scope.part() == *part) && owner.is_none_or(of) {
+                held.push(scope.clone());
+            }
+            last = Some(scope);
+        }
+        let last = last.cloned();
+        drop(ledger);
+        self.queue.sweep(held, now);
+        last
+    }
+
+    fn sweep_lost(&self, after: Option<&R::Scope>, now: Instant) -> Option<R::Scope> {
+        let lost = |held: &Held<R>| held.copies.iter().filter_map(Record::mark).any(|mark| mark.owner.is_lost());
+        let mirror = self.mirror.lock();
+        let (mut last, mut scopes) = (None, Vec::new());
+        for set in mirror.after(after, PORTION) {
+            if set.records.values().any(lost) {
+                scopes.push(set.scope.clone());
+            }
+            last = Some(set.scope.clone());
+        }
+        drop(mirror);
+        self.queue.sweep(scopes, now);
+        last
+    }
+}

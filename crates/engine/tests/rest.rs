@@ -1,0 +1,150 @@
+//! At rest nothing is proportional to what exists; sweeps are made in portions that others go ahead of; what has gone is
+//! forgotten.
+#![allow(clippy::unwrap_used)]
+
+mod world;
+use causeway_core::*;
+use causeway_engine::*;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use world::*;
+
+/// Counts how often it is asked.
+#[derive(Debug, Default)]
+struct Counting {
+    lens: ServiceLens,
+    /// Only services whose name contains this.
+    word: &'static str,
+    asked: AtomicUsize,
+}
+
+impl Lens<Instance> for Counting {
+    fn scope(&self, source: &ServiceKey) -> Option<ServiceKey> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        self.lens.scope(source).filter(|_| source.name.contains(self.word))
+    }
+    fn record(&self, source: &ServiceKey, record: &Instance) -> Choice<Instance> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        self.lens.record(source, record)
+    }
+    fn part(&self, source: &Part) -> Part {
+        self.lens.part(source)
+    }
+    fn renames(&self) -> bool {
+        self.lens.renames()
+    }
+}
+
+/// How often the filters are asked in a minute without any change, with a look at the status every second.
+async fn asked_at_rest(services: usize, word: &'static str) -> usize {
+    let clusters = registries(&["a", "b"]);
+    populate(&clusters["a"], services, 1);
+    let lens = Arc::new(Counting { word, ..Counting::default() });
+    let mut world = World::new("i", &clusters);
+    let route = RouteSpec { lens: lens.clone(), ..world.route("task", "a", "b") };
+    world.routes.push(route);
+    world.start();
+    seconds(100).await;
+    assert_eq!(total(&clusters["b"]), if word == "s" { services } else { 0 });
+    world.engine.status();
+    let before = lens.asked.load(Ordering::SeqCst);
+    for _ in 0..60 {
+        seconds(1).await;
+        let status = world.engine.status();
+        assert_eq!(status[0].instances, total(&clusters["b"]));
+        let none = status[0].reasons.iter().any(|reason| reason.starts_with("none of the"));
+        assert_eq!(none, word != "s", "{:?}", status[0].reasons);
+    }
+    lens.asked.load(Ordering::SeqCst) - before
+}
+
+#[tokio::test(start_paused = true)]
+async fn filters_are_not_asked_at_rest() {
+    for (word, services) in [("s", 100), ("s", 10_000), ("nothing is called so", 1_000)] {
+        assert_eq!(asked_at_rest(services, word).await, 0, "{services} {word}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_other_filters_select_is_copied_at_once() {
+    let clusters = registries(&["a", "b"]);
+    populate(&clusters["a"], 30, 1);
+    let mut world = World::new("i", &clusters);
+    let few = Arc::new(Counting { word: "s1", ..Counting::default() });
+    let route = RouteSpec { lens: few, ..world.route("task", "a", "b") };
+    world.routes.push(route);
+    world.start();
+    seconds(50).await;
+    assert_eq!(total(&clusters["b"]), 11);
+    world.routes[0].lens = Arc::new(Counting { word: "s", ..Counting::default() });
+    world.start();
+    seconds(3).await;
+    assert_eq!(total(&clusters["b"]), 30, "without waiting for the next sweep");
+}
+
+/// A task that is changed has everything looked at again; whatever happens meanwhile does not wait for that.
+#[tokio::test(start_paused = true)]
+async fn a_live_change_goes_ahead_of_a_sweep() {
+    let clusters = registries(&["a", "b"]);
+    populate(&clusters["a"], 5_000, 1);
+    let mut world = World::new("i", &clusters).one_way("a", "b");
+    seconds(100).await;
+    assert_eq!(total(&clusters["b"]), 5_000);
+    let lens = Arc::new(Counting { word: "s", ..Counting::default() });
+    world.routes[0].lens = lens.clone();
+    world.start();
+    assert!(lens.asked.load(Ordering::SeqCst) < 100, "the settings take effect without asking about everything first");
+    while lens.asked.load(Ordering::SeqCst) < 500 {
+        tokio::task::yield_now().await;
+    }
+    clusters["a"].register(&service(4_900), "late", instance(9));
+    let mut turns = 0;
+    while clusters["b"].list(&service(4_900)).len() < 2 {
+        tokio::task::yield_now().await;
+        turns += 1;
+        assert!(turns < 10_000);
+    }
+    let asked = lens.asked.load(Ordering::SeqCst);
+    assert!(asked < 3_000, "the sweep is not half done: {asked} questions, {turns} turns");
+    seconds(5).await;
+    assert!(lens.asked.load(Ordering::SeqCst) > 10_000, "and goes on to its end");
+}
+
+fn sizes(world: &World) -> BTreeMap<ClusterId, BTreeMap<&'static str, usize>> {
+    world.engine.sizes()
+}
+
+#[tokio::test(start_paused = true)]
+async fn names_that_come_and_go_leave_nothing_behind() {
+    for renames in [false, true] {
+        let clusters = registries(&["a", "b"]);
+        populate(&clusters["a"], 5, 1);
+        let mut world = World::new("i", &clusters);
+        let mut lens = ServiceLens::default();
+        if renames {
+            lens.group = Rename::Template("of-{group}".into());
+        }
+        let guard = GuardLimits { share: 1.0, ..GuardLimits::default() };
+        let route = RouteSpec { lens: Arc::new(lens), guard, ..world.route("task", "a", "b") };
+        world.routes.push(route);
+        world.start();
+        seconds(1_000).await;
+        let before = sizes(&world);
+        for round in 0..5 {
+            let names = 1_000 + round * 1_000..1_000 + round * 1_000 + 300;
+            names.clone().for_each(|n| clusters["a"].register(&service(n), "p", instance(7)));
+            seconds(5).await;
+            assert_eq!(total(&clusters["b"]), 305);
+            for n in names {
+                clusters["a"].deregister(&service(n), "p", &instance(7).id);
+            }
+            seconds(60).await;
+            world.engine.release(&world.owner());
+            seconds(10).await;
+            assert_eq!(total(&clusters["b"]), 5);
+        }
+        seconds(1_200).await;
+        assert_eq!(sizes(&world), before, "renames: {renames}");
+    }
+}
