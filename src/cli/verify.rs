@@ -4,6 +4,9 @@ use super::Global;
 use crate::failure::{DIFFERS, Failure};
 use crate::show::{Screen, Tone, clean, count, lists, plan};
 
+/// So many of what is left out on purpose are shown to people.
+const SHOWN: usize = 20;
+
 /// Reads both sides of a task anew and compares them record by record (data by its hash): what a migration wants to know
 /// before its cut-over. Exit code 0: in step; 1: not, or not to be told.
 #[derive(clap::Args)]
@@ -22,6 +25,15 @@ impl Verify {
         }
         if !found.differences.is_empty() {
             screen.table(&lists::differences(&found.differences))?;
+        }
+        if !found.left_out.is_empty() {
+            screen.table(&lists::left_out(&found.left_out, SHOWN))?;
+            if found.left_out_count > SHOWN {
+                screen.line(format!(
+                    "{} more are left out on purpose; -o json lists them",
+                    found.left_out_count - SHOWN
+                ))?;
+            }
         }
         for note in &found.notes {
             screen.prose(Tone::Waits, &format!("! {}", clean(note)))?;

@@ -1,7 +1,9 @@
 //! Clusters, tasks, services and events for people.
 
 use super::{Cell, Paint, Table, Tone, clean};
-use causeway_server::api::{Carrier, Cluster, Conflict, ConflictSide, Difference, Event, Service, State, Task};
+use causeway_server::api::{
+    Carrier, Cluster, Conflict, ConflictSide, Difference, Event, LeftOut, Service, State, Task,
+};
 
 /// Clusters.
 pub fn clusters(clusters: &[Cluster]) -> Table {
@@ -62,6 +64,19 @@ pub fn differences(differences: &[Difference]) -> Table {
             Cell::toned(one.kind.as_str(), Tone::Bad),
             Cell::from(&one.reason),
         ]);
+    }
+    table
+}
+
+/// What is left out on purpose, at most so many.
+pub fn left_out(all: &[LeftOut], most: usize) -> Table {
+    let mut table = Table::new(&["CLUSTER", "SERVICE OR ENTRY", "INSTANCE", "LEFT OUT, AND WHY"]);
+    for one in all.iter().take(most) {
+        let (scope, record) = match one.scope.is_empty() {
+            true => (&one.record, ""),
+            false => (&one.scope, one.record.as_str()),
+        };
+        table.row([Cell::from(&one.cluster), Cell::from(scope), Cell::from(record), Cell::from(&one.reason)]);
     }
     table
 }

@@ -21,6 +21,7 @@ mod zk_changes;
 mod zk_data;
 mod zk_dubbo;
 mod zk_estate;
+mod zk_left_out;
 mod zk_moves;
 mod zk_services;
 mod zk_sessions;
@@ -88,6 +89,9 @@ fn main() {
         Short zk_changes::a_session_is_kept_before_it_holds_anything,
         Short zk_data::twenty_thousand_nodes_both_ways,
         Short zk_data::conflicts_follow_the_tasks_policy,
+        Short zk_left_out::only_what_the_server_numbered_is_left_out,
+        Short zk_left_out::refused_entries_hold_up_nobody,
+        Short zk_left_out::no_data_stays_no_data,
         Full zk_data::outages_lose_no_data,
         Full zk_data::a_server_that_is_put_back_wins_nothing,
         Full zk_services::outages_lose_nothing,

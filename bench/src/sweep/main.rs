@@ -72,6 +72,7 @@ impl World {
             owner: OwnerId::new("i", "task"),
             source: id("a"),
             destination: id("b"),
+            way_back: false,
             parts: None,
             lens: Arc::new(lens) as Arc<dyn Lens<Instance>>,
             mode: Mode::Sync,

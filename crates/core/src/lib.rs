@@ -8,8 +8,8 @@ pub mod plan;
 pub mod port;
 
 pub use model::{
-    Attributes, Body, ClusterId, Content, Digest, Endpoint, Entry, EntryKey, Held, Instance, InstanceId, Mark, OwnerId,
-    Pair, Part, Payload, Record, Scope, ServiceKey, Set, Side, Stamp,
+    Aside, Attributes, Body, ClusterId, Content, Digest, Endpoint, Entry, EntryKey, Held, Instance, InstanceId, Mark,
+    OwnerId, Pair, Part, Payload, Record, Scope, ServiceKey, Set, Side, Stamp,
 };
 pub use plan::{
     Base, Born, Change, Choice, Conflicts, Evidence, Fresh, Intent, Lens, MetadataMap, Mode, Overrides, Plan, Policy,
@@ -19,5 +19,5 @@ pub use plan::{
 pub use port::{
     BoxError, Capabilities, Carrier, Connector, Counts, DataPort, DataSelector, DataSink, DataSource, EntryInterest,
     Error, Everything, Expect, Found, Interest, Limits, Lost, News, Normalized, Parts, Port, Ports, Replica, Selector,
-    Sink, Source, Update, Write,
+    Sink, Source, Unreadable, Update, Write,
 };

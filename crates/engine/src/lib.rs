@@ -35,7 +35,7 @@ mod writer;
 pub use cluster::Ledger;
 pub use data::{
     Attend, ConflictRow, DataCluster, DataEngine, DataLedger, DataRecorder, DataRoute, DataSpec, DataStatus,
-    DataTiming, Shown,
+    DataTiming, Known, Shown,
 };
 pub use engine::Engine;
 pub use pace::Pacers;

@@ -327,7 +327,6 @@ impl<R: Record> Reader<R> {
 
     /// What a route's words mean may have changed, and a part that holds copies of ours may have gone from the list.
     fn list_changed(&self, before: &Parts, after: &Parts) {
-        let now = Instant::now();
         let other = |from: &Parts, to: &Parts| -> Vec<_> {
             let changed = from.iter().filter(|(part, title)| to.get(*part) != Some(*title));
             changed.flat_map(|(part, title)| [Some(part.0.clone()), title.clone()]).flatten().collect()

@@ -3,7 +3,7 @@
 use crate::cluster::{Holdings, Route};
 use crate::engine::{Engine, Running, words};
 use crate::spec::Run;
-use causeway_core::{Carrier, ClusterId, Fresh, OwnerId, Part, Record, Skip};
+use causeway_core::{Carrier, ClusterId, Fresh, OwnerId, Part, Record, Skip, Unreadable};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -112,6 +112,13 @@ impl<R: Record> Engine<R> {
     pub fn sizes(&self) -> BTreeMap<ClusterId, BTreeMap<&'static str, usize>> {
         let state = self.state.lock();
         state.clusters.iter().map(|(id, running)| (id.clone(), running.cluster.sizes())).collect()
+    }
+
+    /// What stands where records do and cannot be read as one, by cluster.
+    pub fn unreadable(&self) -> BTreeMap<ClusterId, Vec<Unreadable>> {
+        let state = self.state.lock();
+        let of = |(id, running): (&ClusterId, &Running<R>)| (id.clone(), running.cluster.source.unreadable());
+        state.clusters.iter().map(of).filter(|(_, all)| !all.is_empty()).collect()
     }
 
     /// Every scope that any cluster in use holds.

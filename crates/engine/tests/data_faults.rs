@@ -64,7 +64,9 @@ async fn a_release_lets_go_what_is_held_and_nothing_else() {
         tree.fail(Fault::Down);
         seconds(5).await;
         let names: Vec<_> = tree.all().into_keys().filter(|key| *key.name != *"/cfg").collect();
-        names[..20].iter().for_each(|key| tree.remove(key));
+        for key in &names[..20] {
+            tree.remove(key);
+        }
         tree.fail(Fault::None);
         seconds(120).await;
         assert_eq!((there.all().len(), world.status().held[side.other()]), (31, 20));

@@ -33,7 +33,7 @@ mod verify;
 
 pub use conflict::{Conflict, Resolve, Side as ConflictSide, Take};
 pub use plan::{Action, PlanRequest, Planned, PlannedChange, PlannedSkip, TaskPlan, Totals, Unanswered};
-pub use verify::{Difference, Differs, Verification};
+pub use verify::{Difference, Differs, LeftOut, Verification};
 
 use causeway_settings::Problem;
 use serde::{Deserialize, Serialize};

@@ -100,7 +100,7 @@ impl Inner {
         let mut unanswered: Vec<_> = run.unread.iter().map(unanswered).collect();
         let mut data = Vec::new();
         for spec in data::specs(&self.install, world, tasks.iter(), connections) {
-            match data::compare(&spec).await {
+            match data::compare(&spec, &self.data).await {
                 Ok(mut one) => {
                     compared += 1;
                     unanswered.append(&mut one.unanswered);

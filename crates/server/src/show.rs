@@ -3,7 +3,7 @@
 use crate::api::{self, State};
 use crate::error::Result;
 use crate::held::orphaned;
-use crate::node::Node;
+use crate::node::{Inner, Node};
 use crate::world::{ClusterEntry, Run, TaskEntry, World};
 use causeway_core::{Carrier, Instance};
 use causeway_engine::{DataStatus, RouteState, RouteStatus};
@@ -89,7 +89,7 @@ impl Node {
     pub fn tasks(&self) -> Vec<api::Task> {
         let world = self.inner.world();
         let mut statuses: BTreeMap<String, Vec<RouteStatus>> = BTreeMap::new();
-        for status in self.inner.engine.status() {
+        for status in self.inner.statuses() {
             statuses.entry(status.owner.task.to_string()).or_default().push(status);
         }
         let data = self.inner.data.status();
@@ -101,7 +101,7 @@ impl Node {
     /// One task.
     pub fn task(&self, name: &str) -> Result<api::Task> {
         let task = self.inner.find(name)?;
-        let statuses = self.inner.engine.status();
+        let statuses = self.inner.statuses();
         let mine = statuses.into_iter().filter(|status| *status.owner.task == *task.id).collect();
         let data = self.inner.data.status().into_iter().find(|status| *status.route.owner.task == *task.id);
         Ok(show(&self.inner.world(), &task, mine, data.as_ref()))
@@ -156,6 +156,23 @@ impl Node {
         Ok(found.into_iter().map(show).collect())
     }
 }
+
+impl Inner {
+    /// Every route, with what its source holds that is no instance among what is left alone.
+    fn statuses(&self) -> Vec<RouteStatus> {
+        let unreadable = self.engine.unreadable();
+        let mut statuses = self.engine.status();
+        for status in &mut statuses {
+            if let Some(all) = unreadable.get(&status.source) {
+                status.skipped.insert(UNREADABLE.to_owned(), all.len());
+            }
+        }
+        statuses
+    }
+}
+
+/// Why what is no instance is left alone.
+const UNREADABLE: &str = "it cannot be read as an instance";
 
 fn show(world: &World, task: &TaskEntry, statuses: Vec<RouteStatus>, data: Option<&DataStatus>) -> api::Task {
     let routes: Vec<_> = statuses.into_iter().map(|status| route(world, status)).collect();

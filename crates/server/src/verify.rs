@@ -1,6 +1,6 @@
 //! Compares both sides of a task record by record, from a look at each that is made for it.
 
-use crate::api::{self, Action, Difference, Differs};
+use crate::api::{self, Action, Difference, Differs, LeftOut};
 use crate::error::{Error, Result};
 use crate::node::{Inner, Node};
 use crate::plan::{Looked, Plans};
@@ -36,8 +36,10 @@ impl Inner {
         for (_, compared) in data {
             found.entries += compared.same;
             found.differences.extend(compared.differences);
+            found.left_out.extend(compared.left_out);
         }
         self.compare_replicas(&task, &mut found).await?;
+        found.left_out.extend(self.unreadable(&world, &task));
         let mut plans = Plans::new(&self.install, &world, std::iter::once(&task));
         for preview in &previews {
             plans.add_with(preview, |skip| !matches!(skip, Skip::Loop | Skip::Foreign(_)));
@@ -63,6 +65,9 @@ impl Inner {
         found.differences.truncate(LISTED);
         found.unanswered = unanswered;
         found.in_step = found.count == 0 && found.unanswered.is_empty();
+        found.left_out.sort_by(|a, b| (&a.cluster, &a.scope, &a.record).cmp(&(&b.cluster, &b.scope, &b.record)));
+        found.left_out_count = found.left_out.len();
+        found.left_out.truncate(LISTED);
         Ok(found)
     }
 
@@ -87,5 +92,26 @@ impl Inner {
             }
         }
         Ok(())
+    }
+
+    /// What stands where instances do and is none, on the sides that a task reads instances from.
+    fn unreadable(&self, world: &World, task: &TaskEntry) -> Vec<LeftOut> {
+        let Ok(plan) = &task.plan else { return Vec::new() };
+        if !plan.settings.kind.wants_services() {
+            return Vec::new();
+        }
+        let unreadable = self.engine.unreadable();
+        let sides = if plan.settings.is_two_way() { 2 } else { 1 };
+        let mut left_out = Vec::new();
+        for cluster in task.ends().into_iter().take(sides).filter_map(|name| world.clusters.get(name)) {
+            let all = unreadable.get(&cluster.id).into_iter().flatten();
+            left_out.extend(all.map(|one| LeftOut {
+                cluster: cluster.name.clone(),
+                scope: String::new(),
+                record: one.record.clone(),
+                reason: one.why.clone(),
+            }));
+        }
+        left_out
     }
 }

@@ -117,7 +117,8 @@ impl<S: DataSubject> DataCorner<S> {
 
     /// The listing, by us.
     pub async fn list(&self, data: &Data) -> Result<BTreeMap<EntryKey, Entry>> {
-        data.list(&self.select()).await.map_err(|error| anyhow!("listing: {error}"))
+        let listed = data.list(&self.select()).await.map_err(|error| anyhow!("listing: {error}"))?;
+        Ok(super::follow::data_only(listed))
     }
 
     /// Says something worth knowing that is not asserted.

@@ -3,7 +3,7 @@
 use super::Data;
 use crate::follow::Why;
 use anyhow::{Result, bail};
-use causeway_core::{DataSelector, Entry, EntryKey, Lost, News, Part};
+use causeway_core::{Aside, DataSelector, Entry, EntryKey, Lost, News, Part};
 use futures_util::StreamExt;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,13 +31,50 @@ pub struct DataView {
     pub items: Vec<DataItem>,
     /// What stands, as told.
     pub entries: BTreeMap<EntryKey, Entry>,
+    /// What is left out, as told.
+    aside: BTreeMap<EntryKey, Aside>,
     /// Parts with a `Reset` and no loss since.
     pub complete: BTreeSet<Part>,
     /// Something was told that must not be: a change of a part that is not complete, or an entry of another part.
     pub wrong: Option<String>,
 }
 
+/// A listing without what is left out, and without what is below that.
+pub fn data_only(entries: BTreeMap<EntryKey, Entry>) -> BTreeMap<EntryKey, Entry> {
+    let aside = asides(&entries);
+    entries.into_iter().filter(|(key, _)| !is_within(&aside, key)).collect()
+}
+
+fn asides(entries: &BTreeMap<EntryKey, Entry>) -> BTreeMap<EntryKey, Aside> {
+    entries.iter().filter_map(|(key, entry)| Some((key.clone(), entry.aside?))).collect()
+}
+
+/// Whether an entry is left out. Data may stand beside services, but nothing below what was numbered is data.
+fn is_within(aside: &BTreeMap<EntryKey, Aside>, key: &EntryKey) -> bool {
+    let numbered = |key: &EntryKey| aside.get(key) == Some(&Aside::Numbered);
+    aside.contains_key(key) || std::iter::successors(key.parent(), EntryKey::parent).any(|above| numbered(&above))
+}
+
 impl DataView {
+    /// Changes of what is data. An entry that is left out from now on is gone.
+    fn without_asides(&mut self, changes: Vec<(EntryKey, Option<Entry>)>) -> Vec<(EntryKey, Option<Entry>)> {
+        let mut kept = Vec::new();
+        for (key, entry) in changes {
+            if let Some(aside) = entry.and_then(|entry| entry.aside) {
+                self.aside.insert(key.clone(), aside);
+                if self.entries.contains_key(&key) {
+                    kept.push((key, None));
+                }
+            } else {
+                let was = self.aside.remove(&key).is_some();
+                if !is_within(&self.aside, &key) && !(was && entry.is_none()) {
+                    kept.push((key, entry));
+                }
+            }
+        }
+        kept
+    }
+
     fn take(&mut self, news: Result<News, Lost>) {
         let item = match news {
             Ok(News::Reset { part, entries }) => {
@@ -45,6 +82,9 @@ impl DataView {
                     self.wrong = Some(format!("{stray} in a Reset of {part}"));
                 }
                 self.entries.retain(|key, _| key.part() != part);
+                self.aside.retain(|key, _| key.part() != part);
+                self.aside.extend(asides(&entries));
+                let entries = data_only(entries);
                 let count = entries.len();
                 self.entries.extend(entries);
                 self.complete.insert(part.clone());
@@ -53,6 +93,10 @@ impl DataView {
             Ok(News::Changed(changes)) => {
                 if changes.is_empty() {
                     self.wrong = Some("a change of nothing".into());
+                }
+                let changes = self.without_asides(changes);
+                if changes.is_empty() {
+                    return;
                 }
                 for (key, entry) in &changes {
                     if !self.complete.contains(&key.part()) {

@@ -4,8 +4,8 @@ mod watch;
 
 use super::Fault;
 use causeway_core::{
-    Content, DataSelector, DataSink, DataSource, Entry, EntryKey, Error, Expect, Found, Limits, Lost, News, Part,
-    Stamp, Write,
+    Aside, Content, DataSelector, DataSink, DataSource, Entry, EntryKey, Error, Expect, Found, Limits, Lost, News,
+    Part, Stamp, Write,
 };
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, StreamExt};
@@ -20,6 +20,13 @@ use watch::Watch;
 /// The time of the last change, one after the other through all trees of this process.
 static TIME: AtomicI64 = AtomicI64::new(1);
 static NAMED: LazyLock<Mutex<BTreeMap<String, MemoryData>>> = LazyLock::new(Mutex::default);
+
+/// The attribute that says who may write an entry and below it: [`FROZEN`] for nobody.
+const ACL: &str = "acl";
+/// The access list that lets nobody write.
+const FROZEN: &str = "frozen";
+/// What stands in its place until everything below is written.
+const FREEZING: &str = "freezing";
 
 /// How much our side has asked of a tree.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,6 +53,9 @@ struct State {
     epoch: u64,
     delay: Duration,
     refused: BTreeSet<Arc<str>>,
+    denied: BTreeSet<Arc<str>>,
+    /// What is listed with a reason to leave it out.
+    asides: BTreeMap<EntryKey, Aside>,
     /// The largest body that we may write.
     largest: Option<usize>,
     counts: Counts,
@@ -144,6 +154,26 @@ impl MemoryData {
         self.state.lock().refused.insert(name.into());
     }
 
+    /// Denies us the right to write entries of this name from now on, or gives it back.
+    pub fn deny(&self, name: &str, denied: bool) {
+        let mut state = self.state.lock();
+        match denied {
+            true => drop(state.denied.insert(name.into())),
+            false => drop(state.denied.remove(name)),
+        }
+    }
+
+    /// Lists an entry with a reason to leave it out from now on, or without one; the watch tells.
+    pub fn set_aside(&self, key: &EntryKey, aside: Option<Aside>) {
+        self.edit(|state| {
+            match aside {
+                Some(aside) => drop(state.asides.insert(key.clone(), aside)),
+                None => drop(state.asides.remove(key)),
+            }
+            state.touch(key);
+        });
+    }
+
     /// Refuses to take larger bodies from us from now on.
     pub fn limit(&self, bytes: usize) {
         self.state.lock().largest = Some(bytes);
@@ -192,7 +222,7 @@ impl State {
     fn store(&mut self, key: &EntryKey, content: Content) -> Entry {
         let stamp = Stamp(self.touch(key), 0);
         let size = u32::try_from(content.size()).unwrap_or(u32::MAX);
-        let entry = Entry { stamp, modified_ms: TIME.fetch_add(1, Ordering::Relaxed), size };
+        let entry = Entry { stamp, modified_ms: TIME.fetch_add(1, Ordering::Relaxed), size, aside: None };
         self.entries.insert(key.clone(), (entry, content));
         entry
     }
@@ -249,6 +279,13 @@ impl State {
         if self.entries.get(&write.key).map(|(entry, _)| entry.stamp) != expected {
             return Err(Error::Conflict);
         }
+        if self.denied.contains(&write.key.name) || self.is_frozen(&write.key) {
+            return Err(Error::Denied(format!("{} may not be written", write.key)));
+        }
+        let moves = write.to.is_none() || write.expect == Expect::Absent;
+        if let Some(parent) = write.key.parent().filter(|parent| moves && self.is_frozen(parent)) {
+            return Err(Error::Denied(format!("nothing may be written below {parent}")));
+        }
         let Some(content) = &write.to else {
             if !self.below(&write.key).is_empty() {
                 return Err(Error::Conflict);
@@ -280,9 +317,20 @@ impl State {
         Ok(Some(self.store(&write.key, content)))
     }
 
+    /// Whether we may neither write an entry nor make or remove anything right below it.
+    fn is_frozen(&self, key: &EntryKey) -> bool {
+        let list = self.entries.get(key).and_then(|(_, content)| content.attributes.0.get(ACL));
+        list.is_some_and(|list| list == FROZEN)
+    }
+
+    /// An entry as listings and watches show it.
+    fn shown(&self, key: &EntryKey, entry: &Entry) -> Entry {
+        Entry { aside: self.asides.get(key).copied(), ..*entry }
+    }
+
     fn listed(&self, select: &DataSelector) -> BTreeMap<EntryKey, Entry> {
         let taken = self.entries.iter().filter(|(key, _)| select.takes(key));
-        taken.map(|(key, (entry, _))| (key.clone(), *entry)).collect()
+        taken.map(|(key, (entry, _))| (key.clone(), self.shown(key, entry))).collect()
     }
 
     /// Everything by part; the part `public` is always there.
@@ -339,6 +387,12 @@ impl DataSource for MemoryData {
 impl DataSink for MemoryData {
     fn limits(&self) -> Limits {
         Limits::default()
+    }
+
+    fn provisional(&self, content: &Content) -> Option<Content> {
+        let mut first = content.clone();
+        first.attributes.0.get_mut(ACL).filter(|list| *list == FROZEN)?.clone_from(&FREEZING.to_owned());
+        Some(first)
     }
 
     fn write<'a>(&'a self, writes: &'a [Write]) -> BoxFuture<'a, Vec<Result<Option<Entry>, Error>>> {

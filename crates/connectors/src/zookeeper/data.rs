@@ -4,12 +4,13 @@ use super::client::{Acl, Create, Error as WireError, Node, Session, Stat, TreeNe
 use super::connected::{PATIENCE, readable_within};
 use super::follow::{Followed, listed, lost};
 use super::layout::Roots;
+use super::numbered::{Numbered, parent};
 use super::options::AclChoice;
 use super::writes::acl as own_acl;
 use super::{access, convert};
 use causeway_core::{
-    Content, DataSelector, DataSink, DataSource, Entry, EntryKey, Error, Expect, Found, Limits, Lost, News, Part,
-    Stamp, Write,
+    Aside, Content, DataSelector, DataSink, DataSource, Entry, EntryKey, Error, Expect, Found, Limits, Lost, News,
+    Part, Stamp, Write,
 };
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -29,6 +30,8 @@ pub(super) struct ZooKeeperData {
     pub session: Session,
     pub roots: Arc<Roots>,
     pub acl: AclChoice,
+    /// Our user as access lists of the scheme `digest` name it, if we sign in.
+    pub user: Option<String>,
 }
 
 pub(super) fn part() -> Part {
@@ -38,28 +41,31 @@ pub(super) fn part() -> Part {
 /// What an entry's stamp is made of. Times guard against a server that was wiped, whose transactions begin again.
 pub(super) fn entry(stat: &Stat) -> Entry {
     let size = u32::try_from(stat.data_length).unwrap_or_default();
-    Entry { stamp: Stamp(stat.mzxid, (stat.mtime << 20) ^ i64::from(stat.aversion)), modified_ms: stat.mtime, size }
+    let stamp = Stamp(stat.mzxid, (stat.mtime << 20) ^ i64::from(stat.aversion));
+    Entry { stamp, modified_ms: stat.mtime, size, aside: None }
 }
 
 impl ZooKeeperData {
     fn options(&self, select: &DataSelector) -> TreeOptions {
         let (select, roots) = (select.clone(), self.roots.clone());
-        let descend = move |path: &str| {
-            !is_services(&roots, path) && !is_sequential(path) && select.may_hold(&EntryKey::path(path))
-        };
+        let descend = move |path: &str| !is_services(&roots, path) && select.may_hold(&EntryKey::path(path));
         TreeOptions { bodies: false, descend: Arc::new(descend), ..TreeOptions::new("/") }
     }
 
-    fn takes(&self, select: &DataSelector) -> impl Fn(&Node) -> bool + use<> {
+    /// What a listing says of a node; `None`: it takes no part. Which nodes were numbered is told by their siblings.
+    fn takes(&self, select: &DataSelector) -> impl Fn(&Node) -> Option<Entry> + use<> {
         let (select, roots) = (select.clone(), self.roots.clone());
         move |node| {
             let path = &*node.path;
-            node.stat.ephemeral_owner == 0
-                && path != "/"
-                && !is_root(&roots, path)
-                && !is_services(&roots, path)
-                && !is_sequential(path)
-                && select.takes(&EntryKey::path(path))
+            if path == "/" || is_services(&roots, path) || !select.takes(&EntryKey::path(path)) {
+                return None;
+            }
+            let aside = match node.stat.ephemeral_owner {
+                _ if is_root(&roots, path) => Some(Aside::Services),
+                0 => None,
+                _ => Some(Aside::Ephemeral),
+            };
+            Some(Entry { aside, ..entry(&node.stat) })
         }
     }
 
@@ -93,7 +99,7 @@ impl ZooKeeperData {
         let acl = self.wanted(content)?.unwrap_or_else(|| own_acl(self.acl));
         let how = Create { ephemeral: false, acl: &acl };
         let made = self.session.make_all(path, body, how, &own_acl(self.acl)).await;
-        made.map(|stat| Some(entry(&stat))).map_err(convert::error)
+        made.map(|stat| Some(entry(&stat))).map_err(|error| refused(error, path, true))
     }
 
     /// Makes new entries, parents before children.
@@ -110,11 +116,14 @@ impl ZooKeeperData {
         }
         let mut made = self.session.make_many(&nodes).await.into_iter();
         let gone = || Err(WireError::Unavailable("no answer".into()));
-        let outcome = |acl: Result<_, Error>| match acl {
-            Ok(_) => made.next().unwrap_or_else(gone).map(|stat| Some(entry(&stat))).map_err(convert::error),
+        let outcome = |(acl, write): (Result<_, Error>, &Write)| match acl {
+            Ok(_) => {
+                let made = made.next().unwrap_or_else(gone).map(|stat| Some(entry(&stat)));
+                made.map_err(|error| refused(error, &write.key.name, true))
+            }
             Err(error) => Err(error),
         };
-        wanted.into_iter().map(outcome).collect()
+        wanted.into_iter().zip(writes).map(outcome).collect()
     }
 
     /// Removes entries that stand as expected, children before parents.
@@ -135,7 +144,7 @@ impl ZooKeeperData {
         }
         let nodes: Vec<_> = due.iter().map(|(_, node)| *node).collect();
         for ((n, _), outcome) in due.iter().zip(self.session.delete_many(&nodes).await) {
-            outcomes[*n] = outcome.map(|()| None).map_err(removal);
+            outcomes[*n] = outcome.map(|()| None).map_err(|error| removal(error, &writes[*n].key.name));
         }
         outcomes
     }
@@ -154,21 +163,27 @@ impl ZooKeeperData {
         let stat =
             stat.filter(|stat| stat.ephemeral_owner == 0 && entry(stat).stamp == stamp).ok_or(Error::Conflict)?;
         let Some(content) = to else {
-            return self.session.delete(path, Some(stat.version)).await.map(|()| None).map_err(removal);
+            return self
+                .session
+                .delete(path, Some(stat.version))
+                .await
+                .map(|()| None)
+                .map_err(|error| removal(error, path));
         };
         let body = content.body.as_deref();
         if let Some(acl) = self.wanted(content)? {
             let (there, _) = self.session.acl(path).await.map_err(convert::error)?;
             if access::text(&there) != access::text(&acl) {
-                return self.change_both(path, &stat, body, &acl).await.map_err(convert::error);
+                let done = self.change_both(path, &stat, body, &acl).await;
+                return done.map_err(|error| refused(error, path, false));
             }
         }
         let set = self.session.write(path, body, Some(stat.version)).await;
-        set.map(|now| Some(entry(&now))).map_err(convert::error)
+        set.map(|now| Some(entry(&now))).map_err(|error| refused(error, path, false))
     }
 
     /// Data and access list, which are two calls. Data goes first, as the new list may keep us from writing; when the list
-    /// is refused the old data comes back.
+    /// is refused the old data comes back. Data that is there already is not written: the present list may not allow that.
     async fn change_both(
         &self,
         path: &str,
@@ -176,12 +191,32 @@ impl ZooKeeperData {
         body: Option<&[u8]>,
         acl: &[Acl],
     ) -> Result<Option<Entry>, WireError> {
-        let (before, _) = self.session.read(path).await?;
-        let written = self.session.write(path, body, Some(stat.version)).await?;
-        match self.session.set_acl(path, acl, Some(stat.aversion)).await {
+        let (before, found) = self.session.read(path).await?;
+        let conflict = || WireError::BadVersion(path.to_owned());
+        if found.version != stat.version {
+            return Err(conflict());
+        }
+        let same = before.as_deref() == body;
+        let mut lists = stat.aversion;
+        let written = match same {
+            true => found,
+            false => match self.session.write(path, body, Some(stat.version)).await {
+                // A list of ours from before everything below was written lets us change the list only.
+                Err(WireError::Denied(denied)) => {
+                    let ours = access::with_us(acl, self.user.as_deref(), access::FILL | access::WRITE);
+                    let ours = ours.ok_or(WireError::Denied(denied))?;
+                    lists = self.session.set_acl(path, &ours, Some(lists)).await?.aversion;
+                    self.session.write(path, body, Some(stat.version)).await?
+                }
+                written => written?,
+            },
+        };
+        match self.session.set_acl(path, acl, Some(lists)).await {
+            // Somebody wrote in between: that is looked at.
+            Ok(now) if now.version != written.version => Err(conflict()),
             Ok(now) => Ok(Some(entry(&now))),
             Err(error) => {
-                if !error.is_transient() {
+                if !error.is_transient() && !same {
                     // Whoever has written in between is left alone.
                     drop(self.session.write(path, before.as_deref(), Some(written.version)).await);
                 }
@@ -203,12 +238,25 @@ impl ZooKeeperData {
     }
 }
 
+/// What a refused write means. `moves`: it makes or removes the node, which takes a right on the folder above it.
+fn refused(error: WireError, path: &str, moves: bool) -> Error {
+    let WireError::Denied(_) = error else { return convert::error(error) };
+    let (what, whose) = match moves {
+        true => ("make or remove", parent(path)),
+        false => ("change", path),
+    };
+    Error::Denied(format!(
+        "we may not {what} {path}: the access list of {whose} does not allow it; change that list, or sign in as a user \
+         that it allows"
+    ))
+}
+
 /// Children of ours go first: what is left below takes no part.
-fn removal(error: WireError) -> Error {
+fn removal(error: WireError, path: &str) -> Error {
     match error {
         WireError::NotFound(_) => Error::Conflict,
         WireError::NotEmpty(_) => Error::Rejected("something lies below it that takes no part: it stays".into()),
-        error => convert::error(error),
+        error => refused(error, path, true),
     }
 }
 
@@ -231,15 +279,6 @@ fn is_root(roots: &Roots, path: &str) -> bool {
 
 fn is_kept(name: &str) -> bool {
     matches!(name, "config" | "mapping" | "metadata")
-}
-
-/// Whether the server has numbered a node, or one above it: it belongs to a lock or a queue. Ten digits, of which the first
-/// is a zero: no folder has a thousand million children.
-fn is_sequential(path: &str) -> bool {
-    path.split('/').any(|name| {
-        let digits = name.len().checked_sub(10).and_then(|at| name.get(at..));
-        digits.is_some_and(|digits| digits.starts_with('0') && digits.bytes().all(|byte| byte.is_ascii_digit()))
-    })
 }
 
 impl DataSource for ZooKeeperData {
@@ -272,7 +311,9 @@ impl DataSource for ZooKeeperData {
             let (takes, options) = (self.takes(select), self.options(select));
             let mut tree = self.session.tree(options.clone()).map_err(convert::error)?;
             match tree.next().await {
-                Some(TreeNews::Reset(listing)) => listed(listing, &options.descend, &takes).map_err(|lost| lost.error),
+                Some(TreeNews::Reset(listing)) => {
+                    listed(listing, &options.descend, &takes, &mut Numbered::default()).map_err(|lost| lost.error)
+                }
                 Some(TreeNews::Lost(error)) => Err(convert::error(error)),
                 _ => Err(Error::unavailable("the connection was closed")),
             }
@@ -287,6 +328,16 @@ const AT_ONCE: usize = 256;
 impl DataSink for ZooKeeperData {
     fn limits(&self) -> Limits {
         Limits { max_batch: AT_ONCE, in_flight: 4, per_second: None }
+    }
+
+    /// A list that does not let us make children, or change it later, gets that right added for us: for our user where
+    /// we sign in, else for everybody.
+    fn provisional(&self, content: &Content) -> Option<Content> {
+        let list = access::read(content.attributes.0.get(ACL)?).ok()?;
+        let list = access::with_us(&list, self.user.as_deref(), access::FILL)?;
+        let mut first = content.clone();
+        first.attributes.0.insert(ACL.to_owned(), access::text(&list));
+        Some(first)
     }
 
     fn write<'a>(&'a self, writes: &'a [Write]) -> BoxFuture<'a, Vec<Result<Option<Entry>, Error>>> {

@@ -2,8 +2,9 @@
 
 use super::client::{Changes, Descend, Error as WireError, Listing, Node, Session, Stat, Tree, TreeNews, TreeOptions};
 use super::convert;
-use super::data::{entry, part};
-use causeway_core::{Entry, EntryKey, Error, Lost, News};
+use super::data::part;
+use super::numbered::Numbered;
+use causeway_core::{Aside, Entry, EntryKey, Error, Lost, News};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,14 +19,15 @@ pub(super) struct Followed<T> {
     options: TreeOptions,
     tree: Tree,
     takes: T,
+    numbered: Numbered,
     /// Something of interest may not be read: what is known is not complete.
     blind: bool,
 }
 
-impl<T: Fn(&Node) -> bool> Followed<T> {
+impl<T: Fn(&Node) -> Option<Entry>> Followed<T> {
     pub fn new(session: &Session, options: TreeOptions, takes: T) -> Result<Self, WireError> {
         let tree = session.tree(options.clone())?;
-        Ok(Self { session: session.clone(), options, tree, takes, blind: false })
+        Ok(Self { session: session.clone(), options, tree, takes, numbered: Numbered::default(), blind: false })
     }
 
     /// The next news; `None`: the connection was closed for good.
@@ -33,10 +35,10 @@ impl<T: Fn(&Node) -> bool> Followed<T> {
         loop {
             let news = match self.news().await? {
                 TreeNews::Lost(error) => Err(lost(error)),
-                TreeNews::Reset(listing) => listed(listing, &self.options.descend, &self.takes)
+                TreeNews::Reset(listing) => listed(listing, &self.options.descend, &self.takes, &mut self.numbered)
                     .map(|entries| News::Reset { part: part(), entries }),
                 TreeNews::Changed(_) if self.blind => continue,
-                TreeNews::Changed(changes) => match self.changed(changes) {
+                TreeNews::Changed(changes) => match self.changed(changes).await {
                     Ok(news) if news.is_empty() => continue,
                     news => news.map(News::Changed),
                 },
@@ -65,18 +67,47 @@ impl<T: Fn(&Node) -> bool> Followed<T> {
         }
     }
 
-    fn changed(&self, changes: Changes) -> Result<Vec<(EntryKey, Option<Entry>)>, Lost> {
+    async fn changed(&mut self, changes: Changes) -> Result<Vec<(EntryKey, Option<Entry>)>, Lost> {
         if let Some(lost) = hidden(&changes.denied, &self.options.descend, |_| true) {
             return Err(lost);
         }
-        // What takes no part any more has gone, too: a node may come back as an ephemeral one.
+        self.judge(&changes).await;
+        // What takes no part any more has gone, too: services may have come to a folder.
         let of = |(path, node): (Arc<str>, Option<Node>)| {
             let plain = Node { path: path.clone(), stat: Stat::default(), data: None };
-            let taken = node.as_ref().filter(|node| (self.takes)(node)).map(|node| entry(&node.stat));
-            (taken.is_some() || (self.takes)(&plain)).then(|| (EntryKey::path(&path), taken))
+            let taken = node.as_ref().and_then(|node| self.taken(node));
+            (taken.is_some() || (self.takes)(&plain).is_some()).then(|| (EntryKey::path(&path), taken))
         };
         Ok(changes.nodes.into_iter().filter_map(of).collect())
     }
+
+    fn taken(&self, node: &Node) -> Option<Entry> {
+        taken(node, &self.takes, &self.numbered)
+    }
+
+    /// Finds out which of the nodes were numbered.
+    async fn judge(&mut self, changes: &Changes) {
+        for (path, _) in changes.nodes.iter().filter(|(_, node)| node.is_none()) {
+            self.numbered.gone(path);
+        }
+        let nodes: Vec<&Node> = changes.nodes.values().flatten().collect();
+        let folders = self.numbered.asks(nodes.iter().copied().filter(|node| (self.takes)(node).is_some()));
+        if folders.is_empty() {
+            return;
+        }
+        let stats = self.session.stat_many(&folders).await;
+        let known = folders.into_iter().zip(stats).filter_map(|(path, stat)| Some((path, stat.ok()??)));
+        self.numbered.changed(&nodes, known.collect());
+    }
+}
+
+/// What a listing says of a node that takes part, or is left out on purpose.
+fn taken(node: &Node, takes: &impl Fn(&Node) -> Option<Entry>, numbered: &Numbered) -> Option<Entry> {
+    let mut entry = takes(node)?;
+    if entry.aside.is_none() && numbered.has(node) {
+        entry.aside = Some(Aside::Numbered);
+    }
+    Some(entry)
 }
 
 /// A subtree that may not be read cannot be told from one that is gone: nothing is decided then. What takes no part does not
@@ -90,14 +121,16 @@ fn hidden(denied: &BTreeMap<Arc<str>, WireError>, descend: &Descend, children: i
 pub(super) fn listed(
     listing: Listing,
     descend: &Descend,
-    takes: &impl Fn(&Node) -> bool,
+    takes: &impl Fn(&Node) -> Option<Entry>,
+    numbered: &mut Numbered,
 ) -> Result<BTreeMap<EntryKey, Entry>, Lost> {
     let parents: BTreeMap<_, _> = listing.nodes.iter().map(|node| (&*node.path, node.stat.children > 0)).collect();
     if let Some(lost) = hidden(&listing.denied, descend, |path| parents.get(path).copied().unwrap_or(true)) {
         return Err(lost);
     }
-    let taken = listing.nodes.iter().filter(|node| takes(node));
-    Ok(taken.map(|node| (EntryKey::path(&node.path), entry(&node.stat))).collect())
+    numbered.reset(&listing.nodes);
+    let entry = |node: &Node| Some((EntryKey::path(&node.path), taken(node, takes, numbered)?));
+    Ok(listing.nodes.iter().filter_map(entry).collect())
 }
 
 pub(super) fn lost(error: WireError) -> Lost {

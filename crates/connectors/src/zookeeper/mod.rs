@@ -14,6 +14,7 @@ mod data;
 mod follow;
 mod layout;
 mod moves;
+mod numbered;
 mod options;
 mod publications;
 mod services;
@@ -32,6 +33,7 @@ use carriers::{Carriers, Kept, MAIN, Spread, decode};
 use causeway_core::{ClusterId, Connector, DataPort, Error, Port, Ports};
 use data::ZooKeeperData;
 use publications::Publications;
+use secrecy::ExposeSecret;
 use services::ZooKeeperServices;
 use std::sync::Arc;
 use view::Classes;
@@ -51,6 +53,7 @@ impl Connector<Connect> for ZooKeeperConnector {
         let turn = connect.vault.as_ref().filter(|_| !connect.looks).and_then(|vault| vault.turn());
         let (main, others) = decode(&connect.vault.as_ref().and_then(|vault| vault.load()).unwrap_or_default());
         let mut options = client::Options::new(connect.addresses);
+        let user = connect.login.as_ref().map(|(user, password)| access::digest_id(user, password.expose_secret()));
         options.login = connect.login;
         options.tls = connect.tls;
         options.session_timeout = only.session_timeout;
@@ -72,7 +75,7 @@ impl Connector<Connect> for ZooKeeperConnector {
         let carriers = carriers.map_err(convert::error)?;
         let session = carriers.main();
         let (roots, acl, access) = (Arc::new(only.roots), only.acl, only.access);
-        let data = ZooKeeperData { session: session.clone(), roots: roots.clone(), acl };
+        let data = ZooKeeperData { session: session.clone(), roots: roots.clone(), acl, user };
         let writes =
             Writes { session, carriers, roots, ours, classes: Classes::default(), inline: connect.inline, acl, access };
         Ok(Ports {

@@ -34,7 +34,7 @@ impl Writes {
     /// watches it is told of both.
     async fn move_one(&self, path: &str, slot: Slot) -> Result<(), Error> {
         let now = self.carriers.session_of(path);
-        let (data, stat) = match now.get(path).await {
+        let (data, stat) = match now.read(path).await {
             Err(WireError::NotFound(_)) => {
                 self.ours.spread().release(path);
                 return Ok(());

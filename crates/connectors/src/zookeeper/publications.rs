@@ -1,6 +1,7 @@
 //! What this install has written: the proof, with a znode's session, that it is ours.
 
 use super::carriers::Spread;
+use super::layout;
 use causeway_core::{Error, Instance, InstanceId, Mark, OwnerId, Record, ServiceKey};
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,6 +18,13 @@ pub(super) struct Published {
     pub record: Instance,
     /// What stands in the znode for it.
     pub data: Arc<[u8]>,
+}
+
+impl Published {
+    /// What the znode is made with: `None` where the znode that the record came from has no data at all.
+    pub fn body(&self) -> Option<&[u8]> {
+        (!self.data.is_empty() || !layout::has_no_data(&self.record)).then_some(&*self.data)
+    }
 }
 
 /// All znodes of ours in one cluster, by path. Clones share them.

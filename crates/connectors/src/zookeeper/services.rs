@@ -13,7 +13,7 @@ use super::znodes::znodes;
 use crate::keep_running;
 use causeway_core::{
     Capabilities, Carrier, Change, Error, Instance, Limits, Lost, Normalized, OwnerId, Part, Parts, Selector,
-    ServiceKey, Set, Sink, Source, Update, Written,
+    ServiceKey, Set, Sink, Source, Unreadable, Update, Written,
 };
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -174,6 +174,10 @@ impl Source<Instance> for ZooKeeperServices {
     /// Ephemeral znodes outlive a server that stops. A provider that writes its znode anew may be away for a moment.
     fn doubt(&self) -> Duration {
         Duration::from_millis(200)
+    }
+
+    fn unreadable(&self) -> Vec<Unreadable> {
+        self.writes.classes.unreadable()
     }
 
     fn parts(&self) -> BoxFuture<'_, Result<Parts, Error>> {

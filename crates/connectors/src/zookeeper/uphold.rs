@@ -57,7 +57,7 @@ impl Writes {
         let own = self.checked_acl(&one.record);
         let how = Create { ephemeral: true, acl: &own };
         let session = self.carriers.hold(path, Wish::Any).await?;
-        let made = match session.create_all(path, &one.data, how, &acl(self.acl)).await {
+        let made = match session.make_all(path, one.body(), how, &acl(self.acl)).await {
             Err(WireError::Exists(_)) => self.relive(&session, path, one).await,
             made => made.map(|_| ()),
         };
@@ -75,7 +75,7 @@ impl Writes {
             return Ok(());
         }
         let delete = Op::Delete { path: path.to_owned(), version: Some(stat.version) };
-        let create = self.create(&one.record, path, &one.data);
+        let create = self.create(path, one);
         session.multi(&[delete, create]).await.map(|_| ()).map_err(|failed| failed.error)
     }
 

@@ -3,7 +3,7 @@
 use super::layout::{self, Read, Roots};
 use super::publications::Publications;
 use bytes::Bytes;
-use causeway_core::{Instance, Mark, Record, ServiceKey, Set};
+use causeway_core::{Instance, Mark, Record, ServiceKey, Set, Unreadable};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -15,6 +15,8 @@ const AT_A_TIME: usize = 100;
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Znode {
     pub data: Bytes,
+    /// Whether it was made without data, which is not the same as empty data.
+    pub null: bool,
     /// The session that it lives by; 0 for a persistent one.
     pub owner: i64,
     /// Its access list as text; none where it is not asked for, and where the znode is open to all.
@@ -23,9 +25,12 @@ pub(super) struct Znode {
     pub listed: (i64, i32),
 }
 
-/// The classes of the payloads that stand in each service. Clones share them.
+/// The classes of the payloads that stand in each service, and what is no instance. Clones share them.
 #[derive(Clone, Default)]
-pub(super) struct Classes(Arc<Mutex<BTreeMap<ServiceKey, BTreeMap<String, usize>>>>);
+pub(super) struct Classes(
+    Arc<Mutex<BTreeMap<ServiceKey, BTreeMap<String, usize>>>>,
+    Arc<Mutex<BTreeMap<String, String>>>,
+);
 
 impl Classes {
     fn add(&self, scope: &ServiceKey, class: &str) {
@@ -44,6 +49,20 @@ impl Classes {
         }
     }
 
+    /// The znodes that are no instances, and why.
+    pub fn unreadable(&self) -> Vec<Unreadable> {
+        let all = self.1.lock();
+        all.iter().map(|(path, why)| Unreadable { record: path.clone(), why: why.clone() }).collect()
+    }
+
+    fn note_unreadable(&self, path: &str, why: Option<&str>) {
+        let mut all = self.1.lock();
+        match why {
+            Some(why) => drop(all.insert(path.to_owned(), why.to_owned())),
+            None => drop(all.remove(path)),
+        }
+    }
+
     /// A class that stands in a service and is not `class`.
     pub fn other(&self, scope: &ServiceKey, class: &str) -> Option<String> {
         self.0.lock().get(scope)?.keys().find(|one| *one != class).cloned()
@@ -58,6 +77,8 @@ pub(super) struct View {
     scopes: BTreeMap<ServiceKey, BTreeSet<String>>,
     /// Children that are no instance, and why, since they were last taken.
     refused: Vec<(String, String)>,
+    /// All children that are no instance.
+    unreadable: BTreeSet<String>,
 }
 
 struct Seen {
@@ -88,7 +109,14 @@ fn marked(mut record: Instance) -> Instance {
 
 impl View {
     pub fn new(roots: Arc<Roots>, classes: Classes) -> Self {
-        Self { roots, classes, nodes: BTreeMap::new(), scopes: BTreeMap::new(), refused: Vec::new() }
+        Self {
+            roots,
+            classes,
+            nodes: BTreeMap::new(),
+            scopes: BTreeMap::new(),
+            refused: Vec::new(),
+            unreadable: BTreeSet::new(),
+        }
     }
 
     /// Takes in what stands at a path now; answers the services that it concerns.
@@ -106,10 +134,16 @@ impl View {
             }
             touched.insert(before.scope);
         }
+        if self.unreadable.remove(path) {
+            self.classes.note_unreadable(path, None);
+        }
         let Some(znode) = znode else { return touched };
         match layout::read(&self.roots, path, &znode.data, znode.owner != 0) {
             Ok(None) => {}
             Ok(Some(Read { scope, mut instance, alias_of })) => {
+                if znode.null {
+                    instance = layout::without_data(instance);
+                }
                 if let Some(access) = &znode.access {
                     instance = layout::with_access(instance, access);
                 }
@@ -122,7 +156,11 @@ impl View {
                 }
                 self.nodes.insert(path.to_owned(), Seen { scope, record, class, alias_of, znode });
             }
-            Err(why) => self.refused.push((path.to_owned(), why)),
+            Err(why) => {
+                self.classes.note_unreadable(path, Some(&why));
+                self.unreadable.insert(path.to_owned());
+                self.refused.push((path.to_owned(), why));
+            }
         }
         touched
     }
@@ -136,7 +174,8 @@ impl View {
         denied: &BTreeSet<Arc<str>>,
     ) -> BTreeSet<ServiceKey> {
         let unknown = |path: &str| denied.iter().any(|denied| within(denied, path));
-        let mut gone: BTreeSet<String> = self.nodes.keys().filter(|path| within(root, path)).cloned().collect();
+        let known = self.nodes.keys().chain(&self.unreadable);
+        let mut gone: BTreeSet<String> = known.filter(|path| within(root, path)).cloned().collect();
         let mut touched = BTreeSet::new();
         for (n, (path, znode)) in nodes.enumerate() {
             if n % AT_A_TIME == AT_A_TIME - 1 {
@@ -191,6 +230,7 @@ impl View {
 
 impl Drop for View {
     fn drop(&mut self) {
+        self.unreadable.iter().for_each(|path| self.classes.note_unreadable(path, None));
         for seen in self.nodes.values() {
             if let Some(class) = &seen.class {
                 self.classes.remove(&seen.scope, class);

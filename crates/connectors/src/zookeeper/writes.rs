@@ -172,8 +172,8 @@ impl Writes {
         self.acl_of(record).unwrap_or_else(|_| vec![Acl::creator()])
     }
 
-    pub fn create(&self, record: &Instance, path: &str, data: &[u8]) -> Op {
-        let data = Bytes::copy_from_slice(data);
+    pub fn create(&self, path: &str, one: &Published) -> Op {
+        let (data, record) = (one.body().map(Bytes::copy_from_slice), &one.record);
         Op::Create { path: path.to_owned(), data, ephemeral: record.ephemeral, acl: self.checked_acl(record) }
     }
 
@@ -200,7 +200,7 @@ impl Writes {
         let session = self.session_for(&published.record, path, Wish::Any).await?;
         let own = self.checked_acl(&published.record);
         let how = Create { ephemeral: published.record.ephemeral, acl: &own };
-        match session.create_all(path, &published.data, how, &acl(self.acl)).await {
+        match session.make_all(path, published.body(), how, &acl(self.acl)).await {
             Err(WireError::Exists(_)) => self.take_over(&session, path, published, before).await,
             outcome => outcome.map(|_| ()).map_err(convert::error),
         }
@@ -222,27 +222,31 @@ impl Writes {
         shall: &Published,
         before: Option<&Published>,
     ) -> Result<(), Error> {
-        let Published { scope, record, data } = shall;
-        let (there, stat) = match session.get(path).await {
+        let Published { scope, record, .. } = shall;
+        let (found, stat) = match session.read(path).await {
             // It went meanwhile.
             Err(WireError::NotFound(_)) => return Err(Error::Conflict),
             read => read.map_err(convert::error)?,
         };
+        let there = found.as_deref().unwrap_or_default();
         let slot = self.ours.spread().slot_of(stat.ephemeral_owner);
         let unchanged = |before: &Published| !before.record.ephemeral && *before.data == *there;
         let (ours, lives) = match stat.ephemeral_owner {
-            0 => (before.is_some_and(unchanged) || self.ours.may_hold(scope, path, &there), !record.ephemeral),
+            0 => (before.is_some_and(unchanged) || self.ours.may_hold(scope, path, there), !record.ephemeral),
             owner => (self.ours.is_own(owner), record.ephemeral && slot.is_some()),
         };
         if let Some(slot) = slot.filter(|_| lives) {
             self.ours.spread().found(path, slot);
         }
         let done = match (ours, lives) {
-            (true, true) => self.make_equal(session, path, shall, (*there != **data).then_some(stat.version)).await,
+            (true, true) => {
+                let over = (found.as_deref() != shall.body()).then_some(stat.version);
+                self.make_equal(session, path, shall, over).await
+            }
             // It lives by a former session of ours, or is to live otherwise: one step, so that nobody sees a gap.
             (true, false) => {
                 let delete = Op::Delete { path: path.to_owned(), version: Some(stat.version) };
-                let create = self.create(record, path, data);
+                let create = self.create(path, shall);
                 session.multi(&[delete, create]).await.map(|_| ()).map_err(|failed| failed.error)
             }
             // Somebody else's: the plan shall look again.
@@ -260,7 +264,7 @@ impl Writes {
         over: Option<i32>,
     ) -> Result<(), WireError> {
         if over.is_some() {
-            session.set(path, &shall.data, over).await?;
+            session.write(path, shall.body(), over).await?;
         }
         if self.acl == AclChoice::Copy {
             let (list, wanted) = (session.acl(path).await?.0, self.checked_acl(&shall.record));
@@ -285,7 +289,7 @@ impl Writes {
 
     /// Another znode of ours instead of the one at `old`, in one step.
     async fn replace(&self, old: &str, path: &str, published: Published) -> Result<(), Error> {
-        let create = self.create(&published.record, path, &published.data);
+        let create = self.create(path, &published);
         let Some(stat) = self.carriers.session_of(old).stat(old).await.map_err(convert::error)? else {
             self.forget(old);
             return self.put_at(path, published).await;

@@ -19,7 +19,8 @@ pub(super) async fn znodes(
 ) -> Vec<(String, Znode)> {
     let kept = |node: Node| {
         let owner = node.stat.ephemeral_owner;
-        let znode = Znode { data: node.data.unwrap_or_default(), owner, access: None, listed: (0, 0) };
+        let null = node.data.is_none();
+        let znode = Znode { data: node.data.unwrap_or_default(), null, owner, access: None, listed: (0, 0) };
         (node.path.to_string(), znode)
     };
     if !access {

@@ -73,7 +73,7 @@ pub async fn transactions(address: String) -> Result<()> {
     session.create(&root, b"", KEPT).await?;
     let path = |name: &str| format!("{root}/{name}");
     let create =
-        |name: &str| Op::Create { path: path(name), data: "1".into(), ephemeral: false, acl: vec![Acl::open()] };
+        |name: &str| Op::Create { path: path(name), data: Some("1".into()), ephemeral: false, acl: vec![Acl::open()] };
     let done = session
         .multi(&[
             create("a"),
@@ -95,7 +95,7 @@ pub async fn transactions(address: String) -> Result<()> {
     let swapped = session
         .multi(&[
             Op::Delete { path: path("a"), version: None },
-            Op::Create { path: path("a"), data: "e".into(), ephemeral: true, acl: vec![] },
+            Op::Create { path: path("a"), data: Some("e".into()), ephemeral: true, acl: vec![] },
         ])
         .await?;
     ensure!(swapped.len() == 2 && session.get(&path("a")).await?.1.ephemeral_owner != 0);

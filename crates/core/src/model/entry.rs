@@ -114,6 +114,30 @@ pub struct Entry {
     pub modified_ms: i64,
     /// The body's size in bytes; 0 where a listing does not say.
     pub size: u32,
+    /// Why it is no data although it is listed; `None`: it is data. Only listings and watches tell it.
+    pub aside: Option<Aside>,
+}
+
+/// Why something that a cluster lists is no data, and is left out on purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Aside {
+    /// It goes with its session.
+    Ephemeral,
+    /// The server numbered it: a member of a lock or a queue.
+    Numbered,
+    /// Services stand below it.
+    Services,
+}
+
+impl Display for Aside {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ephemeral => "it is ephemeral: it goes with the session of its client",
+            Self::Numbered => "the server numbered it (a lock or a queue); it is left out with all below it",
+            Self::Services => "services stand below it, which tasks of the types Service and All copy",
+        })
+    }
 }
 
 /// What an entry holds. A znode may hold no data at all, which is not the same as none of length 0.

@@ -6,7 +6,7 @@ mod instance;
 mod mark;
 mod record;
 
-pub use entry::{Body, Content, Digest, Entry, EntryKey, Pair, Side, Stamp};
+pub use entry::{Aside, Body, Content, Digest, Entry, EntryKey, Pair, Side, Stamp};
 pub use ids::{ClusterId, OwnerId, Part};
 pub use instance::{Endpoint, Instance, InstanceId, Payload, ServiceKey};
 pub use mark::Mark;

@@ -80,6 +80,14 @@ pub trait DataSink: DataSource {
     /// at once.
     fn limits(&self) -> Limits;
 
+    /// What a node of a tree holds until everything below it has been written, where `content` itself would not let us
+    /// write below it. Gives nobody else more rights than are needed for that. `None`: `content` can be written at once.
+    /// Always the same for the same content.
+    fn provisional(&self, content: &Content) -> Option<Content> {
+        let _ = content;
+        None
+    }
+
     /// Makes these writes and answers for each one, in the same order: the entry as it stands afterwards, `None` after a
     /// deletion. One refused write never spoils the others.
     ///

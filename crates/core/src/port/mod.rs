@@ -104,6 +104,12 @@ pub trait Source<R: Record>: Send + Sync {
         Duration::from_secs(1)
     }
 
+    /// What stands where records do and cannot be read as one, as the watch last saw it: it is left out, and its siblings
+    /// are not.
+    fn unreadable(&self) -> Vec<Unreadable> {
+        Vec::new()
+    }
+
     /// The parts that the cluster lists, with their display names. Some kinds serve parts that no list shows: a watch and
     /// [`Source::read`] find those too, where they are named and used, or [`Interest::needed`].
     fn parts(&self) -> BoxFuture<'_, Result<Parts, Error>>;
@@ -179,6 +185,15 @@ pub struct Capabilities {
     pub shadows: bool,
     /// Copies can outlive the node that wrote them.
     pub keeps: bool,
+}
+
+/// Something that stands where records do and cannot be read as one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    /// What the cluster calls it, such as a path.
+    pub record: String,
+    /// Why it is no record.
+    pub why: String,
 }
 
 /// One connection or session that holds copies of ours: when it ends, the cluster removes them.

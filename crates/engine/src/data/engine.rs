@@ -4,7 +4,7 @@ use super::actor::{Actor, Shared};
 use super::record::{DataLedger, DataRecorder};
 use super::spec::{DataRoute, DataSpec, DataTiming};
 use super::state::State;
-use super::status::{ConflictRow, DataStatus};
+use super::status::{ConflictRow, DataStatus, Known};
 use crate::pace::Pacers;
 use crate::spec::Run;
 use crate::status::RouteState;
@@ -166,6 +166,12 @@ impl DataEngine {
             .iter()
             .flat_map(|shared| shared.state.lock().conflicts(now))
             .collect()
+    }
+
+    /// What a task knows of an entry.
+    pub fn known(&self, owner: &OwnerId, key: &EntryKey) -> Known {
+        let shared = self.shared(|route| route.owner == *owner);
+        shared.first().map(|shared| shared.state.lock().known(key)).unwrap_or_default()
     }
 
     /// Every entry that a task has created, and the cluster where that copy stands.

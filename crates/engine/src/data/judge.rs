@@ -1,14 +1,16 @@
 //! Judging what was read, and planning what is to be written.
 
 use super::door::Loss;
+use super::filling::FILLING;
 use super::job::{Planned, ReadDone, WriteJob};
 use super::lists::{Union, union};
+use super::outcome::is_of_the_entry;
 use super::rows::Place;
 use super::state::{Gone, Shown, State};
 use crate::record::Action;
 use crate::spec::Run;
 use causeway_core::{
-    Base, Conflicts, Content, Entry, EntryKey, Error, Evidence, Expect, Found, Pair, Reason, Rules, Side, Stamp,
+    Base, Conflicts, Content, Entry, EntryKey, Error, Evidence, Expect, Found, Mode, Pair, Reason, Rules, Side, Stamp,
     Verdict, Version, Why, Write, merge,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -62,7 +64,7 @@ impl State {
     /// Whether the sides answer at all.
     fn heard(&mut self, found: &Pair<BTreeMap<EntryKey, Result<Found, Error>>>, now: Instant) {
         for side in Side::BOTH.into_iter().filter(|side| !found[*side].is_empty()) {
-            let well = found[side].values().any(|found| matches!(found, Ok(_) | Err(Error::Rejected(_))));
+            let well = found[side].values().any(|found| found.as_ref().map_or_else(is_of_the_entry, |_| true));
             self.answered(side, well, Duration::ZERO, now);
         }
     }
@@ -120,7 +122,7 @@ impl State {
     fn saw(&mut self, key: &EntryKey, side: Side, found: Option<&Entry>, now: Instant) {
         let before = self.row(key).places[side];
         match found {
-            Some(entry) => self.place(key, side, Place::here(entry)),
+            Some(entry) => self.place(key, side, before.read(entry)),
             None if before.is_here() => {
                 self.sight[side].misses(&key.part(), now);
                 self.place(key, side, Place::Absent);
@@ -173,6 +175,11 @@ impl State {
         }
         let rules = self.rules(&case.key, &case.stamps);
         (case.decided, case.rules) = (rules != case.rules, rules);
+        // What we made ourselves and have not completed is completed, whatever the task may write over.
+        let unfinished = |base: Base| Side::BOTH.iter().any(|side| base.stamps[*side] == Stamp::default());
+        if base.is_some_and(unfinished) && case.rules.mode == Mode::CreateOnly {
+            case.rules.mode = Mode::UpsertOnly;
+        }
         Ok(case)
     }
 
@@ -185,8 +192,8 @@ impl State {
     fn conclude(&mut self, mut case: Case, plans: &mut Plans, now: Instant) {
         if self.spec.is_list(&case.key) && case.versions.left != case.versions.right {
             match self.list(&mut case) {
-                Some(Union::Copy { to }) => return self.copy(case, to, Why::Edited, plans),
-                Some(Union::Both(_)) => return self.copy(case, Side::Right, Why::Edited, plans),
+                Some(Union::Copy { to }) => return self.copy(case, to, Why::Edited, plans, now),
+                Some(Union::Both(_)) => return self.copy(case, Side::Right, Why::Edited, plans, now),
                 Some(Union::Enough) => {
                     self.settled(&case.key);
                     return self.finish(&case.key);
@@ -197,7 +204,7 @@ impl State {
         let base = case.base.map(|base| base.digest);
         match merge(base, &case.versions, &case.rules) {
             Verdict::InStep => self.in_step(&case, now),
-            Verdict::Copy { to, why } => self.copy(case, to, why, plans),
+            Verdict::Copy { to, why } => self.copy(case, to, why, plans, now),
             Verdict::Delete { from, why } => self.delete(case, from, why, plans, now),
             Verdict::Leave(reason) => {
                 self.finish(&case.key);
@@ -241,13 +248,25 @@ impl State {
         self.finish(key);
     }
 
-    fn copy(&mut self, mut case: Case, to: Side, why: Why, plans: &mut Plans) {
+    fn copy(&mut self, mut case: Case, to: Side, why: Why, plans: &mut Plans, now: Instant) {
         let (key, from) = (case.key.clone(), to.other());
         let over = case.shown()[to].filter(|_| matches!(why, Why::Settled(_) | Why::Overridden));
         let Some((entry, content)) = case.looks[from].take() else { return self.look_again(&key) };
         if let Some(parent) = self.missing_parent(&key, from).filter(|parent| !plans.copied[to].contains(parent)) {
             self.finish(&key);
             return self.park(parent, &key);
+        }
+        let mut content = content;
+        let mut written = case.versions[from].map(|version| (version.digest, entry.stamp));
+        if let Some(first) = self.first(to, &content).filter(|_| self.is_filling(&key, from, now)) {
+            if case.stamps[to].is_some() {
+                // It stands, and can be written below: it is completed when that is done.
+                self.finish(&key);
+                return self.marks.mark_at(&key, now + FILLING);
+            }
+            // A version that the other side never had: it is completed as one that was edited there.
+            written = Some((first.digest(), Stamp::default()));
+            content = first;
         }
         plans.copied[to].insert(key.clone());
         let half = case.looks[to].as_ref().map(|(_, there)| &there.attributes).and_then(|there| {
@@ -256,24 +275,31 @@ impl State {
         });
         let write = Write {
             expect: case.stamps[to].map_or(Expect::Absent, Expect::Stamp),
-            parents: key.parent().is_some() && self.spec.parent(&key) != key.parent(),
+            parents: self.makes_parents(&key, from),
             key,
             to: Some(content),
         };
-        let content = case.versions[from].map(|version| (version.digest, entry.stamp));
         let (before, stamps, why) = (case.base, case.stamps, said(why, case.decided));
-        plans.writes.push(Planned { write, to, why: Some(why), content, before, stamps, over, half });
+        plans.writes.push(Planned { write, to, why: Some(why), content: written, before, stamps, over, half });
+    }
+
+    /// Whether the node above an entry takes no part, so that it is made where it is missing.
+    fn makes_parents(&self, key: &EntryKey, from: Side) -> bool {
+        let Some(parent) = key.parent() else { return false };
+        self.spec.parent(key).as_ref() != Some(&parent) || self.asides[from].contains_key(&parent)
     }
 
     fn delete(&mut self, case: Case, from: Side, why: Why, plans: &mut Plans, now: Instant) {
         let key = case.key.clone();
         let (rules, stamps) = (case.rules, case.stamps);
-        let below =
-            self.rows.first_below(&key, from).map(|(below, row)| row.base.is_none() || self.left.contains_key(below));
+        let below = self
+            .rows
+            .first_below(&key, from)
+            .map(|(below, row)| (row.base.is_none() || self.left.contains_key(below), row.is_numbered()));
         match below {
             // Something new below it is to be written beyond: it must stand there.
-            Some(_) if self.marks.awaited(&key) => return self.copy(case, from.other(), Why::Needed, plans),
-            Some(true) if !rules.travels_from(from) => {
+            Some(_) if self.marks.awaited(&key) => return self.copy(case, from.other(), Why::Needed, plans, now),
+            Some((true, numbered)) if numbered || !rules.travels_from(from) => {
                 self.finish(&key);
                 return self.leave(&key, Reason::Occupied, stamps, None, now);
             }

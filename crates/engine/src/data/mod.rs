@@ -9,9 +9,11 @@
 //! an entry whose stamps are those of the last common version is in step.
 
 mod actor;
+mod aside;
 mod door;
 mod drain;
 mod engine;
+mod filling;
 mod history;
 mod job;
 mod judge;
@@ -33,4 +35,4 @@ pub use engine::DataEngine;
 pub use record::{DataLedger, DataRecorder};
 pub use spec::{Attend, DataCluster, DataRoute, DataSpec, DataTiming};
 pub use state::Shown;
-pub use status::{ConflictRow, DataStatus};
+pub use status::{ConflictRow, DataStatus, Known};

@@ -10,9 +10,12 @@ use tokio::time::Instant;
 impl State {
     pub fn news(&mut self, side: Side, item: Result<News, Lost>, now: Instant) {
         match item {
-            Ok(News::Reset { part, entries }) => {
+            Ok(News::Reset { part, mut entries }) => {
+                self.asides[side].retain(|key, _| key.namespace != part.0);
+                self.set_aside(side, &mut entries);
                 self.check_history(side, &part, &entries);
                 self.sight[side].complete(&part, now);
+                self.trouble[side].blocked = None;
                 self.looked(side, &part, entries, now);
             }
             Ok(News::Changed(changes)) => {
@@ -69,8 +72,10 @@ impl State {
     }
 
     /// A sweep has listed one side.
-    pub fn swept(&mut self, side: Side, entries: BTreeMap<EntryKey, Entry>, now: Instant) {
+    pub fn swept(&mut self, side: Side, mut entries: BTreeMap<EntryKey, Entry>, now: Instant) {
         let Some(newer) = self.swept.take() else { return };
+        self.asides[side].clear();
+        self.set_aside(side, &mut entries);
         let mut parts: BTreeMap<Part, BTreeMap<EntryKey, Entry>> = BTreeMap::new();
         for (key, entry) in entries.into_iter().filter(|(key, _)| self.spec.select.takes(key)) {
             parts.entry(key.part()).or_default().insert(key, entry);
@@ -86,6 +91,7 @@ impl State {
     }
 
     fn changed(&mut self, side: Side, key: &EntryKey, entry: Option<Entry>, now: Instant) {
+        let entry = self.unless_aside(side, key, entry);
         let part = key.part();
         let row = self.row(key);
         // Also when it is no news here: work on it may know of something in between, which must not be taken for the last
@@ -93,7 +99,7 @@ impl State {
         self.marks.told(key, side);
         let was = row.places[side];
         let place = match entry {
-            Some(entry) => Place::here(&entry),
+            Some(entry) => was.seen(&entry),
             None if !was.is_here() && row.base.is_none() => Place::Absent,
             None if self.sight[side].believed(&part, self.spec.settle, now) => Place::Witnessed,
             None => Place::Absent,
@@ -104,7 +110,10 @@ impl State {
         match (was.is_here(), place) {
             (true, Place::Absent) => self.sight[side].misses(&part, now),
             // What we are just writing there is no sign that the cluster is still filling up.
-            (false, Place::Here { .. }) if !self.marks.busy(key) => self.sight[side].grew(&part, now),
+            (false, Place::Here { .. }) if !self.marks.busy(key) => {
+                self.sight[side].grew(&part, now);
+                self.appeared(key, now);
+            }
             _ => {}
         }
         self.place(key, side, place);

@@ -2,7 +2,7 @@
 
 use super::job::{Planned, WriteDone};
 use super::rows::Place;
-use super::state::{SLOW_RETRY, State};
+use super::state::State;
 use crate::record::Action;
 use crate::spec::Run;
 use causeway_core::{Base, Entry, Error, Pair, Reason, Removal, Why};
@@ -13,8 +13,7 @@ impl State {
     pub fn wrote(&mut self, done: WriteDone, now: Instant) {
         self.jobs -= 1;
         let WriteDone { job, answers } = done;
-        let told = |error: &Error| matches!(error, Error::Conflict | Error::Missing(_) | Error::Rejected(_));
-        let well = answers.iter().any(|answer| answer.as_ref().map_or_else(told, |_| true));
+        let well = answers.iter().any(|answer| answer.as_ref().map_or_else(is_of_the_entry, |_| true));
         let wait = answers.iter().filter_map(|answer| answer.as_ref().err()).map(pause).max().unwrap_or_default();
         self.answered(job.to, well, wait, now);
         for (planned, answer) in job.planned.into_iter().zip(answers) {
@@ -42,6 +41,7 @@ impl State {
         }
         self.base(key, base);
         self.close(key);
+        self.allowed(key, now);
         self.settled(key);
         self.tell_written(planned);
         self.finish(key);
@@ -94,11 +94,15 @@ impl State {
     }
 }
 
-/// How long nothing is asked of a side that answers everything so.
+/// Whether an error concerns one entry only. The others concern the whole cluster.
+pub(super) fn is_of_the_entry(error: &Error) -> bool {
+    !matches!(error, Error::Unavailable(_) | Error::Throttled(_))
+}
+
+/// How long nothing is asked of a side that returned only such errors.
 fn pause(error: &Error) -> Duration {
     match error {
         Error::Throttled(wait) => *wait,
-        Error::Denied(_) | Error::Protocol(_) => SLOW_RETRY,
         _ => Duration::ZERO,
     }
 }

@@ -1,7 +1,7 @@
 //! What is known of every entry: where it stands, and what both sides last had in common. Pure, and small: there may be
 //! a million.
 
-use causeway_core::{Base, Entry, EntryKey, Pair, Part, Side, Stamp};
+use causeway_core::{Aside, Base, Entry, EntryKey, Pair, Part, Side, Stamp};
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
@@ -15,12 +15,36 @@ pub(crate) enum Place {
     /// Seen to go, on a connection that can be believed.
     Witnessed,
     /// It stands there.
-    Here { stamp: Stamp, size: u32 },
+    Here {
+        stamp: Stamp,
+        size: u32,
+        /// The server numbered it, as far as is known: it takes no part unless it has been copied.
+        numbered: bool,
+    },
 }
 
 impl Place {
     pub fn here(entry: &Entry) -> Self {
-        Self::Here { stamp: entry.stamp, size: entry.size }
+        Self::Here { stamp: entry.stamp, size: entry.size, numbered: entry.aside == Some(Aside::Numbered) }
+    }
+
+    /// What a watch or a listing says now. What was once seen to be named by a client stays so while it stands: the
+    /// more siblings go, the less can be told.
+    pub fn seen(&self, entry: &Entry) -> Self {
+        match self {
+            Self::Here { numbered: false, .. } => Self::here(&Entry { aside: None, ..*entry }),
+            _ => Self::here(entry),
+        }
+    }
+
+    /// What a read says, which does not tell what was numbered.
+    pub fn read(&self, entry: &Entry) -> Self {
+        let aside = self.is_numbered().then_some(Aside::Numbered);
+        Self::here(&Entry { aside, ..*entry })
+    }
+
+    pub fn is_numbered(&self) -> bool {
+        matches!(self, Self::Here { numbered: true, .. })
     }
 
     pub fn is_here(&self) -> bool {
@@ -64,6 +88,12 @@ impl Row {
         Pair::of(|side| self.places[side].stamp())
     }
 
+    /// Whether the server numbered it, wherever it stands, and it was never copied.
+    pub fn is_numbered(&self) -> bool {
+        let here = || Side::BOTH.into_iter().filter(|side| self.places[*side].is_here());
+        self.base.is_none() && here().next().is_some() && here().all(|side| self.places[side].is_numbered())
+    }
+
     fn is_empty(&self) -> bool {
         self.base.is_none() && Side::BOTH.iter().all(|side| !self.places[*side].is_here())
     }
@@ -80,11 +110,19 @@ pub(crate) struct Count {
     pub missing: Pair<usize>,
     /// Without a common version, on this side only.
     pub alone: Pair<usize>,
+    /// That take no part since the server numbered them, by the side where they stand: the left one where they stand on
+    /// both. They are not among the others.
+    pub numbered: Pair<usize>,
 }
 
 impl Count {
     fn add(&mut self, row: &Row, sign: fn(usize, usize) -> usize) {
         let here = Pair::of(|side| row.places[side].is_here());
+        if row.is_numbered() {
+            let side = if here.left { Side::Left } else { Side::Right };
+            self.numbered[side] = sign(self.numbered[side], 1);
+            return;
+        }
         self.bases = sign(self.bases, usize::from(row.base.is_some()));
         for side in Side::BOTH {
             let lone = !here[side] && here[side.other()];
@@ -162,11 +200,15 @@ impl Rows {
         self.rows.range(first..).take_while(move |(key, _)| key.namespace == part.0)
     }
 
+    /// The rows between two keys.
+    pub fn range<'a>(&'a self, from: &EntryKey, to: &EntryKey) -> impl Iterator<Item = (&'a EntryKey, &'a Row)> {
+        self.rows.range((Bound::Excluded(from), Bound::Excluded(to)))
+    }
+
     /// The first entry below a node that stands on `side`.
     pub fn first_below(&self, key: &EntryKey, side: Side) -> Option<(&EntryKey, &Row)> {
         let (from, to) = key.below()?;
-        let mut below = self.rows.range((Bound::Excluded(from), Bound::Excluded(to)));
-        below.find(|(_, row)| row.places[side].is_here())
+        self.range(&from, &to).find(|(_, row)| row.places[side].is_here())
     }
 
     /// Takes in everything that `side` has in a part. What `newer` names has changed since the look and stays.
@@ -195,7 +237,7 @@ impl Rows {
             match rows.next_if(|(known, _)| **known == key) {
                 Some((_, row)) if !newer(&key) => {
                     answer.grew |= !row.places[side].is_here();
-                    row.places[side] = Place::here(&entry);
+                    row.places[side] = row.places[side].seen(&entry);
                 }
                 Some(_) => {}
                 None if newer(&key) => {}
@@ -253,7 +295,7 @@ mod tests {
     use causeway_core::{Born, Content};
 
     fn entry(n: i64) -> Entry {
-        Entry { stamp: Stamp(n, 0), modified_ms: 0, size: 0 }
+        Entry { stamp: Stamp(n, 0), modified_ms: 0, size: 0, aside: None }
     }
 
     fn base(left: i64, right: i64) -> Base {

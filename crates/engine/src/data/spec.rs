@@ -82,6 +82,8 @@ pub struct DataSpec {
     /// Where entries that begin so are lists with commas, to which each side adds its own: neither side's stands, but all
     /// that either has.
     pub lists: Vec<String>,
+    /// Whether the same task copies the services of its clusters: where they stand is not left out then.
+    pub services: bool,
     /// When removals are held.
     pub guard: GuardLimits,
     /// How long a side must have been connected without a break before what it lacks is believed to be gone.
@@ -142,6 +144,7 @@ impl DataSpec {
         self.task == other.task
             && self.rules() == other.rules()
             && self.lists == other.lists
+            && self.services == other.services
             && self.guard == other.guard
             && self.settle == other.settle
             && self.run == other.run

@@ -10,13 +10,16 @@ use super::spec::{DataRoute, DataSpec, DataTiming};
 use crate::pace::Batch;
 use crate::record::{Action, Event};
 use crate::spec::Run;
-use causeway_core::{Base, Digest, EntryInterest, EntryKey, Error, Evidence, Pair, Part, Reason, Rules, Side, Stamp};
+use causeway_core::{
+    Aside, Base, Digest, EntryInterest, EntryKey, Error, Evidence, Pair, Part, Reason, Rules, Side, Stamp,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// A refusal for lack of rights, or an answer not understood, is tried again after this time.
+/// A refusal for lack of rights, or an answer not understood, is retried after this time; the wait doubles with every
+/// failure of the entry, up to [`REFUSED_RETRY`].
 pub(crate) const SLOW_RETRY: Duration = Duration::from_secs(30);
 /// What a cluster refuses as it is may have become acceptable without being changed itself.
 pub(crate) const REFUSED_RETRY: Duration = Duration::from_secs(600);
@@ -74,6 +77,8 @@ pub(crate) struct State {
     pub rows: Rows,
     /// What is remembered of entries that take no part now.
     outside: BTreeMap<EntryKey, Base>,
+    /// What each side lists that is no data.
+    pub asides: Pair<BTreeMap<EntryKey, Aside>>,
     pub sight: Pair<Sight>,
     pub marks: Marks,
     pub left: BTreeMap<EntryKey, Left>,
@@ -86,6 +91,10 @@ pub(crate) struct State {
     pub doors: Pair<Door>,
     pub trouble: Pair<Trouble>,
     pub tries: BTreeMap<EntryKey, Try>,
+    /// When entries have come to be, where that is not long ago.
+    pub young: BTreeMap<EntryKey, Instant>,
+    /// When what had been denied was last tried again because something else was allowed.
+    pub allowed: Option<Instant>,
     /// When entries were last written.
     pub written: BTreeMap<EntryKey, Instant>,
     /// Reads and writes under way.
@@ -108,6 +117,7 @@ impl State {
             recorder,
             rows: Rows::default(),
             outside: BTreeMap::new(),
+            asides: Pair::default(),
             sight: Pair::default(),
             marks: Marks::default(),
             left: BTreeMap::new(),
@@ -116,6 +126,8 @@ impl State {
             decided: BTreeMap::new(),
             trouble: Pair::default(),
             tries: BTreeMap::new(),
+            young: BTreeMap::new(),
+            allowed: None,
             written: BTreeMap::new(),
             jobs: 0,
             swept: None,
@@ -208,7 +220,8 @@ impl State {
 
     /// Notes where an entry stands on one side now, and marks what that concerns.
     pub fn place(&mut self, key: &EntryKey, side: Side, place: Place) {
-        let was = self.rows.get(key).map(|row| row.places[side]).unwrap_or_default();
+        let before = self.row(key);
+        let was = before.places[side];
         if !self.rows.edit(key, |row| row.places[side] = place) {
             return;
         }
@@ -217,6 +230,10 @@ impl State {
         }
         for side in Side::BOTH {
             self.doors[side].forget(key);
+        }
+        self.changed_above(key);
+        if before.is_numbered() && !self.row(key).is_numbered() {
+            self.takes_part(key);
         }
         match (was.is_here(), place.is_here()) {
             (false, true) => self.marks.stands(key),
@@ -314,10 +331,13 @@ impl State {
             Error::Throttled(wait) => *wait,
             Error::Missing(_) => backoff(&self.timing, count),
             error if error.is_transient() => backoff(&self.timing, count),
-            _ => SLOW_RETRY,
+            _ => (SLOW_RETRY * 2u32.saturating_pow((count - 1).min(16))).min(REFUSED_RETRY),
         };
         let text = error.to_string();
-        if (count > 2 || !matches!(error, Error::Conflict)) && self.trouble[side].told != text {
+        let worth = |count: u32, error: &Error| count > 2 || !matches!(error, Error::Conflict);
+        let told = |before: &Try| worth(before.count, &before.error) && before.error.to_string() == text;
+        let known = self.tries.get(key).is_some_and(told) || self.trouble[side].told == text;
+        if worth(count, &error) && !known {
             tracing::warn!(task = %self.spec.task, cluster = %self.spec.cluster(side).name, entry = %key, "{text}");
             self.event(key, side, Action::Failed, text.clone());
             self.trouble[side].told = text;

@@ -52,6 +52,15 @@ pub struct ConflictRow {
     pub shown: Pair<Option<Shown>>,
 }
 
+/// What a task knows of an entry.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Known {
+    /// Both sides have had it in common.
+    pub copied: bool,
+    /// Why it is not written now.
+    pub refused: Option<String>,
+}
+
 impl State {
     pub fn status(&self, now: Instant) -> DataStatus {
         let counts = || self.rows.counts();
@@ -70,6 +79,14 @@ impl State {
         let foreign: usize = counts().map(|count| count.alone.right).sum();
         if self.spec.ways == Ways::One && foreign > 0 {
             skipped.insert(Reason::Foreign.to_string(), foreign);
+        }
+        for (aside, count) in self.left_out() {
+            skipped.insert(aside.to_string(), count);
+        }
+        let denied = self.tries.values().filter(|failed| matches!(failed.error, Error::Denied(_)));
+        for failed in denied {
+            let why = format!("{} does not allow it", self.spec.cluster(failed.side).name);
+            *skipped.entry(why).or_insert(0) += 1;
         }
         let holds = Pair::of(|side| {
             let holding = self.doors[side].holding()?;
@@ -131,6 +148,17 @@ impl State {
         }
         errors.extend(texts.into_iter().take(3));
         errors
+    }
+
+    /// What the task knows of an entry that it leaves alone.
+    pub fn known(&self, key: &EntryKey) -> Known {
+        let failed = self.tries.get(key).filter(|failed| !failed.error.is_transient());
+        let failed = failed.map(|failed| format!("{}: {}", self.spec.cluster(failed.side).name, failed.error));
+        let rejected = self.left.get(key).filter(|left| matches!(left.reason, Reason::Rejected(_) | Reason::Occupied));
+        Known {
+            copied: self.row(key).base.is_some(),
+            refused: failed.or_else(|| rejected.map(|left| left.reason.to_string())),
+        }
     }
 
     pub fn conflicts(&self, now: Instant) -> Vec<ConflictRow> {

@@ -13,6 +13,7 @@ impl State {
     pub fn tick(&mut self, now: Instant) {
         let debounce = self.timing.debounce;
         self.written.retain(|_, at| now < *at + debounce);
+        self.grow_old(now);
         for side in Side::BOTH {
             // What is held here is missing on the other side: that one must be seen.
             let ready = self.sight[side.other()].any_ready();

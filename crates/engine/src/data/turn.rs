@@ -88,6 +88,10 @@ impl State {
             self.settled(key);
             return Step::Rest;
         }
+        if !open && !drain && self.is_left_out(key) {
+            self.settled(key);
+            return Step::Rest;
+        }
         if let Some(until) = self.written.get(key).map(|at| *at + self.timing.debounce).filter(|until| *until > now) {
             self.marks.mark_at(key, until);
             return Step::Rest;

@@ -171,6 +171,7 @@ pub fn spec(a: Arc<dyn DataSink>, b: Arc<dyn DataSink>) -> DataSpec {
         attributes: Attend::None,
         guard: GuardLimits::default(),
         lists: Vec::new(),
+        services: false,
         settle: Duration::from_secs(30),
         run: Run::On,
     }

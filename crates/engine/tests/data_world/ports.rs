@@ -53,6 +53,9 @@ impl DataSink for Mortal {
     fn limits(&self) -> Limits {
         self.0.limits()
     }
+    fn provisional(&self, content: &Content) -> Option<Content> {
+        self.0.provisional(content)
+    }
     fn write<'a>(&'a self, writes: &'a [Write]) -> BoxFuture<'a, Vec<Result<Option<Entry>, Error>>> {
         Box::pin(async move {
             let mut answers = Vec::new();
@@ -122,6 +125,9 @@ impl DataSink for Deaf {
     fn limits(&self) -> Limits {
         self.0.limits()
     }
+    fn provisional(&self, content: &Content) -> Option<Content> {
+        self.0.provisional(content)
+    }
     fn write<'a>(&'a self, writes: &'a [Write]) -> BoxFuture<'a, Vec<Result<Option<Entry>, Error>>> {
         self.0.write(writes)
     }
@@ -145,6 +151,9 @@ impl DataSource for Mute {
 impl DataSink for Mute {
     fn limits(&self) -> Limits {
         self.0.limits()
+    }
+    fn provisional(&self, content: &Content) -> Option<Content> {
+        self.0.provisional(content)
     }
     fn write<'a>(&'a self, writes: &'a [Write]) -> BoxFuture<'a, Vec<Result<Option<Entry>, Error>>> {
         Box::pin(async move {

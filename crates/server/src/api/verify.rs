@@ -22,6 +22,12 @@ pub struct Verification {
     /// What could not be read, and is not compared: then the sides are not known to be in step.
     #[serde(default)]
     pub unanswered: Vec<Unanswered>,
+    /// What is left out on purpose, which is no difference: at most 10,000, by cluster and name.
+    #[serde(default)]
+    pub left_out: Vec<LeftOut>,
+    /// How many are left out.
+    #[serde(default)]
+    pub left_out_count: usize,
     /// What else the operator should know.
     pub notes: Vec<String>,
 }
@@ -54,6 +60,20 @@ impl Differs {
             Self::Refused => "refused",
         }
     }
+}
+
+/// A record that is left out on purpose.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LeftOut {
+    /// The cluster that holds it, by name.
+    pub cluster: String,
+    /// `namespace/group/name` of a service; empty for an entry.
+    pub scope: String,
+    /// The instance, or the entry's path or name.
+    pub record: String,
+    /// In words.
+    pub reason: String,
 }
 
 /// One difference.

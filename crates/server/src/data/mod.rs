@@ -65,6 +65,7 @@ fn spec(install: &str, world: &World, task: &TaskEntry, connections: &Connection
             _ => Attend::None,
         },
         lists: [left, right].iter().flat_map(|entry| select::lists(&entry.settings)).collect(),
+        services: settings.kind.wants_services(),
         guard: guard(&settings.guard),
         settle: settings.settle,
         run: run(task.run),

@@ -1,13 +1,13 @@
 //! Compares the entries of both sides of a task, content by content, and lists what the operator has to decide.
 
-use crate::api::{self, Difference, Differs};
+use crate::api::{self, Difference, Differs, LeftOut};
 use crate::error::{Error, Result};
 use crate::node::Node;
 use causeway_core::{
-    Content, DataSource, Digest, Entry, EntryKey, Pair, Reason, Rules, Side, Verdict, Version, Ways, Why, merge,
+    Aside, Content, DataSource, Digest, Entry, EntryKey, Pair, Reason, Rules, Side, Verdict, Version, Ways, Why, merge,
 };
 use causeway_engine::DataTiming;
-use causeway_engine::{ConflictRow, DataCluster, DataSpec, Shown};
+use causeway_engine::{ConflictRow, DataCluster, DataEngine, DataSpec, Shown};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -24,13 +24,16 @@ pub(crate) struct Compared {
     pub differences: Vec<Difference>,
     /// What could not be read, and is not compared.
     pub unanswered: Vec<api::Unanswered>,
+    /// What is left out on purpose.
+    pub left_out: Vec<LeftOut>,
 }
 
 /// Reads both sides whole and compares. Calls may take as long as those of the engine; entries that cannot be read by then are
 /// counted as unanswered. Errors: a cluster cannot be listed.
-pub(crate) async fn compare(spec: &DataSpec) -> Result<Compared> {
+pub(crate) async fn compare(spec: &DataSpec, engine: &DataEngine) -> Result<Compared> {
     let (left, right) = futures_util::future::join(list(spec, Side::Left), list(spec, Side::Right)).await;
-    let listed = Pair { left: left?, right: right? };
+    let mut listed = Pair { left: left?, right: right? };
+    let left_out = left_out(spec, engine, &mut listed);
     let keys: Vec<EntryKey> =
         listed.left.keys().chain(listed.right.keys()).cloned().collect::<BTreeSet<_>>().into_iter().collect();
     let batches = keys.chunks(BATCH).map(|keys| compare_batch(spec, &listed, keys));
@@ -39,12 +42,63 @@ pub(crate) async fn compare(spec: &DataSpec) -> Result<Compared> {
         calls.push(Box::pin(batch));
     }
     let done: Vec<Compared> = stream::iter(calls).buffered(AT_ONCE).try_collect().await?;
-    Ok(done.into_iter().fold(Compared::default(), |mut sum, one| {
+    let mut all = done.into_iter().fold(Compared { left_out, ..Compared::default() }, |mut sum, one| {
         sum.same += one.same;
         sum.differences.extend(one.differences);
         sum.unanswered.extend(one.unanswered);
         sum
-    }))
+    });
+    for one in &mut all.differences {
+        let Some(key) = super::key(&one.record) else { continue };
+        let refused = engine.known(&spec.owner, &key).refused.filter(|_| one.kind != Differs::Conflict);
+        if let Some(reason) = refused {
+            (one.kind, one.reason) = (Differs::Refused, reason);
+        }
+    }
+    Ok(all)
+}
+
+type Listed = Pair<BTreeMap<EntryKey, Entry>>;
+
+/// Takes what is left out on purpose from both listings: what is no data, and what the server numbered, with all below
+/// it, unless it was copied. Of a one-way task the source's is told.
+fn left_out(spec: &DataSpec, engine: &DataEngine, listed: &mut Listed) -> Vec<LeftOut> {
+    let mut found: BTreeMap<EntryKey, (Side, String)> = BTreeMap::new();
+    for side in [Side::Right, Side::Left] {
+        listed[side].retain(|key, entry| {
+            let aside = entry.aside.filter(|aside| *aside != Aside::Numbered);
+            found.extend(aside.map(|aside| (key.clone(), (side, aside.to_string()))));
+            aside.is_none()
+        });
+    }
+    let is_numbered =
+        |side: Side, key: &EntryKey| listed[side].get(key).is_none_or(|entry| entry.aside == Some(Aside::Numbered));
+    let all: BTreeSet<&EntryKey> = listed.left.keys().chain(listed.right.keys()).collect();
+    let mut numbered: BTreeSet<EntryKey> = BTreeSet::new();
+    for key in all {
+        let below = std::iter::successors(key.parent(), EntryKey::parent).find(|above| numbered.contains(above));
+        let own = Side::BOTH.into_iter().all(|side| is_numbered(side, key));
+        if (below.is_some() || own) && !engine.known(&spec.owner, key).copied {
+            let why = below.map_or_else(|| Aside::Numbered.to_string(), |above| format!("it stands below {above}"));
+            let side = if listed.left.contains_key(key) { Side::Left } else { Side::Right };
+            found.insert(key.clone(), (side, why));
+            numbered.insert(key.clone());
+        }
+    }
+    for side in Side::BOTH {
+        listed[side].retain(|key, _| !numbered.contains(key));
+    }
+    let services = Aside::Services.to_string();
+    let told = found.into_iter().filter(|(_, (side, why))| {
+        (spec.ways == Ways::Two || *side == Side::Left) && !(spec.services && *why == services)
+    });
+    told.map(|(key, (side, reason))| LeftOut {
+        cluster: end(spec, side).name.to_string(),
+        scope: String::new(),
+        record: key.to_string(),
+        reason,
+    })
+    .collect()
 }
 
 async fn list(spec: &DataSpec, side: Side) -> Result<BTreeMap<EntryKey, Entry>> {

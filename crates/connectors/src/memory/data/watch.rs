@@ -62,8 +62,9 @@ impl Watch {
         } else if state.refusal().is_none() {
             let changed = state.log.range(self.seen + 1..).map(|(_, key)| key);
             let changed = changed.filter(|key| self.select.takes(key) && state.denies(key).is_ok());
-            let news: Vec<_> =
-                changed.map(|key| (key.clone(), state.entries.get(key).map(|(entry, _)| *entry))).collect();
+            let news: Vec<_> = changed
+                .map(|key| (key.clone(), state.entries.get(key).map(|(entry, _)| state.shown(key, entry))))
+                .collect();
             if !news.is_empty() {
                 self.ready.push_back(Ok(News::Changed(news)));
             }

@@ -122,7 +122,7 @@ impl Looker {
 fn told(row: &ConfigRow) -> Option<Entry> {
     let size = u32::try_from(row.size.unwrap_or_default()).unwrap_or(u32::MAX);
     let stamp = stamp(row.md5.as_deref()?, &row.kind);
-    Some(Entry { stamp, modified_ms: row.modified_ms.unwrap_or_default(), size })
+    Some(Entry { stamp, modified_ms: row.modified_ms.unwrap_or_default(), size, aside: None })
 }
 
 #[cfg(test)]
@@ -142,7 +142,7 @@ mod tests {
         let mut looker = Looker::new(client, Part::new("public"), Arc::default());
         let key = EntryKey::new("public", "g", "a");
         let rows = |at| BTreeMap::from([(key.clone(), row(at))]);
-        let entry = Entry { stamp: Stamp(1, 1), modified_ms: 0, size: 1 };
+        let entry = Entry { stamp: Stamp(1, 1), modified_ms: 0, size: 1, aside: None };
         assert_eq!(looker.due(&rows(5_000)).len(), 1, "never read");
         looker.read(&rows(5_000), [(key.clone(), entry)]);
         assert_eq!(looker.due(&rows(5_000)).len(), 1, "it may change again within its second");

@@ -58,7 +58,7 @@ fn stamp(sum: &str, kind: &str) -> Stamp {
 
 fn entry(detail: &ConfigDetail) -> Entry {
     let size = u32::try_from(detail.content.len()).unwrap_or(u32::MAX);
-    Entry { stamp: stamp(&detail.md5, &detail.kind), modified_ms: detail.modified_ms, size }
+    Entry { stamp: stamp(&detail.md5, &detail.kind), modified_ms: detail.modified_ms, size, aside: None }
 }
 
 /// What a content is as Nacos holds it: text, and not none.

@@ -62,7 +62,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn old_answers_are_corrected_for_a_while() {
         let key = EntryKey::new("public", "g", "a");
-        let entry = |n| Entry { stamp: Stamp(n, 0), modified_ms: 0, size: 0 };
+        let entry = |n| Entry { stamp: Stamp(n, 0), modified_ms: 0, size: 0, aside: None };
         let recent = Recent::default();
         let shown = |seen: Option<i64>| {
             let mut all: BTreeMap<_, _> = seen.map(|n| (key.clone(), entry(n))).into_iter().collect();

@@ -181,7 +181,7 @@ mod tests {
     #[test]
     fn what_came_went_and_changed() {
         let key = |name: &str| EntryKey::new("public", "g", name);
-        let entry = |n| Entry { stamp: Stamp(n, 0), modified_ms: n, size: 0 };
+        let entry = |n| Entry { stamp: Stamp(n, 0), modified_ms: n, size: 0, aside: None };
         let all = |pairs: &[(&str, i64)]| pairs.iter().map(|(name, n)| (key(name), entry(*n))).collect();
         let (before, mut after) = (all(&[("a", 1), ("b", 2), ("c", 3)]), all(&[("a", 1), ("c", 4), ("d", 5)]));
         assert_eq!(

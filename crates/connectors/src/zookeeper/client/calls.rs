@@ -136,7 +136,12 @@ impl Wire {
 
 impl Wire {
     pub(super) async fn get(&self, path: &str) -> Result<(Bytes, Stat)> {
-        self.run(self.get_call(path)).await.map(|(data, stat)| (data.unwrap_or_default(), stat))
+        self.read(path).await.map(|(data, stat)| (data.unwrap_or_default(), stat))
+    }
+
+    /// [`Wire::get`] that tells a node without data from one with empty data.
+    pub(super) async fn read(&self, path: &str) -> Result<(Option<Bytes>, Stat)> {
+        self.run(self.get_call(path)).await
     }
 
     /// With `watch`, an event comes when a child comes or goes, or the node goes.
@@ -203,8 +208,7 @@ impl Session {
 
     /// [`Session::get`] that tells a node without any data, which is another thing than empty data, and rare.
     pub async fn read(&self, path: &str) -> Result<(Option<Bytes>, Stat)> {
-        let wire = self.wire()?;
-        wire.run(wire.get_call(path)).await
+        self.wire()?.read(path).await
     }
 
     /// The names of a node's children, in no order, and its own stat.

@@ -202,7 +202,7 @@ impl Requests<'_> {
                 Op::Check { version, .. } => {
                     encoder.int(*version);
                 }
-                Op::Create { data, ephemeral, acl, .. } => put_creation(&mut encoder, Some(data), acl, *ephemeral),
+                Op::Create { data, ephemeral, acl, .. } => put_creation(&mut encoder, data.as_deref(), acl, *ephemeral),
                 Op::Set { data, version, .. } => {
                     encoder.buffer(data).int(version.unwrap_or(ANY_VERSION));
                 }

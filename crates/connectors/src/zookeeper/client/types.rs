@@ -242,8 +242,8 @@ pub enum Op {
     Create {
         /// The node.
         path: String,
-        /// Its data.
-        data: Bytes,
+        /// Its data; `None`: a node without data, which is not the same as empty data.
+        data: Option<Bytes>,
         /// It goes with our session.
         ephemeral: bool,
         /// Who may do what; empty: everybody everything.

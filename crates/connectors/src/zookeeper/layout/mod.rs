@@ -35,7 +35,7 @@ pub use roots::Roots;
 use causeway_core::{Instance, Payload, ServiceKey};
 use roots::Place;
 use std::sync::{Arc, LazyLock};
-use words::{ACCESS, ROOT, Words};
+use words::{ACCESS, NULL, ROOT, Words};
 
 /// The kind in payloads, as in the settings.
 const KIND: &str = "zookeeper";
@@ -181,11 +181,30 @@ pub fn write(roots: &Roots, scope: &ServiceKey, record: &Instance) -> Result<Nod
 }
 
 /// The record that [`read`] made of a znode, with the text of its access list.
-pub fn with_access(mut instance: Instance, text: &str) -> Instance {
+pub fn with_access(instance: Instance, text: &str) -> Instance {
+    with_word(instance, ACCESS, text)
+}
+
+/// The record that [`read`] made of a znode with empty data, if that has no data at all.
+pub fn without_data(instance: Instance) -> Instance {
+    with_word(instance, NULL, "")
+}
+
+/// Whether the znode that a record came from has no data at all. Says nothing of a znode that has some.
+pub fn has_no_data(record: &Instance) -> bool {
+    words_of(record).is_some_and(|words| words.get(NULL).is_some())
+}
+
+fn words_of(record: &Instance) -> Option<Words> {
+    let native = record.payload.as_ref().filter(|payload| &*payload.kind == KIND)?;
+    Words::decode(&native.text)
+}
+
+fn with_word(mut instance: Instance, item: char, value: &str) -> Instance {
     if let Some(payload) = instance.payload.as_mut()
         && let Some(mut words) = Words::decode(&payload.text)
     {
-        words.push(ACCESS, text);
+        words.push(item, value);
         payload.text = words.encode().into();
     }
     instance
@@ -193,8 +212,7 @@ pub fn with_access(mut instance: Instance, text: &str) -> Instance {
 
 /// The access list of the znode that a record came from; `None` where it came from none, or from one that is open to all.
 pub fn access(record: &Instance) -> Option<String> {
-    let native = record.payload.as_ref().filter(|payload| &*payload.kind == KIND)?;
-    Words::decode(&native.text)?.get(ACCESS).map(str::to_owned)
+    words_of(record)?.get(ACCESS).map(str::to_owned)
 }
 
 /// The class of a znode's payload below a root of Curator's service discovery: `None` where it has no payload, empty

@@ -22,6 +22,8 @@ pub(super) const DATA: char = 'd';
 /// The item for the whole of what a layout builds; the last resort.
 pub(super) const WHOLE: char = '=';
 
+/// The item that tells a znode without data from one with empty data.
+pub(super) const NULL: char = 'N';
 /// The item for who may use the znode; none where anybody may.
 pub(super) const ACCESS: char = 'A';
 

@@ -76,7 +76,7 @@ pub struct Node {
     /// Its stat. `children`, `cversion` and `pzxid` are as of the last reading of the node itself, and comings and
     /// goings of children alone are no reason to read it.
     pub stat: Stat,
-    /// Its data; `None` when bodies are not asked for, and when it may not be read.
+    /// Its data; `None` for a node without data, when bodies are not asked for, and when it may not be read.
     pub data: Option<Bytes>,
 }
 

@@ -122,11 +122,11 @@ impl Walk<'_> {
         let mut names = None;
         let mut stat;
         if self.options.bodies && known.is_none() && !self.single {
-            let (data, stat) = self.wire.get(path).await?;
+            let (data, stat) = self.wire.read(path).await?;
             if list {
                 names = Some(if stat.children > 0 { self.wire.children(path, false).await?.0 } else { Vec::new() });
             }
-            return Ok((stat, Some(data), names));
+            return Ok((stat, data, names));
         }
         if self.single || !list {
             let gone = || Error::NotFound(path.to_owned());
@@ -141,15 +141,16 @@ impl Walk<'_> {
         let mut data = None;
         if self.options.bodies {
             let kept = known.filter(|known| known.stat.same_data(&stat)).and_then(|known| known.data.clone());
-            data = Some(match kept {
-                Some(kept) => kept,
-                None if stat.data_length == 0 => Bytes::new(),
+            data = match kept {
+                Some(kept) => Some(kept),
+                // Whether there is no data or empty data matters only of a leaf, and only reading it tells.
+                None if stat.data_length == 0 && stat.children > 0 => Some(Bytes::new()),
                 None => {
-                    let (data, newer) = self.wire.get(path).await?;
+                    let (data, newer) = self.wire.read(path).await?;
                     stat = newer;
                     data
                 }
-            });
+            };
         }
         Ok((stat, data, names))
     }

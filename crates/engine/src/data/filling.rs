@@ -1,0 +1,82 @@
+//! Nodes that would not let us write below them: what is below them goes first, their access lists last.
+
+use super::rows::Row;
+use super::state::State;
+use causeway_core::{Content, EntryKey, Error, Side};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How often a node that waits for what is below it is looked at again.
+pub(super) const FILLING: Duration = Duration::from_millis(250);
+/// What was just made on one side may still get children: whoever makes it sets its access list last, too.
+const YOUNG: Duration = Duration::from_secs(1);
+
+impl State {
+    /// What a node holds on `to` first, where its content would not let us write below it.
+    pub(super) fn first(&self, to: Side, content: &Content) -> Option<Content> {
+        let first = self.spec.cluster(to).port.sink()?.provisional(content)?;
+        Some(self.spec.attributes.select(first))
+    }
+
+    /// Whether something below this node is still to be written beyond `from`, or may be.
+    pub(super) fn is_filling(&self, key: &EntryKey, from: Side, now: Instant) -> bool {
+        let Some((first, last)) = key.below() else { return false };
+        self.young.get(key).is_some_and(|at| now < *at + YOUNG)
+            || self.rows.range(&first, &last).any(|(below, row)| self.is_due(key, below, row, from))
+    }
+
+    /// Whether the node right below `parent` is written beyond `from` as soon as that can be done.
+    fn is_due(&self, parent: &EntryKey, key: &EntryKey, row: &Row, from: Side) -> bool {
+        let to = from.other();
+        let goes = match row.base {
+            None => self.rules(key, &row.stamps()).travels_from(from),
+            // One that was deleted there is deleted here too, if deletions travel.
+            Some(_) => !self.rules(key, &row.stamps()).travels_from(to),
+        };
+        let refused = |error: &Error| matches!(error, Error::Denied(_) | Error::Missing(_) | Error::Protocol(_));
+        goes && row.places[from].is_here()
+            && !row.places[to].is_here()
+            && !self.left.contains_key(key)
+            && !self.tries.get(key).is_some_and(|failed| refused(&failed.error))
+            && self.spec.parent(key).as_ref() == Some(parent)
+            && !self.is_left_out(key)
+    }
+
+    /// Notes that an entry has just come to be on one side.
+    pub(super) fn appeared(&mut self, key: &EntryKey, now: Instant) {
+        if key.is_path() {
+            self.young.insert(key.clone(), now);
+        }
+    }
+
+    /// Forgets who is not young any more.
+    pub(super) fn grow_old(&mut self, now: Instant) {
+        self.young.retain(|_, at| now < *at + YOUNG);
+    }
+
+    /// A write of this entry was accepted. If it was denied before, rights have changed: others may be allowed, too.
+    pub(super) fn allowed(&mut self, key: &EntryKey, now: Instant) {
+        let is_denied = |error: &Error| matches!(error, Error::Denied(_));
+        let before = self.tries.get(key).filter(|failed| is_denied(&failed.error)).map(|failed| failed.side);
+        let Some(side) = before.filter(|_| self.allowed.is_none_or(|at| at + YOUNG <= now)) else { return };
+        self.allowed = Some(now);
+        for (key, failed) in &self.tries {
+            if failed.side == side && is_denied(&failed.error) {
+                self.marks.mark(key);
+            }
+        }
+    }
+
+    /// The node stands otherwise than before on one side: what was denied right below it may be allowed now.
+    pub(super) fn changed_above(&mut self, key: &EntryKey) {
+        if self.tries.is_empty() {
+            return;
+        }
+        let Some((first, last)) = key.below() else { return };
+        for (below, failed) in self.tries.range(first..last) {
+            if matches!(failed.error, Error::Denied(_)) && !self.marks.busy(below) {
+                self.marks.mark(below);
+            }
+        }
+    }
+}
