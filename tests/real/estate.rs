@@ -1,7 +1,7 @@
 //! Servers, providers and settings that tests share.
 
-use anyhow::{Result, bail};
-use causeway_testbed::{Backdoor, Instance, Nacos, NacosVersion, OpenApi, Options, ServiceName};
+use anyhow::{Context, Result, bail};
+use causeway_testbed::{Backdoor, Instance, Nacos, NacosVersion, OpenApi, Options, Server, ServiceName, shared};
 use std::future::Future;
 use std::time::{Duration, Instant};
 use tokio::sync::OnceCell;
@@ -13,8 +13,44 @@ pub async fn pair() -> Result<&'static (Nacos, Nacos)> {
     PAIR.get_or_try_init(|| own(NacosVersion::V2_5, NacosVersion::V3_1)).await
 }
 
+static OLD: OnceCell<Nacos> = OnceCell::const_new();
+
+/// A server that other test programs may use at the same time: its address and its own API.
+pub struct Shared {
+    pub address: String,
+    pub api: OpenApi,
+}
+
+/// One that was started for many test programs, else one of this program's. Namespaces there are to have new names.
+pub async fn shared_nacos(server: Server) -> Result<Shared> {
+    let version = server.nacos().context("no Nacos")?;
+    let address = match (shared(server), version) {
+        (Some(address), _) => address,
+        (None, NacosVersion::V1_4) => {
+            OLD.get_or_try_init(|| Nacos::start(NacosVersion::V1_4, Options::default())).await?.addr()
+        }
+        (None, NacosVersion::V2_5) => pair().await?.0.addr(),
+        (None, NacosVersion::V3_1) => pair().await?.1.addr(),
+    };
+    let api = OpenApi::connect(version, &format!("http://{address}/nacos"), None)?;
+    Ok(Shared { address, api })
+}
+
+/// A new namespace on these servers: its id.
+pub async fn namespace_at(servers: &[&Shared], name: &str) -> Result<String> {
+    let id = format!("{name}-{}", std::process::id());
+    for server in servers {
+        server.api.create_namespace(&id, &format!("{name} of a test")).await?;
+    }
+    Ok(id)
+}
+
 /// Ends the shared servers and removes their folders.
 pub fn end() {
+    if let Some(old) = OLD.get() {
+        drop(old.kill9());
+        drop(std::fs::remove_dir_all(old.data()));
+    }
     if let Some((a, b)) = PAIR.get() {
         for server in [a, b] {
             drop(server.kill9());

@@ -9,9 +9,11 @@ mod cutover;
 mod estate;
 mod guards;
 mod many;
+mod mixed;
 mod namespaces;
 mod node;
 mod operator;
+mod refusals;
 mod restart;
 mod travel;
 mod zk;
@@ -119,6 +121,13 @@ fn main() {
         Short operator::wrong_files_leave_the_running_tasks_alone,
         Short cutover::a_provider_moves_with_overlap,
         Short cutover::a_provider_moves_by_kill_9,
+        Short mixed::static_and_live_providers_stand_together,
+        Short mixed::two_urls_at_one_address,
+        Short refusals::a_refusal_that_passes,
+        Full refusals::a_refusal_that_the_server_takes_back,
+        Short refusals::health_is_the_destinations,
+        Short refusals::heart_beat_keys_are_no_flapping,
+        Full refusals::heart_beat_keys_for_a_minute,
         Short guards::a_service_scaled_down_follows,
         Short guards::most_services_gone_is_held_and_released,
         Short namespaces::used_and_never_created,

@@ -12,9 +12,9 @@ pub use model::{
     OwnerId, Pair, Part, Payload, Record, Scope, ServiceKey, Set, Side, Stamp,
 };
 pub use plan::{
-    Base, Born, Change, Choice, Conflicts, Evidence, Fresh, Intent, Lens, MetadataMap, Mode, Overrides, Plan, Policy,
-    Reason, Removal, Rename, Rules, Select, ServiceLens, Skip, Undecided, Verdict, Version, Ways, Why, Wish, Written,
-    WrittenRecord, merge, plan,
+    Base, Born, Change, Choice, Conflicts, Crowded, Evidence, Fresh, Governed, Intent, Lens, MetadataMap, Mode,
+    Overrides, Plan, Policy, Reason, Removal, Rename, Rules, Select, ServiceLens, Skip, Undecided, Verdict, Version,
+    Ways, Why, Wish, Written, WrittenRecord, merge, plan,
 };
 pub use port::{
     BoxError, Capabilities, Carrier, Connector, Counts, DataPort, DataSelector, DataSink, DataSource, EntryInterest,

@@ -22,12 +22,19 @@ fn planned(stands: Option<Instance>, wanted: Option<Instance>) -> (Vec<Change<In
         overrides: Overrides::Keep,
         fresh: Fresh::Settled,
         records: wanted.into_iter().map(|record| (record.id(), record)).collect(),
+        crowded: [].into(),
         refused: [].into(),
         edits: [].into(),
         witnessed: [].into(),
         attributes: None,
     };
-    let policy = Policy { install: "i".into(), destination: ClusterId::of("b"), shadows: &|_, _| false, paused: false };
+    let policy = Policy {
+        install: "i".into(),
+        destination: ClusterId::of("b"),
+        shadows: &|_, _| false,
+        governed: &|_, _| None,
+        paused: false,
+    };
     let plan = plan(&[wish], &Set::of(scope, stands), &written, &policy);
     (plan.changes, plan.skipped.get(&copy(1.0).id()).cloned())
 }

@@ -18,6 +18,7 @@ fn wish(task: &str, fresh: Fresh, record: Option<Instance>) -> Wish<Instance> {
         overrides: Overrides::Keep,
         fresh,
         records: record.into_iter().map(|record| (record.id(), record)).collect(),
+        crowded: [].into(),
         refused: [].into(),
         edits: [].into(),
         witnessed: [].into(),
@@ -32,7 +33,13 @@ fn planned(wishes: &[Wish<Instance>]) -> (Vec<Change<Instance>>, Option<Skip>) {
 fn planned_beside(wishes: &[Wish<Instance>], paused: bool) -> (Vec<Change<Instance>>, Option<Skip>) {
     let mark = Some(Mark { owner: OwnerId::lost("i"), path: vec![] });
     let lost = Instance::new("127.0.0.1", 1).with_mark(mark);
-    let policy = Policy { install: "i".into(), destination: ClusterId::of("b"), shadows: &|_, _| false, paused };
+    let policy = Policy {
+        install: "i".into(),
+        destination: ClusterId::of("b"),
+        shadows: &|_, _| false,
+        governed: &|_, _| None,
+        paused,
+    };
     let plan = plan(wishes, &Set::of(scope(), [lost.clone()]), &Written::default(), &policy);
     (plan.changes, plan.skipped.get(&lost.id()).cloned())
 }

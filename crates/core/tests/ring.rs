@@ -122,6 +122,7 @@ fn run(world: &mut [Cluster], seen: &[Cluster], routes: &[Route], to: usize, sha
             overrides: Overrides::Keep,
             fresh: Fresh::Settled,
             records: BTreeMap::new(),
+            crowded: BTreeSet::new(),
             refused: BTreeMap::new(),
             edits: BTreeMap::new(),
             witnessed: BTreeSet::new(),
@@ -137,7 +138,13 @@ fn run(world: &mut [Cluster], seen: &[Cluster], routes: &[Route], to: usize, sha
         wishes.insert(owner, wish);
     }
     let wishes: Vec<_> = wishes.into_values().collect();
-    let policy = Policy { install: INSTALL.into(), destination: id(to), shadows: &|_, _| shadows, paused: false };
+    let policy = Policy {
+        install: INSTALL.into(),
+        destination: id(to),
+        shadows: &|_, _| shadows,
+        governed: &|_, _| None,
+        paused: false,
+    };
     let plan = plan(&wishes, &world[to].view(), &world[to].ledger, &policy);
     for (n, change) in plan.changes.iter().enumerate() {
         if passes >> (n % 8) & 1 == 1 {

@@ -52,12 +52,16 @@ pub(crate) fn compare<R: Record>(
         install,
         destination: cluster.id().clone(),
         shadows: &|native, owner| cluster.sink.as_ref().is_some_and(|sink| sink.shadows(&observed, native, owner)),
+        governed: &|stands, wanted| cluster.sink.as_ref()?.governed(stands, wanted),
         paused: !paused.is_empty(),
     };
     // Lent, since a copy of all records would cost more than the plan.
     let lend =
         |(route, export): &mut (Arc<Route<R>>, Export<R>)| std::mem::replace(&mut export.wish, nothing(&route.spec));
-    let wishes: Vec<_> = exports.iter_mut().map(lend).collect();
+    let mut wishes: Vec<_> = exports.iter_mut().map(lend).collect();
+    if let Some(sink) = &cluster.sink {
+        sink.shape(&observed, &ledger, &mut wishes);
+    }
     let plan = plan(&wishes, &observed, &ledger, &policy);
     for ((_, export), wish) in exports.iter_mut().zip(wishes) {
         export.wish = wish;
@@ -146,7 +150,7 @@ fn gone<R: Record>(cluster: &Cluster<R>, scope: &R::Scope) -> Option<Decision<R>
         })
         .collect();
     let some = !changes.is_empty();
-    let plan = Plan { scope: scope.clone(), changes, skipped: BTreeMap::new() };
+    let plan = Plan { scope: scope.clone(), changes, skipped: BTreeMap::new(), crowded: Vec::new() };
     some.then(|| Decision { plan, again: None, path: Vec::new(), owners: BTreeMap::new() })
 }
 

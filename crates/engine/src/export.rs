@@ -3,7 +3,7 @@
 use crate::cluster::Route;
 use crate::mirror::Witness;
 use crate::spec::{RouteSpec, Run};
-use causeway_core::{Attributes, Choice, ClusterId, Fresh, Held, Part, Record, Scope, Skip, Wish};
+use causeway_core::{Attributes, Choice, ClusterId, Fresh, Held, Part, Record, Scope, Skip, Wish, Written};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -20,13 +20,21 @@ pub(crate) struct Export<R: Record> {
     pub path: Vec<ClusterId>,
     /// Something is to be thought of again then.
     pub again: Option<Instant>,
+    /// What is wanted, with the source's ids, before records of one id are told apart.
+    wanted: Vec<(R::Id, R)>,
 }
 
 /// What `route` wants in `target` now. A draining route wants nothing, and knows it.
 pub(crate) fn export<R: Record>(route: &Route<R>, target: &R::Scope, now: Instant) -> Export<R> {
     let spec = &route.spec;
-    let mut export =
-        Export { wish: nothing(spec), parts: Vec::new(), witnesses: BTreeMap::new(), path: Vec::new(), again: None };
+    let mut export = Export {
+        wish: nothing(spec),
+        parts: Vec::new(),
+        witnesses: BTreeMap::new(),
+        path: Vec::new(),
+        again: None,
+        wanted: Vec::new(),
+    };
     if spec.run == Run::Drain {
         export.wish.mode = causeway_core::Mode::Sync;
         return export;
@@ -40,12 +48,47 @@ pub(crate) fn export<R: Record>(route: &Route<R>, target: &R::Scope, now: Instan
         });
         export.wish.fresh = fresh.min().unwrap_or(Fresh::Stale);
     }
+    let there = route.destination.ledger.lock().get(target).cloned().unwrap_or_default();
     for scope in route.feeding(target) {
         if route.target(&scope).as_ref() == Some(target) {
-            add(route, &scope, target, now, &mut export);
+            add(route, &scope, target, &there, now, &mut export);
         }
     }
+    settle_ids(route, &there, &mut export);
     export
+}
+
+/// Finds an id in the destination for each record that is wanted. Where several have the same one, whichever kind of
+/// cluster and however many scopes they come from, the newest stands, and each of the others is named as left alone; of
+/// records that say the same there is one.
+fn settle_ids<R: Record>(route: &Route<R>, there: &Written<R>, export: &mut Export<R>) {
+    let mut by_id: BTreeMap<R::Id, Vec<(R::Id, R)>> = BTreeMap::new();
+    for (source, record) in std::mem::take(&mut export.wanted) {
+        by_id.entry(record.id()).or_default().push((source, record));
+    }
+    let mut again: BTreeMap<R::Id, Vec<(R::Id, R)>> = BTreeMap::new();
+    for (id, mut group) in by_id {
+        if group.len() > 1
+            && let Some(sink) = &route.destination.sink
+        {
+            group.sort_by(|(_, a), (_, b)| b.by_age(a));
+            let (sources, mut records): (Vec<_>, Vec<_>) = group.into_iter().unzip();
+            sink.apart(there, &mut records);
+            for (source, record) in sources.into_iter().zip(records) {
+                again.entry(record.id()).or_default().push((source, record));
+            }
+        } else {
+            again.entry(id).or_default().extend(group);
+        }
+    }
+    for (id, mut group) in again {
+        group.sort_by(|(_, a), (_, b)| b.by_age(a));
+        let mut group = group.into_iter();
+        let Some((_, stands)) = group.next() else { continue };
+        let others = group.filter(|(_, other)| !other.same(&stands));
+        export.wish.crowded.extend(others.map(|(source, _)| source));
+        export.wish.records.insert(id, stands);
+    }
 }
 
 /// The wish for nothing.
@@ -56,6 +99,7 @@ pub(crate) fn nothing<R: Record>(spec: &RouteSpec<R>) -> Wish<R> {
         overrides: spec.overrides,
         fresh: Fresh::Settled,
         records: BTreeMap::new(),
+        crowded: BTreeSet::new(),
         refused: BTreeMap::new(),
         edits: BTreeMap::new(),
         witnessed: BTreeSet::new(),
@@ -75,7 +119,14 @@ pub(crate) fn parts_for<R: Record>(route: &Route<R>, target: &Part) -> Vec<Part>
     known.into_iter().filter(fits).map(|(part, _)| part).collect()
 }
 
-fn add<R: Record>(route: &Route<R>, scope: &R::Scope, target: &R::Scope, now: Instant, export: &mut Export<R>) {
+fn add<R: Record>(
+    route: &Route<R>,
+    scope: &R::Scope,
+    target: &R::Scope,
+    there: &Written<R>,
+    now: Instant,
+    export: &mut Export<R>,
+) {
     let (set, witnessed) = {
         let mirror = route.source.mirror.lock();
         let state = mirror.part(&scope.part());
@@ -84,7 +135,7 @@ fn add<R: Record>(route: &Route<R>, scope: &R::Scope, target: &R::Scope, now: In
     };
     let written = route.source.ledger.lock().get(scope).cloned();
     for (id, witness) in witnessed {
-        let id = named(route, scope, target, &id, &witness, written.as_deref()).unwrap_or(id);
+        let id = named(route, scope, target, there, &id, &witness, written.as_deref()).unwrap_or(id);
         export.wish.witnessed.insert(id.clone());
         export.witnesses.insert(id, witness);
     }
@@ -97,7 +148,7 @@ fn add<R: Record>(route: &Route<R>, scope: &R::Scope, target: &R::Scope, now: In
             Choice::Undecided(record, why) => (record, Some(why)),
             Choice::Leave => continue,
         };
-        let record = record.forwarded(here, &route.spec.owner);
+        let record = record.as_born().forwarded(here, &route.spec.owner);
         let looped = record.mark().is_some_and(|mark| mark.path.contains(route.destination.id()));
         let sink = route.destination.sink.as_ref();
         if looped {
@@ -112,8 +163,10 @@ fn add<R: Record>(route: &Route<R>, scope: &R::Scope, target: &R::Scope, now: In
             }
         } else if let Some(sink) = sink {
             match (sink.normalize(target, record), undecided) {
-                (Ok(record), None) => drop(export.wish.records.insert(record.id(), record)),
-                (Ok(record), Some(why)) => drop(export.wish.refused.insert(record.id(), Skip::Undecided(why))),
+                (Ok(record), None) => export.wanted.push((id.clone(), sink.place(there, record))),
+                (Ok(record), Some(why)) => {
+                    drop(export.wish.refused.insert(sink.place(there, record).id(), Skip::Undecided(why)));
+                }
                 (Err(why), _) => drop(export.wish.refused.insert(id.clone(), Skip::Rejected(why))),
             }
         }
@@ -126,14 +179,16 @@ fn named<R: Record>(
     route: &Route<R>,
     scope: &R::Scope,
     target: &R::Scope,
+    there: &Written<R>,
     id: &R::Id,
     witness: &Witness<R>,
-    written: Option<&causeway_core::Written<R>>,
+    written: Option<&Written<R>>,
 ) -> Option<R::Id> {
     let record = leaving(route, id, &witness.last, written)?;
     let record = route.spec.lens.record(scope, &record).possible()?;
     let sink = route.destination.sink.as_ref()?;
-    sink.normalize(target, record.forwarded(route.source.id(), &route.spec.owner)).ok().map(|record| record.id())
+    let record = sink.normalize(target, record.as_born().forwarded(route.source.id(), &route.spec.owner)).ok()?;
+    Some(sink.place(there, record).id())
 }
 
 /// The record that leaves the cluster from one id: the native, else a copy that may travel on.
@@ -141,7 +196,7 @@ fn leaving<'h, R: Record>(
     route: &Route<R>,
     id: &R::Id,
     held: &'h Held<R>,
-    written: Option<&causeway_core::Written<R>>,
+    written: Option<&Written<R>>,
 ) -> Option<Cow<'h, R>> {
     if let Some(native) = &held.native {
         return Some(Cow::Borrowed(native));
@@ -164,7 +219,7 @@ fn leaving<'h, R: Record>(
 fn attributes<R: Record>(
     route: &Route<R>,
     attributes: &Attributes,
-    written: Option<&causeway_core::Written<R>>,
+    written: Option<&Written<R>>,
     export: &mut Export<R>,
 ) {
     if export.wish.attributes.is_some() {
@@ -186,7 +241,7 @@ fn edit<R: Record>(
     route: &Route<R>,
     id: &R::Id,
     held: &Held<R>,
-    written: Option<&causeway_core::Written<R>>,
+    written: Option<&Written<R>>,
     target: &R::Scope,
 ) -> Option<(R::Id, R)> {
     let spec = &route.spec;

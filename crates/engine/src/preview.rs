@@ -6,7 +6,7 @@ use crate::engine::Engine;
 use crate::interest::RoutesInterest;
 use crate::pace::Pacers;
 use crate::spec::{ClusterSpec, Only, RouteSpec, Timing};
-use causeway_core::{ClusterId, Error, OwnerId, Part, Plan, Record, Selector, Update};
+use causeway_core::{ClusterId, Error, OwnerId, Part, Plan, Record, Selector, Skip, Update};
 use futures_util::future::join_all;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -226,10 +226,17 @@ fn previews<R: Record>(cluster: &Cluster<R>, only: Option<&OwnerId>) -> Vec<Prev
         let mine = |owner: Option<&OwnerId>| only.is_none() || owner.is_none() || owner == only;
         plan.changes.retain(|change| mine(change.owner()));
         plan.skipped.retain(|id, _| mine(owners.get(id)));
+        plan.crowded.retain(|one| mine(Some(&one.owner)));
         let open: BTreeSet<_> = plan.changes.iter().filter_map(|c| c.record()).map(R::id).collect();
         let mut in_step = BTreeMap::new();
         for (route, export) in exports.iter().filter(|(route, _)| mine(Some(&route.spec.owner))) {
-            let settled = |id: &&R::Id| !open.contains(*id) && !plan.skipped.contains_key(*id);
+            let owner = &route.spec.owner;
+            // Where another task's record stands. (Of a task's own records the one that is wanted stands.)
+            let away =
+                plan.crowded.iter().filter(|one| one.owner == *owner && matches!(one.skip, Skip::Crowded(Some(_))));
+            let away: BTreeSet<_> = away.map(|one| &one.id).collect();
+            let stands = |id: &R::Id| plan.skipped.get(id).is_none_or(Skip::is_in_step) && !away.contains(id);
+            let settled = |id: &&R::Id| !open.contains(*id) && stands(id);
             let count = export.wish.records.keys().filter(settled).count();
             *in_step.entry(route.spec.owner.clone()).or_default() += count;
         }

@@ -26,6 +26,8 @@ impl Left {
 #[derive(Clone, Debug)]
 pub(crate) struct ScopeState<R: Record> {
     pub left: BTreeMap<R::Id, Left>,
+    /// What was left alone for another record that has its id, by its own id and its task.
+    pub crowded: BTreeMap<(R::Id, OwnerId), Left>,
     /// Changes planned and not yet accepted, by task.
     pub pending: BTreeMap<OwnerId, usize>,
     pub error: Option<String>,
@@ -33,13 +35,17 @@ pub(crate) struct ScopeState<R: Record> {
 
 impl<R: Record> Default for ScopeState<R> {
     fn default() -> Self {
-        Self { left: BTreeMap::new(), pending: BTreeMap::new(), error: None }
+        Self { left: BTreeMap::new(), crowded: BTreeMap::new(), pending: BTreeMap::new(), error: None }
     }
 }
 
 impl<R: Record> ScopeState<R> {
     fn is_empty(&self) -> bool {
-        self.left.is_empty() && self.pending.is_empty() && self.error.is_none()
+        self.left.is_empty() && self.crowded.is_empty() && self.pending.is_empty() && self.error.is_none()
+    }
+
+    fn all_left(&self) -> impl Iterator<Item = &Left> {
+        self.left.values().chain(self.crowded.values())
     }
 }
 
@@ -114,7 +120,7 @@ impl<R: Record> Scopes<R> {
                 tally.failing.insert(scope.clone());
             }
         }
-        for left in state.left.values() {
+        for left in state.all_left() {
             let Some(owner) = &left.owner else { continue };
             let tally = self.tallies.entry(owner.clone()).or_default();
             *tally.skipped.entry(left.skip.kind()).or_default() += 1;
@@ -126,13 +132,13 @@ impl<R: Record> Scopes<R> {
 
     fn subtract(&mut self, scope: &R::Scope, state: &ScopeState<R>) {
         let owners: BTreeSet<_> =
-            state.pending.keys().chain(state.left.values().filter_map(|left| left.owner.as_ref())).collect();
+            state.pending.keys().chain(state.all_left().filter_map(|left| left.owner.as_ref())).collect();
         for owner in owners {
             let Some(tally) = self.tallies.get_mut(owner) else { continue };
             tally.pending -= state.pending.get(owner).copied().unwrap_or_default();
             tally.failing.remove(scope);
             tally.held.remove(scope);
-            for left in state.left.values().filter(|left| left.owner.as_ref() == Some(owner)) {
+            for left in state.all_left().filter(|left| left.owner.as_ref() == Some(owner)) {
                 let kind = left.skip.kind();
                 if let Some(count) = tally.skipped.get_mut(kind) {
                     *count -= 1;

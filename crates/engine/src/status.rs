@@ -132,7 +132,13 @@ impl<R: Record> Engine<R> {
             };
             for set in sets.iter().filter(|set| !set.records.is_empty()) {
                 let left = cluster.scopes.lock().get(&set.scope).map(|state| {
-                    state.left.iter().map(|(id, left)| (id.clone(), left.skip.clone())).collect::<Vec<_>>()
+                    let crowded = state.crowded.iter().map(|((id, _), left)| (id, left));
+                    state
+                        .left
+                        .iter()
+                        .chain(crowded)
+                        .map(|(id, left)| (id.clone(), left.skip.clone()))
+                        .collect::<Vec<_>>()
                 });
                 let ours = set.records.values().filter(|held| held.copy_of(install).is_some()).count();
                 let marked: usize = set.records.values().map(|held| held.copies.len()).sum();

@@ -2,6 +2,7 @@
 
 mod aside;
 mod left;
+mod refused;
 
 use crate::call::{call, write};
 use crate::cluster::Cluster;
@@ -11,9 +12,10 @@ use crate::pace::{Lane, Slot};
 use crate::record::{Action, Event, Recorder};
 use crate::spec::Timing;
 use crate::supervise::contain_now;
-use causeway_core::{Change, ClusterId, Error, Part, Record, Scope, Sink};
+use causeway_core::{Change, ClusterId, Error, Part, Record, Scope, Sink, Skip};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use refused::Refused;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -51,9 +53,6 @@ struct Applied<R: Record> {
     intended: Intended<R>,
 }
 
-/// Records as they were refused, why, and when.
-type Refused<R> = BTreeMap<<R as Record>::Id, (R, String, Instant)>;
-
 enum Done<R: Record> {
     Applied(Applied<R>),
     Prepared(Part, Result<(), Error>),
@@ -73,6 +72,8 @@ pub(crate) struct Writer<R: Record> {
     recent: BTreeMap<R::Scope, BTreeMap<R::Id, Recent<R>>>,
     /// Records that the destination has refused as they are.
     refused: BTreeMap<R::Scope, Refused<R>>,
+    /// When the next service with records that are refused for now may be tried.
+    next_try: Instant,
     failures: BTreeMap<R::Scope, u32>,
     /// Since when the destination asks for patience.
     throttled: BTreeMap<R::Scope, Instant>,
@@ -101,6 +102,7 @@ impl<R: Record> Writer<R> {
             written: BTreeMap::new(),
             recent: BTreeMap::new(),
             refused: BTreeMap::new(),
+            next_try: Instant::now(),
             failures: BTreeMap::new(),
             throttled: BTreeMap::new(),
             prepared: BTreeMap::new(),
@@ -364,6 +366,7 @@ impl<R: Record> Writer<R> {
             match (outcome, change.record().cloned()) {
                 (Ok(()), None) => {}
                 (Ok(()), Some(record)) => {
+                    self.taken(scope, &record.id(), now);
                     let recent = self.recent.entry(scope.clone()).or_default();
                     let tries = match recent.get(&record.id()) {
                         Some(last) if last.change == change => last.tries + 1,
@@ -371,8 +374,12 @@ impl<R: Record> Writer<R> {
                     };
                     recent.insert(record.id(), Recent { at: now, tries, change });
                 }
-                (Err(Error::Rejected(why)), Some(record)) => {
-                    self.refused.entry(scope.clone()).or_default().insert(record.id(), (record, why, now));
+                (Err(Error::Rejected(why)), Some(_)) => {
+                    self.refuse(scope, &change, Skip::Rejected(why), now);
+                    retry = retry.or(Some(Duration::ZERO));
+                }
+                (Err(Error::Blocked(why)), Some(_)) => {
+                    self.refuse(scope, &change, Skip::Blocked(why), now);
                     retry = retry.or(Some(Duration::ZERO));
                 }
                 // Each record waits for itself: the first that may go on is the next reason to plan.

@@ -50,6 +50,7 @@ async fn services_and_entries_share_the_limits_of_a_cluster() {
         source: end("a", &from, &calm),
         destination: end("b", &to, &whims),
         select: Arc::new(Everything),
+        services: false,
         ways: Ways::One,
         mode: Mode::Sync,
         overrides: Overrides::Keep,

@@ -176,6 +176,12 @@ impl<'a> Plans<'a> {
             let (cluster, scope) = (cluster.clone(), scope.clone());
             plan.skipped.push(api::PlannedSkip { cluster, scope, record: id.to_string(), reason: skip.to_string() });
         }
+        for one in preview.plan.crowded.iter().filter(|one| tell(&one.skip)) {
+            let Some(plan) = self.tasks.get_mut(&one.owner) else { continue };
+            plan.totals.skipped += 1;
+            let (cluster, scope, record) = (cluster.clone(), scope.clone(), one.id.to_string());
+            plan.skipped.push(api::PlannedSkip { cluster, scope, record, reason: one.skip.to_string() });
+        }
         for (owner, count) in &preview.in_step {
             if let Some(plan) = self.tasks.get_mut(owner) {
                 plan.totals.in_step += count;

@@ -6,6 +6,7 @@ use crate::node::{Inner, Node};
 use crate::plan::{Looked, Plans};
 use crate::world::{Run, TaskEntry, World};
 use causeway_core::Skip;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// So many differences are listed; all are counted.
@@ -40,10 +41,17 @@ impl Inner {
         }
         self.compare_replicas(&task, &mut found).await?;
         found.left_out.extend(self.unreadable(&world, &task));
+        let mut in_step: BTreeMap<String, usize> = BTreeMap::new();
         let mut plans = Plans::new(&self.install, &world, std::iter::once(&task));
         for preview in &previews {
-            plans.add_with(preview, |skip| !matches!(skip, Skip::Loop | Skip::Foreign(_)));
+            plans.add_with(preview, |skip| !matches!(skip, Skip::Loop | Skip::Foreign(_)) && !skip.is_in_step());
+            for skip in preview.plan.skipped.values().filter(|skip| skip.is_in_step()) {
+                *in_step.entry(skip.to_string()).or_default() += 1;
+            }
         }
+        found
+            .notes
+            .extend(in_step.into_iter().map(|(why, count)| format!("{count} in step although they differ: {why}")));
         let plan = plans.into_list().pop().unwrap_or_default();
         found.instances = plan.totals.in_step + plan.totals.adopt + plan.totals.shadow;
         for change in plan.changes {

@@ -214,6 +214,7 @@ pub struct Task {
     #[schemars(extend("x-origin" = "ours"))]
     pub policy: Policy,
     /// When somebody changes a copy of ours at the destination: `keep` the change, `replace` it, or let it `travel` back.
+    /// What the destination decides itself, such as the health of a persistent instance in Nacos, is no change.
     #[serde(default)]
     #[schemars(extend("x-origin" = "ours"))]
     pub overrides: Overrides,

@@ -313,6 +313,7 @@ fn instance(mut row: Row) -> Instance {
         enabled: row.enabled,
         healthy: row.healthy,
         ephemeral: row.ephemeral,
+        lasting: false,
         metadata: row.metadata,
         payload: None,
         mark,

@@ -2,8 +2,8 @@
 
 use super::registry::{Fault, Memory, Publisher, State};
 use causeway_core::{
-    Capabilities, Change, Counts, Error, Instance, InstanceId, Limits, Lost, Normalized, OwnerId, Part, Parts, Record,
-    Replica, Scope, Selector, ServiceKey, Set, Sink, Source, Update, Written,
+    Capabilities, Change, Counts, Error, Governed, Instance, InstanceId, Limits, Lost, Normalized, OwnerId, Part,
+    Parts, Record, Replica, Scope, Selector, ServiceKey, Set, Sink, Source, Update, Written,
 };
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, StreamExt};
@@ -70,6 +70,9 @@ impl MemoryPorts {
             state.writes += 1;
             if state.refused.contains(&record.id.endpoint.host) {
                 return Err(Error::Rejected(format!("host {} is not welcome here", record.id.endpoint.host)));
+            }
+            if state.blocked.contains(&record.id.endpoint.host) {
+                return Err(Error::Blocked(format!("host {} is not welcome now", record.id.endpoint.host)));
             }
         }
         self.owned.lock().entry(scope.clone()).or_default().insert(record.id(), owner.clone());
@@ -326,6 +329,12 @@ impl Sink<Instance> for MemoryPorts {
             true => Ok(record),
             false => Err(format!("weight {} is not a number from 0 up", record.weight)),
         }
+    }
+
+    /// The registry checks persistent ones by itself.
+    fn governed(&self, stands: &Instance, wanted: &Instance) -> Option<Governed> {
+        let alike = Instance { healthy: wanted.healthy, ..stands.clone() } == *wanted;
+        (alike && !stands.ephemeral).then_some(Governed::Health)
     }
 
     /// A persistent copy might be anybody's, as in ZooKeeper.

@@ -65,6 +65,8 @@ pub(super) struct State {
     pub(super) refused: BTreeSet<Arc<str>>,
     /// A second server that has heard nothing more since it listed this.
     pub(super) behind: Option<(String, BTreeMap<ServiceKey, Set<Instance>>)>,
+    /// Hosts that it refuses for now.
+    pub(super) blocked: BTreeSet<Arc<str>>,
 }
 
 /// One registry. Clones are the same registry.
@@ -192,6 +194,26 @@ impl Memory {
     /// Refuses registrations of this host from now on.
     pub fn refuse_host(&self, host: &str) {
         self.state.lock().refused.insert(host.into());
+    }
+
+    /// Refuses registrations of this host for now, or takes them again. Nobody is told.
+    pub fn block_host(&self, host: &str, blocked: bool) {
+        let hosts = &mut self.state.lock().blocked;
+        match blocked {
+            true => drop(hosts.insert(host.into())),
+            false => drop(hosts.remove(host)),
+        }
+    }
+
+    /// The registry's own check of a persistent instance says this now.
+    pub fn checked(&self, scope: &ServiceKey, id: &InstanceId, healthy: bool) {
+        self.edit(|state| {
+            let Some(service) = state.services.get_mut(scope) else { return };
+            for row in service.entries.get_mut(id).into_iter().flat_map(BTreeMap::values_mut) {
+                row.healthy = healthy;
+            }
+            state.touch(scope);
+        });
     }
 
     /// Ends a session of ours: what only it published goes.

@@ -1,5 +1,6 @@
 //! Between Nacos' words and ours. Pure.
 
+use super::beat_keys;
 use super::client::{DEFAULT_CLUSTER, Error as WireError, ServiceAttributes, ServiceKey as WireKey, WireInstance};
 use causeway_core::{Attributes, Endpoint, Error, Instance, InstanceId, Mark, OwnerId, Payload, ServiceKey};
 use std::sync::Arc;
@@ -8,6 +9,8 @@ use std::sync::Arc;
 pub(super) const MARK: &str = "causeway";
 /// The one metadata key that carries what only a record's birthplace understands: its kind, a colon, its text.
 const PAYLOAD: &str = "causeway.native";
+/// The one metadata key that says of an ephemeral instance that it is persistent where it was born.
+const LASTING: &str = "causeway.persistent";
 /// Left out of a Dubbo provider that would be too long even without its birthplace's own words: no call needs it.
 const METHODS: &str = "methods";
 /// Most UTF-16 code units in all keys and values of an instance's metadata.
@@ -66,6 +69,14 @@ pub(super) fn read(wire: &WireInstance) -> Instance {
     if payload.is_some() {
         metadata.remove(PAYLOAD);
     }
+    let lasting = wire.ephemeral && metadata.get(LASTING).is_some_and(|value| value == "true");
+    if lasting {
+        metadata.remove(LASTING);
+    }
+    // Nobody else writes the key of our mark.
+    if wire.metadata.contains_key(MARK) {
+        beat_keys::restore(&mut metadata);
+    }
     let slot: Arc<str> = if wire.cluster_name.is_empty() { DEFAULT_CLUSTER } else { &wire.cluster_name }.into();
     Instance {
         id: InstanceId { endpoint: Endpoint { host: wire.ip.as_str().into(), port: wire.port }, slot },
@@ -73,6 +84,7 @@ pub(super) fn read(wire: &WireInstance) -> Instance {
         enabled: wire.enabled,
         healthy: wire.healthy,
         ephemeral: wire.ephemeral,
+        lasting,
         metadata,
         payload,
         mark,
@@ -88,8 +100,14 @@ pub(super) fn write(instance: &Instance) -> WireInstance {
     wire.ephemeral = instance.ephemeral;
     wire.cluster_name = instance.id.slot.to_string();
     wire.metadata = instance.metadata.clone();
+    if instance.mark.is_some() && beat_keys::are_odd(&wire.metadata) {
+        beat_keys::blank(&mut wire.metadata);
+    }
     if let Some(payload) = &instance.payload {
         wire.metadata.insert(PAYLOAD.to_owned(), format!("{}:{}", payload.kind, payload.text));
+    }
+    if instance.lasting {
+        wire.metadata.insert(LASTING.to_owned(), "true".to_owned());
     }
     if let Some(mark) = &instance.mark {
         wire.metadata.insert(MARK.to_owned(), mark.encode());
@@ -111,7 +129,7 @@ pub(super) fn shape(scope: &ServiceKey, mut instance: Instance) -> Result<Instan
     if slot.is_empty() || instance.payload.is_some() {
         instance.id.slot = DEFAULT_CLUSTER.into();
         instance.payload.take_if(|payload| payload.text.is_empty());
-    } else if slot.len() > 64 || !slot.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') {
+    } else if !is_cluster(slot) {
         return Err(format!("cluster name {slot:?}: Nacos takes up to 64 of 0-9 a-z A-Z -"));
     }
     let host = &instance.id.endpoint.host;
@@ -122,6 +140,11 @@ pub(super) fn shape(scope: &ServiceKey, mut instance: Instance) -> Result<Instan
         return Err(format!("weight {}: Nacos takes 0 to {WEIGHT_LIMIT}", instance.weight));
     }
     Ok(instance)
+}
+
+/// Whether the server takes it as a cluster name.
+pub(super) fn is_cluster(name: &str) -> bool {
+    (1..=64).contains(&name.len()) && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
 }
 
 /// Refuses metadata that are longer than `limit` with our mark, and cannot be shortened.
@@ -209,16 +232,24 @@ pub(super) fn error(error: WireError) -> Error {
         WireError::Unavailable(text) => Error::unavailable(text),
         WireError::Throttled(wait) => Error::Throttled(wait),
         WireError::Denied(text) => Error::Denied(text),
+        // The kind of a service is forgotten some time after its last instance has gone.
+        WireError::Rejected(text) if is_mixed(&text) => Error::Blocked(text),
         WireError::Rejected(text) => Error::Rejected(text),
         WireError::NotFound(text) => Error::Missing(text),
         WireError::Protocol(text) => Error::protocol(text),
     }
 }
 
+/// Whether a refusal says that the service holds instances of the other kind, persistent or ephemeral. It is the whole
+/// service's, and not one record's.
+pub(super) fn is_mixed(text: &str) -> bool {
+    ["is ephemeral service, can't ", "is persistent service, can't "].iter().any(|words| text.contains(words))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use causeway_core::ClusterId;
+    use causeway_core::{ClusterId, Record};
 
     fn instance() -> Instance {
         let mut instance = Instance::new("fd00::1", 8080);
@@ -236,6 +267,25 @@ mod tests {
             let instance = Instance { mark, ..instance() };
             assert_eq!(read(&write(&instance)), instance);
         }
+    }
+
+    #[test]
+    fn a_refusal_of_the_other_kind_passes() {
+        for text in [
+            "Current service g@@s is ephemeral service, can't register persistent instance.",
+            "Current service g@@s is persistent service, can't register ephemeral instance.",
+            "errCode: 400, errMsg: Current service g@@s is persistent service, can't batch register ephemeral instance. ",
+        ] {
+            assert!(matches!(error(WireError::Rejected(text.into())), Error::Blocked(_)), "{text}");
+        }
+        assert!(matches!(error(WireError::Rejected("weight".into())), Error::Rejected(_)));
+    }
+
+    #[test]
+    fn what_was_persistent_by_birth_says_so() {
+        let lasting = Instance { lasting: true, ..instance() };
+        assert_eq!(read(&write(&lasting)), lasting);
+        assert!(!lasting.as_born().ephemeral);
     }
 
     #[test]

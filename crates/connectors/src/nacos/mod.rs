@@ -4,6 +4,7 @@
 //! cluster is lost; when another one answers after an outage or in a cluster that is upgraded server by server, the
 //! watch starts anew in the way that fits, and what we publish is published again in that way.
 
+mod beat_keys;
 mod beats;
 pub mod client;
 mod convert;
@@ -16,6 +17,7 @@ mod publications;
 mod reading;
 mod replicas;
 mod services;
+mod shape;
 mod trigger;
 mod watch;
 

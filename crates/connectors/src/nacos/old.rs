@@ -1,5 +1,7 @@
 //! What 1.x can hold. Pure.
 
+use super::beat_keys;
+use super::client::WireInstance;
 use super::convert;
 use causeway_core::{Capabilities, Instance, Limits, ServiceKey};
 
@@ -45,6 +47,15 @@ pub(super) fn normalize(scope: &ServiceKey, instance: Instance) -> Result<Instan
         instance.weight = WEIGHT;
     }
     Ok(instance)
+}
+
+/// A copy as it is written, to be kept by heart beats.
+pub(super) fn write(instance: &Instance) -> WireInstance {
+    let mut wire = convert::write(instance);
+    if instance.ephemeral && instance.mark.is_some() && beat_keys::are_too_quick(&wire.metadata) {
+        beat_keys::blank(&mut wire.metadata);
+    }
+    wire
 }
 
 #[cfg(test)]

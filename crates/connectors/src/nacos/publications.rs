@@ -2,6 +2,7 @@
 
 mod attribute;
 mod http;
+mod switch;
 #[cfg(test)]
 mod tests;
 
@@ -103,6 +104,10 @@ impl Publications {
         }
         let mut outcomes: Vec<Option<Result<(), Error>>> = changes.iter().map(|_| None).collect();
         let mut together = Vec::new();
+        let emptied = match self.make_way(scope, changes).await {
+            Ok(emptied) => emptied,
+            Err(error) => return changes.iter().map(|_| Err(convert::error(error.clone()))).collect(),
+        };
         for (n, change) in changes.iter().enumerate() {
             match change {
                 Change::Scope { .. } => {}
@@ -118,6 +123,9 @@ impl Publications {
             for (n, outcome) in together.iter().zip(self.publish(scope, &batch).await) {
                 outcomes[*n] = Some(outcome);
             }
+        }
+        if let Some(attributes) = emptied {
+            self.put_attributes_back(scope, &attributes).await;
         }
         // Last: registrations make the service.
         for (n, change) in changes.iter().enumerate() {
@@ -138,12 +146,14 @@ impl Publications {
         changes.iter().for_each(|change| make(&mut after, change, backed));
         match self.send(scope, after).await {
             Ok(()) => changes.iter().map(|_| Ok(())).collect(),
-            Err(WireError::Rejected(why)) if changes.len() == 1 => {
+            // Of one record, or of the kind of the whole service: then halves would be refused as well.
+            Err(WireError::Rejected(why)) if changes.len() == 1 || convert::is_mixed(&why) => {
                 let undone = self.send(scope, before).await;
-                vec![match undone {
-                    Ok(()) | Err(WireError::Unavailable(_)) => Err(Error::Rejected(why)),
-                    Err(error) => Err(convert::error(error)),
-                }]
+                let error = match undone {
+                    Ok(()) | Err(WireError::Unavailable(_)) => WireError::Rejected(why),
+                    Err(error) => error,
+                };
+                changes.iter().map(|_| Err(convert::error(error.clone()))).collect()
             }
             Err(WireError::Rejected(_)) => {
                 self.records.lock().insert(scope.clone(), before);

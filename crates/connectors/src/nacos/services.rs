@@ -7,9 +7,10 @@ use super::old;
 use super::publications::{Publications, SharedPublications};
 use super::reading::{Reading, parts};
 use super::replicas::Servers;
+use super::shape;
 use causeway_core::{
-    Capabilities, Carrier, Change, Counts, Error, Instance, Limits, Lost, Normalized, Part, Parts, Replica, Selector,
-    ServiceKey, Set, Sink, Source, Update, Written,
+    Capabilities, Carrier, Change, Counts, Error, Governed, Instance, Limits, Lost, Normalized, Part, Parts, Replica,
+    Selector, ServiceKey, Set, Sink, Source, Update, Wish, Written,
 };
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, StreamExt};
@@ -137,6 +138,25 @@ impl Sink<Instance> for NacosServices {
             true => old::normalize(scope, record),
             false => convert::normalize(scope, record),
         }
+    }
+
+    fn place(&self, written: &Written<Instance>, record: Instance) -> Instance {
+        shape::place(written, record)
+    }
+
+    fn apart(&self, written: &Written<Instance>, records: &mut [Instance]) {
+        shape::apart(written, records);
+    }
+
+    /// A service of 1.x holds both kinds of instances.
+    fn shape(&self, there: &Set<Instance>, written: &Written<Instance>, wishes: &mut [Wish<Instance>]) {
+        if !self.publications.mode().is_http() {
+            shape::shape(there, written, wishes);
+        }
+    }
+
+    fn governed(&self, stands: &Instance, wanted: &Instance) -> Option<Governed> {
+        shape::governed(stands, wanted)
     }
 
     fn prepare<'a>(&'a self, part: &'a Part, title: Option<&'a str>) -> BoxFuture<'a, Result<(), Error>> {

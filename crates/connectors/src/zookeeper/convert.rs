@@ -11,6 +11,7 @@ pub(super) fn error(error: WireError) -> Error {
         WireError::NotFound(path) => Error::Missing(format!("no znode {path}")),
         WireError::Exists(_) | WireError::NotEmpty(_) | WireError::BadVersion(_) => Error::Conflict,
         WireError::Rejected(text) => Error::Rejected(text),
+        WireError::Blocked(text) => Error::Blocked(text),
         WireError::Unsupported(text) => Error::Rejected(format!("this server is too old for {text}")),
         WireError::Protocol(text) => Error::protocol(text),
     }

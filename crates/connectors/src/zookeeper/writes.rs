@@ -126,12 +126,12 @@ impl Writes {
         let node = self.node(scope, &self.shown(record)).map_err(Error::Rejected)?;
         let other = |one: &Published| one.scope != *scope || one.record.id() != record.id();
         if self.ours.get(&node.path).as_ref().is_some_and(other) {
-            return Err(Error::Rejected(format!("another instance has the same znode: {}", node.path)));
+            return Err(Error::Blocked(format!("another instance has the same znode: {}", node.path)));
         }
         if let Some(class) = layout::class(&self.roots, &node)
             && let Some(other) = self.classes.other(scope, &class)
         {
-            return Err(Error::Rejected(format!(
+            return Err(Error::Blocked(format!(
                 "the instances of this service are of the class {other:?}: one of {class:?} would make every lookup fail"
             )));
         }

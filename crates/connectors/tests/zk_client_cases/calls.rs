@@ -32,7 +32,7 @@ pub async fn calls(address: String) -> Result<()> {
     ensure!(session.set(&a, b"3", Some(0)).await == Err(Error::BadVersion(a.clone())));
     ensure!(session.stat(&a).await? == Some(stat));
     ensure!(session.stat(&format!("{root}/nothing")).await?.is_none());
-    ensure!(matches!(session.create(&format!("{root}/x/y/z/w"), b"", KEPT).await, Err(Error::Rejected(_))));
+    ensure!(matches!(session.create(&format!("{root}/x/y/z/w"), b"", KEPT).await, Err(Error::Blocked(_))));
     ensure!(session.delete(&format!("{root}/x"), None).await == Err(Error::NotEmpty(format!("{root}/x"))));
     ensure!(session.delete(&a, Some(7)).await == Err(Error::BadVersion(a.clone())));
     session.delete(&a, Some(1)).await?;

@@ -84,6 +84,9 @@ impl Display for InstanceId {
     }
 }
 
+/// The key of metadata by which Dubbo's providers say when they registered, in milliseconds.
+const STAMP: &str = "timestamp";
+
 /// One instance of a service.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Instance {
@@ -98,6 +101,10 @@ pub struct Instance {
     pub healthy: bool,
     /// Whether it goes when the one who registered it goes.
     pub ephemeral: bool,
+    /// It is persistent by birth, and `ephemeral` only here: its service cannot hold both. Elsewhere it is persistent
+    /// again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lasting: bool,
     /// The provider's own key/value pairs; never our mark.
     pub metadata: BTreeMap<String, String>,
     /// What its birthplace holds of it beyond all this. Its slot is that kind's too, then.
@@ -126,6 +133,7 @@ impl Instance {
             enabled: true,
             healthy: true,
             ephemeral: true,
+            lasting: false,
             metadata: BTreeMap::new(),
             payload: None,
             mark: None,
@@ -153,6 +161,7 @@ impl Record for Instance {
             && self.enabled == other.enabled
             && self.healthy == other.healthy
             && self.ephemeral == other.ephemeral
+            && self.lasting == other.lasting
             && self.metadata == other.metadata
             && self.payload == other.payload
     }
@@ -174,6 +183,23 @@ impl Record for Instance {
             (a, b) => (a != b).then(|| format!("metadata {key}")),
         }));
         words
+    }
+    fn as_born(mut self) -> Self {
+        self.ephemeral &= !std::mem::take(&mut self.lasting);
+        self
+    }
+    /// By the time at which providers say that they registered, where they do; else by what they say.
+    fn by_age(&self, other: &Self) -> Ordering {
+        let stamp = |one: &Self| one.metadata.get(STAMP).and_then(|text| text.parse::<u64>().ok());
+        let order = stamp(self).cmp(&stamp(other)).then_with(|| self.metadata.cmp(&other.metadata));
+        let payload = |one: &Self| one.payload.as_ref().map(|payload| payload.text.clone());
+        order
+            .then_with(|| self.weight.total_cmp(&other.weight))
+            .then_with(|| payload(self).cmp(&payload(other)))
+            .then_with(|| self.id.cmp(&other.id))
+            .then_with(|| {
+                (self.enabled, self.healthy, self.ephemeral).cmp(&(other.enabled, other.healthy, other.ephemeral))
+            })
     }
     fn with_edit(mut self, written: &Self, shown: &Self) -> Self {
         if shown.weight != written.weight {

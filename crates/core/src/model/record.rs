@@ -35,6 +35,15 @@ pub trait Record: Clone + Debug + PartialEq + Serialize + DeserializeOwned + Sen
     /// may be long, and may be secret.
     fn differences(&self, to: &Self) -> Vec<String>;
 
+    /// This record as its birthplace holds it, where a kind could only hold it in another way ([`crate::Sink::shape`]).
+    fn as_born(self) -> Self {
+        self
+    }
+
+    /// Which of two records that fall on one id in a destination is the newer one. Total, so that the choice is always
+    /// the same.
+    fn by_age(&self, other: &Self) -> std::cmp::Ordering;
+
     /// This record with what an operator changed from `written` to `shown` laid over it. What a kind does not let
     /// operators change stays.
     fn with_edit(self, written: &Self, shown: &Self) -> Self;

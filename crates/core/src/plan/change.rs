@@ -148,9 +148,28 @@ pub enum Skip {
     Rejected(String),
     /// A filter cannot say whether the record takes part: it is not copied, and a copy that stands is left as it is.
     Undecided(Undecided),
+    /// The destination cannot hold the record for now, and it is tried again.
+    Blocked(String),
+    /// Another record of this task, or of the task that is named, has its address in the destination.
+    Crowded(Option<OwnerId>),
+    /// It stands as it is wanted, but for what the destination itself decides.
+    Governed(Governed),
+}
+
+/// What a destination may decide by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Governed {
+    /// Whether an instance's health checks pass.
+    Health,
 }
 
 impl Skip {
+    /// Whether the record stands as it is wanted nevertheless.
+    pub fn is_in_step(&self) -> bool {
+        matches!(self, Self::Governed(_))
+    }
+
     /// The reason without its details: one of a few texts, to count by. What stands for itself is the same as its text.
     pub fn kind(&self) -> &'static str {
         match self {
@@ -165,6 +184,12 @@ impl Skip {
             Self::Overridden => "it was changed by hand in the destination",
             Self::Rejected(_) => "the destination cannot hold it",
             Self::Undecided(_) => Undecided::KIND,
+            Self::Blocked(_) => "the destination refuses it for now, and it is tried again",
+            Self::Crowded(None) => {
+                "another record of its task has the same address in the destination, and the newer one stands"
+            }
+            Self::Crowded(Some(_)) => "another task's record stands at the same address and says something else",
+            Self::Governed(Governed::Health) => "health is decided by the destination",
         }
     }
 }
@@ -173,7 +198,8 @@ impl Display for Skip {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Foreign(Some(owner)) => write!(f, "it belongs to {owner}"),
-            Self::Rejected(why) => write!(f, "{}: {why}", self.kind()),
+            Self::Rejected(why) | Self::Blocked(why) => write!(f, "{}: {why}", self.kind()),
+            Self::Crowded(Some(owner)) => write!(f, "{}: {owner}", self.kind()),
             Self::Undecided(undecided) => undecided.fmt(f),
             _ => f.write_str(self.kind()),
         }
@@ -189,4 +215,17 @@ pub struct Plan<R: Record> {
     pub changes: Vec<Change<R>>,
     /// What was left alone.
     pub skipped: BTreeMap<R::Id, Skip>,
+    /// What was left alone for another record that has its id.
+    pub crowded: Vec<Crowded<R>>,
+}
+
+/// A record that has no id of its own in the destination: another one stands there.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Crowded<R: Record> {
+    /// Its id, as the source names it.
+    pub id: R::Id,
+    /// The task that wants it.
+    pub owner: OwnerId,
+    /// Which other record stands there.
+    pub skip: Skip,
 }

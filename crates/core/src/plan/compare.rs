@@ -1,6 +1,8 @@
 //! The comparison itself.
 
-use super::{Change, Evidence, Fresh, Mode, Overrides, Plan, Policy, Removal, Skip, Wish, Written, WrittenRecord};
+use super::{
+    Change, Crowded, Evidence, Fresh, Mode, Overrides, Plan, Policy, Removal, Skip, Wish, Written, WrittenRecord,
+};
 use crate::model::{Held, Record, Set};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,7 +33,8 @@ pub fn plan<R: Record>(wishes: &[Wish<R>], observed: &Set<R>, ledger: &Written<R
     }
     table.attributes(observed);
     table.changes.sort_by_key(rank);
-    Plan { scope: observed.scope.clone(), changes: table.changes, skipped: table.skipped }
+    let crowded = table.crowded(observed);
+    Plan { scope: observed.scope.clone(), changes: table.changes, skipped: table.skipped, crowded }
 }
 
 /// Capacity first: creations before updates before deletions.
@@ -145,10 +148,11 @@ impl<'a, R: Record> Table<'a, R> {
                 // While it is not known what was written, a difference is nobody's doing, and none is worth noting.
                 let sure = |written: &&WrittenRecord<R>| !written.shadow && written.before.is_none();
                 if written.filter(sure).is_some_and(|written| written.record == *target) {
-                    match (ours == target, wish.overrides) {
-                        (true, _) => {}
-                        (false, Overrides::Replace) => self.update(ours, target),
-                        (false, _) => self.skip(id, Skip::Overridden),
+                    match ((self.policy.governed)(ours, target), wish.overrides) {
+                        _ if ours == target => {}
+                        (Some(what), _) => self.skip(id, Skip::Governed(what)),
+                        (None, Overrides::Replace) => self.update(ours, target),
+                        (None, _) => self.skip(id, Skip::Overridden),
                     }
                 } else if ours == target {
                     self.changes.push(Change::Adopt(target.clone()));
@@ -162,7 +166,7 @@ impl<'a, R: Record> Table<'a, R> {
                 let refused = own.and_then(|wish| wish.refused.get(id));
                 let skip = match (undecided, refused, own) {
                     (Some(undecided), ..) => undecided,
-                    (_, Some(Skip::Rejected(why)), _) => Skip::Rejected(why.clone()),
+                    (_, Some(skip @ (Skip::Rejected(_) | Skip::Blocked(_))), _) => skip.clone(),
                     (_, _, None) => Skip::Foreign(Some(owner)),
                     (_, _, Some(wish)) => match self.removable(id, wish) {
                         Ok(why) => {
@@ -226,6 +230,38 @@ impl<'a, R: Record> Table<'a, R> {
             (Fresh::Settling, Mode::Sync) => Err(Skip::Settling),
             (Fresh::Settled, Mode::Sync) => Ok(Removal::Gone(Evidence::Implied)),
         }
+    }
+
+    /// What has no id of its own there: within one task, and where two tasks want different things at one id.
+    fn crowded(&self, observed: &Set<R>) -> Vec<Crowded<R>> {
+        let mut all = Vec::new();
+        for wish in self.wishes {
+            let left = |id: &R::Id, skip| Crowded { id: id.clone(), owner: wish.owner.clone(), skip };
+            all.extend(wish.crowded.iter().map(|id| left(id, Skip::Crowded(None))));
+            // One record cannot be held, and another one that has its id can.
+            let refused = wish.refused.iter().filter(|(_, skip)| matches!(skip, Skip::Rejected(_)));
+            let refused = refused.filter(|(id, _)| self.want(id, None).is_some());
+            all.extend(refused.map(|(id, skip)| left(id, skip.clone())));
+            if self.wishes.len() == 1 {
+                continue;
+            }
+            for (id, record) in &wish.records {
+                let held = observed.records.get(id);
+                // There the native stands, whatever is wanted.
+                if held.is_some_and(|held| held.native.is_some()) {
+                    continue;
+                }
+                let ours = held.and_then(|held| held.copy_of(&self.policy.install)).and_then(|ours| ours.mark());
+                let holder = ours.map(|mark| &mark.owner).or(self.ledger.records.get(id).map(|written| &written.owner));
+                if let Some((other, stands)) = self.want(id, holder)
+                    && other.owner != wish.owner
+                    && !stands.same(record)
+                {
+                    all.push(left(id, Skip::Crowded(Some(other.owner.clone()))));
+                }
+            }
+        }
+        all
     }
 
     /// The scope's own attributes are written where nobody else has set them, and followed while they stay as we

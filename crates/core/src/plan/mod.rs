@@ -9,7 +9,7 @@ mod merge;
 mod select;
 mod written;
 
-pub use change::{Change, Evidence, Plan, Removal, Skip};
+pub use change::{Change, Crowded, Evidence, Governed, Plan, Removal, Skip};
 pub use compare::plan;
 pub use map::{Lens, MetadataMap, Rename, ServiceLens};
 pub use merge::{Base, Born, Conflicts, Intent, Reason, Rules, Verdict, Version, Ways, Why, merge};
@@ -70,8 +70,10 @@ pub struct Wish<R: Record> {
     /// How far its source can be believed. While [`Fresh::Stale`] nothing is deleted; while
     /// [`Fresh::Settling`] only what was witnessed.
     pub fresh: Fresh,
-    /// What it wants: forwarded, mapped and normalized.
+    /// What it wants: forwarded, mapped, normalized and shaped.
     pub records: BTreeMap<R::Id, R>,
+    /// What it wants, by the source's ids, and cannot have: another record of its own has that id in the destination.
+    pub crowded: BTreeSet<R::Id>,
     /// What stands in the source and cannot go to this destination.
     pub refused: BTreeMap<R::Id, Skip>,
     /// Native records of the destination as an operator's change of our copies in the source would have them.
@@ -90,6 +92,9 @@ pub struct Policy<'a, R: Record> {
     pub destination: ClusterId,
     /// Whether a native record may be backed by an identical one of ours, for a task ([`crate::Sink::shadows`]).
     pub shadows: &'a dyn Fn(&R, &OwnerId) -> bool,
+    /// What of our copy, as it stands (first), the destination itself decides: named where that is all that tells it
+    /// from what is wanted ([`crate::Sink::governed`]).
+    pub governed: &'a dyn Fn(&R, &R) -> Option<Governed>,
     /// Whether a task that writes there is paused: what it wants is not among the wishes.
     pub paused: bool,
 }

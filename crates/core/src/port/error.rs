@@ -27,6 +27,10 @@ pub enum Error {
     /// This record cannot be held: skip it, keep the rest.
     #[error("rejected: {0}")]
     Rejected(String),
+    /// This record cannot be held now, because of something else in the cluster that may go without any notice: skip it,
+    /// keep the rest, try it again within seconds.
+    #[error("refused for now: {0}")]
+    Blocked(String),
     /// An answer that we do not understand: a bug, or an unknown version.
     #[error("unexpected answer: {0}")]
     Protocol(#[source] BoxError),

@@ -7,7 +7,7 @@ pub use data::{DataPort, DataSelector, DataSink, DataSource, EntryInterest, Expe
 pub use error::{BoxError, Error, Lost};
 
 use crate::model::{ClusterId, Instance, OwnerId, Part, Record, Set};
-use crate::plan::{Change, Written};
+use crate::plan::{Change, Governed, Wish, Written};
 use futures_core::{future::BoxFuture, stream::BoxStream};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -138,6 +138,27 @@ pub trait Sink<R: Record>: Source<R> {
     /// Shapes a record into what this cluster can hold, so that what is written reads back the `same`; an error says
     /// why it cannot be held.
     fn normalize(&self, scope: &R::Scope, record: R) -> Normalized<R>;
+
+    /// The id under which a record stands, or is to stand, where it may have one of several: `written` is what stands
+    /// there as ours. What has stood for a while does not move when a neighbour at its address comes or goes.
+    fn place(&self, _written: &Written<R>, record: R) -> R {
+        record
+    }
+
+    /// Gives records that have one id (the newest first) ids of their own, where the kind can tell them apart by more than it
+    /// does else. Of those that still share one afterwards the newest stands, and the others are left alone.
+    fn apart(&self, _written: &Written<R>, _records: &mut [R]) {}
+
+    /// Shapes what all tasks want in one scope together, after [`Sink::normalize`] has looked at each record alone: where
+    /// what one may be depends on its neighbours. Ids stay as they are. `there`: what stands there, `written`: what of it
+    /// is ours. A record that was shaped keeps what it was ([`Record::as_born`]).
+    fn shape(&self, _there: &Set<R>, _written: &Written<R>, _wishes: &mut [Wish<R>]) {}
+
+    /// What of our copies the destination itself decides: where that is all that tells a copy as it stands from
+    /// what is wanted. It is no difference, and nobody's override.
+    fn governed(&self, _stands: &R, _wanted: &R) -> Option<Governed> {
+        None
+    }
 
     /// Whether a record of ours that is identical to this native one shall stand with it for a task ([`Change::Shadow`]), so
     /// that who calls the service does not see the end of either. `there`: the whole scope.

@@ -77,11 +77,11 @@ impl State {
             self.close(key);
         }
         match error {
-            Error::Rejected(why) if self.spec.run == Run::Drain => {
+            Error::Rejected(why) | Error::Blocked(why) if self.spec.run == Run::Drain => {
                 self.stays_there(key, planned.to, &why);
                 self.finish(key);
             }
-            Error::Rejected(why) => {
+            Error::Rejected(why) | Error::Blocked(why) => {
                 self.finish(key);
                 self.leave(key, Reason::Rejected(why), planned.stamps, None, now);
             }

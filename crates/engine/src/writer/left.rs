@@ -5,50 +5,15 @@ use crate::decide::Decision;
 use crate::outcome::task_of;
 use crate::record::Action;
 use crate::scopes::{Left, ScopeState};
-use causeway_core::{Change, Record, Scope, Skip};
+use causeway_core::{Change, OwnerId, Record, Skip};
 use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// What was refused as it is, is tried again after this time.
-const REFUSED_RETRY: Duration = Duration::from_secs(300);
 /// A difference is told of when it has stood for this long: a write is not seen at once.
 const TELL: Duration = Duration::from_secs(3);
 
 impl<R: Record> Writer<R> {
-    /// What the destination has refused stays refused until the record or its scope changes, or a while has passed; answers
-    /// when it is to be tried again.
-    pub(super) fn drop_refused(
-        &mut self,
-        scope: &R::Scope,
-        decision: &mut Decision<R>,
-        now: Instant,
-    ) -> Option<Instant> {
-        let refused = self.refused.get_mut(scope)?;
-        let plan = &mut decision.plan;
-        let wanted: BTreeSet<_> = plan.changes.iter().filter_map(Change::record).map(Record::id).collect();
-        // What stood in its way may have gone: it is tried again when the scope has changed, and now and then.
-        let changed = self.cluster.mirror.lock().part(&scope.part()).and_then(|state| state.changed(scope));
-        let fresh = |at: Instant| now < at + REFUSED_RETRY && changed.is_none_or(|changed| changed <= at);
-        refused.retain(|id, (_, _, at)| wanted.contains(id) && fresh(*at));
-        if refused.is_empty() {
-            self.refused.remove(scope);
-            return None;
-        }
-        let retry = refused.values().map(|(_, _, at)| *at + REFUSED_RETRY).min();
-        plan.changes.retain(|change| {
-            let known = change.record().and_then(|record| Some((record, refused.get(&record.id())?)));
-            match known {
-                Some((record, (before, why, _))) if record == before && !matches!(change, Change::Delete { .. }) => {
-                    plan.skipped.insert(record.id(), Skip::Rejected(why.clone()));
-                    false
-                }
-                _ => true,
-            }
-        });
-        retry
-    }
-
     /// A write is not made again before it could be seen; answers when to look again.
     pub(super) fn drop_recent(
         &mut self,
@@ -77,7 +42,8 @@ impl<R: Record> Writer<R> {
         again
     }
 
-    /// Remembers what is left alone, and tells of it once; answers when there will be something to tell.
+    /// Remembers what is left alone, and tells of it once; answers when there will be something to tell. What is tried again
+    /// meanwhile is still left alone, and not pending.
     pub(super) fn leave(&self, scope: &R::Scope, decision: &Decision<R>, now: Instant) -> Option<Instant> {
         self.cluster.scopes.lock().edit(scope, |state| self.leave_in(state, scope, decision, now))
     }
@@ -90,17 +56,15 @@ impl<R: Record> Writer<R> {
         now: Instant,
     ) -> Option<Instant> {
         let mut before = std::mem::take(&mut state.left);
+        let mut crowded = std::mem::take(&mut state.crowded);
         let mut tell_at: Option<Instant> = None;
-        for (id, skip) in &decision.plan.skipped {
-            if *skip == Skip::Loop {
-                continue;
-            }
-            let owner = decision.owners.get(id).cloned();
-            let mut left = match before.remove(id) {
+        let mut tell = |id: &R::Id, skip: &Skip, owner: Option<OwnerId>, known: Option<Left>| {
+            let mut left = match known {
                 Some(left) if left.skip == *skip => left,
                 _ => Left { skip: skip.clone(), owner, since: now, told: false },
             };
-            let quiet = matches!(skip, Skip::Stale | Skip::Settling);
+            // Health that the destination decides comes and goes.
+            let quiet = matches!(skip, Skip::Stale | Skip::Settling | Skip::Governed(_));
             if !left.told && !quiet {
                 let tell = left.since + TELL;
                 if now >= tell || *skip == Skip::RemovalLimit {
@@ -112,13 +76,27 @@ impl<R: Record> Writer<R> {
                     tell_at = Some(tell_at.map_or(tell, |at| at.min(tell)));
                 }
             }
+            left
+        };
+        let plan = &decision.plan;
+        for (id, skip) in plan.skipped.iter().filter(|(_, skip)| **skip != Skip::Loop) {
+            let owner = decision.owners.get(id).cloned();
+            let left = tell(id, skip, owner, before.remove(id));
             state.left.insert(id.clone(), left);
         }
+        for one in &plan.crowded {
+            let key = (one.id.clone(), one.owner.clone());
+            let left = tell(&one.id, &one.skip, Some(one.owner.clone()), crowded.remove(&key));
+            state.crowded.insert(key, left);
+        }
         state.pending.clear();
-        for owner in decision.plan.changes.iter().filter_map(Change::owner) {
+        let open = plan.changes.iter().filter(|change| {
+            change.record().is_none_or(|record| !matches!(plan.skipped.get(&record.id()), Some(Skip::Blocked(_))))
+        });
+        for owner in open.filter_map(Change::owner) {
             *state.pending.entry(owner.clone()).or_default() += 1;
         }
-        if state.left.is_empty() && state.pending.is_empty() {
+        if state.left.is_empty() && state.crowded.is_empty() && state.pending.is_empty() {
             state.error = None;
         }
         tell_at

@@ -1,15 +1,14 @@
 //! Which records are kept by heart beats, when each is due, and whose the record at its address is. Pure.
 
+use super::super::beat_keys;
 use super::super::convert::MARK;
 use causeway_core::{Instance, InstanceId, OwnerId, ServiceKey};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Nacos' own interval between beats.
-const BEAT: Duration = Duration::from_secs(5);
-/// A provider may ask for another interval with this key of its metadata, in milliseconds.
-const OWN_BEAT: &str = "preserved.heart.beat.interval";
+/// The server may ask for more beats, up to this.
+const LEAST: Duration = Duration::from_millis(500);
 /// Between two registrations of an instance that is to stay unhealthy: a beat would heal it. A record without either
 /// ends after 30 s.
 pub(super) const UNHEALTHY: Duration = Duration::from_secs(10);
@@ -104,7 +103,7 @@ impl Kept {
     pub fn beaten(&mut self, scope: &ServiceKey, id: &InstanceId, every: Option<Duration>, now: Instant) {
         let Some(entry) = self.entries.get_mut(scope).and_then(|all| all.get_mut(id)) else { return };
         if let Some(every) = every.filter(|_| entry.record.healthy) {
-            entry.every = every.clamp(Duration::from_millis(500), UNHEALTHY);
+            entry.every = every.clamp(LEAST, interval(&entry.record));
         }
         let at = now + entry.every;
         self.again(scope, id, at);
@@ -228,15 +227,20 @@ impl Kept {
 
 /// Whether a record is what we wrote, marks and health aside: health follows from beats.
 fn alike(read: &Instance, ours: &Instance) -> bool {
-    Instance { healthy: ours.healthy, ..read.clone() }.eq(&Instance { mark: None, ..ours.clone() })
+    let mut read = Instance { healthy: ours.healthy, ..read.clone() };
+    if read.metadata != ours.metadata {
+        // Without the key of our mark, what we changed was not changed back.
+        beat_keys::restore(&mut read.metadata);
+    }
+    read.eq(&Instance { mark: None, ..ours.clone() })
 }
 
 /// Time between two signs of life of a record.
 fn interval(record: &Instance) -> Duration {
-    let own = record.metadata.get(OWN_BEAT).and_then(|text| text.parse().ok()).map(Duration::from_millis);
+    let asked = beat_keys::every(&record.metadata);
     match record.healthy {
-        true => own.map_or(BEAT, |own| own.clamp(Duration::from_millis(500), UNHEALTHY)),
-        false => UNHEALTHY,
+        true => asked,
+        false => (2 * asked).min(UNHEALTHY),
     }
 }
 
@@ -252,6 +256,8 @@ mod tests {
     fn scope() -> ServiceKey {
         ServiceKey::new("public", "g", "s")
     }
+
+    const BEAT: Duration = Duration::from_secs(5);
 
     fn ours() -> Instance {
         let mut instance = Instance::new("127.0.0.1", 1);
@@ -334,7 +340,7 @@ mod tests {
         assert_eq!(kept.judge(&scope(), &other, Some(2), now), None);
         kept.give_up(&scope(), &other.id);
         assert!(kept.entries.is_empty());
-        let beats = Instance { metadata: [(OWN_BEAT.to_owned(), "1000".to_owned())].into(), ..ours() };
-        assert_eq!(interval(&beats), Duration::from_secs(1));
+        let metadata = [("preserved.heart.beat.interval".to_owned(), "1000".to_owned())].into();
+        assert_eq!(interval(&Instance { metadata, ..ours() }), Duration::from_secs(1));
     }
 }

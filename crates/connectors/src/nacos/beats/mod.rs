@@ -11,6 +11,7 @@ mod upkeep;
 use super::client::{Error as WireError, NacosClient, WireInstance};
 use super::convert::{self, MARK};
 use super::mode::Mode;
+use super::old;
 use crate::keep_running;
 use causeway_core::{Change, Error, Instance, InstanceId, OwnerId, ServiceKey};
 use futures_util::FutureExt;
@@ -227,7 +228,7 @@ impl Inner {
         if here.is_empty() && self.kept.lock().is_pending(scope, record, Instant::now()) {
             return Ok(true);
         }
-        let (key, wire) = (convert::wire_key(scope), convert::write(record));
+        let (key, wire) = (convert::wire_key(scope), old::write(record));
         let alike = here.iter().find(|one| one.read.ephemeral == record.ephemeral);
         let healthy = alike.map(|one| one.read.healthy);
         let _slot = self.writes.acquire().await;
@@ -329,7 +330,7 @@ impl Inner {
             self.kept.lock().beaten(scope, &record.id, at, Instant::now());
         } else {
             // As it stands: an operator may have edited it.
-            self.client.register_http(&key, &convert::write(&there.read)).await?;
+            self.client.register_http(&key, &old::write(&there.read)).await?;
             self.kept.lock().beaten(scope, &record.id, None, Instant::now());
         }
         Ok(())

@@ -141,6 +141,10 @@ fn claims(
     let Some(publishers) = publishers.filter(|_| read.ephemeral) else {
         let mut bare = read.clone();
         bare.metadata.remove(convert::MARK);
+        // The health of a persistent one is the server's.
+        if !read.ephemeral {
+            bare.healthy = published.record.healthy;
+        }
         return published.record.mark.is_some() && bare.same(&published.record);
     };
     let mut here = publishers.iter().filter(|one| *one.cluster == *read.id.slot).peekable();

@@ -25,6 +25,9 @@ pub enum Error {
     /// What was asked for is refused, and would be refused again.
     #[error("rejected: {0}")]
     Rejected(String),
+    /// It is refused because of something else in the tree, which may go.
+    #[error("refused for now: {0}")]
+    Blocked(String),
     /// The server is too old for this call.
     #[error("not known to this server: {0}")]
     Unsupported(String),
@@ -58,16 +61,16 @@ impl Error {
             -101 => Error::NotFound(path.to_owned()),
             -102 => Error::Denied(path.to_owned()),
             -103 => Error::BadVersion(path.to_owned()),
-            -108 => Error::Rejected(at("its parent is ephemeral, and such nodes have no children")),
+            -108 => Error::Blocked(at("its parent is ephemeral, and such nodes have no children")),
             -110 => Error::Exists(path.to_owned()),
             -111 => Error::NotEmpty(path.to_owned()),
             -114 => Error::Rejected(at("invalid ACL")),
             AUTH_FAILED => Error::Denied(at("authentication failed")),
             SASL_REQUIRED => Error::Denied(at("the server asks for another way to sign in")),
-            -120 => Error::Rejected(at("this server's local sessions hold no ephemeral nodes")),
+            -120 => Error::Blocked(at("this server's local sessions hold no ephemeral nodes")),
             -121 => Error::NotFound(at("no such watch")),
             -123 => Error::Rejected(at("reconfiguration is switched off")),
-            -125 => Error::Rejected(at("quota exceeded")),
+            -125 => Error::Blocked(at("quota exceeded")),
             -2 => Error::Unavailable(at("not tried, since a neighbour in the same transaction failed")),
             SESSION_EXPIRED => Error::Unavailable(at("the session has expired")),
             SESSION_MOVED => Error::Unavailable(at("the session is held through another server")),
@@ -90,7 +93,7 @@ mod tests {
         assert_eq!(Error::of_code(-6, "/a"), Error::Unsupported("/a".into()));
         assert!(Error::of_code(-127, "/a").is_transient());
         assert!(Error::of_code(-119, "/a").is_transient());
-        assert!(matches!(Error::of_code(-125, "/a"), Error::Rejected(_)));
+        assert!(matches!(Error::of_code(-125, "/a"), Error::Blocked(_)));
         assert!(matches!(Error::of_code(-4711, "/a"), Error::Protocol(_)));
     }
 }

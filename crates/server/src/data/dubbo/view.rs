@@ -243,6 +243,7 @@ fn failed<T>(error: Error, count: usize) -> Vec<Result<T, Error>> {
         Error::Denied(text) => Error::Denied(text.clone()),
         Error::Missing(text) => Error::Missing(text.clone()),
         Error::Rejected(text) => Error::Rejected(text.clone()),
+        Error::Blocked(text) => Error::Blocked(text.clone()),
         Error::Unavailable(cause) => Error::unavailable(cause.to_string()),
         Error::Protocol(cause) => Error::protocol(cause.to_string()),
     };

@@ -1,0 +1,103 @@
+use super::*;
+use causeway_core::{Change, ClusterId, Fresh, Mark, Mode, Overrides, OwnerId, Record, ServiceKey};
+
+fn owner() -> OwnerId {
+    OwnerId::new("i", "t")
+}
+
+fn copy(port: u16, ephemeral: bool) -> Instance {
+    let mark = Mark { owner: owner(), path: vec![ClusterId::of("a")] };
+    let mut copy = Instance { ephemeral, mark: Some(mark), ..Instance::new("127.0.0.1", port) };
+    copy.id.slot = DEFAULT_CLUSTER.into();
+    copy
+}
+
+fn native(port: u16, ephemeral: bool) -> Instance {
+    copy(port, ephemeral).with_mark(None)
+}
+
+fn wish(records: impl IntoIterator<Item = Instance>) -> Wish<Instance> {
+    Wish {
+        owner: owner(),
+        mode: Mode::Sync,
+        overrides: Overrides::Keep,
+        fresh: Fresh::Settled,
+        records: records.into_iter().map(|one| (one.id(), one)).collect(),
+        crowded: [].into(),
+        refused: [].into(),
+        edits: [].into(),
+        witnessed: [].into(),
+        attributes: None,
+    }
+}
+
+fn written(records: impl IntoIterator<Item = Instance>) -> Written<Instance> {
+    let mut written = Written::default();
+    records.into_iter().for_each(|one| written.note(&Change::Create(one), &[]));
+    written
+}
+
+fn shaped(wanted: &[Instance], there: &[Instance], before: &[Instance]) -> Vec<(bool, bool)> {
+    let there = Set::of(ServiceKey::new("public", "g", "s"), there.to_vec());
+    let mut wishes = [wish(wanted.to_vec())];
+    shape(&there, &written(before.to_vec()), &mut wishes);
+    wishes[0].records.values().map(|one| (one.ephemeral, one.lasting)).collect()
+}
+
+const FIXED: (bool, bool) = (false, false);
+const LIVE: (bool, bool) = (true, false);
+const AS_LIVE: (bool, bool) = (true, true);
+
+#[test]
+fn a_service_is_ephemeral_as_soon_as_one_of_its_instances_is() {
+    let (fixed, live) = (copy(1, false), copy(2, true));
+    let as_live = Instance { lasting: true, ..copy(1, true) };
+    assert_eq!(shaped(&[fixed.clone()], &[], &[]), [FIXED]);
+    assert_eq!(shaped(&[fixed.clone(), live.clone()], &[], &[]), [AS_LIVE, LIVE]);
+    assert_eq!(shaped(&[fixed.clone(), live.clone()], &[fixed.clone()], &[fixed.clone()]), [AS_LIVE, LIVE]);
+    // And stays so while anything of ours stands.
+    assert_eq!(shaped(&[fixed.clone()], &[], &[as_live.clone(), live.clone()]), [AS_LIVE]);
+    assert_eq!(shaped(&[fixed.clone()], &[as_live.clone()], &[as_live.clone()]), [AS_LIVE]);
+    assert_eq!(as_live.as_born(), fixed);
+    // What others have there decides.
+    assert_eq!(shaped(&[fixed.clone()], &[native(9, true)], &[]), [AS_LIVE]);
+    assert_eq!(shaped(&[fixed, live], &[native(9, false)], &[]), [FIXED, LIVE]);
+}
+
+fn speaks(protocol: &str, stamp: u64) -> Instance {
+    let mut one = copy(1, true);
+    one.metadata = [("protocol", protocol.to_owned()), ("timestamp", stamp.to_string())]
+        .map(|(key, value)| (key.to_owned(), value))
+        .into();
+    one
+}
+
+fn slots(before: &[Instance], records: &[Instance]) -> Vec<String> {
+    let mut records: Vec<_> = records.iter().map(|one| place(&written(before.to_vec()), one.clone())).collect();
+    records.sort_by(|a, b| b.by_age(a));
+    apart(&written(before.to_vec()), &mut records);
+    records.iter().map(|one| format!("{} {}", one.metadata["protocol"], one.id.slot)).collect()
+}
+
+#[test]
+fn what_differs_in_protocol_stands_apart() {
+    let (tri, rest) = (speaks("tri", 1), speaks("rest", 2));
+    assert_eq!(slots(&[], &[tri.clone(), rest.clone()]), ["rest DEFAULT", "tri tri"]);
+    // What stands there keeps its place.
+    assert_eq!(slots(&[tri.clone()], &[tri.clone(), rest.clone()]), ["rest rest", "tri DEFAULT"]);
+    let mut apart = rest.clone();
+    apart.id.slot = "rest".into();
+    assert_eq!(place(&written([apart.clone()]), rest.clone()).id, apart.id);
+    // One of the same protocol has no place of its own.
+    assert_eq!(slots(&[], &[speaks("tri", 1), speaks("tri", 2)]), ["tri DEFAULT", "tri DEFAULT"]);
+    assert_eq!(speaks("tri", 2).by_age(&speaks("tri", 10)), std::cmp::Ordering::Less);
+}
+
+#[test]
+fn health_of_persistent_ones_is_the_servers() {
+    let ill = |one: Instance| Instance { healthy: false, ..one };
+    assert_eq!(governed(&ill(copy(1, false)), &copy(1, false)), Some(Governed::Health));
+    assert_eq!(governed(&ill(copy(1, true)), &copy(1, true)), None);
+    assert_eq!(governed(&Instance { weight: 2.0, ..ill(copy(1, false)) }, &copy(1, false)), None);
+    assert_eq!(governed(&copy(1, false), &copy(1, false)), None);
+}
