@@ -7,7 +7,7 @@ use causeway_testbed::{
     Backdoor, Instance, Nacos, NacosVersion, OpenApi, Options, Poller, Server, ServiceName, shared,
 };
 use serde_json::Value;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 use tokio::task::JoinSet;
 
 /// One end of a task: a shared server where they run, else one of the test's own.
@@ -35,10 +35,9 @@ impl End {
     }
 }
 
-/// An id that no other run has used: what is registered in a namespace stays when the namespace goes.
+/// An id that no other run on the same servers has used: what is registered in a namespace stays when that goes.
 fn fresh(word: &str) -> String {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    format!("{word}-{:x}", since.as_millis())
+    format!("{word}-{:x}", std::process::id())
 }
 
 fn clusters(n: usize, namespace: &str, a: &str, b: &str) -> String {

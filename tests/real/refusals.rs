@@ -5,6 +5,7 @@ use crate::node::Node;
 use anyhow::{Context, Result, ensure};
 use causeway_testbed::{Instance, Server, ServiceName};
 use std::time::{Duration, Instant as Clock};
+use tokio::task::JoinSet;
 
 /// A persistent instance on one side and an ephemeral one on the other: refused, said, and copied when the persistent one
 /// has gone. `at_once`: the operator removes the empty service; else the server forgets it by itself.
@@ -37,20 +38,22 @@ async fn taken_back(name: &str, at_once: bool) -> Result<()> {
     eprintln!("arrived after {took:?}");
     until("nothing is left alone", seconds(10), async || Ok(!node.task()?["skipped"].to_string().contains("for now")))
         .await?;
-    beats.abort();
+    drop(beats);
     Ok(())
 }
 
 /// Keeps an instance alive over HTTP.
-async fn beating(at: &Shared, service: &ServiceName, instance: &Instance) -> Result<tokio::task::JoinHandle<()>> {
+async fn beating(at: &Shared, service: &ServiceName, instance: &Instance) -> Result<JoinSet<()>> {
     at.api.register(service, instance).await?;
     let (api, service, instance) = (at.api.clone(), service.clone(), instance.clone());
-    Ok(tokio::spawn(async move {
+    let mut beats = JoinSet::new();
+    beats.spawn(async move {
         loop {
             tokio::time::sleep(seconds(4)).await;
             drop(api.beat(&service, &instance).await);
         }
-    }))
+    });
+    Ok(beats)
 }
 
 pub async fn a_refusal_that_passes() -> Result<()> {

@@ -56,11 +56,13 @@ async fn secured(version: NacosVersion) -> Result<()> {
     };
     let server = Nacos::start(version, options).await?;
     let scheme = if tls { "https" } else { "http" };
+    let files = tls.then(|| TlsFiles { ca: Some(server.ca_file()), ..TlsFiles::default() }.read());
+    let tls = files.transpose().map_err(anyhow::Error::msg)?;
     let connect = |password: &str| Connect {
         addresses: vec![format!("{scheme}://{DEAD}"), format!("{scheme}://{}", server.addr())],
         login: Some((USER.into(), password.to_owned().into())),
         context_path: Some("/registry".into()),
-        tls: tls.then(|| TlsFiles { ca: Some(server.ca_file()), ..TlsFiles::default() }.read().unwrap()),
+        tls: tls.clone(),
         ..Connect::default()
     };
     let session = open(connect(PASSWORD))?;

@@ -148,7 +148,7 @@ fn add<R: Record>(
             Choice::Undecided(record, why) => (record, Some(why)),
             Choice::Leave => continue,
         };
-        let record = record.as_born().forwarded(here, &route.spec.owner);
+        let record = record.into_born().forwarded(here, &route.spec.owner);
         let looped = record.mark().is_some_and(|mark| mark.path.contains(route.destination.id()));
         let sink = route.destination.sink.as_ref();
         if looped {
@@ -187,7 +187,7 @@ fn named<R: Record>(
     let record = leaving(route, id, &witness.last, written)?;
     let record = route.spec.lens.record(scope, &record).possible()?;
     let sink = route.destination.sink.as_ref()?;
-    let record = sink.normalize(target, record.as_born().forwarded(route.source.id(), &route.spec.owner)).ok()?;
+    let record = sink.normalize(target, record.into_born().forwarded(route.source.id(), &route.spec.owner)).ok()?;
     Some(sink.place(there, record).id())
 }
 

@@ -67,7 +67,8 @@ impl DataView {
                 }
             } else {
                 let was = self.aside.remove(&key).is_some();
-                if !is_within(&self.aside, &key) && !(was && entry.is_none()) {
+                let known = entry.is_some() || !was;
+                if known && !is_within(&self.aside, &key) {
                     kept.push((key, entry));
                 }
             }

@@ -285,7 +285,7 @@ mod tests {
     fn what_was_persistent_by_birth_says_so() {
         let lasting = Instance { lasting: true, ..instance() };
         assert_eq!(read(&write(&lasting)), lasting);
-        assert!(!lasting.as_born().ephemeral);
+        assert!(!lasting.into_born().ephemeral);
     }
 
     #[test]

@@ -13,6 +13,7 @@ use causeway_core::{
 };
 use causeway_testbed::{ZkConnect, ZkDoor, ZkTree, ZooKeeper, ZooOptions};
 use parking_lot::Mutex;
+use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::{SOON, own_root};
@@ -149,7 +150,8 @@ pub async fn is_emptied(address: String) -> Result<()> {
     let total: usize = moved.values().map(BTreeSet::len).sum();
     let mut told: Vec<_> = second.carriers().iter().map(|one| (one.id.clone(), one.records)).collect();
     let mut right: Vec<_> = moved.iter().map(|(id, paths)| (format!("{id:#x}"), paths.len())).collect();
-    (told.sort(), right.sort());
+    told.sort();
+    right.sort();
     ensure!(total == 200 && moved.len() >= 6 && told == right, "{told:?} {right:?}");
     // A move is told as a deletion and a creation by one transaction.
     sleep(Duration::from_millis(500)).await;
@@ -210,11 +212,12 @@ pub async fn handed_over(address: String) -> Result<()> {
     for turn in 1..4_u16 {
         let (from, to) = (turn * 100, turn * 100 + 100);
         let old = sink.clone();
-        let writing = tokio::spawn(async move { old.apply(&scope(), &creations(from..to)).await });
+        let mut writing = JoinSet::new();
+        writing.spawn(async move { old.apply(&scope(), &creations(from..to)).await });
         sleep(Duration::from_millis(u64::from(turn) * 4)).await;
         sink = connect(&address, &root, &vault, SMALL)?;
         sink.adopt(&ledger(0..from)).await?;
-        drop(writing.await?);
+        drop(writing.join_all().await);
         write(&*sink, &creations(from..to)).await?;
     }
     let select: Selector<Instance> = Arc::new(Everything);

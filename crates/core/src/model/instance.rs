@@ -184,7 +184,7 @@ impl Record for Instance {
         }));
         words
     }
-    fn as_born(mut self) -> Self {
+    fn into_born(mut self) -> Self {
         self.ephemeral &= !std::mem::take(&mut self.lasting);
         self
     }

@@ -36,7 +36,7 @@ pub trait Record: Clone + Debug + PartialEq + Serialize + DeserializeOwned + Sen
     fn differences(&self, to: &Self) -> Vec<String>;
 
     /// This record as its birthplace holds it, where a kind could only hold it in another way ([`crate::Sink::shape`]).
-    fn as_born(self) -> Self {
+    fn into_born(self) -> Self {
         self
     }
 

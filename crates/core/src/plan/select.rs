@@ -51,11 +51,14 @@ impl<R> Choice<R> {
     }
 }
 
+/// Returns `None` where it gave up on the text.
+type Matches = Arc<dyn Fn(&str) -> Option<bool> + Send + Sync>;
+
 /// Says whether a whole text matches; the settings compile it from a regular expression.
 #[derive(Clone)]
 pub struct Matcher {
     pattern: Arc<str>,
-    matches: Arc<dyn Fn(&str) -> Option<bool> + Send + Sync>,
+    matches: Matches,
 }
 
 impl Matcher {

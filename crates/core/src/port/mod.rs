@@ -74,6 +74,9 @@ impl<R: Record> Interest<R> for Everything {
 /// The parts of a cluster, with their display names.
 pub type Parts = BTreeMap<Part, Option<Arc<str>>>;
 
+/// The sets that each server of a cluster lists.
+pub type ReplicaSets<R> = Vec<Replica<Vec<Set<R>>>>;
+
 /// A cluster that can be read.
 pub trait Source<R: Record>: Send + Sync {
     /// An endless stream of what the cluster holds. An outage or a refusal is an `Err` item that names its part, never
@@ -94,7 +97,7 @@ pub trait Source<R: Record>: Send + Sync {
     }
 
     /// What each of those servers lists by itself in these scopes, one set each; a scope that it does not know is empty.
-    fn replica_sets<'a>(&'a self, _scopes: &'a [R::Scope]) -> BoxFuture<'a, Result<Vec<Replica<Vec<Set<R>>>>, Error>> {
+    fn replica_sets<'a>(&'a self, _scopes: &'a [R::Scope]) -> BoxFuture<'a, Result<ReplicaSets<R>, Error>> {
         Box::pin(std::future::ready(Ok(Vec::new())))
     }
 
@@ -151,7 +154,7 @@ pub trait Sink<R: Record>: Source<R> {
 
     /// Shapes what all tasks want in one scope together, after [`Sink::normalize`] has looked at each record alone: where
     /// what one may be depends on its neighbours. Ids stay as they are. `there`: what stands there, `written`: what of it
-    /// is ours. A record that was shaped keeps what it was ([`Record::as_born`]).
+    /// is ours. A record that was shaped keeps what it was ([`Record::into_born`]).
     fn shape(&self, _there: &Set<R>, _written: &Written<R>, _wishes: &mut [Wish<R>]) {}
 
     /// What of our copies the destination itself decides: where that is all that tells a copy as it stands from

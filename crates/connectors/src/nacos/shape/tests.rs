@@ -1,5 +1,6 @@
 use super::*;
 use causeway_core::{Change, ClusterId, Fresh, Mark, Mode, Overrides, OwnerId, Record, ServiceKey};
+use std::slice::from_ref;
 
 fn owner() -> OwnerId {
     OwnerId::new("i", "t")
@@ -52,15 +53,15 @@ const AS_LIVE: (bool, bool) = (true, true);
 fn a_service_is_ephemeral_as_soon_as_one_of_its_instances_is() {
     let (fixed, live) = (copy(1, false), copy(2, true));
     let as_live = Instance { lasting: true, ..copy(1, true) };
-    assert_eq!(shaped(&[fixed.clone()], &[], &[]), [FIXED]);
+    assert_eq!(shaped(from_ref(&fixed), &[], &[]), [FIXED]);
     assert_eq!(shaped(&[fixed.clone(), live.clone()], &[], &[]), [AS_LIVE, LIVE]);
-    assert_eq!(shaped(&[fixed.clone(), live.clone()], &[fixed.clone()], &[fixed.clone()]), [AS_LIVE, LIVE]);
+    assert_eq!(shaped(&[fixed.clone(), live.clone()], from_ref(&fixed), from_ref(&fixed)), [AS_LIVE, LIVE]);
     // And stays so while anything of ours stands.
-    assert_eq!(shaped(&[fixed.clone()], &[], &[as_live.clone(), live.clone()]), [AS_LIVE]);
-    assert_eq!(shaped(&[fixed.clone()], &[as_live.clone()], &[as_live.clone()]), [AS_LIVE]);
-    assert_eq!(as_live.as_born(), fixed);
+    assert_eq!(shaped(from_ref(&fixed), &[], &[as_live.clone(), live.clone()]), [AS_LIVE]);
+    assert_eq!(shaped(from_ref(&fixed), from_ref(&as_live), from_ref(&as_live)), [AS_LIVE]);
+    assert_eq!(as_live.into_born(), fixed);
     // What others have there decides.
-    assert_eq!(shaped(&[fixed.clone()], &[native(9, true)], &[]), [AS_LIVE]);
+    assert_eq!(shaped(from_ref(&fixed), &[native(9, true)], &[]), [AS_LIVE]);
     assert_eq!(shaped(&[fixed, live], &[native(9, false)], &[]), [FIXED, LIVE]);
 }
 
@@ -84,7 +85,7 @@ fn what_differs_in_protocol_stands_apart() {
     let (tri, rest) = (speaks("tri", 1), speaks("rest", 2));
     assert_eq!(slots(&[], &[tri.clone(), rest.clone()]), ["rest DEFAULT", "tri tri"]);
     // What stands there keeps its place.
-    assert_eq!(slots(&[tri.clone()], &[tri.clone(), rest.clone()]), ["rest rest", "tri DEFAULT"]);
+    assert_eq!(slots(from_ref(&tri), &[tri.clone(), rest.clone()]), ["rest rest", "tri DEFAULT"]);
     let mut apart = rest.clone();
     apart.id.slot = "rest".into();
     assert_eq!(place(&written([apart.clone()]), rest.clone()).id, apart.id);

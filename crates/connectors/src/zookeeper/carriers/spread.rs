@@ -360,7 +360,7 @@ mod tests {
             let mut known = BTreeMap::new();
             for n in 0..20_000 {
                 let path = path(random(&mut seed) % 3000, 20 + n % 5 * 30);
-                if random(&mut seed) % 3 == 0 {
+                if random(&mut seed).is_multiple_of(3) {
                     spread.release(&path);
                     known.remove(&path);
                 } else {
