@@ -177,7 +177,10 @@ async fn created_and_deleted(
     a.api.create_namespace(namespace, "Made later").await?;
     until("it is listed now", seconds(12), async || Ok(!told(node, n, "reason")?.contains("does not list"))).await?;
     b.api.delete_namespace(namespace).await?;
-    until("it is made again at the destination", seconds(20), async || b.lists(namespace).await).await?;
+    let took = until("it is made again at the destination", seconds(20), async || b.lists(namespace).await)
+        .await
+        .with_context(|| node.log())?;
+    eprintln!("deleted at the destination, made again: {took:?}");
     a.api.delete_namespace(namespace).await?;
     pause(4).await;
     let watched = poller.report().services.remove(service).context("not polled")?;

@@ -291,9 +291,20 @@ impl<R: Record> Writer<R> {
     fn prepare(&mut self, scope: &R::Scope, now: Instant) {
         let part = scope.part();
         self.cluster.writes_in([part.clone()]);
-        let known = self.cluster.mirror.lock().part(&part).is_some_and(|state| state.ready());
-        let soon = self.prepared.get(&part).is_some_and(|at| now < *at + PREPARE);
-        if soon || (known && !self.cluster.is_unlisted(&part)) {
+        let (known, missing) = {
+            let mirror = self.cluster.mirror.lock();
+            let state = mirror.part(&part);
+            (state.is_some_and(|state| state.ready()), state.is_none_or(|state| state.missing))
+        };
+        let unlisted = self.cluster.is_unlisted(&part);
+        if known && !unlisted {
+            return;
+        }
+        if let Some(at) = self.prepared.get(&part).filter(|at| now < **at + PREPARE) {
+            // It may have gone since it was made.
+            if unlisted || missing {
+                self.cluster.queue.mark(scope, *at + PREPARE);
+            }
             return;
         }
         let routes: Vec<_> = self

@@ -39,6 +39,12 @@ use std::sync::Arc;
 use view::Classes;
 use writes::Writes;
 
+/// The sessions in what a vault keeps of a cluster, the main one first.
+pub fn saved_sessions(kept: &[u8]) -> Vec<client::SavedSession> {
+    let (main, others) = decode(kept);
+    main.into_iter().chain(others).collect()
+}
+
 /// Opens ZooKeeper clusters.
 pub struct ZooKeeperConnector;
 

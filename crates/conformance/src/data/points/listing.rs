@@ -1,6 +1,7 @@
 //! Points 1, 5 and 11: what stands there is told, all of it and nothing else.
 
 use crate::data::corner::{create, replace};
+use crate::data::follow::data_only;
 use crate::data::{DataCorner, DataFollow, DataItem, DataSubject};
 use anyhow::{Context, Result, ensure};
 use causeway_core::{Content, Entry, EntryKey};
@@ -113,7 +114,7 @@ pub async fn selection<S: DataSubject>(at: &DataCorner<S>) -> Result<()> {
     let all = at.subject.all().await?;
     let wanted: Vec<_> = all.keys().filter(|key| select.takes(key)).collect();
     ensure!(told.keys().eq(wanted.iter().copied()), "told {:?}, there is {wanted:?}", told.keys());
-    let listed = data.list(&select).await?;
+    let listed = data_only(data.list(&select).await?);
     ensure!(listed.keys().eq(told.keys()), "listed {:?}, told {:?}", listed.keys(), told.keys());
 
     at.subject.put(&outside, &at.body("2")).await?;

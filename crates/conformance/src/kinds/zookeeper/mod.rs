@@ -14,7 +14,7 @@ use crate::shape::Shape;
 use crate::subject::{Facts, Kind, Limit, Meter, Session, Subject, Told, Who};
 use crate::tap::zookeeper::Tap;
 use anyhow::{Context, Result, ensure};
-use causeway_connectors::zookeeper::{Layout, Options, Roots};
+use causeway_connectors::zookeeper::{Layout, Options, Roots, saved_sessions};
 use causeway_connectors::{Connect, Vault};
 use causeway_core::{Instance, ServiceKey};
 use causeway_testbed::{Server, ZkClient, ZkDoor, ZkNode, digest_id};
@@ -300,14 +300,16 @@ impl Subject for ZooKeeperSubject {
     async fn evict(&self) -> Result<bool> {
         let vault = self.vault.lock().clone();
         let kept = vault.load().context("no session was kept")?;
-        let (id, password) = kept.split_first_chunk().context("no session's id")?;
-        let id = i64::from_be_bytes(*id);
-        let password: String = password.iter().map(|byte| format!("{byte:02x}")).collect();
+        let sessions = saved_sessions(&kept);
+        ensure!(!sessions.is_empty(), "no session was kept");
         let end = Instant::now() + EXPIRY * 5;
         while vault.load().as_ref() == Some(&kept) {
             ensure!(Instant::now() < end, "the session cannot be ended");
             // Another client takes it over and closes it, unless our own takes it back in between.
-            self.door.expire_session(&self.addr, id, &password).await.ok();
+            for session in &sessions {
+                let password: String = session.password.iter().map(|byte| format!("{byte:02x}")).collect();
+                self.door.expire_session(&self.addr, session.id, &password).await.ok();
+            }
             let wait = Instant::now() + EXPIRY / 10;
             while vault.load().as_ref() == Some(&kept) && Instant::now() < wait {
                 tokio::time::sleep(Duration::from_millis(1)).await;
