@@ -73,7 +73,8 @@ pub(crate) async fn write<'a, I, T>(
     outcomes
 }
 
-/// Makes one call with `chunk`, and adds an outcome for each of its items; an error says why the cluster is to be sent no more.
+/// Makes one call with `chunk`, and adds an outcome for each of its items, or none where the call panicked and smaller ones may
+/// succeed. An error says why the cluster is to be sent no more.
 async fn one<'a, I, T>(
     batch: &Batch,
     limit: Duration,
@@ -87,6 +88,10 @@ async fn one<'a, I, T>(
         Ok(Ok(answers)) => answers,
         Ok(Err(panic)) => {
             batch.failed(count);
+            // Which of several it was is found out with smaller calls.
+            if count > 1 {
+                return Ok(());
+            }
             tracing::error!("a call to a cluster failed because of a bug in Causeway: {panic}");
             outcomes.extend(chunk.iter().map(|_| Err(panicked(&panic))));
             return Ok(());

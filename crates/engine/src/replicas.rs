@@ -44,20 +44,20 @@ pub struct Compared<R: Record> {
     pub unlike: Vec<Unlike<R>>,
     /// Servers that could not be asked, and why.
     pub silent: BTreeSet<String>,
+    /// Clusters that could not be asked at all, and why.
+    pub unanswered: Vec<(Arc<str>, String)>,
 }
 
 impl<R: Record> Default for Compared<R> {
     fn default() -> Self {
-        Self { unlike: Vec::new(), silent: BTreeSet::new() }
+        Self { unlike: Vec::new(), silent: BTreeSet::new(), unanswered: Vec::new() }
     }
 }
 
 impl<R: Record> Engine<R> {
     /// Compares what the servers of a task's destinations list, in every scope in which it holds records and in those
     /// where they count differently. Takes a replication delay longer where something differs.
-    ///
-    /// Errors: the cluster as a whole cannot be asked.
-    pub async fn replicas(&self, owner: &OwnerId) -> Result<Compared<R>, (Arc<str>, Error)> {
+    pub async fn replicas(&self, owner: &OwnerId) -> Compared<R> {
         let clusters: BTreeMap<_, _> = {
             let state = self.state.lock();
             let routes = state.routes.values().filter(|route| route.spec.owner == *owner);
@@ -67,11 +67,15 @@ impl<R: Record> Engine<R> {
         for cluster in clusters.values() {
             let held = scopes(cluster, |written_by| written_by == owner);
             let compared = Comparison { cluster, only: Some(owner) }.compare(held, usize::MAX).await;
-            let compared = compared.map_err(|error| (cluster.spec.name.clone(), error))?;
-            found.unlike.extend(compared.unlike);
-            found.silent.extend(compared.silent);
+            match compared {
+                Ok(compared) => {
+                    found.unlike.extend(compared.unlike);
+                    found.silent.extend(compared.silent);
+                }
+                Err(error) => found.unanswered.push((cluster.spec.name.clone(), error.to_string())),
+            }
         }
-        Ok(found)
+        found
     }
 }
 
@@ -153,7 +157,7 @@ impl<R: Record> Comparison<'_, R> {
         some.extend(counted.into_iter().take(suspects));
         let first = self.unlike(some, &mut silent).await?;
         if first.is_empty() {
-            return Ok(Compared { unlike: first, silent });
+            return Ok(Compared { unlike: first, silent, ..Compared::default() });
         }
         sleep(DELAY).await;
         let again = first.iter().map(|one| one.scope.clone()).collect();
@@ -164,7 +168,7 @@ impl<R: Record> Comparison<'_, R> {
             let (missing, extra) = (common(&before.missing, &one.missing), common(&before.extra, &one.extra));
             (!missing.is_empty() || !extra.is_empty()).then_some(Unlike { missing, extra, ..one })
         };
-        Ok(Compared { unlike: second.into_iter().filter_map(both).collect(), silent })
+        Ok(Compared { unlike: second.into_iter().filter_map(both).collect(), silent, ..Compared::default() })
     }
 
     /// What differs now.

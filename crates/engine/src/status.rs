@@ -246,11 +246,16 @@ fn trouble<R: Record>(route: &Route<R>) -> (Vec<String>, bool) {
         let part = Part(word.clone());
         let Some(listed) = listed.as_ref().filter(|listed| !listed.contains_key(&part)) else { continue };
         let state = mirror.part(&part).filter(|state| state.ready());
-        if state.is_some_and(|state| state.sets().values().any(|set| !set.records.is_empty())) {
+        let sets = || state.into_iter().flat_map(|state| state.sets().values()).filter(|set| !set.records.is_empty());
+        if sets().any(|set| set.records.values().any(|held| held.native.is_some())) {
             reasons.push(format!(
                 "{source} does not list namespace {word}: nobody has created it there, but services stand in it, and they are \
                  copied"
             ));
+            continue;
+        }
+        // Only copies stand there: it is made for them.
+        if sets().next().is_some() {
             continue;
         }
         match listed.values().filter(|title| title.as_ref() == Some(word)).count() {

@@ -1,7 +1,7 @@
 //! Compares both sides of a task record by record, from a look at each that is made for it.
 
 use crate::api::{self, Action, Difference, Differs, LeftOut};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::node::{Inner, Node};
 use crate::plan::{Looked, Plans};
 use crate::world::{Run, TaskEntry, World};
@@ -39,7 +39,8 @@ impl Inner {
             found.differences.extend(compared.differences);
             found.left_out.extend(compared.left_out);
         }
-        self.compare_replicas(&task, &mut found).await?;
+        found.unanswered = unanswered;
+        self.compare_replicas(&task, &mut found).await;
         found.left_out.extend(self.unreadable(&world, &task));
         let mut in_step: BTreeMap<String, usize> = BTreeMap::new();
         let mut plans = Plans::new(&self.install, &world, std::iter::once(&task));
@@ -71,7 +72,6 @@ impl Inner {
         found.differences.sort_by(|a, b| (&a.cluster, &a.scope, &a.record).cmp(&(&b.cluster, &b.scope, &b.record)));
         found.count = found.differences.len();
         found.differences.truncate(LISTED);
-        found.unanswered = unanswered;
         found.in_step = found.count == 0 && found.unanswered.is_empty();
         found.left_out.sort_by(|a, b| (&a.cluster, &a.scope, &a.record).cmp(&(&b.cluster, &b.scope, &b.record)));
         found.left_out_count = found.left_out.len();
@@ -80,10 +80,14 @@ impl Inner {
     }
 
     /// Adds where single servers of the task's destinations do not list what it wrote.
-    async fn compare_replicas(&self, task: &TaskEntry, found: &mut api::Verification) -> Result<()> {
+    async fn compare_replicas(&self, task: &TaskEntry, found: &mut api::Verification) {
         let compared = self.engine.replicas(&self.owner(task)).await;
-        let compared =
-            compared.map_err(|(cluster, why)| Error::Cluster { cluster: cluster.to_string(), why: why.to_string() })?;
+        for (cluster, why) in compared.unanswered {
+            if !found.unanswered.iter().any(|one| *one.cluster == *cluster) {
+                let (cluster, namespace) = (cluster.to_string(), String::new());
+                found.unanswered.push(api::Unanswered { cluster, namespace, reason: why });
+            }
+        }
         found.notes.extend(compared.silent);
         for one in compared.unlike {
             let mut add = |record: String, kind, reason: String| {
@@ -99,7 +103,6 @@ impl Inner {
                 add(id.to_string(), Differs::Extra, reason);
             }
         }
-        Ok(())
     }
 
     /// What stands where instances do and is none, on the sides that a task reads instances from.

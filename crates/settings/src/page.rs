@@ -167,6 +167,11 @@ A task's namespaces are those of its source, for both ways. The destination gets
 display names, created when missing. Blanks around commas are nothing; `public` and the empty id are the default
 namespace. The destination of a two-way task names no namespaces, or the same.
 
+Nacos also serves namespaces that nobody created. One that is named by its id and in which services stand takes part like
+any other and is created at the destination; `get tasks` says that the source does not list it. An id that is listed nowhere
+and has no services is reported as missing until the first provider appears in it. A word that is the display name of a
+listed namespace is never taken for an id.
+
 A kind without namespaces, such as ZooKeeper, has only `public`. From there everything goes to the one namespace that
 the destination names, else to its `public`; a destination that names several is an error. The other way, the one
 namespace that the source names becomes `public`; of several, or of all, only `public` itself fits, and the others are
