@@ -92,9 +92,13 @@ impl Node {
     /// Runs a subcommand that must succeed; answers what it printed.
     pub fn ok(&self, arguments: &[&str]) -> Result<String> {
         let output = self.cli(arguments)?;
-        let said = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "{arguments:?}: {} {said}\n{}", output.status, self.log());
-        Ok(String::from_utf8(output.stdout)?)
+        let (said, printed) = (String::from_utf8_lossy(&output.stderr), String::from_utf8(output.stdout)?);
+        let failed = || {
+            let first: String = printed.chars().take(2_000).collect();
+            format!("{arguments:?}: {} {said}\n{first}\n{}", output.status, self.log())
+        };
+        ensure!(output.status.success(), failed());
+        Ok(printed)
     }
 
     /// Applies settings.
