@@ -248,7 +248,8 @@ async fn reach_every_server(version: NacosVersion) -> Result<()> {
     }
     everywhere(&servers, 47_000, 120).await?;
     eprintln!("{}", node.ok(&["get", "clusters"])?);
-    node.ok(&["verify", "src-dst-service"])?;
+    // Five servers share this machine: a server that is still busy does not answer in time, and verify says so.
+    until("verify", seconds(120), async || Ok(node.cli(&["verify", "src-dst-service"])?.status.success())).await?;
     who.close("large").await?;
     everywhere(&servers, 42_000, 30).await?;
     ensure!(node.number("pending")? == 0);
