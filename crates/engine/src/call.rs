@@ -34,8 +34,7 @@ pub(crate) async fn read<'a, I, T>(
 ) -> Vec<Result<T, Error>> {
     let mut outcomes = Vec::with_capacity(items.len());
     while outcomes.len() < items.len() {
-        let chunk = &items[outcomes.len()..];
-        let chunk = &chunk[..batch.size(most).min(chunk.len())];
+        let chunk = first(&items[outcomes.len()..], batch.size(most));
         if let Err(reason) = one(batch, limit, chunk, &send, &mut outcomes).await {
             not_sent(items.len(), &reason, &mut outcomes);
         }
@@ -61,8 +60,7 @@ pub(crate) async fn write<'a, I, T>(
         let most = limits.max_batch;
         slot.learn(limits);
         let most = if whole { most } else { most.min(slot.burst()) };
-        let chunk = &items[outcomes.len()..];
-        let chunk = &chunk[..slot.batch(most).min(chunk.len())];
+        let chunk = first(&items[outcomes.len()..], slot.batch(most));
         let requests = if whole { 1 } else { u32::try_from(chunk.len()).unwrap_or(u32::MAX) };
         slot.pay(requests).await;
         slot.spend(requests);
@@ -71,6 +69,11 @@ pub(crate) async fn write<'a, I, T>(
         }
     }
     outcomes
+}
+
+/// The first `most` of these items, or all.
+fn first<I>(items: &[I], most: usize) -> &[I] {
+    &items[..most.min(items.len())]
 }
 
 /// Makes one call with `chunk`, and adds an outcome for each of its items, or none where the call panicked and smaller ones may

@@ -3,7 +3,7 @@
 use crate::call::call;
 use crate::cluster::{Cluster, Route};
 use crate::interest::RoutesInterest;
-use crate::mirror::{Portion, portions};
+use crate::mirror::{PartState, Portion, portions};
 use crate::queue::Lane;
 use crate::record::Recorder;
 use crate::spec::{Only, Timing};
@@ -114,11 +114,11 @@ impl<R: Record> Reader<R> {
         let now = Instant::now();
         match item {
             Ok(Update::Reset { part, title, sets }) => {
-                // Its parts belong together, but others must not wait for a hundred thousand scopes.
                 // What an earlier reader took in may have been told to nobody.
                 let first = self.whole.insert(part.clone());
-                let had = |state: &crate::mirror::PartState<R>| !state.sets().is_empty();
+                let had = |state: &PartState<R>| !state.sets().is_empty();
                 let anew = first && self.cluster.mirror.lock().part(&part).is_some_and(had);
+                // Its scopes belong together, but other work must not wait for a hundred thousand of them.
                 let mut changed = Vec::new();
                 for portion in portions(sets) {
                     changed.push(self.cluster.mirror.lock().reset(&part, portion, now));

@@ -1,7 +1,7 @@
 //! Restarts work that panicked, and reports it until it works again.
 //!
-//! A panic is a bug in Causeway. It must not leave a task standing still that still reports itself to be in step: whoever
-//! runs work runs it through [`supervise`] (work that goes on for ever) or [`contain`] (work that ends).
+//! A panic is a bug in Causeway. It must not leave a task standing still that still reports itself to be in step. All
+//! work of the engine runs through [`supervise`] (work that goes on for ever) or [`contain`] (work that ends).
 
 use futures_util::FutureExt;
 use parking_lot::Mutex;

@@ -91,7 +91,7 @@ impl Kept {
         }
     }
 
-    /// Plans what is not planned: its beat was under way when whoever made it failed.
+    /// Plans what is not planned: its beat was under way when the task that sent it failed.
     pub fn plan_all(&mut self, now: Instant) {
         let all = self.entries.iter().flat_map(|(scope, all)| all.iter().map(move |(id, entry)| (scope, id, entry)));
         let idle = all.filter(|(_, _, entry)| entry.due.is_none());

@@ -16,7 +16,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 const AGAIN: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 /// A session that is not connected for this long, while others are, is told of.
 const LATE: Duration = Duration::from_secs(5);
-/// Between two steps of a move: whoever watches a folder lists it anew after each.
+/// Between two steps of a move: a client that watches a folder lists it again after each.
 const STEP: Duration = Duration::from_millis(250);
 /// How often it is looked for sessions that hold nothing.
 const LOOK: Duration = Duration::from_secs(60);
