@@ -135,16 +135,15 @@ final class Client {
 
     private JsonNode get(String path) throws Exception {
         Stat stat = new Stat();
-        byte[] data;
         try {
-            data = zk.getData(path, false, stat);
+            byte[] data = zk.getData(path, false, stat);
+            String acl = Acls.write(zk.getACL(path, null));
+            ObjectNode out = ZkDoor.JSON.createObjectNode().put("data", base64(data)).put("acl", acl);
+            out.set("stat", stat(stat));
+            return out;
         } catch (KeeperException.NoNodeException e) {
-            return null;
+            return null; // also where it goes between the two reads
         }
-        String acl = Acls.write(zk.getACL(path, null));
-        ObjectNode out = ZkDoor.JSON.createObjectNode().put("data", base64(data)).put("acl", acl);
-        out.set("stat", stat(stat));
-        return out;
     }
 
     /** Each step's result: the path of a created node, null otherwise. */
