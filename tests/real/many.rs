@@ -3,9 +3,10 @@
 
 use crate::estate::{instances, pair, pause, provide, seconds, service, settings, total, until};
 use crate::node::Node;
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use causeway_testbed::{Backdoor, Cluster, Instance, Nacos, NacosVersion, OpenApi, Options, Poller, Server, shared};
 use serde_json::Value;
+use std::cell::Cell;
 use std::collections::BTreeSet;
 
 /// An instance as a Dubbo provider registers it: 600 characters of metadata.
@@ -249,7 +250,15 @@ async fn reach_every_server(version: NacosVersion) -> Result<()> {
     everywhere(&servers, 47_000, 120).await?;
     eprintln!("{}", node.ok(&["get", "clusters"])?);
     // Five servers share this machine: a server that is still busy does not answer in time, and verify says so.
-    until("verify", seconds(120), async || Ok(node.cli(&["verify", "src-dst-service"])?.status.success())).await?;
+    let said = Cell::new(String::new());
+    let verified = until("verify", seconds(240), async || {
+        let output = node.cli(&["verify", "src-dst-service"])?;
+        let [out, err] = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
+        said.set(out + &err);
+        Ok(output.status.success())
+    })
+    .await;
+    verified.with_context(|| said.take())?;
     who.close("large").await?;
     everywhere(&servers, 42_000, 30).await?;
     ensure!(node.number("pending")? == 0);

@@ -1,7 +1,7 @@
 //! Work that must not end while its owner lives.
 
+use causeway_core::contain;
 use std::time::Duration;
-use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 /// The wait before the first restart and the longest one.
@@ -11,23 +11,15 @@ const STEADY: Duration = Duration::from_secs(120);
 
 /// Runs what `start` makes until it ends by itself. When it panics, that is logged, told (`Some`: why) and it is started again
 /// after a while; `None` is told once it runs again. Dropping this ends the work.
-pub async fn keep_running<F>(name: &str, start: impl Fn() -> F, told: impl Fn(Option<String>))
-where
-    F: Future<Output = ()> + Send + 'static,
-{
+pub async fn keep_running<F: Future<Output = ()>>(name: &str, start: impl Fn() -> F, told: impl Fn(Option<String>)) {
     let mut pause = AGAIN.0;
     loop {
         let began = Instant::now();
-        let mut work = JoinSet::new();
-        work.spawn(start());
-        let Some(Err(error)) = work.join_next().await else { return };
-        if !error.is_panic() {
-            return;
-        }
+        let Err(panic) = contain(async { start().await }).await else { return };
         if began.elapsed() >= STEADY {
             pause = AGAIN.0;
         }
-        let why = format!("{name} failed unexpectedly, and is started again in {} s: {error}", pause.as_secs());
+        let why = format!("{name} failed unexpectedly, and is started again in {} s: {panic}", pause.as_secs());
         tracing::error!("{why}");
         told(Some(why));
         tokio::time::sleep(pause).await;

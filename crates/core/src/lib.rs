@@ -3,10 +3,12 @@
 //! [`model`] are the records, [`port`] is how a cluster is read and written, [`plan`] compares and decides.
 #![warn(missing_docs)]
 
+mod contain;
 pub mod model;
 pub mod plan;
 pub mod port;
 
+pub use contain::{contain, contain_now};
 pub use model::{
     Aside, Attributes, Body, ClusterId, Content, Digest, Endpoint, Entry, EntryKey, Held, Instance, InstanceId, Mark,
     OwnerId, Pair, Part, Payload, Record, Scope, ServiceKey, Set, Side, Stamp,

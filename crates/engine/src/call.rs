@@ -1,8 +1,7 @@
 //! Calls to a cluster: each with a time-out, each panic an error, and an outcome for every item.
 
 use crate::pace::{Batch, Slot};
-use crate::supervise::contain;
-use causeway_core::{Error, Limits};
+use causeway_core::{Error, Limits, contain};
 use futures_util::future::BoxFuture;
 use std::time::Duration;
 use tokio::time::Instant;

@@ -44,4 +44,4 @@ pub use record::{Action, Event, Recorder};
 pub use replicas::{Compared, Unlike};
 pub use spec::{ClusterSpec, GuardLimits, Only, RouteSpec, Run, Timing};
 pub use status::{Hold, RouteState, RouteStatus, ServiceRow};
-pub use supervise::{Crashes, contain, supervise};
+pub use supervise::{Crashes, supervise};

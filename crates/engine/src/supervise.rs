@@ -3,11 +3,9 @@
 //! A panic is a bug in Causeway. It must not leave a task standing still that still reports itself to be in step. All
 //! work of the engine runs through [`supervise`] (work that goes on for ever) or [`contain`] (work that ends).
 
-use futures_util::FutureExt;
+use causeway_core::{contain, contain_now};
 use parking_lot::Mutex;
-use std::any::Any;
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -66,21 +64,6 @@ pub async fn supervise<W: Future<Output = ()>>(
             () = tokio::time::sleep(wait) => {}
         }
     }
-}
-
-/// Runs work to its end; an error holds the message of its panic.
-pub async fn contain<T>(work: impl Future<Output = T>) -> Result<T, String> {
-    AssertUnwindSafe(work).catch_unwind().await.map_err(message)
-}
-
-/// As [`contain`], for work that does not wait.
-pub(crate) fn contain_now<T>(work: impl FnOnce() -> T) -> Result<T, String> {
-    catch_unwind(AssertUnwindSafe(work)).map_err(message)
-}
-
-fn message(panic: Box<dyn Any + Send>) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
 }
 
 #[cfg(test)]

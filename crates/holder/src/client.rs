@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 use std::process::Child;
 use std::sync::Arc;
@@ -89,7 +90,12 @@ impl Holder {
         let state = State { connection: Some(Arc::new(connection)), inherited, ..State::default() };
         let shared = Arc::new(Shared { state: Mutex::new(state), stopped: Condvar::new() });
         let watched = Arc::clone(&shared);
-        thread::Builder::new().name("holder-watch".to_owned()).spawn(move || watched.watch(&mut finder))?;
+        thread::Builder::new().name("holder-watch".to_owned()).spawn(move || {
+            // A panic must not leave the next end of the holder unseen.
+            while panic::catch_unwind(AssertUnwindSafe(|| watched.watch(&mut finder))).is_err() {
+                thread::sleep(RETRY.1);
+            }
+        })?;
         Ok(Self { shared })
     }
 

@@ -228,7 +228,7 @@ impl Inner {
 
     /// Starts work that goes on until the node stops. A panic in it is logged, shown by [`Node::ready`], and it is started
     /// again.
-    fn keep<F>(self: &Arc<Self>, name: &'static str, work: impl Fn(Arc<Self>) -> F + Send + 'static)
+    fn keep<F>(self: &Arc<Self>, name: &'static str, work: impl Fn(Arc<Self>) -> F + Send + Sync + 'static)
     where
         F: Future<Output = ()> + Send + 'static,
     {

@@ -3,6 +3,7 @@
 
 use super::client::{Error as WireError, Look, NacosClient, Phase, ServiceKey as WireKey, Status};
 use super::mode::Mode;
+use crate::keep_running;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -59,7 +60,18 @@ impl Poller {
             Shared { client, mode, namespaces: Mutex::default(), looks: Mutex::default(), news: Notify::new() };
         let shared = Arc::new(shared);
         let mut polls = JoinSet::new();
-        polls.spawn(run(shared.clone(), sender));
+        let polled = shared.clone();
+        polls.spawn(async move {
+            let told = |failed: Option<String>| {
+                if let Some(why) = failed {
+                    sender.send_modify(|status| {
+                        status.phase = Phase::Down;
+                        status.error = Some(WireError::Unavailable(why));
+                    });
+                }
+            };
+            keep_running("polling Nacos", || run(&polled, &sender), told).await;
+        });
         Self { shared, status, _polls: polls }
     }
 
@@ -148,7 +160,7 @@ impl Namespace {
     }
 }
 
-async fn run(shared: Arc<Shared>, status: watch::Sender<Status>) {
+async fn run(shared: &Shared, status: &watch::Sender<Status>) {
     let (mut failures, mut server, mut rounds) = (0, None, 0u64);
     loop {
         let began = Instant::now();
@@ -160,7 +172,7 @@ async fn run(shared: Arc<Shared>, status: watch::Sender<Status>) {
                     // Another server, or the same after an outage: perhaps of another version, and what it knows may
                     // be incomplete.
                     server = now;
-                    ask(&shared).await;
+                    ask(shared).await;
                     let addresses = &shared.client.options().addresses;
                     let address = now.and_then(|index| addresses.get(index)).cloned();
                     status.send_modify(|status| {
@@ -184,7 +196,7 @@ async fn run(shared: Arc<Shared>, status: watch::Sender<Status>) {
         }
         rounds += 1;
         if rounds.is_multiple_of(VERSION) {
-            ask(&shared).await;
+            ask(shared).await;
         }
         let rest = (began.elapsed() * REST).min(EVERY * 10);
         sleep(rest.max(EVERY.saturating_sub(began.elapsed()))).await;

@@ -4,8 +4,7 @@ use super::job::ReadJob;
 use super::rows::Row;
 use super::state::{Gone, REFUSED_RETRY, State};
 use crate::spec::Run;
-use crate::supervise::contain_now;
-use causeway_core::{EntryKey, Pair, Reason, Side, Ways};
+use causeway_core::{EntryKey, Pair, Reason, Side, Ways, contain_now};
 use tokio::time::Instant;
 
 /// Entries in one batch, at most.

@@ -135,8 +135,9 @@ async fn held(spec: &DataSpec, side: Side, keys: &[EntryKey]) -> Result<BTreeMap
     let limit = DataTiming::default().call;
     let found = tokio::time::timeout(limit, source.read(keys)).await;
     let found = found.map_err(|_| away(cluster, &format!("no answer within {} s", limit.as_secs())))?;
-    for (key, found) in keys.iter().zip(found) {
-        let found = match found {
+    let mut found = found.into_iter();
+    for key in keys {
+        let found = match found.next().unwrap_or_else(|| Err(causeway_core::Error::protocol("an answer is missing"))) {
             // Somebody else's, in a place of ours: the task leaves it alone.
             Err(causeway_core::Error::Rejected(_)) => continue,
             found => found.map_err(|why| away(cluster, &format!("{key}: {why}")))?,

@@ -129,6 +129,8 @@ fn properties(nacos: &Nacos) -> Result<Vec<(String, String)>> {
             ("management.elastic.metrics.export.enabled", "false".into()),
             ("management.influx.metrics.export.enabled", "false".into()),
             ("nacos.k8s.sync.enabled", "false".into()),
+            // A server of a cluster gives up its start when its peers are slower than 3 tries.
+            ("nacos.namespace.migrate.retry.times", "60".into()),
             ("nacos.deployment.type", "merged".into()),
             ("nacos.core.auth.admin.enabled", auth.clone()),
             ("nacos.core.auth.console.enabled", auth),

@@ -141,9 +141,10 @@ impl OpenApi {
         }
     }
 
-    /// How many Raft groups have a leader, as this server of a 2.5 cluster knows it.
+    /// How many Raft groups have a leader, as this server of a cluster of 2.5 or 3.1 knows it.
     pub(crate) async fn leaders(&self) -> Result<usize> {
-        let said = self.ask(Method::GET, "/v2/core/cluster/node/self", &Vec::new()).await?;
+        let path = if self.three() { "/v3/admin/core/cluster/node/self" } else { "/v2/core/cluster/node/self" };
+        let said = self.ask(Method::GET, path, &Vec::new()).await?;
         let groups = said["extendInfo"]["raftMetaData"]["metaDataMap"].as_object();
         let led = |group: &&Value| group["leader"].as_str().is_some_and(|leader| !leader.is_empty());
         Ok(groups.map_or(0, |groups| groups.values().filter(led).count()))

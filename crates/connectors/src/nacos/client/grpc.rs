@@ -150,12 +150,12 @@ impl Connection {
             .max_decoding_message_size(MESSAGE_LIMIT)
             .max_encoding_message_size(MESSAGE_LIMIT);
         self.tasks.spawn(async move {
+            // Without its stream a connection is no client of the server, also where a panic ended it.
+            let _over = end.clone().drop_guard();
             tokio::select! {
                 () = end.cancelled() => {}
                 () = pump.run(&mut client, messages) => {}
             }
-            // Without its stream a connection is no client of the server.
-            end.cancel();
         });
         Ok(is_up)
     }

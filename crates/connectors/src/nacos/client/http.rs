@@ -4,8 +4,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use reqwest::{Client, Method, StatusCode, redirect};
-use serde::de::DeserializeOwned;
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, Deserializer};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::address::Address;
 use super::error::{Error, Result, brief};
@@ -148,25 +150,40 @@ fn root_cause(error: &dyn std::error::Error) -> String {
     cause.to_string()
 }
 
-/// `{code, message, data}` of 2.x and 3.x answers.
-fn envelope(value: &Value) -> Option<(i64, &Value)> {
-    let code = value.get("code")?.as_i64()?;
-    Some((code, value.get("data").unwrap_or(&Value::Null)))
+/// `{code, message, data}` of 2.x and 3.x answers. Read without a tree of what is inside, which may be megabytes.
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    #[serde(borrow, deserialize_with = "as_written")]
+    code: &'a RawValue,
+    #[serde(borrow, default, deserialize_with = "some_as_written")]
+    data: Option<&'a RawValue>,
+}
+
+/// Also where the value is null.
+fn as_written<'de: 'a, 'a, D: Deserializer<'de>>(input: D) -> std::result::Result<&'a RawValue, D::Error> {
+    <&RawValue>::deserialize(input)
+}
+
+fn some_as_written<'de: 'a, 'a, D: Deserializer<'de>>(input: D) -> std::result::Result<Option<&'a RawValue>, D::Error> {
+    as_written(input).map(Some)
+}
+
+impl<'a> Envelope<'a> {
+    fn of(body: &'a str) -> Option<Self> {
+        if body.starts_with('{') { serde_json::from_str(body).ok() } else { None }
+    }
+
+    /// Whether the server says in it that it did what it was asked for.
+    fn is_success(&self) -> bool {
+        // The last two are a beat's own answers.
+        self.code.get().parse::<i64>().map_or(true, |code| matches!(code, 0 | 200 | 10200 | 20404))
+    }
 }
 
 impl Reply {
     /// The text of a successful answer.
     pub(super) fn text(self) -> Result<String> {
-        if !self.status.is_success() {
-            return Err(self.error());
-        }
-        if self.body.starts_with('{')
-            && let Ok(value) = serde_json::from_str::<Value>(&self.body)
-            && let Some((code, _)) = envelope(&value)
-            && !matches!(code, 0 | 200)
-            // A beat's own answer codes.
-            && !matches!(code, 10200 | 20404)
-        {
+        if !self.status.is_success() || Envelope::of(&self.body).is_some_and(|envelope| !envelope.is_success()) {
             return Err(self.error());
         }
         Ok(self.body)
@@ -174,16 +191,12 @@ impl Reply {
 
     /// The JSON of a successful answer, without its envelope.
     pub(super) fn json<T: DeserializeOwned>(self) -> Result<T> {
-        let body = self.text()?;
-        let unreadable = |e: serde_json::Error| Error::Protocol(format!("answer: {e}"));
-        let value: Value = serde_json::from_str(&body).map_err(unreadable)?;
-        let inner = match value {
-            Value::Object(mut map) if map.contains_key("code") && map.contains_key("data") => {
-                map.remove("data").unwrap_or(Value::Null)
-            }
-            other => other,
-        };
-        serde_json::from_value(inner).map_err(unreadable)
+        let envelope = Envelope::of(&self.body);
+        if !self.status.is_success() || envelope.as_ref().is_some_and(|envelope| !envelope.is_success()) {
+            return Err(self.error());
+        }
+        let inner = envelope.and_then(|envelope| envelope.data).map_or(self.body.as_str(), RawValue::get);
+        serde_json::from_str(inner).map_err(|e| Error::Protocol(format!("answer: {e}")))
     }
 
     /// What an unsuccessful answer means.
@@ -235,6 +248,7 @@ fn says_missing(body: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeMap;
 
     fn reply(status: u16, body: &str) -> Reply {
         Reply { status: StatusCode::from_u16(status).unwrap(), body: body.into() }
@@ -265,6 +279,10 @@ mod tests {
         assert_eq!(list, [1]);
         let bare: Vec<u8> = reply(200, "[2]").json().unwrap();
         assert_eq!(bare, [2]);
+        assert!(matches!(reply(200, r#"{"code":21003,"data":[1]}"#).json::<Vec<u8>>(), Err(Error::Rejected(_))));
+        assert!(matches!(reply(200, r#"{"code":0,"data":null}"#).json::<Vec<u8>>(), Err(Error::Protocol(_))));
+        let own: BTreeMap<String, u8> = reply(200, r#"{"data":3,"count":4}"#).json().unwrap();
+        assert_eq!(own["count"], 4, "not an envelope");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use causeway_core::contain;
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
@@ -217,7 +218,20 @@ impl Supervisor {
         self.tell(Phase::Closed, None, None);
     }
 
+    /// Connects anew after a panic.
     async fn supervise(&mut self) {
+        while let Err(panic) = contain(self.stay_connected()).await {
+            let why = format!("{} failed because of a bug in Causeway and connects again: {panic}", self.name);
+            tracing::error!("{why}");
+            if let Some(last) = self.live.send_replace(None) {
+                last.connection.close().await;
+            }
+            self.tell(Phase::Down, None, Some(Error::Unavailable(why)));
+            sleep(self.backoff.next()).await;
+        }
+    }
+
+    async fn stay_connected(&mut self) {
         loop {
             match self.connect().await {
                 Ok(connection) => self.hold(connection).await,

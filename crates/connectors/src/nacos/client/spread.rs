@@ -23,6 +23,7 @@ use super::link::RETRY;
 use super::publisher::Publisher;
 use super::wire::{ServiceKey, WireInstance};
 use crate::backoff::{Backoff, random_index};
+use crate::keep_running;
 
 /// All connections by which one process publishes in a cluster. A service is on one of them, unless it is larger by
 /// itself than [`super::Options::connection_bytes`].
@@ -184,7 +185,8 @@ impl Shared {
         let asked = self.ask(&mut state, key, wishes);
         if state.layout.next(key) != Next::Done && state.moving.insert(key.clone()) {
             tracing::debug!(cluster = %self.name, service = %key, "is handed over to another connection");
-            self.spawn(Arc::clone(self).hand_over(key.clone()));
+            let (this, key) = (Arc::clone(self), key.clone());
+            self.spawn(move || Arc::clone(&this).hand_over(key.clone()));
         }
         Ok(asked)
     }
@@ -201,7 +203,8 @@ impl Shared {
     /// The publisher of a connection of the layout.
     fn publisher(self: &Arc<Self>, state: &mut State, number: Number) -> Arc<Publisher> {
         if state.open.is_empty() && number == 0 {
-            self.spawn(Arc::clone(self).close_idle());
+            let this = Arc::clone(self);
+            self.spawn(move || Arc::clone(&this).close_idle());
         }
         let open = state.open.entry(number).or_insert_with(|| {
             let addresses = self.core.options.addresses.len().max(1);
@@ -225,12 +228,12 @@ impl Shared {
         Ok(publisher)
     }
 
-    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+    fn spawn<F: Future<Output = ()> + Send + 'static>(&self, start: impl Fn() -> F + Send + Sync + 'static) {
         let stop = self.stop.clone();
         self.tasks.spawn(async move {
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = task => {}
+                () = keep_running("moving copies between Nacos connections", start, drop) => {}
             }
         });
     }

@@ -106,6 +106,7 @@ where
         .map_err(|e| Error::Unavailable(format!("HTTP/2: {e}")))?;
     let end = end.clone();
     tasks.spawn(async move {
+        let _over = end.clone().drop_guard();
         // Dropping the driver closes our descriptor without a word to the server.
         tokio::select! {
             biased;
@@ -116,7 +117,6 @@ where
                 }
             }
         }
-        end.cancel();
     });
     Ok(Http2 { send })
 }

@@ -14,6 +14,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::BytesMut;
+use causeway_core::contain;
 use secrecy::ExposeSecret;
 use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, sleep, timeout};
@@ -112,7 +113,17 @@ impl Driver {
         }
     }
 
+    /// Goes on after a panic with what is known of the session.
     async fn drive(&mut self) {
+        while let Err(panic) = contain(self.connect_again()).await {
+            let why = format!("the ZooKeeper session failed because of a bug in Causeway and connects again: {panic}");
+            tracing::error!("{why}");
+            self.down(Error::Unavailable(why));
+            sleep(self.backoff.next()).await;
+        }
+    }
+
+    async fn connect_again(&mut self) {
         while !self.shared.over.load(Ordering::Relaxed) {
             self.let_lead().await;
             match self.round().await {

@@ -170,12 +170,15 @@ impl DataSource for View {
             let mut found = self.source.read(&inner).await.into_iter();
             let mut answers = Vec::with_capacity(keys.len());
             for key in keys {
-                answers.push(match root.to_nacos(&id, key).and_then(|_| found.next()) {
+                answers.push(match root.to_nacos(&id, key) {
                     None => Ok(None),
-                    Some(Ok(Some((entry, content)))) => {
-                        root.check(key, &content).map_err(Error::Rejected).map(|()| Some((entry, content)))
-                    }
-                    Some(answer) => answer,
+                    Some(_) => match found.next() {
+                        None => Err(Error::protocol("an answer is missing")),
+                        Some(Ok(Some((entry, content)))) => {
+                            root.check(key, &content).map_err(Error::Rejected).map(|()| Some((entry, content)))
+                        }
+                        Some(answer) => answer,
+                    },
                 });
             }
             answers
