@@ -1,7 +1,7 @@
 //! Two registries in memory, and providers that come, change, go and move between them.
 
 use causeway_connectors::memory::Memory;
-use causeway_core::{Instance, InstanceId, Record, ServiceKey};
+use causeway_core::{Instance, InstanceId, ServiceKey};
 
 /// The two sides, by the names that the demo's clusters have.
 pub const NAMES: [&str; 2] = ["hangzhou", "shanghai"];

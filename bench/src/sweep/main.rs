@@ -26,8 +26,8 @@ const PAUSE: Duration = Duration::from_millis(5);
 
 struct Nobody;
 
-impl Recorder<Instance> for Nobody {
-    fn ledger(&self, _: &ClusterId, _: &ServiceKey, _: &Written<Instance>) {}
+impl Recorder for Nobody {
+    fn ledger(&self, _: &ClusterId, _: &ServiceKey, _: &Written) {}
     fn kept(&self) -> BoxFuture<'_, ()> {
         Box::pin(std::future::ready(()))
     }
@@ -38,7 +38,7 @@ impl Recorder<Instance> for Nobody {
 struct World {
     source: Memory,
     copy: Memory,
-    engine: Arc<Engine<Instance>>,
+    engine: Arc<Engine>,
     ports: [Arc<MemoryPorts>; 2],
     renames: bool,
 }
@@ -74,7 +74,7 @@ impl World {
             destination: id("b"),
             way_back: false,
             parts: None,
-            lens: Arc::new(lens) as Arc<dyn Lens<Instance>>,
+            lens: Arc::new(lens) as Arc<dyn Lens>,
             mode: Mode::Sync,
             overrides: Overrides::Keep,
             relay: false,

@@ -80,7 +80,7 @@ impl<S: Subject> Corner<S> {
     }
 
     /// Follows a watch.
-    pub fn follow(&self, session: &Session, select: &Selector<Instance>) -> Follow {
+    pub fn follow(&self, session: &Session, select: &Selector) -> Follow {
         Follow::start(session, select, self.shape)
     }
 
@@ -90,7 +90,7 @@ impl<S: Subject> Corner<S> {
     }
 
     /// Everything in the namespace.
-    pub fn select(&self) -> Selector<Instance> {
+    pub fn select(&self) -> Selector {
         Only::parts([self.namespace.as_str()])
     }
 

@@ -57,7 +57,7 @@ pub struct View {
     /// In order.
     pub items: Vec<Item>,
     /// What stands, as told.
-    pub sets: BTreeMap<ServiceKey, Set<Instance>>,
+    pub sets: BTreeMap<ServiceKey, Set>,
     /// Parts with a `Reset` and no loss since.
     pub complete: BTreeSet<Part>,
 }
@@ -67,7 +67,7 @@ impl View {
         Self { shape, items: Vec::new(), sets: BTreeMap::new(), complete: BTreeSet::new() }
     }
 
-    fn take(&mut self, update: Result<Update<Instance>, causeway_core::Lost>) {
+    fn take(&mut self, update: Result<Update, causeway_core::Lost>) {
         let item = match update {
             Ok(Update::Reset { part, sets, .. }) => {
                 self.sets.retain(|scope, _| *scope.namespace != *part.0);
@@ -123,7 +123,7 @@ pub struct Follow {
 
 impl Follow {
     /// Starts following.
-    pub fn start(session: &Session, select: &Selector<Instance>, shape: Shape) -> Self {
+    pub fn start(session: &Session, select: &Selector, shape: Shape) -> Self {
         let (view, news) = (Arc::new(Mutex::new(View::new(shape))), Arc::<Notify>::default());
         let mut stream = session.watch(select);
         let (into, tell) = (view.clone(), news.clone());

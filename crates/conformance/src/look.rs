@@ -2,7 +2,7 @@
 
 use crate::{Session, Subject};
 use anyhow::{Result, anyhow, bail};
-use causeway_core::{Change, Error, Instance, Interest, Part, Scope, Selector, ServiceKey, Set};
+use causeway_core::{Change, Error, Instance, Interest, Part, Selector, ServiceKey, Set};
 use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::future::Future;
@@ -15,12 +15,12 @@ pub struct Only(pub BTreeSet<Arc<str>>);
 
 impl Only {
     /// As a watch wants it.
-    pub fn parts<'a>(parts: impl IntoIterator<Item = &'a str>) -> Selector<Instance> {
+    pub fn parts<'a>(parts: impl IntoIterator<Item = &'a str>) -> Selector {
         Arc::new(Self(parts.into_iter().map(Arc::from).collect()))
     }
 }
 
-impl Interest<Instance> for Only {
+impl Interest for Only {
     fn part(&self, part: &Part, _: Option<&str>) -> bool {
         self.0.contains(&part.0)
     }
@@ -51,9 +51,9 @@ pub async fn until<T: Debug, F: Future<Output = Result<T>>>(
 }
 
 /// One service as a session of ours reads it; empty when it is not there.
-pub async fn read(session: &Session, service: &ServiceKey) -> Result<Set<Instance>> {
+pub async fn read(session: &Session, service: &ServiceKey) -> Result<Set> {
     struct One(ServiceKey);
-    impl Interest<Instance> for One {
+    impl Interest for One {
         fn part(&self, part: &Part, _: Option<&str>) -> bool {
             self.0.part() == *part
         }
@@ -64,7 +64,7 @@ pub async fn read(session: &Session, service: &ServiceKey) -> Result<Set<Instanc
             self.0 == *scope
         }
     }
-    let select: Selector<Instance> = Arc::new(One(service.clone()));
+    let select: Selector = Arc::new(One(service.clone()));
     let mut sets = session.read(&service.part(), &select).await?;
     Ok(sets.pop().unwrap_or_else(|| Set::empty(service.clone())))
 }
@@ -75,7 +75,7 @@ pub fn normal(session: &Session, service: &ServiceKey, record: Instance) -> Resu
 }
 
 /// Applies changes that must all succeed; the first may be told to wait.
-pub async fn write(session: &Session, service: &ServiceKey, changes: &[Change<Instance>]) -> Result<()> {
+pub async fn write(session: &Session, service: &ServiceKey, changes: &[Change]) -> Result<()> {
     let mut outcomes = session.apply(service, changes).await;
     while let [Err(Error::Throttled(wait)), ..] = outcomes[..] {
         sleep(wait).await;

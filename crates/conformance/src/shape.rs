@@ -62,7 +62,7 @@ impl Shape {
     }
 
     /// The native records in a set, without what the kind itself adds.
-    pub fn natives(&self, set: &Set<Instance>) -> Vec<Instance> {
+    pub fn natives(&self, set: &Set) -> Vec<Instance> {
         set.records.values().filter_map(|held| held.native.clone()).map(|native| self.bare(native)).collect()
     }
 }

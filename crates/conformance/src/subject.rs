@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// One session of ours.
-pub type Session = Arc<dyn Sink<Instance>>;
+pub type Session = Arc<dyn Sink>;
 
 /// A kind of cluster, in one version: where the tests get their clusters from.
 #[expect(async_fn_in_trait, reason = "each test runs on a thread of its own")]

@@ -1,7 +1,7 @@
 //! A copy that was about to be written when a process died: it may stand as it was before, or as it was to be.
 
 use causeway_core::{
-    Change, ClusterId, Fresh, Instance, Mode, Overrides, OwnerId, Policy, Record, ServiceKey, Set, Skip, Wish, Written,
+    Change, ClusterId, Fresh, Instance, Mode, Overrides, OwnerId, Policy, ServiceKey, Set, Skip, Wish, Written,
     WrittenRecord, plan,
 };
 
@@ -11,7 +11,7 @@ fn copy(weight: f64) -> Instance {
 }
 
 /// What is done where the weight was to go from 1 to 2 and `stands` stands, while `wanted` is wanted.
-fn planned(stands: Option<Instance>, wanted: Option<Instance>) -> (Vec<Change<Instance>>, Option<Skip>) {
+fn planned(stands: Option<Instance>, wanted: Option<Instance>) -> (Vec<Change>, Option<Skip>) {
     let (scope, owner) = (ServiceKey::new("public", "g", "s"), OwnerId::new("i", "t"));
     let mut written = Written::default();
     written.note(&Change::Create(copy(1.0)), &[]);
@@ -71,10 +71,10 @@ fn an_answer_ends_the_doubt() {
     written.note(&Change::Create(old.clone()), &[]);
     let known = written.clone();
     written.intend(&update);
-    let row: &WrittenRecord<Instance> = &written.records[&old.id()];
+    let row: &WrittenRecord = &written.records[&old.id()];
     assert_eq!((&row.record, &row.before), (&copy(2.0), &Some(copy(1.0))));
     let text = serde_json::to_string(&written).unwrap();
-    assert_eq!(serde_json::from_str::<Written<Instance>>(&text).unwrap(), written);
+    assert_eq!(serde_json::from_str::<Written>(&text).unwrap(), written);
     let mut taken_back = written.clone();
     taken_back.put_back(&old.id(), known.records.get(&old.id()).cloned());
     assert_eq!(taken_back, known);

@@ -1,15 +1,15 @@
 //! A copy that is provably ours, and of which the ledger has lost whose it is.
 
 use causeway_core::{
-    Change, ClusterId, Evidence, Fresh, Instance, Mark, Mode, Overrides, OwnerId, Policy, Record, Removal, ServiceKey,
-    Set, Skip, Wish, Written, plan,
+    Change, ClusterId, Evidence, Fresh, Instance, Mark, Mode, Overrides, OwnerId, Policy, Removal, ServiceKey, Set,
+    Skip, Wish, Written, plan,
 };
 
 fn scope() -> ServiceKey {
     ServiceKey::new("public", "g", "s")
 }
 
-fn wish(task: &str, fresh: Fresh, record: Option<Instance>) -> Wish<Instance> {
+fn wish(task: &str, fresh: Fresh, record: Option<Instance>) -> Wish {
     let owner = OwnerId::new("i", task);
     let record = record.map(|record| record.forwarded(&ClusterId::of("a"), &owner));
     Wish {
@@ -26,11 +26,11 @@ fn wish(task: &str, fresh: Fresh, record: Option<Instance>) -> Wish<Instance> {
     }
 }
 
-fn planned(wishes: &[Wish<Instance>]) -> (Vec<Change<Instance>>, Option<Skip>) {
+fn planned(wishes: &[Wish]) -> (Vec<Change>, Option<Skip>) {
     planned_beside(wishes, false)
 }
 
-fn planned_beside(wishes: &[Wish<Instance>], paused: bool) -> (Vec<Change<Instance>>, Option<Skip>) {
+fn planned_beside(wishes: &[Wish], paused: bool) -> (Vec<Change>, Option<Skip>) {
     let mark = Some(Mark { owner: OwnerId::lost("i"), path: vec![] });
     let lost = Instance::new("127.0.0.1", 1).with_mark(mark);
     let policy = Policy {

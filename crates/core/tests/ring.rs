@@ -33,7 +33,7 @@ struct Cluster {
     copy: Option<(Instance, bool)>,
     /// Our record without a mark, identical to a native.
     shadow: Option<(Instance, OwnerId)>,
-    ledger: Written<Instance>,
+    ledger: Written,
 }
 
 fn service() -> ServiceKey {
@@ -48,7 +48,7 @@ fn instance(weight: u8) -> Instance {
 
 impl Cluster {
     /// What a connector reads: identical unmarked records are one entry; ours is known as ours by its publisher.
-    fn view(&self) -> Set<Instance> {
+    fn view(&self) -> Set {
         let mut set = Set::empty(service());
         if let Some(native) = &self.native {
             set.put(native.clone());
@@ -84,7 +84,7 @@ impl Cluster {
         Some(copy)
     }
 
-    fn apply(&mut self, change: &Change<Instance>) {
+    fn apply(&mut self, change: &Change) {
         match change {
             Change::Create(to) | Change::Adopt(to) | Change::Update { to, .. } => {
                 let same = |(old, _): &(Instance, bool)| old == to;
@@ -113,7 +113,7 @@ impl Cluster {
 
 /// Plans everything that is written to `to`, with the sources as `seen` has them, and applies what `passes`.
 fn run(world: &mut [Cluster], seen: &[Cluster], routes: &[Route], to: usize, shadows: bool, passes: u8) -> bool {
-    let mut wishes: BTreeMap<OwnerId, Wish<Instance>> = BTreeMap::new();
+    let mut wishes: BTreeMap<OwnerId, Wish> = BTreeMap::new();
     for route in routes.iter().filter(|route| route.to == to) {
         let owner = route.owner();
         let mut wish = Wish {

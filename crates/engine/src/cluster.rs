@@ -11,7 +11,7 @@ use crate::scopes::Scopes;
 use crate::spec::{ClusterSpec, Only, RouteSpec};
 use crate::supervise::Crashes;
 use crate::sweep::{Sweeps, What};
-use causeway_core::{ClusterId, OwnerId, Part, Parts, Record, Scope, Set, Sink, Source, Written};
+use causeway_core::{ClusterId, InstanceId, OwnerId, Part, Parts, ServiceKey, Set, Sink, Source, Written};
 use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -20,29 +20,29 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 /// What an install wrote into one cluster, by scope.
-pub type Ledger<R> = BTreeMap<<R as Record>::Scope, Arc<Written<R>>>;
+pub type Ledger = BTreeMap<ServiceKey, Arc<Written>>;
 
 /// One cluster that is in use.
-pub(crate) struct Cluster<R: Record> {
-    pub spec: ClusterSpec<R>,
-    pub source: Arc<dyn Source<R>>,
-    pub sink: Option<Arc<dyn Sink<R>>>,
-    pub mirror: Mutex<Mirror<R>>,
+pub(crate) struct Cluster {
+    pub spec: ClusterSpec,
+    pub source: Arc<dyn Source>,
+    pub sink: Option<Arc<dyn Sink>>,
+    pub mirror: Mutex<Mirror>,
     /// What this install wrote here. Changed by [`Cluster::remember`] alone.
-    pub ledger: Mutex<Ledger<R>>,
+    pub ledger: Mutex<Ledger>,
     /// What each task has in the ledger, by part.
     holdings: Mutex<BTreeMap<OwnerId, BTreeMap<Part, Holdings>>>,
     /// When each scope was last written by us.
-    pub written: Mutex<BTreeMap<R::Scope, Instant>>,
+    pub written: Mutex<BTreeMap<ServiceKey, Instant>>,
     /// Writes under way.
     pub writes: AtomicUsize,
     /// How many scopes its writer remembers something about.
     pub remembered: AtomicUsize,
     /// Scopes to be planned here.
-    pub queue: Queue<R::Scope>,
+    pub queue: Queue<ServiceKey>,
     /// Scopes to be looked at and marked here.
-    pub sweeps: Sweeps<R>,
-    pub scopes: Mutex<Scopes<R>>,
+    pub sweeps: Sweeps,
+    pub scopes: Mutex<Scopes>,
     /// Parts that were asked to be looked at whole.
     pub looks: Mutex<BTreeSet<Part>>,
     pub look: Notify,
@@ -55,9 +55,9 @@ pub(crate) struct Cluster<R: Record> {
     /// In words, where servers of the cluster do not list what we wrote.
     pub unlike: Mutex<Vec<String>>,
     /// Routes that write here.
-    pub inbound: RwLock<Vec<Arc<Route<R>>>>,
+    pub inbound: RwLock<Vec<Arc<Route>>>,
     /// Routes that read here.
-    pub outbound: RwLock<Vec<Arc<Route<R>>>>,
+    pub outbound: RwLock<Vec<Arc<Route>>>,
     /// Whether everything that an earlier process wrote is upheld again.
     pub adopted: watch::Sender<bool>,
     /// The parts that the cluster lists, as last asked. It may serve others.
@@ -75,8 +75,8 @@ pub(crate) struct Cluster<R: Record> {
     pub pacer: Arc<Pacer>,
 }
 
-impl<R: Record> Cluster<R> {
-    pub fn new(spec: ClusterSpec<R>, ledger: Ledger<R>, pacers: &Pacers) -> Self {
+impl Cluster {
+    pub fn new(spec: ClusterSpec, ledger: Ledger, pacers: &Pacers) -> Self {
         Self {
             pacer: pacers.of(&spec.id),
             crashes: Crashes::default(),
@@ -142,7 +142,7 @@ impl<R: Record> Cluster<R> {
     }
 
     /// Remembers what this install has in a scope now.
-    pub fn remember(&self, scope: &R::Scope, written: Written<R>) {
+    pub fn remember(&self, scope: &ServiceKey, written: Written) {
         let mut ledger = self.ledger.lock();
         let mut holdings = self.holdings.lock();
         let part = scope.part();
@@ -181,7 +181,7 @@ impl<R: Record> Cluster<R> {
     }
 
     /// Whether a route that reads or writes here may have something to do with a scope.
-    pub fn is_selected(&self, scope: &R::Scope) -> bool {
+    pub fn is_selected(&self, scope: &ServiceKey) -> bool {
         self.outbound.read().iter().any(|route| route.spec.lens.scope(scope).is_some())
             || self.inbound.read().iter().any(|route| {
                 // Under other names anything may be a target.
@@ -211,10 +211,9 @@ impl<R: Record> Cluster<R> {
     }
 
     /// Makes the routes that read and write here those that are given.
-    pub fn connect(&self, inbound: Vec<Arc<Route<R>>>, outbound: Vec<Arc<Route<R>>>) {
-        let same = |a: &[Arc<Route<R>>], b: &[Arc<Route<R>>]| {
-            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| Arc::ptr_eq(a, b))
-        };
+    pub fn connect(&self, inbound: Vec<Arc<Route>>, outbound: Vec<Arc<Route>>) {
+        let same =
+            |a: &[Arc<Route>], b: &[Arc<Route>]| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| Arc::ptr_eq(a, b));
         if same(&self.inbound.read(), &inbound) && same(&self.outbound.read(), &outbound) {
             return;
         }
@@ -232,7 +231,7 @@ impl<R: Record> Cluster<R> {
 
     /// Marks what depends on a scope of this cluster: the scope itself where we write here, and the scopes that it
     /// feeds elsewhere.
-    pub fn touched(&self, scope: &R::Scope, lane: Lane, now: Instant) {
+    pub fn touched(&self, scope: &ServiceKey, lane: Lane, now: Instant) {
         if !self.inbound.read().is_empty() {
             self.queue.mark_in(lane, scope, now);
         }
@@ -253,7 +252,7 @@ impl<R: Record> Cluster<R> {
     pub fn sizes(&self) -> BTreeMap<&'static str, usize> {
         let [sets, overlays, changed, witnessed] = self.mirror.lock().sizes();
         let outbound = self.outbound.read();
-        let sum = |of: fn(&RouteMemory<R>) -> usize| outbound.iter().map(|route| of(&route.memory)).sum();
+        let sum = |of: fn(&RouteMemory) -> usize| outbound.iter().map(|route| of(&route.memory)).sum();
         BTreeMap::from([
             ("sets", sets),
             ("overlays", overlays),
@@ -302,15 +301,13 @@ impl Holdings {
 }
 
 /// How many records each task has in a ledger.
-pub(crate) fn records<R: Record>(ledger: &Ledger<R>) -> BTreeMap<OwnerId, usize> {
+pub(crate) fn records(ledger: &Ledger) -> BTreeMap<OwnerId, usize> {
     let sums = count(ledger.iter().map(|(scope, written)| (scope.part(), &**written)));
     let sum = |parts: BTreeMap<Part, Holdings>| parts.values().map(|here| here.records).sum();
     sums.into_iter().map(|(owner, parts)| (owner, sum(parts))).collect()
 }
 
-fn count<'a, R: Record>(
-    written: impl Iterator<Item = (Part, &'a Written<R>)>,
-) -> BTreeMap<OwnerId, BTreeMap<Part, Holdings>> {
+fn count<'a>(written: impl Iterator<Item = (Part, &'a Written)>) -> BTreeMap<OwnerId, BTreeMap<Part, Holdings>> {
     let mut sums = BTreeMap::<OwnerId, BTreeMap<Part, Holdings>>::new();
     for (part, written) in written {
         let mut here = BTreeMap::<&OwnerId, Holdings>::new();
@@ -331,37 +328,32 @@ fn count<'a, R: Record>(
 }
 
 /// One direction of one task at work.
-pub(crate) struct Route<R: Record> {
-    pub spec: RouteSpec<R>,
-    pub source: Arc<Cluster<R>>,
-    pub destination: Arc<Cluster<R>>,
-    pub memory: Arc<RouteMemory<R>>,
+pub(crate) struct Route {
+    pub spec: RouteSpec,
+    pub source: Arc<Cluster>,
+    pub destination: Arc<Cluster>,
+    pub memory: Arc<RouteMemory>,
     /// For each part of the source, one scope with records that matches the filters; `None`: there is none.
-    samples: Mutex<BTreeMap<Part, Option<R::Scope>>>,
+    samples: Mutex<BTreeMap<Part, Option<ServiceKey>>>,
 }
 
 /// What of a route outlives a change of its settings.
-pub(crate) struct RouteMemory<R: Record> {
+pub(crate) struct RouteMemory {
     pub guard: Mutex<Guard>,
     /// What guards held and was let go.
-    pub released: Mutex<Releases<R>>,
+    pub released: Mutex<Releases>,
     /// Whether an event has told of the guard's hold.
     pub told: Mutex<bool>,
     /// Which scopes of the source feed a scope of the destination, where names change on the way.
-    pub feeds: Mutex<BTreeMap<R::Scope, BTreeSet<R::Scope>>>,
+    pub feeds: Mutex<BTreeMap<ServiceKey, BTreeSet<ServiceKey>>>,
     /// The scopes that take part, where later ones do not.
-    pub only: Mutex<Only<R>>,
+    pub only: Mutex<Only>,
     /// The last count of what is missing from a part of the source.
     pub census: Mutex<BTreeMap<Part, Census>>,
 }
 
-impl<R: Record> Route<R> {
-    pub fn new(
-        spec: RouteSpec<R>,
-        source: &Arc<Cluster<R>>,
-        destination: &Arc<Cluster<R>>,
-        memory: Arc<RouteMemory<R>>,
-    ) -> Self {
+impl Route {
+    pub fn new(spec: RouteSpec, source: &Arc<Cluster>, destination: &Arc<Cluster>, memory: Arc<RouteMemory>) -> Self {
         let (source, destination) = (source.clone(), destination.clone());
         Self { spec, source, destination, memory, samples: Mutex::default() }
     }
@@ -385,7 +377,7 @@ impl<R: Record> Route<R> {
     }
 
     /// A scope of the source has changed: where none has matched until now, it may.
-    fn note_match(&self, scope: &R::Scope) {
+    fn note_match(&self, scope: &ServiceKey) {
         let part = scope.part();
         let mut samples = self.samples.lock();
         if matches!(samples.get(&part), Some(None))
@@ -418,7 +410,7 @@ impl<R: Record> Route<R> {
     }
 
     /// The destination's scope; none where the scope takes no part.
-    pub fn target(&self, scope: &R::Scope) -> Option<R::Scope> {
+    pub fn target(&self, scope: &ServiceKey) -> Option<ServiceKey> {
         match &*self.memory.only.lock() {
             Only::Any => {}
             Only::Freeze => return None,
@@ -433,13 +425,13 @@ impl<R: Record> Route<R> {
     }
 
     /// Every scope that the source is known to have.
-    pub fn source_scopes(&self) -> Vec<R::Scope> {
+    pub fn source_scopes(&self) -> Vec<ServiceKey> {
         let mirror = self.source.mirror.lock();
         mirror.parts().values().flat_map(|state| state.sets().keys().cloned()).collect()
     }
 
     /// The scopes of the source that feed a scope of the destination.
-    pub fn feeding(&self, target: &R::Scope) -> Vec<R::Scope> {
+    pub fn feeding(&self, target: &ServiceKey) -> Vec<ServiceKey> {
         match self.spec.lens.renames() {
             false => vec![target.clone()],
             true => {
@@ -454,7 +446,7 @@ impl<R: Record> Route<R> {
         if !self.spec.lens.renames() {
             return;
         }
-        let mut feeds: BTreeMap<R::Scope, BTreeSet<R::Scope>> = BTreeMap::new();
+        let mut feeds: BTreeMap<ServiceKey, BTreeSet<ServiceKey>> = BTreeMap::new();
         for scope in self.source_scopes() {
             if let Some(target) = self.target(&scope) {
                 feeds.entry(target).or_default().insert(scope);
@@ -464,7 +456,7 @@ impl<R: Record> Route<R> {
     }
 
     /// Whether anything in the source wants to stand in this scope.
-    pub fn target_wanted(&self, target: &R::Scope) -> bool {
+    pub fn target_wanted(&self, target: &ServiceKey) -> bool {
         let feeding = self.feeding(target);
         let mirror = self.source.mirror.lock();
         feeding.iter().any(|scope| mirror.set(scope).is_some_and(|set| !set.records.is_empty()))
@@ -477,7 +469,7 @@ impl<R: Record> Route<R> {
             return true;
         }
         let mirror = self.destination.mirror.lock();
-        let native = |set: &Arc<Set<R>>| set.records.values().any(|held| held.native.is_some());
+        let native = |set: &Arc<Set>| set.records.values().any(|held| held.native.is_some());
         !mirror.part(target).is_some_and(|state| state.sets().values().any(native))
     }
 
@@ -493,7 +485,7 @@ impl<R: Record> Route<R> {
         state.title.clone()
     }
 
-    fn touched(&self, scope: &R::Scope, lane: Lane, now: Instant) {
+    fn touched(&self, scope: &ServiceKey, lane: Lane, now: Instant) {
         self.note_match(scope);
         if let Some(target) = self.feed(scope) {
             self.judge_anew(&target, now);
@@ -502,7 +494,7 @@ impl<R: Record> Route<R> {
     }
 
     /// The destination's scope, like [`Self::target`]; notes what feeds it.
-    pub fn feed(&self, scope: &R::Scope) -> Option<R::Scope> {
+    pub fn feed(&self, scope: &ServiceKey) -> Option<ServiceKey> {
         let target = self.target(scope)?;
         if self.spec.lens.renames() {
             self.memory.feeds.lock().entry(target.clone()).or_default().insert(scope.clone());
@@ -511,7 +503,7 @@ impl<R: Record> Route<R> {
     }
 
     /// A scope of the source is gone and forgotten: it feeds nothing any more.
-    pub fn unfeed(&self, scope: &R::Scope) {
+    pub fn unfeed(&self, scope: &ServiceKey) {
         if !self.spec.lens.renames() {
             return;
         }
@@ -526,10 +518,10 @@ impl<R: Record> Route<R> {
     }
 
     /// Forgets that the removal of what has come back was let go: it may go again before the next planning.
-    fn judge_anew(&self, target: &R::Scope, now: Instant) {
+    fn judge_anew(&self, target: &ServiceKey, now: Instant) {
         if self.memory.released.lock().of(target).is_some() {
             let wish = export(self, target, now).wish;
-            let back = |id: &R::Id| wish.records.contains_key(id) || wish.refused.contains_key(id);
+            let back = |id: &InstanceId| wish.records.contains_key(id) || wish.refused.contains_key(id);
             self.memory.released.lock().retain(target, |id| !back(id));
         }
     }

@@ -4,7 +4,8 @@ use crate::cluster::{Cluster, Route};
 use crate::export::{Export, export, nothing};
 use crate::spec::{Run, Timing};
 use causeway_core::{
-    Change, ClusterId, Evidence, OwnerId, Part, Plan, Policy, Record, Removal, Scope, Set, Skip, plan,
+    Change, ClusterId, Evidence, Instance, InstanceId, OwnerId, Part, Plan, Policy, Removal, ServiceKey, Set, Skip,
+    plan,
 };
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -13,25 +14,21 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// What to do in one scope, and when to think again.
-pub(crate) struct Decision<R: Record> {
-    pub plan: Plan<R>,
+pub(crate) struct Decision {
+    pub plan: Plan,
     /// A removal waits until then.
     pub again: Option<Instant>,
     /// The clusters that the scope's own attributes came through.
     pub path: Vec<ClusterId>,
     /// The task whose wish a skipped record was.
-    pub owners: BTreeMap<R::Id, OwnerId>,
+    pub owners: BTreeMap<InstanceId, OwnerId>,
 }
 
 /// What each route that writes to a scope wants there.
-pub(crate) type Exports<R> = Vec<(Arc<Route<R>>, Export<R>)>;
+pub(crate) type Exports = Vec<(Arc<Route>, Export)>;
 
 /// Plans `scope` of `cluster` without asking the guards; `None` while the destination itself is not known completely.
-pub(crate) fn compare<R: Record>(
-    cluster: &Cluster<R>,
-    scope: &R::Scope,
-    now: Instant,
-) -> Option<(Plan<R>, Exports<R>)> {
+pub(crate) fn compare(cluster: &Cluster, scope: &ServiceKey, now: Instant) -> Option<(Plan, Exports)> {
     let observed = {
         let mirror = cluster.mirror.lock();
         let state = mirror.part(&scope.part()).filter(|state| state.ready())?;
@@ -56,8 +53,7 @@ pub(crate) fn compare<R: Record>(
         paused: !paused.is_empty(),
     };
     // Lent, since a copy of all records would cost more than the plan.
-    let lend =
-        |(route, export): &mut (Arc<Route<R>>, Export<R>)| std::mem::replace(&mut export.wish, nothing(&route.spec));
+    let lend = |(route, export): &mut (Arc<Route>, Export)| std::mem::replace(&mut export.wish, nothing(&route.spec));
     let mut wishes: Vec<_> = exports.iter_mut().map(lend).collect();
     if let Some(sink) = &cluster.sink {
         sink.shape(&observed, &ledger, &mut wishes);
@@ -70,7 +66,7 @@ pub(crate) fn compare<R: Record>(
 }
 
 /// The task whose wish each record is: the first that has it.
-pub(crate) fn owners<R: Record>(exports: &Exports<R>) -> BTreeMap<R::Id, OwnerId> {
+pub(crate) fn owners(exports: &Exports) -> BTreeMap<InstanceId, OwnerId> {
     let mut owners = BTreeMap::new();
     for (_, export) in exports {
         for id in export.wish.records.keys().chain(export.wish.refused.keys()) {
@@ -81,12 +77,7 @@ pub(crate) fn owners<R: Record>(exports: &Exports<R>) -> BTreeMap<R::Id, OwnerId
 }
 
 /// Plans `scope` of `cluster`, and lets the guards take out what they hold.
-pub(crate) fn decide<R: Record>(
-    cluster: &Cluster<R>,
-    scope: &R::Scope,
-    timing: &Timing,
-    now: Instant,
-) -> Option<Decision<R>> {
+pub(crate) fn decide(cluster: &Cluster, scope: &ServiceKey, timing: &Timing, now: Instant) -> Option<Decision> {
     let Some((mut plan, exports)) = compare(cluster, scope, now) else { return gone(cluster, scope) };
     let path =
         exports.iter().find(|(_, e)| e.wish.attributes.is_some()).map(|(_, e)| e.path.clone()).unwrap_or_default();
@@ -94,7 +85,7 @@ pub(crate) fn decide<R: Record>(
     let again = exports.iter().filter_map(|(_, export)| export.again).min();
     let changes = std::mem::take(&mut plan.changes);
     let mut decision = Decision { again, path, owners, plan };
-    let mut removals: BTreeMap<OwnerId, Vec<(R, Evidence)>> = BTreeMap::new();
+    let mut removals: BTreeMap<OwnerId, Vec<(Instance, Evidence)>> = BTreeMap::new();
     for change in changes {
         match change {
             Change::Delete { record, owner, why: Removal::Gone(evidence) } => {
@@ -116,12 +107,12 @@ pub(crate) fn decide<R: Record>(
 
 /// A removal that was let go stays so until it is written: its copy is gone then, from the plan and the ledger. What has
 /// come back is judged anew when it goes again.
-fn forget_releases<R: Record>(
-    cluster: &Cluster<R>,
-    route: &Route<R>,
-    export: &Export<R>,
-    scope: &R::Scope,
-    gone: &[(R, Evidence)],
+fn forget_releases(
+    cluster: &Cluster,
+    route: &Route,
+    export: &Export,
+    scope: &ServiceKey,
+    gone: &[(Instance, Evidence)],
 ) {
     let mut released = route.memory.released.lock();
     if released.of(scope).is_none() {
@@ -137,7 +128,7 @@ fn forget_releases<R: Record>(
 
 /// Takes back what a draining task has in a part that the cluster says is not there: nothing can be observed any more, and
 /// nothing is left of it but what the ledger says.
-fn gone<R: Record>(cluster: &Cluster<R>, scope: &R::Scope) -> Option<Decision<R>> {
+fn gone(cluster: &Cluster, scope: &ServiceKey) -> Option<Decision> {
     cluster.mirror.lock().part(&scope.part()).filter(|state| state.missing)?;
     let inbound = cluster.inbound.read();
     let drains = |owner: &OwnerId| inbound.iter().any(|r| r.spec.owner == *owner && r.spec.run == Run::Drain);
@@ -154,12 +145,12 @@ fn gone<R: Record>(cluster: &Cluster<R>, scope: &R::Scope) -> Option<Decision<R>
     some.then(|| Decision { plan, again: None, path: Vec::new(), owners: BTreeMap::new() })
 }
 
-impl<R: Record> Decision<R> {
+impl Decision {
     fn removals(
         &mut self,
-        route: &Arc<Route<R>>,
-        export: &Export<R>,
-        records: Vec<(R, Evidence)>,
+        route: &Arc<Route>,
+        export: &Export,
+        records: Vec<(Instance, Evidence)>,
         timing: &Timing,
         now: Instant,
     ) {
@@ -196,7 +187,7 @@ impl<R: Record> Decision<R> {
         if missing.is_empty() {
             return;
         }
-        let is_released = |record: &R| released.contains(&record.id());
+        let is_released = |record: &Instance| released.contains(&record.id());
         let mut verdict = looked_twice(route, &export.parts);
         if verdict == Verdict::Pass && !missing.iter().all(is_released) {
             verdict = implied(route, &export.parts, now);
@@ -213,11 +204,11 @@ impl<R: Record> Decision<R> {
         }
     }
 
-    fn delete(&mut self, record: R, owner: &OwnerId, why: Removal) {
+    fn delete(&mut self, record: Instance, owner: &OwnerId, why: Removal) {
         self.plan.changes.push(Change::Delete { record, owner: owner.clone(), why });
     }
 
-    fn wait(&mut self, record: &R, skip: Skip, until: Instant) {
+    fn wait(&mut self, record: &Instance, skip: Skip, until: Instant) {
         self.plan.skipped.insert(record.id(), skip);
         self.again = Some(self.again.map_or(until, |again| again.min(until)));
     }
@@ -238,7 +229,7 @@ enum Verdict {
 }
 
 /// Whether a second complete look agrees that something is missing; asks for it where it does not yet.
-fn looked_twice<R: Record>(route: &Route<R>, parts: &[Part]) -> Verdict {
+fn looked_twice(route: &Route, parts: &[Part]) -> Verdict {
     for part in parts {
         let (since, looked) = {
             let mirror = route.source.mirror.lock();
@@ -254,7 +245,7 @@ fn looked_twice<R: Record>(route: &Route<R>, parts: &[Part]) -> Verdict {
 }
 
 /// Whether what two complete looks lack may go: not when too much is missing.
-fn implied<R: Record>(route: &Arc<Route<R>>, parts: &[Part], now: Instant) -> Verdict {
+fn implied(route: &Arc<Route>, parts: &[Part], now: Instant) -> Verdict {
     for part in parts {
         let Some(since) = route.source.mirror.lock().part(part).map(|state| state.implied) else {
             return Verdict::Look;
@@ -281,7 +272,7 @@ pub(crate) struct Census {
 /// A count serves all scopes of the part for a moment: making it again for each would cost their square.
 const CENSUS: Duration = Duration::from_secs(1);
 
-fn census<R: Record>(route: &Arc<Route<R>>, part: &Part, since: Instant, now: Instant) -> Census {
+fn census(route: &Arc<Route>, part: &Part, since: Instant, now: Instant) -> Census {
     let serves = |known: &&Census| known.at.is_some_and(|(at, of)| of == since && now < at + CENSUS);
     if let Some(known) = route.memory.census.lock().get(part).filter(serves) {
         return *known;

@@ -10,7 +10,7 @@ use crate::replicas;
 use crate::spec::{ClusterSpec, Only, RouteSpec, Timing};
 use crate::supervise::{Crashes, supervise};
 use crate::writer::Writer;
-use causeway_core::{ClusterId, OwnerId, Part, Port, Record, Scope, contain};
+use causeway_core::{ClusterId, OwnerId, Part, Port, ServiceKey, contain};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
@@ -28,10 +28,10 @@ const HANDOVER: Duration = Duration::from_secs(15);
 type RouteKey = (OwnerId, ClusterId);
 
 /// Keeps clusters in step.
-pub struct Engine<R: Record> {
+pub struct Engine {
     timing: Timing,
-    recorder: Arc<dyn Recorder<R>>,
-    pub(crate) state: Mutex<State<R>>,
+    recorder: Arc<dyn Recorder>,
+    pub(crate) state: Mutex<State>,
     stop: CancellationToken,
     tasks: Mutex<JoinSet<()>>,
     /// The watch on guards, where it has panicked.
@@ -40,21 +40,21 @@ pub struct Engine<R: Record> {
     me: Weak<Self>,
 }
 
-pub(crate) struct State<R: Record> {
-    pub clusters: BTreeMap<ClusterId, Running<R>>,
-    pub routes: BTreeMap<RouteKey, Arc<Route<R>>>,
+pub(crate) struct State {
+    pub clusters: BTreeMap<ClusterId, Running>,
+    pub routes: BTreeMap<RouteKey, Arc<Route>>,
     /// What was written into clusters that are not running.
-    pub ledgers: BTreeMap<ClusterId, Ledger<R>>,
+    pub ledgers: BTreeMap<ClusterId, Ledger>,
 }
 
-pub(crate) struct Running<R: Record> {
-    pub cluster: Arc<Cluster<R>>,
+pub(crate) struct Running {
+    pub cluster: Arc<Cluster>,
     stop: CancellationToken,
 }
 
-impl<R: Record> Engine<R> {
+impl Engine {
     /// An engine that does nothing yet. `ledger` is what earlier processes of this install wrote.
-    pub fn new(timing: Timing, recorder: Arc<dyn Recorder<R>>, ledger: BTreeMap<ClusterId, Ledger<R>>) -> Arc<Self> {
+    pub fn new(timing: Timing, recorder: Arc<dyn Recorder>, ledger: BTreeMap<ClusterId, Ledger>) -> Arc<Self> {
         let engine = Arc::new_cyclic(|me| Self {
             me: me.clone(),
             timing,
@@ -97,9 +97,9 @@ impl<R: Record> Engine<R> {
     }
 
     /// Makes the running clusters and routes those that are given. What is the same goes on untouched.
-    pub fn configure(&self, clusters: Vec<ClusterSpec<R>>, routes: Vec<RouteSpec<R>>) {
+    pub fn configure(&self, clusters: Vec<ClusterSpec>, routes: Vec<RouteSpec>) {
         let mut state = self.state.lock();
-        let mut wanted: BTreeMap<ClusterId, ClusterSpec<R>> =
+        let mut wanted: BTreeMap<ClusterId, ClusterSpec> =
             clusters.into_iter().map(|spec| (spec.id.clone(), spec)).collect();
         let gone: Vec<_> = state
             .clusters
@@ -132,7 +132,7 @@ impl<R: Record> Engine<R> {
     }
 
     /// Starts reader and writer once the cluster is used.
-    fn start(&self, running: &Running<R>) {
+    fn start(&self, running: &Running) {
         let cluster = &running.cluster;
         let writes = !cluster.inbound.read().is_empty() || !cluster.ledger.lock().is_empty();
         let used = writes || !cluster.outbound.read().is_empty();
@@ -168,7 +168,7 @@ impl<R: Record> Engine<R> {
 
     /// Stops a cluster; its connection stays until a successor has taken over what it held: where new settings never work,
     /// what the old ones upheld stands on.
-    fn retire(&self, running: Running<R>, replaced: bool) {
+    fn retire(&self, running: Running, replaced: bool) {
         running.stop.cancel();
         if let Some(sink) = running.cluster.sink.clone() {
             let (stop, me, id) = (self.stop.clone(), self.me.clone(), running.cluster.id().clone());
@@ -216,7 +216,7 @@ impl<R: Record> Engine<R> {
         let until = Instant::now() + limit;
         let writing: Vec<_> = {
             let state = self.state.lock();
-            let used = |running: &&Running<R>| running.cluster.writing.load(Ordering::SeqCst);
+            let used = |running: &&Running| running.cluster.writing.load(Ordering::SeqCst);
             state.clusters.values().filter(used).map(|running| running.cluster.clone()).collect()
         };
         for cluster in &writing {
@@ -278,7 +278,7 @@ impl<R: Record> Engine<R> {
         }
     }
 
-    fn guard_event(&self, route: &Route<R>, action: Action, reason: String) {
+    fn guard_event(&self, route: &Route, action: Action, reason: String) {
         *route.memory.told.lock() = action == Action::Held;
         tracing::warn!(task = %route.spec.task, "{reason}");
         let (task, cluster) = (route.spec.task.clone(), route.destination.spec.name.clone());
@@ -314,9 +314,9 @@ impl<R: Record> Engine<R> {
     }
 }
 
-impl<R: Record> State<R> {
+impl State {
     /// Makes the routes those that are given, keeping the memory of those that go on.
-    fn connect(&mut self, specs: Vec<RouteSpec<R>>) {
+    fn connect(&mut self, specs: Vec<RouteSpec>) {
         let mut before = std::mem::take(&mut self.routes);
         let mut fresh = Vec::new();
         for spec in specs {
@@ -338,7 +338,7 @@ impl<R: Record> State<R> {
             // What was remembered of another source says nothing of this one.
             let kept = old.filter(|old| old.spec.source == spec.source);
             // What was let go was let go for the task as it was.
-            let only_run = |old: &Arc<Route<R>>| same_spec(&RouteSpec { run: spec.run, ..old.spec.clone() }, &spec);
+            let only_run = |old: &Arc<Route>| same_spec(&RouteSpec { run: spec.run, ..old.spec.clone() }, &spec);
             if let Some(old) = kept.as_ref().filter(|old| !only_run(old)) {
                 old.memory.released.lock().clear();
             }
@@ -354,7 +354,7 @@ impl<R: Record> State<R> {
         }
         for running in self.clusters.values() {
             let id = running.cluster.id();
-            let pick = |at: fn(&Route<R>) -> &ClusterId| -> Vec<_> {
+            let pick = |at: fn(&Route) -> &ClusterId| -> Vec<_> {
                 self.routes.values().filter(|route| at(route) == id).cloned().collect()
             };
             running.cluster.connect(pick(|route| &route.spec.destination), pick(|route| &route.spec.source));
@@ -363,8 +363,8 @@ impl<R: Record> State<R> {
     }
 }
 
-impl<R: Record> RouteMemory<R> {
-    pub fn new(spec: &RouteSpec<R>) -> Self {
+impl RouteMemory {
+    pub fn new(spec: &RouteSpec) -> Self {
         Self {
             guard: Mutex::new(Guard::new(spec.guard)),
             released: Mutex::default(),
@@ -377,7 +377,7 @@ impl<R: Record> RouteMemory<R> {
 }
 
 /// Whether a destination has been read, and nothing is due or being written in it. One that is away holds nothing.
-fn planned_once<R: Record>(cluster: &Cluster<R>) -> bool {
+fn planned_once(cluster: &Cluster) -> bool {
     let written = cluster.written_parts.read().clone();
     let read = {
         let mirror = cluster.mirror.lock();
@@ -389,13 +389,13 @@ fn planned_once<R: Record>(cluster: &Cluster<R>) -> bool {
 }
 
 /// The scopes of a route's destination where a guard holds removals of its task, and how many.
-pub(crate) fn held_scopes<R: Record>(route: &Route<R>) -> BTreeMap<R::Scope, usize> {
+pub(crate) fn held_scopes(route: &Route) -> BTreeMap<ServiceKey, usize> {
     let scopes = route.destination.scopes.lock();
     scopes.tally(&route.spec.owner).map(|tally| tally.held.clone()).unwrap_or_default()
 }
 
 /// Ends a hold: lets go of what it has held since `until` or longer, in these scopes. Returns how much that is.
-fn let_go<R: Record>(route: &Route<R>, held: &BTreeMap<R::Scope, usize>, until: Instant, now: Instant) -> usize {
+fn let_go(route: &Route, held: &BTreeMap<ServiceKey, usize>, until: Instant, now: Instant) -> usize {
     let mut count = 0;
     for scope in held.keys() {
         let ids: Vec<_> = {
@@ -416,8 +416,8 @@ fn let_go<R: Record>(route: &Route<R>, held: &BTreeMap<R::Scope, usize>, until: 
 }
 
 /// Whether every part of the source that feeds what is held was looked at whole since `expired`; asks for it where not.
-fn looked_again<R: Record>(route: &Route<R>, held: &BTreeMap<R::Scope, usize>, expired: Instant) -> bool {
-    let targets: BTreeSet<_> = held.keys().map(Scope::part).collect();
+fn looked_again(route: &Route, held: &BTreeMap<ServiceKey, usize>, expired: Instant) -> bool {
+    let targets: BTreeSet<_> = held.keys().map(ServiceKey::part).collect();
     let parts: BTreeSet<_> = targets.iter().flat_map(|target| parts_for(route, target)).collect();
     let due: Vec<_> = {
         let mirror = route.source.mirror.lock();
@@ -437,7 +437,7 @@ pub(crate) fn words(why: &Why) -> String {
     }
 }
 
-fn same_port<R: Record>(a: &Port<R>, b: &Port<R>) -> bool {
+fn same_port(a: &Port, b: &Port) -> bool {
     match (a, b) {
         (Port::ReadOnly(a), Port::ReadOnly(b)) => Arc::ptr_eq(a, b),
         (Port::ReadWrite(a), Port::ReadWrite(b)) => Arc::ptr_eq(a, b),
@@ -445,7 +445,7 @@ fn same_port<R: Record>(a: &Port<R>, b: &Port<R>) -> bool {
     }
 }
 
-fn same_spec<R: Record>(a: &RouteSpec<R>, b: &RouteSpec<R>) -> bool {
+fn same_spec(a: &RouteSpec, b: &RouteSpec) -> bool {
     a.task == b.task
         && a.source == b.source
         && a.way_back == b.way_back

@@ -3,29 +3,31 @@
 use crate::cluster::Route;
 use crate::mirror::Witness;
 use crate::spec::{RouteSpec, Run};
-use causeway_core::{Attributes, Choice, ClusterId, Fresh, Held, Part, Record, Scope, Skip, Wish, Written};
+use causeway_core::{
+    Attributes, Choice, ClusterId, Fresh, Held, Instance, InstanceId, Part, ServiceKey, Skip, Wish, Written,
+};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::time::Instant;
 
 /// A wish, and what the guard must know about it.
-pub(crate) struct Export<R: Record> {
-    pub wish: Wish<R>,
+pub(crate) struct Export {
+    pub wish: Wish,
     /// The source's parts that speak for the scope.
     pub parts: Vec<Part>,
     /// By the destination's ids.
-    pub witnesses: BTreeMap<R::Id, Witness<R>>,
+    pub witnesses: BTreeMap<InstanceId, Witness>,
     /// The clusters that the scope's own attributes came through.
     pub path: Vec<ClusterId>,
     /// Something is to be thought of again then.
     pub again: Option<Instant>,
     /// What is wanted, with the source's ids, before records of one id are told apart.
-    wanted: Vec<(R::Id, R)>,
+    wanted: Vec<(InstanceId, Instance)>,
 }
 
 /// What `route` wants in `target` now. A draining route wants nothing, and knows it.
-pub(crate) fn export<R: Record>(route: &Route<R>, target: &R::Scope, now: Instant) -> Export<R> {
+pub(crate) fn export(route: &Route, target: &ServiceKey, now: Instant) -> Export {
     let spec = &route.spec;
     let mut export = Export {
         wish: nothing(spec),
@@ -61,12 +63,12 @@ pub(crate) fn export<R: Record>(route: &Route<R>, target: &R::Scope, now: Instan
 /// Finds an id in the destination for each record that is wanted. Where several have the same one, whichever kind of
 /// cluster and however many scopes they come from, the newest stands, and each of the others is named as left alone; of
 /// records that say the same there is one.
-fn settle_ids<R: Record>(route: &Route<R>, there: &Written<R>, export: &mut Export<R>) {
-    let mut by_id: BTreeMap<R::Id, Vec<(R::Id, R)>> = BTreeMap::new();
+fn settle_ids(route: &Route, there: &Written, export: &mut Export) {
+    let mut by_id: BTreeMap<InstanceId, Vec<(InstanceId, Instance)>> = BTreeMap::new();
     for (source, record) in std::mem::take(&mut export.wanted) {
         by_id.entry(record.id()).or_default().push((source, record));
     }
-    let mut again: BTreeMap<R::Id, Vec<(R::Id, R)>> = BTreeMap::new();
+    let mut again: BTreeMap<InstanceId, Vec<(InstanceId, Instance)>> = BTreeMap::new();
     for (id, mut group) in by_id {
         if group.len() > 1
             && let Some(sink) = &route.destination.sink
@@ -92,7 +94,7 @@ fn settle_ids<R: Record>(route: &Route<R>, there: &Written<R>, export: &mut Expo
 }
 
 /// The wish for nothing.
-pub(crate) fn nothing<R: Record>(spec: &RouteSpec<R>) -> Wish<R> {
+pub(crate) fn nothing(spec: &RouteSpec) -> Wish {
     Wish {
         owner: spec.owner.clone(),
         mode: spec.mode,
@@ -108,7 +110,7 @@ pub(crate) fn nothing<R: Record>(spec: &RouteSpec<R>) -> Wish<R> {
 }
 
 /// The source's parts that are copied into `target`.
-pub(crate) fn parts_for<R: Record>(route: &Route<R>, target: &Part) -> Vec<Part> {
+pub(crate) fn parts_for(route: &Route, target: &Part) -> Vec<Part> {
     let known: Vec<_> = {
         let mirror = route.source.mirror.lock();
         mirror.parts().iter().map(|(part, state)| (part.clone(), state.title.clone())).collect()
@@ -119,14 +121,7 @@ pub(crate) fn parts_for<R: Record>(route: &Route<R>, target: &Part) -> Vec<Part>
     known.into_iter().filter(fits).map(|(part, _)| part).collect()
 }
 
-fn add<R: Record>(
-    route: &Route<R>,
-    scope: &R::Scope,
-    target: &R::Scope,
-    there: &Written<R>,
-    now: Instant,
-    export: &mut Export<R>,
-) {
+fn add(route: &Route, scope: &ServiceKey, target: &ServiceKey, there: &Written, now: Instant, export: &mut Export) {
     let (set, witnessed) = {
         let mirror = route.source.mirror.lock();
         let state = mirror.part(&scope.part());
@@ -175,15 +170,15 @@ fn add<R: Record>(
 }
 
 /// What the destination calls a record that has gone.
-fn named<R: Record>(
-    route: &Route<R>,
-    scope: &R::Scope,
-    target: &R::Scope,
-    there: &Written<R>,
-    id: &R::Id,
-    witness: &Witness<R>,
-    written: Option<&Written<R>>,
-) -> Option<R::Id> {
+fn named(
+    route: &Route,
+    scope: &ServiceKey,
+    target: &ServiceKey,
+    there: &Written,
+    id: &InstanceId,
+    witness: &Witness,
+    written: Option<&Written>,
+) -> Option<InstanceId> {
     let record = leaving(route, id, &witness.last, written)?;
     let record = route.spec.lens.record(scope, &record).possible()?;
     let sink = route.destination.sink.as_ref()?;
@@ -192,12 +187,7 @@ fn named<R: Record>(
 }
 
 /// The record that leaves the cluster from one id: the native, else a copy that may travel on.
-fn leaving<'h, R: Record>(
-    route: &Route<R>,
-    id: &R::Id,
-    held: &'h Held<R>,
-    written: Option<&Written<R>>,
-) -> Option<Cow<'h, R>> {
+fn leaving<'h>(route: &Route, id: &InstanceId, held: &'h Held, written: Option<&Written>) -> Option<Cow<'h, Instance>> {
     if let Some(native) = &held.native {
         return Some(Cow::Borrowed(native));
     }
@@ -216,12 +206,7 @@ fn leaving<'h, R: Record>(
 }
 
 /// Attributes that we wrote ourselves do not go back where they came from.
-fn attributes<R: Record>(
-    route: &Route<R>,
-    attributes: &Attributes,
-    written: Option<&Written<R>>,
-    export: &mut Export<R>,
-) {
+fn attributes(route: &Route, attributes: &Attributes, written: Option<&Written>, export: &mut Export) {
     if export.wish.attributes.is_some() {
         return;
     }
@@ -237,13 +222,13 @@ fn attributes<R: Record>(
 }
 
 /// What an operator did to our own copy in the source, laid over the native record that it was made from.
-fn edit<R: Record>(
-    route: &Route<R>,
-    id: &R::Id,
-    held: &Held<R>,
-    written: Option<&Written<R>>,
-    target: &R::Scope,
-) -> Option<(R::Id, R)> {
+fn edit(
+    route: &Route,
+    id: &InstanceId,
+    held: &Held,
+    written: Option<&Written>,
+    target: &ServiceKey,
+) -> Option<(InstanceId, Instance)> {
     let spec = &route.spec;
     let copy = held.copy_of(&spec.owner.install).filter(|_| spec.overrides == causeway_core::Overrides::Travel)?;
     let written = written?.records.get(id).filter(|written| !written.shadow && written.owner == spec.owner)?;
@@ -258,7 +243,7 @@ const LAG: Duration = Duration::from_secs(2);
 
 /// Whether what a scope shows was read well after our last write to it, so that a difference is somebody's doing. Where it
 /// was not, asks for another look, and says when to think again.
-fn stands<R: Record>(route: &Route<R>, scope: &R::Scope, now: Instant) -> Result<(), Instant> {
+fn stands(route: &Route, scope: &ServiceKey, now: Instant) -> Result<(), Instant> {
     let Some(written) = route.source.written.lock().get(scope).copied() else { return Ok(()) };
     let settled = written + LAG;
     if now < settled {

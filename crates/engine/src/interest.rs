@@ -1,13 +1,13 @@
 //! What the watch of a cluster is asked for: the union over the routes that read it or write it.
 
 use crate::cluster::Cluster;
-use causeway_core::{Interest, Part, Record};
+use causeway_core::{Interest, Part, ServiceKey};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Weak};
 
-pub(crate) struct RoutesInterest<R: Record>(pub Weak<Cluster<R>>);
+pub(crate) struct RoutesInterest(pub Weak<Cluster>);
 
-impl<R: Record> Interest<R> for RoutesInterest<R> {
+impl Interest for RoutesInterest {
     fn part(&self, part: &Part, title: Option<&str>) -> bool {
         let Some(cluster) = self.0.upgrade() else { return false };
         let written = cluster.written_parts.read().contains(part);
@@ -52,7 +52,7 @@ impl<R: Record> Interest<R> for RoutesInterest<R> {
         needed
     }
 
-    fn scope(&self, scope: &R::Scope) -> bool {
+    fn scope(&self, scope: &ServiceKey) -> bool {
         let Some(cluster) = self.0.upgrade() else { return false };
         cluster.is_selected(scope) || cluster.ledger.lock().contains_key(scope)
     }

@@ -1,6 +1,6 @@
 //! What we know of one cluster, part by part, and how far it can be believed. Pure: time is given.
 
-use causeway_core::{Error, Fresh, Held, Part, Record, Scope, Set, Update};
+use causeway_core::{Error, Fresh, Held, InstanceId, Part, ServiceKey, Set, Update};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
@@ -13,27 +13,27 @@ const WITNESS_MEMORY: Duration = Duration::from_secs(60);
 const EXPIRING: usize = 1_000;
 
 /// One cluster's contents.
-pub(crate) struct Mirror<R: Record> {
-    parts: BTreeMap<Part, PartState<R>>,
+pub(crate) struct Mirror {
+    parts: BTreeMap<Part, PartState>,
     /// Why the whole cluster cannot be read now.
     pub error: Option<String>,
     /// Scopes of which something was seen to go, by the time when it is asked whether somebody still has to act on it.
-    expiring: VecDeque<(Instant, R::Scope)>,
+    expiring: VecDeque<(Instant, ServiceKey)>,
     /// Scopes of which nothing is known any more.
-    gone: Vec<R::Scope>,
+    gone: Vec<ServiceKey>,
 }
 
 /// A record was seen to go.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Witness<R: Record> {
+pub(crate) struct Witness {
     pub at: Instant,
     /// It was the last of its scope.
     pub emptied: bool,
     /// What stood there. A destination may know it by another id.
-    pub last: Held<R>,
+    pub last: Held,
 }
 
-pub(crate) struct PartState<R: Record> {
+pub(crate) struct PartState {
     pub title: Option<Arc<str>>,
     pub error: Option<String>,
     /// The cluster has said that there is no such part.
@@ -48,25 +48,25 @@ pub(crate) struct PartState<R: Record> {
     pub implied: Instant,
     /// When the last complete look began.
     pub looked: Option<Instant>,
-    sets: BTreeMap<R::Scope, Arc<Set<R>>>,
+    sets: BTreeMap<ServiceKey, Arc<Set>>,
     /// How many of them have records.
     filled: usize,
     /// What we wrote and the cluster has not reported yet. Only the planning of that very scope sees it.
-    overlays: BTreeMap<R::Scope, Arc<Set<R>>>,
+    overlays: BTreeMap<ServiceKey, Arc<Set>>,
     /// When each scope was last reported or written.
-    changed: BTreeMap<R::Scope, Instant>,
-    witnessed: BTreeMap<R::Scope, BTreeMap<R::Id, Witness<R>>>,
+    changed: BTreeMap<ServiceKey, Instant>,
+    witnessed: BTreeMap<ServiceKey, BTreeMap<InstanceId, Witness>>,
     /// Scopes of which nothing is known any more.
-    dropped: Vec<R::Scope>,
+    dropped: Vec<ServiceKey>,
 }
 
-impl<R: Record> Default for Mirror<R> {
+impl Default for Mirror {
     fn default() -> Self {
         Self { parts: BTreeMap::new(), error: None, expiring: VecDeque::new(), gone: Vec::new() }
     }
 }
 
-impl<R: Record> PartState<R> {
+impl PartState {
     fn new(now: Instant) -> Self {
         Self {
             title: None,
@@ -107,7 +107,7 @@ impl<R: Record> PartState<R> {
         self.connected && self.complete.is_some()
     }
 
-    pub fn sets(&self) -> &BTreeMap<R::Scope, Arc<Set<R>>> {
+    pub fn sets(&self) -> &BTreeMap<ServiceKey, Arc<Set>> {
         &self.sets
     }
 
@@ -116,35 +116,35 @@ impl<R: Record> PartState<R> {
         self.filled
     }
 
-    pub fn set(&self, scope: &R::Scope) -> Option<&Arc<Set<R>>> {
+    pub fn set(&self, scope: &ServiceKey) -> Option<&Arc<Set>> {
         self.sets.get(scope)
     }
 
     /// What stands in a scope of a destination: as reported, or as we wrote it a moment ago.
-    pub fn observed(&self, scope: &R::Scope) -> Option<&Arc<Set<R>>> {
+    pub fn observed(&self, scope: &ServiceKey) -> Option<&Arc<Set>> {
         self.overlays.get(scope).or_else(|| self.sets.get(scope))
     }
 
     /// Every scope as it stands: as reported, or as we wrote it a moment ago.
-    pub fn shown(&self) -> impl Iterator<Item = &Arc<Set<R>>> {
+    pub fn shown(&self) -> impl Iterator<Item = &Arc<Set>> {
         let reported = self.sets.iter().filter(|(scope, _)| !self.overlays.contains_key(*scope)).map(|(_, set)| set);
         reported.chain(self.overlays.values())
     }
 
     /// When a scope was last reported or written.
-    pub fn changed(&self, scope: &R::Scope) -> Option<Instant> {
+    pub fn changed(&self, scope: &ServiceKey) -> Option<Instant> {
         self.changed.get(scope).copied()
     }
 
-    pub fn witnessed(&self, scope: &R::Scope) -> Option<&BTreeMap<R::Id, Witness<R>>> {
+    pub fn witnessed(&self, scope: &ServiceKey) -> Option<&BTreeMap<InstanceId, Witness>> {
         self.witnessed.get(scope)
     }
 
-    fn put(&mut self, set: Set<R>, believed: bool, now: Instant) {
+    fn put(&mut self, set: Set, believed: bool, now: Instant) {
         let scope = set.scope.clone();
         self.overlays.remove(&scope);
         let before = self.sets.get(&scope);
-        let here = |set: &Set<R>, id: &R::Id| set.records.get(id).is_some_and(leaves);
+        let here = |set: &Set, id: &InstanceId| set.records.get(id).is_some_and(leaves);
         let grew = set.records.keys().any(|id| before.is_none_or(|before| !before.records.contains_key(id)));
         if grew {
             self.grown = now;
@@ -173,17 +173,17 @@ impl<R: Record> PartState<R> {
 }
 
 /// Neighbouring scopes of one part, in order, and what a complete look has found of them.
-pub(crate) struct Portion<R: Record> {
-    sets: Vec<Set<R>>,
+pub(crate) struct Portion {
+    sets: Vec<Set>,
     /// Everything between belongs to it, also what was not found.
-    between: (Bound<R::Scope>, Bound<R::Scope>),
+    between: (Bound<ServiceKey>, Bound<ServiceKey>),
 }
 
 /// Scopes that are taken in at once: no lock is held, and nothing else kept waiting, for more than that takes.
 const PORTION: usize = 256;
 
 /// Everything that a complete look has found, in portions; at least one.
-pub(crate) fn portions<R: Record>(mut sets: Vec<Set<R>>) -> VecDeque<Portion<R>> {
+pub(crate) fn portions(mut sets: Vec<Set>) -> VecDeque<Portion> {
     sets.sort_by(|a, b| a.scope.cmp(&b.scope));
     let mut portions = VecDeque::with_capacity(sets.len() / PORTION + 1);
     let mut sets = sets.into_iter().peekable();
@@ -206,10 +206,10 @@ pub(crate) fn portions<R: Record>(mut sets: Vec<Set<R>>) -> VecDeque<Portion<R>>
     }
 }
 
-impl<R: Record> Mirror<R> {
+impl Mirror {
     /// The scopes after `after`, part by part; at most `limit`.
-    pub fn after(&self, after: Option<&R::Scope>, limit: usize) -> impl Iterator<Item = &Arc<Set<R>>> {
-        let part = after.map(Scope::part);
+    pub fn after(&self, after: Option<&ServiceKey>, limit: usize) -> impl Iterator<Item = &Arc<Set>> {
+        let part = after.map(ServiceKey::part);
         let from = part.clone().map_or(Bound::Unbounded, Bound::Included);
         let parts = self.parts.range((from, Bound::Unbounded));
         let sets = parts.flat_map(move |(this, state)| {
@@ -217,20 +217,20 @@ impl<R: Record> Mirror<R> {
                 (Some(after), Some(part)) if part == this => Bound::Excluded(after),
                 _ => Bound::Unbounded,
             };
-            state.sets.range::<R::Scope, _>((from, Bound::Unbounded)).map(|(_, set)| set)
+            state.sets.range::<ServiceKey, _>((from, Bound::Unbounded)).map(|(_, set)| set)
         });
         sets.take(limit)
     }
 
     /// Scopes of which something went a while ago; each is to be told to [`Self::forget_witnesses`].
-    pub fn old_witnesses(&mut self, now: Instant) -> Vec<R::Scope> {
+    pub fn old_witnesses(&mut self, now: Instant) -> Vec<ServiceKey> {
         let old = self.expiring.iter().take(EXPIRING).take_while(|(at, _)| *at <= now).count();
         let old: BTreeSet<_> = self.expiring.drain(..old).map(|(_, scope)| scope).collect();
         old.into_iter().collect()
     }
 
     /// Forgets what was seen to go in a scope a while ago, unless it is `needed`.
-    pub fn forget_witnesses(&mut self, scope: &R::Scope, needed: bool, now: Instant) {
+    pub fn forget_witnesses(&mut self, scope: &ServiceKey, needed: bool, now: Instant) {
         let Some(state) = self.parts.get_mut(&scope.part()) else { return };
         let Some(seen) = state.witnessed.get_mut(scope) else { return };
         if needed {
@@ -246,13 +246,13 @@ impl<R: Record> Mirror<R> {
     }
 
     /// Scopes of which nothing is known any more, since this was last asked.
-    pub fn take_gone(&mut self) -> Vec<R::Scope> {
+    pub fn take_gone(&mut self) -> Vec<ServiceKey> {
         std::mem::take(&mut self.gone)
     }
 
     /// How many scopes, overlays, times and witnesses are kept.
     pub fn sizes(&self) -> [usize; 4] {
-        let sum = |of: fn(&PartState<R>) -> usize| self.parts.values().map(of).sum();
+        let sum = |of: fn(&PartState) -> usize| self.parts.values().map(of).sum();
         [
             sum(|state| state.sets.len()),
             sum(|state| state.overlays.len()),
@@ -261,15 +261,15 @@ impl<R: Record> Mirror<R> {
         ]
     }
 
-    pub fn part(&self, part: &Part) -> Option<&PartState<R>> {
+    pub fn part(&self, part: &Part) -> Option<&PartState> {
         self.parts.get(part)
     }
 
-    pub fn parts(&self) -> &BTreeMap<Part, PartState<R>> {
+    pub fn parts(&self) -> &BTreeMap<Part, PartState> {
         &self.parts
     }
 
-    pub fn set(&self, scope: &R::Scope) -> Option<&Arc<Set<R>>> {
+    pub fn set(&self, scope: &ServiceKey) -> Option<&Arc<Set>> {
         self.parts.get(&scope.part())?.set(scope)
     }
 
@@ -293,7 +293,7 @@ impl<R: Record> Mirror<R> {
     }
 
     /// Takes an update of a watch in; answers the scopes that changed.
-    pub fn update(&mut self, update: Update<R>, settle: Duration, now: Instant) -> BTreeSet<R::Scope> {
+    pub fn update(&mut self, update: Update, settle: Duration, now: Instant) -> BTreeSet<ServiceKey> {
         self.error = None;
         match update {
             Update::Reset { part, title, sets } => {
@@ -331,7 +331,7 @@ impl<R: Record> Mirror<R> {
 
     /// Takes in a portion of what a watch says of a whole part; returns the scopes that changed. [`Self::complete`] comes
     /// after the last one, and no other update of the part between.
-    pub fn reset(&mut self, part: &Part, portion: Portion<R>, now: Instant) -> BTreeSet<R::Scope> {
+    pub fn reset(&mut self, part: &Part, portion: Portion, now: Instant) -> BTreeSet<ServiceKey> {
         let state = self.parts.entry(part.clone()).or_insert_with(|| PartState::new(now));
         state.witnessed.clear();
         let changed = state.replace(portion, None, now);
@@ -358,7 +358,7 @@ impl<R: Record> Mirror<R> {
 
     /// Takes in a portion of a complete look at one part that began at `began`; returns the scopes that changed. What
     /// changed by itself since then is newer and stays. [`Self::looked`] comes after the last portion.
-    pub fn look(&mut self, part: &Part, portion: Portion<R>, began: Instant, now: Instant) -> BTreeSet<R::Scope> {
+    pub fn look(&mut self, part: &Part, portion: Portion, began: Instant, now: Instant) -> BTreeSet<ServiceKey> {
         let Some(state) = self.parts.get_mut(part).filter(|state| state.ready()) else { return BTreeSet::new() };
         let changed = state.replace(portion, Some(began), now);
         self.gone.append(&mut state.dropped);
@@ -373,7 +373,7 @@ impl<R: Record> Mirror<R> {
     }
 
     /// Notes a write of ours in the destination, before the destination itself reports it.
-    pub fn overlay(&mut self, scope: &R::Scope, now: Instant, change: impl FnOnce(&mut Set<R>)) {
+    pub fn overlay(&mut self, scope: &ServiceKey, now: Instant, change: impl FnOnce(&mut Set)) {
         if let Some(state) = self.parts.get_mut(&scope.part()) {
             let mut set = state.observed(scope).map_or_else(|| Set::empty(scope.clone()), |set| (**set).clone());
             change(&mut set);
@@ -386,11 +386,11 @@ impl<R: Record> Mirror<R> {
 
 /// Whether something at one id can leave the cluster. A record of ours that backs a native one (its path is empty) is
 /// nothing of its own: when it is all that is left, the native has gone.
-fn leaves<R: Record>(held: &Held<R>) -> bool {
+fn leaves(held: &Held) -> bool {
     held.native.is_some() || held.copies.iter().any(|copy| copy.mark().is_some_and(|mark| !mark.path.is_empty()))
 }
 
-impl<R: Record> PartState<R> {
+impl PartState {
     fn break_off(&mut self, error: Option<&Error>) {
         self.connected = false;
         self.complete = None;
@@ -400,9 +400,9 @@ impl<R: Record> PartState<R> {
     }
 
     /// Replaces what did not change since `keep`; what is missing afterwards has no witness.
-    fn replace(&mut self, portion: Portion<R>, keep: Option<Instant>, now: Instant) -> BTreeSet<R::Scope> {
+    fn replace(&mut self, portion: Portion, keep: Option<Instant>, now: Instant) -> BTreeSet<ServiceKey> {
         let Portion { sets, between } = portion;
-        let newer = |changed: &BTreeMap<R::Scope, Instant>, scope: &R::Scope| {
+        let newer = |changed: &BTreeMap<ServiceKey, Instant>, scope: &ServiceKey| {
             keep.is_some_and(|keep| changed.get(scope).is_some_and(|at| *at >= keep))
         };
         let mut touched = BTreeSet::new();
@@ -425,7 +425,7 @@ impl<R: Record> PartState<R> {
         // What we wrote and nobody has ever reported.
         let unseen: Vec<_> = {
             let written = self.overlays.range(between.clone()).map(|(scope, _)| scope);
-            let alone = |scope: &&R::Scope| !self.sets.contains_key(*scope) && !seen.contains(*scope);
+            let alone = |scope: &&ServiceKey| !self.sets.contains_key(*scope) && !seen.contains(*scope);
             written.filter(alone).filter(|scope| !newer(&self.changed, scope)).cloned().collect()
         };
         for scope in &unseen {

@@ -2,23 +2,23 @@
 
 use crate::cluster::Cluster;
 use crate::record::{Action, Event, Recorder};
-use causeway_core::{Change, ClusterId, Error, OwnerId, Record, Sink, Written, WrittenRecord};
+use causeway_core::{Change, ClusterId, Error, InstanceId, OwnerId, ServiceKey, Sink, Written, WrittenRecord};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::time::Instant;
 
 /// What the ledger said of records that were noted before they were written.
-pub(crate) type Intended<R> = BTreeMap<<R as Record>::Id, Option<WrittenRecord<R>>>;
+pub(crate) type Intended = BTreeMap<InstanceId, Option<WrittenRecord>>;
 
 /// Notes in the ledger what is about to be written and will have no other proof.
-pub(crate) fn intend<R: Record>(
-    cluster: &Cluster<R>,
-    sink: &dyn Sink<R>,
-    recorder: &dyn Recorder<R>,
-    scope: &R::Scope,
-    changes: &[Change<R>],
-) -> Intended<R> {
-    let mut intended = Intended::<R>::new();
+pub(crate) fn intend(
+    cluster: &Cluster,
+    sink: &dyn Sink,
+    recorder: &dyn Recorder,
+    scope: &ServiceKey,
+    changes: &[Change],
+) -> Intended {
+    let mut intended = Intended::new();
     let mut written = cluster.ledger.lock().get(scope).map_or_else(Written::default, |written| (**written).clone());
     for change in changes {
         if let Change::Create(record) | Change::Adopt(record) | Change::Update { to: record, .. } = change
@@ -41,13 +41,13 @@ fn is_refusal(error: &Error) -> bool {
 }
 
 /// Takes in what a destination answered to the changes of one scope.
-pub(crate) fn settle<R: Record>(
-    cluster: &Cluster<R>,
-    recorder: &dyn Recorder<R>,
-    scope: &R::Scope,
-    outcomes: &[(Change<R>, Result<(), Error>)],
+pub(crate) fn settle(
+    cluster: &Cluster,
+    recorder: &dyn Recorder,
+    scope: &ServiceKey,
+    outcomes: &[(Change, Result<(), Error>)],
     path: &[ClusterId],
-    mut intended: Intended<R>,
+    mut intended: Intended,
 ) {
     let accepted: Vec<_> = outcomes.iter().filter(|(_, outcome)| outcome.is_ok()).map(|(change, _)| change).collect();
     let refused = outcomes.iter().filter(|(_, outcome)| outcome.as_ref().is_err_and(is_refusal));
@@ -99,13 +99,13 @@ pub(crate) fn settle<R: Record>(
 }
 
 /// The name of the task that writes here under `owner`.
-pub(crate) fn task_of<R: Record>(cluster: &Cluster<R>, owner: Option<&OwnerId>) -> Arc<str> {
+pub(crate) fn task_of(cluster: &Cluster, owner: Option<&OwnerId>) -> Arc<str> {
     let inbound = cluster.inbound.read();
     let route = inbound.iter().find(|route| Some(&route.spec.owner) == owner);
     route.map_or_else(|| "".into(), |route| route.spec.task.clone())
 }
 
-fn action<R: Record>(change: &Change<R>) -> Action {
+fn action(change: &Change) -> Action {
     match change {
         Change::Create(_) | Change::Shadow(..) => Action::Created,
         Change::Adopt(_) => Action::Adopted,

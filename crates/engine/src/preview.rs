@@ -6,7 +6,7 @@ use crate::engine::Engine;
 use crate::interest::RoutesInterest;
 use crate::pace::Pacers;
 use crate::spec::{ClusterSpec, Only, RouteSpec, Timing};
-use causeway_core::{ClusterId, Error, OwnerId, Part, Plan, Record, Selector, Skip, Update};
+use causeway_core::{ClusterId, Error, Instance, InstanceId, OwnerId, Part, Plan, Selector, Skip, Update};
 use futures_util::future::join_all;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -15,20 +15,20 @@ use tokio::time::Instant;
 
 /// What would be done in one scope.
 #[derive(Clone, Debug)]
-pub struct Preview<R: Record> {
+pub struct Preview {
     /// The destination's id.
     pub cluster: ClusterId,
     /// The plan; guards have not been asked.
-    pub plan: Plan<R>,
+    pub plan: Plan,
     /// The task whose wish a skipped record was.
-    pub owners: BTreeMap<R::Id, OwnerId>,
+    pub owners: BTreeMap<InstanceId, OwnerId>,
     /// How many records stand as wanted, by task.
     pub in_step: BTreeMap<OwnerId, usize>,
 }
 
-impl<R: Record> Engine<R> {
+impl Engine {
     /// What the running routes would do now, scope by scope, as both sides stand in memory.
-    pub fn compare(&self, owner: &OwnerId) -> Vec<Preview<R>> {
+    pub fn compare(&self, owner: &OwnerId) -> Vec<Preview> {
         let destinations: Vec<_> = {
             let state = self.state.lock();
             let routes = state.routes.values().filter(|route| route.spec.owner == *owner);
@@ -46,7 +46,7 @@ impl<R: Record> Engine<R> {
     }
 
     /// What earlier processes and this one have written, for a dry run.
-    pub fn ledgers(&self) -> BTreeMap<ClusterId, Ledger<R>> {
+    pub fn ledgers(&self) -> BTreeMap<ClusterId, Ledger> {
         let state = self.state.lock();
         let running = state.clusters.iter().map(|(id, running)| (id.clone(), running.cluster.ledger.lock().clone()));
         // Of clusters that are not in use now, too.
@@ -56,9 +56,9 @@ impl<R: Record> Engine<R> {
 
 /// What a dry run has found.
 #[derive(Debug)]
-pub struct DryRun<R: Record> {
+pub struct DryRun {
     /// What would be done, as far as it could be read.
-    pub previews: Vec<Preview<R>>,
+    pub previews: Vec<Preview>,
     /// What could not be read: nothing is said of it.
     pub unread: Vec<Unread>,
 }
@@ -78,12 +78,12 @@ pub struct Unread {
 
 /// What these routes would do, from one complete look at every cluster. Writes nothing. A call may take as long as one of the
 /// engine's; what is not answered by then is named, and the rest is compared.
-pub async fn dry_run<R: Record>(
-    clusters: Vec<ClusterSpec<R>>,
-    routes: Vec<RouteSpec<R>>,
-    mut ledgers: BTreeMap<ClusterId, Ledger<R>>,
+pub async fn dry_run(
+    clusters: Vec<ClusterSpec>,
+    routes: Vec<RouteSpec>,
+    mut ledgers: BTreeMap<ClusterId, Ledger>,
     timing: &Timing,
-) -> DryRun<R> {
+) -> DryRun {
     let pacers = Pacers::default();
     let used: BTreeSet<_> = routes.iter().flat_map(|route| [&route.source, &route.destination]).cloned().collect();
     let clusters: BTreeMap<_, _> = clusters
@@ -125,7 +125,7 @@ pub async fn dry_run<R: Record>(
 
 /// The parts that a destination will be written in; those that are not there yet are empty. Of what could not be read it is not
 /// known what is there.
-fn copies_parts<R: Record>(cluster: &Cluster<R>, unread: &[Unread]) {
+fn copies_parts(cluster: &Cluster, unread: &[Unread]) {
     let now = Instant::now();
     let inbound: Vec<_> = cluster.inbound.read().clone();
     for route in inbound {
@@ -146,13 +146,13 @@ fn copies_parts<R: Record>(cluster: &Cluster<R>, unread: &[Unread]) {
 }
 
 /// The looks at one cluster.
-struct Looks<R: Record> {
-    cluster: Arc<Cluster<R>>,
+struct Looks {
+    cluster: Arc<Cluster>,
     unread: Vec<Unread>,
 }
 
-impl<R: Record> Looks<R> {
-    fn new(cluster: Arc<Cluster<R>>) -> Self {
+impl Looks {
+    fn new(cluster: Arc<Cluster>) -> Self {
         Self { cluster, unread: Vec::new() }
     }
 
@@ -162,7 +162,7 @@ impl<R: Record> Looks<R> {
         if self.unread.iter().any(|one| one.part.is_none()) {
             return;
         }
-        let select: Selector<R> = Arc::new(RoutesInterest(Arc::downgrade(&cluster)));
+        let select: Selector = Arc::new(RoutesInterest(Arc::downgrade(&cluster)));
         let parts = match within(timing.call, cluster.source.parts()).await {
             Ok(parts) => parts,
             Err(error) => return self.failed(None, error),
@@ -213,7 +213,7 @@ async fn within<T>(limit: Duration, call: impl Future<Output = Result<T, Error>>
     done.unwrap_or_else(|_| Err(Error::unavailable(format!("no answer within {} s", limit.as_secs()))))
 }
 
-fn previews<R: Record>(cluster: &Cluster<R>, only: Option<&OwnerId>) -> Vec<Preview<R>> {
+fn previews(cluster: &Cluster, only: Option<&OwnerId>) -> Vec<Preview> {
     let now = Instant::now();
     let mut scopes: BTreeSet<_> = cluster.ledger.lock().keys().cloned().collect();
     for route in cluster.inbound.read().iter() {
@@ -227,7 +227,7 @@ fn previews<R: Record>(cluster: &Cluster<R>, only: Option<&OwnerId>) -> Vec<Prev
         plan.changes.retain(|change| mine(change.owner()));
         plan.skipped.retain(|id, _| mine(owners.get(id)));
         plan.crowded.retain(|one| mine(Some(&one.owner)));
-        let open: BTreeSet<_> = plan.changes.iter().filter_map(|c| c.record()).map(R::id).collect();
+        let open: BTreeSet<_> = plan.changes.iter().filter_map(|c| c.record()).map(Instance::id).collect();
         let mut in_step = BTreeMap::new();
         for (route, export) in exports.iter().filter(|(route, _)| mine(Some(&route.spec.owner))) {
             let owner = &route.spec.owner;
@@ -235,8 +235,8 @@ fn previews<R: Record>(cluster: &Cluster<R>, only: Option<&OwnerId>) -> Vec<Prev
             let away =
                 plan.crowded.iter().filter(|one| one.owner == *owner && matches!(one.skip, Skip::Crowded(Some(_))));
             let away: BTreeSet<_> = away.map(|one| &one.id).collect();
-            let stands = |id: &R::Id| plan.skipped.get(id).is_none_or(Skip::is_in_step) && !away.contains(id);
-            let settled = |id: &&R::Id| !open.contains(*id) && stands(id);
+            let stands = |id: &InstanceId| plan.skipped.get(id).is_none_or(Skip::is_in_step) && !away.contains(id);
+            let settled = |id: &&InstanceId| !open.contains(*id) && stands(id);
             let count = export.wish.records.keys().filter(settled).count();
             *in_step.entry(route.spec.owner.clone()).or_default() += count;
         }

@@ -8,7 +8,7 @@ use crate::queue::Lane;
 use crate::record::Recorder;
 use crate::spec::{Only, Timing};
 use crate::sweep::What;
-use causeway_core::{ClusterId, Error, Fresh, Lost, OwnerId, Part, Parts, Record, Selector, Set, Source, Update};
+use causeway_core::{ClusterId, Error, Fresh, Lost, OwnerId, Part, Parts, Selector, Set, Source, Update};
 use futures_util::StreamExt;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -23,7 +23,7 @@ const TICK: Duration = Duration::from_millis(500);
 /// How often the parts are listed, where parts are named or written to.
 const LIST: Duration = Duration::from_secs(5);
 
-type Look<R> = (Part, Instant, Result<Vec<Set<R>>, Error>);
+type Look = (Part, Instant, Result<Vec<Set>, Error>);
 
 /// What was asked beside the watch, so that the watch is never kept waiting.
 enum Answer {
@@ -32,10 +32,10 @@ enum Answer {
     Counts(Vec<(Part, usize)>),
 }
 
-pub(crate) struct Reader<R: Record> {
-    cluster: Arc<Cluster<R>>,
+pub(crate) struct Reader {
+    cluster: Arc<Cluster>,
     timing: Timing,
-    recorder: Arc<dyn Recorder<R>>,
+    recorder: Arc<dyn Recorder>,
     /// How far each route believed each part when it was last asked.
     believed: BTreeMap<(OwnerId, Part), Fresh>,
     listed_at: Option<Instant>,
@@ -45,18 +45,18 @@ pub(crate) struct Reader<R: Record> {
     /// Named parts that are used and not listed, when last asked.
     used: Option<BTreeSet<Part>>,
     /// Complete looks that are being taken in.
-    looked: VecDeque<Looked<R>>,
+    looked: VecDeque<Looked>,
 }
 
 /// A complete look, as far as it has not been taken in.
-struct Looked<R: Record> {
+struct Looked {
     part: Part,
     began: Instant,
-    portions: VecDeque<Portion<R>>,
+    portions: VecDeque<Portion>,
 }
 
-impl<R: Record> Reader<R> {
-    pub fn new(cluster: Arc<Cluster<R>>, timing: Timing, recorder: Arc<dyn Recorder<R>>) -> Self {
+impl Reader {
+    pub fn new(cluster: Arc<Cluster>, timing: Timing, recorder: Arc<dyn Recorder>) -> Self {
         Self {
             cluster,
             timing,
@@ -71,7 +71,7 @@ impl<R: Record> Reader<R> {
     }
 
     /// A reader of this cluster panicked: what it knew is unknown until the next one has read it.
-    pub fn crashed(cluster: &Cluster<R>, reason: &str) {
+    pub fn crashed(cluster: &Cluster, reason: &str) {
         cluster.mirror.lock().unknown(reason.to_owned());
         cluster.looks.lock().clear();
     }
@@ -79,8 +79,8 @@ impl<R: Record> Reader<R> {
     /// Runs until `stop`.
     pub async fn run(mut self, stop: CancellationToken) {
         let cluster = self.cluster.clone();
-        let select: Selector<R> = Arc::new(RoutesInterest(Arc::downgrade(&cluster)));
-        let mut looks: JoinSet<Look<R>> = JoinSet::new();
+        let select: Selector = Arc::new(RoutesInterest(Arc::downgrade(&cluster)));
+        let mut looks: JoinSet<Look> = JoinSet::new();
         let mut asks: JoinSet<Answer> = JoinSet::new();
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -110,13 +110,13 @@ impl<R: Record> Reader<R> {
         }
     }
 
-    async fn take(&mut self, item: Result<Update<R>, Lost>) {
+    async fn take(&mut self, item: Result<Update, Lost>) {
         let now = Instant::now();
         match item {
             Ok(Update::Reset { part, title, sets }) => {
                 // What an earlier reader took in may have been told to nobody.
                 let first = self.whole.insert(part.clone());
-                let had = |state: &PartState<R>| !state.sets().is_empty();
+                let had = |state: &PartState| !state.sets().is_empty();
                 let anew = first && self.cluster.mirror.lock().part(&part).is_some_and(had);
                 // Its scopes belong together, but other work must not wait for a hundred thousand of them.
                 let mut changed = Vec::new();
@@ -165,7 +165,7 @@ impl<R: Record> Reader<R> {
         outbound.iter().map(|route| route.spec.settle).max().unwrap_or_default()
     }
 
-    fn start_looks(&self, select: &Selector<R>, looks: &mut JoinSet<Look<R>>) {
+    fn start_looks(&self, select: &Selector, looks: &mut JoinSet<Look>) {
         let wanted: Vec<_> = self.cluster.looks.lock().iter().cloned().collect();
         for part in wanted {
             let (source, select, limit) = (self.cluster.source.clone(), select.clone(), self.timing.look);
@@ -177,7 +177,7 @@ impl<R: Record> Reader<R> {
         }
     }
 
-    fn looked(&mut self, part: Part, began: Instant, sets: Result<Vec<Set<R>>, Error>) {
+    fn looked(&mut self, part: Part, began: Instant, sets: Result<Vec<Set>, Error>) {
         match sets {
             Ok(sets) => self.looked.push_back(Looked { part, began, portions: portions(sets) }),
             Err(error) => {
@@ -385,7 +385,7 @@ impl<R: Record> Reader<R> {
 }
 
 /// Which of these words are ids of parts that hold something and are not listed.
-async fn used<R: Record>(source: &dyn Source<R>, listed: &Parts, words: BTreeSet<Arc<str>>) -> BTreeSet<Part> {
+async fn used(source: &dyn Source, listed: &Parts, words: BTreeSet<Arc<str>>) -> BTreeSet<Part> {
     let mut used = BTreeSet::new();
     for word in words {
         let part = Part(word);

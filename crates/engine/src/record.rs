@@ -1,6 +1,6 @@
 //! What the engine tells the outside: the ledger to keep, and events.
 
-use causeway_core::{ClusterId, OwnerId, Record, Written};
+use causeway_core::{ClusterId, OwnerId, ServiceKey, Written};
 use futures_util::future::BoxFuture;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -63,9 +63,9 @@ pub struct Event {
 }
 
 /// Keeps what the engine must not forget. Calls never block and never fail: the database is not on the hot path.
-pub trait Recorder<R: Record>: Send + Sync {
+pub trait Recorder: Send + Sync {
     /// The whole of what this install wrote into a scope; empty: forget it.
-    fn ledger(&self, cluster: &ClusterId, scope: &R::Scope, written: &Written<R>);
+    fn ledger(&self, cluster: &ClusterId, scope: &ServiceKey, written: &Written);
     /// Answers once everything that was handed over so far would survive the end of this process. A write that has no other
     /// proof waits for it for [`crate::Timing::kept`], and no longer.
     fn kept(&self) -> BoxFuture<'_, ()> {
@@ -74,5 +74,5 @@ pub trait Recorder<R: Record>: Send + Sync {
     /// Something happened.
     fn event(&self, event: Event);
     /// The scopes that a task without automatic scanning is limited to, seen once when it began.
-    fn only(&self, owner: &OwnerId, source: &ClusterId, scopes: &BTreeSet<R::Scope>);
+    fn only(&self, owner: &OwnerId, source: &ClusterId, scopes: &BTreeSet<ServiceKey>);
 }

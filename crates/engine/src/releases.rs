@@ -1,36 +1,36 @@
 //! Removals that were let go, record by record, until they are written.
 
-use causeway_core::Record;
+use causeway_core::{InstanceId, ServiceKey};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What one route may remove although a guard held it. Only what is held can be let go, so there are never more than
 /// the route has copies. A scope without any is not kept.
-pub(crate) struct Releases<R: Record> {
-    scopes: BTreeMap<R::Scope, BTreeSet<R::Id>>,
+pub(crate) struct Releases {
+    scopes: BTreeMap<ServiceKey, BTreeSet<InstanceId>>,
 }
 
-impl<R: Record> Default for Releases<R> {
+impl Default for Releases {
     fn default() -> Self {
         Self { scopes: BTreeMap::new() }
     }
 }
 
-impl<R: Record> Releases<R> {
-    pub fn add(&mut self, scope: &R::Scope, ids: impl IntoIterator<Item = R::Id>) {
+impl Releases {
+    pub fn add(&mut self, scope: &ServiceKey, ids: impl IntoIterator<Item = InstanceId>) {
         self.scopes.entry(scope.clone()).or_default().extend(ids);
     }
 
     /// What may be removed from a scope of the destination.
-    pub fn of(&self, scope: &R::Scope) -> Option<&BTreeSet<R::Id>> {
+    pub fn of(&self, scope: &ServiceKey) -> Option<&BTreeSet<InstanceId>> {
         self.scopes.get(scope)
     }
 
-    pub fn contains(&self, scope: &R::Scope, id: &R::Id) -> bool {
+    pub fn contains(&self, scope: &ServiceKey, id: &InstanceId) -> bool {
         self.of(scope).is_some_and(|ids| ids.contains(id))
     }
 
     /// Forgets what `still` does not name: it was written, or has come back and is judged anew when it goes again.
-    pub fn retain(&mut self, scope: &R::Scope, still: impl Fn(&R::Id) -> bool) {
+    pub fn retain(&mut self, scope: &ServiceKey, still: impl Fn(&InstanceId) -> bool) {
         let Some(ids) = self.scopes.get_mut(scope) else { return };
         ids.retain(still);
         if ids.is_empty() {

@@ -3,7 +3,7 @@
 
 use crate::cluster::{Cluster, Ledger};
 use crate::engine::Engine;
-use causeway_core::{Error, Mark, OwnerId, Part, Record, Replica, Scope};
+use causeway_core::{Error, Instance, InstanceId, Mark, OwnerId, Part, Replica, ServiceKey};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,40 +24,40 @@ const LIMIT: Duration = Duration::from_secs(300);
 
 /// Records of one scope in which a server differs from what we wrote.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unlike<R: Record> {
+pub struct Unlike {
     /// The cluster's name.
     pub cluster: Arc<str>,
     /// The server, by its address.
     pub server: String,
     /// The scope.
-    pub scope: R::Scope,
+    pub scope: ServiceKey,
     /// What the cluster accepted and this server does not list.
-    pub missing: BTreeSet<R::Id>,
+    pub missing: BTreeSet<InstanceId>,
     /// Copies of ours that this server still lists, though they were withdrawn.
-    pub extra: BTreeSet<R::Id>,
+    pub extra: BTreeSet<InstanceId>,
 }
 
 /// What comparing the servers of some clusters brought.
 #[derive(Clone, Debug)]
-pub struct Compared<R: Record> {
+pub struct Compared {
     /// What differs, by server and scope.
-    pub unlike: Vec<Unlike<R>>,
+    pub unlike: Vec<Unlike>,
     /// Servers that could not be asked, and why.
     pub silent: BTreeSet<String>,
     /// Clusters that could not be asked at all, and why.
     pub unanswered: Vec<(Arc<str>, String)>,
 }
 
-impl<R: Record> Default for Compared<R> {
+impl Default for Compared {
     fn default() -> Self {
         Self { unlike: Vec::new(), silent: BTreeSet::new(), unanswered: Vec::new() }
     }
 }
 
-impl<R: Record> Engine<R> {
+impl Engine {
     /// Compares what the servers of a task's destinations list, in every scope in which it holds records and in those
     /// where they count differently. Takes a replication delay longer where something differs.
-    pub async fn replicas(&self, owner: &OwnerId) -> Compared<R> {
+    pub async fn replicas(&self, owner: &OwnerId) -> Compared {
         let clusters: BTreeMap<_, _> = {
             let state = self.state.lock();
             let routes = state.routes.values().filter(|route| route.spec.owner == *owner);
@@ -80,7 +80,7 @@ impl<R: Record> Engine<R> {
 }
 
 /// Looks at a destination's servers from time to time, for the status, until `stop`.
-pub(crate) async fn watch<R: Record>(cluster: Arc<Cluster<R>>, stop: CancellationToken) {
+pub(crate) async fn watch(cluster: Arc<Cluster>, stop: CancellationToken) {
     let mut next = EVERY;
     let mut turn = 0;
     loop {
@@ -110,11 +110,11 @@ pub(crate) async fn watch<R: Record>(cluster: Arc<Cluster<R>>, stop: Cancellatio
 }
 
 /// One line a server.
-fn words<R: Record>(unlike: &[Unlike<R>]) -> Vec<String> {
-    let mut servers: BTreeMap<&str, Vec<&Unlike<R>>> = BTreeMap::new();
+fn words(unlike: &[Unlike]) -> Vec<String> {
+    let mut servers: BTreeMap<&str, Vec<&Unlike>> = BTreeMap::new();
     unlike.iter().for_each(|one| servers.entry(&one.server).or_default().push(one));
-    let line = |(server, all): (&str, Vec<&Unlike<R>>)| {
-        let count = |of: fn(&Unlike<R>) -> usize| all.iter().map(|one| of(one)).sum::<usize>();
+    let line = |(server, all): (&str, Vec<&Unlike>)| {
+        let count = |of: fn(&Unlike) -> usize| all.iter().map(|one| of(one)).sum::<usize>();
         let (missing, extra) = (count(|one| one.missing.len()), count(|one| one.extra.len()));
         let mut what = Vec::new();
         if missing > 0 {
@@ -130,21 +130,21 @@ fn words<R: Record>(unlike: &[Unlike<R>]) -> Vec<String> {
 }
 
 /// The scopes in which records of such owners are held.
-fn scopes<R: Record>(cluster: &Cluster<R>, of: impl Fn(&OwnerId) -> bool) -> BTreeSet<R::Scope> {
+fn scopes(cluster: &Cluster, of: impl Fn(&OwnerId) -> bool) -> BTreeSet<ServiceKey> {
     let ledger = cluster.ledger.lock();
     let held = ledger.iter().filter(|(_, written)| written.records.values().any(|record| of(&record.owner)));
     held.map(|(scope, _)| scope.clone()).collect()
 }
 
-struct Comparison<'a, R: Record> {
-    cluster: &'a Cluster<R>,
+struct Comparison<'a> {
+    cluster: &'a Cluster,
     /// Of one task only.
     only: Option<&'a OwnerId>,
 }
 
-impl<R: Record> Comparison<'_, R> {
+impl Comparison<'_> {
     /// Compares the records of `some` scopes, and of at most `suspects` in which the servers count differently, twice.
-    async fn compare(&self, mut some: BTreeSet<R::Scope>, suspects: usize) -> Result<Compared<R>, Error> {
+    async fn compare(&self, mut some: BTreeSet<ServiceKey>, suspects: usize) -> Result<Compared, Error> {
         let parts: BTreeSet<Part> = self.cluster.written_parts.read().iter().cloned().collect();
         let mut silent = BTreeSet::new();
         let mut counted = BTreeSet::new();
@@ -162,9 +162,11 @@ impl<R: Record> Comparison<'_, R> {
         sleep(DELAY).await;
         let again = first.iter().map(|one| one.scope.clone()).collect();
         let second = self.unlike(again, &mut silent).await?;
-        let both = |one: Unlike<R>| {
+        let both = |one: Unlike| {
             let before = first.iter().find(|before| before.server == one.server && before.scope == one.scope)?;
-            let common = |a: &BTreeSet<R::Id>, b: &BTreeSet<R::Id>| a.intersection(b).cloned().collect::<BTreeSet<_>>();
+            let common = |a: &BTreeSet<InstanceId>, b: &BTreeSet<InstanceId>| {
+                a.intersection(b).cloned().collect::<BTreeSet<_>>()
+            };
             let (missing, extra) = (common(&before.missing, &one.missing), common(&before.extra, &one.extra));
             (!missing.is_empty() || !extra.is_empty()).then_some(Unlike { missing, extra, ..one })
         };
@@ -172,12 +174,12 @@ impl<R: Record> Comparison<'_, R> {
     }
 
     /// What differs now.
-    async fn unlike(&self, scopes: BTreeSet<R::Scope>, silent: &mut BTreeSet<String>) -> Result<Vec<Unlike<R>>, Error> {
+    async fn unlike(&self, scopes: BTreeSet<ServiceKey>, silent: &mut BTreeSet<String>) -> Result<Vec<Unlike>, Error> {
         if scopes.is_empty() {
             return Ok(Vec::new());
         }
         // As it stood before the question, so that nothing newer is asked for.
-        let ledger: Ledger<R> = {
+        let ledger: Ledger = {
             let ledger = self.cluster.ledger.lock();
             let held = scopes.iter().filter_map(|scope| Some((scope.clone(), ledger.get(scope)?.clone())));
             held.collect()
@@ -192,7 +194,7 @@ impl<R: Record> Comparison<'_, R> {
                 let records = || written.iter().flat_map(|written| &written.records);
                 let missing = records().filter(|(id, record)| mine(&record.owner) && !set.records.contains_key(*id));
                 let missing: BTreeSet<_> = missing.map(|(id, _)| id.clone()).collect();
-                let known = |id: &R::Id| written.is_some_and(|written| written.records.contains_key(id));
+                let known = |id: &InstanceId| written.is_some_and(|written| written.records.contains_key(id));
                 let ours = |mark: &Mark| match self.only {
                     Some(only) => mark.owner == *only,
                     None => self.installs().contains(&mark.owner.install),
@@ -200,7 +202,7 @@ impl<R: Record> Comparison<'_, R> {
                 let copies = set
                     .records
                     .iter()
-                    .filter(|(id, held)| !known(id) && held.copies.iter().filter_map(Record::mark).any(ours));
+                    .filter(|(id, held)| !known(id) && held.copies.iter().filter_map(Instance::mark).any(ours));
                 let extra: BTreeSet<_> = copies.map(|(id, _)| id.clone()).collect();
                 if !missing.is_empty() || !extra.is_empty() {
                     let (cluster, scope) = (self.cluster.spec.name.clone(), set.scope);
@@ -230,11 +232,11 @@ impl<R: Record> Comparison<'_, R> {
 }
 
 /// Scopes that not all servers count alike.
-fn differing<S: Scope>(counts: &[BTreeMap<S, usize>]) -> BTreeSet<S> {
+fn differing(counts: &[BTreeMap<ServiceKey, usize>]) -> BTreeSet<ServiceKey> {
     let Some((first, others)) = counts.split_first() else { return BTreeSet::new() };
-    let of = |counts: &BTreeMap<S, usize>, scope: &S| counts.get(scope).copied().unwrap_or_default();
-    let all: BTreeSet<&S> = counts.iter().flat_map(BTreeMap::keys).collect();
-    let differs = |scope: &&S| others.iter().any(|other| of(other, scope) != of(first, scope));
+    let of = |counts: &BTreeMap<ServiceKey, usize>, scope: &ServiceKey| counts.get(scope).copied().unwrap_or_default();
+    let all: BTreeSet<&ServiceKey> = counts.iter().flat_map(BTreeMap::keys).collect();
+    let differs = |scope: &&ServiceKey| others.iter().any(|other| of(other, scope) != of(first, scope));
     all.into_iter().filter(differs).cloned().collect()
 }
 

@@ -1,7 +1,7 @@
 //! How the last planning of each scope ended, and what that adds up to by task. The sums are changed together with the
 //! scopes, so that showing them costs nothing.
 
-use causeway_core::{OwnerId, Record, Skip};
+use causeway_core::{InstanceId, OwnerId, ServiceKey, Skip};
 use std::collections::{BTreeMap, BTreeSet};
 use tokio::time::Instant;
 
@@ -24,22 +24,22 @@ impl Left {
 
 /// How the last planning of a scope ended.
 #[derive(Clone, Debug)]
-pub(crate) struct ScopeState<R: Record> {
-    pub left: BTreeMap<R::Id, Left>,
+pub(crate) struct ScopeState {
+    pub left: BTreeMap<InstanceId, Left>,
     /// What was left alone for another record that has its id, by its own id and its task.
-    pub crowded: BTreeMap<(R::Id, OwnerId), Left>,
+    pub crowded: BTreeMap<(InstanceId, OwnerId), Left>,
     /// Changes planned and not yet accepted, by task.
     pub pending: BTreeMap<OwnerId, usize>,
     pub error: Option<String>,
 }
 
-impl<R: Record> Default for ScopeState<R> {
+impl Default for ScopeState {
     fn default() -> Self {
         Self { left: BTreeMap::new(), crowded: BTreeMap::new(), pending: BTreeMap::new(), error: None }
     }
 }
 
-impl<R: Record> ScopeState<R> {
+impl ScopeState {
     fn is_empty(&self) -> bool {
         self.left.is_empty() && self.crowded.is_empty() && self.pending.is_empty() && self.error.is_none()
     }
@@ -50,48 +50,48 @@ impl<R: Record> ScopeState<R> {
 }
 
 /// The sums of one task.
-pub(crate) struct Tally<R: Record> {
+pub(crate) struct Tally {
     /// Changes planned and not yet accepted.
     pub pending: usize,
     /// Records left alone, by [`Skip::kind`].
     pub skipped: BTreeMap<&'static str, usize>,
     /// Scopes in which a guard holds removals, and how many.
-    pub held: BTreeMap<R::Scope, usize>,
+    pub held: BTreeMap<ServiceKey, usize>,
     /// Scopes whose last write failed and that still have something to write.
-    pub failing: BTreeSet<R::Scope>,
+    pub failing: BTreeSet<ServiceKey>,
 }
 
-impl<R: Record> Default for Tally<R> {
+impl Default for Tally {
     fn default() -> Self {
         Self { pending: 0, skipped: BTreeMap::new(), held: BTreeMap::new(), failing: BTreeSet::new() }
     }
 }
 
-impl<R: Record> Tally<R> {
+impl Tally {
     fn is_empty(&self) -> bool {
         self.pending == 0 && self.skipped.is_empty() && self.held.is_empty() && self.failing.is_empty()
     }
 }
 
 /// The scopes of one destination. Changed by [`Scopes::edit`] alone; a scope with nothing to say is not kept.
-pub(crate) struct Scopes<R: Record> {
-    states: BTreeMap<R::Scope, ScopeState<R>>,
-    tallies: BTreeMap<OwnerId, Tally<R>>,
+pub(crate) struct Scopes {
+    states: BTreeMap<ServiceKey, ScopeState>,
+    tallies: BTreeMap<OwnerId, Tally>,
 }
 
-impl<R: Record> Default for Scopes<R> {
+impl Default for Scopes {
     fn default() -> Self {
         Self { states: BTreeMap::new(), tallies: BTreeMap::new() }
     }
 }
 
-impl<R: Record> Scopes<R> {
-    pub fn get(&self, scope: &R::Scope) -> Option<&ScopeState<R>> {
+impl Scopes {
+    pub fn get(&self, scope: &ServiceKey) -> Option<&ScopeState> {
         self.states.get(scope)
     }
 
     /// The sums of a task; `None` when it has nothing pending, left alone or failing here.
-    pub fn tally(&self, owner: &OwnerId) -> Option<&Tally<R>> {
+    pub fn tally(&self, owner: &OwnerId) -> Option<&Tally> {
         self.tallies.get(owner)
     }
 
@@ -101,7 +101,7 @@ impl<R: Record> Scopes<R> {
     }
 
     /// Changes what is known of a scope.
-    pub fn edit<T>(&mut self, scope: &R::Scope, change: impl FnOnce(&mut ScopeState<R>) -> T) -> T {
+    pub fn edit<T>(&mut self, scope: &ServiceKey, change: impl FnOnce(&mut ScopeState) -> T) -> T {
         let mut state = self.states.remove(scope).unwrap_or_default();
         self.subtract(scope, &state);
         let answer = change(&mut state);
@@ -112,7 +112,7 @@ impl<R: Record> Scopes<R> {
         answer
     }
 
-    fn add(&mut self, scope: &R::Scope, state: &ScopeState<R>) {
+    fn add(&mut self, scope: &ServiceKey, state: &ScopeState) {
         for (owner, count) in &state.pending {
             let tally = self.tallies.entry(owner.clone()).or_default();
             tally.pending += count;
@@ -130,7 +130,7 @@ impl<R: Record> Scopes<R> {
         }
     }
 
-    fn subtract(&mut self, scope: &R::Scope, state: &ScopeState<R>) {
+    fn subtract(&mut self, scope: &ServiceKey, state: &ScopeState) {
         let owners: BTreeSet<_> =
             state.pending.keys().chain(state.all_left().filter_map(|left| left.owner.as_ref())).collect();
         for owner in owners {
@@ -169,7 +169,7 @@ mod tests {
     fn sums_follow_every_change_and_leave_nothing_behind() {
         let (owner, other) = (OwnerId::new("i", "t"), OwnerId::new("i", "u"));
         let scope = |name: &str| ServiceKey::new("public", "g", name);
-        let mut scopes = Scopes::<Instance>::default();
+        let mut scopes = Scopes::default();
         for name in ["a", "b"] {
             scopes.edit(&scope(name), |state| {
                 state.pending.insert(owner.clone(), 2);

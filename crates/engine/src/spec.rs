@@ -1,19 +1,19 @@
 //! What the engine is told to do.
 
-use causeway_core::{ClusterId, Lens, Mode, Overrides, OwnerId, Port, Record};
+use causeway_core::{ClusterId, Lens, Mode, Overrides, OwnerId, Port, ServiceKey};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// One cluster.
 #[derive(Clone)]
-pub struct ClusterSpec<R: Record> {
+pub struct ClusterSpec {
     /// As it stands in marks.
     pub id: ClusterId,
     /// As the operator calls it.
     pub name: Arc<str>,
     /// How it is read and written. Another pointer is another connection: the old one is closed.
-    pub port: Port<R>,
+    pub port: Port,
 }
 
 /// Whether a route works.
@@ -57,18 +57,18 @@ impl Default for GuardLimits {
 
 /// Whether scopes that appear later take part.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Only<R: Record> {
+pub enum Only {
     /// They do.
     Any,
     /// They do not, and the list of those that exist is still to be made.
     Freeze,
     /// They do not: only these take part.
-    Frozen(Arc<BTreeSet<R::Scope>>),
+    Frozen(Arc<BTreeSet<ServiceKey>>),
 }
 
 /// One direction of one task.
 #[derive(Clone)]
-pub struct RouteSpec<R: Record> {
+pub struct RouteSpec {
     /// The task's name.
     pub task: Arc<str>,
     /// The task, as it stands in marks. Both directions of a task have the same.
@@ -82,7 +82,7 @@ pub struct RouteSpec<R: Record> {
     /// Ids or display names of the source's parts; `None`: all, also ones created later.
     pub parts: Option<BTreeSet<Arc<str>>>,
     /// Filters, renames and metadata mapping.
-    pub lens: Arc<dyn Lens<R>>,
+    pub lens: Arc<dyn Lens>,
     /// What it may do.
     pub mode: Mode,
     /// What it does about an operator's changes in the destination.
@@ -94,7 +94,7 @@ pub struct RouteSpec<R: Record> {
     /// How long a source must have been connected without a break before what it lacks is believed to be gone.
     pub settle: Duration,
     /// Which scopes of the source take part.
-    pub only: Only<R>,
+    pub only: Only,
     /// Whether it works.
     pub run: Run,
 }

@@ -3,7 +3,7 @@
 use crate::cluster::{Holdings, Route};
 use crate::engine::{Engine, Running, words};
 use crate::spec::Run;
-use causeway_core::{Carrier, ClusterId, Fresh, OwnerId, Part, Record, Skip, Unreadable};
+use causeway_core::{Carrier, ClusterId, Fresh, InstanceId, OwnerId, Part, ServiceKey, Skip, Unreadable};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -69,11 +69,11 @@ pub struct RouteStatus {
 
 /// One scope as a cluster shows it.
 #[derive(Clone, Debug)]
-pub struct ServiceRow<R: Record> {
+pub struct ServiceRow {
     /// The cluster's name.
     pub cluster: Arc<str>,
     /// The scope.
-    pub scope: R::Scope,
+    pub scope: ServiceKey,
     /// Native records.
     pub native: usize,
     /// Our copies.
@@ -81,10 +81,10 @@ pub struct ServiceRow<R: Record> {
     /// Copies of other installs and tools.
     pub foreign: usize,
     /// What is left alone there, and why.
-    pub skipped: Vec<(R::Id, Skip)>,
+    pub skipped: Vec<(InstanceId, Skip)>,
 }
 
-impl<R: Record> Engine<R> {
+impl Engine {
     /// Every route, in the order of its task and destination.
     pub fn status(&self) -> Vec<RouteStatus> {
         let routes: Vec<_> = self.state.lock().routes.values().cloned().collect();
@@ -103,8 +103,7 @@ impl<R: Record> Engine<R> {
     /// The connections or sessions that hold our copies, by cluster. A cluster without any is left out.
     pub fn carriers(&self) -> BTreeMap<ClusterId, Vec<Carrier>> {
         let state = self.state.lock();
-        let of =
-            |(id, running): (&ClusterId, &Running<R>)| Some((id.clone(), running.cluster.sink.as_ref()?.carriers()));
+        let of = |(id, running): (&ClusterId, &Running)| Some((id.clone(), running.cluster.sink.as_ref()?.carriers()));
         state.clusters.iter().filter_map(of).filter(|(_, carriers)| !carriers.is_empty()).collect()
     }
 
@@ -117,12 +116,12 @@ impl<R: Record> Engine<R> {
     /// What stands where records do and cannot be read as one, by cluster.
     pub fn unreadable(&self) -> BTreeMap<ClusterId, Vec<Unreadable>> {
         let state = self.state.lock();
-        let of = |(id, running): (&ClusterId, &Running<R>)| (id.clone(), running.cluster.source.unreadable());
+        let of = |(id, running): (&ClusterId, &Running)| (id.clone(), running.cluster.source.unreadable());
         state.clusters.iter().map(of).filter(|(_, all)| !all.is_empty()).collect()
     }
 
     /// Every scope that any cluster in use holds.
-    pub fn services(&self, install: &str) -> Vec<ServiceRow<R>> {
+    pub fn services(&self, install: &str) -> Vec<ServiceRow> {
         let clusters: Vec<_> = self.state.lock().clusters.values().map(|running| running.cluster.clone()).collect();
         let mut rows = Vec::new();
         for cluster in clusters {
@@ -156,7 +155,7 @@ impl<R: Record> Engine<R> {
     }
 }
 
-fn status<R: Record>(route: &Arc<Route<R>>, now: Instant) -> RouteStatus {
+fn status(route: &Arc<Route>, now: Instant) -> RouteStatus {
     let owner = &route.spec.owner;
     let (pending, skipped, errors, held) = {
         let scopes = route.destination.scopes.lock();
@@ -204,7 +203,7 @@ fn status<R: Record>(route: &Arc<Route<R>>, now: Instant) -> RouteStatus {
 }
 
 /// Whether the source has been read whole. Settling is no work: it only makes removals wait.
-fn complete<R: Record>(route: &Route<R>, now: Instant) -> bool {
+fn complete(route: &Route, now: Instant) -> bool {
     let mirror = route.source.mirror.lock();
     let mut taken =
         mirror.parts().iter().filter(|(part, state)| route.takes_part(part, state.title.as_deref())).peekable();
@@ -212,7 +211,7 @@ fn complete<R: Record>(route: &Route<R>, now: Instant) -> bool {
 }
 
 /// What stands in the way, in words; and whether it is a failure.
-fn trouble<R: Record>(route: &Route<R>) -> (Vec<String>, bool) {
+fn trouble(route: &Route) -> (Vec<String>, bool) {
     let mut reasons = Vec::new();
     let mut failing = false;
     let source = &route.source.spec.name;

@@ -2,7 +2,7 @@
 //! is held for long, and live changes go ahead of it.
 
 use crate::cluster::{Cluster, Route};
-use causeway_core::{Held, OwnerId, Part, Record, Scope};
+use causeway_core::{Held, Instance, OwnerId, Part, ServiceKey};
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,16 +12,16 @@ use tokio::time::Instant;
 const PORTION: usize = 256;
 
 /// What is to be marked in a destination.
-pub(crate) enum What<R: Record> {
+pub(crate) enum What {
     /// What a route wants there, in one of the destination's parts or in all.
-    Wanted(Arc<Route<R>>, Option<Part>),
+    Wanted(Arc<Route>, Option<Part>),
     /// What the ledger has: of one task or of all, in one part or in all.
     Held(Option<OwnerId>, Option<Part>),
     /// Copies of ours of which it is forgotten whose: no ledger names them.
     Lost,
 }
 
-impl<R: Record> What<R> {
+impl What {
     fn same(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Wanted(a, in_a), Self::Wanted(b, in_b)) => Arc::ptr_eq(a, b) && in_a == in_b,
@@ -32,27 +32,27 @@ impl<R: Record> What<R> {
     }
 }
 
-struct Sweep<R: Record> {
-    what: What<R>,
+struct Sweep {
+    what: What,
     /// The last scope that was looked at.
-    after: Option<R::Scope>,
+    after: Option<ServiceKey>,
 }
 
 /// The sweeps that a destination still has to make, in order. Of each kind one may be under way and one be waiting.
-pub(crate) struct Sweeps<R: Record>(Mutex<VecDeque<Sweep<R>>>);
+pub(crate) struct Sweeps(Mutex<VecDeque<Sweep>>);
 
-impl<R: Record> Default for Sweeps<R> {
+impl Default for Sweeps {
     fn default() -> Self {
         Self(Mutex::default())
     }
 }
 
-impl<R: Record> Sweeps<R> {
+impl Sweeps {
     pub fn is_empty(&self) -> bool {
         self.0.lock().is_empty()
     }
 
-    fn add(&self, what: What<R>) {
+    fn add(&self, what: What) {
         let mut sweeps = self.0.lock();
         if !sweeps.iter().any(|sweep| sweep.after.is_none() && sweep.what.same(&what)) {
             sweeps.push_back(Sweep { what, after: None });
@@ -60,9 +60,9 @@ impl<R: Record> Sweeps<R> {
     }
 }
 
-impl<R: Record> Cluster<R> {
+impl Cluster {
     /// Asks for a sweep.
-    pub fn sweep(&self, what: What<R>) {
+    pub fn sweep(&self, what: What) {
         if self.sink.is_some() {
             self.sweeps.add(what);
             self.queue.changed.notify_one();
@@ -93,11 +93,11 @@ impl<R: Record> Cluster<R> {
 
     fn sweep_wanted(
         &self,
-        route: &Arc<Route<R>>,
+        route: &Arc<Route>,
         part: Option<&Part>,
-        after: Option<&R::Scope>,
+        after: Option<&ServiceKey>,
         now: Instant,
-    ) -> Option<R::Scope> {
+    ) -> Option<ServiceKey> {
         // It may have ended meanwhile.
         if !self.inbound.read().iter().any(|one| Arc::ptr_eq(one, route)) {
             return None;
@@ -113,9 +113,9 @@ impl<R: Record> Cluster<R> {
         &self,
         owner: Option<&OwnerId>,
         part: Option<&Part>,
-        after: Option<&R::Scope>,
+        after: Option<&ServiceKey>,
         now: Instant,
-    ) -> Option<R::Scope> {
+    ) -> Option<ServiceKey> {
         use std::ops::Bound;
         let ledger = self.ledger.lock();
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
@@ -134,8 +134,8 @@ impl<R: Record> Cluster<R> {
         last
     }
 
-    fn sweep_lost(&self, after: Option<&R::Scope>, now: Instant) -> Option<R::Scope> {
-        let lost = |held: &Held<R>| held.copies.iter().filter_map(Record::mark).any(|mark| mark.owner.is_lost());
+    fn sweep_lost(&self, after: Option<&ServiceKey>, now: Instant) -> Option<ServiceKey> {
+        let lost = |held: &Held| held.copies.iter().filter_map(Instance::mark).any(|mark| mark.owner.is_lost());
         let mirror = self.mirror.lock();
         let (mut last, mut scopes) = (None, Vec::new());
         for set in mirror.after(after, PORTION) {

@@ -11,7 +11,7 @@ use crate::outcome::{Intended, intend, settle, task_of};
 use crate::pace::{Lane, Slot};
 use crate::record::{Action, Event, Recorder};
 use crate::spec::Timing;
-use causeway_core::{Change, ClusterId, Error, Part, Record, Scope, Sink, Skip, contain_now};
+use causeway_core::{Change, ClusterId, Error, InstanceId, Part, ServiceKey, Sink, Skip, contain_now};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use refused::Refused;
@@ -38,58 +38,53 @@ const MAX_TRIES: u32 = 5;
 const TURN: Duration = Duration::from_millis(5);
 
 /// One write that was made: the same one is not made again before it could be seen.
-struct Recent<R: Record> {
+struct Recent {
     at: Instant,
     tries: u32,
-    change: Change<R>,
+    change: Change,
 }
 
 /// Changes that were sent, and what became of them.
-struct Applied<R: Record> {
-    scope: R::Scope,
-    outcomes: Vec<(Change<R>, Result<(), Error>)>,
+struct Applied {
+    scope: ServiceKey,
+    outcomes: Vec<(Change, Result<(), Error>)>,
     path: Vec<ClusterId>,
-    intended: Intended<R>,
+    intended: Intended,
 }
 
-enum Done<R: Record> {
-    Applied(Applied<R>),
+enum Done {
+    Applied(Applied),
     Prepared(Part, Result<(), Error>),
 }
 
-pub(crate) struct Writer<R: Record> {
-    cluster: Arc<Cluster<R>>,
-    sink: Arc<dyn Sink<R>>,
+pub(crate) struct Writer {
+    cluster: Arc<Cluster>,
+    sink: Arc<dyn Sink>,
     timing: Timing,
-    recorder: Arc<dyn Recorder<R>>,
-    work: JoinSet<Done<R>>,
-    busy: BTreeSet<R::Scope>,
+    recorder: Arc<dyn Recorder>,
+    work: JoinSet<Done>,
+    busy: BTreeSet<ServiceKey>,
     /// Which scope each write under way is of: a write that breaks off must not keep its scope.
-    running: HashMap<tokio::task::Id, R::Scope>,
+    running: HashMap<tokio::task::Id, ServiceKey>,
     /// When each was last written: only a scope that is busy waits before it is planned again.
-    written: BTreeMap<R::Scope, Instant>,
-    recent: BTreeMap<R::Scope, BTreeMap<R::Id, Recent<R>>>,
+    written: BTreeMap<ServiceKey, Instant>,
+    recent: BTreeMap<ServiceKey, BTreeMap<InstanceId, Recent>>,
     /// Records that the destination has refused as they are.
-    refused: BTreeMap<R::Scope, Refused<R>>,
+    refused: BTreeMap<ServiceKey, Refused>,
     /// When the next service with records that are refused for now may be tried.
     next_try: Instant,
-    failures: BTreeMap<R::Scope, u32>,
+    failures: BTreeMap<ServiceKey, u32>,
     /// Since when the destination asks for patience.
-    throttled: BTreeMap<R::Scope, Instant>,
+    throttled: BTreeMap<ServiceKey, Instant>,
     prepared: BTreeMap<Part, Instant>,
     /// Scopes whose planning or writing panicked: nothing is done about them before.
-    aside: BTreeMap<R::Scope, Instant>,
+    aside: BTreeMap<ServiceKey, Instant>,
     /// When what is remembered of writes may be forgotten.
-    expiring: VecDeque<(Instant, R::Scope)>,
+    expiring: VecDeque<(Instant, ServiceKey)>,
 }
 
-impl<R: Record> Writer<R> {
-    pub fn new(
-        cluster: Arc<Cluster<R>>,
-        sink: Arc<dyn Sink<R>>,
-        timing: Timing,
-        recorder: Arc<dyn Recorder<R>>,
-    ) -> Self {
+impl Writer {
+    pub fn new(cluster: Arc<Cluster>, sink: Arc<dyn Sink>, timing: Timing, recorder: Arc<dyn Recorder>) -> Self {
         Self {
             cluster,
             sink,
@@ -111,7 +106,7 @@ impl<R: Record> Writer<R> {
     }
 
     /// A writer of this cluster panicked: nobody knows which scopes it was about to write.
-    pub fn crashed(cluster: &Cluster<R>) {
+    pub fn crashed(cluster: &Cluster) {
         let now = Instant::now();
         cluster.writes.store(0, Ordering::SeqCst);
         cluster.inbound.read().iter().for_each(|route| route.touch_all());
@@ -160,7 +155,7 @@ impl<R: Record> Writer<R> {
     }
 
     /// Waits until one more request may be sent to the cluster.
-    fn place(&self) -> impl Future<Output = Slot> + Send + use<R> {
+    fn place(&self) -> impl Future<Output = Slot> + Send + use<> {
         let (pacer, limits) = (self.cluster.pacer.clone(), self.sink.limits());
         async move {
             let mut slot = pacer.enter(Lane::Services, limits).await;
@@ -184,7 +179,7 @@ impl<R: Record> Writer<R> {
     }
 
     /// Whether a scope is being written, or was a moment ago; then it comes back.
-    fn waits(&mut self, scope: &R::Scope, now: Instant) -> bool {
+    fn waits(&mut self, scope: &ServiceKey, now: Instant) -> bool {
         if let Some(until) = self.aside.get(scope).copied() {
             if now < until {
                 self.cluster.queue.mark(scope, until);
@@ -231,7 +226,7 @@ impl<R: Record> Writer<R> {
     }
 
     /// Plans one scope and starts to write; that takes the slot.
-    fn plan(&mut self, scope: &R::Scope, slot: &mut Option<Slot>, now: Instant) {
+    fn plan(&mut self, scope: &ServiceKey, slot: &mut Option<Slot>, now: Instant) {
         let Some(mut decision) = decide(&self.cluster, scope, &self.timing, now) else {
             // Nothing is going to be written as things stand: the tasks are paused, or the destination is not known.
             self.cluster.scopes.lock().edit(scope, |state| state.pending.clear());
@@ -242,7 +237,7 @@ impl<R: Record> Writer<R> {
             self.failures.remove(scope);
             self.throttled.remove(scope);
         }
-        let writes = |change: &Change<R>| matches!(change, Change::Create(_) | Change::Update { .. });
+        let writes = |change: &Change| matches!(change, Change::Create(_) | Change::Update { .. });
         let stands = decision.plan.changes.iter().any(writes) || self.cluster.ledger.lock().contains_key(scope);
         if stands && self.cluster.is_unlisted(&scope.part()) {
             self.prepare(scope, now);
@@ -281,13 +276,13 @@ impl<R: Record> Writer<R> {
         self.running.insert(self.work.spawn(write).id(), of);
     }
 
-    fn event(&self, task: Arc<str>, scope: &R::Scope, record: String, action: Action, reason: String) {
+    fn event(&self, task: Arc<str>, scope: &ServiceKey, record: String, action: Action, reason: String) {
         let cluster = self.cluster.spec.name.clone();
         self.recorder.event(Event { task, cluster, scope: scope.to_string(), record, action, reason });
     }
 
     /// Makes the scope's part where the destination does not show it, or serves it and does not list it.
-    fn prepare(&mut self, scope: &R::Scope, now: Instant) {
+    fn prepare(&mut self, scope: &ServiceKey, now: Instant) {
         let part = scope.part();
         self.cluster.writes_in([part.clone()]);
         let (known, missing) = {
@@ -342,7 +337,7 @@ impl<R: Record> Writer<R> {
         });
     }
 
-    fn done(&mut self, done: Result<(tokio::task::Id, Done<R>), tokio::task::JoinError>) {
+    fn done(&mut self, done: Result<(tokio::task::Id, Done), tokio::task::JoinError>) {
         match done {
             Ok((id, Done::Applied(applied))) => {
                 self.running.remove(&id);
@@ -365,7 +360,7 @@ impl<R: Record> Writer<R> {
         }
     }
 
-    fn applied(&mut self, applied: Applied<R>) {
+    fn applied(&mut self, applied: Applied) {
         let Applied { scope, outcomes, path, intended } = applied;
         let (now, scope) = (Instant::now(), &scope);
         self.busy.remove(scope);
@@ -440,7 +435,7 @@ impl<R: Record> Writer<R> {
         self.cluster.remembered.store(remembered.iter().sum(), Ordering::SeqCst);
     }
 
-    fn failed(&mut self, scope: &R::Scope, failure: Option<(Option<causeway_core::OwnerId>, String)>) {
+    fn failed(&mut self, scope: &ServiceKey, failure: Option<(Option<causeway_core::OwnerId>, String)>) {
         let (owner, text) = failure.unzip();
         match &text {
             Some(_) => *self.failures.entry(scope.clone()).or_default() += 1,
@@ -462,7 +457,7 @@ impl<R: Record> Writer<R> {
     }
 
     /// Grows with every failure of the scope, up to the limit.
-    fn backoff(&self, scope: &R::Scope) -> Duration {
+    fn backoff(&self, scope: &ServiceKey) -> Duration {
         let (first, longest) = self.timing.backoff;
         let failures = self.failures.get(scope).copied().unwrap_or_default();
         (first * 2u32.saturating_pow(failures.min(16))).min(longest)

@@ -3,7 +3,7 @@
 
 mod world;
 use causeway_connectors::memory::{Fault, Memory, MemoryPorts};
-use causeway_core::{Change, Mark, OwnerId, Record, Sink};
+use causeway_core::{Change, Mark, OwnerId, Sink};
 use causeway_engine::*;
 use std::sync::Arc;
 use world::*;

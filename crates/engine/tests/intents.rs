@@ -18,7 +18,7 @@ fn shown(memory: &Memory) -> usize {
     memory.list(&service(0)).len()
 }
 
-fn rows(world: &World) -> Vec<WrittenRecord<Instance>> {
+fn rows(world: &World) -> Vec<WrittenRecord> {
     let ledger = world.notebook.ledger.lock();
     ledger.get(&(world.id("b"), service(0))).into_iter().flat_map(|written| written.records.values().cloned()).collect()
 }

@@ -33,7 +33,7 @@ async fn services_and_entries_share_the_limits_of_a_cluster() {
     *whims.each.lock() = Duration::from_millis(150);
 
     let world = World::new("i", &clusters);
-    let port = |name: &str, whims| Port::ReadWrite(Odd::open(&clusters[name], whims) as Arc<dyn Sink<Instance>>);
+    let port = |name: &str, whims| Port::ReadWrite(Odd::open(&clusters[name], whims) as Arc<dyn Sink>);
     let cluster = |name: &str, whims| ClusterSpec { id: world.id(name), name: name.into(), port: port(name, whims) };
     let specs = vec![cluster("a", &calm), cluster("b", &whims)];
     world.engine.configure(specs, vec![world.route("task", "a", "b")]);

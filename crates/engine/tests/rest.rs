@@ -19,12 +19,12 @@ struct Counting {
     asked: AtomicUsize,
 }
 
-impl Lens<Instance> for Counting {
+impl Lens for Counting {
     fn scope(&self, source: &ServiceKey) -> Option<ServiceKey> {
         self.asked.fetch_add(1, Ordering::SeqCst);
         self.lens.scope(source).filter(|_| source.name.contains(self.word))
     }
-    fn record(&self, source: &ServiceKey, record: &Instance) -> Choice<Instance> {
+    fn record(&self, source: &ServiceKey, record: &Instance) -> Choice {
         self.asked.fetch_add(1, Ordering::SeqCst);
         self.lens.record(source, record)
     }

@@ -29,13 +29,13 @@ impl Broken {
     }
 }
 
-impl Source<Instance> for Broken {
-    fn watch(&self, _: &Selector<Instance>) -> BoxStream<'static, Result<Update<Instance>, Lost>> {
+impl Source for Broken {
+    fn watch(&self, _: &Selector) -> BoxStream<'static, Result<Update, Lost>> {
         let lost = Lost { part: None, error: self.error() };
         stream::iter([Err(lost)]).chain(stream::pending()).boxed()
     }
 
-    fn read<'a>(&'a self, _: &'a Part, _: &'a Selector<Instance>) -> BoxFuture<'a, Result<Vec<Set<Instance>>, Error>> {
+    fn read<'a>(&'a self, _: &'a Part, _: &'a Selector) -> BoxFuture<'a, Result<Vec<Set>, Error>> {
         self.refuse()
     }
 
@@ -48,7 +48,7 @@ impl Source<Instance> for Broken {
     }
 }
 
-impl Sink<Instance> for Broken {
+impl Sink for Broken {
     fn capabilities(&self) -> &Capabilities {
         &self.capabilities
     }
@@ -57,7 +57,7 @@ impl Sink<Instance> for Broken {
         Limits::default()
     }
 
-    fn normalize(&self, _: &ServiceKey, record: Instance) -> Normalized<Instance> {
+    fn normalize(&self, _: &ServiceKey, record: Instance) -> Normalized {
         Ok(record)
     }
 
@@ -65,15 +65,11 @@ impl Sink<Instance> for Broken {
         self.refuse()
     }
 
-    fn apply<'a>(
-        &'a self,
-        _: &'a ServiceKey,
-        changes: &'a [Change<Instance>],
-    ) -> BoxFuture<'a, Vec<Result<(), Error>>> {
+    fn apply<'a>(&'a self, _: &'a ServiceKey, changes: &'a [Change]) -> BoxFuture<'a, Vec<Result<(), Error>>> {
         Box::pin(ready(changes.iter().map(|_| Err(self.error())).collect()))
     }
 
-    fn adopt<'a>(&'a self, _: &'a [(ServiceKey, Written<Instance>)]) -> BoxFuture<'a, Result<(), Error>> {
+    fn adopt<'a>(&'a self, _: &'a [(ServiceKey, Written)]) -> BoxFuture<'a, Result<(), Error>> {
         self.refuse()
     }
 

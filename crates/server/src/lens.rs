@@ -21,9 +21,9 @@ use std::sync::Arc;
 /// The lenses of a task, and the names on which its patterns gave up.
 #[derive(Clone)]
 pub(crate) struct Lenses {
-    pub there: Arc<dyn Lens<Instance>>,
+    pub there: Arc<dyn Lens>,
     /// Only of a task that goes both ways.
-    pub back: Option<Arc<dyn Lens<Instance>>>,
+    pub back: Option<Arc<dyn Lens>>,
     /// What no pattern of the task is asked about again.
     pub given_up: Arc<GivenUp>,
 }
@@ -33,7 +33,7 @@ impl Lenses {
     pub fn of(task: &Task) -> Self {
         let given_up = Arc::<GivenUp>::default();
         let there = forward(task, &given_up);
-        let back = || Arc::new(Back::new(there.clone(), &task.namespaces)) as Arc<dyn Lens<Instance>>;
+        let back = || Arc::new(Back::new(there.clone(), &task.namespaces)) as Arc<dyn Lens>;
         let back = task.is_two_way().then(back);
         Self { there: Arc::new(there), back, given_up }
     }
@@ -183,12 +183,12 @@ impl Back {
     }
 }
 
-impl Lens<Instance> for Back {
+impl Lens for Back {
     fn scope(&self, source: &ServiceKey) -> Option<ServiceKey> {
         self.origin(source).filter(|scope| self.there.select.takes_scope(scope))
     }
 
-    fn record(&self, source: &ServiceKey, record: &Instance) -> Choice<Instance> {
+    fn record(&self, source: &ServiceKey, record: &Instance) -> Choice {
         let Some(scope) = self.origin(source) else { return Choice::Leave };
         let mut copy = record.clone();
         self.metadata.apply(&mut copy.metadata);

@@ -9,7 +9,7 @@ use crate::sessions::Sessions;
 use crate::tls;
 use crate::world::{TaskPlan, World};
 use causeway_connectors::keep_running;
-use causeway_core::{ClusterId, Instance, ServiceKey};
+use causeway_core::{ClusterId, ServiceKey};
 use causeway_engine::{DataEngine, DataTiming, Engine, Timing};
 use causeway_holder::Holder;
 use causeway_settings::ProcessEnv;
@@ -60,7 +60,7 @@ pub(crate) struct Inner {
     pub store: Store,
     pub writer: Writer,
     pub scribe: Arc<Scribe>,
-    pub engine: Arc<Engine<Instance>>,
+    pub engine: Arc<Engine>,
     pub data: Arc<DataEngine>,
     pub holder: Option<Arc<Holder>>,
     /// One edit of the settings at a time.

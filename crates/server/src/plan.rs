@@ -8,7 +8,7 @@ use crate::node::{Inner, Node};
 use crate::routes::{Connections, routes};
 use crate::tls;
 use crate::world::{Run, TaskEntry, World};
-use causeway_core::{Change, ClusterId, Instance, OwnerId, Skip};
+use causeway_core::{Change, ClusterId, OwnerId, Skip};
 use causeway_engine::{Preview, Timing, Unread, dry_run};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -20,7 +20,7 @@ const CLOSE: Duration = Duration::from_secs(10);
 /// What a look at clusters has found.
 pub(crate) struct Looked {
     /// Of services.
-    pub previews: Vec<Preview<Instance>>,
+    pub previews: Vec<Preview>,
     /// Of config entries, by task.
     pub data: Vec<(OwnerId, Compared)>,
     /// What could not be read.
@@ -145,12 +145,12 @@ impl<'a> Plans<'a> {
         Self { world, tasks: tasks.map(plan).collect() }
     }
 
-    pub fn add(&mut self, preview: &Preview<Instance>) {
+    pub fn add(&mut self, preview: &Preview) {
         self.add_with(preview, |_| true);
     }
 
     /// With those skipped records that `tell` wants.
-    pub fn add_with(&mut self, preview: &Preview<Instance>, tell: impl Fn(&Skip) -> bool) {
+    pub fn add_with(&mut self, preview: &Preview, tell: impl Fn(&Skip) -> bool) {
         let cluster = self.world.cluster_name(&preview.cluster);
         let scope = preview.plan.scope.to_string();
         // What belongs to the service itself is nobody's alone.
@@ -227,7 +227,7 @@ impl<'a> Plans<'a> {
     }
 }
 
-fn action(change: &Change<Instance>) -> Action {
+fn action(change: &Change) -> Action {
     match change {
         Change::Create(_) => Action::Create,
         Change::Adopt(_) => Action::Adopt,

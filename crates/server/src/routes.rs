@@ -9,7 +9,7 @@ use crate::tls::Texts;
 use crate::world::{ClusterEntry, Run, TaskEntry, TaskPlan, World};
 use causeway_connectors::nacos::client::SocketKeeper;
 use causeway_connectors::{CONNECTORS, Connect, InlineMarks, TlsTexts};
-use causeway_core::{ClusterId, DataPort, Instance, Mode, Overrides, OwnerId, Part, Port};
+use causeway_core::{ClusterId, DataPort, Mode, Overrides, OwnerId, Part, Port};
 use causeway_engine::{ClusterSpec, GuardLimits, Only, RouteSpec, Run as EngineRun};
 use causeway_holder::Holder;
 use causeway_settings as settings;
@@ -27,7 +27,7 @@ pub(crate) struct Opened {
     /// What its TLS files held.
     tls: Option<TlsTexts>,
     error: Option<String>,
-    pub port: Port<Instance>,
+    pub port: Port,
     data: Option<DataPort>,
 }
 
@@ -87,7 +87,7 @@ impl Connections {
 
     /// Opens what is needed and not open, forgets what is not needed, and returns all that is open. `tls`: what the files for
     /// TLS hold now; a cluster for which it has changed is connected to anew.
-    pub fn update(&mut self, world: &World, tls: Texts) -> Vec<ClusterSpec<Instance>> {
+    pub fn update(&mut self, world: &World, tls: Texts) -> Vec<ClusterSpec> {
         self.tls = tls;
         let inline = |task: &&Arc<TaskEntry>| {
             task.plan.as_ref().is_ok_and(|plan| plan.settings.marks == settings::Marks::Inline)
@@ -124,7 +124,7 @@ impl Connections {
     }
 
     /// What is open of these clusters, for the engine.
-    pub fn specs(&self, world: &World, names: &BTreeSet<&str>) -> Vec<ClusterSpec<Instance>> {
+    pub fn specs(&self, world: &World, names: &BTreeSet<&str>) -> Vec<ClusterSpec> {
         let entries = names.iter().filter_map(|name| world.clusters.get(*name));
         entries.filter_map(|entry| Some(self.opened.get(&entry.name)?.spec(entry))).collect()
     }
@@ -160,7 +160,7 @@ impl Connections {
         self.of(&entry.name).and_then(|opened| opened.data.clone())
     }
 
-    fn connect(&self, entry: &ClusterEntry) -> Result<(Port<Instance>, Option<DataPort>), String> {
+    fn connect(&self, entry: &ClusterEntry) -> Result<(Port, Option<DataPort>), String> {
         let cluster = &entry.settings;
         let connector = CONNECTORS.iter().find(|connector| connector.kind() == cluster.kind);
         let connector = connector.ok_or_else(|| format!("{} is not supported yet", cluster.kind))?;
@@ -197,7 +197,7 @@ impl Connections {
 
 impl Opened {
     /// For the engine.
-    pub fn spec(&self, entry: &ClusterEntry) -> ClusterSpec<Instance> {
+    pub fn spec(&self, entry: &ClusterEntry) -> ClusterSpec {
         ClusterSpec { id: self.id.clone(), name: entry.name.as_str().into(), port: self.port.clone() }
     }
 
@@ -223,11 +223,11 @@ pub(crate) fn routes<'a>(
     world: &World,
     tasks: impl Iterator<Item = &'a Arc<TaskEntry>>,
     frozen: &Frozen,
-) -> Vec<RouteSpec<Instance>> {
+) -> Vec<RouteSpec> {
     tasks.filter(|task| task.run != Run::Drained).flat_map(|task| task_routes(install, world, task, frozen)).collect()
 }
 
-fn task_routes(install: &str, world: &World, task: &TaskEntry, frozen: &Frozen) -> Vec<RouteSpec<Instance>> {
+fn task_routes(install: &str, world: &World, task: &TaskEntry, frozen: &Frozen) -> Vec<RouteSpec> {
     let Ok(TaskPlan { settings, lenses }) = &task.plan else { return Vec::new() };
     if !settings.kind.wants_services() {
         return Vec::new();

@@ -1,6 +1,6 @@
 //! Hands what the engine must not forget to the store's writer, which never waits.
 
-use causeway_core::{ClusterId, Instance, OwnerId, ServiceKey, Written};
+use causeway_core::{ClusterId, OwnerId, ServiceKey, Written};
 use causeway_engine::{Event, Ledger, Recorder};
 use causeway_store::{Action, Entry, Writer, now_ms};
 use futures_util::FutureExt;
@@ -57,8 +57,8 @@ impl Scribe {
     }
 }
 
-impl Recorder<Instance> for Scribe {
-    fn ledger(&self, cluster: &ClusterId, scope: &ServiceKey, written: &Written<Instance>) {
+impl Recorder for Scribe {
+    fn ledger(&self, cluster: &ClusterId, scope: &ServiceKey, written: &Written) {
         let document = match written.is_empty() {
             true => Ok(None),
             false => serde_json::to_string(written).map(Some),
@@ -97,11 +97,11 @@ pub(crate) fn record(writer: &Writer, event: Event) {
 }
 
 /// What earlier processes wrote, as the engine wants it. What cannot be read is left out: marks prove it still.
-pub(crate) fn ledgers(entries: Vec<Entry>) -> BTreeMap<ClusterId, Ledger<Instance>> {
-    let mut ledgers: BTreeMap<ClusterId, Ledger<Instance>> = BTreeMap::new();
+pub(crate) fn ledgers(entries: Vec<Entry>) -> BTreeMap<ClusterId, Ledger> {
+    let mut ledgers: BTreeMap<ClusterId, Ledger> = BTreeMap::new();
     for entry in entries {
         let scope = serde_json::from_str::<ServiceKey>(&entry.scope);
-        let written = serde_json::from_str::<Written<Instance>>(entry.document.as_deref().unwrap_or_default());
+        let written = serde_json::from_str::<Written>(entry.document.as_deref().unwrap_or_default());
         match (scope, written) {
             (Ok(scope), Ok(written)) => {
                 ledgers.entry(ClusterId::from_text(&entry.route)).or_default().insert(scope, Arc::new(written));

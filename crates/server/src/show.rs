@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::held::orphaned;
 use crate::node::{Inner, Node};
 use crate::world::{ClusterEntry, Run, TaskEntry, World};
-use causeway_core::{Carrier, Instance};
+use causeway_core::Carrier;
 use causeway_engine::{DataStatus, RouteState, RouteStatus};
 use causeway_settings::{Mode, TaskType};
 use causeway_store::Filter;
@@ -118,7 +118,7 @@ impl Node {
         rows.sort_by(|a, b| (&a.cluster, &a.scope).cmp(&(&b.cluster, &b.scope)));
         let count = rows.len();
         rows.truncate(filter.limit.unwrap_or(DEFAULT_ROWS).min(MAX_ROWS) as usize);
-        let show = |row: causeway_engine::ServiceRow<Instance>| api::Service {
+        let show = |row: causeway_engine::ServiceRow| api::Service {
             cluster: row.cluster.to_string(),
             namespace: row.scope.namespace.to_string(),
             group: row.scope.group.to_string(),

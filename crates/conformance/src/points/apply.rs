@@ -11,12 +11,12 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 /// A deletion as the engine asks for it.
-pub fn delete(record: &Instance) -> Change<Instance> {
+pub fn delete(record: &Instance) -> Change {
     Change::Delete { record: record.clone(), owner: owner(), why: Removal::Gone(Evidence::Witnessed) }
 }
 
 /// Our copies in a set.
-pub fn copies(set: &Set<Instance>) -> Vec<Instance> {
+pub fn copies(set: &Set) -> Vec<Instance> {
     set.records.values().flat_map(|held| held.copies.clone()).collect()
 }
 
@@ -175,7 +175,7 @@ pub async fn no_mixing<S: Subject>(at: &Corner<S>) -> Result<()> {
         write(&session, key, &[Change::Create(ours.clone())]).await?;
         wanted.push((there, ours));
     }
-    let stands = |set: Option<&Set<Instance>>, (there, ours): &(Instance, Instance), with_copy: bool| {
+    let stands = |set: Option<&Set>, (there, ours): &(Instance, Instance), with_copy: bool| {
         set.is_some_and(|set| {
             let ours = if with_copy { vec![ours.clone()] } else { Vec::new() };
             at.shape.natives(set) == [there.clone()] && copies(set) == ours

@@ -7,7 +7,7 @@ use crate::probes::{DISABLED, PERSISTENT, UNHEALTHY, WEIGHT};
 use crate::shape::changed;
 use crate::subject::{Session, Subject};
 use anyhow::{Result, ensure};
-use causeway_core::{Change, Instance, Record, Set};
+use causeway_core::{Change, Instance, Set};
 use std::time::Duration;
 
 /// 2: a native service, instance, change and removal is seen in time.
@@ -107,7 +107,7 @@ async fn persistent<S: Subject>(at: &Corner<S>, session: &Session) -> Result<()>
         _ => false,
     };
     until(facts.found_in, "a persistent one, changed", || at.subject.truth(&service), stands).await?;
-    let ours = |set: &Set<_>| copies(set).iter().any(|one| one.metadata == after.metadata);
+    let ours = |set: &Set| copies(set).iter().any(|one| one.metadata == after.metadata);
     until(facts.told_in, "it is ours", || read(session, &service), ours).await?;
     write(session, &service, &[delete(&after)]).await?;
     until(facts.told_in, "it is gone", || at.subject.truth(&service), Vec::is_empty).await?;

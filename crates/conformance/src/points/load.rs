@@ -4,7 +4,7 @@ use crate::corner::Corner;
 use crate::look::{normal, read, until, write};
 use crate::subject::{Limit, Session, Subject};
 use anyhow::{Result, ensure};
-use causeway_core::{Change, Instance, ServiceKey};
+use causeway_core::{Change, ServiceKey};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
@@ -86,7 +86,7 @@ pub async fn limits<S: Subject>(at: &Corner<S>) -> Result<()> {
         record = at.shape.dressed(record);
         Ok(Change::Create(normal(&session, &service, record)?))
     });
-    let records: Vec<Change<Instance>> = records.collect::<Result<_>>()?;
+    let records: Vec<Change> = records.collect::<Result<_>>()?;
     let began = Instant::now();
     write(&session, &service, &records).await?;
     // Only the number: an error that shows them all helps nobody.

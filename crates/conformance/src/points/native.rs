@@ -27,11 +27,11 @@ pub async fn beside_ours<S: Subject>(at: &Corner<S>) -> Result<()> {
     at.subject.publish("provider", &service, std::slice::from_ref(&there)).await?;
     let shared = session.capabilities().losses.contains_key(BESIDE);
     let beside = if shared { Vec::new() } else { vec![ours.clone()] };
-    let both = |set: &Set<Instance>| holds(at, set, &Some(there.clone()), &beside);
+    let both = |set: &Set| holds(at, set, &Some(there.clone()), &beside);
     until(facts.told_in, "both side by side", || read(&session, &service), both).await?;
     let ((), shown) = shown_during(&at.subject, &service, async {
         write(&session, &service, &[delete(&ours)]).await?;
-        let alone = |set: &Set<Instance>| holds(at, set, &Some(there.clone()), &[]);
+        let alone = |set: &Set| holds(at, set, &Some(there.clone()), &[]);
         until(facts.told_in, "the native alone", || read(&session, &service), alone).await?;
         sleep(Duration::from_secs(1)).await;
         Ok(())
@@ -64,7 +64,7 @@ pub async fn beside_ours<S: Subject>(at: &Corner<S>) -> Result<()> {
     // The provider dies; the shadow holds the address.
     let ((), shown) = shown_during(&at.subject, &service, async {
         at.subject.publish("provider", &service, &[]).await?;
-        let left = |set: &Set<Instance>| {
+        let left = |set: &Set| {
             let copies = copies(set);
             let mark = copies.first().and_then(|one| one.mark.clone());
             let known = mark.is_some_and(|mark| mark.owner == owner() && mark.path.is_empty());
@@ -82,7 +82,7 @@ pub async fn beside_ours<S: Subject>(at: &Corner<S>) -> Result<()> {
     bare.mark = Some(causeway_core::Mark { owner: owner(), path: Vec::new() });
     let again = Instance { mark: ours.mark.clone(), ..there.clone() };
     write(&session, &service, &[Change::Update { from: bare, to: again.clone() }]).await?;
-    let marked = |set: &Set<Instance>| holds(at, set, &None, std::slice::from_ref(&again));
+    let marked = |set: &Set| holds(at, set, &None, std::slice::from_ref(&again));
     until(facts.told_in, "a copy with its mark", || read(&session, &service), marked).await?;
     write(&session, &service, &[delete(&again)]).await?;
     until(facts.told_in, "nothing", || at.subject.truth(&service), Vec::is_empty).await?;
@@ -98,7 +98,7 @@ async fn the_same<S: Subject>(at: &Corner<S>, session: &Session) -> Result<()> {
     let there = at.shape.seen(&ours);
     write(session, &service, &[Change::Create(ours.clone())]).await?;
     at.subject.publish("twin", &service, std::slice::from_ref(&there)).await?;
-    let native = |set: &Set<Instance>| at.shape.natives(set) == [there.clone()];
+    let native = |set: &Set| at.shape.natives(set) == [there.clone()];
     until(facts.told_in, "the provider's", || read(session, &service), native).await?;
     for _ in 0..2 {
         write(session, &service, &[delete(&ours)]).await?;
@@ -115,7 +115,7 @@ async fn the_same<S: Subject>(at: &Corner<S>, session: &Session) -> Result<()> {
 }
 
 /// Whether the service has one address with exactly these; side by side at one id, where a slot is what was written.
-fn holds<S: Subject>(at: &Corner<S>, set: &Set<Instance>, native: &Option<Instance>, ours: &[Instance]) -> bool {
+fn holds<S: Subject>(at: &Corner<S>, set: &Set, native: &Option<Instance>, ours: &[Instance]) -> bool {
     let addresses: BTreeSet<_> = set.records.keys().map(|id| &id.endpoint).collect();
     let places = if at.shape.slots { set.records.len() } else { addresses.len() };
     places == 1 && at.shape.natives(set) == Vec::from_iter(native.clone()) && copies(set) == ours

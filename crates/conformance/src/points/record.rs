@@ -68,8 +68,8 @@ async fn try_out<S: Subject>(
     changes.extend(probe.attributes.clone().map(|to| Change::Scope { from, to }));
     write(writer, &service, &changes).await.with_context(|| format!("probe {}", probe.name))?;
     wanted.sort_by_key(|one| one.id.clone());
-    let attributes = |set: &Set<_>| probe.attributes.as_ref().is_none_or(|wanted| *wanted == set.attributes);
-    let known = |set: &Set<_>| at.shape.natives(set).is_empty() && attributes(set) && copies(set) == wanted;
+    let attributes = |set: &Set| probe.attributes.as_ref().is_none_or(|wanted| *wanted == set.attributes);
+    let known = |set: &Set| at.shape.natives(set).is_empty() && attributes(set) && copies(set) == wanted;
     let stands = async |session: &Session| -> Result<bool> {
         let set = read(session, &service).await?;
         match at.shape.marks {
@@ -102,7 +102,7 @@ async fn shown<S: Subject>(
     at: &Corner<S>,
     probe: &Probe,
     service: &ServiceKey,
-    set: &Set<Instance>,
+    set: &Set,
     wanted: &[Instance],
 ) -> Result<bool> {
     let sorted = |mut list: Vec<Instance>| {
@@ -142,7 +142,7 @@ pub async fn mark_survives<S: Subject>(at: &Corner<S>) -> Result<()> {
     };
     until(facts.found_in, "the copy, elsewhere", || read(&stranger, &service), told).await?;
     // The path goes with what was written. Without that, only whose it is can be told.
-    let known = |set: &Set<Instance>, like: &Instance, mark: &Mark| {
+    let known = |set: &Set, like: &Instance, mark: &Mark| {
         let copies = copies(set);
         let alike =
             |one: &Instance| one.weight == like.weight && one.metadata.get("number") == like.metadata.get("number");

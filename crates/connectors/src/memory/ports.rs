@@ -3,7 +3,7 @@
 use super::registry::{Fault, Memory, Publisher, State};
 use causeway_core::{
     Capabilities, Change, Counts, Error, Governed, Instance, InstanceId, Limits, Lost, Normalized, OwnerId, Part,
-    Parts, Record, Replica, Scope, Selector, ServiceKey, Set, Sink, Source, Update, Written,
+    Parts, Replica, Selector, ServiceKey, Set, Sink, Source, Update, Written,
 };
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, StreamExt};
@@ -54,7 +54,7 @@ impl MemoryPorts {
     }
 
     /// What each of two servers lists in these scopes; nothing where there is only one.
-    fn servers(&self, scopes: impl Fn(&State) -> Vec<ServiceKey>) -> Vec<(String, Vec<Set<Instance>>)> {
+    fn servers(&self, scopes: impl Fn(&State) -> Vec<ServiceKey>) -> Vec<(String, Vec<Set>)> {
         let state = self.memory.state.lock();
         let Some((name, behind)) = &state.behind else { return Vec::new() };
         let scopes = scopes(&state);
@@ -80,7 +80,7 @@ impl MemoryPorts {
         Ok(())
     }
 
-    fn change(&self, scope: &ServiceKey, change: &Change<Instance>) -> Result<(), Error> {
+    fn change(&self, scope: &ServiceKey, change: &Change) -> Result<(), Error> {
         match change {
             Change::Create(record) | Change::Adopt(record) | Change::Update { to: record, .. } => {
                 match record.mark().map(|mark| mark.owner.clone()) {
@@ -117,7 +117,7 @@ impl MemoryPorts {
 struct Watch {
     memory: Memory,
     owned: Arc<Mutex<Owned>>,
-    select: Selector<Instance>,
+    select: Selector,
     /// What is not of interest, by the selection of this epoch.
     left_out: BTreeSet<ServiceKey>,
     selection: u64,
@@ -126,7 +126,7 @@ struct Watch {
     complete: BTreeSet<Part>,
     /// What is followed although no list shows it.
     unlisted: BTreeSet<Part>,
-    ready: VecDeque<Result<Update<Instance>, Lost>>,
+    ready: VecDeque<Result<Update, Lost>>,
 }
 
 impl Watch {
@@ -216,8 +216,8 @@ impl Watch {
     }
 }
 
-impl Source<Instance> for MemoryPorts {
-    fn watch(&self, select: &Selector<Instance>) -> BoxStream<'static, Result<Update<Instance>, Lost>> {
+impl Source for MemoryPorts {
+    fn watch(&self, select: &Selector) -> BoxStream<'static, Result<Update, Lost>> {
         let watch = Watch {
             memory: self.memory.clone(),
             owned: self.owned.clone(),
@@ -249,11 +249,7 @@ impl Source<Instance> for MemoryPorts {
         .boxed()
     }
 
-    fn read<'a>(
-        &'a self,
-        part: &'a Part,
-        select: &'a Selector<Instance>,
-    ) -> BoxFuture<'a, Result<Vec<Set<Instance>>, Error>> {
+    fn read<'a>(&'a self, part: &'a Part, select: &'a Selector) -> BoxFuture<'a, Result<Vec<Set>, Error>> {
         Box::pin(async move {
             self.answer(Some(part)).await?;
             let needed = select.needed().contains(part);
@@ -284,8 +280,8 @@ impl Source<Instance> for MemoryPorts {
         })
     }
 
-    fn replicas<'a>(&'a self, part: &'a Part) -> BoxFuture<'a, Result<Vec<Replica<Counts<Instance>>>, Error>> {
-        let count = |sets: Vec<Set<Instance>>| {
+    fn replicas<'a>(&'a self, part: &'a Part) -> BoxFuture<'a, Result<Vec<Replica<Counts>>, Error>> {
+        let count = |sets: Vec<Set>| {
             let sets = sets.into_iter().filter(|set| !set.records.is_empty());
             sets.map(|set| (set.scope.clone(), set.records.len())).collect()
         };
@@ -296,10 +292,7 @@ impl Source<Instance> for MemoryPorts {
         })
     }
 
-    fn replica_sets<'a>(
-        &'a self,
-        scopes: &'a [ServiceKey],
-    ) -> BoxFuture<'a, Result<Vec<Replica<Vec<Set<Instance>>>>, Error>> {
+    fn replica_sets<'a>(&'a self, scopes: &'a [ServiceKey]) -> BoxFuture<'a, Result<Vec<Replica<Vec<Set>>>, Error>> {
         Box::pin(async move {
             self.answer(None).await?;
             let servers = self.servers(|_| scopes.to_vec());
@@ -315,7 +308,7 @@ impl Source<Instance> for MemoryPorts {
     }
 }
 
-impl Sink<Instance> for MemoryPorts {
+impl Sink for MemoryPorts {
     fn capabilities(&self) -> &Capabilities {
         &self.capabilities
     }
@@ -324,7 +317,7 @@ impl Sink<Instance> for MemoryPorts {
         Limits::default()
     }
 
-    fn normalize(&self, _: &ServiceKey, record: Instance) -> Normalized<Instance> {
+    fn normalize(&self, _: &ServiceKey, record: Instance) -> Normalized {
         match record.weight.is_finite() && record.weight >= 0.0 {
             true => Ok(record),
             false => Err(format!("weight {} is not a number from 0 up", record.weight)),
@@ -350,11 +343,7 @@ impl Sink<Instance> for MemoryPorts {
         })
     }
 
-    fn apply<'a>(
-        &'a self,
-        scope: &'a ServiceKey,
-        changes: &'a [Change<Instance>],
-    ) -> BoxFuture<'a, Vec<Result<(), Error>>> {
+    fn apply<'a>(&'a self, scope: &'a ServiceKey, changes: &'a [Change]) -> BoxFuture<'a, Vec<Result<(), Error>>> {
         Box::pin(async move {
             let mut outcomes = Vec::with_capacity(changes.len());
             for change in changes {
@@ -368,7 +357,7 @@ impl Sink<Instance> for MemoryPorts {
         })
     }
 
-    fn adopt<'a>(&'a self, owned: &'a [(ServiceKey, Written<Instance>)]) -> BoxFuture<'a, Result<(), Error>> {
+    fn adopt<'a>(&'a self, owned: &'a [(ServiceKey, Written)]) -> BoxFuture<'a, Result<(), Error>> {
         Box::pin(async move {
             self.answer(None).await?;
             for (scope, written) in owned {

@@ -1,6 +1,6 @@
 //! The registry itself, and the vendor's side of it: what providers and operators do, and how it can fail.
 
-use causeway_core::{Attributes, Error, Instance, InstanceId, Mark, Part, Record, Scope, ServiceKey, Set};
+use causeway_core::{Attributes, Error, Instance, InstanceId, Mark, Part, ServiceKey, Set};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -64,7 +64,7 @@ pub(super) struct State {
     /// Hosts that the registry refuses to take.
     pub(super) refused: BTreeSet<Arc<str>>,
     /// A second server that has heard nothing more since it listed this.
-    pub(super) behind: Option<(String, BTreeMap<ServiceKey, Set<Instance>>)>,
+    pub(super) behind: Option<(String, BTreeMap<ServiceKey, Set>)>,
     /// Hosts that it refuses for now.
     pub(super) blocked: BTreeSet<Arc<str>>,
 }
@@ -386,7 +386,7 @@ impl State {
 
     /// The whole truth of one service. Records that `sessions` alone publish are known as ours, whatever has become of
     /// their marks; `owner` says for whom they were published.
-    pub(super) fn set(&self, scope: &ServiceKey, owned: &super::ports::Owned) -> Set<Instance> {
+    pub(super) fn set(&self, scope: &ServiceKey, owned: &super::ports::Owned) -> Set {
         let mut set = Set::empty(scope.clone());
         let Some(service) = self.services.get(scope) else { return set };
         set.attributes = service.attributes.clone();

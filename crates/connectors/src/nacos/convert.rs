@@ -249,7 +249,7 @@ pub(super) fn is_mixed(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use causeway_core::{ClusterId, Record};
+    use causeway_core::ClusterId;
 
     fn instance() -> Instance {
         let mut instance = Instance::new("fd00::1", 8080);

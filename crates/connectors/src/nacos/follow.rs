@@ -6,7 +6,7 @@ use super::reading::Reading;
 use super::trigger::Trigger;
 use super::watch::Watch;
 use super::{client::Error as WireError, convert};
-use causeway_core::{Error, Instance, Lost, Selector, Update};
+use causeway_core::{Error, Lost, Selector, Update};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch::Receiver;
@@ -20,7 +20,7 @@ const AWAY: Duration = Duration::from_secs(2);
 /// One endless watch.
 pub(super) struct Follow {
     reading: Reading,
-    select: Selector<Instance>,
+    select: Selector,
     named: Vec<String>,
     mode: Arc<Mode>,
     news: Receiver<Option<bool>>,
@@ -30,14 +30,14 @@ pub(super) struct Follow {
 }
 
 impl Follow {
-    pub fn new(reading: Reading, select: Selector<Instance>, named: Vec<String>) -> Self {
+    pub fn new(reading: Reading, select: Selector, named: Vec<String>) -> Self {
         let mode = reading.publications.mode().clone();
         let news = mode.news();
         Self { reading, select, named, mode, news, watch: None, told: false, away: false }
     }
 
     /// The next thing to report. Never ends.
-    pub async fn next(&mut self) -> Result<Update<Instance>, Lost> {
+    pub async fn next(&mut self) -> Result<Update, Lost> {
         loop {
             let Some((http, watch)) = &mut self.watch else {
                 match self.begin().await {

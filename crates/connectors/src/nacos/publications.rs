@@ -10,7 +10,7 @@ use super::beats::Beats;
 use super::client::{Carried, Error as WireError, NacosClient, SocketKeeper, SpreadPublisher};
 use super::convert;
 use super::mode::Mode;
-use causeway_core::{Carrier, Change, Error, Instance, InstanceId, OwnerId, Record, ServiceKey, Written};
+use causeway_core::{Carrier, Change, Error, Instance, InstanceId, OwnerId, ServiceKey, Written};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -96,7 +96,7 @@ impl Publications {
     }
 
     /// Applies the changes of one service; one outcome each.
-    pub async fn apply(&self, scope: &ServiceKey, changes: &[Change<Instance>]) -> Vec<Result<(), Error>> {
+    pub async fn apply(&self, scope: &ServiceKey, changes: &[Change]) -> Vec<Result<(), Error>> {
         match self.ready().await {
             Ok(true) => return self.apply_http(scope, changes).await,
             Ok(false) => {}
@@ -138,7 +138,7 @@ impl Publications {
 
     /// Publishes the whole set of the service with these changes made. One bad record must not spoil the rest, and the
     /// server does not say which it is: a refused batch is tried again in halves.
-    async fn publish(&self, scope: &ServiceKey, changes: &[&Change<Instance>]) -> Vec<Result<(), Error>> {
+    async fn publish(&self, scope: &ServiceKey, changes: &[&Change]) -> Vec<Result<(), Error>> {
         let before = self.of(scope);
         let mut after = before.clone();
         let shadows = changes.iter().any(|change| matches!(change, Change::Shadow(..)));
@@ -181,7 +181,7 @@ impl Publications {
         self.records.lock().get(scope).cloned().unwrap_or_default()
     }
 
-    fn is_persistent(&self, scope: &ServiceKey, change: &Change<Instance>) -> bool {
+    fn is_persistent(&self, scope: &ServiceKey, change: &Change) -> bool {
         let held =
             |id: &InstanceId| self.records.lock().get(scope)?.get(id).map(|published| published.record.ephemeral);
         match change {
@@ -191,7 +191,7 @@ impl Publications {
     }
 
     /// Persistent instances stand by themselves, one by one, and share their address with whoever registers there.
-    async fn write_persistent(&self, scope: &ServiceKey, change: &Change<Instance>) -> Result<(), Error> {
+    async fn write_persistent(&self, scope: &ServiceKey, change: &Change) -> Result<(), Error> {
         let Some(record) = change.record() else { return Ok(()) };
         let (key, wire) = (convert::wire_key(scope), convert::write(record));
         let mut records = self.of(scope);
@@ -223,7 +223,7 @@ impl Publications {
 
     /// Publishes what an earlier process wrote, as it was. The caller may give up waiting: all is asked for by then, and
     /// published when the servers are there.
-    pub async fn adopt(&self, owned: &[(ServiceKey, Written<Instance>)]) -> Result<(), Error> {
+    pub async fn adopt(&self, owned: &[(ServiceKey, Written)]) -> Result<(), Error> {
         // A server that hangs must not hold this up. One that then turns out to be a 1.x is dealt with when it is known.
         let http = matches!(tokio::time::timeout(PATIENCE, self.mode.http()).await, Ok(Ok(true)));
         let shadow = owned.iter().find(|(_, written)| written.records.values().any(|record| record.shadow));
@@ -278,7 +278,7 @@ impl Publications {
 }
 
 /// Makes one change among the records of a service.
-fn make(records: &mut Records, change: &Change<Instance>, backed: bool) {
+fn make(records: &mut Records, change: &Change, backed: bool) {
     match change {
         Change::Create(record) | Change::Adopt(record) | Change::Update { to: record, .. } => {
             if let Some(mark) = &record.mark {

@@ -3,7 +3,7 @@
 use super::client::{Error as WireError, NacosClient, ServiceKey as WireKey, ServiceTruth};
 use super::convert;
 use super::publications::SharedPublications;
-use causeway_core::{Instance, Part, Parts, Selector, Set};
+use causeway_core::{Part, Parts, Selector, Set};
 use futures_util::StreamExt;
 
 /// Services read at once.
@@ -19,7 +19,7 @@ pub(super) struct Reading {
 impl Reading {
     /// The whole truth of one service, ours known as ours. A service that does not exist is an empty one here: its
     /// namespace's list says whether it exists.
-    pub async fn read(&self, key: &WireKey) -> Result<Set<Instance>, WireError> {
+    pub async fn read(&self, key: &WireKey) -> Result<Set, WireError> {
         let truth = match self.client.truth(key).await {
             Err(WireError::NotFound(_)) => ServiceTruth::default(),
             truth => truth?,
@@ -28,11 +28,7 @@ impl Reading {
     }
 
     /// Everything in one namespace.
-    pub async fn read_all(
-        &self,
-        namespace: &str,
-        select: &Selector<Instance>,
-    ) -> Result<Vec<Set<Instance>>, WireError> {
+    pub async fn read_all(&self, namespace: &str, select: &Selector) -> Result<Vec<Set>, WireError> {
         let services = self.client.services(namespace).await?;
         let keys = services.into_iter().map(|one| WireKey::new(namespace, &one.group_name, &one.name));
         let wanted = keys.filter(|key| select.scope(&convert::scope(key)));

@@ -3,7 +3,7 @@
 
 use super::client::{Error as WireError, NacosClient, Options, ServiceSummary};
 use super::convert;
-use causeway_core::{Counts, Instance, Part, Replica, ServiceKey, Set};
+use causeway_core::{Counts, Part, Replica, ServiceKey, Set};
 use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
@@ -28,7 +28,7 @@ impl Servers {
     }
 
     /// How many instances each lists in each service of a namespace.
-    pub async fn counts(&self, part: &Part) -> Vec<Replica<Counts<Instance>>> {
+    pub async fn counts(&self, part: &Part) -> Vec<Replica<Counts>> {
         let count = |client: NacosClient| async move {
             let services = client.services(&part.0).await?;
             let count = |one: ServiceSummary| {
@@ -41,7 +41,7 @@ impl Servers {
     }
 
     /// What each lists in these services.
-    pub async fn sets(&self, scopes: &[ServiceKey]) -> Vec<Replica<Vec<Set<Instance>>>> {
+    pub async fn sets(&self, scopes: &[ServiceKey]) -> Vec<Replica<Vec<Set>>> {
         let sets = |client: NacosClient| async move {
             let read = scopes.iter().cloned().map(|scope| read(client.clone(), scope)).collect::<Vec<_>>();
             stream::iter(read).buffered(AT_ONCE).try_collect().await
@@ -61,7 +61,7 @@ impl Servers {
 }
 
 /// A service that the server does not know is empty.
-async fn read(client: NacosClient, scope: ServiceKey) -> Result<Set<Instance>, WireError> {
+async fn read(client: NacosClient, scope: ServiceKey) -> Result<Set, WireError> {
     let mut set = Set::empty(scope.clone());
     match client.truth(&convert::wire_key(&scope)).await {
         Ok(truth) => truth.instances.iter().for_each(|wire| set.put(convert::read(wire))),

@@ -59,8 +59,8 @@ impl NacosServices {
     }
 }
 
-impl Source<Instance> for NacosServices {
-    fn watch(&self, select: &Selector<Instance>) -> BoxStream<'static, Result<Update<Instance>, Lost>> {
+impl Source for NacosServices {
+    fn watch(&self, select: &Selector) -> BoxStream<'static, Result<Update, Lost>> {
         let watch = Follow::new(self.reading(), select.clone(), self.named.clone());
         stream::unfold(watch, async |mut watch| {
             let item = watch.next().await;
@@ -69,11 +69,7 @@ impl Source<Instance> for NacosServices {
         .boxed()
     }
 
-    fn read<'a>(
-        &'a self,
-        part: &'a Part,
-        select: &'a Selector<Instance>,
-    ) -> BoxFuture<'a, Result<Vec<Set<Instance>>, Error>> {
+    fn read<'a>(&'a self, part: &'a Part, select: &'a Selector) -> BoxFuture<'a, Result<Vec<Set>, Error>> {
         Box::pin(async move {
             let listed = match self.namespaces().await {
                 Ok(parts) => parts.contains_key(part),
@@ -98,14 +94,11 @@ impl Source<Instance> for NacosServices {
         })
     }
 
-    fn replicas<'a>(&'a self, part: &'a Part) -> BoxFuture<'a, Result<Vec<Replica<Counts<Instance>>>, Error>> {
+    fn replicas<'a>(&'a self, part: &'a Part) -> BoxFuture<'a, Result<Vec<Replica<Counts>>, Error>> {
         Box::pin(async move { Ok(self.servers.counts(part).await) })
     }
 
-    fn replica_sets<'a>(
-        &'a self,
-        scopes: &'a [ServiceKey],
-    ) -> BoxFuture<'a, Result<Vec<Replica<Vec<Set<Instance>>>>, Error>> {
+    fn replica_sets<'a>(&'a self, scopes: &'a [ServiceKey]) -> BoxFuture<'a, Result<Vec<Replica<Vec<Set>>>, Error>> {
         Box::pin(async move { Ok(self.servers.sets(scopes).await) })
     }
 
@@ -121,7 +114,7 @@ impl Source<Instance> for NacosServices {
     }
 }
 
-impl Sink<Instance> for NacosServices {
+impl Sink for NacosServices {
     fn capabilities(&self) -> &Capabilities {
         if self.publications.mode().is_http() { &self.old } else { &self.capabilities }
     }
@@ -133,23 +126,23 @@ impl Sink<Instance> for NacosServices {
         }
     }
 
-    fn normalize(&self, scope: &ServiceKey, record: Instance) -> Normalized<Instance> {
+    fn normalize(&self, scope: &ServiceKey, record: Instance) -> Normalized {
         match self.publications.mode().is_http() {
             true => old::normalize(scope, record),
             false => convert::normalize(scope, record),
         }
     }
 
-    fn place(&self, written: &Written<Instance>, record: Instance) -> Instance {
+    fn place(&self, written: &Written, record: Instance) -> Instance {
         shape::place(written, record)
     }
 
-    fn apart(&self, written: &Written<Instance>, records: &mut [Instance]) {
+    fn apart(&self, written: &Written, records: &mut [Instance]) {
         shape::apart(written, records);
     }
 
     /// A service of 1.x holds both kinds of instances.
-    fn shape(&self, there: &Set<Instance>, written: &Written<Instance>, wishes: &mut [Wish<Instance>]) {
+    fn shape(&self, there: &Set, written: &Written, wishes: &mut [Wish]) {
         if !self.publications.mode().is_http() {
             shape::shape(there, written, wishes);
         }
@@ -170,15 +163,11 @@ impl Sink<Instance> for NacosServices {
         })
     }
 
-    fn apply<'a>(
-        &'a self,
-        scope: &'a ServiceKey,
-        changes: &'a [Change<Instance>],
-    ) -> BoxFuture<'a, Vec<Result<(), Error>>> {
+    fn apply<'a>(&'a self, scope: &'a ServiceKey, changes: &'a [Change]) -> BoxFuture<'a, Vec<Result<(), Error>>> {
         Box::pin(self.publications.apply(scope, changes))
     }
 
-    fn adopt<'a>(&'a self, owned: &'a [(ServiceKey, Written<Instance>)]) -> BoxFuture<'a, Result<(), Error>> {
+    fn adopt<'a>(&'a self, owned: &'a [(ServiceKey, Written)]) -> BoxFuture<'a, Result<(), Error>> {
         Box::pin(self.publications.adopt(owned))
     }
 

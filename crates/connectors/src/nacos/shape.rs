@@ -21,13 +21,13 @@ fn in_cluster(record: &Instance, slot: &Arc<str>) -> InstanceId {
 }
 
 /// Whether what stands there as ours is of the same protocol.
-fn stands(written: &Written<Instance>, id: &InstanceId, record: &Instance) -> bool {
+fn stands(written: &Written, id: &InstanceId, record: &Instance) -> bool {
     let there = written.records.get(id);
     there.is_some_and(|there| there.record.metadata.get(PROTOCOL) == record.metadata.get(PROTOCOL))
 }
 
 /// A record that stands under a cluster name of its own stays there, also when its neighbour has gone.
-pub(super) fn place(written: &Written<Instance>, mut record: Instance) -> Instance {
+pub(super) fn place(written: &Written, mut record: Instance) -> Instance {
     if let Some(slot) = own_cluster(&record) {
         let own = in_cluster(&record, &slot);
         if !stands(written, &record.id, &record) && stands(written, &own, &record) {
@@ -39,7 +39,7 @@ pub(super) fn place(written: &Written<Instance>, mut record: Instance) -> Instan
 
 /// Of records at one address that differ in protocol the one that stands there already keeps it (else the newest, which
 /// comes first), and the others get cluster names of their own.
-pub(super) fn apart(written: &Written<Instance>, records: &mut [Instance]) {
+pub(super) fn apart(written: &Written, records: &mut [Instance]) {
     let protocol = |record: &Instance| record.metadata.get(PROTOCOL).cloned();
     let stays = records.iter().find(|record| stands(written, &record.id, record)).or(records.first());
     let stays = stays.and_then(protocol);
@@ -53,7 +53,7 @@ pub(super) fn apart(written: &Written<Instance>, records: &mut [Instance]) {
 /// A service is ephemeral as soon as one of its instances is, and stays so: the server forgets that only when the service
 /// has been empty for a minute or two. A persistent one among them is published as an ephemeral one that says what it was.
 /// Where somebody else's persistent instance stands, it is the ephemeral ones that the server refuses.
-pub(super) fn shape(there: &Set<Instance>, written: &Written<Instance>, wishes: &mut [Wish<Instance>]) {
+pub(super) fn shape(there: &Set, written: &Written, wishes: &mut [Wish]) {
     let is_ours = |one: &Instance| {
         let copy = one.mark.as_ref();
         copy.is_some_and(|mark| wishes.iter().any(|wish| wish.owner.install == mark.owner.install))

@@ -7,7 +7,7 @@ use super::client::{Error as WireError, Look, Phase, ServiceKey as WireKey, Serv
 use super::convert;
 use super::reading::{IN_FLIGHT, Reading};
 use super::trigger::Trigger;
-use causeway_core::{Instance, Lost, Part, Selector, Set, Update};
+use causeway_core::{Lost, Part, Selector, Set, Update};
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
@@ -33,7 +33,7 @@ enum Done {
     Namespaces(Result<Listing, WireError>),
     Names(Part, Result<Vec<ServiceSummary>, WireError>),
     Subscribed(WireKey, Result<(), WireError>),
-    Read(WireKey, Result<Set<Instance>, WireError>),
+    Read(WireKey, Result<Set, WireError>),
     Due(WireKey),
     /// The time has come to try again what could not be read.
     Retry(WireKey),
@@ -44,7 +44,7 @@ enum State {
     /// Not read on this connection.
     Unknown,
     /// Being read: what is still missing, and what has come.
-    Filling { missing: BTreeSet<WireKey>, sets: BTreeMap<WireKey, Set<Instance>> },
+    Filling { missing: BTreeSet<WireKey>, sets: BTreeMap<WireKey, Set> },
     /// Reported whole.
     Complete,
 }
@@ -67,7 +67,7 @@ struct Namespace {
 pub(super) struct Watch {
     reading: Reading,
     reader: Arc<Trigger>,
-    select: Selector<Instance>,
+    select: Selector,
     named: Vec<String>,
     generation: u64,
     connected: bool,
@@ -85,11 +85,11 @@ pub(super) struct Watch {
     failed: BTreeSet<WireKey>,
     work: FuturesUnordered<BoxFuture<'static, Done>>,
     tick: tokio::time::Interval,
-    ready: VecDeque<Result<Update<Instance>, Lost>>,
+    ready: VecDeque<Result<Update, Lost>>,
 }
 
 impl Watch {
-    pub fn new(reading: Reading, select: Selector<Instance>, named: Vec<String>, trigger: Trigger) -> Self {
+    pub fn new(reading: Reading, select: Selector, named: Vec<String>, trigger: Trigger) -> Self {
         let mut tick = interval(NAMES);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
@@ -116,7 +116,7 @@ impl Watch {
     }
 
     /// The next thing to report. Never ends.
-    pub async fn next(&mut self) -> Result<Update<Instance>, Lost> {
+    pub async fn next(&mut self) -> Result<Update, Lost> {
         let mut status = self.reader.status();
         loop {
             if let Some(item) = self.ready.pop_front() {
@@ -323,7 +323,7 @@ impl Watch {
         }
     }
 
-    fn read(&mut self, key: WireKey, set: Result<Set<Instance>, WireError>) {
+    fn read(&mut self, key: WireKey, set: Result<Set, WireError>) {
         self.flying.remove(&key);
         if self.again.remove(&key) {
             self.want(key.clone());

@@ -2,7 +2,7 @@
 
 use super::carriers::Spread;
 use super::layout;
-use causeway_core::{Error, Instance, InstanceId, Mark, OwnerId, Record, ServiceKey};
+use causeway_core::{Error, Instance, InstanceId, Mark, OwnerId, ServiceKey};
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};

@@ -137,8 +137,8 @@ pub(super) fn missing() -> Error {
     Error::Missing("the path at the end of the address is no znode".into())
 }
 
-impl Source<Instance> for ZooKeeperServices {
-    fn watch(&self, select: &Selector<Instance>) -> BoxStream<'static, Result<Update<Instance>, Lost>> {
+impl Source for ZooKeeperServices {
+    fn watch(&self, select: &Selector) -> BoxStream<'static, Result<Update, Lost>> {
         watch(
             self.session(),
             self.roots(),
@@ -149,11 +149,7 @@ impl Source<Instance> for ZooKeeperServices {
         )
     }
 
-    fn read<'a>(
-        &'a self,
-        part: &'a Part,
-        select: &'a Selector<Instance>,
-    ) -> BoxFuture<'a, Result<Vec<Set<Instance>>, Error>> {
+    fn read<'a>(&'a self, part: &'a Part, select: &'a Selector) -> BoxFuture<'a, Result<Vec<Set>, Error>> {
         async move {
             known(part)?;
             let view = self.look().await?;
@@ -193,7 +189,7 @@ impl Source<Instance> for ZooKeeperServices {
     }
 }
 
-impl Sink<Instance> for ZooKeeperServices {
+impl Sink for ZooKeeperServices {
     fn capabilities(&self) -> &Capabilities {
         &self.capabilities
     }
@@ -202,7 +198,7 @@ impl Sink<Instance> for ZooKeeperServices {
         Limits { max_batch: 5000, in_flight: 32, per_second: None }
     }
 
-    fn normalize(&self, scope: &ServiceKey, record: Instance) -> Normalized<Instance> {
+    fn normalize(&self, scope: &ServiceKey, record: Instance) -> Normalized {
         if &*scope.namespace != PART {
             return Err(no_namespaces(&scope.namespace));
         }
@@ -215,7 +211,7 @@ impl Sink<Instance> for ZooKeeperServices {
 
     /// Only what stands alone: where there are others, consumers have whom to call, and one that stands twice would get
     /// twice its share.
-    fn shadows(&self, there: &Set<Instance>, native: &Instance, owner: &OwnerId) -> bool {
+    fn shadows(&self, there: &Set, native: &Instance, owner: &OwnerId) -> bool {
         there.records.len() == 1 && self.writes.shadows(&there.scope, native, owner)
     }
 
@@ -241,15 +237,11 @@ impl Sink<Instance> for ZooKeeperServices {
         .boxed()
     }
 
-    fn apply<'a>(
-        &'a self,
-        scope: &'a ServiceKey,
-        changes: &'a [Change<Instance>],
-    ) -> BoxFuture<'a, Vec<Result<(), Error>>> {
+    fn apply<'a>(&'a self, scope: &'a ServiceKey, changes: &'a [Change]) -> BoxFuture<'a, Vec<Result<(), Error>>> {
         self.writes.apply(scope, changes).boxed()
     }
 
-    fn adopt<'a>(&'a self, owned: &'a [(ServiceKey, Written<Instance>)]) -> BoxFuture<'a, Result<(), Error>> {
+    fn adopt<'a>(&'a self, owned: &'a [(ServiceKey, Written)]) -> BoxFuture<'a, Result<(), Error>> {
         async move {
             for (scope, written) in owned {
                 for one in written.records.values() {

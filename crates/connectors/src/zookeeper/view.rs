@@ -3,7 +3,7 @@
 use super::layout::{self, Read, Roots};
 use super::publications::Publications;
 use bytes::Bytes;
-use causeway_core::{Instance, Mark, Record, ServiceKey, Set, Unreadable};
+use causeway_core::{Instance, Mark, ServiceKey, Set, Unreadable};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -208,7 +208,7 @@ impl View {
     }
 
     /// One service as it stands, ours known as ours. What has another name is one with what has its own.
-    pub fn set(&self, scope: &ServiceKey, ours: &Publications) -> Set<Instance> {
+    pub fn set(&self, scope: &ServiceKey, ours: &Publications) -> Set {
         let paths = self.scopes.get(scope).into_iter().flatten();
         let stands = |path: &String| self.nodes.contains_key(path);
         let seen = paths.filter_map(|path| Some((path, self.nodes.get(path)?)));

@@ -7,7 +7,7 @@ use super::publications::Publications;
 use super::services::{PART, missing};
 use super::view::{Classes, View};
 use super::znodes::znodes;
-use causeway_core::{Error, Instance, Lost, Part, Selector, ServiceKey, Update};
+use causeway_core::{Error, Lost, Part, Selector, ServiceKey, Update};
 use futures_util::stream::{self, BoxStream, SelectAll, StreamExt};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::mem::Discriminant;
@@ -23,7 +23,7 @@ const ASK: Duration = Duration::from_secs(1);
 const AGAIN: Duration = Duration::from_secs(30);
 
 /// What a watch yields.
-type Item = Result<Update<Instance>, Lost>;
+type Item = Result<Update, Lost>;
 
 /// One root that is followed.
 struct Root {
@@ -51,7 +51,7 @@ struct Watch {
     lost: Option<Discriminant<Error>>,
     view: View,
     ours: Publications,
-    select: Selector<Instance>,
+    select: Selector,
     /// The selection's epoch, and what is not of interest by it.
     selection: u64,
     left_out: BTreeSet<ServiceKey>,
@@ -68,7 +68,7 @@ pub(super) fn watch(
     roots: &Arc<Roots>,
     ours: &Publications,
     classes: Classes,
-    select: Selector<Instance>,
+    select: Selector,
     access: bool,
 ) -> BoxStream<'static, Item> {
     let (mut news, mut followed) = (SelectAll::new(), Vec::new());

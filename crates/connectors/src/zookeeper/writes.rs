@@ -8,7 +8,7 @@ use super::view::{Classes, MARK};
 use super::{access, convert, options::AclChoice};
 use crate::InlineMarks;
 use bytes::Bytes;
-use causeway_core::{Change, Error, Instance, Mark, OwnerId, Record, ServiceKey, WrittenRecord};
+use causeway_core::{Change, Error, Instance, Mark, OwnerId, ServiceKey, WrittenRecord};
 use futures_util::FutureExt;
 use futures_util::stream::{self, StreamExt};
 use std::borrow::Cow;
@@ -71,7 +71,7 @@ impl Writes {
     }
 
     /// Applies the changes of one service; one outcome each.
-    pub async fn apply(&self, scope: &ServiceKey, changes: &[Change<Instance>]) -> Vec<Result<(), Error>> {
+    pub async fn apply(&self, scope: &ServiceKey, changes: &[Change]) -> Vec<Result<(), Error>> {
         let (mut outcomes, mut rest) = (Vec::new(), changes);
         // The first of a new service makes its folders, which all others would look for, too.
         if let [first @ (Change::Create(_) | Change::Adopt(_)), others @ ..] = changes {
@@ -89,7 +89,7 @@ impl Writes {
         outcomes
     }
 
-    async fn change(&self, scope: &ServiceKey, change: &Change<Instance>) -> Result<(), Error> {
+    async fn change(&self, scope: &ServiceKey, change: &Change) -> Result<(), Error> {
         match change {
             Change::Create(record) | Change::Adopt(record) => match self.wait(scope, record) {
                 Some(wait) => Err(Error::Throttled(wait)),
@@ -386,7 +386,7 @@ impl Writes {
     }
 
     /// Remembers what earlier processes wrote, as it was.
-    pub fn remember(&self, scope: &ServiceKey, written: &WrittenRecord<Instance>) {
+    pub fn remember(&self, scope: &ServiceKey, written: &WrittenRecord) {
         let WrittenRecord { record, owner, shadow, before } = written;
         if let Some(before) = before {
             let record = before.clone();

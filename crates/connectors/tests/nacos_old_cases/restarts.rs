@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use causeway_core::{Change, Part, Record, ServiceKey, Written, WrittenRecord};
+use causeway_core::{Change, Part, ServiceKey, Written, WrittenRecord};
 use causeway_testbed::{Backdoor, Nacos, NacosVersion, Options};
 use tokio::time::sleep;
 

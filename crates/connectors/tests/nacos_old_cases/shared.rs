@@ -16,7 +16,7 @@ fn scope(service: &str) -> ServiceKey {
     ServiceKey::new(&namespace(), "g", service)
 }
 
-fn away(record: &Instance, why: Removal) -> Change<Instance> {
+fn away(record: &Instance, why: Removal) -> Change {
     Change::Delete { record: record.clone(), owner: owner(), why }
 }
 

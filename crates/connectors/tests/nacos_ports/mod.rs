@@ -8,15 +8,14 @@ use anyhow::{Context, Result, bail};
 use causeway_connectors::Connect;
 use causeway_connectors::nacos::NacosConnector;
 use causeway_core::{
-    Change, ClusterId, Connector, Everything, Held, Instance, Mark, OwnerId, Part, Port, Record, ServiceKey, Set, Sink,
-    Update,
+    Change, ClusterId, Connector, Everything, Held, Instance, Mark, OwnerId, Part, Port, ServiceKey, Set, Sink, Update,
 };
 use futures_util::StreamExt;
 use parking_lot::Mutex;
 use tokio::task::JoinSet;
 
 /// A session of ours.
-pub type Session = Arc<dyn Sink<Instance>>;
+pub type Session = Arc<dyn Sink>;
 
 /// Opens a cluster as the product does.
 pub fn open(connect: Connect) -> Result<Session> {
@@ -43,7 +42,7 @@ pub fn copy(port: u16) -> Instance {
 }
 
 /// Writes, and wants every change to be taken.
-pub async fn write(session: &Session, scope: &ServiceKey, changes: &[Change<Instance>]) -> Result<()> {
+pub async fn write(session: &Session, scope: &ServiceKey, changes: &[Change]) -> Result<()> {
     for (change, outcome) in changes.iter().zip(session.apply(scope, changes).await) {
         outcome.with_context(|| format!("{change:?}"))?;
     }
@@ -65,7 +64,7 @@ pub async fn until(what: &str, limit: Duration, mut check: impl AsyncFnMut() -> 
 /// What a watch has said so far.
 #[derive(Default)]
 pub struct View {
-    pub sets: BTreeMap<ServiceKey, Set<Instance>>,
+    pub sets: BTreeMap<ServiceKey, Set>,
     pub resets: BTreeMap<Part, usize>,
     pub lost: usize,
 }
@@ -100,7 +99,7 @@ impl Follow {
     }
 
     /// What stands at the only address of a service.
-    pub fn held(&self, scope: &ServiceKey) -> Held<Instance> {
+    pub fn held(&self, scope: &ServiceKey) -> Held {
         let view = self.view.lock();
         view.sets.get(scope).and_then(|set| set.records.values().next().cloned()).unwrap_or_default()
     }

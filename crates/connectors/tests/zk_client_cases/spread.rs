@@ -8,8 +8,8 @@ use anyhow::{Context as _, Result, ensure};
 use causeway_connectors::zookeeper::{Options, SessionLimits, ZooKeeperConnector};
 use causeway_connectors::{Connect, Turn, Turns, Vault};
 use causeway_core::{
-    Change, ClusterId, Connector as _, Error, Everything, Instance, Mark, OwnerId, Part, Port, Record as _, Removal,
-    Selector, ServiceKey, Sink, Written,
+    Change, ClusterId, Connector as _, Error, Everything, Instance, Mark, OwnerId, Part, Port, Removal, Selector,
+    ServiceKey, Sink, Written,
 };
 use causeway_testbed::{ZkConnect, ZkDoor, ZkTree, ZooKeeper, ZooOptions};
 use parking_lot::Mutex;
@@ -53,7 +53,7 @@ impl Drawer {
     }
 }
 
-fn connect(address: &str, root: &str, vault: &Arc<Drawer>, sessions: SessionLimits) -> Result<Arc<dyn Sink<Instance>>> {
+fn connect(address: &str, root: &str, vault: &Arc<Drawer>, sessions: SessionLimits) -> Result<Arc<dyn Sink>> {
     let vault: Arc<Drawer> = vault.clone();
     let zookeeper = Options { session_timeout: Duration::from_secs(6), sessions, ..Options::default() };
     let connect = Connect {
@@ -76,18 +76,18 @@ fn copy(n: u16) -> Instance {
     Instance::new("127.0.0.1", 1000 + n).with_mark(Some(mark))
 }
 
-fn creations(numbers: std::ops::Range<u16>) -> Vec<Change<Instance>> {
+fn creations(numbers: std::ops::Range<u16>) -> Vec<Change> {
     numbers.map(|n| Change::Create(copy(n))).collect()
 }
 
-fn ledger(numbers: std::ops::Range<u16>) -> Vec<(ServiceKey, Written<Instance>)> {
+fn ledger(numbers: std::ops::Range<u16>) -> Vec<(ServiceKey, Written)> {
     let mut written = Written::default();
     creations(numbers).iter().for_each(|change| written.note(change, &[]));
     vec![(scope(), written)]
 }
 
 /// Writes until all is done.
-async fn write(sink: &dyn Sink<Instance>, changes: &[Change<Instance>]) -> Result<()> {
+async fn write(sink: &dyn Sink, changes: &[Change]) -> Result<()> {
     let (mut rest, until) = (changes.to_vec(), Instant::now() + SOON);
     while !rest.is_empty() {
         let outcomes = sink.apply(&scope(), &rest).await;
@@ -220,7 +220,7 @@ pub async fn handed_over(address: String) -> Result<()> {
         drop(writing.join_all().await);
         write(&*sink, &creations(from..to)).await?;
     }
-    let select: Selector<Instance> = Arc::new(Everything);
+    let select: Selector = Arc::new(Everything);
     let sets = sink.read(&Part::new("public"), &select).await?;
     let held_there: Vec<_> = sets.iter().flat_map(|set| set.records.values()).collect();
     let known = held_there.iter().filter(|held| held.native.is_none() && held.copy_of("i").is_some()).count();

@@ -1,6 +1,6 @@
 //! Instances of services.
 
-use super::{Mark, Part, Record, Scope};
+use super::{ClusterId, Mark, OwnerId, Part};
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
@@ -47,11 +47,14 @@ impl Display for ServiceKey {
     }
 }
 
-impl Scope for ServiceKey {
-    fn part(&self) -> Part {
+impl ServiceKey {
+    /// The part of the cluster that it lies in.
+    pub fn part(&self) -> Part {
         Part(self.namespace.clone())
     }
-    fn in_part(&self, part: &Part) -> Self {
+
+    /// The same service in another part.
+    pub fn in_part(&self, part: &Part) -> Self {
         Self { namespace: part.0.clone(), ..self.clone() }
     }
 }
@@ -141,21 +144,25 @@ impl Instance {
     }
 }
 
-impl Record for Instance {
-    type Scope = ServiceKey;
-    type Id = InstanceId;
-
-    fn id(&self) -> InstanceId {
+impl Instance {
+    /// What tells it from its siblings.
+    pub fn id(&self) -> InstanceId {
         self.id.clone()
     }
-    fn mark(&self) -> Option<&Mark> {
+
+    /// `None`: no mark seen.
+    pub fn mark(&self) -> Option<&Mark> {
         self.mark.as_ref()
     }
-    fn with_mark(mut self, mark: Option<Mark>) -> Self {
+
+    /// The same record with this mark, or with none.
+    pub fn with_mark(mut self, mark: Option<Mark>) -> Self {
         self.mark = mark;
         self
     }
-    fn same(&self, other: &Self) -> bool {
+
+    /// Whether two records say the same thing, marks aside.
+    pub fn same(&self, other: &Self) -> bool {
         self.id == other.id
             && self.weight == other.weight
             && self.enabled == other.enabled
@@ -165,7 +172,10 @@ impl Record for Instance {
             && self.metadata == other.metadata
             && self.payload == other.payload
     }
-    fn differences(&self, to: &Self) -> Vec<String> {
+
+    /// In words what this record says and `to` does not, or otherwise; empty: nothing but the mark. No values of metadata: they
+    /// may be long, and may be secret.
+    pub fn differences(&self, to: &Self) -> Vec<String> {
         let mut words = Vec::new();
         if self.weight != to.weight {
             words.push(format!("weight {} → {}", self.weight, to.weight));
@@ -184,12 +194,16 @@ impl Record for Instance {
         }));
         words
     }
-    fn into_born(mut self) -> Self {
+
+    /// This record as its birthplace holds it, where a kind could only hold it in another way ([`crate::Sink::shape`]).
+    pub fn into_born(mut self) -> Self {
         self.ephemeral &= !std::mem::take(&mut self.lasting);
         self
     }
-    /// By the time at which providers say that they registered, where they do; else by what they say.
-    fn by_age(&self, other: &Self) -> Ordering {
+
+    /// Which of two records that fall on one id in a destination is the newer one: by the time at which providers say that
+    /// they registered, where they do; else by what they say. Total, so that the choice is always the same.
+    pub fn by_age(&self, other: &Self) -> Ordering {
         let stamp = |one: &Self| one.metadata.get(STAMP).and_then(|text| text.parse::<u64>().ok());
         let order = stamp(self).cmp(&stamp(other)).then_with(|| self.metadata.cmp(&other.metadata));
         let payload = |one: &Self| one.payload.as_ref().map(|payload| payload.text.clone());
@@ -201,7 +215,10 @@ impl Record for Instance {
                 (self.enabled, self.healthy, self.ephemeral).cmp(&(other.enabled, other.healthy, other.ephemeral))
             })
     }
-    fn with_edit(mut self, written: &Self, shown: &Self) -> Self {
+
+    /// This record with what an operator changed from `written` to `shown` laid over it. What a kind does not let
+    /// operators change stays.
+    pub fn with_edit(mut self, written: &Self, shown: &Self) -> Self {
         if shown.weight != written.weight {
             self.weight = shown.weight;
         }
@@ -209,5 +226,12 @@ impl Record for Instance {
             self.enabled = shown.enabled;
         }
         self
+    }
+
+    /// This record as `owner` wants to see it beyond `from`: `from` is appended to the path.
+    pub fn forwarded(self, from: &ClusterId, owner: &OwnerId) -> Self {
+        let mut path = self.mark().map_or_else(Vec::new, |mark| mark.path.clone());
+        path.push(from.clone());
+        self.with_mark(Some(Mark { owner: owner.clone(), path }))
     }
 }

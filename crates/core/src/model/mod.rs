@@ -4,10 +4,10 @@ mod entry;
 mod ids;
 mod instance;
 mod mark;
-mod record;
+mod set;
 
 pub use entry::{Aside, Body, Content, Digest, Entry, EntryKey, Pair, Side, Stamp};
 pub use ids::{ClusterId, OwnerId, Part};
 pub use instance::{Endpoint, Instance, InstanceId, Payload, ServiceKey};
 pub use mark::Mark;
-pub use record::{Attributes, Held, Record, Scope, Set};
+pub use set::{Attributes, Held, Set};

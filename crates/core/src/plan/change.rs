@@ -1,7 +1,7 @@
 //! The words of a plan.
 
 use super::Undecided;
-use crate::model::{Attributes, OwnerId, Record};
+use crate::model::{Attributes, Instance, InstanceId, OwnerId, ServiceKey};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};
@@ -41,27 +41,27 @@ impl Display for Removal {
 
 /// One difference to write.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Change<R: Record> {
+pub enum Change {
     /// Write a copy where we have none.
-    Create(R),
+    Create(Instance),
     /// Write again what already stands there as ours, so that this process upholds it.
-    Adopt(R),
+    Adopt(Instance),
     /// Publish a record identical to a native one, for this owner, in place of our copy if there is one.
-    Shadow(R, OwnerId),
+    Shadow(Instance, OwnerId),
     /// Replace our copy.
     Update {
         /// As it stands.
-        from: R,
+        from: Instance,
         /// As it shall stand.
-        to: R,
+        to: Instance,
     },
     /// Lay an operator's change of our copy elsewhere over a native record, as an operator would: only where the task
     /// says that overrides travel.
     Edit {
         /// As it stands.
-        from: R,
+        from: Instance,
         /// As it shall stand.
-        to: R,
+        to: Instance,
         /// The task that says so.
         owner: OwnerId,
     },
@@ -75,7 +75,7 @@ pub enum Change<R: Record> {
     /// Take our copy away.
     Delete {
         /// The copy.
-        record: R,
+        record: Instance,
         /// Its owner; a shadow carries no mark.
         owner: OwnerId,
         /// The reason, which the user can look up.
@@ -83,9 +83,9 @@ pub enum Change<R: Record> {
     },
 }
 
-impl<R: Record> Change<R> {
+impl Change {
     /// The record that the change is about; none for the scope itself.
-    pub fn record(&self) -> Option<&R> {
+    pub fn record(&self) -> Option<&Instance> {
         match self {
             Self::Create(record) | Self::Adopt(record) | Self::Shadow(record, _) => Some(record),
             Self::Update { to, .. } | Self::Edit { to, .. } => Some(to),
@@ -96,7 +96,7 @@ impl<R: Record> Change<R> {
 
     /// Why it is made, in the same words for the plan, the comparison and the history.
     pub fn reason(&self) -> String {
-        let differ = |from: &R, to: &R| {
+        let differ = |from: &Instance, to: &Instance| {
             let words = from.differences(to);
             if words.is_empty() { "its mark".to_owned() } else { words.join(", ") }
         };
@@ -208,22 +208,22 @@ impl Display for Skip {
 
 /// What to do in one scope, and what was left alone, and why.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Plan<R: Record> {
+pub struct Plan {
     /// The destination's scope.
-    pub scope: R::Scope,
+    pub scope: ServiceKey,
     /// In order: creations, updates, the scope itself, deletions.
-    pub changes: Vec<Change<R>>,
+    pub changes: Vec<Change>,
     /// What was left alone.
-    pub skipped: BTreeMap<R::Id, Skip>,
+    pub skipped: BTreeMap<InstanceId, Skip>,
     /// What was left alone for another record that has its id.
-    pub crowded: Vec<Crowded<R>>,
+    pub crowded: Vec<Crowded>,
 }
 
 /// A record that has no id of its own in the destination: another one stands there.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Crowded<R: Record> {
+pub struct Crowded {
     /// Its id, as the source names it.
-    pub id: R::Id,
+    pub id: InstanceId,
     /// The task that wants it.
     pub owner: OwnerId,
     /// Which other record stands there.

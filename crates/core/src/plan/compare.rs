@@ -3,7 +3,7 @@
 use super::{
     Change, Crowded, Evidence, Fresh, Mode, Overrides, Plan, Policy, Removal, Skip, Wish, Written, WrittenRecord,
 };
-use crate::model::{Held, Record, Set};
+use crate::model::{Held, Instance, InstanceId, Set};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How to move `observed` towards what all tasks of this install want, touching only what is provably ours.
@@ -19,9 +19,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// | no | no | yes | create |
 /// | no | yes | yes | update where it differs from what we last wrote; a difference made by hand is kept |
 /// | no | yes | no | delete, if its task's source is settled |
-pub fn plan<R: Record>(wishes: &[Wish<R>], observed: &Set<R>, ledger: &Written<R>, policy: &Policy<'_, R>) -> Plan<R> {
+pub fn plan(wishes: &[Wish], observed: &Set, ledger: &Written, policy: &Policy<'_>) -> Plan {
     let mut table = Table { wishes, ledger, policy, changes: Vec::new(), skipped: BTreeMap::new() };
-    let ids: BTreeSet<&R::Id> = wishes
+    let ids: BTreeSet<&InstanceId> = wishes
         .iter()
         .flat_map(|wish| wish.records.keys().chain(wish.refused.keys()))
         .chain(observed.records.keys())
@@ -38,7 +38,7 @@ pub fn plan<R: Record>(wishes: &[Wish<R>], observed: &Set<R>, ledger: &Written<R
 }
 
 /// Capacity first: creations before updates before deletions.
-fn rank<R: Record>(change: &Change<R>) -> u8 {
+fn rank(change: &Change) -> u8 {
     match change {
         Change::Create(_) | Change::Adopt(_) | Change::Shadow(..) => 0,
         Change::Update { .. } | Change::Edit { .. } => 1,
@@ -47,16 +47,16 @@ fn rank<R: Record>(change: &Change<R>) -> u8 {
     }
 }
 
-struct Table<'a, R: Record> {
-    wishes: &'a [Wish<R>],
-    ledger: &'a Written<R>,
-    policy: &'a Policy<'a, R>,
-    changes: Vec<Change<R>>,
-    skipped: BTreeMap<R::Id, Skip>,
+struct Table<'a> {
+    wishes: &'a [Wish],
+    ledger: &'a Written,
+    policy: &'a Policy<'a>,
+    changes: Vec<Change>,
+    skipped: BTreeMap<InstanceId, Skip>,
 }
 
-impl<'a, R: Record> Table<'a, R> {
-    fn row(&mut self, id: &R::Id, held: &Held<R>) {
+impl<'a> Table<'a> {
+    fn row(&mut self, id: &InstanceId, held: &Held) {
         let ours = held.copy_of(&self.policy.install);
         match (&held.native, ours) {
             (Some(native), ours) => self.beside_native(id, native, ours),
@@ -66,28 +66,28 @@ impl<'a, R: Record> Table<'a, R> {
     }
 
     /// The wish that `id` shall follow: the present owner's, while it has one.
-    fn want(&self, id: &R::Id, holder: Option<&crate::OwnerId>) -> Option<(&'a Wish<R>, &'a R)> {
-        let wants = |wish: &'a Wish<R>| wish.records.get(id).map(|record| (wish, record));
+    fn want(&self, id: &InstanceId, holder: Option<&crate::OwnerId>) -> Option<(&'a Wish, &'a Instance)> {
+        let wants = |wish: &'a Wish| wish.records.get(id).map(|record| (wish, record));
         let kept = self.wishes.iter().filter(|wish| Some(&wish.owner) == holder).find_map(wants);
         kept.or_else(|| self.wishes.iter().find_map(wants))
     }
 
     /// Why a filter of this owner's task, or of any where it is not known whose, does not decide about `id`.
-    fn undecided(&self, id: &R::Id, owner: Option<&crate::OwnerId>) -> Option<Skip> {
+    fn undecided(&self, id: &InstanceId, owner: Option<&crate::OwnerId>) -> Option<Skip> {
         let wishes = self.wishes.iter().filter(|wish| owner.is_none_or(|owner| wish.owner == *owner));
         let mut refused = wishes.filter_map(|wish| wish.refused.get(id));
         refused.find(|skip| matches!(skip, Skip::Undecided(_))).cloned()
     }
 
-    fn wish_of(&self, owner: &crate::OwnerId) -> Option<&'a Wish<R>> {
+    fn wish_of(&self, owner: &crate::OwnerId) -> Option<&'a Wish> {
         self.wishes.iter().find(|wish| wish.owner == *owner)
     }
 
-    fn skip(&mut self, id: &R::Id, skip: Skip) {
+    fn skip(&mut self, id: &InstanceId, skip: Skip) {
         self.skipped.insert(id.clone(), skip);
     }
 
-    fn beside_native(&mut self, id: &R::Id, native: &R, ours: Option<&R>) {
+    fn beside_native(&mut self, id: &InstanceId, native: &Instance, ours: Option<&Instance>) {
         let edit = self.wishes.iter().find_map(|wish| Some((wish.edits.get(id)?, wish)));
         if let Some((to, wish)) = edit.filter(|(to, _)| !to.same(native)) {
             self.changes.push(Change::Edit { from: native.clone(), to: to.clone(), owner: wish.owner.clone() });
@@ -124,7 +124,7 @@ impl<'a, R: Record> Table<'a, R> {
         }
     }
 
-    fn ours(&mut self, id: &R::Id, ours: &R) {
+    fn ours(&mut self, id: &InstanceId, ours: &Instance) {
         let Some(owner) = ours.mark().map(|mark| mark.owner.clone()) else { return };
         let written = self.ledger.records.get(id);
         // Ours, and it is forgotten whose: any task may want it, and it goes when each of them can tell that it does not.
@@ -138,15 +138,14 @@ impl<'a, R: Record> Table<'a, R> {
         let owner = if lost { own.map_or(owner, |wish| wish.owner.clone()) } else { owner };
         // Its own task does not know whether it wants it: nobody else takes it over, and it stays.
         let undecided = self.undecided(id, (!lost).then_some(&owner));
-        let let_go = |wish: &Wish<R>| {
-            wish.fresh == Fresh::Settled || wish.records.contains_key(id) || wish.witnessed.contains(id)
-        };
+        let let_go =
+            |wish: &Wish| wish.fresh == Fresh::Settled || wish.records.contains_key(id) || wish.witnessed.contains(id);
         let leaves = lost || (undecided.is_none() && own.is_some_and(let_go));
         match self.want(id, Some(&owner)) {
             // Another task takes the record over only when its owner has let it go.
             Some((wish, target)) if leaves => {
                 // While it is not known what was written, a difference is nobody's doing, and none is worth noting.
-                let sure = |written: &&WrittenRecord<R>| !written.shadow && written.before.is_none();
+                let sure = |written: &&WrittenRecord| !written.shadow && written.before.is_none();
                 if written.filter(sure).is_some_and(|written| written.record == *target) {
                     match ((self.policy.governed)(ours, target), wish.overrides) {
                         _ if ours == target => {}
@@ -182,18 +181,18 @@ impl<'a, R: Record> Table<'a, R> {
     }
 
     /// Leaves our copy as it stands, but makes sure that this process upholds it.
-    fn leave(&mut self, id: &R::Id, ours: &R, known: bool, skip: Skip) {
+    fn leave(&mut self, id: &InstanceId, ours: &Instance, known: bool, skip: Skip) {
         if !known {
             self.changes.push(Change::Adopt(ours.clone()));
         }
         self.skip(id, skip);
     }
 
-    fn update(&mut self, from: &R, to: &R) {
+    fn update(&mut self, from: &Instance, to: &Instance) {
         self.changes.push(Change::Update { from: from.clone(), to: to.clone() });
     }
 
-    fn absent(&mut self, id: &R::Id, held: &Held<R>) {
+    fn absent(&mut self, id: &InstanceId, held: &Held) {
         let written = self.ledger.records.get(id);
         let foreign = held.copies.first().and_then(|copy| copy.mark()).map(|mark| mark.owner.clone());
         match (self.want(id, written.map(|written| &written.owner)), written) {
@@ -222,7 +221,7 @@ impl<'a, R: Record> Table<'a, R> {
         }
     }
 
-    fn removable(&self, id: &R::Id, wish: &Wish<R>) -> Result<Removal, Skip> {
+    fn removable(&self, id: &InstanceId, wish: &Wish) -> Result<Removal, Skip> {
         match (wish.fresh, wish.mode) {
             (Fresh::Stale, _) => Err(Skip::Stale),
             (_, Mode::UpsertOnly | Mode::CreateOnly) => Err(Skip::Mode),
@@ -233,10 +232,10 @@ impl<'a, R: Record> Table<'a, R> {
     }
 
     /// What has no id of its own there: within one task, and where two tasks want different things at one id.
-    fn crowded(&self, observed: &Set<R>) -> Vec<Crowded<R>> {
+    fn crowded(&self, observed: &Set) -> Vec<Crowded> {
         let mut all = Vec::new();
         for wish in self.wishes {
-            let left = |id: &R::Id, skip| Crowded { id: id.clone(), owner: wish.owner.clone(), skip };
+            let left = |id: &InstanceId, skip| Crowded { id: id.clone(), owner: wish.owner.clone(), skip };
             all.extend(wish.crowded.iter().map(|id| left(id, Skip::Crowded(None))));
             // One record cannot be held, and another one that has its id can.
             let refused = wish.refused.iter().filter(|(_, skip)| matches!(skip, Skip::Rejected(_)));
@@ -266,7 +265,7 @@ impl<'a, R: Record> Table<'a, R> {
 
     /// The scope's own attributes are written where nobody else has set them, and followed while they stay as we
     /// wrote them.
-    fn attributes(&mut self, observed: &Set<R>) {
+    fn attributes(&mut self, observed: &Set) {
         let from = &observed.attributes;
         let wishes = self.wishes.iter().filter(|wish| !wish.records.is_empty() && wish.mode != Mode::CreateOnly);
         let Some(to) = wishes.filter_map(|wish| wish.attributes.as_ref()).next() else { return };

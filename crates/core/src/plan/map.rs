@@ -1,18 +1,18 @@
 //! Names and metadata on their way: filters, renames and metadata mapping of one task.
 
 use super::{Choice, Select};
-use crate::model::{Instance, Part, Record, ServiceKey};
+use crate::model::{Instance, Part, ServiceKey};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::sync::Arc;
 
 /// How one direction of a task sees its source. Pure: the same answer to the same question, always.
-pub trait Lens<R: Record>: Debug + Send + Sync {
+pub trait Lens: Debug + Send + Sync {
     /// The destination's scope for a scope of the source; `None`: it takes no part. Where that is not decided it is there,
     /// and [`Lens::record`] says so of each record.
-    fn scope(&self, source: &R::Scope) -> Option<R::Scope>;
+    fn scope(&self, source: &ServiceKey) -> Option<ServiceKey>;
     /// The record as it shall stand in the destination, mark untouched, where it takes part.
-    fn record(&self, source: &R::Scope, record: &R) -> Choice<R>;
+    fn record(&self, source: &ServiceKey, record: &Instance) -> Choice;
     /// The destination's part for a part of the source.
     fn part(&self, source: &Part) -> Part;
     /// Whether the destination's scopes are the source's, unchanged.
@@ -106,7 +106,7 @@ pub struct ServiceLens {
     pub metadata: MetadataMap,
 }
 
-impl Lens<Instance> for ServiceLens {
+impl Lens for ServiceLens {
     fn scope(&self, source: &ServiceKey) -> Option<ServiceKey> {
         self.select.takes_scope(source).then(|| ServiceKey {
             namespace: self.namespace.apply(&source.namespace, source),
@@ -115,7 +115,7 @@ impl Lens<Instance> for ServiceLens {
         })
     }
 
-    fn record(&self, source: &ServiceKey, record: &Instance) -> Choice<Instance> {
+    fn record(&self, source: &ServiceKey, record: &Instance) -> Choice {
         let taken = self.select.takes(source, record);
         if taken == Ok(false) {
             return Choice::Leave;

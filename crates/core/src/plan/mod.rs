@@ -16,7 +16,7 @@ pub use merge::{Base, Born, Conflicts, Intent, Reason, Rules, Verdict, Version, 
 pub use select::{Choice, Matcher, Rule, Select, Undecided, all, any, not};
 pub use written::{Written, WrittenRecord};
 
-use crate::model::{Attributes, ClusterId, OwnerId, Record};
+use crate::model::{Attributes, ClusterId, Instance, InstanceId, OwnerId};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -60,7 +60,7 @@ pub enum Overrides {
 
 /// What one task wants to stand in one scope of the destination.
 #[derive(Clone, Debug)]
-pub struct Wish<R: Record> {
+pub struct Wish {
     /// The task.
     pub owner: OwnerId,
     /// What it may do.
@@ -71,30 +71,30 @@ pub struct Wish<R: Record> {
     /// [`Fresh::Settling`] only what was witnessed.
     pub fresh: Fresh,
     /// What it wants: forwarded, mapped, normalized and shaped.
-    pub records: BTreeMap<R::Id, R>,
+    pub records: BTreeMap<InstanceId, Instance>,
     /// What it wants, by the source's ids, and cannot have: another record of its own has that id in the destination.
-    pub crowded: BTreeSet<R::Id>,
+    pub crowded: BTreeSet<InstanceId>,
     /// What stands in the source and cannot go to this destination.
-    pub refused: BTreeMap<R::Id, Skip>,
+    pub refused: BTreeMap<InstanceId, Skip>,
     /// Native records of the destination as an operator's change of our copies in the source would have them.
-    pub edits: BTreeMap<R::Id, R>,
+    pub edits: BTreeMap<InstanceId, Instance>,
     /// What was seen to go, on a connection that can be believed.
-    pub witnessed: BTreeSet<R::Id>,
+    pub witnessed: BTreeSet<InstanceId>,
     /// What the scope itself should carry; `None`: no wish.
     pub attributes: Option<Attributes>,
 }
 
 /// What holds for all tasks of this install that write to one destination.
-pub struct Policy<'a, R: Record> {
+pub struct Policy<'a> {
     /// This install; copies of other installs are never touched.
     pub install: String,
     /// The destination.
     pub destination: ClusterId,
     /// Whether a native record may be backed by an identical one of ours, for a task ([`crate::Sink::shadows`]).
-    pub shadows: &'a dyn Fn(&R, &OwnerId) -> bool,
+    pub shadows: &'a dyn Fn(&Instance, &OwnerId) -> bool,
     /// What of our copy, as it stands (first), the destination itself decides: named where that is all that tells it
     /// from what is wanted ([`crate::Sink::governed`]).
-    pub governed: &'a dyn Fn(&R, &R) -> Option<Governed>,
+    pub governed: &'a dyn Fn(&Instance, &Instance) -> Option<Governed>,
     /// Whether a task that writes there is paused: what it wants is not among the wishes.
     pub paused: bool,
 }

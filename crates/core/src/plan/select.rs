@@ -32,18 +32,18 @@ impl Display for Undecided {
 
 /// A filter's answer about one record.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Choice<R> {
+pub enum Choice {
     /// It takes part.
-    Take(R),
+    Take(Instance),
     /// It takes no part.
     Leave,
     /// A pattern gave up. The record is not copied, and what stands of it is not removed.
-    Undecided(R, Undecided),
+    Undecided(Instance, Undecided),
 }
 
-impl<R> Choice<R> {
+impl Choice {
     /// The record that may take part.
-    pub fn possible(self) -> Option<R> {
+    pub fn possible(self) -> Option<Instance> {
         match self {
             Self::Take(record) | Self::Undecided(record, _) => Some(record),
             Self::Leave => None,

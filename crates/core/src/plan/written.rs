@@ -1,16 +1,16 @@
 //! What we wrote into one scope: the ledger's entry.
 
 use super::Change;
-use crate::model::{Attributes, ClusterId, OwnerId, Record};
+use crate::model::{Attributes, ClusterId, Instance, InstanceId, OwnerId};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::BTreeMap;
 
 /// One record that we wrote.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(bound = "")]
-pub struct WrittenRecord<R: Record> {
+pub struct WrittenRecord {
     /// As we wrote it, with its mark; a shadow has none.
-    pub record: R,
+    pub record: Instance,
     /// For which task.
     pub owner: OwnerId,
     /// Whether it is identical to a native record and only backs it.
@@ -18,35 +18,35 @@ pub struct WrittenRecord<R: Record> {
     pub shadow: bool,
     /// What stood there when `record` was about to be written, while it is not known whether it was: either may stand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub before: Option<R>,
+    pub before: Option<Instance>,
 }
 
 /// What we wrote into one scope, whole: the memory that marks are not.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(bound = "")]
-pub struct Written<R: Record> {
+pub struct Written {
     /// By id. Written to files as a list.
     #[serde(serialize_with = "as_list", deserialize_with = "from_list")]
-    pub records: BTreeMap<R::Id, WrittenRecord<R>>,
+    pub records: BTreeMap<InstanceId, WrittenRecord>,
     /// What we wrote for the scope itself, and the clusters it came through.
     #[serde(default)]
     pub attributes: Option<(Attributes, Vec<ClusterId>)>,
 }
 
-impl<R: Record> Default for Written<R> {
+impl Default for Written {
     fn default() -> Self {
         Self { records: BTreeMap::new(), attributes: None }
     }
 }
 
-impl<R: Record> Written<R> {
+impl Written {
     /// Whether we wrote nothing, or took all of it back.
     pub fn is_empty(&self) -> bool {
         self.records.is_empty() && self.attributes.is_none()
     }
 
     /// Remembers a change that is about to be made. What it is made of is kept beside it until its answer is noted.
-    pub fn intend(&mut self, change: &Change<R>) {
+    pub fn intend(&mut self, change: &Change) {
         self.note(change, &[]);
         if let Change::Update { from, to } = change
             && let Some(written) = self.records.get_mut(&to.id())
@@ -56,7 +56,7 @@ impl<R: Record> Written<R> {
     }
 
     /// Puts back what was remembered of a record before a change that was not made.
-    pub fn put_back(&mut self, id: &R::Id, before: Option<WrittenRecord<R>>) {
+    pub fn put_back(&mut self, id: &InstanceId, before: Option<WrittenRecord>) {
         match before {
             Some(before) => drop(self.records.insert(id.clone(), before)),
             None => drop(self.records.remove(id)),
@@ -68,8 +68,8 @@ impl<R: Record> Written<R> {
 
     /// Remembers a change that the destination has accepted. `path`: the clusters that the scope's own attributes came
     /// through.
-    pub fn note(&mut self, change: &Change<R>, path: &[ClusterId]) {
-        let mut put = |record: &R, owner: OwnerId, shadow| {
+    pub fn note(&mut self, change: &Change, path: &[ClusterId]) {
+        let mut put = |record: &Instance, owner: OwnerId, shadow| {
             self.records.insert(record.id(), WrittenRecord { record: record.clone(), owner, shadow, before: None });
         };
         match change {
@@ -92,16 +92,11 @@ impl<R: Record> Written<R> {
     }
 }
 
-fn as_list<R: Record, S: Serializer>(
-    records: &BTreeMap<R::Id, WrittenRecord<R>>,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
+fn as_list<S: Serializer>(records: &BTreeMap<InstanceId, WrittenRecord>, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(records.values())
 }
 
-fn from_list<'de, R: Record, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<BTreeMap<R::Id, WrittenRecord<R>>, D::Error> {
-    let list: Vec<WrittenRecord<R>> = Deserialize::deserialize(deserializer)?;
+fn from_list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<InstanceId, WrittenRecord>, D::Error> {
+    let list: Vec<WrittenRecord> = Deserialize::deserialize(deserializer)?;
     Ok(list.into_iter().map(|written| (written.record.id(), written)).collect())
 }

@@ -6,7 +6,7 @@ mod error;
 pub use data::{DataPort, DataSelector, DataSink, DataSource, EntryInterest, Expect, Found, News, Write};
 pub use error::{BoxError, Error, Lost};
 
-use crate::model::{ClusterId, Instance, OwnerId, Part, Record, Set};
+use crate::model::{ClusterId, Instance, OwnerId, Part, ServiceKey, Set};
 use crate::plan::{Change, Governed, Wish, Written};
 use futures_core::{future::BoxFuture, stream::BoxStream};
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,7 +15,7 @@ use std::time::Duration;
 
 /// What a watch yields. Every item carries whole sets, never differences.
 #[derive(Clone, Debug)]
-pub enum Update<R: Record> {
+pub enum Update {
     /// Complete for its part: the first item of a part, and again after every reconnection. The only proof of
     /// completeness. `title` is the part's display name, where it has one.
     Reset {
@@ -24,17 +24,17 @@ pub enum Update<R: Record> {
         /// The part's display name.
         title: Option<Arc<str>>,
         /// Everything in the part.
-        sets: Vec<Set<R>>,
+        sets: Vec<Set>,
     },
     /// The whole new contents of one scope. May come before the part's first `Reset`: it adds and updates at once.
-    Changed(Set<R>),
+    Changed(Set),
     /// The cluster says that this scope does not exist (any more).
-    Removed(R::Scope),
+    Removed(ServiceKey),
 }
 
 /// Which parts and scopes of a cluster take part. Parts are asked about again at every look; scopes, of which there may be
 /// very many, only when they are new or [`Interest::epoch`] has changed.
-pub trait Interest<R: Record>: Send + Sync {
+pub trait Interest: Send + Sync {
     /// Whether a part that exists is of interest.
     fn part(&self, part: &Part, title: Option<&str>) -> bool;
     /// Ids or display names of parts that the operator gave. They are tried as ids where parts cannot be listed.
@@ -45,7 +45,7 @@ pub trait Interest<R: Record>: Send + Sync {
         BTreeSet::new()
     }
     /// Whether a scope is of interest.
-    fn scope(&self, scope: &R::Scope) -> bool;
+    fn scope(&self, scope: &ServiceKey) -> bool;
     /// A number that changes whenever an answer of [`Interest::scope`] may have changed. Read it before asking: answers hold
     /// as long as it stays the same.
     fn epoch(&self) -> u64 {
@@ -54,19 +54,19 @@ pub trait Interest<R: Record>: Send + Sync {
 }
 
 /// What a watch asks for its selection.
-pub type Selector<R> = Arc<dyn Interest<R>>;
+pub type Selector = Arc<dyn Interest>;
 
 /// Everything there is.
 pub struct Everything;
 
-impl<R: Record> Interest<R> for Everything {
+impl Interest for Everything {
     fn part(&self, _: &Part, _: Option<&str>) -> bool {
         true
     }
     fn named(&self) -> BTreeSet<Arc<str>> {
         BTreeSet::new()
     }
-    fn scope(&self, _: &R::Scope) -> bool {
+    fn scope(&self, _: &ServiceKey) -> bool {
         true
     }
 }
@@ -75,29 +75,29 @@ impl<R: Record> Interest<R> for Everything {
 pub type Parts = BTreeMap<Part, Option<Arc<str>>>;
 
 /// The sets that each server of a cluster lists.
-pub type ReplicaSets<R> = Vec<Replica<Vec<Set<R>>>>;
+pub type ReplicaSets = Vec<Replica<Vec<Set>>>;
 
 /// A cluster that can be read.
-pub trait Source<R: Record>: Send + Sync {
+pub trait Source: Send + Sync {
     /// An endless stream of what the cluster holds. An outage or a refusal is an `Err` item that names its part, never
     /// an empty `Reset`; the stream goes on by itself after one. New parts and scopes appear in it within 2 s.
-    fn watch(&self, select: &Selector<R>) -> BoxStream<'static, Result<Update<R>, Lost>>;
+    fn watch(&self, select: &Selector) -> BoxStream<'static, Result<Update, Lost>>;
 
     /// Looks once at the whole of one part: the second look before a removal that nobody witnessed, the slow sweep,
     /// and the dry run.
-    fn read<'a>(&'a self, part: &'a Part, select: &'a Selector<R>) -> BoxFuture<'a, Result<Vec<Set<R>>, Error>>;
+    fn read<'a>(&'a self, part: &'a Part, select: &'a Selector) -> BoxFuture<'a, Result<Vec<Set>, Error>>;
 
     /// How many scopes a part has, of interest or not: tells «nothing there» from «nothing that was asked for».
     fn count<'a>(&'a self, part: &'a Part) -> BoxFuture<'a, Result<usize, Error>>;
 
     /// How many records each server of the cluster lists by itself in one part, by scope. Empty where there is only one
     /// server, or where servers cannot be asked one by one. Cheap: it is asked every minute.
-    fn replicas<'a>(&'a self, _part: &'a Part) -> BoxFuture<'a, Result<Vec<Replica<Counts<R>>>, Error>> {
+    fn replicas<'a>(&'a self, _part: &'a Part) -> BoxFuture<'a, Result<Vec<Replica<Counts>>, Error>> {
         Box::pin(std::future::ready(Ok(Vec::new())))
     }
 
     /// What each of those servers lists by itself in these scopes, one set each; a scope that it does not know is empty.
-    fn replica_sets<'a>(&'a self, _scopes: &'a [R::Scope]) -> BoxFuture<'a, Result<ReplicaSets<R>, Error>> {
+    fn replica_sets<'a>(&'a self, _scopes: &'a [ServiceKey]) -> BoxFuture<'a, Result<ReplicaSets, Error>> {
         Box::pin(std::future::ready(Ok(Vec::new())))
     }
 
@@ -128,10 +128,10 @@ pub struct Replica<T> {
 }
 
 /// How many records there are in each scope.
-pub type Counts<R> = BTreeMap<<R as Record>::Scope, usize>;
+pub type Counts = BTreeMap<ServiceKey, usize>;
 
 /// A cluster that can also be written. What we write to we must be able to observe.
-pub trait Sink<R: Record>: Source<R> {
+pub trait Sink: Source {
     /// What this kind cannot hold, each with its reason.
     fn capabilities(&self) -> &Capabilities;
 
@@ -140,38 +140,38 @@ pub trait Sink<R: Record>: Source<R> {
 
     /// Shapes a record into what this cluster can hold, so that what is written reads back the `same`; an error says
     /// why it cannot be held.
-    fn normalize(&self, scope: &R::Scope, record: R) -> Normalized<R>;
+    fn normalize(&self, scope: &ServiceKey, record: Instance) -> Normalized;
 
     /// The id under which a record stands, or is to stand, where it may have one of several: `written` is what stands
     /// there as ours. What has stood for a while does not move when a neighbour at its address comes or goes.
-    fn place(&self, _written: &Written<R>, record: R) -> R {
+    fn place(&self, _written: &Written, record: Instance) -> Instance {
         record
     }
 
     /// Gives records that have one id (the newest first) ids of their own, where the kind can tell them apart by more than it
     /// does else. Of those that still share one afterwards the newest stands, and the others are left alone.
-    fn apart(&self, _written: &Written<R>, _records: &mut [R]) {}
+    fn apart(&self, _written: &Written, _records: &mut [Instance]) {}
 
     /// Shapes what all tasks want in one scope together, after [`Sink::normalize`] has looked at each record alone: where
     /// what one may be depends on its neighbours. Ids stay as they are. `there`: what stands there, `written`: what of it
     /// is ours. A record that was shaped keeps what it was ([`Record::into_born`]).
-    fn shape(&self, _there: &Set<R>, _written: &Written<R>, _wishes: &mut [Wish<R>]) {}
+    fn shape(&self, _there: &Set, _written: &Written, _wishes: &mut [Wish]) {}
 
     /// What of our copies the destination itself decides: where that is all that tells a copy as it stands from
     /// what is wanted. It is no difference, and nobody's override.
-    fn governed(&self, _stands: &R, _wanted: &R) -> Option<Governed> {
+    fn governed(&self, _stands: &Instance, _wanted: &Instance) -> Option<Governed> {
         None
     }
 
     /// Whether a record of ours that is identical to this native one shall stand with it for a task ([`Change::Shadow`]), so
     /// that who calls the service does not see the end of either. `there`: the whole scope.
-    fn shadows(&self, _there: &Set<R>, _native: &R, _owner: &OwnerId) -> bool {
+    fn shadows(&self, _there: &Set, _native: &Instance, _owner: &OwnerId) -> bool {
         self.capabilities().shadows
     }
 
     /// Whether a copy of this record will have no proof but the ledger: then it stands there before it is written, so that a
     /// process that dies just after the write does not leave it to nobody.
-    fn proven_by_ledger(&self, _record: &R) -> bool {
+    fn proven_by_ledger(&self, _record: &Instance) -> bool {
         false
     }
 
@@ -180,11 +180,11 @@ pub trait Sink<R: Record>: Source<R> {
 
     /// Applies the changes of one scope in order and answers for each one, in the same order. One bad record never
     /// spoils its batch.
-    fn apply<'a>(&'a self, scope: &'a R::Scope, changes: &'a [Change<R>]) -> BoxFuture<'a, Vec<Result<(), Error>>>;
+    fn apply<'a>(&'a self, scope: &'a ServiceKey, changes: &'a [Change]) -> BoxFuture<'a, Vec<Result<(), Error>>>;
 
     /// Takes over the upkeep (heartbeats, publications, sessions) of records that an earlier process wrote, as they
     /// were. Answers when the cluster has them; what does not answer in time is kept trying in the background.
-    fn adopt<'a>(&'a self, owned: &'a [(R::Scope, Written<R>)]) -> BoxFuture<'a, Result<(), Error>>;
+    fn adopt<'a>(&'a self, owned: &'a [(ServiceKey, Written)]) -> BoxFuture<'a, Result<(), Error>>;
 
     /// The connections or sessions that hold our copies there, in a stable order. Empty where copies stand by themselves.
     fn carriers(&self) -> Vec<Carrier> {
@@ -196,7 +196,7 @@ pub trait Sink<R: Record>: Source<R> {
 }
 
 /// A record as a sink can hold it, or why it cannot.
-pub type Normalized<R> = Result<R, String>;
+pub type Normalized = Result<Instance, String>;
 
 /// What a kind cannot hold, and what it can do more than others.
 #[derive(Clone, Debug, Default)]
@@ -264,23 +264,23 @@ pub trait Connector<S>: Send + Sync {
 #[derive(Clone, Default)]
 pub struct Ports {
     /// Services and their instances.
-    pub services: Option<Port<Instance>>,
+    pub services: Option<Port>,
     /// Config entries.
     pub data: Option<DataPort>,
 }
 
 /// Read only, or read and write.
 #[derive(Clone)]
-pub enum Port<R: Record> {
+pub enum Port {
     /// Can only be a source.
-    ReadOnly(Arc<dyn Source<R>>),
+    ReadOnly(Arc<dyn Source>),
     /// Can be both.
-    ReadWrite(Arc<dyn Sink<R>>),
+    ReadWrite(Arc<dyn Sink>),
 }
 
-impl<R: Record> Port<R> {
+impl Port {
     /// The reading side.
-    pub fn source(&self) -> Arc<dyn Source<R>> {
+    pub fn source(&self) -> Arc<dyn Source> {
         match self {
             Self::ReadOnly(source) => source.clone(),
             Self::ReadWrite(sink) => sink.clone(),
@@ -288,7 +288,7 @@ impl<R: Record> Port<R> {
     }
 
     /// The writing side.
-    pub fn sink(&self) -> Option<Arc<dyn Sink<R>>> {
+    pub fn sink(&self) -> Option<Arc<dyn Sink>> {
         match self {
             Self::ReadOnly(_) => None,
             Self::ReadWrite(sink) => Some(sink.clone()),

@@ -3,14 +3,14 @@
 use super::{SLOW_RETRY, Writer};
 use crate::outcome::task_of;
 use crate::record::Action;
-use causeway_core::{OwnerId, Record};
+use causeway_core::{OwnerId, ServiceKey};
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use tokio::time::Instant;
 
-impl<R: Record> Writer<R> {
+impl Writer {
     /// Leaves a scope alone for a while because of a panic, and reports it.
-    pub(super) fn set_aside(&mut self, scope: &R::Scope, panic: &str) {
+    pub(super) fn set_aside(&mut self, scope: &ServiceKey, panic: &str) {
         let until = Instant::now() + SLOW_RETRY;
         self.busy.remove(scope);
         self.cluster.writes.store(self.busy.len(), Ordering::SeqCst);
@@ -39,7 +39,7 @@ impl<R: Record> Writer<R> {
     }
 
     /// The tasks that have, or want, something in a scope.
-    fn owners_of(&self, scope: &R::Scope) -> BTreeSet<OwnerId> {
+    fn owners_of(&self, scope: &ServiceKey) -> BTreeSet<OwnerId> {
         let written = self.cluster.ledger.lock().get(scope).cloned();
         let has = |owner: &OwnerId| {
             written.iter().any(|written| written.records.values().any(|record| record.owner == *owner))

@@ -5,7 +5,7 @@ use crate::decide::Decision;
 use crate::outcome::task_of;
 use crate::record::Action;
 use crate::scopes::{Left, ScopeState};
-use causeway_core::{Change, OwnerId, Record, Skip};
+use causeway_core::{Change, InstanceId, OwnerId, ServiceKey, Skip};
 use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -13,14 +13,9 @@ use tokio::time::Instant;
 /// A difference is told of when it has stood for this long: a write is not seen at once.
 const TELL: Duration = Duration::from_secs(3);
 
-impl<R: Record> Writer<R> {
+impl Writer {
     /// A write is not made again before it could be seen; answers when to look again.
-    pub(super) fn drop_recent(
-        &mut self,
-        scope: &R::Scope,
-        decision: &mut Decision<R>,
-        now: Instant,
-    ) -> Option<Instant> {
+    pub(super) fn drop_recent(&mut self, scope: &ServiceKey, decision: &mut Decision, now: Instant) -> Option<Instant> {
         let visible = self.timing.visible;
         let recent = self.recent.get_mut(scope)?;
         let mut again = None;
@@ -44,21 +39,21 @@ impl<R: Record> Writer<R> {
 
     /// Remembers what is left alone, and tells of it once; answers when there will be something to tell. What is tried again
     /// meanwhile is still left alone, and not pending.
-    pub(super) fn leave(&self, scope: &R::Scope, decision: &Decision<R>, now: Instant) -> Option<Instant> {
+    pub(super) fn leave(&self, scope: &ServiceKey, decision: &Decision, now: Instant) -> Option<Instant> {
         self.cluster.scopes.lock().edit(scope, |state| self.leave_in(state, scope, decision, now))
     }
 
     fn leave_in(
         &self,
-        state: &mut ScopeState<R>,
-        scope: &R::Scope,
-        decision: &Decision<R>,
+        state: &mut ScopeState,
+        scope: &ServiceKey,
+        decision: &Decision,
         now: Instant,
     ) -> Option<Instant> {
         let mut before = std::mem::take(&mut state.left);
         let mut crowded = std::mem::take(&mut state.crowded);
         let mut tell_at: Option<Instant> = None;
-        let mut tell = |id: &R::Id, skip: &Skip, owner: Option<OwnerId>, known: Option<Left>| {
+        let mut tell = |id: &InstanceId, skip: &Skip, owner: Option<OwnerId>, known: Option<Left>| {
             let mut left = match known {
                 Some(left) if left.skip == *skip => left,
                 _ => Left { skip: skip.clone(), owner, since: now, told: false },

@@ -2,7 +2,7 @@
 
 use super::Writer;
 use crate::decide::Decision;
-use causeway_core::{Change, Record, Scope, Skip};
+use causeway_core::{Change, Instance, InstanceId, ServiceKey, Skip};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -21,8 +21,8 @@ const PROBES: usize = 8;
 const APART: Duration = Duration::from_millis(10);
 
 /// One record as it was refused.
-struct Refusal<R> {
-    record: R,
+struct Refusal {
+    record: Instance,
     /// Whether it was to be taken away.
     delete: bool,
     skip: Skip,
@@ -31,7 +31,7 @@ struct Refusal<R> {
     tries: u32,
 }
 
-impl<R> Refusal<R> {
+impl Refusal {
     fn passes(&self) -> bool {
         matches!(self.skip, Skip::Blocked(_))
     }
@@ -45,28 +45,28 @@ impl<R> Refusal<R> {
 }
 
 /// What was refused in one scope.
-pub(super) struct Refused<R: Record> {
-    records: BTreeMap<R::Id, Refusal<R>>,
+pub(super) struct Refused {
+    records: BTreeMap<InstanceId, Refusal>,
     /// What was refused for now is not tried before.
     not_before: Option<Instant>,
     /// Something that was refused for now has been taken: all others are due.
     open: bool,
 }
 
-impl<R: Record> Default for Refused<R> {
+impl Default for Refused {
     fn default() -> Self {
         Self { records: BTreeMap::new(), not_before: None, open: false }
     }
 }
 
 /// The record of a change, and whether it is to be taken away.
-fn about<R: Record>(change: &Change<R>) -> Option<(&R, bool)> {
+fn about(change: &Change) -> Option<(&Instance, bool)> {
     Some((change.record()?, matches!(change, Change::Delete { .. })))
 }
 
-impl<R: Record> Writer<R> {
+impl Writer {
     /// Remembers a refusal.
-    pub(super) fn refuse(&mut self, scope: &R::Scope, change: &Change<R>, skip: Skip, now: Instant) {
+    pub(super) fn refuse(&mut self, scope: &ServiceKey, change: &Change, skip: Skip, now: Instant) {
         let Some((record, delete)) = about(change) else { return };
         let refused = self.refused.entry(scope.clone()).or_default();
         let before = refused.records.get(&record.id()).filter(|one| one.record == *record && one.delete == delete);
@@ -75,7 +75,7 @@ impl<R: Record> Writer<R> {
     }
 
     /// A record was taken: what stood in the way of its neighbours may have gone with what stood in its own.
-    pub(super) fn taken(&mut self, scope: &R::Scope, id: &R::Id, now: Instant) {
+    pub(super) fn taken(&mut self, scope: &ServiceKey, id: &InstanceId, now: Instant) {
         let Some(refused) = self.refused.get_mut(scope) else { return };
         if refused.records.remove(id).is_some_and(|refusal| refusal.passes()) {
             refused.open = true;
@@ -87,8 +87,8 @@ impl<R: Record> Writer<R> {
     /// changes, or a while has passed; what was refused for now, until it is due. Says when to plan again.
     pub(super) fn drop_refused(
         &mut self,
-        scope: &R::Scope,
-        decision: &mut Decision<R>,
+        scope: &ServiceKey,
+        decision: &mut Decision,
         now: Instant,
     ) -> Option<Instant> {
         let refused = self.refused.get_mut(scope)?;
@@ -105,7 +105,7 @@ impl<R: Record> Writer<R> {
             return None;
         }
         let open = std::mem::take(&mut refused.open);
-        let due = |one: &Refusal<R>| one.passes() && (open || one.due() <= now);
+        let due = |one: &Refusal| one.passes() && (open || one.due() <= now);
         let mut tried: Vec<_> = refused.records.iter().filter(|(_, one)| due(one)).collect();
         if !open {
             tried.sort_by_key(|(_, one)| one.at);

@@ -96,8 +96,8 @@ impl Odd {
     }
 }
 
-impl Source<Instance> for Odd {
-    fn watch(&self, select: &Selector<Instance>) -> BoxStream<'static, Result<Update<Instance>, Lost>> {
+impl Source for Odd {
+    fn watch(&self, select: &Selector) -> BoxStream<'static, Result<Update, Lost>> {
         self.1.trip("watch", "");
         let whims = self.1.clone();
         let tripping = move |item| {
@@ -106,11 +106,7 @@ impl Source<Instance> for Odd {
         };
         self.0.watch(select).map(tripping).boxed()
     }
-    fn read<'a>(
-        &'a self,
-        part: &'a Part,
-        select: &'a Selector<Instance>,
-    ) -> BoxFuture<'a, Result<Vec<Set<Instance>>, Error>> {
+    fn read<'a>(&'a self, part: &'a Part, select: &'a Selector) -> BoxFuture<'a, Result<Vec<Set>, Error>> {
         self.1.trip("read", &part.0);
         self.0.read(part, select)
     }
@@ -124,7 +120,7 @@ impl Source<Instance> for Odd {
     }
 }
 
-impl Sink<Instance> for Odd {
+impl Sink for Odd {
     fn capabilities(&self) -> &Capabilities {
         self.0.capabilities()
     }
@@ -132,7 +128,7 @@ impl Sink<Instance> for Odd {
         self.1.trip("limits", "");
         self.1.limits.lock().clone()
     }
-    fn normalize(&self, scope: &ServiceKey, record: Instance) -> Normalized<Instance> {
+    fn normalize(&self, scope: &ServiceKey, record: Instance) -> Normalized {
         self.1.trip("normalize", &scope.name);
         self.0.normalize(scope, record)
     }
@@ -144,11 +140,7 @@ impl Sink<Instance> for Odd {
         self.1.trip("prepare", &part.0);
         self.0.prepare(part, title)
     }
-    fn apply<'a>(
-        &'a self,
-        scope: &'a ServiceKey,
-        changes: &'a [Change<Instance>],
-    ) -> BoxFuture<'a, Vec<Result<(), Error>>> {
+    fn apply<'a>(&'a self, scope: &'a ServiceKey, changes: &'a [Change]) -> BoxFuture<'a, Vec<Result<(), Error>>> {
         Box::pin(async move {
             self.1.trip("apply", &scope.name);
             self.1.begin(changes.len()).await;
@@ -156,7 +148,7 @@ impl Sink<Instance> for Odd {
             self.1.bend(self.0.apply(scope, changes).await, || ())
         })
     }
-    fn adopt<'a>(&'a self, owned: &'a [(ServiceKey, Written<Instance>)]) -> BoxFuture<'a, Result<(), Error>> {
+    fn adopt<'a>(&'a self, owned: &'a [(ServiceKey, Written)]) -> BoxFuture<'a, Result<(), Error>> {
         self.1.trip("adopt", "");
         self.0.adopt(owned)
     }

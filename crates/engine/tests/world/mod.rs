@@ -10,18 +10,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-pub type Ledgers = BTreeMap<ClusterId, Ledger<Instance>>;
+pub type Ledgers = BTreeMap<ClusterId, Ledger>;
 
 #[derive(Default)]
 pub struct Notebook {
     pub events: Mutex<Vec<Event>>,
-    pub ledger: Mutex<BTreeMap<(ClusterId, ServiceKey), Written<Instance>>>,
+    pub ledger: Mutex<BTreeMap<(ClusterId, ServiceKey), Written>>,
     /// How long it takes until a later process would find what was noted.
     pub slow: Mutex<Duration>,
 }
 
-impl Recorder<Instance> for Notebook {
-    fn ledger(&self, cluster: &ClusterId, scope: &ServiceKey, written: &Written<Instance>) {
+impl Recorder for Notebook {
+    fn ledger(&self, cluster: &ClusterId, scope: &ServiceKey, written: &Written) {
         self.ledger.lock().insert((cluster.clone(), scope.clone()), written.clone());
     }
     fn kept(&self) -> BoxFuture<'_, ()> {
@@ -57,8 +57,8 @@ pub struct World {
     pub clusters: BTreeMap<String, Memory>,
     pub ports: BTreeMap<String, Arc<MemoryPorts>>,
     pub notebook: Arc<Notebook>,
-    pub engine: Arc<Engine<Instance>>,
-    pub routes: Vec<RouteSpec<Instance>>,
+    pub engine: Arc<Engine>,
+    pub routes: Vec<RouteSpec>,
     lens: Arc<ServiceLens>,
 }
 
@@ -81,7 +81,7 @@ impl World {
         }
     }
 
-    pub fn route(&self, task: &str, from: &str, to: &str) -> RouteSpec<Instance> {
+    pub fn route(&self, task: &str, from: &str, to: &str) -> RouteSpec {
         RouteSpec {
             task: task.into(),
             owner: OwnerId::new(&self.install, task),

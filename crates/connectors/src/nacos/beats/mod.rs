@@ -96,7 +96,7 @@ impl Beats {
     }
 
     /// Applies changes of records of one service; one outcome each.
-    pub async fn apply(&self, scope: &ServiceKey, changes: &[&Change<Instance>]) -> Vec<Result<(), Error>> {
+    pub async fn apply(&self, scope: &ServiceKey, changes: &[&Change]) -> Vec<Result<(), Error>> {
         self.start();
         let _turn = self.inner.turn(scope).lock().await;
         let standing = match self.inner.standing(scope).await {
@@ -200,7 +200,7 @@ impl Inner {
         Ok(all)
     }
 
-    async fn write(&self, scope: &ServiceKey, change: &Change<Instance>, all: &[Standing]) -> Result<(), Error> {
+    async fn write(&self, scope: &ServiceKey, change: &Change, all: &[Standing]) -> Result<(), Error> {
         let here = |id: &InstanceId| all.iter().filter(|one| one.read.id == *id).collect::<Vec<_>>();
         let done = match change {
             Change::Create(record) | Change::Adopt(record) | Change::Update { to: record, .. } => {

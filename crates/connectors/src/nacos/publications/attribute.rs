@@ -3,7 +3,7 @@
 use super::{Publications, Published};
 use crate::nacos::client::{Error as WireError, Generation, PublisherRef, ServiceTruth};
 use crate::nacos::convert;
-use causeway_core::{Instance, Mark, Record, ServiceKey, Set};
+use causeway_core::{Instance, Mark, ServiceKey, Set};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -38,7 +38,7 @@ impl Publications {
     ///
     /// Errors: transient ones of the question who publishes an address. A guess could hide a native record or take a
     /// copy for one, so the service is to be read again.
-    pub async fn attribute(&self, scope: &ServiceKey, truth: &ServiceTruth) -> Result<Set<Instance>, WireError> {
+    pub async fn attribute(&self, scope: &ServiceKey, truth: &ServiceTruth) -> Result<Set, WireError> {
         let mut set = Set::empty(scope.clone());
         set.attributes = convert::attributes(&truth.attributes);
         let ours = self.of(scope);

@@ -3,7 +3,7 @@
 use super::{Publications, Published, Records, make};
 use crate::nacos::client::{Error as WireError, ServiceTruth, WireInstance};
 use crate::nacos::convert;
-use causeway_core::{Change, Error, Instance, InstanceId, OwnerId, Record, ServiceKey};
+use causeway_core::{Change, Error, Instance, InstanceId, OwnerId, ServiceKey};
 use std::collections::BTreeSet;
 
 impl Publications {
@@ -59,9 +59,9 @@ impl Publications {
 
     /// Applies the changes of one service: what is added and changed, then what belongs to the service, which the
     /// additions make, then what goes.
-    pub(super) async fn apply_http(&self, scope: &ServiceKey, changes: &[Change<Instance>]) -> Vec<Result<(), Error>> {
+    pub(super) async fn apply_http(&self, scope: &ServiceKey, changes: &[Change]) -> Vec<Result<(), Error>> {
         let mut outcomes: Vec<_> = changes.iter().map(|_| Err(Error::protocol("not applied"))).collect();
-        let is_last = |change: &Change<Instance>| matches!(change, Change::Delete { .. });
+        let is_last = |change: &Change| matches!(change, Change::Delete { .. });
         for last in [false, true] {
             let batch: Vec<_> = (0..changes.len()).filter(|n| is_last(&changes[*n]) == last).collect();
             if batch.is_empty() {

@@ -3,7 +3,7 @@
 use super::Publications;
 use crate::nacos::client::{Error as WireError, ServiceAttributes};
 use crate::nacos::convert;
-use causeway_core::{Change, Instance, Record, ServiceKey};
+use causeway_core::{Change, ServiceKey};
 
 impl Publications {
     /// Takes our persistent records of a service away that are to be ephemeral or to go, in favour of ephemeral ones that are
@@ -12,7 +12,7 @@ impl Publications {
     pub(super) async fn make_way(
         &self,
         scope: &ServiceKey,
-        changes: &[Change<Instance>],
+        changes: &[Change],
     ) -> Result<Option<ServiceAttributes>, WireError> {
         let turned = changes.iter().filter_map(|change| match change {
             Change::Update { from, to } if !from.ephemeral && to.ephemeral => Some(from),
@@ -20,7 +20,7 @@ impl Publications {
             _ => None,
         });
         let turned: Vec<_> = turned.collect();
-        let live = |change: &Change<Instance>| {
+        let live = |change: &Change| {
             !matches!(change, Change::Delete { .. }) && change.record().is_some_and(|record| record.ephemeral)
         };
         if turned.is_empty() || !changes.iter().any(live) {

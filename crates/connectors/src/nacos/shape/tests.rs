@@ -1,5 +1,5 @@
 use super::*;
-use causeway_core::{Change, ClusterId, Fresh, Mark, Mode, Overrides, OwnerId, Record, ServiceKey};
+use causeway_core::{Change, ClusterId, Fresh, Instance, Mark, Mode, Overrides, OwnerId, ServiceKey};
 use std::slice::from_ref;
 
 fn owner() -> OwnerId {
@@ -17,7 +17,7 @@ fn native(port: u16, ephemeral: bool) -> Instance {
     copy(port, ephemeral).with_mark(None)
 }
 
-fn wish(records: impl IntoIterator<Item = Instance>) -> Wish<Instance> {
+fn wish(records: impl IntoIterator<Item = Instance>) -> Wish {
     Wish {
         owner: owner(),
         mode: Mode::Sync,
@@ -32,7 +32,7 @@ fn wish(records: impl IntoIterator<Item = Instance>) -> Wish<Instance> {
     }
 }
 
-fn written(records: impl IntoIterator<Item = Instance>) -> Written<Instance> {
+fn written(records: impl IntoIterator<Item = Instance>) -> Written {
     let mut written = Written::default();
     records.into_iter().for_each(|one| written.note(&Change::Create(one), &[]));
     written

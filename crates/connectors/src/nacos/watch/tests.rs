@@ -34,7 +34,7 @@ fn watch(keys: &[&WireKey]) -> Watch {
     watch
 }
 
-fn empty(key: &WireKey) -> Set<Instance> {
+fn empty(key: &WireKey) -> Set {
     Set::empty(convert::scope(key))
 }
 

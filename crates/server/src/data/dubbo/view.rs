@@ -3,8 +3,8 @@
 use super::Root;
 use super::watch::Watch;
 use causeway_core::{
-    DataPort, DataSelector, DataSink, DataSource, Entry, EntryInterest, EntryKey, Error, Expect, Found, Instance,
-    Limits, Lost, News, Part, Port, Undecided, Write,
+    DataPort, DataSelector, DataSink, DataSource, Entry, EntryInterest, EntryKey, Error, Expect, Found, Limits, Lost,
+    News, Part, Port, Undecided, Write,
 };
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -35,7 +35,7 @@ impl Views {
     pub fn of(
         &self,
         task: &Arc<str>,
-        (services, data): (&Port<Instance>, &DataPort),
+        (services, data): (&Port, &DataPort),
         (root, namespace): (&Root, &str),
         writes: bool,
     ) -> DataPort {
@@ -68,7 +68,7 @@ struct View {
 
 /// Where in the Nacos.
 pub(super) struct Place {
-    services: Port<Instance>,
+    services: Port,
     namespace: String,
     pub root: Root,
     writes: bool,
@@ -263,7 +263,7 @@ mod tests {
         memory: Memory,
         data: MemoryData,
         views: Views,
-        services: Port<Instance>,
+        services: Port,
         port: DataPort,
         select: DataSelector,
     }
