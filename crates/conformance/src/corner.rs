@@ -147,6 +147,6 @@ pub fn copy(port: u16) -> Instance {
 
 fn native(port: u16) -> Instance {
     let mut instance = Instance::new("127.0.0.1", port);
-    instance.metadata = [("build", "1"), ("zone", "a")].map(|(key, value)| (key.into(), value.into())).into();
+    instance.metadata = [("build", "1"), ("zone", "a")].into();
     instance
 }

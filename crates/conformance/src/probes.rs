@@ -67,7 +67,7 @@ fn probe(name: &'static str, change: impl FnOnce(&mut Instance)) -> Probe {
 }
 
 fn metadata(name: &'static str, key: &str, value: &str) -> Probe {
-    probe(name, |one| drop(one.metadata.insert(key.to_owned(), value.to_owned())))
+    probe(name, |one| drop(one.metadata.insert(key, value.to_owned())))
 }
 
 fn host(name: &'static str, host: &str) -> Probe {
@@ -84,7 +84,7 @@ pub fn probes() -> Vec<Probe> {
         let mut pair = probe("two slots at one address", |one| one.id.slot = "a".into());
         let mut second = pair.records[0].clone();
         second.id.slot = "b".into();
-        second.metadata.insert("zone".into(), "b".into());
+        second.metadata.insert("zone", "b");
         pair.records.push(second);
         pair
     };

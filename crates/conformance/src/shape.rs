@@ -54,7 +54,7 @@ impl Shape {
     /// The record without what the kind itself adds to it.
     pub fn bare(&self, mut record: Instance) -> Instance {
         record.payload = None;
-        record.metadata.retain(|key, _| !self.words.contains(&key.as_str()));
+        record.metadata.retain(|key, _| !self.words.contains(&key));
         if !self.slots {
             record.id.slot = "".into();
         }
@@ -72,7 +72,7 @@ impl Shape {
 pub fn changed(session: &Session, record: &Instance, number: u8) -> Instance {
     let mut changed = record.clone();
     if session.capabilities().losses.contains_key(probes::WEIGHT) {
-        changed.metadata.insert("number".into(), number.to_string());
+        changed.metadata.insert("number", number.to_string());
     } else {
         changed.weight = number.into();
     }

@@ -88,7 +88,7 @@ async fn secured(version: NacosVersion) -> Result<()> {
     let api = server.open_api().await?;
     let provided = ServiceKey::new("public", "g", "provided");
     let mut row = Row::new("127.0.0.1", 7102);
-    row.metadata = native(7102).metadata;
+    row.metadata = native(7102).metadata.to_map();
     api.register(&ServiceName::new("public", "g", "provided"), &row).await?;
     until("a native", SOON, async || Ok(follow.held(&provided).native == Some(native(7102)))).await?;
     let mut heavier = copy(7101);

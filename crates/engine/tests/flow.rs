@@ -17,7 +17,7 @@ async fn everything_travels_both_ways_and_nothing_echoes() {
     assert_eq!((total(&a), total(&b)), (61, 61));
 
     let mut changed = Instance { weight: 0.5, healthy: false, ..instance(1000) };
-    changed.metadata.insert("version".into(), "2".into());
+    changed.metadata.insert("version", "2");
     a.register(&service(0), "p0", changed.clone());
     seconds(1).await;
     let copy = b.list(&service(0)).into_iter().find(|i| i.id == changed.id).unwrap();

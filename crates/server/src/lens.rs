@@ -336,7 +336,7 @@ mod tests {
     fn metadata_keys_are_named_back() {
         let lenses = lenses("map: {metadata: {rename: {ver: version}, add: {from: a}, drop: [debug]}}");
         let mut instance = Instance::new("127.0.0.1", 1);
-        instance.metadata = [("version", "1"), ("debug", "x")].map(|(k, v)| (k.into(), v.into())).into();
+        instance.metadata = [("version", "1"), ("debug", "x")].into();
         let copy = lenses.back.unwrap().record(&ServiceKey::new("public", "g", "s"), &instance).possible().unwrap();
         let pairs: Vec<_> = copy.metadata.iter().map(|(k, v)| format!("{k}={v}")).collect();
         assert_eq!(pairs, ["debug=x", "ver=1"]);

@@ -259,7 +259,7 @@ impl Subject for NacosSubject {
         // 1.x takes metadata of any length.
         match self.is_1() {
             true => record.weight = 10_001.0,
-            false => drop(record.metadata.insert("much".into(), "x".repeat(1100))),
+            false => drop(record.metadata.insert("much", "x".repeat(1100))),
         }
         record
     }
@@ -294,7 +294,7 @@ fn row(instance: &Instance) -> Row {
     if !instance.id.slot.is_empty() {
         row.cluster = instance.id.slot.to_string();
     }
-    row.metadata = instance.metadata.clone();
+    row.metadata = instance.metadata.to_map();
     if let Some(mark) = &instance.mark {
         row.metadata.insert(MARK.into(), mark.encode());
     }
@@ -314,7 +314,7 @@ fn instance(mut row: Row) -> Instance {
         healthy: row.healthy,
         ephemeral: row.ephemeral,
         lasting: false,
-        metadata: row.metadata,
+        metadata: row.metadata.into(),
         payload: None,
         mark,
     }

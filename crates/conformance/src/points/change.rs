@@ -44,8 +44,8 @@ type Edit = (&'static str, Option<&'static str>, fn(&mut Instance));
 /// One step a field. Every step starts from what the last one left.
 const EDITS: [Edit; 9] = [
     ("weight", Some(WEIGHT), |one| one.weight = 0.5),
-    ("a changed value", None, |one| drop(one.metadata.insert("build".into(), "2".into()))),
-    ("a new key", None, |one| drop(one.metadata.insert("colour".into(), "green".into()))),
+    ("a changed value", None, |one| drop(one.metadata.insert("build", "2"))),
+    ("a new key", None, |one| drop(one.metadata.insert("colour", "green"))),
     ("a removed key", None, |one| drop(one.metadata.remove("zone"))),
     ("the last key removed", None, |one| one.metadata.clear()),
     ("disabled", Some(DISABLED), |one| one.enabled = false),
@@ -99,7 +99,7 @@ async fn persistent<S: Subject>(at: &Corner<S>, session: &Session) -> Result<()>
     let before = normal(session, &service, Instance { ephemeral: false, ..at.copy(7003) })?;
     write(session, &service, &[Change::Create(before.clone())]).await?;
     let mut after = before.clone();
-    after.metadata.insert("build".into(), "2".into());
+    after.metadata.insert("build", "2");
     write(session, &service, &[Change::Update { from: before, to: after.clone() }]).await?;
     // Its health may be the server's own affair.
     let stands = |list: &Vec<Instance>| match list.as_slice() {

@@ -19,7 +19,7 @@ pub async fn beside_ours<S: Subject>(at: &Corner<S>) -> Result<()> {
     let service = at.service("orders");
     let ours = normal(&session, &service, at.copy(7101))?;
     let mut there = normal(&session, &service, at.native(7101))?;
-    there.metadata.insert("build".into(), "native".into());
+    there.metadata.insert("build", "native");
     write(&session, &service, &[Change::Create(ours.clone())]).await?;
     until(facts.found_in, "ours", || at.subject.truth(&service), |list| list.len() == 1).await?;
 

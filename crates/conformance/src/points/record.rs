@@ -150,7 +150,7 @@ pub async fn mark_survives<S: Subject>(at: &Corner<S>) -> Result<()> {
     };
     let mut edited = Instance { mark: None, ..changed(&session, &wanted, 4) };
     if at.shape.marks {
-        edited.metadata.insert(MARK.into(), "written over".into());
+        edited.metadata.insert(MARK, "written over");
     }
     let by = |path: &Mark| if at.shape.marks { Mark { path: Vec::new(), ..path.clone() } } else { path.clone() };
     let edited = if at.subject.edit(&service, &edited).await? { edited } else { wanted };
@@ -185,7 +185,7 @@ pub async fn exact_limit<S: Subject>(at: &Corner<S>) -> Result<()> {
 
 fn filled<S: Subject>(at: &Corner<S>, port: u16, text: &str) -> Instance {
     let mut record = Instance { mark: Some(mark(3)), ..Instance::new("127.0.0.1", port) };
-    record.metadata.insert("fill".into(), text.to_owned());
+    record.metadata.insert("fill", text.to_owned());
     at.shape.dressed(record)
 }
 

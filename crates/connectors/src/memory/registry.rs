@@ -317,7 +317,7 @@ impl Service {
             // The console cannot remove a key: it lays values over what is published.
             Some(over) => {
                 let mut row = published.clone();
-                row.metadata.extend(over.metadata.clone());
+                row.metadata.extend(&over.metadata);
                 row.weight = over.weight;
                 row.enabled = over.enabled;
                 row.mark = over.mark.clone();

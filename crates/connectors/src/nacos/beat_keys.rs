@@ -4,7 +4,7 @@
 //! copy because of them, or would ask for more beats than we send, a blank behind each value keeps the server from reading
 //! it as a number: then the defaults hold. [`restore`] takes the blanks off again.
 
-use std::collections::BTreeMap;
+use causeway_core::Metadata;
 use std::time::Duration;
 
 /// Each with what the server takes where it is missing.
@@ -18,11 +18,9 @@ const FLOOR: Duration = Duration::from_millis(500);
 /// So many beats may be lost before a time-out passes.
 const SPARE: u64 = 3;
 
-type Metadata = BTreeMap<String, String>;
-
 /// A value as the server reads it: digits alone.
 fn value(metadata: &Metadata, (key, default): (&str, u64)) -> u64 {
-    let digits = |text: &&String| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let digits = |text: &&str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     metadata.get(key).filter(digits).map_or(default, |text| text.parse().unwrap_or(u64::MAX))
 }
 
@@ -54,22 +52,29 @@ pub(super) fn every(metadata: &Metadata) -> Duration {
 
 /// Keeps the server from reading them.
 pub(super) fn blank(metadata: &mut Metadata) {
-    for (key, _) in KEYS {
-        if let Some(value) = metadata.get_mut(key) {
-            value.push(' ');
+    metadata.change(|pairs| {
+        for (key, _) in KEYS {
+            if let Some(value) = pairs.get_mut(key) {
+                value.push(' ');
+            }
         }
-    }
+    });
 }
 
 /// Makes the keys of a copy what they were again.
 pub(super) fn restore(metadata: &mut Metadata) {
-    for (key, _) in KEYS {
-        if let Some(value) = metadata.get_mut(key)
-            && value.ends_with(' ')
-        {
-            value.pop();
-        }
+    if !KEYS.into_iter().any(|(key, _)| metadata.get(key).is_some_and(|value| value.ends_with(' '))) {
+        return;
     }
+    metadata.change(|pairs| {
+        for (key, _) in KEYS {
+            if let Some(value) = pairs.get_mut(key)
+                && value.ends_with(' ')
+            {
+                value.pop();
+            }
+        }
+    });
 }
 
 #[cfg(test)]

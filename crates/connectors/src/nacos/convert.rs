@@ -2,8 +2,9 @@
 
 use super::beat_keys;
 use super::client::{DEFAULT_CLUSTER, Error as WireError, ServiceAttributes, ServiceKey as WireKey, WireInstance};
-use causeway_core::{Attributes, Endpoint, Error, Instance, InstanceId, Mark, OwnerId, Payload, ServiceKey};
-use std::sync::Arc;
+use causeway_core::{
+    Attributes, Endpoint, Error, Instance, InstanceId, Mark, Metadata, OwnerId, Payload, ServiceKey, intern,
+};
 
 /// The one metadata key that carries our mark.
 pub(super) const MARK: &str = "causeway";
@@ -50,7 +51,7 @@ const NACOS_SYNC: &str = "nacos-sync";
 
 /// Whether nacos-sync (or what descends from it) wrote the record: then it is a copy, and sending it back would make the
 /// two tools chase each other.
-fn by_nacos_sync(metadata: &std::collections::BTreeMap<String, String>) -> bool {
+fn by_nacos_sync(metadata: &Metadata) -> bool {
     let has = |key: &str| metadata.get(key).is_some_and(|value| !value.is_empty());
     has("sync.instance.tag") || (has("sourceClusterId") && has("syncSource"))
 }
@@ -58,28 +59,26 @@ fn by_nacos_sync(metadata: &std::collections::BTreeMap<String, String>) -> bool 
 /// An instance as it is read. A mark that does not decode stays in the metadata: it is not ours to drop.
 pub(super) fn read(wire: &WireInstance) -> Instance {
     let mut metadata = wire.metadata.clone();
-    let mark = metadata.get(MARK).and_then(|text| Mark::decode(text));
-    if mark.is_some() {
-        metadata.remove(MARK);
-    }
+    let mark = metadata.get(MARK).and_then(Mark::decode);
+    let is_marked = mark.is_some();
     let theirs = || Mark { owner: OwnerId::new(NACOS_SYNC, "copy"), path: Vec::new() };
     let mark = mark.or_else(|| by_nacos_sync(&metadata).then(theirs));
     let payload = metadata.get(PAYLOAD).and_then(|text| text.split_once(':'));
-    let payload = payload.map(|(kind, text)| Payload { kind: kind.into(), text: text.into() });
-    if payload.is_some() {
-        metadata.remove(PAYLOAD);
-    }
-    let lasting = wire.ephemeral && metadata.get(LASTING).is_some_and(|value| value == "true");
-    if lasting {
-        metadata.remove(LASTING);
+    let payload = payload.map(|(kind, text)| Payload { kind: intern(kind), text: intern(text) });
+    let lasting = wire.ephemeral && metadata.get(LASTING) == Some("true");
+    let ours = [(MARK, is_marked), (PAYLOAD, payload.is_some()), (LASTING, lasting)];
+    if ours.iter().any(|(_, is_there)| *is_there) {
+        metadata.change(|pairs| {
+            ours.iter().filter(|(_, is_there)| *is_there).for_each(|(key, _)| drop(pairs.remove(*key)))
+        });
     }
     // Nobody else writes the key of our mark.
     if wire.metadata.contains_key(MARK) {
         beat_keys::restore(&mut metadata);
     }
-    let slot: Arc<str> = if wire.cluster_name.is_empty() { DEFAULT_CLUSTER } else { &wire.cluster_name }.into();
+    let slot = intern(if wire.cluster_name.is_empty() { DEFAULT_CLUSTER } else { &wire.cluster_name });
     Instance {
-        id: InstanceId { endpoint: Endpoint { host: wire.ip.as_str().into(), port: wire.port }, slot },
+        id: InstanceId { endpoint: Endpoint { host: intern(&wire.ip), port: wire.port }, slot },
         weight: wire.weight,
         enabled: wire.enabled,
         healthy: wire.healthy,
@@ -103,14 +102,12 @@ pub(super) fn write(instance: &Instance) -> WireInstance {
     if instance.mark.is_some() && beat_keys::are_odd(&wire.metadata) {
         beat_keys::blank(&mut wire.metadata);
     }
-    if let Some(payload) = &instance.payload {
-        wire.metadata.insert(PAYLOAD.to_owned(), format!("{}:{}", payload.kind, payload.text));
-    }
-    if instance.lasting {
-        wire.metadata.insert(LASTING.to_owned(), "true".to_owned());
-    }
-    if let Some(mark) = &instance.mark {
-        wire.metadata.insert(MARK.to_owned(), mark.encode());
+    let payload = instance.payload.as_ref().map(|payload| (PAYLOAD, format!("{}:{}", payload.kind, payload.text)));
+    let lasting = instance.lasting.then(|| (LASTING, "true".to_owned()));
+    let mark = instance.mark.as_ref().map(|mark| (MARK, mark.encode()));
+    let ours = [payload, lasting, mark];
+    if ours.iter().any(Option::is_some) {
+        wire.metadata.extend(ours.into_iter().flatten());
     }
     wire
 }
@@ -256,7 +253,7 @@ mod tests {
         instance.id.slot = "c-1".into();
         instance.weight = 0.5;
         instance.enabled = false;
-        instance.metadata = [("zone", "東京"), ("empty", "")].map(|(k, v)| (k.into(), v.into())).into();
+        instance.metadata = [("zone", "東京"), ("empty", "")].into();
         instance
     }
 
@@ -291,17 +288,17 @@ mod tests {
     #[test]
     fn a_broken_mark_is_metadata() {
         let mut wire = write(&instance());
-        wire.metadata.insert(MARK.into(), "mine".into());
+        wire.metadata.insert(MARK, "mine");
         let read = read(&wire);
-        assert_eq!((read.mark, read.metadata[MARK].as_str()), (None, "mine"));
+        assert_eq!((read.mark, &read.metadata[MARK]), (None, "mine"));
     }
 
     #[test]
     fn a_copy_of_nacos_sync_is_no_native() {
         let mut wire = write(&instance());
-        wire.metadata.insert("sourceClusterId".into(), "c1".into());
+        wire.metadata.insert("sourceClusterId", "c1");
         assert!(read(&wire).mark.is_none(), "one key alone may be a provider's own");
-        wire.metadata.insert("syncSource".into(), "NACOS".into());
+        wire.metadata.insert("syncSource", "NACOS");
         assert_eq!(&*read(&wire).mark.unwrap().owner.install, "nacos-sync");
     }
 
@@ -348,16 +345,14 @@ mod tests {
         assert_eq!(read(&write(&held)), held);
         let with = |key: &str, length: usize| {
             let mut all = instance().metadata;
-            all.insert(key.into(), "m".repeat(length));
+            all.insert(key, "m".repeat(length));
             normalize(&scope, Instance { metadata: all, ..foreign.clone() })
         };
         let short = with("zone", 900).unwrap();
         assert_eq!((short.payload, short.metadata["zone"].len()), (None, 900));
         assert!(with("methods", 1100).is_err());
         let mut provider = instance();
-        provider.metadata = [("interface", "lab.Greeter"), ("methods", &"m".repeat(1100))]
-            .map(|(key, value)| (key.to_owned(), value.to_owned()))
-            .into();
+        provider.metadata = [("interface", "lab.Greeter"), ("methods", &"m".repeat(1100))].into();
         assert_eq!(normalize(&scope, provider).unwrap().metadata.len(), 1);
     }
 

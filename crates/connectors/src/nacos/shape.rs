@@ -3,7 +3,7 @@
 
 use super::client::DEFAULT_CLUSTER;
 use super::convert::{self, METADATA_LIMIT};
-use causeway_core::{Governed, Instance, InstanceId, Set, Skip, Wish, Written};
+use causeway_core::{Governed, Instance, InstanceId, Set, Skip, Wish, Written, intern};
 use std::sync::Arc;
 
 /// By this key providers of one address differ, as those of two of Dubbo's protocols do.
@@ -13,7 +13,7 @@ const PROTOCOL: &str = "protocol";
 fn own_cluster(record: &Instance) -> Option<Arc<str>> {
     let protocol = record.metadata.get(PROTOCOL)?;
     let fits = convert::is_cluster(protocol) && protocol != DEFAULT_CLUSTER && &*record.id.slot == DEFAULT_CLUSTER;
-    fits.then(|| protocol.as_str().into())
+    fits.then(|| intern(protocol))
 }
 
 fn in_cluster(record: &Instance, slot: &Arc<str>) -> InstanceId {
@@ -40,7 +40,7 @@ pub(super) fn place(written: &Written, mut record: Instance) -> Instance {
 /// Of records at one address that differ in protocol the one that stands there already keeps it (else the newest, which
 /// comes first), and the others get cluster names of their own.
 pub(super) fn apart(written: &Written, records: &mut [Instance]) {
-    let protocol = |record: &Instance| record.metadata.get(PROTOCOL).cloned();
+    let protocol = |record: &Instance| record.metadata.get(PROTOCOL).map(str::to_owned);
     let stays = records.iter().find(|record| stands(written, &record.id, record)).or(records.first());
     let stays = stays.and_then(protocol);
     for record in records.iter_mut().filter(|record| protocol(record) != stays) {

@@ -116,7 +116,7 @@ impl Writes {
             None => Cow::Borrowed(record),
             Some(mark) => {
                 let mut shown = record.clone();
-                shown.metadata.insert(MARK.to_owned(), mark.encode());
+                shown.metadata.insert(MARK, mark.encode());
                 Cow::Owned(shown)
             }
         }

@@ -139,7 +139,7 @@ pub async fn refuses(target: Arc<Target>) -> Result<()> {
     sized[1].metadata.insert("k".repeat(24), "v".repeat(1000));
     publisher.publish(&key, sized.clone()).await?;
     stands(&client, &key, 2).await?;
-    sized[1].metadata.insert("x".into(), String::new());
+    sized[1].metadata.insert("x", String::new());
     let refused = publisher.publish(&key, sized).await;
     ensure!(matches!(refused, Err(Error::Rejected(_))), "{refused:?}");
     ensure!(publisher.refused().len() == 1);
@@ -170,7 +170,7 @@ pub async fn publishers(target: Arc<Target>) -> Result<()> {
     let mut changed = instances[0].clone();
     changed.enabled = false;
     changed.weight = 7.0;
-    changed.metadata.insert("zone".into(), "by hand".into());
+    changed.metadata.insert("zone", "by hand");
     client.edit_instance(&key, &changed).await?;
     super::until("the operator's word", Duration::from_secs(10), || async {
         let there = standing(&client, &key).await?;

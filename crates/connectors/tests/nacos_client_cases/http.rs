@@ -93,7 +93,7 @@ pub async fn registers(target: Arc<Target>) -> Result<()> {
     let mut instances = set(2);
     instances[1].enabled = false;
     instances[1].cluster_name = "c-2".into();
-    instances[1].metadata.insert("long".into(), "ü".repeat(300));
+    instances[1].metadata.insert("long", "ü".repeat(300));
     let early = client.beat_http(&key, &instances[0]).await?;
     ensure!(!early.known, "{early:?}");
     for instance in &instances {

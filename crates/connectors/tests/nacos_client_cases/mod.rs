@@ -27,7 +27,7 @@ pub fn set(count: u16) -> Vec<WireInstance> {
         .map(|n| {
             let mut instance = WireInstance::new(&format!("127.0.{}.{}", n / 250, n % 250 + 1), 7000 + n);
             instance.weight = 0.5;
-            instance.metadata.insert("zone".into(), format!("z{n} ü"));
+            instance.metadata.insert("zone", format!("z{n} ü"));
             instance
         })
         .collect()

@@ -39,7 +39,7 @@ pub fn row(instance: &Instance) -> Row {
     let mut row = Row::new(&instance.id.endpoint.host, instance.id.endpoint.port);
     row.weight = instance.weight;
     row.enabled = instance.enabled;
-    row.metadata.clone_from(&instance.metadata);
+    row.metadata = instance.metadata.to_map();
     row
 }
 

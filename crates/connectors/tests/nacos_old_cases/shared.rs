@@ -75,7 +75,7 @@ pub async fn wiped_mark(address: String) -> Result<()> {
     write(&session, &scope, &[Change::Create(ours.clone())]).await?;
     until("ours", SOON, async || Ok(follow.held(&scope).copies == [ours.clone()])).await?;
     let edit = |metadata| Edit { weight: Some(1.0), enabled: Some(true), metadata: Some(metadata) };
-    let mut over = ours.metadata.clone();
+    let mut over = ours.metadata.to_map();
     over.insert("causeway".into(), "x".into());
     api.edit(&name(&scope), &row(&ours), &edit(over)).await?;
     let ours_still = async || {
@@ -89,7 +89,7 @@ pub async fn wiped_mark(address: String) -> Result<()> {
     write(&session, &scope, &[Change::Update { from: ours.clone(), to: ours.clone() }]).await?;
     until("ours", SOON, async || Ok(follow.held(&scope).copies == [ours.clone()])).await?;
 
-    api.edit(&name(&scope), &row(&ours), &edit(ours.metadata.clone())).await?;
+    api.edit(&name(&scope), &row(&ours), &edit(ours.metadata.to_map())).await?;
     until("nobody's", SOON, async || Ok(follow.held(&scope).native.is_some())).await?;
     write(&session, &scope, &[away(&ours, Removal::Native)]).await?;
     let seen = until("ours again", Duration::from_secs(75), ours_still).await?;
@@ -161,7 +161,7 @@ pub async fn seen(address: String) -> Result<()> {
         match step {
             0 => now.weight = 0.5,
             1 => now.enabled = false,
-            2 => drop(now.metadata.insert("more".into(), "x".into())),
+            2 => drop(now.metadata.insert("more", "x")),
             3 => drop(now.metadata.remove("zone")),
             _ => now.enabled = true,
         }

@@ -1,5 +1,6 @@
 //! Names of clusters, owners and parts.
 
+use super::intern;
 use serde::{Deserialize, Serialize};
 use std::fmt::{self, Display};
 use std::sync::Arc;
@@ -20,7 +21,7 @@ impl ClusterId {
 
     /// An id read back from a mark or a file.
     pub fn from_text(text: &str) -> Self {
-        Self(text.into())
+        Self(intern(text))
     }
 
     /// The id's text.
@@ -47,7 +48,7 @@ pub struct OwnerId {
 impl OwnerId {
     /// The task `task` of the install `install`; neither may hold `/`, `;` or `,`.
     pub fn new(install: &str, task: &str) -> Self {
-        Self { install: install.into(), task: task.into() }
+        Self { install: intern(install), task: intern(task) }
     }
 
     /// A task of `install` that nobody remembers: a connector has proof that a record is ours, and the ledger lacks it.
@@ -74,7 +75,7 @@ pub struct Part(pub Arc<str>);
 impl Part {
     /// The part called `id`.
     pub fn new(id: &str) -> Self {
-        Self(id.into())
+        Self(intern(id))
     }
 }
 

@@ -1,9 +1,9 @@
 //! Instances of services.
 
-use super::{ClusterId, Mark, OwnerId, Part};
+use super::{ClusterId, Mark, Metadata, OwnerId, Part, intern};
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt::{self, Display};
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ pub struct ServiceKey {
 impl ServiceKey {
     /// The service `name` in `group` of `namespace`.
     pub fn new(namespace: &str, group: &str, name: &str) -> Self {
-        Self { namespace: namespace.into(), group: group.into(), name: name.into() }
+        Self { namespace: intern(namespace), group: intern(group), name: intern(name) }
     }
 }
 
@@ -109,7 +109,7 @@ pub struct Instance {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub lasting: bool,
     /// The provider's own key/value pairs; never our mark.
-    pub metadata: BTreeMap<String, String>,
+    pub metadata: Metadata,
     /// What its birthplace holds of it beyond all this. Its slot is that kind's too, then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payload: Option<Payload>,
@@ -131,13 +131,13 @@ impl Instance {
     /// A healthy ephemeral instance of weight 1 without metadata.
     pub fn new(host: &str, port: u16) -> Self {
         Self {
-            id: InstanceId { endpoint: Endpoint { host: host.into(), port }, slot: "".into() },
+            id: InstanceId { endpoint: Endpoint { host: intern(host), port }, slot: intern("") },
             weight: 1.0,
             enabled: true,
             healthy: true,
             ephemeral: true,
             lasting: false,
-            metadata: BTreeMap::new(),
+            metadata: Metadata::new(),
             payload: None,
             mark: None,
         }

@@ -1,7 +1,7 @@
 //! Names and metadata on their way: filters, renames and metadata mapping of one task.
 
 use super::{Choice, Select};
-use crate::model::{Instance, Part, ServiceKey};
+use crate::model::{Instance, Metadata, Part, ServiceKey};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -81,13 +81,18 @@ pub struct MetadataMap {
 
 impl MetadataMap {
     /// Maps one instance's metadata.
-    pub fn apply(&self, metadata: &mut BTreeMap<String, String>) {
-        metadata.retain(|key, _| !self.drop.contains(key));
-        // All at once: two keys may change places.
-        let moved: Vec<_> =
-            self.rename.iter().filter_map(|(from, to)| Some((to.clone(), metadata.remove(from)?))).collect();
-        metadata.extend(moved);
-        metadata.extend(self.add.iter().map(|(key, value)| (key.clone(), value.clone())));
+    pub fn apply(&self, metadata: &mut Metadata) {
+        if *self == Self::default() {
+            return;
+        }
+        metadata.change(|pairs| {
+            pairs.retain(|key, _| !self.drop.contains(key));
+            // All at once: two keys may change places.
+            let moved: Vec<_> =
+                self.rename.iter().filter_map(|(from, to)| Some((to.clone(), pairs.remove(from)?))).collect();
+            pairs.extend(moved);
+            pairs.extend(self.add.clone());
+        });
     }
 }
 
@@ -170,7 +175,7 @@ mod tests {
         };
         let lens = ServiceLens { metadata: map, ..ServiceLens::default() };
         let mut instance = Instance::new("127.0.0.1", 1);
-        instance.metadata = [("a", "1"), ("secret", "x"), ("c", "2")].map(|(k, v)| (k.into(), v.into())).into();
+        instance.metadata = [("a", "1"), ("secret", "x"), ("c", "2")].into();
         let copy = lens.record(&ServiceKey::default(), &instance).possible().unwrap();
         let keys: Vec<_> = copy.metadata.iter().map(|(k, v)| format!("{k}={v}")).collect();
         assert_eq!(keys, ["b=1", "c=2", "region=eu"]);

@@ -184,7 +184,7 @@ mod tests {
     fn include_and_exclude() {
         let scope = ServiceKey::new("public", "g", "orders");
         let mut gray = Instance::new("127.0.0.1", 1);
-        gray.metadata.insert("lane".into(), "gray".into());
+        gray.metadata.insert("lane", "gray");
         let plain = Instance::new("127.0.0.1", 2);
         let lane = BTreeMap::from([("lane".to_owned(), Matcher::new("gray", |text| Some(text == "gray")))]);
 
@@ -241,7 +241,7 @@ mod tests {
         }
         // Metadata's values may be secret.
         let mut tagged = instance.clone();
-        tagged.metadata.insert("token".into(), "hunter2".into());
+        tagged.metadata.insert("token", "hunter2");
         let metadata = BTreeMap::from([("token".to_owned(), Matcher::new("(a+)+", |_| None))]);
         let select = select(vec![], vec![Rule { metadata, ..Rule::default() }]);
         let text = select.takes(&scope, &tagged).unwrap_err().to_string();

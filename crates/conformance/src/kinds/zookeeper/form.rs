@@ -79,7 +79,7 @@ fn spring(service: &str, one: &Instance) -> Value {
         (true, false) => "DOWN",
         (false, _) => "OUT_OF_SERVICE",
     };
-    let mut metadata: Map<String, Value> = one.metadata.iter().map(|(k, v)| (k.clone(), json!(v))).collect();
+    let mut metadata: Map<String, Value> = one.metadata.iter().map(|(k, v)| (k.to_owned(), json!(v))).collect();
     metadata.insert("instance_status".into(), json!(status));
     let part = |value: &str, variable: bool| json!({"value": value, "variable": variable});
     let parts = [("scheme", true), ("://", false), ("address", true), (":", false), ("port", true)];
@@ -107,7 +107,7 @@ fn read_spring(data: &[u8]) -> Option<Instance> {
     for (key, value) in json["payload"]["metadata"].as_object()? {
         one.metadata.insert(key.clone(), value.as_str()?.to_owned());
     }
-    (one.enabled, one.healthy) = match one.metadata.get("instance_status").map(String::as_str) {
+    (one.enabled, one.healthy) = match one.metadata.get("instance_status") {
         None | Some("UP") => (true, true),
         Some("OUT_OF_SERVICE") => (false, true),
         Some(_) => (true, false),
@@ -130,7 +130,7 @@ impl Url {
 fn url(service: &str, one: &Instance) -> String {
     let [interface, version, group] = Url::of(service);
     let mut params: BTreeMap<&str, String> = BTreeMap::new();
-    params.extend(one.metadata.iter().filter(|(key, _)| *key != "protocol").map(|(k, v)| (k.as_str(), v.clone())));
+    params.extend(one.metadata.iter().filter(|(key, _)| *key != "protocol").map(|(k, v)| (k, v.to_owned())));
     params.insert("interface", interface.to_owned());
     params.extend([("version", version), ("group", group)].map(|(key, value)| (key, value.to_owned())));
     params.retain(|key, value| !value.is_empty() || !["version", "group"].contains(key));
@@ -141,7 +141,7 @@ fn url(service: &str, one: &Instance) -> String {
         params.insert("enabled", "false".into());
     }
     let params: Vec<_> = params.into_iter().map(|(key, value)| format!("{key}={value}")).collect();
-    let (endpoint, protocol) = (&one.id.endpoint, one.metadata.get("protocol").map_or("dubbo", String::as_str));
+    let (endpoint, protocol) = (&one.id.endpoint, one.metadata.get("protocol").unwrap_or("dubbo"));
     format!("{protocol}://{}:{}/{interface}?{}", endpoint.host, endpoint.port, params.join("&"))
 }
 
@@ -157,10 +157,10 @@ fn read_dubbo(service: &str, url: &str) -> Option<Instance> {
     let mut one = Instance::new(host.trim_start_matches('[').trim_end_matches(']'), port);
     for pair in query.split('&') {
         let (key, value) = pair.split_once('=')?;
-        one.metadata.insert(key.to_owned(), value.to_owned());
+        one.metadata.insert(key, value.to_owned());
     }
-    one.metadata.insert("protocol".into(), protocol.to_owned());
-    let says = |key: &str| one.metadata.get(key).map(String::as_str);
+    one.metadata.insert("protocol", protocol.to_owned());
+    let says = |key: &str| one.metadata.get(key);
     if [says("interface")?, says("version").unwrap_or_default(), says("group").unwrap_or_default()] != Url::of(service)
     {
         return None;
@@ -204,7 +204,7 @@ mod tests {
     fn what_providers_write_reads_back() {
         for form in [Form::Spring, Form::Dubbo] {
             let mut one = form.shape().dressed(Instance::new("127.0.0.1", 80));
-            one.metadata.insert("a".into(), "b c%+é".into());
+            one.metadata.insert("a", "b c%+é");
             one.enabled = false;
             let service = (form.shape().service)("orders");
             let Written { path, data } = form.write(&service, &one);

@@ -279,7 +279,7 @@ impl Subject for ZooKeeperSubject {
 
     async fn unwelcome(&self, mut record: Instance) -> Instance {
         // A server ends the connection that brings it so much.
-        record.metadata.insert("much".into(), "x".repeat(1_100_000));
+        record.metadata.insert("much", "x".repeat(1_100_000));
         record
     }
 

@@ -327,7 +327,7 @@ mod tests {
         let now = Instant::now();
         let mut kept = kept(now);
         let mut read = bare();
-        read.metadata.insert(MARK.into(), "x".into());
+        read.metadata.insert(MARK, "x");
         assert_eq!(kept.judge(&scope(), &read, Some(2), now), Some(owner()));
         assert!(kept.next().is_some());
     }

@@ -72,7 +72,7 @@ pub(super) fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(input: D) -> 
 }
 
 /// A map of texts; null is the empty one, other scalars become their text, null values "".
-pub(super) fn texts<'de, D: Deserializer<'de>>(input: D) -> Result<BTreeMap<String, String>, D::Error> {
+pub(super) fn texts<'de, D: Deserializer<'de>, T: FromIterator<(String, String)>>(input: D) -> Result<T, D::Error> {
     let raw = Option::<BTreeMap<String, Value>>::deserialize(input)?.unwrap_or_default();
     Ok(raw
         .into_iter()

@@ -65,7 +65,7 @@ mod tests {
                 ];
                 one.metadata.extend(known.map(|(key, value)| (key.to_owned(), value.to_owned())));
                 let length: usize = one.metadata.iter().map(|(key, value)| key.len() + value.len()).sum();
-                one.metadata.insert("methods".into(), "q".repeat(600 - length - 7));
+                one.metadata.insert("methods", "q".repeat(600 - length - 7));
                 bytes += instance(&key, &one);
             }
         }
@@ -77,7 +77,7 @@ mod tests {
         let key = ServiceKey::new("n", "g", "s");
         let mut one = WireInstance::new("127.0.0.1", 1);
         let bare = instance(&key, &one);
-        one.metadata.insert("key".into(), "\"漢\u{1}".repeat(50));
+        one.metadata.insert("key", "\"漢\u{1}".repeat(50));
         assert!(instance(&key, &one) >= bare + (50 * (2 + 3 + 6) + 3) * 4 / 3);
     }
 }

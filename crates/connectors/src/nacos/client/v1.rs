@@ -1,6 +1,6 @@
 //! Instances over HTTP: the only way on 1.x, and the operator's way on all.
 
-use std::collections::BTreeMap;
+use causeway_core::Metadata;
 use std::time::Duration;
 
 use reqwest::Method;
@@ -116,6 +116,6 @@ fn address(call: Call, instance: &WireInstance) -> Call {
         .with("ephemeral", instance.ephemeral.to_string())
 }
 
-fn json(metadata: &BTreeMap<String, String>) -> Result<String> {
+fn json(metadata: &Metadata) -> Result<String> {
     serde_json::to_string(metadata).map_err(|e| Error::Protocol(format!("metadata: {e}")))
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use causeway_core::Metadata;
 use serde::{Deserialize, Serialize};
 
 use super::number;
@@ -73,7 +74,7 @@ pub struct WireInstance {
     pub service_name: String,
     /// Keys and values.
     #[serde(default, deserialize_with = "number::texts")]
-    pub metadata: BTreeMap<String, String>,
+    pub metadata: Metadata,
     /// When somebody last registered or beat it, milliseconds of the server's clock. Only 1.x tells, and only in the
     /// list that shows disabled instances.
     #[serde(default, deserialize_with = "number::some", skip_serializing)]
@@ -100,7 +101,7 @@ impl WireInstance {
             ephemeral: true,
             cluster_name: DEFAULT_CLUSTER.to_owned(),
             service_name: String::new(),
-            metadata: BTreeMap::new(),
+            metadata: Metadata::new(),
             last_beat: None,
         }
     }
@@ -223,8 +224,8 @@ mod tests {
         let read: WireInstance = serde_json::from_value(odd).unwrap();
         assert_eq!((read.port, read.weight), (8080, 0.5));
         assert!(read.healthy && !read.enabled && read.ephemeral);
-        assert_eq!(read.metadata["b"], "");
-        assert_eq!(read.metadata["c"], "3");
+        assert_eq!(&read.metadata["b"], "");
+        assert_eq!(&read.metadata["c"], "3");
         let whole: WireInstance = serde_json::from_value(json!({"ip": "h", "port": 1.0, "weight": 2})).unwrap();
         assert_eq!((whole.port, whole.weight), (1, 2.0));
         assert!(
@@ -236,7 +237,7 @@ mod tests {
     #[test]
     fn writes_the_servers_field_names() {
         let mut instance = WireInstance::new("::1", 80);
-        instance.metadata.insert("k".into(), "ü".into());
+        instance.metadata.insert("k", "ü");
         assert_eq!(
             serde_json::to_value(&instance).unwrap(),
             json!({"ip": "::1", "port": 80, "weight": 1.0, "healthy": true, "enabled": true,

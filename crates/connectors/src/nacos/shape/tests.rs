@@ -77,7 +77,7 @@ fn slots(before: &[Instance], records: &[Instance]) -> Vec<String> {
     let mut records: Vec<_> = records.iter().map(|one| place(&written(before.to_vec()), one.clone())).collect();
     records.sort_by(|a, b| b.by_age(a));
     apart(&written(before.to_vec()), &mut records);
-    records.iter().map(|one| format!("{} {}", one.metadata["protocol"], one.id.slot)).collect()
+    records.iter().map(|one| format!("{} {}", &one.metadata["protocol"], one.id.slot)).collect()
 }
 
 #[test]

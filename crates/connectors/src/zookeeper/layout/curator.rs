@@ -67,7 +67,7 @@ pub(super) fn said(service: &str, data: &[u8], ephemeral: bool) -> Result<(Layou
         Layout::Curator => instance.enabled = find(&top, "enabled") != Some("false"),
         _ => (),
     }
-    instance.metadata = metadata;
+    instance.metadata = metadata.into();
     Ok((layout, super::service(service), instance))
 }
 
@@ -254,7 +254,7 @@ fn canonical_time(layout: Layout, instance: &Instance) -> i64 {
 
 /// The metadata as they are written.
 fn written(layout: Layout, instance: &Instance, words: &Words) -> Vec<(String, String)> {
-    let mut all = instance.metadata.clone();
+    let mut all = instance.metadata.to_map();
     if is_secure(instance) && words.get(EXPLICIT).is_none() {
         all.remove(SECURE);
     }

@@ -6,7 +6,7 @@
 
 use super::words::{DATA, ORDER, WHOLE, Words, order, reorder};
 use super::{Layout, escape, host};
-use causeway_core::{Instance, ServiceKey};
+use causeway_core::{Instance, Metadata, ServiceKey};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
@@ -119,7 +119,7 @@ pub(super) fn said(
     instance.ephemeral = ephemeral;
     let part = |key| metadata.get(key).map(String::as_str).unwrap_or_default();
     let service = named(category, &interface, part(VERSION), part(GROUP));
-    instance.metadata = metadata;
+    instance.metadata = metadata.into();
     Ok((super::service(&service), instance))
 }
 
@@ -218,7 +218,7 @@ pub(super) fn build(name: &str, instance: &Instance, words: &Words) -> Result<(S
     }
     let protocol = instance.metadata.get(PROTOCOL).filter(|text| !text.is_empty() && !text.contains(['/', ':', '?']));
     let protocol = protocol.ok_or("its metadata name no `protocol`, so that no consumer of Dubbo's could call it")?;
-    let path = instance.metadata.get(PATH).map_or(service.interface, String::as_str);
+    let path = instance.metadata.get(PATH).unwrap_or(service.interface);
     if path.contains('?') {
         return Err(format!("its path {path:?} has a question mark"));
     }
@@ -304,7 +304,7 @@ impl<'a> Params<'a> {
 
 /// The canonical parameters, sorted by their keys: what the metadata say, and what the service's name says.
 fn canonical<'a>(service: &Service<'a>, instance: &'a Instance) -> Vec<Param<'a>> {
-    let own = |pair: &(&String, &String)| pair.0 != PROTOCOL && pair.0 != PATH;
+    let own = |pair: &(&str, &str)| pair.0 != PROTOCOL && pair.0 != PATH;
     let mut all = Vec::with_capacity(instance.metadata.len() + 4);
     all.extend(instance.metadata.iter().filter(own).map(|(key, value)| Param { key, value: value.into() }));
     let mut all = Params(all);
@@ -367,9 +367,9 @@ struct Service<'a> {
 impl<'a> Service<'a> {
     /// The parts of a name. What the metadata say of version and group tells where the interface ends, should a part hold
     /// a colon.
-    fn of(name: &'a str, metadata: &BTreeMap<String, String>) -> Option<Self> {
+    fn of(name: &'a str, metadata: &Metadata) -> Option<Self> {
         let (category, rest) = name.split_once(':')?;
-        let part = |key| metadata.get(key).map(String::as_str).unwrap_or_default();
+        let part = |key| metadata.get(key).unwrap_or_default();
         let (version, group) = (part(VERSION), part(GROUP));
         let known = rest.strip_suffix(group).and_then(|rest| rest.strip_suffix(':'));
         let known = known.and_then(|rest| rest.strip_suffix(version)).and_then(|rest| rest.strip_suffix(':'));

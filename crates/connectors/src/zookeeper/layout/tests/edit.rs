@@ -27,7 +27,7 @@ fn edits_on_the_way_are_written() {
     // The last resort holds only for what it was made of; the name is kept.
     let pretty = SPRING.1.replace(',', ", ");
     let (_, mut record) = exact(&roots(), SPRING.0, pretty.as_bytes());
-    record.metadata.insert("zone".into(), "z2".into());
+    record.metadata.insert("zone", "z2");
     let edited = write(&roots(), &service(&name), &record).unwrap();
     assert_eq!(edited.path, SPRING.0);
     assert!(String::from_utf8(edited.data).unwrap().contains(r#""zone":"z2"}},"registrationTimeUTC":0,"#));

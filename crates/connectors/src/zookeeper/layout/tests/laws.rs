@@ -66,7 +66,7 @@ fn record() -> impl Strategy<Value = Instance> {
         |(host, port, weight, (enabled, healthy, ephemeral), metadata, slot)| {
             let mut record = Instance::new(&host, port);
             record.id.slot = slot.into();
-            Instance { weight, enabled, healthy, ephemeral, metadata, ..record }
+            Instance { weight, enabled, healthy, ephemeral, metadata: metadata.into(), ..record }
         },
     )
 }
@@ -147,10 +147,10 @@ proptest! {
         host in host(),
         weight in 0..10_000u32,
     ) {
-        let mut record = Instance { metadata: params, ..Instance::new(&host, 20880) };
-        record.metadata.retain(|key, _| !["group", "version", "enabled"].contains(&key.as_str()));
-        record.metadata.extend(metadata("protocol=dubbo&path=lab.Greeter&category=providers&interface=lab.Greeter"));
-        record.metadata.insert("weight".into(), weight.to_string());
+        let mut record = Instance { metadata: params.into(), ..Instance::new(&host, 20880) };
+        record.metadata.retain(|key, _| !["group", "version", "enabled"].contains(&key));
+        record.metadata.extend(&metadata("protocol=dubbo&path=lab.Greeter&category=providers&interface=lab.Greeter"));
+        record.metadata.insert("weight", weight.to_string());
         let (_, there) = copied("providers:lab.Greeter::", &record);
         prop_assert_eq!((&there.metadata, text(&there)), (&record.metadata, ""));
         prop_assert_eq!((there.weight, there.id.endpoint), (f64::from(weight) / 100.0, record.id.endpoint));

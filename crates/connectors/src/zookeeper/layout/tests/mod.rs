@@ -6,7 +6,7 @@ mod read;
 mod write;
 
 use super::*;
-use std::collections::BTreeMap;
+use causeway_core::Metadata;
 
 /// Dubbo 3.3.4: a provider with group, version, tag and weight.
 const PROVIDER: (&str, &str) = (
@@ -54,8 +54,8 @@ fn exact(roots: &Roots, path: &str, data: &[u8]) -> (String, Instance) {
     (scope.name.to_string(), record)
 }
 
-fn metadata(query: &str) -> BTreeMap<String, String> {
-    query.split('&').map(|pair| pair.split_once('=').unwrap()).map(|(key, value)| (key.into(), value.into())).collect()
+fn metadata(query: &str) -> Metadata {
+    query.split('&').map(|pair| pair.split_once('=').unwrap()).collect()
 }
 
 /// A record as it comes home from another kind, which has slots of its own and keeps no empty payload.

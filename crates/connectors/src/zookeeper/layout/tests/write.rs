@@ -15,7 +15,7 @@ fn a_provider_of_dubbos_in_nacos_becomes_the_znode_that_dubbo_writes() {
     assert!(node.path.ends_with("/tri%3A%2F%2F10.77.0.1%3A20880%2Flab.Greeter%3Finterface%3Dlab.Greeter"));
     assert_eq!(there.metadata, bare.metadata);
     let named = copied("providers:lab.Greeter:2.0:", &bare).1;
-    assert_eq!((named.metadata["version"].as_str(), named.metadata.get("group")), ("2.0", None));
+    assert_eq!((&named.metadata["version"], named.metadata.get("group")), ("2.0", None));
 }
 
 #[test]
@@ -43,13 +43,10 @@ fn another_kinds_record_becomes_spring_clouds() {
     assert_ne!(copied("a/Orders", &record).0.path, node.path, "two slots at one address are two znodes");
     for (enabled, healthy, status) in [(false, true, "OUT_OF_SERVICE"), (true, false, "DOWN")] {
         let (_, there) = copied("Orders", &Instance { enabled, healthy, ..record.clone() });
-        assert_eq!(
-            (there.enabled, there.healthy, there.metadata["instance_status"].as_str()),
-            (enabled, healthy, status)
-        );
+        assert_eq!((there.enabled, there.healthy, &there.metadata["instance_status"]), (enabled, healthy, status));
     }
     let (_, there) = copied("Orders", &Instance { weight: 0.0, ..record.clone() });
-    assert_eq!((there.enabled, there.metadata["instance_status"].as_str()), (false, "OUT_OF_SERVICE"));
+    assert_eq!((there.enabled, &there.metadata["instance_status"]), (false, "OUT_OF_SERVICE"));
     let (node, there) = copied("Orders", &Instance { ephemeral: false, ..record });
     assert!(!node.ephemeral && !there.ephemeral && String::from_utf8(node.data).unwrap().contains(r#":"STATIC","#));
 }
