@@ -1,12 +1,13 @@
 //! How long a live change takes while everything is looked at again, and what names that come and go leave behind.
 //!
 //! ```sh
-//! cargo run --release -p causeway-bench --bin sweep [delay|churn] [services]
+//! cargo run --release -p causeway-bench --bin sweep [delay|churn|hold] [services]
 //! ```
 //! Two registries in memory and one engine between them, all on one thread: whatever keeps the thread busy in one go delays
 //! the change. `delay` changes one service at a time and waits until its copy stands there: at rest, while a changed
 //! task has everything planned again, while complete looks are taken in, and after all connections broke. `churn` creates,
-//! copies and removes names that are never used again, and compares what is kept before and after.
+//! copies and removes names that are never used again, and compares what is kept before and after. `hold` tells what an
+//! instance takes in memory, and the processor at rest.
 
 use anyhow::{Result, ensure};
 use causeway_connectors::memory::{Fault, Memory, MemoryPorts};
@@ -131,8 +132,49 @@ async fn main() -> Result<()> {
             churn(services, false).await?;
             churn(services, true).await
         }
+        "hold" => hold(services).await,
         _ => delay(services).await,
     }
+}
+
+/// What one of ten instances a service takes, with the metadata of a usual provider.
+async fn hold(services: usize) -> Result<()> {
+    let empty = resident()?;
+    let world = World::new(Duration::from_secs(36_000), false);
+    for n in 0..services {
+        for port in 0..10 {
+            let mut instance = Instance::new(&format!("127.0.{}.{}", n / 250 % 250, n % 250), 20_000 + port);
+            instance.metadata = [
+                ("version", "1.0.0".to_owned()),
+                ("zone", format!("zone-{}", n % 3)),
+                ("application", format!("application-{n}")),
+                ("timestamp", format!("{}", 1_700_000_000_000u64 + n as u64 * 10 + u64::from(port))),
+                ("protocol", "dubbo".to_owned()),
+            ]
+            .into();
+            world.source.register(&service(n), "p", instance);
+        }
+    }
+    let source = resident()?;
+    let began = Instant::now();
+    world.copies(services, Duration::from_secs(600)).await?;
+    println!("{services} services of 10 instances copied in {:.1?}", began.elapsed());
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let (instances, all) = (services * 10, resident()?);
+    let each = |kib: usize| kib * 1024 / instances;
+    println!("the source alone: {} B an instance; all: {} B an instance", each(source - empty), each(all - empty));
+    let cpu = processor()?;
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    println!("at rest: {:.2} % of a core", (processor()? - cpu) / 20.0 * 100.0);
+    Ok(())
+}
+
+/// Processor's time of this process in seconds.
+fn processor() -> Result<f64> {
+    let stat = std::fs::read_to_string("/proc/self/stat")?;
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let ticks = |n: usize| fields.get(n).and_then(|text| text.parse::<f64>().ok()).unwrap_or_default();
+    Ok((ticks(11) + ticks(12)) / 100.0)
 }
 
 async fn delay(services: usize) -> Result<()> {

@@ -225,6 +225,30 @@ async fn errors_say_what_to_do_and_keep_the_wish() {
 }
 
 #[tokio::test]
+async fn what_failed_is_sent_again_while_the_connection_lives() {
+    let server = Fake::start().await;
+    let client = NacosClient::new(options(&[&server])).unwrap();
+    let publisher = client.spread_publisher("test", None);
+    publisher.publish(&key("other"), set(8)).await.unwrap();
+    server.script(always(|seen| if seen.kind == BATCH { bad(500) } else { good(seen) }));
+    publisher.publish(&key("s"), set(7)).await.unwrap_err();
+    server.script(always(|seen| if seen.kind == "InstanceRequest" { bad(500) } else { good(seen) }));
+    let batches = server.seen(BATCH).len();
+    server.wait(BATCH, batches + 1).await;
+    // A withdrawal that the server has not taken is no success when it is asked for again.
+    for _ in 0..2 {
+        publisher.publish(&key("s"), Vec::new()).await.unwrap_err();
+    }
+    server.script(always(good));
+    let tried = server.seen("InstanceRequest").len();
+    server.wait("InstanceRequest", tried + 1).await;
+    sleep(Duration::from_millis(100)).await;
+    let tried = server.seen("InstanceRequest").len();
+    publisher.publish(&key("s"), Vec::new()).await.unwrap();
+    assert_eq!(server.seen("InstanceRequest").len(), tried, "the server has taken it");
+}
+
+#[tokio::test]
 async fn a_refused_token_is_renewed_unless_it_is_young() {
     let mut tasks = JoinSet::new();
     let http = logins(&mut tasks).await;

@@ -34,7 +34,7 @@ pub(crate) async fn read<'a, I, T>(
     let mut outcomes = Vec::with_capacity(items.len());
     while outcomes.len() < items.len() {
         let chunk = first(&items[outcomes.len()..], batch.size(most));
-        if let Err(reason) = one(batch, limit, chunk, &send, &mut outcomes).await {
+        if let Err(reason) = one(batch, limit, true, chunk, &send, &mut outcomes).await {
             not_sent(items.len(), &reason, &mut outcomes);
         }
     }
@@ -63,7 +63,7 @@ pub(crate) async fn write<'a, I, T>(
         let requests = if whole { 1 } else { u32::try_from(chunk.len()).unwrap_or(u32::MAX) };
         slot.pay(requests).await;
         slot.spend(requests);
-        if let Err(reason) = one(slot.writes(), limit, chunk, &send, &mut outcomes).await {
+        if let Err(reason) = one(slot.writes(), limit, whole, chunk, &send, &mut outcomes).await {
             not_sent(items.len(), &reason, &mut outcomes);
         }
     }
@@ -75,11 +75,12 @@ fn first<I>(items: &[I], most: usize) -> &[I] {
     &items[..most.min(items.len())]
 }
 
-/// Makes one call with `chunk`, and adds an outcome for each of its items, or none where the call panicked and smaller ones may
-/// succeed. An error says why the cluster is to be sent no more.
+/// Makes one call with `chunk`, and adds an outcome for each of its items, or none where the call panicked and is to be made
+/// `again` in smaller ones: only what can be sent twice without harm. An error says why the cluster is to be sent no more.
 async fn one<'a, I, T>(
     batch: &Batch,
     limit: Duration,
+    again: bool,
     chunk: &'a [I],
     send: impl Fn(&'a [I]) -> BoxFuture<'a, Vec<Result<T, Error>>>,
     outcomes: &mut Vec<Result<T, Error>>,
@@ -91,7 +92,7 @@ async fn one<'a, I, T>(
         Ok(Err(panic)) => {
             batch.failed(count);
             // Which of several it was is found out with smaller calls.
-            if count > 1 {
+            if again && count > 1 {
                 return Ok(());
             }
             tracing::error!("a call to a cluster failed because of a bug in Causeway: {panic}");

@@ -34,6 +34,8 @@ pub(crate) struct Cluster {
     holdings: Mutex<BTreeMap<OwnerId, BTreeMap<Part, Holdings>>>,
     /// When each scope was last written by us.
     pub written: Mutex<BTreeMap<ServiceKey, Instant>>,
+    /// Its writer has taken a scope out of the queue and does not write it yet.
+    pub planning: AtomicBool,
     /// Writes under way.
     pub writes: AtomicUsize,
     /// How many scopes its writer remembers something about.
@@ -87,6 +89,7 @@ impl Cluster {
             holdings: Mutex::new(count(ledger.iter().map(|(scope, written)| (scope.part(), &**written)))),
             ledger: Mutex::new(ledger),
             written: Mutex::default(),
+            planning: AtomicBool::new(false),
             writes: AtomicUsize::new(0),
             remembered: AtomicUsize::new(0),
             queue: Queue::new(),
@@ -269,9 +272,13 @@ impl Cluster {
         ])
     }
 
-    /// Whether nothing is due, being written, or still to be swept.
+    /// Whether nothing is due, being planned or written, or still to be swept.
     pub fn is_idle(&self, now: Instant) -> bool {
-        self.queue.next().is_none_or(|at| at > now) && self.sweeps.is_empty() && self.writes.load(Ordering::SeqCst) == 0
+        // In the order in which work goes from one to the next.
+        self.sweeps.is_empty()
+            && self.queue.next().is_none_or(|at| at > now)
+            && !self.planning.load(Ordering::SeqCst)
+            && self.writes.load(Ordering::SeqCst) == 0
     }
 }
 

@@ -169,6 +169,15 @@ fn add(route: &Route, scope: &ServiceKey, target: &ServiceKey, there: &Written, 
     attributes(route, &set.attributes, written.as_deref(), export);
 }
 
+/// Whether a copy of a record that was seen to go still stands in the route's destination, as far as the ledger knows.
+pub(crate) fn has_copy(route: &Route, scope: &ServiceKey, id: &InstanceId, witness: &Witness) -> bool {
+    let Some(target) = route.target(scope) else { return false };
+    let Some(there) = route.destination.ledger.lock().get(&target).cloned() else { return false };
+    let written = route.source.ledger.lock().get(scope).cloned();
+    let named = named(route, scope, &target, &there, id, witness, written.as_deref());
+    there.records.contains_key(named.as_ref().unwrap_or(id))
+}
+
 /// What the destination calls a record that has gone.
 fn named(
     route: &Route,

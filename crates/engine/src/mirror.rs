@@ -17,8 +17,10 @@ pub(crate) struct Mirror {
     parts: BTreeMap<Part, PartState>,
     /// Why the whole cluster cannot be read now.
     pub error: Option<String>,
-    /// Scopes of which something was seen to go, by the time when it is asked whether somebody still has to act on it.
+    /// Scopes of which something was seen to go, by the time when it is asked whether somebody still has to act on it. Each
+    /// is in here once.
     expiring: VecDeque<(Instant, ServiceKey)>,
+    expires: BTreeSet<ServiceKey>,
     /// Scopes of which nothing is known any more.
     gone: Vec<ServiceKey>,
 }
@@ -62,7 +64,13 @@ pub(crate) struct PartState {
 
 impl Default for Mirror {
     fn default() -> Self {
-        Self { parts: BTreeMap::new(), error: None, expiring: VecDeque::new(), gone: Vec::new() }
+        Self {
+            parts: BTreeMap::new(),
+            error: None,
+            expiring: VecDeque::new(),
+            expires: BTreeSet::new(),
+            gone: Vec::new(),
+        }
     }
 }
 
@@ -222,26 +230,38 @@ impl Mirror {
         sets.take(limit)
     }
 
-    /// Scopes of which something went a while ago; each is to be told to [`Self::forget_witnesses`].
-    pub fn old_witnesses(&mut self, now: Instant) -> Vec<ServiceKey> {
+    /// What went a while ago, by scope; each scope is to be told to [`Self::forget_witnesses`].
+    pub fn old_witnesses(&mut self, now: Instant) -> Vec<(ServiceKey, Vec<(InstanceId, Witness)>)> {
         let old = self.expiring.iter().take(EXPIRING).take_while(|(at, _)| *at <= now).count();
-        let old: BTreeSet<_> = self.expiring.drain(..old).map(|(_, scope)| scope).collect();
-        old.into_iter().collect()
+        let scopes: Vec<_> = self.expiring.drain(..old).map(|(_, scope)| scope).collect();
+        let of = |scope: ServiceKey| {
+            self.expires.remove(&scope);
+            let seen = self.parts.get(&scope.part()).and_then(|state| state.witnessed.get(&scope));
+            let old = seen.into_iter().flatten().filter(|(_, witness)| now - witness.at >= WITNESS_MEMORY);
+            let old = old.map(|(id, witness)| (id.clone(), witness.clone())).collect();
+            (scope, old)
+        };
+        scopes.into_iter().map(of).collect()
     }
 
-    /// Forgets what was seen to go in a scope a while ago, unless it is `needed`.
-    pub fn forget_witnesses(&mut self, scope: &ServiceKey, needed: bool, now: Instant) {
+    /// Forgets what was seen to go in a scope a while ago, except what is `needed`.
+    pub fn forget_witnesses(&mut self, scope: &ServiceKey, needed: &BTreeSet<InstanceId>, now: Instant) {
         let Some(state) = self.parts.get_mut(&scope.part()) else { return };
         let Some(seen) = state.witnessed.get_mut(scope) else { return };
-        if needed {
-            return self.expiring.push_back((now + WITNESS_MEMORY, scope.clone()));
+        seen.retain(|id, witness| now - witness.at < WITNESS_MEMORY || needed.contains(id));
+        if !seen.is_empty() {
+            return self.expire(scope, now);
         }
-        seen.retain(|_, witness| now - witness.at < WITNESS_MEMORY);
-        if seen.is_empty() {
-            state.witnessed.remove(scope);
-            if !state.sets.contains_key(scope) {
-                self.gone.push(scope.clone());
-            }
+        state.witnessed.remove(scope);
+        if !state.sets.contains_key(scope) {
+            self.gone.push(scope.clone());
+        }
+    }
+
+    /// It is asked in a while whether what was seen to go is still needed.
+    fn expire(&mut self, scope: &ServiceKey, now: Instant) {
+        if self.expires.insert(scope.clone()) {
+            self.expiring.push_back((now + WITNESS_MEMORY, scope.clone()));
         }
     }
 
@@ -257,7 +277,7 @@ impl Mirror {
             sum(|state| state.sets.len()),
             sum(|state| state.overlays.len()),
             sum(|state| state.changed.len()),
-            sum(|state| state.witnessed.len()),
+            sum(|state| state.witnessed.values().map(BTreeMap::len).sum()),
         ]
     }
 
@@ -321,7 +341,7 @@ impl Mirror {
                 };
                 state.put(set, believed, now);
                 if state.witnessed.contains_key(&scope) {
-                    self.expiring.push_back((now + WITNESS_MEMORY, scope.clone()));
+                    self.expire(&scope, now);
                 }
                 BTreeSet::from([scope])
             }
@@ -333,7 +353,8 @@ impl Mirror {
     /// after the last one, and no other update of the part between.
     pub fn reset(&mut self, part: &Part, portion: Portion, now: Instant) -> BTreeSet<ServiceKey> {
         let state = self.parts.entry(part.clone()).or_insert_with(|| PartState::new(now));
-        state.witnessed.clear();
+        let witnessed = std::mem::take(&mut state.witnessed);
+        self.gone.extend(witnessed.into_keys().filter(|scope| !state.sets.contains_key(scope)));
         let changed = state.replace(portion, None, now);
         self.gone.append(&mut state.dropped);
         changed

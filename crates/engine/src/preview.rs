@@ -193,7 +193,7 @@ impl Looks {
                     mirror.update(update, Duration::ZERO, began);
                     mirror.looked(&part, began);
                 }
-                Err(Error::Missing(_) | Error::Denied(_)) if unlisted.contains(&part) => {}
+                Err(Error::Missing(_)) if unlisted.contains(&part) => {}
                 Err(error) => {
                     silent = (began.elapsed() >= timing.look).then(|| part.clone());
                     self.failed(Some(part), error);

@@ -2,13 +2,14 @@
 
 use crate::call::call;
 use crate::cluster::{Cluster, Route};
+use crate::export::has_copy;
 use crate::interest::RoutesInterest;
-use crate::mirror::{PartState, Portion, portions};
+use crate::mirror::{PartState, Portion, Witness, portions};
 use crate::queue::Lane;
 use crate::record::Recorder;
 use crate::spec::{Only, Timing};
 use crate::sweep::What;
-use causeway_core::{ClusterId, Error, Fresh, Lost, OwnerId, Part, Parts, Selector, Set, Source, Update};
+use causeway_core::{ClusterId, Error, Fresh, InstanceId, Lost, OwnerId, Part, Parts, Selector, Set, Source, Update};
 use futures_util::StreamExt;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -20,6 +21,8 @@ use tokio_util::sync::CancellationToken;
 
 /// How often settling is looked at.
 const TICK: Duration = Duration::from_millis(500);
+/// Parts that are looked at as a whole at the same time.
+const LOOKS: usize = 4;
 /// How often the parts are listed, where parts are named or written to.
 const LIST: Duration = Duration::from_secs(5);
 
@@ -44,6 +47,8 @@ pub(crate) struct Reader {
     whole: BTreeSet<Part>,
     /// Named parts that are used and not listed, when last asked.
     used: Option<BTreeSet<Part>>,
+    /// Parts that are being looked at as a whole.
+    looking: BTreeSet<Part>,
     /// Complete looks that are being taken in.
     looked: VecDeque<Looked>,
 }
@@ -66,6 +71,7 @@ impl Reader {
             counted_at: None,
             used: None,
             whole: BTreeSet::new(),
+            looking: BTreeSet::new(),
             looked: VecDeque::new(),
         }
     }
@@ -165,9 +171,13 @@ impl Reader {
         outbound.iter().map(|route| route.spec.settle).max().unwrap_or_default()
     }
 
-    fn start_looks(&self, select: &Selector, looks: &mut JoinSet<Look>) {
-        let wanted: Vec<_> = self.cluster.looks.lock().iter().cloned().collect();
+    fn start_looks(&mut self, select: &Selector, looks: &mut JoinSet<Look>) {
+        let wanted: Vec<_> = self.cluster.looks.lock().difference(&self.looking).cloned().collect();
         for part in wanted {
+            if looks.len() >= LOOKS {
+                return;
+            }
+            self.looking.insert(part.clone());
             let (source, select, limit) = (self.cluster.source.clone(), select.clone(), self.timing.look);
             looks.spawn(async move {
                 let began = Instant::now();
@@ -178,10 +188,12 @@ impl Reader {
     }
 
     fn looked(&mut self, part: Part, began: Instant, sets: Result<Vec<Set>, Error>) {
+        // Others may wait for their turn.
+        self.cluster.look.notify_one();
         match sets {
             Ok(sets) => self.looked.push_back(Looked { part, began, portions: portions(sets) }),
             Err(error) => {
-                self.cluster.looks.lock().remove(&part);
+                self.end_look(&part);
                 tracing::warn!(cluster = %self.cluster.spec.name, %part, %error, "a complete look failed");
             }
         }
@@ -199,9 +211,14 @@ impl Reader {
             && let Some(Looked { part, began, .. }) = self.looked.pop_front()
         {
             self.cluster.mirror.lock().looked(&part, began);
-            self.cluster.looks.lock().remove(&part);
+            self.end_look(&part);
             self.touch_readers(&part);
         }
+    }
+
+    fn end_look(&mut self, part: &Part) {
+        self.looking.remove(part);
+        self.cluster.looks.lock().remove(part);
     }
 
     /// Asks for a sweep over what the routes that read this part hold: a removal may have waited for this moment.
@@ -244,11 +261,12 @@ impl Reader {
     fn forget_gone(&self, now: Instant) {
         let outbound = self.cluster.outbound.read().clone();
         let old = self.cluster.mirror.lock().old_witnesses(now);
-        for scope in old {
-            let needed = outbound.iter().any(|route| {
-                route.target(&scope).is_some_and(|target| route.destination.ledger.lock().contains_key(&target))
-            });
-            self.cluster.mirror.lock().forget_witnesses(&scope, needed, now);
+        for (scope, witnesses) in old {
+            let needed = |(id, witness): &(InstanceId, Witness)| {
+                outbound.iter().any(|route| has_copy(route, &scope, id, witness))
+            };
+            let needed = witnesses.into_iter().filter(needed).map(|(id, _)| id).collect();
+            self.cluster.mirror.lock().forget_witnesses(&scope, &needed, now);
         }
         let gone = self.cluster.mirror.lock().take_gone();
         for scope in &gone {

@@ -5,6 +5,7 @@ use crate::cluster::{Cluster, Ledger};
 use crate::engine::Engine;
 use causeway_core::{Error, Instance, InstanceId, Mark, OwnerId, Part, Replica, ServiceKey};
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::sleep;
@@ -82,15 +83,14 @@ impl Engine {
 /// Looks at a destination's servers from time to time, for the status, until `stop`.
 pub(crate) async fn watch(cluster: Arc<Cluster>, stop: CancellationToken) {
     let mut next = EVERY;
-    let mut turn = 0;
+    let mut last = None;
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             () = sleep(next) => {}
         }
-        let held: Vec<_> = scopes(&cluster, |_| true).into_iter().collect();
-        let some = held.iter().cycle().skip(turn % held.len().max(1)).take(IN_TURN.min(held.len())).cloned().collect();
-        turn = turn.wrapping_add(IN_TURN);
+        let some = after(&cluster, last.as_ref());
+        last = some.iter().next_back().cloned();
         let comparison = Comparison { cluster: &cluster, only: None };
         let compared = tokio::select! {
             () = stop.cancelled() => return,
@@ -127,6 +127,15 @@ fn words(unlike: &[Unlike]) -> Vec<String> {
         format!("its server {server} {}, for example in {first}: see `causeway verify`", what.join(" and "))
     };
     servers.into_iter().map(line).collect()
+}
+
+/// The next scopes in which we hold records: in turns, and never more than a few.
+fn after(cluster: &Cluster, last: Option<&ServiceKey>) -> BTreeSet<ServiceKey> {
+    let ledger = cluster.ledger.lock();
+    let from = last.map_or(Bound::Unbounded, Bound::Excluded);
+    let some: BTreeSet<_> =
+        ledger.range::<ServiceKey, _>((from, Bound::Unbounded)).take(IN_TURN).map(|(scope, _)| scope.clone()).collect();
+    if some.is_empty() { ledger.keys().take(IN_TURN).cloned().collect() } else { some }
 }
 
 /// The scopes in which records of such owners are held.

@@ -2,6 +2,7 @@
 
 use crate::cluster::{Holdings, Route};
 use crate::engine::{Engine, Running, words};
+use crate::mirror::PartState;
 use crate::spec::Run;
 use causeway_core::{Carrier, ClusterId, Fresh, InstanceId, OwnerId, Part, ServiceKey, Skip, Unreadable};
 use std::collections::{BTreeMap, BTreeSet};
@@ -184,7 +185,7 @@ fn status(route: &Arc<Route>, now: Instant) -> RouteStatus {
         Run::Drain => RouteState::Drained,
         Run::On if failing || !errors.is_empty() => RouteState::Failing,
         Run::On if held > 0 => RouteState::Held,
-        Run::On if pending > 0 || !complete(route, now) => RouteState::Syncing,
+        Run::On if pending > 0 || !complete(route, now) || !is_known(route) => RouteState::Syncing,
         Run::On => RouteState::InStep,
     };
     RouteStatus {
@@ -208,6 +209,27 @@ fn complete(route: &Route, now: Instant) -> bool {
     let mut taken =
         mirror.parts().iter().filter(|(part, state)| route.takes_part(part, state.title.as_deref())).peekable();
     taken.peek().is_some() && taken.all(|(_, state)| state.fresh(route.spec.settle, now) != Fresh::Stale)
+}
+
+/// Whether the destination has been read where the route wants something, or something of ours stands.
+fn is_known(route: &Route) -> bool {
+    let filled: Vec<_> = {
+        let mirror = route.source.mirror.lock();
+        let filled = mirror
+            .parts()
+            .iter()
+            .filter(|(part, state)| state.filled() > 0 && route.takes_part(part, state.title.as_deref()));
+        filled.map(|(part, _)| part.clone()).collect()
+    };
+    let wanted = filled.iter().filter(|part| route.matches_in(part)).map(|part| route.spec.lens.part(part));
+    let wanted: BTreeSet<_> = wanted.collect();
+    let written = route.destination.written_parts.read().clone();
+    let mirror = route.destination.mirror.lock();
+    let (read, missing) = (
+        |part: &Part| mirror.part(part).is_some_and(PartState::ready),
+        |part: &Part| mirror.part(part).is_some_and(|state| state.missing),
+    );
+    wanted.iter().all(read) && written.iter().all(|part| read(part) || missing(part))
 }
 
 /// What stands in the way, in words; and whether it is a failure.

@@ -39,21 +39,30 @@ struct Sweep {
 }
 
 /// The sweeps that a destination still has to make, in order. Of each kind one may be under way and one be waiting.
-pub(crate) struct Sweeps(Mutex<VecDeque<Sweep>>);
+#[derive(Default)]
+pub(crate) struct Sweeps(Mutex<State>);
 
-impl Default for Sweeps {
-    fn default() -> Self {
-        Self(Mutex::default())
-    }
+#[derive(Default)]
+struct State {
+    waiting: VecDeque<Sweep>,
+    /// A portion of one that was taken out is being marked.
+    marking: bool,
 }
 
 impl Sweeps {
+    /// Whether nothing is left to be marked.
     pub fn is_empty(&self) -> bool {
-        self.0.lock().is_empty()
+        let state = self.0.lock();
+        state.waiting.is_empty() && !state.marking
+    }
+
+    /// Whoever was marking has panicked.
+    pub fn crashed(&self) {
+        self.0.lock().marking = false;
     }
 
     fn add(&self, what: What) {
-        let mut sweeps = self.0.lock();
+        let sweeps = &mut self.0.lock().waiting;
         if !sweeps.iter().any(|sweep| sweep.after.is_none() && sweep.what.same(&what)) {
             sweeps.push_back(Sweep { what, after: None });
         }
@@ -79,15 +88,21 @@ impl Cluster {
         if !self.may_sweep() {
             return;
         }
-        let Some(sweep) = self.sweeps.0.lock().pop_front() else { return };
-        let Sweep { what, after } = sweep;
+        let Sweep { what, after } = {
+            let mut state = self.sweeps.0.lock();
+            let Some(sweep) = state.waiting.pop_front() else { return };
+            state.marking = true;
+            sweep
+        };
         let seen = match &what {
             What::Wanted(route, part) => self.sweep_wanted(route, part.as_ref(), after.as_ref(), now),
             What::Held(owner, part) => self.sweep_held(owner.as_ref(), part.as_ref(), after.as_ref(), now),
             What::Lost => self.sweep_lost(after.as_ref(), now),
         };
+        let mut state = self.sweeps.0.lock();
+        state.marking = false;
         if seen.is_some() {
-            self.sweeps.0.lock().push_front(Sweep { what, after: seen });
+            state.waiting.push_front(Sweep { what, after: seen });
         }
     }
 

@@ -11,7 +11,7 @@ use crate::outcome::{Intended, intend, settle, task_of};
 use crate::pace::{Lane, Slot};
 use crate::record::{Action, Event, Recorder};
 use crate::spec::Timing;
-use causeway_core::{Change, ClusterId, Error, InstanceId, Part, ServiceKey, Sink, Skip, contain_now};
+use causeway_core::{Change, ClusterId, Error, InstanceId, OwnerId, Part, ServiceKey, Sink, Skip, contain_now};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use refused::Refused;
@@ -109,6 +109,8 @@ impl Writer {
     pub fn crashed(cluster: &Cluster) {
         let now = Instant::now();
         cluster.writes.store(0, Ordering::SeqCst);
+        cluster.planning.store(false, Ordering::SeqCst);
+        cluster.sweeps.crashed();
         cluster.inbound.read().iter().for_each(|route| route.touch_all());
         cluster.ledger.lock().keys().for_each(|scope| cluster.queue.mark(scope, now));
     }
@@ -169,13 +171,15 @@ impl Writer {
         let (mut slot, began) = (Some(slot), Instant::now());
         while slot.is_some() && began.elapsed() < TURN {
             let now = Instant::now();
-            let Some(scope) = self.cluster.queue.pop(now) else { return };
+            self.cluster.planning.store(true, Ordering::SeqCst);
+            let Some(scope) = self.cluster.queue.pop(now) else { break };
             if !self.waits(&scope, now)
                 && let Err(panic) = contain_now(|| self.plan(&scope, &mut slot, now))
             {
                 self.set_aside(&scope, &panic);
             }
         }
+        self.cluster.planning.store(false, Ordering::SeqCst);
     }
 
     /// Whether a scope is being written, or was a moment ago; then it comes back.
@@ -405,7 +409,7 @@ impl Writer {
             self.throttled.remove(scope);
         }
         self.expiring.push_back((now + self.timing.visible * (2 << MAX_TRIES), scope.clone()));
-        self.failed(scope, failure);
+        self.failed(scope, failure, retry.is_some() || patience.is_some());
         self.written.insert(scope.clone(), now);
         // Looks once more soon: what came meanwhile, and whether the write is seen.
         let again = retry.into_iter().chain(patience).min();
@@ -435,7 +439,8 @@ impl Writer {
         self.cluster.remembered.store(remembered.iter().sum(), Ordering::SeqCst);
     }
 
-    fn failed(&mut self, scope: &ServiceKey, failure: Option<(Option<causeway_core::OwnerId>, String)>) {
+    /// Notes how a write ended. `open`: some of it is still to be written.
+    fn failed(&mut self, scope: &ServiceKey, failure: Option<(Option<OwnerId>, String)>, open: bool) {
         let (owner, text) = failure.unzip();
         match &text {
             Some(_) => *self.failures.entry(scope.clone()).or_default() += 1,
@@ -444,7 +449,7 @@ impl Writer {
         let news = self.cluster.scopes.lock().edit(scope, |state| {
             let news = text.is_some() && state.error != text;
             state.error.clone_from(&text);
-            if text.is_none() {
+            if !open {
                 state.pending.clear();
             }
             news

@@ -201,3 +201,20 @@ async fn one_that_is_not_listed_takes_part_in_a_list_of_what_exists() {
     seconds(20).await;
     assert_eq!(count(&clusters["b"]), 2);
 }
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_in_step_before_the_destination_is_read() {
+    let clusters = registries(&["a", "b"]);
+    populate(&clusters["a"], 3, 2);
+    clusters["b"].fail(Fault::Hung);
+    let world = World::new("i", &clusters).one_way("a", "b");
+    world.start();
+    for _ in 0..20 {
+        millis(100).await;
+        let status = &world.engine.status()[0];
+        assert!(status.state != RouteState::InStep, "{status:?}");
+    }
+    clusters["b"].fail(Fault::None);
+    seconds(300).await;
+    assert_eq!((total(&clusters["b"]), world.engine.status()[0].state), (6, RouteState::InStep));
+}

@@ -130,7 +130,8 @@ async fn of_two_records_with_one_id_the_newer_stands_and_the_other_is_named() {
     world.routes.push(route);
     world.start();
     seconds(10).await;
-    let stamp = |b: &Memory| b.list(&at("x")).into_iter().find_map(|one| one.metadata.get("timestamp").map(str::to_owned));
+    let stamp =
+        |b: &Memory| b.list(&at("x")).into_iter().find_map(|one| one.metadata.get("timestamp").map(str::to_owned));
     assert_eq!((b.list(&at("x")).len(), stamp(&b).as_deref()), (2, Some("10")));
     assert_eq!(left(&world, "another record of its task"), 1);
     assert_eq!(world.notebook.count(Action::Skipped), 1);

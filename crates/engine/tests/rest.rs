@@ -148,3 +148,27 @@ async fn names_that_come_and_go_leave_nothing_behind() {
         assert_eq!(sizes(&world), before, "renames: {renames}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn instances_that_come_and_go_in_a_service_that_stays_leave_nothing_behind() {
+    let clusters = registries(&["a", "b"]);
+    populate(&clusters["a"], 1, 1);
+    let mut world = World::new("i", &clusters);
+    let guard = GuardLimits { share: 1.0, ..GuardLimits::default() };
+    let route = RouteSpec { guard, ..world.route("task", "a", "b") };
+    world.routes.push(route);
+    world.start();
+    seconds(1_000).await;
+    let before = sizes(&world);
+    for n in 0..500 {
+        clusters["a"].register(&service(0), "pod", instance(1_000 + n));
+        seconds(1).await;
+        clusters["a"].deregister(&service(0), "pod", &instance(1_000 + n).id);
+        seconds(1).await;
+    }
+    seconds(60).await;
+    world.engine.release(&world.owner());
+    seconds(1_200).await;
+    assert_eq!(total(&clusters["b"]), 1);
+    assert_eq!(sizes(&world), before);
+}

@@ -65,7 +65,7 @@ async fn try_out<S: Subject>(
     ensure!(again == wanted, "{}: normalizing twice is not normalizing once", probe.name);
     let mut changes: Vec<_> = wanted.iter().cloned().map(Change::Create).collect();
     let from = Attributes::default();
-    changes.extend(probe.attributes.clone().map(|to| Change::Scope { from, to }));
+    changes.extend(probe.attributes.clone().map(|to| Change::Scope { from, to, owner: owner() }));
     write(writer, &service, &changes).await.with_context(|| format!("probe {}", probe.name))?;
     wanted.sort_by_key(|one| one.id.clone());
     let attributes = |set: &Set| probe.attributes.as_ref().is_none_or(|wanted| *wanted == set.attributes);

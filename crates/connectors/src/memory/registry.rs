@@ -32,7 +32,8 @@ pub enum Fault {
     PartDenied(Part),
 }
 
-type Entries = BTreeMap<InstanceId, BTreeMap<Publisher, Instance>>;
+/// Nearly always one publisher each.
+type Entries = BTreeMap<InstanceId, Vec<(Publisher, Instance)>>;
 
 #[derive(Default)]
 struct Service {
@@ -209,7 +210,7 @@ impl Memory {
     pub fn checked(&self, scope: &ServiceKey, id: &InstanceId, healthy: bool) {
         self.edit(|state| {
             let Some(service) = state.services.get_mut(scope) else { return };
-            for row in service.entries.get_mut(id).into_iter().flat_map(BTreeMap::values_mut) {
+            for (_, row) in service.entries.get_mut(id).into_iter().flatten() {
                 row.healthy = healthy;
             }
             state.touch(scope);
@@ -223,12 +224,12 @@ impl Memory {
             let scopes: Vec<_> = state.services.keys().cloned().collect();
             for scope in scopes {
                 let Some(service) = state.services.get_mut(&scope) else { continue };
-                let before = service.entries.values().map(BTreeMap::len).sum::<usize>();
+                let before = service.entries.values().map(Vec::len).sum::<usize>();
                 service.entries.retain(|_, publishers| {
-                    publishers.remove(&gone);
+                    publishers.retain(|(publisher, _)| *publisher != gone);
                     !publishers.is_empty()
                 });
-                if service.entries.values().map(BTreeMap::len).sum::<usize>() != before {
+                if service.entries.values().map(Vec::len).sum::<usize>() != before {
                     state.touch(&scope);
                 }
             }
@@ -249,7 +250,7 @@ impl Memory {
         let state = self.state.lock();
         let Some(service) = state.services.get(scope) else { return Vec::new() };
         let mut rows: Vec<Instance> = Vec::new();
-        for row in service.entries.values().flat_map(|publishers| publishers.values()) {
+        for (_, row) in service.entries.values().flatten() {
             let row = service.shown(row);
             if wanted(&row) && !rows.contains(&row) {
                 rows.push(row);
@@ -280,7 +281,11 @@ impl Memory {
                 state.parts.entry(scope.part()).or_insert(None);
             }
             let service = state.services.entry(scope.clone()).or_default();
-            service.entries.entry(instance.id()).or_default().insert(publisher.clone(), instance);
+            let publishers = service.entries.entry(instance.id()).or_default();
+            publishers.retain(|(one, _)| one != publisher);
+            publishers.reserve_exact(1);
+            publishers.push((publisher.clone(), instance));
+            publishers.sort_by(|(a, _), (b, _)| a.cmp(b));
             state.touch(scope);
         });
     }
@@ -289,7 +294,7 @@ impl Memory {
         self.edit(|state| {
             let Some(service) = state.services.get_mut(scope) else { return };
             if let Some(publishers) = service.entries.get_mut(id) {
-                publishers.remove(publisher);
+                publishers.retain(|(one, _)| one != publisher);
                 if publishers.is_empty() {
                     service.entries.remove(id);
                     service.overrides.remove(id);

@@ -308,7 +308,11 @@ impl Drop for Claim<'_> {
             (Some(true), _) => self.ours.sure(self.path, self.published.clone()),
             (None, _) if !proven => {}
             (_, Some(before)) => self.ours.sure(self.path, before),
-            (_, None) => self.ours.forget(self.path),
+            (_, None) => {
+                self.ours.forget(self.path);
+                // Should it stand after all, the watch shows it, and it is counted again.
+                self.ours.spread().release(self.path);
+            }
         }
     }
 }

@@ -187,11 +187,6 @@ impl Writes {
         // Its event may come before its answer: it is ours from now on.
         let claim = Claim::new(&self.ours, path, &published);
         let outcome = self.make(path, &published, claim.before()).await;
-        let refused =
-            matches!(outcome, Err(Error::Conflict | Error::Denied(_) | Error::Missing(_) | Error::Rejected(_)));
-        if refused && claim.before().is_none() {
-            self.ours.spread().release(path);
-        }
         claim.end(&outcome);
         outcome
     }

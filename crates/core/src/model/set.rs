@@ -29,6 +29,7 @@ impl Held {
             None => self.native = Some(record),
             Some(owner) => {
                 self.remove(&owner);
+                self.copies.reserve_exact(1);
                 self.copies.push(record);
                 self.copies.sort_by(|a, b| a.mark().map(|mark| &mark.owner).cmp(&b.mark().map(|mark| &mark.owner)));
             }

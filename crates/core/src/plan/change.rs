@@ -71,6 +71,8 @@ pub enum Change {
         from: Attributes,
         /// As it shall stand.
         to: Attributes,
+        /// The task that wants it.
+        owner: OwnerId,
     },
     /// Take our copy away.
     Delete {
@@ -113,13 +115,13 @@ impl Change {
         }
     }
 
-    /// The task that the change is made for; none for the scope itself.
+    /// The task that the change is made for; none for a record without a mark.
     pub fn owner(&self) -> Option<&OwnerId> {
         match self {
-            Self::Shadow(_, owner) | Self::Delete { owner, .. } | Self::Edit { owner, .. } => Some(owner),
+            Self::Shadow(_, owner) | Self::Delete { owner, .. } => Some(owner),
+            Self::Edit { owner, .. } | Self::Scope { owner, .. } => Some(owner),
             Self::Create(record) | Self::Adopt(record) => record.mark().map(|mark| &mark.owner),
             Self::Update { to, .. } => to.mark().map(|mark| &mark.owner),
-            Self::Scope { .. } => None,
         }
     }
 }

@@ -268,14 +268,15 @@ impl<'a> Table<'a> {
     fn attributes(&mut self, observed: &Set) {
         let from = &observed.attributes;
         let wishes = self.wishes.iter().filter(|wish| !wish.records.is_empty() && wish.mode != Mode::CreateOnly);
-        let Some(to) = wishes.filter_map(|wish| wish.attributes.as_ref()).next() else { return };
+        let mut wishes = wishes.filter_map(|wish| Some((wish.attributes.as_ref()?, &wish.owner)));
+        let Some((to, owner)) = wishes.next() else { return };
         let written = self.ledger.attributes.as_ref().map(|(attributes, _)| attributes);
         let free = match written {
             Some(written) => written == from && written != to,
             None => from.0.is_empty(),
         };
         if free && to != from {
-            self.changes.push(Change::Scope { from: from.clone(), to: to.clone() });
+            self.changes.push(Change::Scope { from: from.clone(), to: to.clone(), owner: owner.clone() });
         }
     }
 }

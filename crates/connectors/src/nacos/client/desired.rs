@@ -1,6 +1,6 @@
 //! What the server should hold for us, and what it is known to hold.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::Arc;
 
@@ -34,6 +34,10 @@ struct Entry<W> {
 struct Inner<W> {
     entries: BTreeMap<ServiceKey, Entry<W>>,
     version: u64,
+    /// The connection that was replayed to last.
+    generation: Option<u64>,
+    /// Every key whose newest wish is neither met nor refused on that connection, and perhaps others.
+    behind: BTreeSet<ServiceKey>,
 }
 
 /// Wishes by service. The last wish wins: callers who wait for an older one of the same service
@@ -44,7 +48,14 @@ pub(super) struct Desired<W> {
 
 impl<W: Wish> Desired<W> {
     pub(super) fn new() -> Self {
-        Desired { inner: Mutex::new(Inner { entries: BTreeMap::new(), version: 0 }) }
+        Desired {
+            inner: Mutex::new(Inner {
+                entries: BTreeMap::new(),
+                version: 0,
+                generation: None,
+                behind: BTreeSet::new(),
+            }),
+        }
     }
 
     /// Notes a wish; the returned version is to be met.
@@ -52,6 +63,7 @@ impl<W: Wish> Desired<W> {
         let mut inner = self.inner.lock();
         inner.version += 1;
         let version = inner.version;
+        inner.behind.insert(key.clone());
         match inner.entries.get_mut(key) {
             Some(entry) => {
                 entry.wish = wish;
@@ -140,6 +152,9 @@ impl<W: Wish> Desired<W> {
                     entry.met = Some((generation, version, wish));
                     entry.refused = None;
                 }
+                if newest {
+                    inner.behind.remove(key);
+                }
             }
             Err(error) if !error.is_transient() => {
                 entry.refused = Some((generation, version, error.clone()));
@@ -149,7 +164,12 @@ impl<W: Wish> Desired<W> {
         result
     }
 
-    /// Meets every wish on a new connection, `in_flight` at a time, and tries again with
+    /// Whether a call of [`Desired::replay`] would find anything to do. Costs nothing at rest.
+    pub(super) fn is_behind(&self) -> bool {
+        !self.inner.lock().behind.is_empty()
+    }
+
+    /// Meets every wish that is not met on this connection, `in_flight` at a time, and tries again with
     /// back-off what failed for the moment. Ends when all are met or refused, or with the
     /// connection.
     pub(super) async fn replay<F, Fut>(&self, live: &Live, in_flight: usize, send: F)
@@ -189,18 +209,22 @@ impl<W: Wish> Desired<W> {
 
     /// Keys whose newest wish is neither met nor refused on this generation.
     fn pending(&self, generation: u64) -> Vec<(ServiceKey, u64)> {
-        let inner = self.inner.lock();
-        inner
-            .entries
-            .iter()
-            .filter(|(_, entry)| {
-                let met = matches!(&entry.met, Some((g, v, _))
-                    if *g == generation && *v == entry.version);
-                let refused = matches!(&entry.refused, Some((g, v, _))
-                    if *g == generation && *v == entry.version);
-                !met && !refused
-            })
-            .map(|(key, entry)| (key.clone(), entry.version))
-            .collect()
+        let mut inner = self.inner.lock();
+        let Inner { entries, behind, generation: last, .. } = &mut *inner;
+        if *last != Some(generation) {
+            *last = Some(generation);
+            *behind = entries.keys().cloned().collect();
+        }
+        let mut pending = Vec::new();
+        behind.retain(|key| {
+            let Some(entry) = entries.get(key) else { return false };
+            let met = matches!(&entry.met, Some((g, v, _)) if *g == generation && *v == entry.version);
+            let refused = matches!(&entry.refused, Some((g, v, _)) if *g == generation && *v == entry.version);
+            if !met && !refused {
+                pending.push((key.clone(), entry.version));
+            }
+            !met && !refused
+        });
+        pending
     }
 }

@@ -20,6 +20,8 @@ use crate::backoff::Backoff;
 
 /// First and longest wait between two tries.
 pub(super) const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
+/// How often a connection that lives is looked at for what it lacks.
+const CATCH_UP: Duration = Duration::from_secs(2);
 /// Longest time that a connection which is to be left is kept for the sake of a new one.
 const OLD_AT_MOST: Duration = Duration::from_secs(30);
 
@@ -62,8 +64,10 @@ pub(super) struct Live {
 
 /// What a session does with its connections.
 pub(super) trait Session: Send + Sync + 'static {
-    /// Brings a new connection to what is desired; ends when that is done.
+    /// Brings a connection to what is desired; ends when that is done.
     fn replay<'a>(&'a self, live: &'a Live) -> BoxFuture<'a, ()>;
+    /// Whether the connection lacks something of what is desired.
+    fn is_behind(&self) -> bool;
 }
 
 /// The owner's end. Dropping it stops the tasks but leaves kept sockets to their keeper.
@@ -299,7 +303,19 @@ impl Supervisor {
                     if let Some(old) = self.old.take() {
                         old.cancel();
                     }
-                    watching.await
+                    // What failed while the connection lives is sent again too.
+                    let catching_up = async {
+                        loop {
+                            sleep(CATCH_UP).await;
+                            if session.is_behind() {
+                                session.replay(&live).await;
+                            }
+                        }
+                    };
+                    tokio::select! {
+                        why = watching => why,
+                        () = catching_up => Why::Ended,
+                    }
                 }
             }
         };

@@ -38,6 +38,10 @@ impl Session for State {
             async move { send(&connection, &key, &set, last.as_ref()).await }
         }))
     }
+
+    fn is_behind(&self) -> bool {
+        self.desired.is_behind()
+    }
 }
 
 impl Drop for State {

@@ -131,6 +131,10 @@ impl Session for State {
             self.desired.replay(live, self.in_flight, send).await;
         })
     }
+
+    fn is_behind(&self) -> bool {
+        self.desired.is_behind()
+    }
 }
 
 /// One connection that subscribes and asks. Everything that changes is said by [`Reader::next`]

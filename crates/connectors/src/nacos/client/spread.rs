@@ -18,7 +18,7 @@ use tokio_util::task::TaskTracker;
 use super::SocketKeeper;
 use super::core::Core;
 use super::error::{Error, Result};
-use super::layout::{Layout, Load, Next, Number, Wish};
+use super::layout::{Instances, Layout, Load, Next, Number, Wish};
 use super::link::RETRY;
 use super::publisher::Publisher;
 use super::wire::{ServiceKey, WireInstance};
@@ -181,7 +181,16 @@ impl Shared {
         if state.closed {
             return Err(closed());
         }
-        let wishes = state.layout.want(key, set.into());
+        let gone: Option<Instances> = set.is_empty().then(|| Vec::new().into());
+        let mut wishes = state.layout.want(key, set.into());
+        if let Some(set) = gone {
+            // A connection that has not taken an earlier withdrawal holds it still, though the layout does not know.
+            let left = |(number, open): (&Number, &Open)| open.publisher.desired(key).map(|_| *number);
+            let left: Vec<_> = state.open.iter().filter_map(left).collect();
+            let others = left.into_iter().filter(|number| wishes.iter().all(|wish| wish.connection != *number));
+            let others: Vec<_> = others.map(|connection| Wish { connection, set: set.clone() }).collect();
+            wishes.extend(others);
+        }
         let asked = self.ask(&mut state, key, wishes);
         if state.layout.next(key) != Next::Done && state.moving.insert(key.clone()) {
             tracing::debug!(cluster = %self.name, service = %key, "is handed over to another connection");

@@ -144,6 +144,8 @@ impl Carriers {
                 return Ok(session);
             }
             if Instant::now() >= until {
+                // The next try may find room in one that is connected.
+                self.0.ours.spread().release(path);
                 return Err(self.not_connected(&session));
             }
             // It is over, or the servers did not take it: another one is to hold the path.

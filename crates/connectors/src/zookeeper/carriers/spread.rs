@@ -51,6 +51,8 @@ struct Held {
     empty: Option<Instant>,
     /// Nothing is assigned to it: it is about to be ended.
     closed: bool,
+    /// Nothing is assigned to it: it has not been connected for a while.
+    away: bool,
 }
 
 /// Which session holds which path. Invariant: a path is in the set of its slot, and in no other.
@@ -102,7 +104,8 @@ impl Spread {
     pub fn add(&mut self) -> Slot {
         let slot = self.next;
         self.next += 1;
-        self.slots.insert(slot, Held { paths: BTreeSet::new(), bytes: 0, empty: Some(Instant::now()), closed: false });
+        let (paths, empty) = (BTreeSet::new(), Some(Instant::now()));
+        self.slots.insert(slot, Held { paths, bytes: 0, empty, closed: false, away: false });
         slot
     }
 
@@ -184,7 +187,8 @@ impl Spread {
     fn room(&self, size: usize, except: Option<Slot>) -> Option<Slot> {
         let bound = self.bound(self.total + size);
         let fits = |held: &Held| held.bytes + size <= bound || (held.bytes == 0 && size > bound);
-        let mut slots = self.slots.iter().filter(|(slot, held)| Some(**slot) != except && !held.closed);
+        let usable = |held: &Held| !held.closed && !held.away;
+        let mut slots = self.slots.iter().filter(|(slot, held)| Some(**slot) != except && usable(held));
         slots.find(|(_, held)| fits(held)).map(|(slot, _)| *slot)
     }
 
@@ -293,6 +297,13 @@ impl Spread {
         }
     }
 
+    /// A session has not been connected for a while, or is again: meanwhile nothing new is assigned to it.
+    pub fn away(&mut self, slot: Slot, away: bool) {
+        if let Some(held) = self.slots.get_mut(&slot) {
+            held.away = away;
+        }
+    }
+
     /// What it was made with.
     pub fn limits(&self) -> SessionLimits {
         self.limits
@@ -351,6 +362,17 @@ mod tests {
         }
         assert_eq!(spread.total, spread.slots.values().map(|held| held.bytes).sum::<usize>());
         assert_eq!(spread.of.len(), spread.slots.values().map(|held| held.paths.len()).sum::<usize>());
+    }
+
+    #[test]
+    fn nothing_new_is_assigned_to_a_session_that_is_away() {
+        let mut spread = Spread::new(LIMITS, 1, 0);
+        let other = spread.add();
+        assert_eq!(spread.assign(&path(1, 300)), Some(MAIN));
+        spread.away(MAIN, true);
+        assert_eq!((spread.assign(&path(1, 300)), spread.assign(&path(2, 300))), (Some(MAIN), Some(other)));
+        spread.away(MAIN, false);
+        assert_eq!(spread.assign(&path(3, 300)), Some(MAIN));
     }
 
     #[test]

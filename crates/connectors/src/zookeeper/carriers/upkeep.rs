@@ -31,6 +31,8 @@ enum Event {
     Upheld(Result<(), Error>),
     /// A step of a move is done; whether anything was moved.
     Moved(bool),
+    /// Sessions that held nothing were looked at.
+    Looked,
     /// Nothing more is to be done about this.
     Done,
 }
@@ -44,14 +46,16 @@ struct Due {
     paths: BTreeSet<Arc<str>>,
 }
 
-/// Runs until it is aborted.
+/// Runs until it is aborted. Started again after a panic, it looks after the same sessions.
 pub(in crate::zookeeper) async fn keep_up(writes: Writes) {
     let carriers = writes.carriers.clone();
+    carriers.tend_all();
     let mut status = carriers.0.main.status();
     let mut events: FuturesUnordered<BoxFuture<'_, Event>> = FuturesUnordered::new();
     let (mut epoch, mut due, mut pause) = (0, Due::default(), AGAIN.0);
     let (mut upholding, mut uphold_at) = (None::<Due>, Instant::now());
     let (mut overfull, mut moving, mut move_at) = (None, false, Instant::now());
+    let mut looking = false;
     let mut look = interval(LOOK.min(carriers.0.ours.spread().limits().idle / 2));
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -86,9 +90,16 @@ pub(in crate::zookeeper) async fn keep_up(writes: Writes) {
             () = carriers.0.opened.notified() => {}
             () = sleep_until(uphold_at), if waits => {}
             () = sleep_until(move_at), if moves.is_some() => {}
-            _ = look.tick() => carriers.end_idle().await,
+            _ = look.tick(), if !looking => {
+                looking = true;
+                events.push(carriers.end_idle().map(|()| Event::Looked).boxed());
+            }
             Some(event) = events.next() => match event {
-                Event::Over(slot) => due.paths.extend(carriers.lose(slot).await),
+                Event::Over(slot) => {
+                    due.paths.extend(carriers.lose(slot).await);
+                    // What was seen to go before the session was known to be over is assigned to none any more.
+                    due.all = true;
+                }
                 Event::Refused(slot, why) => due.paths.extend(carriers.refuse(slot, &why).await),
                 Event::Upheld(Ok(())) => (upholding, pause) = (None, AGAIN.0),
                 Event::Upheld(Err(error)) => {
@@ -104,6 +115,7 @@ pub(in crate::zookeeper) async fn keep_up(writes: Writes) {
                     moving = false;
                     move_at = Instant::now() + if any { STEP } else { AGAIN.1 };
                 }
+                Event::Looked => looking = false,
                 Event::Done => {}
             },
         }
@@ -111,13 +123,24 @@ pub(in crate::zookeeper) async fn keep_up(writes: Writes) {
 }
 
 impl Carriers {
+    /// Every open session is to be looked after.
+    fn tend_all(&self) {
+        let mut fresh = self.0.fresh.lock();
+        for (slot, session) in &*self.0.open.lock() {
+            if fresh.iter().all(|one| one.slot != *slot) {
+                fresh.push(Fresh { slot: *slot, session: session.clone(), saved: false });
+            }
+        }
+        self.0.unknown.send_replace(fresh.iter().filter(|one| one.saved).count());
+    }
+
     /// Follows one session until there is something to do about it.
     async fn tend(&self, fresh: Fresh) -> Event {
         let Fresh { slot, session, saved } = fresh;
         let mut status = session.status();
         if saved {
             let known = timeout(PATIENCE, self.take_stock(slot, &session)).await.is_ok();
-            self.0.unknown.send_modify(|unknown| *unknown -= 1);
+            self.0.unknown.send_modify(|unknown| *unknown = unknown.saturating_sub(1));
             if !known {
                 self.take_stock(slot, &session).await;
             }
@@ -144,6 +167,7 @@ impl Carriers {
             let back =
                 timeout(LATE, status.wait_for(|status| status.phase != Phase::Down || status.over)).await.is_ok();
             if !back {
+                self.0.ours.spread().away(slot, true);
                 let records =
                     self.0.ours.spread().loads().iter().find(|load| load.slot == slot).map_or(0, |l| l.records);
                 let (why, followed) = (session.status().borrow().error.clone(), self.0.kept.is_followed());
@@ -154,6 +178,7 @@ impl Carriers {
                     );
                 }
                 drop(status.wait_for(|status| status.phase != Phase::Down || status.over).await);
+                self.0.ours.spread().away(slot, false);
             }
         }
     }
