@@ -34,7 +34,7 @@ pub(crate) async fn read<'a, I, T>(
     let mut outcomes = Vec::with_capacity(items.len());
     while outcomes.len() < items.len() {
         let chunk = first(&items[outcomes.len()..], batch.size(most));
-        if let Err(reason) = one(batch, limit, true, chunk, &send, &mut outcomes).await {
+        if let Err(reason) = one(batch, limit, chunk, &send, &mut outcomes).await {
             not_sent(items.len(), &reason, &mut outcomes);
         }
     }
@@ -54,6 +54,8 @@ pub(crate) async fn write<'a, I, T>(
     send: impl Fn(&'a [I]) -> BoxFuture<'a, Vec<Result<T, Error>>>,
 ) -> Vec<Result<T, Error>> {
     let mut outcomes = Vec::with_capacity(items.len());
+    // What lies before this was sent in a call that panicked, and may have been written by it.
+    let mut doubtful = 0;
     while outcomes.len() < items.len() {
         let limits = limits();
         let most = limits.max_batch;
@@ -63,8 +65,17 @@ pub(crate) async fn write<'a, I, T>(
         let requests = if whole { 1 } else { u32::try_from(chunk.len()).unwrap_or(u32::MAX) };
         slot.pay(requests).await;
         slot.spend(requests);
-        if let Err(reason) = one(slot.writes(), limit, whole, chunk, &send, &mut outcomes).await {
+        let before = outcomes.len();
+        if let Err(reason) = one(slot.writes(), limit, chunk, &send, &mut outcomes).await {
             not_sent(items.len(), &reason, &mut outcomes);
+        } else if outcomes.len() == before {
+            doubtful = doubtful.max(before + chunk.len());
+        }
+        // The change that stands in the way may be our own.
+        let again = outcomes.iter_mut().take(doubtful).skip(before);
+        for outcome in again.filter(|outcome| matches!(outcome, Err(Error::Conflict))) {
+            *outcome =
+                Err(Error::protocol("an earlier call failed because of a bug in Causeway, and may have written it"));
         }
     }
     outcomes
@@ -75,12 +86,11 @@ fn first<I>(items: &[I], most: usize) -> &[I] {
     &items[..most.min(items.len())]
 }
 
-/// Makes one call with `chunk`, and adds an outcome for each of its items, or none where the call panicked and is to be made
-/// `again` in smaller ones: only what can be sent twice without harm. An error says why the cluster is to be sent no more.
+/// Makes one call with `chunk`, and adds an outcome for each of its items, or none where the call panicked and smaller ones may
+/// succeed. An error says why the cluster is to be sent no more.
 async fn one<'a, I, T>(
     batch: &Batch,
     limit: Duration,
-    again: bool,
     chunk: &'a [I],
     send: impl Fn(&'a [I]) -> BoxFuture<'a, Vec<Result<T, Error>>>,
     outcomes: &mut Vec<Result<T, Error>>,
@@ -92,7 +102,7 @@ async fn one<'a, I, T>(
         Ok(Err(panic)) => {
             batch.failed(count);
             // Which of several it was is found out with smaller calls.
-            if again && count > 1 {
+            if count > 1 {
                 return Ok(());
             }
             tracing::error!("a call to a cluster failed because of a bug in Causeway: {panic}");

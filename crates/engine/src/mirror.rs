@@ -13,6 +13,7 @@ const WITNESS_MEMORY: Duration = Duration::from_secs(60);
 const EXPIRING: usize = 1_000;
 
 /// One cluster's contents.
+#[derive(Default)]
 pub(crate) struct Mirror {
     parts: BTreeMap<Part, PartState>,
     /// Why the whole cluster cannot be read now.
@@ -60,18 +61,6 @@ pub(crate) struct PartState {
     witnessed: BTreeMap<ServiceKey, BTreeMap<InstanceId, Witness>>,
     /// Scopes of which nothing is known any more.
     dropped: Vec<ServiceKey>,
-}
-
-impl Default for Mirror {
-    fn default() -> Self {
-        Self {
-            parts: BTreeMap::new(),
-            error: None,
-            expiring: VecDeque::new(),
-            expires: BTreeSet::new(),
-            gone: Vec::new(),
-        }
-    }
 }
 
 impl PartState {
@@ -267,7 +256,13 @@ impl Mirror {
 
     /// Scopes of which nothing is known any more, since this was last asked.
     pub fn take_gone(&mut self) -> Vec<ServiceKey> {
-        std::mem::take(&mut self.gone)
+        let mut gone = std::mem::take(&mut self.gone);
+        // Some may have come back meanwhile.
+        let knows = |state: &PartState, scope: &ServiceKey| {
+            state.sets.contains_key(scope) || state.witnessed.contains_key(scope)
+        };
+        gone.retain(|scope| self.parts.get(&scope.part()).is_none_or(|state| !knows(state, scope)));
+        gone
     }
 
     /// How many scopes, overlays, times and witnesses are kept.

@@ -49,6 +49,8 @@ pub(crate) struct Reader {
     used: Option<BTreeSet<Part>>,
     /// Parts that are being looked at as a whole.
     looking: BTreeSet<Part>,
+    /// The last one of them that was begun with.
+    looked_last: Option<Part>,
     /// Complete looks that are being taken in.
     looked: VecDeque<Looked>,
 }
@@ -72,6 +74,7 @@ impl Reader {
             used: None,
             whole: BTreeSet::new(),
             looking: BTreeSet::new(),
+            looked_last: None,
             looked: VecDeque::new(),
         }
     }
@@ -172,12 +175,16 @@ impl Reader {
     }
 
     fn start_looks(&mut self, select: &Selector, looks: &mut JoinSet<Look>) {
-        let wanted: Vec<_> = self.cluster.looks.lock().difference(&self.looking).cloned().collect();
+        let mut wanted: Vec<_> = self.cluster.looks.lock().difference(&self.looking).cloned().collect();
+        // In turns, so that parts that fail again and again hold up no others.
+        let next = wanted.partition_point(|part| self.looked_last.as_ref().is_some_and(|last| part <= last));
+        wanted.rotate_left(next);
         for part in wanted {
             if looks.len() >= LOOKS {
                 return;
             }
             self.looking.insert(part.clone());
+            self.looked_last = Some(part.clone());
             let (source, select, limit) = (self.cluster.source.clone(), select.clone(), self.timing.look);
             looks.spawn(async move {
                 let began = Instant::now();

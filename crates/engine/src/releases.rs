@@ -5,14 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// What one route may remove although a guard held it. Only what is held can be let go, so there are never more than
 /// the route has copies. A scope without any is not kept.
+#[derive(Default)]
 pub(crate) struct Releases {
     scopes: BTreeMap<ServiceKey, BTreeSet<InstanceId>>,
-}
-
-impl Default for Releases {
-    fn default() -> Self {
-        Self { scopes: BTreeMap::new() }
-    }
 }
 
 impl Releases {

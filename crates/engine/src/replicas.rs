@@ -39,7 +39,7 @@ pub struct Unlike {
 }
 
 /// What comparing the servers of some clusters brought.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Compared {
     /// What differs, by server and scope.
     pub unlike: Vec<Unlike>,
@@ -47,12 +47,6 @@ pub struct Compared {
     pub silent: BTreeSet<String>,
     /// Clusters that could not be asked at all, and why.
     pub unanswered: Vec<(Arc<str>, String)>,
-}
-
-impl Default for Compared {
-    fn default() -> Self {
-        Self { unlike: Vec::new(), silent: BTreeSet::new(), unanswered: Vec::new() }
-    }
 }
 
 impl Engine {

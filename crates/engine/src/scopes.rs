@@ -23,7 +23,7 @@ impl Left {
 }
 
 /// How the last planning of a scope ended.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct ScopeState {
     pub left: BTreeMap<InstanceId, Left>,
     /// What was left alone for another record that has its id, by its own id and its task.
@@ -31,12 +31,6 @@ pub(crate) struct ScopeState {
     /// Changes planned and not yet accepted, by task.
     pub pending: BTreeMap<OwnerId, usize>,
     pub error: Option<String>,
-}
-
-impl Default for ScopeState {
-    fn default() -> Self {
-        Self { left: BTreeMap::new(), crowded: BTreeMap::new(), pending: BTreeMap::new(), error: None }
-    }
 }
 
 impl ScopeState {
@@ -50,6 +44,7 @@ impl ScopeState {
 }
 
 /// The sums of one task.
+#[derive(Default)]
 pub(crate) struct Tally {
     /// Changes planned and not yet accepted.
     pub pending: usize,
@@ -61,12 +56,6 @@ pub(crate) struct Tally {
     pub failing: BTreeSet<ServiceKey>,
 }
 
-impl Default for Tally {
-    fn default() -> Self {
-        Self { pending: 0, skipped: BTreeMap::new(), held: BTreeMap::new(), failing: BTreeSet::new() }
-    }
-}
-
 impl Tally {
     fn is_empty(&self) -> bool {
         self.pending == 0 && self.skipped.is_empty() && self.held.is_empty() && self.failing.is_empty()
@@ -74,15 +63,10 @@ impl Tally {
 }
 
 /// The scopes of one destination. Changed by [`Scopes::edit`] alone; a scope with nothing to say is not kept.
+#[derive(Default)]
 pub(crate) struct Scopes {
     states: BTreeMap<ServiceKey, ScopeState>,
     tallies: BTreeMap<OwnerId, Tally>,
-}
-
-impl Default for Scopes {
-    fn default() -> Self {
-        Self { states: BTreeMap::new(), tallies: BTreeMap::new() }
-    }
 }
 
 impl Scopes {

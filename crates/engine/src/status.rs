@@ -3,7 +3,7 @@
 use crate::cluster::{Holdings, Route};
 use crate::engine::{Engine, Running, words};
 use crate::mirror::PartState;
-use crate::spec::Run;
+use crate::spec::{Only, Run};
 use causeway_core::{Carrier, ClusterId, Fresh, InstanceId, OwnerId, Part, ServiceKey, Skip, Unreadable};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -221,15 +221,15 @@ fn is_known(route: &Route) -> bool {
             .filter(|(part, state)| state.filled() > 0 && route.takes_part(part, state.title.as_deref()));
         filled.map(|(part, _)| part.clone()).collect()
     };
-    let wanted = filled.iter().filter(|part| route.matches_in(part)).map(|part| route.spec.lens.part(part));
+    // Of a frozen list there may be nothing in a part, whatever matches there.
+    let any = *route.memory.only.lock() == Only::Any;
+    let wanted = filled.iter().filter(|part| any && route.matches_in(part)).map(|part| route.spec.lens.part(part));
     let wanted: BTreeSet<_> = wanted.collect();
-    let written = route.destination.written_parts.read().clone();
+    let held = route.destination.parts_held_by(&route.spec.owner);
     let mirror = route.destination.mirror.lock();
-    let (read, missing) = (
-        |part: &Part| mirror.part(part).is_some_and(PartState::ready),
-        |part: &Part| mirror.part(part).is_some_and(|state| state.missing),
-    );
-    wanted.iter().all(read) && written.iter().all(|part| read(part) || missing(part))
+    let is_read = |part: &Part| mirror.part(part).is_some_and(PartState::ready);
+    let is_missing = |part: &Part| mirror.part(part).is_some_and(|state| state.missing);
+    wanted.iter().all(is_read) && held.iter().all(|part| is_read(part) || is_missing(part))
 }
 
 /// What stands in the way, in words; and whether it is a failure.

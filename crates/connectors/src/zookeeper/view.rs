@@ -100,7 +100,7 @@ pub(super) const MARK: &str = "causeway";
 
 /// A copy of another install's says so itself, where it has its mark among its data.
 fn marked(mut record: Instance) -> Instance {
-    let mark = record.metadata.get(MARK).and_then(|text| Mark::decode(text));
+    let mark = record.metadata.get(MARK).and_then(Mark::decode);
     if mark.is_some() {
         record.metadata.remove(MARK);
     }

@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 
 /// One record that we wrote.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(bound = "")]
 pub struct WrittenRecord {
     /// As we wrote it, with its mark; a shadow has none.
     pub record: Instance,
@@ -22,8 +21,7 @@ pub struct WrittenRecord {
 }
 
 /// What we wrote into one scope, whole: the memory that marks are not.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(bound = "")]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Written {
     /// By id. Written to files as a list.
     #[serde(serialize_with = "as_list", deserialize_with = "from_list")]
@@ -31,12 +29,6 @@ pub struct Written {
     /// What we wrote for the scope itself, and the clusters it came through.
     #[serde(default)]
     pub attributes: Option<(Attributes, Vec<ClusterId>)>,
-}
-
-impl Default for Written {
-    fn default() -> Self {
-        Self { records: BTreeMap::new(), attributes: None }
-    }
 }
 
 impl Written {

@@ -45,18 +45,13 @@ impl Refusal {
 }
 
 /// What was refused in one scope.
+#[derive(Default)]
 pub(super) struct Refused {
     records: BTreeMap<InstanceId, Refusal>,
     /// What was refused for now is not tried before.
     not_before: Option<Instant>,
     /// Something that was refused for now has been taken: all others are due.
     open: bool,
-}
-
-impl Default for Refused {
-    fn default() -> Self {
-        Self { records: BTreeMap::new(), not_before: None, open: false }
-    }
 }
 
 /// The record of a change, and whether it is to be taken away.

@@ -140,7 +140,9 @@ impl<W: Wish> Desired<W> {
         };
         let result = send(wish.clone(), last).await;
         let mut inner = self.inner.lock();
-        let Some(entry) = inner.entries.get_mut(key) else {
+        // An older connection, whose place another one is taking, proves nothing for that one.
+        let is_old = inner.generation.is_some_and(|last| last > generation);
+        let Some(entry) = inner.entries.get_mut(key).filter(|_| !is_old) else {
             return result;
         };
         match &result {

@@ -181,15 +181,20 @@ impl Shared {
         if state.closed {
             return Err(closed());
         }
-        let gone: Option<Instances> = set.is_empty().then(|| Vec::new().into());
+        let is_empty = set.is_empty();
         let mut wishes = state.layout.want(key, set.into());
-        if let Some(set) = gone {
-            // A connection that has not taken an earlier withdrawal holds it still, though the layout does not know.
-            let left = |(number, open): (&Number, &Open)| open.publisher.desired(key).map(|_| *number);
-            let left: Vec<_> = state.open.iter().filter_map(left).collect();
-            let others = left.into_iter().filter(|number| wishes.iter().all(|wish| wish.connection != *number));
-            let others: Vec<_> = others.map(|connection| Wish { connection, set: set.clone() }).collect();
-            wishes.extend(others);
+        // A connection that has not taken an earlier withdrawal holds it still, though the layout does not know.
+        let holds = |(number, open): (&Number, &Open)| open.publisher.desired(key).map(|_| *number);
+        let left = state.open.iter().filter_map(holds);
+        let left: Vec<_> = left.filter(|number| wishes.iter().all(|wish| wish.connection != *number)).collect();
+        let none: Instances = Vec::new().into();
+        for connection in left {
+            if is_empty {
+                wishes.push(Wish { connection, set: none.clone() });
+            } else if let Some(open) = state.open.get(&connection) {
+                // Sent by itself: what is published now does not wait for it.
+                open.publisher.want(key, none.clone());
+            }
         }
         let asked = self.ask(&mut state, key, wishes);
         if state.layout.next(key) != Next::Done && state.moving.insert(key.clone()) {

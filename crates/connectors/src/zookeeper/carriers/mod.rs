@@ -130,6 +130,7 @@ impl Carriers {
     pub async fn hold(&self, path: &str, wish: Wish<'_>) -> Result<Session, Error> {
         self.known().await;
         let until = Instant::now() + PATIENCE;
+        let assigned = self.0.ours.spread().slot(path).is_some();
         loop {
             let slot = self.assign(path, wish)?;
             let Some(session) = self.session(slot) else {
@@ -145,7 +146,9 @@ impl Carriers {
             }
             if Instant::now() >= until {
                 // The next try may find room in one that is connected.
-                self.0.ours.spread().release(path);
+                if !assigned {
+                    self.0.ours.spread().release(path);
+                }
                 return Err(self.not_connected(&session));
             }
             // It is over, or the servers did not take it: another one is to hold the path.

@@ -128,7 +128,7 @@ impl Carriers {
         let mut fresh = self.0.fresh.lock();
         for (slot, session) in &*self.0.open.lock() {
             if fresh.iter().all(|one| one.slot != *slot) {
-                fresh.push(Fresh { slot: *slot, session: session.clone(), saved: false });
+                fresh.push(Fresh { slot: *slot, session: session.clone(), saved: true });
             }
         }
         self.0.unknown.send_replace(fresh.iter().filter(|one| one.saved).count());
@@ -138,6 +138,7 @@ impl Carriers {
     async fn tend(&self, fresh: Fresh) -> Event {
         let Fresh { slot, session, saved } = fresh;
         let mut status = session.status();
+        self.0.ours.spread().away(slot, false);
         if saved {
             let known = timeout(PATIENCE, self.take_stock(slot, &session)).await.is_ok();
             self.0.unknown.send_modify(|unknown| *unknown = unknown.saturating_sub(1));
