@@ -8,40 +8,21 @@
 //! A change on either side marks the *destination's scope* as dirty. One [`writer`] a destination plans dirty scopes,
 //! never one twice at a time. Nothing here knows a kind of cluster by name.
 
-mod call;
-mod cluster;
-mod data;
-mod decide;
-mod engine;
-mod export;
-mod guard;
-mod interest;
-mod mirror;
-mod outcome;
-mod pace;
-mod preview;
-mod queue;
-mod reader;
-mod record;
-mod releases;
-mod replicas;
-mod scopes;
+mod entries;
+mod kit;
+mod services;
 mod spec;
-mod status;
-mod supervise;
-mod sweep;
-mod writer;
 
-pub use cluster::Ledger;
-pub use data::{
+pub use entries::{
     Attend, ConflictRow, DataCluster, DataEngine, DataLedger, DataRecorder, DataRoute, DataSpec, DataStatus,
     DataTiming, Known, Shown,
 };
-pub use engine::Engine;
-pub use pace::Pacers;
-pub use preview::{DryRun, Preview, Unread, dry_run};
-pub use record::{Action, Event, Recorder};
-pub use replicas::{Compared, Unlike};
+pub use kit::pace::Pacers;
+pub use kit::supervise::{Crashes, supervise};
+pub use services::cluster::Ledger;
+pub use services::engine::Engine;
+pub use services::preview::{DryRun, Preview, Unread, dry_run};
+pub use services::record::{Action, Event, Recorder};
+pub use services::replicas::{Compared, Unlike};
+pub use services::status::{Hold, RouteState, RouteStatus, ServiceRow};
 pub use spec::{ClusterSpec, GuardLimits, Only, RouteSpec, Run, Timing};
-pub use status::{Hold, RouteState, RouteStatus, ServiceRow};
-pub use supervise::{Crashes, supervise};

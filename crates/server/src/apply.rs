@@ -1,11 +1,11 @@
 //! Taking a settings file: all of it, or nothing.
 
 use crate::api;
+use crate::desired::{ClusterEntry, Desired, LEAVING, Run, TaskEntry, read_task, warnings_of};
 use crate::error::{Error, Result};
 use crate::kinds::kinds;
 use crate::node::{Inner, Node, frozen_key};
 use crate::tls;
-use crate::world::{ClusterEntry, LEAVING, Run, TaskEntry, World, read_task, warnings_of};
 use causeway_core::ClusterId;
 use causeway_settings::{self as settings, ProcessEnv, Settings};
 use causeway_store::Edit;
@@ -15,7 +15,7 @@ use std::sync::Arc;
 /// What a file would make of the settings.
 pub(crate) struct Draft {
     pub settings: Settings,
-    pub world: World,
+    pub desired: Desired,
     pub applied: api::Applied,
     edits: Vec<Edit>,
 }
@@ -31,7 +31,7 @@ impl Node {
                 if !request.prune {
                     return inner.commit(draft, Vec::new()).await;
                 }
-                let before = inner.world();
+                let before = inner.desired();
                 let done = inner.prune(draft, &before, request.drain).await;
                 if done.is_err() {
                     inner.put_back(before).await;
@@ -46,7 +46,7 @@ impl Inner {
     /// Reads and checks a file against what is there. Without `prune`, tasks may name clusters that are known already; with
     /// it, the namespaces that leave are checked by who prunes: a task that goes drains them.
     pub async fn draft(&self, file: &str, text: &str, prune: bool) -> Result<Draft> {
-        let before = self.world();
+        let before = self.desired();
         let known = if prune { Vec::new() } else { before.known() };
         let (name, text) = (file.to_owned(), text.to_owned());
         let read =
@@ -54,7 +54,7 @@ impl Inner {
         let read = read.await.map_err(|error| Error::unexpected("reading the settings", &error))?;
         let settings = read.map_err(|problems| Error::Settings(file.to_owned(), problems))?;
         let mut draft = Draft {
-            world: (*before).clone(),
+            desired: (*before).clone(),
             applied: api::Applied { warnings: settings.warnings.clone(), ..api::Applied::default() },
             settings,
             edits: Vec::new(),
@@ -73,9 +73,9 @@ impl Inner {
     }
 
     /// Removes what the file does not say, and takes the rest. On an error tasks may still be paused in memory.
-    async fn prune(&self, mut draft: Draft, before: &World, drain: bool) -> Result<api::Applied> {
+    async fn prune(&self, mut draft: Draft, before: &Desired, drain: bool) -> Result<api::Applied> {
         let named: BTreeSet<String> = draft.settings.tasks.iter().map(settings::Task::name).collect();
-        let gone: Vec<_> = draft.world.tasks.values().filter(|task| !named.contains(&task.name)).cloned().collect();
+        let gone: Vec<_> = draft.desired.tasks.values().filter(|task| !named.contains(&task.name)).cloned().collect();
         let gone: Vec<_> = gone.into_iter().filter(|task| !draft.rename(task)).collect();
         let empty: Vec<_> = gone.iter().filter(|task| self.holds(task) == 0).cloned().collect();
         self.hush(&empty).await?;
@@ -94,7 +94,8 @@ impl Inner {
             ));
         }
         let named: BTreeSet<&str> = draft.settings.clusters.iter().map(|cluster| cluster.name.as_str()).collect();
-        let gone: Vec<_> = draft.world.clusters.keys().filter(|name| !named.contains(name.as_str())).cloned().collect();
+        let gone: Vec<_> =
+            draft.desired.clusters.keys().filter(|name| !named.contains(name.as_str())).cloned().collect();
         for name in gone {
             draft.remove_cluster(&name);
         }
@@ -104,21 +105,21 @@ impl Inner {
 
     /// Stores a draft and makes it so. The caller holds the edit lock, or is alone.
     pub async fn commit(&self, draft: Draft, more: Vec<Edit>) -> Result<api::Applied> {
-        let Draft { world, applied, mut edits, .. } = draft;
+        let Draft { desired, applied, mut edits, .. } = draft;
         edits.extend(more);
         if !edits.is_empty() {
             self.store.edit(edits).await?;
         }
         if !applied.is_unchanged() {
             self.frozen.lock().retain(|(task, _), _| {
-                let plan = world.task_by_id(task).and_then(|task| task.plan.as_ref().ok());
+                let plan = desired.task_by_id(task).and_then(|task| task.plan.as_ref().ok());
                 plan.is_none_or(|plan| !plan.settings.auto_scan)
             });
-            *self.world.write() = Arc::new(world);
+            *self.desired.write() = Arc::new(desired);
             self.configure().await;
             self.tell_orphans();
             self.scribe.operator("", "applied", in_words(&applied));
-        } else if world.clusters.values().any(|entry| entry.settings.tls.is_some()) {
+        } else if desired.clusters.values().any(|entry| entry.settings.tls.is_some()) {
             // Their files may hold something else than when they were read.
             self.configure().await;
         }
@@ -127,7 +128,7 @@ impl Inner {
 }
 
 impl Draft {
-    fn clusters(&mut self, install: &str, before: &World) {
+    fn clusters(&mut self, install: &str, before: &Desired) {
         for settings in &self.settings.clusters {
             let name = settings.name.clone();
             let changes = &mut self.applied.clusters;
@@ -138,17 +139,17 @@ impl Draft {
                 known => {
                     let entry = Arc::new(ClusterEntry::new(install, settings.clone()));
                     self.edits.push(Edit::PutCluster(entry.to_store()));
-                    self.world.clusters.insert(name.clone(), entry);
+                    self.desired.clusters.insert(name.clone(), entry);
                     if known.is_some() { changes.changed.push(name.clone()) } else { changes.added.push(name.clone()) }
                 }
             }
-            if self.world.leaving.remove(&name) {
-                self.edits.push(leaving(&self.world));
+            if self.desired.leaving.remove(&name) {
+                self.edits.push(leaving(&self.desired));
             }
         }
     }
 
-    fn tasks(&mut self, before: &World) -> Result<()> {
+    fn tasks(&mut self, before: &Desired) -> Result<()> {
         for (n, settings) in self.settings.tasks.iter().enumerate() {
             let name = settings.name();
             let warnings = warnings_of(&self.settings.warnings, n);
@@ -177,7 +178,7 @@ impl Draft {
                 self.edits.extend(forget_frozen(before, &entry));
             }
             self.edits.push(Edit::PutTask(entry.to_store()));
-            self.world.tasks.insert(name, Arc::new(entry));
+            self.desired.tasks.insert(name, Arc::new(entry));
         }
         Ok(())
     }
@@ -185,7 +186,7 @@ impl Draft {
     /// Two clusters of one id would be one cluster to every loop check.
     fn check_ids(&self) -> Result<()> {
         let mut seen: BTreeMap<&ClusterId, &str> = BTreeMap::new();
-        for entry in self.world.clusters.values() {
+        for entry in self.desired.clusters.values() {
             if let Some(other) = seen.insert(&entry.id, &entry.name) {
                 return Err(Error::Misfit(format!(
                     "the clusters {other} and {} have the same id {}: if they are one cluster, make them one; if not, give one \
@@ -198,9 +199,9 @@ impl Draft {
     }
 
     /// Tasks that the file does not name must still fit the clusters that it changes.
-    fn check_others(&mut self, before: &World) -> Result<()> {
+    fn check_others(&mut self, before: &Desired) -> Result<()> {
         let named: BTreeSet<String> = self.settings.tasks.iter().map(settings::Task::name).collect();
-        let known = self.world.known();
+        let known = self.desired.known();
         for task in before.tasks.values().filter(|task| !named.contains(&task.name) && task.plan.is_ok()) {
             if !task.ends().iter().any(|name| self.applied.clusters.changed.iter().any(|changed| changed == name)) {
                 continue;
@@ -214,7 +215,7 @@ impl Draft {
                 // What follows from its clusters may be another thing now.
                 Ok((settings, warnings)) if task.plan.as_ref().is_ok_and(|plan| plan.settings != settings) => {
                     let fresh = TaskEntry::new(task.id.clone(), settings, task.run, warnings);
-                    self.world.tasks.insert(task.name.clone(), Arc::new(fresh));
+                    self.desired.tasks.insert(task.name.clone(), Arc::new(fresh));
                 }
                 Ok(_) => {}
             }
@@ -232,55 +233,55 @@ impl Draft {
                     settings::Task { given_name: before.settings.given_name.clone(), ..s } == before.settings
                 })
         };
-        let Some(found) = self.world.tasks.values().find(same).cloned() else { return false };
+        let Some(found) = self.desired.tasks.values().find(same).cloned() else { return false };
         let run = if gone.run == Run::Removing { Run::Running } else { gone.run };
         let entry = TaskEntry { id: gone.id.clone(), run, ..TaskEntry::clone(&found) };
         self.edits.retain(|edit| !matches!(edit, Edit::PutTask(task) if task.id == *found.id));
         self.edits.push(Edit::PutTask(entry.to_store()));
-        self.world.tasks.remove(&gone.name);
+        self.desired.tasks.remove(&gone.name);
         self.applied.tasks.added.retain(|name| *name != entry.name);
         self.applied.tasks.changed.push(entry.name.clone());
-        self.world.tasks.insert(entry.name.clone(), Arc::new(entry));
+        self.desired.tasks.insert(entry.name.clone(), Arc::new(entry));
         true
     }
 
     fn remove_task(&mut self, task: &TaskEntry) {
-        self.edits.extend(forget_frozen(&self.world, task));
+        self.edits.extend(forget_frozen(&self.desired, task));
         self.edits.push(Edit::RemoveTask(task.id.to_string()));
-        self.world.tasks.remove(&task.name);
+        self.desired.tasks.remove(&task.name);
         self.applied.tasks.removed.push(task.name.clone());
     }
 
     fn remove_later(&mut self, task: &TaskEntry) {
         let entry = task.with_run(Run::Removing);
         self.edits.push(Edit::PutTask(entry.to_store()));
-        self.world.tasks.insert(task.name.clone(), Arc::new(entry));
+        self.desired.tasks.insert(task.name.clone(), Arc::new(entry));
         self.applied.tasks.draining.push(task.name.clone());
     }
 
     /// Removes a cluster now, or when the last task that drains into it has gone.
     fn remove_cluster(&mut self, name: &str) {
-        if self.world.users(name).next().is_some() {
-            self.world.leaving.insert(name.to_owned());
-            self.edits.push(leaving(&self.world));
+        if self.desired.users(name).next().is_some() {
+            self.desired.leaving.insert(name.to_owned());
+            self.edits.push(leaving(&self.desired));
             self.applied.clusters.draining.push(name.to_owned());
             return;
         }
         self.edits.push(Edit::RemoveCluster(name.to_owned()));
-        self.world.clusters.remove(name);
+        self.desired.clusters.remove(name);
         self.applied.clusters.removed.push(name.to_owned());
     }
 }
 
 /// Keeps which clusters go when no task uses them any more.
-pub(crate) fn leaving(world: &World) -> Edit {
-    Edit::PutKv(LEAVING.into(), serde_json::json!(world.leaving).to_string())
+pub(crate) fn leaving(desired: &Desired) -> Edit {
+    Edit::PutKv(LEAVING.into(), serde_json::json!(desired.leaving).to_string())
 }
 
 /// Forgets which scopes a task was limited to.
-pub(crate) fn forget_frozen(world: &World, task: &TaskEntry) -> Vec<Edit> {
+pub(crate) fn forget_frozen(desired: &Desired, task: &TaskEntry) -> Vec<Edit> {
     let ends = task.ends();
-    let clusters = ends.iter().filter_map(|name| world.clusters.get(*name));
+    let clusters = ends.iter().filter_map(|name| desired.clusters.get(*name));
     clusters.map(|cluster| Edit::RemoveKv(frozen_key(&task.id, &cluster.id))).collect()
 }
 

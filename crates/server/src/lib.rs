@@ -5,30 +5,30 @@
 
 pub mod api;
 mod apply;
-mod broken;
 mod data;
+mod desired;
 mod error;
-mod held;
 mod http;
-mod keeper;
 mod kinds;
+mod left_behind;
 mod lens;
 mod node;
 mod patterns;
 mod plan;
+mod recorder;
 mod routes;
-mod scribe;
 mod sessions;
-mod show;
+mod socket_keeper;
 mod tasks;
 mod tls;
+mod unopened;
 mod verify;
-mod world;
+mod views;
 mod zookeeper;
 
 pub use error::{Error, Result};
 pub use http::{Access, TOKEN_VARIABLE};
 pub use kinds::kinds;
 pub use node::{INSTALL_VARIABLE, Node, Options};
-pub use show::{EventFilter, ServiceFilter};
 pub use tasks::Deletion;
+pub use views::{EventFilter, ServiceFilter};

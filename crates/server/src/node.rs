@@ -2,12 +2,12 @@
 
 use crate::api;
 use crate::data::{self, DataScribe};
+use crate::desired::{Desired, TaskPlan};
 use crate::error::{Error, Result};
+use crate::recorder::{Frozen, Scribe, ledgers};
 use crate::routes::{Connections, routes};
-use crate::scribe::{Frozen, Scribe, ledgers};
 use crate::sessions::Sessions;
 use crate::tls;
-use crate::world::{TaskPlan, World};
 use causeway_connectors::keep_running;
 use causeway_core::{ClusterId, ServiceKey};
 use causeway_engine::{DataEngine, DataTiming, Engine, Timing};
@@ -65,7 +65,7 @@ pub(crate) struct Inner {
     pub holder: Option<Arc<Holder>>,
     /// One edit of the settings at a time.
     pub edit: tokio::sync::Mutex<()>,
-    pub world: RwLock<Arc<World>>,
+    pub desired: RwLock<Arc<Desired>>,
     pub connections: Mutex<Connections>,
     pub frozen: Mutex<Frozen>,
     pub ready: Mutex<api::Ready>,
@@ -86,13 +86,13 @@ impl Node {
         let scribe = Arc::new(Scribe::new(writer.clone()));
         let (entries, services) = data::ledgers(store.ledger_load().await?);
         let ledger = ledgers(services);
-        let world = World::load(&store, &install, &ProcessEnv).await?;
-        let frozen = frozen(&store, &world).await?;
+        let desired = Desired::load(&store, &install, &ProcessEnv).await?;
+        let frozen = frozen(&store, &desired).await?;
         let engine = Engine::new(Timing::default(), scribe.clone(), ledger);
         let recorder = Arc::new(DataScribe(writer.clone()));
         let data = DataEngine::sharing(engine.pacers(), DataTiming::default(), recorder, entries);
         let work = TaskTracker::new();
-        let clusters = world.clusters.values().map(|entry| entry.id.clone());
+        let clusters = desired.clusters.values().map(|entry| entry.id.clone());
         let sessions = Sessions::load(&store, clusters, &work).await;
         let inner = Arc::new(Inner {
             connections: Mutex::new(Connections::new(install.clone(), holder.clone(), sessions)),
@@ -104,7 +104,7 @@ impl Node {
             data,
             holder,
             edit: tokio::sync::Mutex::default(),
-            world: RwLock::new(Arc::new(world)),
+            desired: RwLock::new(Arc::new(desired)),
             frozen: Mutex::new(frozen),
             ready: Mutex::new(api::Ready { ready: false, reasons: vec!["it is starting".into()] }),
             failed: Arc::default(),
@@ -126,7 +126,7 @@ impl Node {
         let inner = &self.inner;
         let draft = match inner.draft(name, text, false).await {
             Err(error @ (Error::Settings(..) | Error::Misfit(_) | Error::Conflict { .. }))
-                if !inner.world.read().tasks.is_empty() =>
+                if !inner.desired.read().tasks.is_empty() =>
             {
                 tracing::error!("{error}");
                 tracing::warn!(file = name, "goes on with the settings that were applied before");
@@ -203,19 +203,19 @@ impl Node {
 
 impl Inner {
     /// What the node knows now.
-    pub fn world(&self) -> Arc<World> {
-        self.world.read().clone()
+    pub fn desired(&self) -> Arc<Desired> {
+        self.desired.read().clone()
     }
 
     /// Tells the engine what shall be. What is the same goes on untouched. The caller holds the edit lock, or is alone.
     pub async fn configure(&self) {
-        let world = self.world();
-        let tls = tls::read_needed(&world).await;
+        let desired = self.desired();
+        let tls = tls::read_needed(&desired).await;
         let mut connections = self.connections.lock();
-        let clusters = connections.update(&world, tls);
-        let routes = routes(&self.install, &world, world.tasks.values(), &self.frozen.lock());
+        let clusters = connections.update(&desired, tls);
+        let routes = routes(&self.install, &desired, desired.tasks.values(), &self.frozen.lock());
         self.engine.configure(clusters, routes);
-        self.data.configure(data::specs(&self.install, &world, world.tasks.values(), &connections));
+        self.data.configure(data::specs(&self.install, &desired, desired.tasks.values(), &connections));
     }
 
     /// Runs work to its end even when nobody waits for it any more.
@@ -282,14 +282,14 @@ pub(crate) fn frozen_key(task: &str, source: &ClusterId) -> String {
 }
 
 /// The lists of scopes that earlier processes made for tasks without automatic scanning.
-async fn frozen(store: &Store, world: &World) -> Result<Frozen> {
+async fn frozen(store: &Store, desired: &Desired) -> Result<Frozen> {
     let mut frozen = Frozen::new();
-    for task in world.tasks.values() {
+    for task in desired.tasks.values() {
         let limited = |plan: &TaskPlan| !plan.settings.auto_scan;
         if !task.plan.as_ref().is_ok_and(limited) {
             continue;
         }
-        for cluster in task.ends().into_iter().filter_map(|name| world.clusters.get(name)) {
+        for cluster in task.ends().into_iter().filter_map(|name| desired.clusters.get(name)) {
             let Some(text) = store.kv(&frozen_key(&task.id, &cluster.id)).await? else { continue };
             match serde_json::from_str::<BTreeSet<ServiceKey>>(&text) {
                 Ok(scopes) => drop(frozen.insert((task.id.clone(), cluster.id.clone()), Arc::new(scopes))),
@@ -364,7 +364,7 @@ async fn watch_drains(inner: Arc<Inner>) {
             () = inner.stop.cancelled() => return,
             _ = tick.tick() => {}
         }
-        if inner.world().tasks.values().any(|task| task.run.drains())
+        if inner.desired().tasks.values().any(|task| task.run.drains())
             && let Err(error) = inner.end_drains(&mut seen).await
         {
             tracing::warn!(%error, "the end of a drain could not be kept yet");

@@ -3,11 +3,11 @@
 use crate::api::{self, Action, Differs};
 use crate::apply::Draft;
 use crate::data::{self, Compared};
+use crate::desired::{Desired, Run, TaskEntry};
 use crate::error::{Error, Result};
 use crate::node::{Inner, Node};
 use crate::routes::{Connections, routes};
 use crate::tls;
-use crate::world::{Run, TaskEntry, World};
 use causeway_core::{Change, ClusterId, OwnerId, Skip};
 use causeway_engine::{Preview, Timing, Unread, dry_run};
 use std::collections::{BTreeMap, BTreeSet};
@@ -45,8 +45,8 @@ impl Node {
         let inner = &self.inner;
         let task = inner.find(name)?;
         let previews = inner.engine.compare(&inner.owner(&task));
-        let world = inner.world();
-        let mut plans = Plans::new(&inner.install, &world, std::iter::once(&task));
+        let desired = inner.desired();
+        let mut plans = Plans::new(&inner.install, &desired, std::iter::once(&task));
         previews.iter().for_each(|preview| plans.add(preview));
         let mut plan = plans.into_list().pop().unwrap_or_default();
         let state = self.task(name)?;
@@ -58,10 +58,10 @@ impl Node {
 impl Inner {
     async fn dry_run(&self, draft: Draft) -> Result<api::Planned> {
         let named: BTreeSet<String> = draft.settings.tasks.iter().map(causeway_settings::Task::name).collect();
-        let tasks: Vec<_> = draft.world.tasks.values().filter(|task| named.contains(&task.name)).cloned().collect();
+        let tasks: Vec<_> = draft.desired.tasks.values().filter(|task| named.contains(&task.name)).cloned().collect();
         let running: Vec<_> = tasks.iter().filter(|task| task.run == Run::Running).cloned().collect();
-        let Looked { previews, data, unanswered } = self.look(&draft.world, &running).await?;
-        let mut plans = Plans::new(&self.install, &draft.world, tasks.iter());
+        let Looked { previews, data, unanswered } = self.look(&draft.desired, &running).await?;
+        let mut plans = Plans::new(&self.install, &draft.desired, tasks.iter());
         previews.iter().for_each(|preview| plans.add(preview));
         data.iter().for_each(|(owner, compared)| plans.add_data(owner, compared));
         let tasks = plans.into_list();
@@ -70,12 +70,12 @@ impl Inner {
     }
 
     /// What these tasks would do, from one complete look at every cluster. Errors: nothing could be compared.
-    pub async fn look(&self, world: &World, tasks: &[Arc<TaskEntry>]) -> Result<Looked> {
+    pub async fn look(&self, desired: &Desired, tasks: &[Arc<TaskEntry>]) -> Result<Looked> {
         let names: BTreeSet<&str> = tasks.iter().flat_map(|task| task.ends()).collect();
-        let named = names.iter().filter_map(|name| world.clusters.get(*name)).map(|entry| &entry.settings);
+        let named = names.iter().filter_map(|name| desired.clusters.get(*name)).map(|entry| &entry.settings);
         let tls = tls::read(named).await;
-        let (connections, fresh) = self.connections.lock().for_a_look(world, &names, tls);
-        let seen = self.look_with(world, tasks, &connections, &names).await;
+        let (connections, fresh) = self.connections.lock().for_a_look(desired, &names, tls);
+        let seen = self.look_with(desired, tasks, &connections, &names).await;
         for sink in fresh.iter().filter_map(|opened| opened.port.sink()) {
             if tokio::time::timeout(CLOSE, sink.close()).await.is_err() {
                 tracing::debug!("a connection of a dry run did not close in time");
@@ -86,20 +86,20 @@ impl Inner {
 
     async fn look_with(
         &self,
-        world: &World,
+        desired: &Desired,
         tasks: &[Arc<TaskEntry>],
         connections: &Connections,
         names: &BTreeSet<&str>,
     ) -> Result<Looked> {
-        let routes = routes(&self.install, world, tasks.iter(), &self.frozen.lock());
+        let routes = routes(&self.install, desired, tasks.iter(), &self.frozen.lock());
         let ends: Vec<_> = routes.iter().map(|route| [route.source.clone(), route.destination.clone()]).collect();
-        let clusters = connections.specs(world, names);
+        let clusters = connections.specs(desired, names);
         let run = dry_run(clusters, routes, self.engine.ledgers(), &Timing::default()).await;
         let away = |id: &ClusterId| run.unread.iter().any(|one| one.part.is_none() && one.cluster == *id);
         let mut compared = ends.iter().filter(|ends| !ends.iter().any(away)).count();
         let mut unanswered: Vec<_> = run.unread.iter().map(unanswered).collect();
         let mut data = Vec::new();
-        for spec in data::specs(&self.install, world, tasks.iter(), connections) {
+        for spec in data::specs(&self.install, desired, tasks.iter(), connections) {
             match data::compare(&spec, &self.data).await {
                 Ok(mut one) => {
                     compared += 1;
@@ -127,12 +127,12 @@ fn unanswered(unread: &Unread) -> api::Unanswered {
 
 /// The plans of some tasks.
 pub(crate) struct Plans<'a> {
-    world: &'a World,
+    desired: &'a Desired,
     tasks: BTreeMap<OwnerId, api::TaskPlan>,
 }
 
 impl<'a> Plans<'a> {
-    pub fn new<'t>(install: &str, world: &'a World, tasks: impl Iterator<Item = &'t Arc<TaskEntry>>) -> Self {
+    pub fn new<'t>(install: &str, desired: &'a Desired, tasks: impl Iterator<Item = &'t Arc<TaskEntry>>) -> Self {
         let plan = |task: &Arc<TaskEntry>| {
             let note = match task.run {
                 Run::Running => None,
@@ -142,7 +142,7 @@ impl<'a> Plans<'a> {
             let plan = api::TaskPlan { task: task.name.clone(), notes, ..api::TaskPlan::default() };
             (OwnerId::new(install, &task.id), plan)
         };
-        Self { world, tasks: tasks.map(plan).collect() }
+        Self { desired, tasks: tasks.map(plan).collect() }
     }
 
     pub fn add(&mut self, preview: &Preview) {
@@ -151,7 +151,7 @@ impl<'a> Plans<'a> {
 
     /// With those skipped records that `tell` wants.
     pub fn add_with(&mut self, preview: &Preview, tell: impl Fn(&Skip) -> bool) {
-        let cluster = self.world.cluster_name(&preview.cluster);
+        let cluster = self.desired.cluster_name(&preview.cluster);
         let scope = preview.plan.scope.to_string();
         // What belongs to the service itself is nobody's alone.
         let first = preview.owners.values().next();

@@ -1,12 +1,12 @@
 //! From what the node knows to what the engine is told.
 
-use crate::broken::Broken;
 use crate::data::Selections;
-use crate::keeper::Keeper;
-use crate::scribe::Frozen;
+use crate::desired::{ClusterEntry, Desired, Run, TaskEntry, TaskPlan};
+use crate::recorder::Frozen;
 use crate::sessions::Sessions;
+use crate::socket_keeper::Keeper;
 use crate::tls::Texts;
-use crate::world::{ClusterEntry, Run, TaskEntry, TaskPlan, World};
+use crate::unopened::Broken;
 use causeway_connectors::nacos::client::SocketKeeper;
 use causeway_connectors::{CONNECTORS, Connect, InlineMarks, TlsTexts};
 use causeway_core::{ClusterId, DataPort, Mode, Overrides, OwnerId, Part, Port};
@@ -87,15 +87,15 @@ impl Connections {
 
     /// Opens what is needed and not open, forgets what is not needed, and returns all that is open. `tls`: what the files for
     /// TLS hold now; a cluster for which it has changed is connected to anew.
-    pub fn update(&mut self, world: &World, tls: Texts) -> Vec<ClusterSpec> {
+    pub fn update(&mut self, desired: &Desired, tls: Texts) -> Vec<ClusterSpec> {
         self.tls = tls;
         let inline = |task: &&Arc<TaskEntry>| {
             task.plan.as_ref().is_ok_and(|plan| plan.settings.marks == settings::Marks::Inline)
         };
-        self.inline.set(world.tasks.values().filter(inline).map(|task| task.id.clone()).collect());
-        self.access = access(world);
-        let needed = world.needed();
-        let entries: Vec<_> = needed.iter().filter_map(|name| world.clusters.get(*name)).collect();
+        self.inline.set(desired.tasks.values().filter(inline).map(|task| task.id.clone()).collect());
+        self.access = access(desired);
+        let needed = desired.needed();
+        let entries: Vec<_> = needed.iter().filter_map(|name| desired.clusters.get(*name)).collect();
         let mut opened = BTreeMap::new();
         for entry in &entries {
             let connection = self.current(entry).cloned().unwrap_or_else(|| self.open_again(entry));
@@ -108,12 +108,12 @@ impl Connections {
         entries.iter().filter_map(|entry| Some(self.opened.get(&entry.name)?.spec(entry))).collect()
     }
 
-    /// The same connections, and fresh ones for the clusters of a world that have none: for a look. The caller closes the
+    /// The same connections, and fresh ones for the clusters of a desired that have none: for a look. The caller closes the
     /// fresh ones, which come second.
-    pub fn for_a_look(&self, world: &World, names: &BTreeSet<&str>, tls: Texts) -> (Self, Vec<Opened>) {
-        let mut all = Self { looks: true, access: access(world), tls, ..self.clone() };
+    pub fn for_a_look(&self, desired: &Desired, names: &BTreeSet<&str>, tls: Texts) -> (Self, Vec<Opened>) {
+        let mut all = Self { looks: true, access: access(desired), tls, ..self.clone() };
         let mut fresh = Vec::new();
-        for entry in names.iter().filter_map(|name| world.clusters.get(*name)) {
+        for entry in names.iter().filter_map(|name| desired.clusters.get(*name)) {
             if self.current(entry).is_none() {
                 let opened = all.open(entry);
                 fresh.push(opened.clone());
@@ -124,8 +124,8 @@ impl Connections {
     }
 
     /// What is open of these clusters, for the engine.
-    pub fn specs(&self, world: &World, names: &BTreeSet<&str>) -> Vec<ClusterSpec> {
-        let entries = names.iter().filter_map(|name| world.clusters.get(*name));
+    pub fn specs(&self, desired: &Desired, names: &BTreeSet<&str>) -> Vec<ClusterSpec> {
+        let entries = names.iter().filter_map(|name| desired.clusters.get(*name));
         entries.filter_map(|entry| Some(self.opened.get(&entry.name)?.spec(entry))).collect()
     }
 
@@ -208,31 +208,31 @@ impl Opened {
 }
 
 /// Both ends of the tasks that copy access lists with services.
-fn access(world: &World) -> BTreeSet<String> {
+fn access(desired: &Desired) -> BTreeSet<String> {
     let copies = |name: &str| {
-        let zookeeper = world.clusters.get(name).and_then(|entry| entry.settings.zookeeper.as_ref());
+        let zookeeper = desired.clusters.get(name).and_then(|entry| entry.settings.zookeeper.as_ref());
         zookeeper.is_some_and(|zookeeper| zookeeper.acl == settings::Acl::Copy)
     };
-    let tasks = world.tasks.values().filter(|task| task.ends().into_iter().any(copies));
+    let tasks = desired.tasks.values().filter(|task| task.ends().into_iter().any(copies));
     tasks.flat_map(|task| task.ends()).map(str::to_owned).collect()
 }
 
 /// The routes of these tasks: one each way. A task whose settings cannot be used has none, nor has one that is drained.
 pub(crate) fn routes<'a>(
     install: &str,
-    world: &World,
+    desired: &Desired,
     tasks: impl Iterator<Item = &'a Arc<TaskEntry>>,
     frozen: &Frozen,
 ) -> Vec<RouteSpec> {
-    tasks.filter(|task| task.run != Run::Drained).flat_map(|task| task_routes(install, world, task, frozen)).collect()
+    tasks.filter(|task| task.run != Run::Drained).flat_map(|task| task_routes(install, desired, task, frozen)).collect()
 }
 
-fn task_routes(install: &str, world: &World, task: &TaskEntry, frozen: &Frozen) -> Vec<RouteSpec> {
+fn task_routes(install: &str, desired: &Desired, task: &TaskEntry, frozen: &Frozen) -> Vec<RouteSpec> {
     let Ok(TaskPlan { settings, lenses }) = &task.plan else { return Vec::new() };
     if !settings.kind.wants_services() {
         return Vec::new();
     }
-    let [source, destination] = task.ends().map(|name| world.clusters.get(name));
+    let [source, destination] = task.ends().map(|name| desired.clusters.get(name));
     let (Some(source), Some(destination)) = (source, destination) else { return Vec::new() };
     let only = |from: &ClusterId| match settings.auto_scan {
         true => Only::Any,
@@ -313,12 +313,12 @@ mod tests {
                     tasks: [{source: a, destination: b}]";
         let read = settings::parse("t", text, &settings::FixedEnv::default(), &crate::kinds());
         let read = read.unwrap_or_else(|problems| panic!("{problems}"));
-        let mut world = World::default();
+        let mut desired = Desired::default();
         for cluster in read.clusters {
-            world.clusters.insert(cluster.name.clone(), Arc::new(ClusterEntry::new("i", cluster)));
+            desired.clusters.insert(cluster.name.clone(), Arc::new(ClusterEntry::new("i", cluster)));
         }
         let task = TaskEntry::new("t".into(), read.tasks[0].clone(), Run::Running, Vec::new());
-        world.tasks.insert("t".into(), Arc::new(task));
+        desired.tasks.insert("t".into(), Arc::new(task));
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open_with(folder.path(), None).await.unwrap();
         let sessions = Sessions::load(&store, std::iter::empty(), &TaskTracker::new()).await;
@@ -326,7 +326,7 @@ mod tests {
         let texts =
             |name: &str| TlsFiles { server_name: Some(name.into()), insecure: true, ..TlsFiles::default() }.read();
         let mut open = |read| {
-            let specs = connections.update(&world, [("a".to_owned(), read)].into());
+            let specs = connections.update(&desired, [("a".to_owned(), read)].into());
             assert_eq!(specs.len(), 2);
             let error = connections.of("a").unwrap().error().map(str::to_owned);
             (connections.of("a").unwrap().port.source(), error)

@@ -2,9 +2,9 @@
 
 use crate::api;
 use crate::apply::{forget_frozen, leaving};
+use crate::desired::{Desired, Run, TaskEntry};
 use crate::error::{Error, Result};
 use crate::node::{Inner, Node};
-use crate::world::{Run, TaskEntry, World};
 use causeway_core::OwnerId;
 use causeway_engine::RouteState;
 use causeway_store::Edit;
@@ -105,7 +105,7 @@ impl Node {
             let _edit = inner.edit.lock().await;
             let task = inner.find(&name)?;
             inner.check_removal(&task, keep)?;
-            let before = inner.world();
+            let before = inner.desired();
             let done = async {
                 inner.hush(std::slice::from_ref(&task)).await?;
                 // What was being written a moment ago counts too.
@@ -123,7 +123,7 @@ impl Node {
 
     async fn wait_until_gone(&self, name: &str, id: &str, wait: Duration) -> Result<()> {
         let until = Instant::now() + wait;
-        while self.inner.world().task_by_id(id).is_some() {
+        while self.inner.desired().task_by_id(id).is_some() {
             if Instant::now() >= until {
                 let left = self.inner.find(name).map(|task| self.inner.holds(&task)).unwrap_or_default();
                 return Err(Error::Slow {
@@ -139,7 +139,7 @@ impl Node {
 
 impl Inner {
     pub fn find(&self, name: &str) -> Result<Arc<TaskEntry>> {
-        self.world().tasks.get(name).cloned().ok_or_else(|| Error::Missing(format!("task {name}")))
+        self.desired().tasks.get(name).cloned().ok_or_else(|| Error::Missing(format!("task {name}")))
     }
 
     pub fn owner(&self, task: &TaskEntry) -> OwnerId {
@@ -153,8 +153,8 @@ impl Inner {
         }
         let (id, state) = (task.id.to_string(), run.word().to_owned());
         self.store.edit(vec![Edit::SetTaskState { id, state, reason: String::new() }]).await?;
-        self.change(|world| {
-            world.tasks.insert(name.to_owned(), Arc::new(task.with_run(run)));
+        self.change(|desired| {
+            desired.tasks.insert(name.to_owned(), Arc::new(task.with_run(run)));
         })
         .await;
         self.scribe.operator(name, action, "");
@@ -164,20 +164,20 @@ impl Inner {
     /// Removes a task, and the clusters that only waited for it. Answers how many copies were forgotten.
     async fn remove(&self, name: &str, forget: bool) -> Result<usize> {
         let task = self.find(name)?;
-        let mut world = World::clone(&self.world());
-        world.tasks.remove(name);
-        let mut edits = forget_frozen(&world, &task);
+        let mut desired = Desired::clone(&self.desired());
+        desired.tasks.remove(name);
+        let mut edits = forget_frozen(&desired, &task);
         edits.push(Edit::RemoveTask(task.id.to_string()));
-        let left = world.leaving.clone();
-        for cluster in left.into_iter().filter(|cluster| world.users(cluster).next().is_none()).collect::<Vec<_>>() {
-            world.clusters.remove(&cluster);
-            world.leaving.remove(&cluster);
+        let left = desired.leaving.clone();
+        for cluster in left.into_iter().filter(|cluster| desired.users(cluster).next().is_none()).collect::<Vec<_>>() {
+            desired.clusters.remove(&cluster);
+            desired.leaving.remove(&cluster);
             edits.push(Edit::RemoveCluster(cluster));
         }
-        edits.push(leaving(&world));
+        edits.push(leaving(&desired));
         self.store.edit(edits).await?;
         self.frozen.lock().retain(|(id, _), _| *id != task.id);
-        self.change(|now| *now = world).await;
+        self.change(|now| *now = desired).await;
         // After its routes have ended: they would write the ledger again.
         let owner = self.owner(&task);
         let forgotten = if forget { self.engine.forget(&owner) } else { 0 };
@@ -194,14 +194,14 @@ impl Inner {
     }
 
     /// Pauses tasks in memory alone, and waits until nothing that they began to write is under way. The caller holds the edit
-    /// lock, and puts back the world when it does not go on.
+    /// lock, and puts back the desired when it does not go on.
     pub async fn hush(&self, tasks: &[Arc<TaskEntry>]) -> Result<()> {
         if tasks.is_empty() {
             return Ok(());
         }
-        self.change(|world| {
+        self.change(|desired| {
             for task in tasks.iter().filter(|task| task.run == Run::Running) {
-                world.tasks.insert(task.name.clone(), Arc::new(task.with_run(Run::Paused)));
+                desired.tasks.insert(task.name.clone(), Arc::new(task.with_run(Run::Paused)));
             }
         })
         .await;
@@ -221,9 +221,9 @@ impl Inner {
         Ok(())
     }
 
-    /// Goes back to a world that was not to be changed after all.
-    pub async fn put_back(&self, before: Arc<World>) {
-        *self.world.write() = before;
+    /// Goes back to a desired that was not to be changed after all.
+    pub async fn put_back(&self, before: Arc<Desired>) {
+        *self.desired.write() = before;
         self.configure().await;
     }
 
@@ -240,16 +240,16 @@ impl Inner {
     }
 
     /// Changes what the node knows, and tells the engine. The caller holds the edit lock.
-    async fn change(&self, change: impl FnOnce(&mut World)) {
-        let mut world = World::clone(&self.world());
-        change(&mut world);
-        *self.world.write() = Arc::new(world);
+    async fn change(&self, change: impl FnOnce(&mut Desired)) {
+        let mut desired = Desired::clone(&self.desired());
+        change(&mut desired);
+        *self.desired.write() = Arc::new(desired);
         self.configure().await;
     }
 
     /// Whether every cluster in which the task holds copies can keep them without us.
     fn check_keeps(&self, task: &TaskEntry) -> Result<()> {
-        let world = self.world();
+        let desired = self.desired();
         let connections = self.connections.lock();
         for copy in self.copies(task) {
             // Data stand by themselves.
@@ -259,7 +259,7 @@ impl Inner {
             let sink = connections.of(&copy.cluster).and_then(|opened| opened.port.sink());
             if !sink.is_some_and(|sink| sink.capabilities().keeps) {
                 let kind =
-                    world.clusters.get(&copy.cluster).map(|entry| entry.settings.kind.clone()).unwrap_or_default();
+                    desired.clusters.get(&copy.cluster).map(|entry| entry.settings.kind.clone()).unwrap_or_default();
                 return Err(Error::conflict(
                     format!("copies in {} ({kind}) end with this node: they cannot be kept", copy.cluster),
                     "delete with `drain`, or leave the task paused",
@@ -273,8 +273,8 @@ impl Inner {
     /// began is pending a moment later.
     pub async fn end_drains(&self, seen: &mut BTreeSet<Arc<str>>) -> Result<()> {
         let _edit = self.edit.lock().await;
-        let world = self.world();
-        let done: Vec<_> = world.tasks.values().filter(|task| task.run.drains() && self.has_drained(task)).collect();
+        let desired = self.desired();
+        let done: Vec<_> = desired.tasks.values().filter(|task| task.run.drains() && self.has_drained(task)).collect();
         let before = std::mem::replace(seen, done.iter().map(|task| task.id.clone()).collect());
         for task in done.into_iter().filter(|task| before.contains(&task.id)) {
             match task.run {

@@ -1,7 +1,7 @@
 //! The files that clusters' settings name for TLS: read beside the runtime, and checked before anything is changed.
 
+use crate::desired::Desired;
 use crate::error::{Error, Result};
-use crate::world::World;
 use causeway_connectors::{TlsFiles, TlsTexts};
 use causeway_settings::{self as settings, Cluster};
 use std::collections::BTreeMap;
@@ -30,10 +30,10 @@ pub(crate) async fn read<'a>(clusters: impl Iterator<Item = &'a Cluster>) -> Tex
     }
 }
 
-/// Reads the files of the clusters that a world needs connections to.
-pub(crate) async fn read_needed(world: &World) -> Texts {
-    let needed = world.needed();
-    read(needed.iter().filter_map(|name| world.clusters.get(*name)).map(|entry| &entry.settings)).await
+/// Reads the files of the clusters that a desired needs connections to.
+pub(crate) async fn read_needed(desired: &Desired) -> Texts {
+    let needed = desired.needed();
+    read(needed.iter().filter_map(|name| desired.clusters.get(*name)).map(|entry| &entry.settings)).await
 }
 
 /// Refuses clusters whose files cannot be used.

@@ -1,10 +1,10 @@
 //! Compares both sides of a task record by record, from a look at each that is made for it.
 
 use crate::api::{self, Action, Difference, Differs, LeftOut};
+use crate::desired::{Desired, Run, TaskEntry};
 use crate::error::Result;
 use crate::node::{Inner, Node};
 use crate::plan::{Looked, Plans};
-use crate::world::{Run, TaskEntry, World};
 use causeway_core::Skip;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,15 +25,15 @@ impl Inner {
     async fn verify(&self, task: Arc<TaskEntry>) -> Result<api::Verification> {
         // As if it ran: a paused task is compared too.
         let task = Arc::new(task.with_run(Run::Running));
-        let mut world = World::clone(&self.world());
-        world.tasks.insert(task.name.clone(), task.clone());
+        let mut desired = Desired::clone(&self.desired());
+        desired.tasks.insert(task.name.clone(), task.clone());
         let mut found = api::Verification { task: task.name.clone(), ..api::Verification::default() };
         found.notes.clone_from(&task.warnings);
         if let Err(why) = &task.plan {
             found.notes.push(why.clone());
             return Ok(found);
         }
-        let Looked { previews, data, unanswered } = self.look(&world, std::slice::from_ref(&task)).await?;
+        let Looked { previews, data, unanswered } = self.look(&desired, std::slice::from_ref(&task)).await?;
         for (_, compared) in data {
             found.entries += compared.same;
             found.differences.extend(compared.differences);
@@ -41,9 +41,9 @@ impl Inner {
         }
         found.unanswered = unanswered;
         self.compare_replicas(&task, &mut found).await;
-        found.left_out.extend(self.unreadable(&world, &task));
+        found.left_out.extend(self.unreadable(&desired, &task));
         let mut in_step: BTreeMap<String, usize> = BTreeMap::new();
-        let mut plans = Plans::new(&self.install, &world, std::iter::once(&task));
+        let mut plans = Plans::new(&self.install, &desired, std::iter::once(&task));
         for preview in &previews {
             plans.add_with(preview, |skip| !matches!(skip, Skip::Loop | Skip::Foreign(_)) && !skip.is_in_step());
             for skip in preview.plan.skipped.values().filter(|skip| skip.is_in_step()) {
@@ -106,7 +106,7 @@ impl Inner {
     }
 
     /// What stands where instances do and is none, on the sides that a task reads instances from.
-    fn unreadable(&self, world: &World, task: &TaskEntry) -> Vec<LeftOut> {
+    fn unreadable(&self, desired: &Desired, task: &TaskEntry) -> Vec<LeftOut> {
         let Ok(plan) = &task.plan else { return Vec::new() };
         if !plan.settings.kind.wants_services() {
             return Vec::new();
@@ -114,7 +114,7 @@ impl Inner {
         let unreadable = self.engine.unreadable();
         let sides = if plan.settings.is_two_way() { 2 } else { 1 };
         let mut left_out = Vec::new();
-        for cluster in task.ends().into_iter().take(sides).filter_map(|name| world.clusters.get(name)) {
+        for cluster in task.ends().into_iter().take(sides).filter_map(|name| desired.clusters.get(name)) {
             let all = unreadable.get(&cluster.id).into_iter().flatten();
             left_out.extend(all.map(|one| LeftOut {
                 cluster: cluster.name.clone(),

@@ -1,6 +1,6 @@
 //! The data engine's memory in the store: a row for each entry, and for each lot of writes under way.
 
-use crate::scribe::record;
+use crate::recorder::record;
 use causeway_core::{Base, ClusterId, EntryKey, Intent, OwnerId};
 use causeway_engine::{DataLedger, DataRecorder, DataRoute, Event};
 use causeway_store::{Entry, Writer};

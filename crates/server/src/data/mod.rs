@@ -10,8 +10,8 @@ pub(crate) use select::Selections;
 use select::{Companions, companions};
 pub(crate) use verify::{Compared, compare};
 
+use crate::desired::{ClusterEntry, Desired, Run, TaskEntry, TaskPlan};
 use crate::routes::{Connections, guard, mode, overrides, run};
-use crate::world::{ClusterEntry, Run, TaskEntry, TaskPlan, World};
 use causeway_core::{Conflicts, DataPort, EntryKey, OwnerId, Part, Ways};
 use causeway_engine::{Attend, DataCluster, DataSpec};
 use causeway_settings::{self as settings, PUBLIC, Task};
@@ -24,17 +24,17 @@ const NACOS: &str = "nacos";
 /// has no data; nor has one that is drained.
 pub(crate) fn specs<'a>(
     install: &str,
-    world: &World,
+    desired: &Desired,
     tasks: impl Iterator<Item = &'a Arc<TaskEntry>>,
     connections: &Connections,
 ) -> Vec<DataSpec> {
-    tasks.filter(|task| task.run != Run::Drained).filter_map(|task| spec(install, world, task, connections)).collect()
+    tasks.filter(|task| task.run != Run::Drained).filter_map(|task| spec(install, desired, task, connections)).collect()
 }
 
 /// One task's.
-fn spec(install: &str, world: &World, task: &TaskEntry, connections: &Connections) -> Option<DataSpec> {
+fn spec(install: &str, desired: &Desired, task: &TaskEntry, connections: &Connections) -> Option<DataSpec> {
     let Ok(TaskPlan { settings, lenses }) = &task.plan else { return None };
-    let [Some(left), Some(right)] = task.ends().map(|name| world.clusters.get(name)) else { return None };
+    let [Some(left), Some(right)] = task.ends().map(|name| desired.clusters.get(name)) else { return None };
     let companions = companions([&left.settings, &right.settings]);
     // What only comes with services stays where it is: providers that live there now rely on it.
     if !settings.kind.wants_configs() && (companions == Companions::None || task.run.drains()) {

@@ -240,7 +240,7 @@ impl Node {
         let inner = &self.inner;
         let tasks: Vec<_> = match task {
             Some(name) => vec![inner.find(name)?],
-            None => inner.world().tasks.values().cloned().collect(),
+            None => inner.desired().tasks.values().cloned().collect(),
         };
         let rows = tasks.iter().flat_map(|task| {
             let rows = inner.data.conflicts(&inner.owner(task));
@@ -278,7 +278,7 @@ fn shown(task: &str, row: &ConflictRow) -> api::Conflict {
         shown.map(|shown| api::ConflictSide {
             digest: shown.digest.to_string(),
             size: u32::try_from(shown.size).unwrap_or(u32::MAX),
-            modified: if shown.modified_ms == 0 { String::new() } else { crate::show::time(shown.modified_ms) },
+            modified: if shown.modified_ms == 0 { String::new() } else { crate::views::time(shown.modified_ms) },
         })
     };
     api::Conflict {

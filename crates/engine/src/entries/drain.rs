@@ -1,0 +1,80 @@
+//! Draining: a task takes back exactly what it created and nobody has changed since, on both sides.
+
+use super::job::Planned;
+use super::rows::{Place, Row};
+use super::state::State;
+use crate::services::record::Action;
+use causeway_core::{EntryKey, Expect, Found, Pair, Side, Write};
+
+impl State {
+    /// Where an entry must be read before it is taken back; `None`: there is nothing to take back, or not yet.
+    pub fn drain_step(&mut self, key: &EntryKey, row: &Row) -> Option<Pair<bool>> {
+        let part = key.part();
+        if let Some(to) = self.lots.get(key).map(|intent| intent.to) {
+            return self.sight[to].ready(&part).then(|| Pair::of(|side| side == to));
+        }
+        let base = row.base?;
+        // A list has more than one author.
+        let Some(copy) = base.born.copy().filter(|_| !self.spec.is_list(key)) else {
+            self.let_go(key);
+            return None;
+        };
+        if !self.sight[copy].ready(&part) {
+            return None;
+        }
+        let read = row.changed(copy) || self.doubt.contains(key);
+        Some(Pair::of(|side| side == copy && read))
+    }
+
+    /// The removal of our copy, where it is as we wrote it and nothing is left below it.
+    pub fn drain_judge(
+        &mut self,
+        key: &EntryKey,
+        places: &Pair<Place>,
+        looks: &Pair<Option<Found>>,
+    ) -> Option<Planned> {
+        let row = self.row(key);
+        let base = row.base?;
+        let copy = base.born.copy()?;
+        let stamp = match &looks[copy] {
+            None => places[copy].stamp().filter(|stamp| *stamp == base.stamps[copy]),
+            Some(None) => None,
+            Some(Some((entry, content))) => {
+                let same = self.spec.attributes.select(content.clone()).digest() == base.digest;
+                if !same {
+                    self.stays_there(key, copy, "our copy was changed by hand: it stays");
+                    return None;
+                }
+                Some(entry.stamp)
+            }
+        };
+        let Some(stamp) = stamp else {
+            // It is gone already.
+            self.let_go(key);
+            return None;
+        };
+        match self.rows.first_below(key, copy).map(|(_, below)| below.base.and_then(|base| base.born.copy())) {
+            Some(Some(side)) if side == copy => return None,
+            Some(_) => {
+                self.stays_there(key, copy, "something that is not ours lies below it: it stays");
+                return None;
+            }
+            None => {}
+        }
+        let write = Write { key: key.clone(), expect: Expect::Stamp(stamp), to: None, parents: false };
+        let stamps = Pair::of(|side| if side == copy { Some(stamp) } else { row.places[side].stamp() });
+        Some(Planned { write, to: copy, why: None, content: None, before: Some(base), stamps, over: None, half: None })
+    }
+
+    pub(super) fn stays_there(&mut self, key: &EntryKey, side: Side, why: &str) {
+        self.event(key, side, Action::Skipped, why.into());
+        self.let_go(key);
+    }
+
+    /// The entry is nobody's copy.
+    fn let_go(&mut self, key: &EntryKey) {
+        self.base(key, None);
+        self.settled(key);
+        self.lighter(key);
+    }
+}

@@ -1,0 +1,54 @@
+//! Whether a cluster still has the past that is remembered of it.
+
+use super::state::State;
+use crate::services::record::Action;
+use causeway_core::{Entry, EntryKey, Part, Side, Stamp};
+use std::collections::BTreeMap;
+
+/// So many entries, and none of them at the version that is remembered, are another cluster's. Where fewer are, all of them
+/// may have been edited.
+const STRANGE: usize = 10;
+
+impl State {
+    /// A cluster that was put back from a backup has not edited what differs, nor deleted what it lacks; nor has another
+    /// cluster under the same name. The last common versions say nothing of it and are forgotten: what is equal is in step,
+    /// what differs is a conflict, and what one side alone has is new.
+    pub fn check_history(&mut self, side: Side, part: &Part, entries: &BTreeMap<EntryKey, Entry>) {
+        let Some(latest) = self.spec.cluster(side).port.source().latest() else { return };
+        let Some(why) = self.lost_history(side, part, entries, latest) else { return };
+        let bases = self.rows.part(part).filter(|(_, row)| row.base.is_some());
+        let keys: Vec<_> = bases.map(|(key, _)| key.clone()).collect();
+        let text = format!("{why}: {} entries are compared anew, and what differs is a conflict", keys.len());
+        tracing::warn!(task = %self.spec.task, cluster = %self.spec.cluster(side).name, "{text}");
+        self.tell(side, part.0.to_string(), String::new(), Action::Skipped, text);
+        for key in keys {
+            self.base(&key, None);
+        }
+    }
+
+    fn lost_history(
+        &self,
+        side: Side,
+        part: &Part,
+        entries: &BTreeMap<EntryKey, Entry>,
+        latest: i64,
+    ) -> Option<&'static str> {
+        let (mut here, mut same, mut back) = (0, 0, false);
+        for (key, row) in self.rows.part(part) {
+            let Some(known) = row.base.map(|base| base.stamps[side]).filter(|known| *known != Stamp::default()) else {
+                continue;
+            };
+            let now = entries.get(key).map(|entry| entry.stamp);
+            back |= known.0 > latest || now.is_some_and(|now| now.0 < known.0);
+            here += usize::from(now.is_some());
+            same += usize::from(now == Some(known));
+        }
+        match (back, here) {
+            // Nothing is left to be compared: a guard holds what is missing.
+            (_, 0) => None,
+            (true, _) => Some("the cluster was put back to an earlier time"),
+            (false, STRANGE..) if same == 0 => Some("another cluster, or everything in it was written anew"),
+            (false, _) => None,
+        }
+    }
+}

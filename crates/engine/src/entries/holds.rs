@@ -1,0 +1,83 @@
+//! What happens by itself or by the operator's word: holds that begin and end, releases, decisions.
+
+use super::removals::Turned;
+use super::state::State;
+use crate::services::engine::words;
+use crate::services::record::Action;
+use causeway_core::{EntryKey, Reason, Side};
+use std::collections::BTreeSet;
+use tokio::time::Instant;
+
+impl State {
+    /// Once a second.
+    pub fn tick(&mut self, now: Instant) {
+        let debounce = self.timing.debounce;
+        self.written.retain(|_, at| now < *at + debounce);
+        self.grow_old(now);
+        for side in Side::BOTH {
+            // What is held here is missing on the other side: that one must be seen.
+            let ready = self.sight[side.other()].any_ready();
+            match self.doors[side].turn(ready, now) {
+                Turned::Nothing => {}
+                Turned::Holds(holding, count) => {
+                    self.guard_event(side, Action::Held, format!("{count} removals held: {}", words(&holding.why)));
+                }
+                Turned::Calm => {
+                    self.guard_event(side, Action::Released, "what was missing has come back".into());
+                }
+                Turned::Over => {
+                    let keys = self.release_side(side);
+                    let text = format!("{} removals get a second look; what is still missing goes", keys.len());
+                    self.guard_event(side, Action::Released, text);
+                }
+            }
+        }
+    }
+
+    /// Lets go of what a side's guard holds, and of the nodes above that are missing as well and only wait for their
+    /// children to go. Returns what was held.
+    fn release_side(&mut self, side: Side) -> Vec<EntryKey> {
+        let mut waiting = BTreeSet::new();
+        for key in self.doors[side].held_keys() {
+            let mut below = key.clone();
+            while let Some(parent) = self.spec.parent(&below) {
+                let row = self.row(&parent);
+                let gone = row.base.is_some() && !row.places[side.other()].is_here();
+                if !gone || !waiting.insert(parent.clone()) {
+                    break;
+                }
+                below = parent;
+            }
+        }
+        let keys = self.doors[side].release(waiting);
+        keys.iter().for_each(|key| self.marks.mark(key));
+        keys
+    }
+
+    fn guard_event(&self, side: Side, action: Action, reason: String) {
+        tracing::warn!(task = %self.spec.task, cluster = %self.spec.cluster(side).name, "{reason}");
+        self.tell(side, String::new(), String::new(), action, reason);
+    }
+
+    /// The operator lets go of exactly what the guards hold now; returns how much that is.
+    pub fn release(&mut self) -> usize {
+        let mut released = 0;
+        for side in Side::BOTH {
+            let keys = self.release_side(side);
+            released += keys.len();
+            if !keys.is_empty() {
+                let text = format!("{} removals released by the operator", keys.len());
+                self.guard_event(side, Action::Released, text);
+            }
+        }
+        released
+    }
+
+    /// The operator says whose version of a conflict stands; answers whether there is such a conflict.
+    pub fn resolve(&mut self, key: &EntryKey, side: Side) -> bool {
+        let Some(left) = self.left.get(key).filter(|left| left.reason == Reason::Conflict) else { return false };
+        self.decided.insert(key.clone(), (side, left.stamps));
+        self.marks.mark(key);
+        true
+    }
+}

@@ -1,0 +1,38 @@
+//! Keeps config entries in step between two clusters, one or two ways.
+//!
+//! ```text
+//! left.watch ──► Rows, Sight ─► turn ─► read ─► judge (merge, guards) ─► intents ─► write ─► outcome ─► ledger, events
+//! right.watch ─►      ▲                                                                         │
+//!                     └────────────────────────── what is not in step is marked ────────────────┘
+//! ```
+//! One [`actor`] a task holds one [`state::State`]: all judgement is there, without waiting. Only what changed is read:
+//! an entry whose stamps are those of the last common version is in step.
+
+mod actor;
+mod drain;
+mod engine;
+mod filling;
+mod freshness;
+mod history;
+mod holds;
+mod ingest;
+mod intents;
+mod job;
+mod judge;
+mod left_out;
+mod lists;
+mod marks;
+mod outcome;
+mod record;
+mod removals;
+mod rows;
+mod schedule;
+mod spec;
+mod state;
+mod status;
+
+pub use engine::DataEngine;
+pub use record::{DataLedger, DataRecorder};
+pub use spec::{Attend, DataCluster, DataRoute, DataSpec, DataTiming};
+pub use state::Shown;
+pub use status::{ConflictRow, DataStatus, Known};

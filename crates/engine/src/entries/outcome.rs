@@ -1,0 +1,108 @@
+//! What became of writes.
+
+use super::job::{Planned, WriteDone};
+use super::rows::Place;
+use super::state::State;
+use crate::services::record::Action;
+use crate::spec::Run;
+use causeway_core::{Base, Entry, Error, Pair, Reason, Removal, Why};
+use std::time::Duration;
+use tokio::time::Instant;
+
+impl State {
+    pub fn wrote(&mut self, done: WriteDone, now: Instant) {
+        self.jobs -= 1;
+        let WriteDone { job, answers } = done;
+        let well = answers.iter().any(|answer| answer.as_ref().map_or_else(is_of_the_entry, |_| true));
+        let wait = answers.iter().filter_map(|answer| answer.as_ref().err()).map(pause).max().unwrap_or_default();
+        self.answered(job.to, well, wait, now);
+        for (planned, answer) in job.planned.into_iter().zip(answers) {
+            match answer {
+                Ok(entry) => self.accepted(&planned, entry, now),
+                Err(error) => self.refused(planned, error, now),
+            }
+        }
+    }
+
+    fn accepted(&mut self, planned: &Planned, entry: Option<Entry>, now: Instant) {
+        let (key, to) = (planned.key(), planned.to);
+        let base = match (planned.content, entry) {
+            (Some((digest, from)), Some(entry)) => {
+                let stamps = Pair::of(|side| if side == to { entry.stamp } else { from });
+                Some(Base::copied(planned.before.as_ref(), to, planned.stamps[to].is_none(), digest, stamps))
+            }
+            (None, None) => None,
+            // The write was made, or not: it is looked at.
+            _ => return self.failed(key, to, Error::protocol("an entry is missing in the answer"), now),
+        };
+        // What the watch has said meanwhile may be newer, also when it is what was there before.
+        if !self.marks.heard(key, to) && self.row(key).places[to].stamp() == planned.stamps[to] {
+            self.place(key, to, entry.map_or(Place::Absent, |entry| Place::here(&entry)));
+        }
+        self.base(key, base);
+        self.close(key);
+        self.allowed(key, now);
+        self.settled(key);
+        self.tell_written(planned);
+        self.finish(key);
+        if base.is_some() {
+            self.written.insert(key.clone(), now);
+            self.marks.stands(key);
+        }
+        if !self.row(key).in_step() {
+            self.marks.mark(key);
+        }
+    }
+
+    fn tell_written(&self, planned: &Planned) {
+        let action = match (&planned.content, planned.stamps[planned.to]) {
+            (None, _) => Action::Deleted,
+            (_, None) => Action::Created,
+            (_, Some(_)) => Action::Updated,
+        };
+        let mut reason = planned.why.map_or_else(|| Removal::Drained.to_string(), |why| why.to_string());
+        if let Some(over) = planned.over {
+            reason = format!("{reason}; written over: {} bytes, digest {}", over.size, over.digest);
+        }
+        if matches!(planned.why, Some(Why::Settled(_))) {
+            self.event(planned.key(), planned.to, Action::Conflict, reason.clone());
+        }
+        self.event(planned.key(), planned.to, action, reason);
+    }
+
+    fn refused(&mut self, planned: Planned, error: Error, now: Instant) {
+        let key = planned.key();
+        let known = !matches!(error, Error::Unavailable(_) | Error::Protocol(_));
+        if known {
+            self.close(key);
+        }
+        match error {
+            Error::Rejected(why) | Error::Blocked(why) if self.spec.run == Run::Drain => {
+                self.stays_there(key, planned.to, &why);
+                self.finish(key);
+            }
+            Error::Rejected(why) | Error::Blocked(why) => {
+                self.finish(key);
+                self.leave(key, Reason::Rejected(why), planned.stamps, None, now);
+            }
+            error => {
+                // Whatever the stamps say, it is not as it was thought to be.
+                self.doubt.insert(key.clone());
+                self.failed(key, planned.to, error, now);
+            }
+        }
+    }
+}
+
+/// Whether an error concerns one entry only. The others concern the whole cluster.
+pub(super) fn is_of_the_entry(error: &Error) -> bool {
+    !matches!(error, Error::Unavailable(_) | Error::Throttled(_))
+}
+
+/// How long nothing is asked of a side that returned only such errors.
+fn pause(error: &Error) -> Duration {
+    match error {
+        Error::Throttled(wait) => *wait,
+        _ => Duration::ZERO,
+    }
+}

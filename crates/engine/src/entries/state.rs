@@ -1,0 +1,415 @@
+//! What one task knows and is about to do. Everything here is state and judgement: time is given, and nothing waits.
+
+use super::freshness::Sight;
+use super::intents::Lots;
+use super::marks::Marks;
+use super::record::{DataLedger, DataRecorder};
+use super::removals::Door;
+use super::rows::{Place, Row, Rows};
+use super::spec::{DataRoute, DataSpec, DataTiming};
+use crate::kit::pace::Batch;
+use crate::services::record::{Action, Event};
+use crate::spec::Run;
+use causeway_core::{
+    Aside, Base, Digest, EntryInterest, EntryKey, Error, Evidence, Pair, Part, Reason, Rules, Side, Stamp,
+};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// A refusal for lack of rights, or an answer not understood, is retried after this time; the wait doubles with every
+/// failure of the entry, up to [`REFUSED_RETRY`].
+pub(crate) const SLOW_RETRY: Duration = Duration::from_secs(30);
+/// What a cluster refuses as it is may have become acceptable without being changed itself.
+pub(crate) const REFUSED_RETRY: Duration = Duration::from_secs(600);
+
+/// What an entry holds on one side, without the data itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// Its content.
+    pub digest: Digest,
+    /// When it was changed, by that cluster's clock, in milliseconds since 1970; 0 when it is not known.
+    pub modified_ms: i64,
+    /// The body's size in bytes.
+    pub size: usize,
+}
+
+/// An entry that was left alone as it was then.
+pub(crate) struct Left {
+    pub reason: Reason,
+    pub since: Instant,
+    pub stamps: Pair<Option<Stamp>>,
+    pub shown: Option<Box<Pair<Option<Shown>>>>,
+}
+
+/// Something that failed and is tried again.
+pub(crate) struct Try {
+    pub count: u32,
+    pub side: Side,
+    pub error: Error,
+}
+
+/// How calls to one side go.
+#[derive(Default)]
+pub(crate) struct Trouble {
+    failures: u32,
+    /// Nothing is asked of it before.
+    pub blocked: Option<Instant>,
+    /// What was last told of it.
+    told: String,
+}
+
+/// How far a removal from one side can be believed.
+pub(crate) enum Gone {
+    Surely(Evidence),
+    /// Not before then.
+    Wait(Instant),
+    /// Not while things are as they are.
+    Unknown,
+}
+
+pub(crate) struct State {
+    pub spec: DataSpec,
+    pub timing: DataTiming,
+    pub route: DataRoute,
+    pub recorder: Arc<dyn DataRecorder>,
+    pub rows: Rows,
+    /// What is remembered of entries that take no part now.
+    outside: BTreeMap<EntryKey, Base>,
+    /// What each side lists that is no data.
+    pub asides: Pair<BTreeMap<EntryKey, Aside>>,
+    pub sight: Pair<Sight>,
+    pub marks: Marks,
+    pub left: BTreeMap<EntryKey, Left>,
+    pub lots: Lots,
+    /// Entries that are not as their stamps say: both sides are to be read.
+    pub doubt: BTreeSet<EntryKey>,
+    /// What the operator has decided, about the two versions that he saw.
+    pub decided: BTreeMap<EntryKey, (Side, Pair<Option<Stamp>>)>,
+    /// By the side that would lose entries.
+    pub doors: Pair<Door>,
+    pub trouble: Pair<Trouble>,
+    pub tries: BTreeMap<EntryKey, Try>,
+    /// When entries have come to be, where that is not long ago.
+    pub young: BTreeMap<EntryKey, Instant>,
+    /// When what had been denied was last tried again because something else was allowed.
+    pub allowed: Option<Instant>,
+    /// When entries were last written.
+    pub written: BTreeMap<EntryKey, Instant>,
+    /// Reads and writes under way.
+    pub jobs: usize,
+    /// What has changed since a sweep began.
+    pub swept: Option<Pair<BTreeSet<EntryKey>>>,
+    /// How many entries are judged in one batch.
+    pub batch: Batch,
+    /// Why nothing can be said yet.
+    pub loaded: bool,
+}
+
+impl State {
+    pub fn new(spec: DataSpec, timing: DataTiming, recorder: Arc<dyn DataRecorder>) -> Self {
+        Self {
+            route: spec.route(),
+            doors: Pair::of(|_| Door::new(spec.guard)),
+            spec,
+            timing,
+            recorder,
+            rows: Rows::default(),
+            outside: BTreeMap::new(),
+            asides: Pair::default(),
+            sight: Pair::default(),
+            marks: Marks::default(),
+            left: BTreeMap::new(),
+            lots: Lots::default(),
+            doubt: BTreeSet::new(),
+            decided: BTreeMap::new(),
+            trouble: Pair::default(),
+            tries: BTreeMap::new(),
+            young: BTreeMap::new(),
+            allowed: None,
+            written: BTreeMap::new(),
+            jobs: 0,
+            swept: None,
+            batch: Batch::default(),
+            loaded: false,
+        }
+    }
+
+    /// Takes over what was remembered.
+    pub fn load(&mut self, ledger: DataLedger) {
+        if self.spec.run == Run::Drain {
+            // What was created is taken back, whatever the task selects by now.
+            let keys: BTreeSet<_> = ledger.bases.keys().cloned().collect();
+            self.spec.select = Arc::new(Exactly(keys));
+        }
+        let (inside, outside): (BTreeMap<_, _>, _) =
+            ledger.bases.into_iter().partition(|(key, _)| self.spec.select.takes(key));
+        self.outside = outside;
+        self.rows = Rows::new(inside);
+        let (lots, done) = Lots::load(ledger.intents);
+        self.lots = lots;
+        done.iter().for_each(|lot| self.recorder.intents(&self.route, *lot, None));
+        self.loaded = true;
+    }
+
+    /// What a later process, or a successor with other settings, must know.
+    pub fn take_ledger(&mut self) -> DataLedger {
+        let mut bases = std::mem::take(&mut self.rows).into_bases();
+        bases.append(&mut self.outside);
+        self.loaded = false;
+        DataLedger { bases, intents: std::mem::take(&mut self.lots).into_intents() }
+    }
+
+    /// After a panic: what both sides hold is unknown again, as after a start. What the ledger says stays, and so does what
+    /// the operator has decided.
+    pub fn begin_again(&mut self) {
+        let ledger = self.take_ledger();
+        let decided = std::mem::take(&mut self.decided);
+        *self = Self::new(self.spec.clone(), self.timing.clone(), self.recorder.clone());
+        self.load(ledger);
+        self.decided = decided;
+    }
+
+    /// The same task with other rules: what was left alone is thought of again.
+    pub fn change_rules(&mut self, spec: DataSpec) {
+        self.spec = DataSpec { select: self.spec.select.clone(), ..spec };
+        for side in Side::BOTH {
+            self.doors[side].guard.set_limits(self.spec.guard);
+        }
+        let left = std::mem::take(&mut self.left);
+        left.keys().for_each(|key| self.marks.mark(key));
+        self.mark_all();
+    }
+
+    /// The rules for one entry: what the operator decided about these very versions comes first.
+    pub fn rules(&self, key: &EntryKey, stamps: &Pair<Option<Stamp>>) -> Rules {
+        let rules = self.spec.rules();
+        match self.decided.get(key) {
+            Some((side, seen)) if seen == stamps => rules.preferring(*side),
+            _ => rules,
+        }
+    }
+
+    /// Whether both sides of a part are known. A drain asks for one side at a time.
+    pub fn ready(&self, part: &Part) -> bool {
+        Side::BOTH.iter().all(|side| self.sight[*side].ready(part))
+    }
+
+    /// How far it can be believed that `side` has an entry no more.
+    pub fn gone(&self, key: &EntryKey, side: Side, now: Instant) -> Gone {
+        let part = key.part();
+        match (self.rows.get(key).map(|row| row.places[side]), self.sight[side].settles_at(&part, self.spec.settle)) {
+            (_, None) => Gone::Unknown,
+            (Some(Place::Witnessed), _) => Gone::Surely(Evidence::Witnessed),
+            (_, Some(at)) if now < at => Gone::Wait(at),
+            _ => Gone::Surely(Evidence::Implied),
+        }
+    }
+
+    /// Marks everything that is not in step, where both sides are known.
+    pub fn mark_all(&mut self) {
+        let drain = self.spec.run == Run::Drain;
+        for (key, row) in self.rows.iter() {
+            if !row.in_step() || drain {
+                self.marks.mark(key);
+            }
+        }
+        self.lots.keys().for_each(|key| self.marks.mark(key));
+    }
+
+    /// Notes where an entry stands on one side now, and marks what that concerns.
+    pub fn place(&mut self, key: &EntryKey, side: Side, place: Place) {
+        let before = self.row(key);
+        let was = before.places[side];
+        if !self.rows.edit(key, |row| row.places[side] = place) {
+            return;
+        }
+        for swept in self.swept.iter_mut() {
+            swept[side].insert(key.clone());
+        }
+        for side in Side::BOTH {
+            self.doors[side].forget(key);
+        }
+        self.changed_above(key);
+        if before.is_numbered() && !self.row(key).is_numbered() {
+            self.takes_part(key);
+        }
+        match (was.is_here(), place.is_here()) {
+            (false, true) => self.marks.stands(key),
+            (true, false) => self.lighter(key),
+            _ => {}
+        }
+    }
+
+    /// Something below its parent is gone: the parent may have waited for that.
+    pub fn lighter(&mut self, key: &EntryKey) {
+        let Some(parent) = self.spec.parent(key) else { return };
+        let waits = self.rows.get(&parent).is_some_and(|row| !row.in_step()) || self.spec.run == Run::Drain;
+        if waits {
+            if self.left.get(&parent).is_some_and(|left| left.reason == Reason::Occupied) {
+                self.left.remove(&parent);
+            }
+            self.marks.mark(&parent);
+        }
+    }
+
+    /// Notes the last common version, here and in the ledger.
+    pub fn base(&mut self, key: &EntryKey, base: Option<Base>) {
+        let before = self.rows.get(key).and_then(|row| row.base);
+        if before != base {
+            self.rows.edit(key, |row| row.base = base);
+            self.recorder.base(&self.route, key, base.as_ref());
+        }
+    }
+
+    /// What became of an intended write is known.
+    pub fn close(&mut self, key: &EntryKey) {
+        if let Some(lot) = self.lots.close(key) {
+            self.recorder.intents(&self.route, lot, None);
+        }
+    }
+
+    /// All is well with an entry.
+    pub fn settled(&mut self, key: &EntryKey) {
+        self.left.remove(key);
+        self.tries.remove(key);
+        self.decided.remove(key);
+        self.doubt.remove(key);
+    }
+
+    /// Work on an entry has ended.
+    pub fn finish(&mut self, key: &EntryKey) {
+        if self.marks.end(key) {
+            self.marks.mark(key);
+        }
+    }
+
+    /// Leaves an entry as it is until it changes, and tells of it once.
+    pub fn leave(
+        &mut self,
+        key: &EntryKey,
+        reason: Reason,
+        stamps: Pair<Option<Stamp>>,
+        shown: Option<Pair<Option<Shown>>>,
+        now: Instant,
+    ) {
+        let before = self.left.get(key);
+        let known = before.filter(|left| left.reason == reason && left.stamps == stamps);
+        let since = known.map_or(now, |left| left.since);
+        let tell = known.is_none();
+        if let Reason::Rejected(_) = reason {
+            self.marks.mark_at(key, now + REFUSED_RETRY);
+        }
+        if tell {
+            let action = if reason == Reason::Conflict { Action::Conflict } else { Action::Skipped };
+            self.event(key, Side::Right, action, reason.to_string());
+        }
+        self.tries.remove(key);
+        self.left.insert(key.clone(), Left { reason, since, stamps, shown: shown.map(Box::new) });
+    }
+
+    /// Tells what happened to an entry on one side.
+    pub fn event(&self, key: &EntryKey, side: Side, action: Action, reason: String) {
+        let scope = match key.group.is_empty() {
+            true => key.namespace.to_string(),
+            false => format!("{}/{}", key.namespace, key.group),
+        };
+        self.tell(side, scope, key.name.to_string(), action, reason);
+    }
+
+    /// Tells what happened to the task as a whole.
+    pub fn tell(&self, side: Side, scope: String, record: String, action: Action, reason: String) {
+        let (task, cluster) = (self.spec.task.clone(), self.spec.cluster(side).name.clone());
+        self.recorder.event(Event { task, cluster, scope, record, action, reason });
+    }
+
+    /// A call about an entry failed: it comes back.
+    pub fn failed(&mut self, key: &EntryKey, side: Side, error: Error, now: Instant) {
+        let count = self.tries.get(key).map_or(0, |before| before.count) + 1;
+        let wait = match &error {
+            Error::Throttled(wait) => *wait,
+            Error::Missing(_) => backoff(&self.timing, count),
+            error if error.is_transient() => backoff(&self.timing, count),
+            _ => (SLOW_RETRY * 2u32.saturating_pow((count - 1).min(16))).min(REFUSED_RETRY),
+        };
+        let text = error.to_string();
+        let worth = |count: u32, error: &Error| count > 2 || !matches!(error, Error::Conflict);
+        let told = |before: &Try| worth(before.count, &before.error) && before.error.to_string() == text;
+        let known = self.tries.get(key).is_some_and(told) || self.trouble[side].told == text;
+        if worth(count, &error) && !known {
+            tracing::warn!(task = %self.spec.task, cluster = %self.spec.cluster(side).name, entry = %key, "{text}");
+            self.event(key, side, Action::Failed, text.clone());
+            self.trouble[side].told = text;
+        }
+        self.tries.insert(key.clone(), Try { count, side, error });
+        self.marks.end(key);
+        self.marks.mark_at(key, now + wait);
+    }
+
+    /// A whole call to a side went well, or not at all: then nothing is asked of it for a while.
+    pub fn answered(&mut self, side: Side, well: bool, wait: Duration, now: Instant) {
+        let quiet = self.tries.is_empty();
+        let trouble = &mut self.trouble[side];
+        if well {
+            (trouble.failures, trouble.blocked) = (0, None);
+            if quiet {
+                trouble.told.clear();
+            }
+        } else if trouble.blocked.is_none_or(|until| until <= now) {
+            trouble.failures += 1;
+            trouble.blocked = Some(now + wait.max(backoff(&self.timing, trouble.failures)));
+        }
+    }
+
+    /// Work on these entries panicked: nobody knows how far it came. Several are retried at once, in smaller batches; one
+    /// alone is left for a while.
+    pub fn broke_off(&mut self, keys: &[EntryKey], panic: &str, now: Instant) {
+        self.jobs -= 1;
+        self.batch.failed(keys.len());
+        let wait = if keys.len() > 1 { self.timing.backoff.0 } else { SLOW_RETRY };
+        for key in keys {
+            self.doubt.insert(key.clone());
+            let error = Error::protocol(format!("{key} cannot be synced because of a bug in Causeway: {panic}"));
+            let count = self.tries.get(key).map_or(0, |before| before.count) + 1;
+            self.tries.insert(key.clone(), Try { count, side: Side::Right, error });
+            self.marks.end(key);
+            self.marks.mark_at(key, now + wait);
+        }
+        tracing::error!(task = %self.spec.task, entries = keys.len(), "a batch of entries failed because of a bug in Causeway: {panic}");
+        if let [key] = keys {
+            self.event(
+                key,
+                Side::Right,
+                Action::Failed,
+                format!("a bug in Causeway; retried every {SLOW_RETRY:?}: {panic}"),
+            );
+        }
+    }
+
+    /// Until when nothing is asked of one side.
+    pub fn blocked(&self, now: Instant) -> Option<Instant> {
+        Side::BOTH.iter().filter_map(|side| self.trouble[*side].blocked).filter(|until| *until > now).max()
+    }
+
+    pub fn row(&self, key: &EntryKey) -> Row {
+        self.rows.get(key).copied().unwrap_or_default()
+    }
+}
+
+fn backoff(timing: &DataTiming, count: u32) -> Duration {
+    let (first, longest) = timing.backoff;
+    (first * 2u32.saturating_pow(count.saturating_sub(1).min(16))).min(longest)
+}
+
+/// These entries and no others.
+struct Exactly(BTreeSet<EntryKey>);
+
+impl EntryInterest for Exactly {
+    fn takes(&self, key: &EntryKey) -> bool {
+        self.0.contains(key)
+    }
+    fn may_hold(&self, key: &EntryKey) -> bool {
+        key.below().is_some_and(|(from, to)| self.0.range(from..to).next().is_some())
+    }
+}

@@ -1,0 +1,174 @@
+//! What the data engine shows of itself.
+
+use super::spec::DataRoute;
+use super::state::{Shown, State};
+use crate::services::engine::words;
+use crate::services::status::{Hold, RouteState};
+use crate::spec::Run;
+use causeway_core::{EntryKey, Error, Pair, Reason, Side, Ways};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Conflicts that are listed at most.
+pub(crate) const LISTED: usize = 1_000;
+
+/// One task's config entries, as they stand now.
+#[derive(Clone, Debug)]
+pub struct DataStatus {
+    /// The task's name.
+    pub task: Arc<str>,
+    /// The task and its two clusters.
+    pub route: DataRoute,
+    /// How it is doing. [`RouteState::Held`] also when the operator has to decide conflicts.
+    pub state: RouteState,
+    /// What the user should know, in words.
+    pub reasons: Vec<String>,
+    /// Entries that both sides have had in common.
+    pub entries: usize,
+    /// Entries that take part and stand on each side.
+    pub here: Pair<usize>,
+    /// Entries that are to be looked at or written.
+    pub pending: usize,
+    /// Removals from each side that a guard holds.
+    pub held: Pair<usize>,
+    /// The guards' holds.
+    pub holds: Pair<Option<Hold>>,
+    /// Entries left alone, by reason.
+    pub skipped: BTreeMap<String, usize>,
+    /// Entries that the operator has to decide about; [`super::DataEngine::conflicts`] lists them.
+    pub conflicts: usize,
+}
+
+/// An entry that both sides have changed, and that the operator has to decide about.
+#[derive(Clone, Debug)]
+pub struct ConflictRow {
+    /// The entry.
+    pub key: EntryKey,
+    /// How long ago it was found.
+    pub age: Duration,
+    /// What each side holds; `None`: it was deleted there.
+    pub shown: Pair<Option<Shown>>,
+}
+
+/// What a task knows of an entry.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Known {
+    /// Both sides have had it in common.
+    pub copied: bool,
+    /// Why it is not written now.
+    pub refused: Option<String>,
+}
+
+impl State {
+    pub fn status(&self, now: Instant) -> DataStatus {
+        let counts = || self.rows.counts();
+        let entries: usize = counts().map(|count| count.bases).sum();
+        let here = Pair::of(|side| counts().map(|count| count.here[side]).sum());
+        let held = Pair::of(|side| self.doors[side].held());
+        let mut reasons = BTreeMap::new();
+        for left in self.left.values() {
+            *reasons.entry(&left.reason).or_insert(0) += 1;
+        }
+        let conflicts = reasons.get(&Reason::Conflict).copied().unwrap_or_default();
+        let mut skipped = BTreeMap::new();
+        for (reason, n) in reasons {
+            *skipped.entry(reason.summary()).or_insert(0) += n;
+        }
+        let foreign: usize = counts().map(|count| count.alone.right).sum();
+        if self.spec.ways == Ways::One && foreign > 0 {
+            skipped.insert(Reason::Foreign.to_string(), foreign);
+        }
+        for (aside, count) in self.left_out() {
+            skipped.insert(aside.to_string(), count);
+        }
+        let denied = self.tries.values().filter(|failed| matches!(failed.error, Error::Denied(_)));
+        for failed in denied {
+            let why = format!("{} does not allow it", self.spec.cluster(failed.side).name);
+            *skipped.entry(why).or_insert(0) += 1;
+        }
+        let holds = Pair::of(|side| {
+            let holding = self.doors[side].holding()?;
+            Some(Hold { why: words(&holding.why), age: now - holding.since })
+        });
+        let pending = self.marks.pending(|key| self.left.contains_key(key));
+        let errors = self.errors();
+        let mut reasons = Vec::new();
+        if conflicts > 0 {
+            reasons.push(format!("{conflicts} conflicts wait for the operator"));
+        }
+        for side in Side::BOTH {
+            if let Some(hold) = &holds[side] {
+                let name = &self.spec.cluster(side).name;
+                reasons.push(format!("{} removals from {name} held: {}", held[side], hold.why));
+            }
+        }
+        let known = self.loaded && Side::BOTH.iter().all(|side| self.sight[*side].any_ready());
+        let state = match self.spec.run {
+            Run::Paused => RouteState::Paused,
+            Run::Drain if self.loaded && entries == 0 => RouteState::Drained,
+            Run::Drain => RouteState::Draining,
+            Run::On if !errors.is_empty() => RouteState::Failing,
+            Run::On if held.left + held.right + conflicts > 0 => RouteState::Held,
+            Run::On if pending > 0 || !known => RouteState::Syncing,
+            Run::On => RouteState::InStep,
+        };
+        reasons.extend(errors);
+        DataStatus {
+            task: self.spec.task.clone(),
+            route: self.route.clone(),
+            state,
+            reasons,
+            entries,
+            here,
+            pending,
+            held,
+            holds,
+            skipped,
+            conflicts,
+        }
+    }
+
+    /// What stands in the way, in words.
+    fn errors(&self) -> Vec<String> {
+        let mut texts = BTreeSet::new();
+        let mut errors = Vec::new();
+        for side in Side::BOTH {
+            let name = &self.spec.cluster(side).name;
+            errors.extend(self.sight[side].errors().into_iter().map(|error| format!("{name}: {error}")));
+            if side == Side::Right && self.spec.cluster(side).port.sink().is_none() {
+                errors.push(format!("{name} can only be read"));
+            }
+        }
+        // A single write that somebody else was quicker with is daily business.
+        let tries = self.tries.values().filter(|failed| failed.count > 2 || !matches!(failed.error, Error::Conflict));
+        for failed in tries.take(1_000) {
+            texts.insert(format!("{}: {}", self.spec.cluster(failed.side).name, failed.error));
+        }
+        errors.extend(texts.into_iter().take(3));
+        errors
+    }
+
+    /// What the task knows of an entry that it leaves alone.
+    pub fn known(&self, key: &EntryKey) -> Known {
+        let failed = self.tries.get(key).filter(|failed| !failed.error.is_transient());
+        let failed = failed.map(|failed| format!("{}: {}", self.spec.cluster(failed.side).name, failed.error));
+        let rejected = self.left.get(key).filter(|left| matches!(left.reason, Reason::Rejected(_) | Reason::Occupied));
+        Known {
+            copied: self.row(key).base.is_some(),
+            refused: failed.or_else(|| rejected.map(|left| left.reason.to_string())),
+        }
+    }
+
+    pub fn conflicts(&self, now: Instant) -> Vec<ConflictRow> {
+        let conflicts = self.left.iter().filter(|(_, left)| left.reason == Reason::Conflict).take(LISTED);
+        conflicts
+            .map(|(key, left)| ConflictRow {
+                key: key.clone(),
+                age: now - left.since,
+                shown: left.shown.as_deref().copied().unwrap_or_default(),
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,461 @@
+//! The engine as a whole: it is told what shall be, and makes it so.
+
+use crate::kit::guard::{Guard, Why};
+use crate::kit::pace::Pacers;
+use crate::kit::supervise::{Crashes, supervise};
+use crate::services::cluster::{Cluster, Ledger, Route, RouteMemory};
+use crate::services::export::parts_for;
+use crate::services::reader::Reader;
+use crate::services::record::{Action, Event, Recorder};
+use crate::services::replicas;
+use crate::services::writer::Writer;
+use crate::spec::{ClusterSpec, Only, RouteSpec, Timing};
+use causeway_core::{ClusterId, OwnerId, Part, Port, ServiceKey, contain};
+use parking_lot::Mutex;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// How often guards are looked at.
+const TICK: Duration = Duration::from_secs(1);
+/// How long a replaced connection stays open at least, for its successor to take over what it held.
+const HANDOVER: Duration = Duration::from_secs(15);
+
+type RouteKey = (OwnerId, ClusterId);
+
+/// Keeps clusters in step.
+pub struct Engine {
+    timing: Timing,
+    recorder: Arc<dyn Recorder>,
+    pub(crate) state: Mutex<State>,
+    stop: CancellationToken,
+    tasks: Mutex<JoinSet<()>>,
+    /// The watch on guards, where it has panicked.
+    pub(crate) crashes: Crashes,
+    pacers: Pacers,
+    me: Weak<Self>,
+}
+
+pub(crate) struct State {
+    pub clusters: BTreeMap<ClusterId, Running>,
+    pub routes: BTreeMap<RouteKey, Arc<Route>>,
+    /// What was written into clusters that are not running.
+    pub ledgers: BTreeMap<ClusterId, Ledger>,
+}
+
+pub(crate) struct Running {
+    pub cluster: Arc<Cluster>,
+    stop: CancellationToken,
+}
+
+impl Engine {
+    /// An engine that does nothing yet. `ledger` is what earlier processes of this install wrote.
+    pub fn new(timing: Timing, recorder: Arc<dyn Recorder>, ledger: BTreeMap<ClusterId, Ledger>) -> Arc<Self> {
+        let engine = Arc::new_cyclic(|me| Self {
+            me: me.clone(),
+            timing,
+            recorder,
+            state: Mutex::new(State { clusters: BTreeMap::new(), routes: BTreeMap::new(), ledgers: ledger }),
+            stop: CancellationToken::new(),
+            tasks: Mutex::default(),
+            crashes: Crashes::default(),
+            pacers: Pacers::default(),
+        });
+        let (warden, stop, crashes) = (Arc::downgrade(&engine), engine.stop.clone(), engine.crashes.clone());
+        engine.tasks.lock().spawn(async move {
+            let watch = || async {
+                let mut tick = tokio::time::interval(TICK);
+                loop {
+                    tokio::select! {
+                        () = stop.cancelled() => return,
+                        _ = tick.tick() => match warden.upgrade() {
+                            Some(engine) => engine.watch_guards(),
+                            None => return,
+                        },
+                    }
+                }
+            };
+            supervise("watching the guards", &crashes, &stop, watch, |_| {}).await;
+        });
+        engine
+    }
+
+    /// What else writes to the same clusters shares these.
+    pub fn pacers(&self) -> Pacers {
+        self.pacers.clone()
+    }
+
+    /// Work inside the engine that panicked and does not work again yet, one sentence each.
+    pub fn crashes(&self) -> Vec<String> {
+        let state = self.state.lock();
+        let clusters = state.clusters.values().flat_map(|running| running.cluster.crashes.reasons());
+        self.crashes.reasons().into_iter().chain(clusters).collect()
+    }
+
+    /// Makes the running clusters and routes those that are given. What is the same goes on untouched.
+    pub fn configure(&self, clusters: Vec<ClusterSpec>, routes: Vec<RouteSpec>) {
+        let mut state = self.state.lock();
+        let mut wanted: BTreeMap<ClusterId, ClusterSpec> =
+            clusters.into_iter().map(|spec| (spec.id.clone(), spec)).collect();
+        let gone: Vec<_> = state
+            .clusters
+            .iter()
+            .filter(|(id, running)| {
+                wanted.get(*id).is_none_or(|spec| !same_port(&spec.port, &running.cluster.spec.port))
+            })
+            .map(|(id, _)| id.clone())
+            .collect();
+        for id in gone {
+            if let Some(running) = state.clusters.remove(&id) {
+                let ledger = running.cluster.ledger.lock().clone();
+                state.ledgers.insert(id.clone(), ledger);
+                self.retire(running, wanted.contains_key(&id));
+            }
+        }
+        wanted.retain(|id, _| !state.clusters.contains_key(id));
+        for (id, spec) in wanted {
+            let ledger = state.ledgers.remove(&id).unwrap_or_default();
+            let running =
+                Running { cluster: Arc::new(Cluster::new(spec, ledger, &self.pacers)), stop: self.stop.child_token() };
+            state.clusters.insert(id, running);
+        }
+        state.connect(routes);
+        for running in state.clusters.values_mut() {
+            self.start(running);
+        }
+        let mut tasks = self.tasks.lock();
+        while tasks.try_join_next().is_some() {}
+    }
+
+    /// Starts reader and writer once the cluster is used.
+    fn start(&self, running: &Running) {
+        let cluster = &running.cluster;
+        let writes = !cluster.inbound.read().is_empty() || !cluster.ledger.lock().is_empty();
+        let used = writes || !cluster.outbound.read().is_empty();
+        let mut tasks = self.tasks.lock();
+        if used && !cluster.reading.swap(true, Ordering::SeqCst) {
+            let (cluster, stop) = (cluster.clone(), running.stop.clone());
+            let (timing, recorder) = (self.timing.clone(), self.recorder.clone());
+            tasks.spawn(async move {
+                let what = format!("reading {}", cluster.spec.name);
+                let start = || Reader::new(cluster.clone(), timing.clone(), recorder.clone()).run(stop.clone());
+                supervise(&what, &cluster.crashes, &stop, start, |reason| Reader::crashed(&cluster, reason)).await;
+            });
+        }
+        if let Some(sink) = cluster.sink.clone().filter(|_| writes)
+            && !cluster.writing.swap(true, Ordering::SeqCst)
+        {
+            let (observed, until) = (cluster.clone(), running.stop.clone());
+            tasks.spawn(async move {
+                let what = format!("comparing the servers of {}", observed.spec.name);
+                let start = || replicas::watch(observed.clone(), until.clone());
+                supervise(&what, &observed.crashes, &until, start, |_| {}).await;
+            });
+            let (cluster, stop) = (cluster.clone(), running.stop.clone());
+            let (timing, recorder) = (self.timing.clone(), self.recorder.clone());
+            tasks.spawn(async move {
+                let what = format!("writing {}", cluster.spec.name);
+                let new = || Writer::new(cluster.clone(), sink.clone(), timing.clone(), recorder.clone());
+                let start = || new().run(stop.clone());
+                supervise(&what, &cluster.crashes, &stop, start, |_| Writer::crashed(&cluster)).await;
+            });
+        }
+    }
+
+    /// Stops a cluster; its connection stays until a successor has taken over what it held: where new settings never work,
+    /// what the old ones upheld stands on.
+    fn retire(&self, running: Running, replaced: bool) {
+        running.stop.cancel();
+        if let Some(sink) = running.cluster.sink.clone() {
+            let (stop, me, id) = (self.stop.clone(), self.me.clone(), running.cluster.id().clone());
+            self.tasks.lock().spawn(async move {
+                let followed = async {
+                    tokio::time::sleep(HANDOVER).await;
+                    while me.upgrade().is_some_and(|engine| !engine.is_followed(&id)) {
+                        tokio::time::sleep(TICK).await;
+                    }
+                };
+                if replaced {
+                    tokio::select! {
+                        // The process ends: the connection must not be closed in order.
+                        () = stop.cancelled() => return std::mem::forget(sink),
+                        () = followed => {}
+                    }
+                }
+                let close = contain(async { sink.close().await });
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    closed = close => if let Err(panic) = closed {
+                        tracing::error!("a replaced connection could not be closed because of a bug in Causeway: {panic}");
+                    }
+                }
+            });
+        }
+    }
+
+    /// Whether a cluster's present connection upholds everything that is ours there, or nothing is any more.
+    fn is_followed(&self, id: &ClusterId) -> bool {
+        let state = self.state.lock();
+        let Some(cluster) = state.clusters.get(id).map(|running| &running.cluster) else { return true };
+        let works = || {
+            let mirror = cluster.mirror.lock();
+            let written = cluster.written_parts.read();
+            mirror.error.is_none() && written.iter().all(|part| mirror.part(part).is_some_and(|state| state.ready()))
+        };
+        !cluster.writing.load(Ordering::SeqCst) || (*cluster.adopted.borrow() && works() && planned_once(cluster))
+    }
+
+    /// Waits until everything that earlier processes wrote is upheld by this one, or `limit` is over; says whether it is.
+    /// That is more than the ledger: what stands there as ours and the ledger had not yet heard of is taken over when the
+    /// destination has been read and planned once.
+    pub async fn adopted(&self, limit: Duration) -> bool {
+        let until = Instant::now() + limit;
+        let writing: Vec<_> = {
+            let state = self.state.lock();
+            let used = |running: &&Running| running.cluster.writing.load(Ordering::SeqCst);
+            state.clusters.values().filter(used).map(|running| running.cluster.clone()).collect()
+        };
+        for cluster in &writing {
+            let mut adopted = cluster.adopted.subscribe();
+            if tokio::time::timeout_at(until, adopted.wait_for(|adopted| *adopted)).await.is_err() {
+                return false;
+            }
+        }
+        while Instant::now() < until {
+            if writing.iter().all(|cluster| planned_once(cluster)) {
+                return true;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        false
+    }
+
+    /// Lets go of exactly what guards hold for a task at this moment; returns how many records that are. What goes later is
+    /// judged as ever.
+    pub fn release(&self, owner: &OwnerId) -> usize {
+        let now = Instant::now();
+        let state = self.state.lock();
+        let mut held = 0;
+        for route in state.routes.values().filter(|route| route.spec.owner == *owner) {
+            let count = let_go(route, &held_scopes(route), now, now);
+            held += count;
+            if count > 0 {
+                self.guard_event(route, Action::Released, format!("{count} removals released by the operator"));
+            }
+        }
+        held
+    }
+
+    /// Ends holds that have run out, once a second look agrees, and those that hold nothing any more.
+    fn watch_guards(&self) {
+        let now = Instant::now();
+        let routes: Vec<_> = self.state.lock().routes.values().cloned().collect();
+        for route in routes {
+            let (holding, expires) = {
+                let guard = route.memory.guard.lock();
+                (guard.holding.clone(), guard.expires_at())
+            };
+            let Some(holding) = holding else { continue };
+            let held = held_scopes(&route);
+            if !std::mem::replace(&mut *route.memory.told.lock(), true) {
+                let count: usize = held.values().sum();
+                self.guard_event(&route, Action::Held, format!("{count} removals held: {}", words(&holding.why)));
+            }
+            if held.is_empty() && now >= holding.since + Duration::from_secs(5) {
+                route.memory.guard.lock().end_hold();
+                *route.memory.told.lock() = false;
+                self.guard_event(&route, Action::Released, "what was missing has come back".into());
+            } else if let Some(at) = expires.filter(|at| now >= *at && looked_again(&route, &held, *at)) {
+                // What was held later than the look began waits for one of its own.
+                let count = let_go(&route, &held, at, now);
+                let said = format!("{count} removals released: a second look agrees that they are gone");
+                self.guard_event(&route, Action::Released, said);
+            }
+        }
+    }
+
+    fn guard_event(&self, route: &Route, action: Action, reason: String) {
+        *route.memory.told.lock() = action == Action::Held;
+        tracing::warn!(task = %route.spec.task, "{reason}");
+        let (task, cluster) = (route.spec.task.clone(), route.destination.spec.name.clone());
+        self.recorder.event(Event { task, cluster, scope: String::new(), record: String::new(), action, reason });
+    }
+
+    /// Forgets what a task wrote, so that its copies are nobody's. Answers how many records that were.
+    pub fn forget(&self, owner: &OwnerId) -> usize {
+        let state = self.state.lock();
+        let mut forgotten = 0;
+        for running in state.clusters.values() {
+            let cluster = &running.cluster;
+            let ledger = cluster.ledger.lock().clone();
+            for (scope, written) in ledger {
+                let mut written = (*written).clone();
+                let before = written.records.len();
+                written.records.retain(|_, record| record.owner != *owner);
+                if written.records.len() != before {
+                    forgotten += before - written.records.len();
+                    self.recorder.ledger(cluster.id(), &scope, &written);
+                    cluster.remember(&scope, written);
+                }
+            }
+        }
+        forgotten
+    }
+
+    /// Stops reading and writing. Connections stay as they are: what they hold ends with the process, or not.
+    pub async fn stop(&self) {
+        self.stop.cancel();
+        let mut tasks = std::mem::take(&mut *self.tasks.lock());
+        while tasks.join_next().await.is_some() {}
+    }
+}
+
+impl State {
+    /// Makes the routes those that are given, keeping the memory of those that go on.
+    fn connect(&mut self, specs: Vec<RouteSpec>) {
+        let mut before = std::mem::take(&mut self.routes);
+        let mut fresh = Vec::new();
+        for spec in specs {
+            let (Some(source), Some(destination)) =
+                (self.clusters.get(&spec.source), self.clusters.get(&spec.destination))
+            else {
+                continue;
+            };
+            let key = (spec.owner.clone(), spec.destination.clone());
+            let old = before.remove(&key);
+            if let Some(old) = old.as_ref().filter(|old| {
+                same_spec(&old.spec, &spec)
+                    && Arc::ptr_eq(&old.source, &source.cluster)
+                    && Arc::ptr_eq(&old.destination, &destination.cluster)
+            }) {
+                self.routes.insert(key, old.clone());
+                continue;
+            }
+            // What was remembered of another source says nothing of this one.
+            let kept = old.filter(|old| old.spec.source == spec.source);
+            // What was let go was let go for the task as it was.
+            let only_run = |old: &Arc<Route>| same_spec(&RouteSpec { run: spec.run, ..old.spec.clone() }, &spec);
+            if let Some(old) = kept.as_ref().filter(|old| !only_run(old)) {
+                old.memory.released.lock().clear();
+            }
+            let memory = kept.map_or_else(|| Arc::new(RouteMemory::new(&spec)), |old| old.memory.clone());
+            memory.guard.lock().set_limits(spec.guard);
+            if spec.only != Only::Freeze {
+                *memory.only.lock() = spec.only.clone();
+            }
+            let route = Arc::new(Route::new(spec, &source.cluster, &destination.cluster, memory));
+            route.map_feeds();
+            fresh.push(route.clone());
+            self.routes.insert(key, route);
+        }
+        for running in self.clusters.values() {
+            let id = running.cluster.id();
+            let pick = |at: fn(&Route) -> &ClusterId| -> Vec<_> {
+                self.routes.values().filter(|route| at(route) == id).cloned().collect()
+            };
+            running.cluster.connect(pick(|route| &route.spec.destination), pick(|route| &route.spec.source));
+        }
+        fresh.iter().for_each(Route::touch_all);
+    }
+}
+
+impl RouteMemory {
+    pub fn new(spec: &RouteSpec) -> Self {
+        Self {
+            guard: Mutex::new(Guard::new(spec.guard)),
+            released: Mutex::default(),
+            told: Mutex::new(false),
+            feeds: Mutex::default(),
+            only: Mutex::new(spec.only.clone()),
+            census: Mutex::default(),
+        }
+    }
+}
+
+/// Whether a destination has been read, and nothing is due or being written in it. One that is away holds nothing.
+fn planned_once(cluster: &Cluster) -> bool {
+    let written = cluster.written_parts.read().clone();
+    let read = {
+        let mirror = cluster.mirror.lock();
+        let ready =
+            written.iter().all(|part| mirror.part(part).is_some_and(|state| state.ready() || state.error.is_some()));
+        mirror.error.is_some() || (ready && !mirror.parts().is_empty())
+    };
+    read && cluster.is_idle(Instant::now())
+}
+
+/// The scopes of a route's destination where a guard holds removals of its task, and how many.
+pub(crate) fn held_scopes(route: &Route) -> BTreeMap<ServiceKey, usize> {
+    let scopes = route.destination.scopes.lock();
+    scopes.tally(&route.spec.owner).map(|tally| tally.held.clone()).unwrap_or_default()
+}
+
+/// Ends a hold: lets go of what it has held since `until` or longer, in these scopes. Returns how much that is.
+fn let_go(route: &Route, held: &BTreeMap<ServiceKey, usize>, until: Instant, now: Instant) -> usize {
+    let mut count = 0;
+    for scope in held.keys() {
+        let ids: Vec<_> = {
+            let scopes = route.destination.scopes.lock();
+            let left = scopes.get(scope).into_iter().flat_map(|state| &state.left);
+            left.filter(|(_, left)| left.holds(&route.spec.owner) && left.since <= until)
+                .map(|(id, _)| id.clone())
+                .collect()
+        };
+        if !ids.is_empty() {
+            count += ids.len();
+            route.memory.released.lock().add(scope, ids);
+        }
+        route.destination.queue.mark(scope, now);
+    }
+    route.memory.guard.lock().end_hold();
+    count
+}
+
+/// Whether every part of the source that feeds what is held was looked at whole since `expired`; asks for it where not.
+fn looked_again(route: &Route, held: &BTreeMap<ServiceKey, usize>, expired: Instant) -> bool {
+    let targets: BTreeSet<_> = held.keys().map(ServiceKey::part).collect();
+    let parts: BTreeSet<_> = targets.iter().flat_map(|target| parts_for(route, target)).collect();
+    let due: Vec<_> = {
+        let mirror = route.source.mirror.lock();
+        let looked = |part: &Part| mirror.part(part).filter(|state| state.ready()).and_then(|state| state.looked);
+        parts.into_iter().filter(|part| looked(part) < Some(expired)).collect()
+    };
+    due.iter().for_each(|part| route.source.ask_look(part));
+    due.is_empty()
+}
+
+pub(crate) fn words(why: &Why) -> String {
+    match why {
+        Why::Burst => "too many went within the guard's window; ends by itself when a second look agrees".into(),
+        Why::Wiped(part) => {
+            format!("too much of {part} is missing at once, as if the source was emptied; release it if that is right")
+        }
+    }
+}
+
+fn same_port(a: &Port, b: &Port) -> bool {
+    match (a, b) {
+        (Port::ReadOnly(a), Port::ReadOnly(b)) => Arc::ptr_eq(a, b),
+        (Port::ReadWrite(a), Port::ReadWrite(b)) => Arc::ptr_eq(a, b),
+        _ => false,
+    }
+}
+
+fn same_spec(a: &RouteSpec, b: &RouteSpec) -> bool {
+    a.task == b.task
+        && a.source == b.source
+        && a.way_back == b.way_back
+        && a.parts == b.parts
+        && Arc::ptr_eq(&a.lens, &b.lens)
+        && a.mode == b.mode
+        && a.overrides == b.overrides
+        && a.relay == b.relay
+        && a.guard == b.guard
+        && a.settle == b.settle
+        && a.only == b.only
+        && a.run == b.run
+}

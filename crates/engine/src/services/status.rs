@@ -1,0 +1,333 @@
+//! What the engine shows of itself.
+
+use crate::services::cluster::{Holdings, Route};
+use crate::services::engine::{Engine, Running, words};
+use crate::services::mirror::PartState;
+use crate::spec::{Only, Run};
+use causeway_core::{Carrier, ClusterId, Fresh, InstanceId, OwnerId, Part, ServiceKey, Skip, Unreadable};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Failed scopes whose errors are looked through for the different ones, at most.
+const ERRORS: usize = 100;
+
+/// How a route is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RouteState {
+    /// Everything that it wants stands in its destination.
+    InStep,
+    /// It is writing, or its source has not been read whole yet.
+    Syncing,
+    /// A guard holds removals.
+    Held,
+    /// A cluster cannot be read or written.
+    Failing,
+    /// The operator has paused it.
+    Paused,
+    /// It takes back what it wrote.
+    Draining,
+    /// It has taken back all that it wrote.
+    Drained,
+}
+
+/// Why removals are held, and since when.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Hold {
+    /// In words.
+    pub why: String,
+    /// How long ago it began.
+    pub age: Duration,
+}
+
+/// One direction of one task, as it stands now.
+#[derive(Clone, Debug)]
+pub struct RouteStatus {
+    /// The task, as it stands in marks.
+    pub owner: OwnerId,
+    /// Where it reads.
+    pub source: ClusterId,
+    /// Where it writes.
+    pub destination: ClusterId,
+    /// How it is doing.
+    pub state: RouteState,
+    /// What the user should know, in words.
+    pub reasons: Vec<String>,
+    /// Services in which it holds copies.
+    pub services: usize,
+    /// Copies that it holds.
+    pub instances: usize,
+    /// Differences that are to be written.
+    pub pending: usize,
+    /// Removals that a guard holds.
+    pub held: usize,
+    /// The guard's hold.
+    pub hold: Option<Hold>,
+    /// Records left alone, by the kind of reason.
+    pub skipped: BTreeMap<String, usize>,
+}
+
+/// One scope as a cluster shows it.
+#[derive(Clone, Debug)]
+pub struct ServiceRow {
+    /// The cluster's name.
+    pub cluster: Arc<str>,
+    /// The scope.
+    pub scope: ServiceKey,
+    /// Native records.
+    pub native: usize,
+    /// Our copies.
+    pub copies: usize,
+    /// Copies of other installs and tools.
+    pub foreign: usize,
+    /// What is left alone there, and why.
+    pub skipped: Vec<(InstanceId, Skip)>,
+}
+
+impl Engine {
+    /// Every route, in the order of its task and destination.
+    pub fn status(&self) -> Vec<RouteStatus> {
+        let routes: Vec<_> = self.state.lock().routes.values().cloned().collect();
+        let now = Instant::now();
+        let mut statuses: Vec<_> = routes.iter().map(|route| status(route, now)).collect();
+        let crashes = self.crashes.reasons();
+        for status in statuses.iter_mut().filter(|_| !crashes.is_empty()) {
+            if !matches!(status.state, RouteState::Paused | RouteState::Draining | RouteState::Drained) {
+                status.state = RouteState::Failing;
+            }
+            status.reasons.extend(crashes.iter().cloned());
+        }
+        statuses
+    }
+
+    /// The connections or sessions that hold our copies, by cluster. A cluster without any is left out.
+    pub fn carriers(&self) -> BTreeMap<ClusterId, Vec<Carrier>> {
+        let state = self.state.lock();
+        let of = |(id, running): (&ClusterId, &Running)| Some((id.clone(), running.cluster.sink.as_ref()?.carriers()));
+        state.clusters.iter().filter_map(of).filter(|(_, carriers)| !carriers.is_empty()).collect()
+    }
+
+    /// How many scopes each memory of each cluster keeps something about, for tests and measurements.
+    pub fn sizes(&self) -> BTreeMap<ClusterId, BTreeMap<&'static str, usize>> {
+        let state = self.state.lock();
+        state.clusters.iter().map(|(id, running)| (id.clone(), running.cluster.sizes())).collect()
+    }
+
+    /// What stands where records do and cannot be read as one, by cluster.
+    pub fn unreadable(&self) -> BTreeMap<ClusterId, Vec<Unreadable>> {
+        let state = self.state.lock();
+        let of = |(id, running): (&ClusterId, &Running)| (id.clone(), running.cluster.source.unreadable());
+        state.clusters.iter().map(of).filter(|(_, all)| !all.is_empty()).collect()
+    }
+
+    /// Every scope that any cluster in use holds.
+    pub fn services(&self, install: &str) -> Vec<ServiceRow> {
+        let clusters: Vec<_> = self.state.lock().clusters.values().map(|running| running.cluster.clone()).collect();
+        let mut rows = Vec::new();
+        for cluster in clusters {
+            let sets: Vec<_> = {
+                let mirror = cluster.mirror.lock();
+                mirror.parts().values().flat_map(|state| state.shown().cloned()).collect()
+            };
+            for set in sets.iter().filter(|set| !set.records.is_empty()) {
+                let left = cluster.scopes.lock().get(&set.scope).map(|state| {
+                    let crowded = state.crowded.iter().map(|((id, _), left)| (id, left));
+                    state
+                        .left
+                        .iter()
+                        .chain(crowded)
+                        .map(|(id, left)| (id.clone(), left.skip.clone()))
+                        .collect::<Vec<_>>()
+                });
+                let ours = set.records.values().filter(|held| held.copy_of(install).is_some()).count();
+                let marked: usize = set.records.values().map(|held| held.copies.len()).sum();
+                rows.push(ServiceRow {
+                    cluster: cluster.spec.name.clone(),
+                    scope: set.scope.clone(),
+                    native: set.records.values().filter(|held| held.native.is_some()).count(),
+                    copies: ours,
+                    foreign: marked - ours,
+                    skipped: left.unwrap_or_default(),
+                });
+            }
+        }
+        rows
+    }
+}
+
+fn status(route: &Arc<Route>, now: Instant) -> RouteStatus {
+    let owner = &route.spec.owner;
+    let (pending, skipped, errors, held) = {
+        let scopes = route.destination.scopes.lock();
+        match scopes.tally(owner) {
+            None => (0, BTreeMap::new(), BTreeSet::new(), 0),
+            Some(tally) => {
+                let failing = tally.failing.iter().take(ERRORS);
+                let errors: BTreeSet<_> = failing.filter_map(|scope| scopes.get(scope)?.error.clone()).collect();
+                let skipped = tally.skipped.iter().map(|(kind, count)| ((*kind).to_owned(), *count)).collect();
+                (tally.pending, skipped, errors, tally.held.values().sum())
+            }
+        }
+    };
+    let Holdings { records, instances, services } = route.destination.held_by(owner);
+    let holding = route.memory.guard.lock().holding.clone().filter(|_| held > 0);
+    let hold = holding.map(|holding| Hold { why: words(&holding.why), age: now - holding.since });
+    let (mut reasons, failing) = trouble(route);
+    reasons.extend(errors.iter().take(3).map(|error| format!("{}: {error}", route.destination.spec.name)));
+    if let Some(hold) = &hold {
+        reasons.insert(0, format!("{held} removals held: {}", hold.why));
+    }
+    let has_copies = records > 0;
+    let state = match route.spec.run {
+        Run::Paused => RouteState::Paused,
+        Run::Drain if has_copies => RouteState::Draining,
+        Run::Drain => RouteState::Drained,
+        Run::On if failing || !errors.is_empty() => RouteState::Failing,
+        Run::On if held > 0 => RouteState::Held,
+        Run::On if pending > 0 || !complete(route, now) || !is_known(route) => RouteState::Syncing,
+        Run::On => RouteState::InStep,
+    };
+    RouteStatus {
+        owner: owner.clone(),
+        source: route.spec.source.clone(),
+        destination: route.spec.destination.clone(),
+        state,
+        reasons,
+        services,
+        instances,
+        pending,
+        held,
+        hold,
+        skipped,
+    }
+}
+
+/// Whether the source has been read whole. Settling is no work: it only makes removals wait.
+fn complete(route: &Route, now: Instant) -> bool {
+    let mirror = route.source.mirror.lock();
+    let mut taken =
+        mirror.parts().iter().filter(|(part, state)| route.takes_part(part, state.title.as_deref())).peekable();
+    taken.peek().is_some() && taken.all(|(_, state)| state.fresh(route.spec.settle, now) != Fresh::Stale)
+}
+
+/// Whether the destination has been read where the route wants something, or something of ours stands.
+fn is_known(route: &Route) -> bool {
+    let filled: Vec<_> = {
+        let mirror = route.source.mirror.lock();
+        let filled = mirror
+            .parts()
+            .iter()
+            .filter(|(part, state)| state.filled() > 0 && route.takes_part(part, state.title.as_deref()));
+        filled.map(|(part, _)| part.clone()).collect()
+    };
+    // Of a frozen list there may be nothing in a part, whatever matches there.
+    let any = *route.memory.only.lock() == Only::Any;
+    let wanted = filled.iter().filter(|part| any && route.matches_in(part)).map(|part| route.spec.lens.part(part));
+    let wanted: BTreeSet<_> = wanted.collect();
+    let held = route.destination.parts_held_by(&route.spec.owner);
+    let mirror = route.destination.mirror.lock();
+    let is_read = |part: &Part| mirror.part(part).is_some_and(PartState::ready);
+    let is_missing = |part: &Part| mirror.part(part).is_some_and(|state| state.missing);
+    wanted.iter().all(is_read) && held.iter().all(|part| is_read(part) || is_missing(part))
+}
+
+/// What stands in the way, in words; and whether it is a failure.
+fn trouble(route: &Route) -> (Vec<String>, bool) {
+    let mut reasons = Vec::new();
+    let mut failing = false;
+    let source = &route.source.spec.name;
+    for cluster in [&route.source, &route.destination] {
+        let crashes = cluster.crashes.reasons();
+        let mirror = cluster.mirror.lock();
+        if let Some(error) = mirror.error.as_ref().filter(|error| !crashes.contains(error)) {
+            reasons.push(format!("{}: {error}", cluster.spec.name));
+            failing = true;
+        }
+        failing |= !crashes.is_empty();
+        reasons.extend(crashes);
+    }
+    let listed = route.source.listed.lock().clone();
+    let mirror = route.source.mirror.lock();
+    let taken: Vec<_> = mirror
+        .parts()
+        .iter()
+        .filter(|(part, state)| {
+            let words = route.spec.parts.as_ref();
+            words.is_none_or(|words| words.contains(&part.0) || state.title.as_ref().is_some_and(|t| words.contains(t)))
+        })
+        .collect();
+    for (part, state) in &taken {
+        if let Some(error) = &state.error {
+            reasons.push(format!("{source}: namespace {part}: {error}"));
+            failing = true;
+        }
+    }
+    for word in route.spec.parts.iter().flatten() {
+        let part = Part(word.clone());
+        let Some(listed) = listed.as_ref().filter(|listed| !listed.contains_key(&part)) else { continue };
+        let state = mirror.part(&part).filter(|state| state.ready());
+        let sets = || state.into_iter().flat_map(|state| state.sets().values()).filter(|set| !set.records.is_empty());
+        if sets().any(|set| set.records.values().any(|held| held.native.is_some())) {
+            reasons.push(format!(
+                "{source} does not list namespace {word}: nobody has created it there, but services stand in it, and they are \
+                 copied"
+            ));
+            continue;
+        }
+        // Only copies stand there: it is made for them.
+        if sets().next().is_some() {
+            continue;
+        }
+        match listed.values().filter(|title| title.as_ref() == Some(word)).count() {
+            1 => {}
+            0 => reasons.push(format!("{source} has no namespace {word}: it is neither an id nor a name there")),
+            n => {
+                reasons.push(format!("{source} has {n} namespaces called {word}: give the id instead of the name"));
+                failing = true;
+            }
+        }
+    }
+    let ready = taken.iter().filter(|(_, state)| state.ready());
+    let (ready, filled): (Vec<Part>, Vec<usize>) = ready.map(|(part, state)| ((*part).clone(), state.filled())).unzip();
+    drop(mirror);
+    if !ready.is_empty() {
+        let unseen: usize = {
+            let counted = route.source.counted.lock();
+            ready.iter().filter_map(|part| counted.get(part)).sum()
+        };
+        match filled.iter().sum::<usize>().max(unseen) {
+            0 => reasons.push(format!("{source} has no service with instances in {}", names(&ready))),
+            n if !ready.iter().any(|part| route.matches_in(part)) => {
+                reasons.push(format!("none of the {n} services of {source} in {} matches the task", names(&ready)))
+            }
+            _ => {}
+        }
+    }
+    let errors = route.destination.part_errors.lock();
+    for error in errors.values() {
+        reasons.push(format!("{}: {error}", route.destination.spec.name));
+        failing = true;
+    }
+    for text in route.destination.unlike.lock().iter() {
+        reasons.push(format!("{}: {text}", route.destination.spec.name));
+        failing = true;
+    }
+    let written = route.destination.written_parts.read().clone();
+    let mirror = route.destination.mirror.lock();
+    for part in written.iter() {
+        if let Some(error) = mirror.part(part).and_then(|state| state.error.as_ref()) {
+            reasons.push(format!("{}: namespace {part}: {error}", route.destination.spec.name));
+            failing = true;
+        }
+    }
+    (reasons, failing)
+}
+
+fn names(parts: &[Part]) -> String {
+    let names: Vec<_> = parts.iter().take(3).map(Part::to_string).collect();
+    match parts.len() > 3 {
+        true => format!("{} and {} more namespaces", names.join(", "), parts.len() - 3),
+        false => names.join(", "),
+    }
+}

@@ -1,0 +1,166 @@
+//! Marks everything of a destination for planning, a portion at a time: whoever asks for it does not wait for it, no lock
+//! is held for long, and live changes go ahead of it.
+
+use crate::services::cluster::{Cluster, Route};
+use causeway_core::{Held, Instance, OwnerId, Part, ServiceKey};
+use parking_lot::Mutex;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use tokio::time::Instant;
+
+/// Scopes that are looked at in one go.
+const PORTION: usize = 256;
+
+/// What is to be marked in a destination.
+pub(crate) enum What {
+    /// What a route wants there, in one of the destination's parts or in all.
+    Wanted(Arc<Route>, Option<Part>),
+    /// What the ledger has: of one task or of all, in one part or in all.
+    Held(Option<OwnerId>, Option<Part>),
+    /// Copies of ours of which it is forgotten whose: no ledger names them.
+    Lost,
+}
+
+impl What {
+    fn same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Wanted(a, in_a), Self::Wanted(b, in_b)) => Arc::ptr_eq(a, b) && in_a == in_b,
+            (Self::Held(a, in_a), Self::Held(b, in_b)) => a == b && in_a == in_b,
+            (Self::Lost, Self::Lost) => true,
+            _ => false,
+        }
+    }
+}
+
+struct Sweep {
+    what: What,
+    /// The last scope that was looked at.
+    after: Option<ServiceKey>,
+}
+
+/// The sweeps that a destination still has to make, in order. Of each kind one may be under way and one be waiting.
+#[derive(Default)]
+pub(crate) struct Sweeps(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    waiting: VecDeque<Sweep>,
+    /// A portion of one that was taken out is being marked.
+    marking: bool,
+}
+
+impl Sweeps {
+    /// Whether nothing is left to be marked.
+    pub fn is_empty(&self) -> bool {
+        let state = self.0.lock();
+        state.waiting.is_empty() && !state.marking
+    }
+
+    /// Whoever was marking has panicked.
+    pub fn crashed(&self) {
+        self.0.lock().marking = false;
+    }
+
+    fn add(&self, what: What) {
+        let sweeps = &mut self.0.lock().waiting;
+        if !sweeps.iter().any(|sweep| sweep.after.is_none() && sweep.what.same(&what)) {
+            sweeps.push_back(Sweep { what, after: None });
+        }
+    }
+}
+
+impl Cluster {
+    /// Asks for a sweep.
+    pub fn sweep(&self, what: What) {
+        if self.sink.is_some() {
+            self.sweeps.add(what);
+            self.queue.changed.notify_one();
+        }
+    }
+
+    /// Whether a sweep goes on: while few of the scopes that it has marked wait to be planned.
+    pub fn may_sweep(&self) -> bool {
+        !self.sweeps.is_empty() && self.queue.swept() < PORTION
+    }
+
+    /// Goes on with the first sweep by one portion.
+    pub fn sweep_on(&self, now: Instant) {
+        if !self.may_sweep() {
+            return;
+        }
+        let Sweep { what, after } = {
+            let mut state = self.sweeps.0.lock();
+            let Some(sweep) = state.waiting.pop_front() else { return };
+            state.marking = true;
+            sweep
+        };
+        let seen = match &what {
+            What::Wanted(route, part) => self.sweep_wanted(route, part.as_ref(), after.as_ref(), now),
+            What::Held(owner, part) => self.sweep_held(owner.as_ref(), part.as_ref(), after.as_ref(), now),
+            What::Lost => self.sweep_lost(after.as_ref(), now),
+        };
+        let mut state = self.sweeps.0.lock();
+        state.marking = false;
+        if seen.is_some() {
+            state.waiting.push_front(Sweep { what, after: seen });
+        }
+    }
+
+    fn sweep_wanted(
+        &self,
+        route: &Arc<Route>,
+        part: Option<&Part>,
+        after: Option<&ServiceKey>,
+        now: Instant,
+    ) -> Option<ServiceKey> {
+        // It may have ended meanwhile.
+        if !self.inbound.read().iter().any(|one| Arc::ptr_eq(one, route)) {
+            return None;
+        }
+        let scopes = route.source.mirror.lock().after(after, PORTION).map(|set| set.scope.clone()).collect::<Vec<_>>();
+        let targets = scopes.iter().filter_map(|scope| route.feed(scope));
+        let targets: Vec<_> = targets.filter(|target| part.is_none_or(|part| target.part() == *part)).collect();
+        self.queue.sweep(targets, now);
+        scopes.last().cloned()
+    }
+
+    fn sweep_held(
+        &self,
+        owner: Option<&OwnerId>,
+        part: Option<&Part>,
+        after: Option<&ServiceKey>,
+        now: Instant,
+    ) -> Option<ServiceKey> {
+        use std::ops::Bound;
+        let ledger = self.ledger.lock();
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut last = None;
+        let mut held = Vec::new();
+        for (scope, written) in ledger.range((from, Bound::Unbounded)).take(PORTION) {
+            let of = |owner: &OwnerId| written.records.values().any(|record| record.owner == *owner);
+            if part.is_none_or(|part| scope.part() == *part) && owner.is_none_or(of) {
+                held.push(scope.clone());
+            }
+            last = Some(scope);
+        }
+        let last = last.cloned();
+        drop(ledger);
+        self.queue.sweep(held, now);
+        last
+    }
+
+    fn sweep_lost(&self, after: Option<&ServiceKey>, now: Instant) -> Option<ServiceKey> {
+        let lost = |held: &Held| held.copies.iter().filter_map(Instance::mark).any(|mark| mark.owner.is_lost());
+        let mirror = self.mirror.lock();
+        let (mut last, mut scopes) = (None, Vec::new());
+        for set in mirror.after(after, PORTION) {
+            if set.records.values().any(lost) {
+                scopes.push(set.scope.clone());
+            }
+            last = Some(set.scope.clone());
+        }
+        drop(mirror);
+        self.queue.sweep(scopes, now);
+        last
+    }
+}

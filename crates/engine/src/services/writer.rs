@@ -1,0 +1,470 @@
+//! Writes one destination: plans dirty scopes, never one twice at a time, and keeps going whatever fails.
+
+mod left_alone;
+mod panicked;
+mod refused;
+
+use crate::kit::call::{call, write};
+use crate::kit::pace::{Lane, Slot};
+use crate::services::cluster::Cluster;
+use crate::services::decide::decide;
+use crate::services::outcome::{Intended, intend, settle, task_of};
+use crate::services::record::{Action, Event, Recorder};
+use crate::spec::Timing;
+use causeway_core::{Change, ClusterId, Error, InstanceId, OwnerId, Part, ServiceKey, Sink, Skip, contain_now};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use refused::Refused;
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// A refusal for lack of rights, or an answer not understood, is tried again after this time.
+const SLOW_RETRY: Duration = Duration::from_secs(30);
+/// A part that could not be made is tried again after this time.
+const PREPARE: Duration = Duration::from_secs(10);
+/// A destination that asks for patience has not failed before this time: until then the change is shown as pending.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Taking over what an earlier process wrote may take this long before anything else is written.
+const ADOPT: Duration = Duration::from_secs(30);
+
+/// A write that is not seen is waited for twice as long each time, up to so many times.
+const MAX_TRIES: u32 = 5;
+/// Planning lets others work after this time.
+const TURN: Duration = Duration::from_millis(5);
+
+/// One write that was made: the same one is not made again before it could be seen.
+struct Recent {
+    at: Instant,
+    tries: u32,
+    change: Change,
+}
+
+/// Changes that were sent, and what became of them.
+struct Applied {
+    scope: ServiceKey,
+    outcomes: Vec<(Change, Result<(), Error>)>,
+    path: Vec<ClusterId>,
+    intended: Intended,
+}
+
+enum Done {
+    Applied(Applied),
+    Prepared(Part, Result<(), Error>),
+}
+
+pub(crate) struct Writer {
+    cluster: Arc<Cluster>,
+    sink: Arc<dyn Sink>,
+    timing: Timing,
+    recorder: Arc<dyn Recorder>,
+    work: JoinSet<Done>,
+    busy: BTreeSet<ServiceKey>,
+    /// Which scope each write under way is of: a write that breaks off must not keep its scope.
+    running: HashMap<tokio::task::Id, ServiceKey>,
+    /// When each was last written: only a scope that is busy waits before it is planned again.
+    written: BTreeMap<ServiceKey, Instant>,
+    recent: BTreeMap<ServiceKey, BTreeMap<InstanceId, Recent>>,
+    /// Records that the destination has refused as they are.
+    refused: BTreeMap<ServiceKey, Refused>,
+    /// When the next service with records that are refused for now may be tried.
+    next_try: Instant,
+    failures: BTreeMap<ServiceKey, u32>,
+    /// Since when the destination asks for patience.
+    throttled: BTreeMap<ServiceKey, Instant>,
+    prepared: BTreeMap<Part, Instant>,
+    /// Scopes whose planning or writing panicked: nothing is done about them before.
+    aside: BTreeMap<ServiceKey, Instant>,
+    /// When what is remembered of writes may be forgotten.
+    expiring: VecDeque<(Instant, ServiceKey)>,
+}
+
+impl Writer {
+    pub fn new(cluster: Arc<Cluster>, sink: Arc<dyn Sink>, timing: Timing, recorder: Arc<dyn Recorder>) -> Self {
+        Self {
+            cluster,
+            sink,
+            timing,
+            recorder,
+            work: JoinSet::new(),
+            busy: BTreeSet::new(),
+            running: HashMap::new(),
+            written: BTreeMap::new(),
+            recent: BTreeMap::new(),
+            refused: BTreeMap::new(),
+            next_try: Instant::now(),
+            failures: BTreeMap::new(),
+            throttled: BTreeMap::new(),
+            prepared: BTreeMap::new(),
+            aside: BTreeMap::new(),
+            expiring: VecDeque::new(),
+        }
+    }
+
+    /// A writer of this cluster panicked: nobody knows which scopes it was about to write.
+    pub fn crashed(cluster: &Cluster) {
+        let now = Instant::now();
+        cluster.writes.store(0, Ordering::SeqCst);
+        cluster.planning.store(false, Ordering::SeqCst);
+        cluster.sweeps.crashed();
+        cluster.inbound.read().iter().for_each(|route| route.touch_all());
+        cluster.ledger.lock().keys().for_each(|scope| cluster.queue.mark(scope, now));
+    }
+
+    /// Keeps alive what an earlier process wrote, then writes until `stop`.
+    pub async fn run(mut self, stop: CancellationToken) {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = self.adopt() => {}
+        }
+        // The place of the next write among the calls to the cluster; it is planned when there is one.
+        let mut place: Option<BoxFuture<'static, Slot>> = None;
+        loop {
+            let now = Instant::now();
+            self.cluster.sweep_on(now);
+            self.forget_old(now);
+            let next = self.cluster.queue.next();
+            let due = next.is_some_and(|at| at <= now);
+            match (due, &place) {
+                (true, None) => place = Some(self.place().boxed()),
+                (true, Some(_)) => {}
+                (false, _) => place = None,
+            }
+            let ready = async {
+                match &mut place {
+                    Some(place) => place.await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => return,
+                Some(done) = self.work.join_next_with_id() => self.done(done),
+                slot = ready => {
+                    place = None;
+                    self.plan_next(slot);
+                    tokio::task::yield_now().await;
+                }
+                () = self.cluster.queue.changed.notified() => {}
+                // A sweep goes on a portion at a time.
+                () = tokio::task::yield_now(), if self.cluster.may_sweep() => {}
+                () = tokio::time::sleep_until(next.unwrap_or(now)), if next.is_some() && !due => {}
+            }
+        }
+    }
+
+    /// Waits until one more request may be sent to the cluster.
+    fn place(&self) -> impl Future<Output = Slot> + Send + use<> {
+        let (pacer, limits) = (self.cluster.pacer.clone(), self.sink.limits());
+        async move {
+            let mut slot = pacer.enter(Lane::Services, limits).await;
+            slot.pay(1).await;
+            slot
+        }
+    }
+
+    /// Plans what is due until one scope is written, or others must have their turn.
+    fn plan_next(&mut self, slot: Slot) {
+        let (mut slot, began) = (Some(slot), Instant::now());
+        while slot.is_some() && began.elapsed() < TURN {
+            let now = Instant::now();
+            self.cluster.planning.store(true, Ordering::SeqCst);
+            let Some(scope) = self.cluster.queue.pop(now) else { break };
+            if !self.waits(&scope, now)
+                && let Err(panic) = contain_now(|| self.plan(&scope, &mut slot, now))
+            {
+                self.set_aside(&scope, &panic);
+            }
+        }
+        self.cluster.planning.store(false, Ordering::SeqCst);
+    }
+
+    /// Whether a scope is being written, or was a moment ago; then it comes back.
+    fn waits(&mut self, scope: &ServiceKey, now: Instant) -> bool {
+        if let Some(until) = self.aside.get(scope).copied() {
+            if now < until {
+                self.cluster.queue.mark(scope, until);
+                return true;
+            }
+            self.aside.remove(scope);
+            self.cluster.scopes.lock().edit(scope, |state| {
+                state.error = None;
+                state.pending.clear();
+            });
+        }
+        let free = match (self.busy.contains(scope), self.written.get(scope)) {
+            (true, _) => now + self.timing.debounce,
+            (false, Some(at)) => *at + self.timing.debounce,
+            (false, None) => return false,
+        };
+        if free > now {
+            self.cluster.queue.mark(scope, free);
+            return true;
+        }
+        self.written.remove(scope);
+        false
+    }
+
+    async fn adopt(&self) {
+        // A writer before this one has done so.
+        if *self.cluster.adopted.borrow() {
+            return;
+        }
+        let owned: Vec<_> = {
+            let ledger = self.cluster.ledger.lock();
+            ledger.iter().map(|(scope, written)| (scope.clone(), (**written).clone())).collect()
+        };
+        if !owned.is_empty() {
+            let parts: BTreeSet<_> = owned.iter().map(|(scope, _)| scope.part()).collect();
+            self.cluster.writes_in(parts);
+            let cluster = &self.cluster.spec.name;
+            match call(ADOPT, async { self.sink.adopt(&owned).await }).await {
+                Ok(()) => tracing::info!(%cluster, scopes = owned.len(), "keeps alive what was written before"),
+                Err(error) => tracing::warn!(%cluster, %error, "cannot keep alive what was written before yet"),
+            }
+        }
+        self.cluster.adopted.send_replace(true);
+    }
+
+    /// Plans one scope and starts to write; that takes the slot.
+    fn plan(&mut self, scope: &ServiceKey, slot: &mut Option<Slot>, now: Instant) {
+        let Some(mut decision) = decide(&self.cluster, scope, &self.timing, now) else {
+            // Nothing is going to be written as things stand: the tasks are paused, or the destination is not known.
+            self.cluster.scopes.lock().edit(scope, |state| state.pending.clear());
+            self.prepare(scope, now);
+            return;
+        };
+        if decision.plan.changes.is_empty() {
+            self.failures.remove(scope);
+            self.throttled.remove(scope);
+        }
+        let writes = |change: &Change| matches!(change, Change::Create(_) | Change::Update { .. });
+        let stands = decision.plan.changes.iter().any(writes) || self.cluster.ledger.lock().contains_key(scope);
+        if stands && self.cluster.is_unlisted(&scope.part()) {
+            self.prepare(scope, now);
+        }
+        let mut again = decision.again;
+        let retry = self.drop_refused(scope, &mut decision, now);
+        again = again.into_iter().chain(retry).min();
+        let waits = self.drop_recent(scope, &mut decision, now);
+        again = again.into_iter().chain(waits).min();
+        if let Some(told) = self.leave(scope, &decision, now) {
+            again = Some(again.map_or(told, |again| again.min(told)));
+        }
+        if let Some(at) = again {
+            self.cluster.queue.mark(scope, at.max(now + Duration::from_millis(10)));
+        }
+        if decision.plan.changes.is_empty() {
+            return;
+        }
+        let Some(mut slot) = slot.take() else { return self.cluster.queue.mark(scope, now) };
+        let (sink, scope, changes, path) = (self.sink.clone(), scope.clone(), decision.plan.changes, decision.path);
+        self.busy.insert(scope.clone());
+        let limit = self.timing.call;
+        self.cluster.writes.store(self.busy.len(), Ordering::SeqCst);
+        let intended = intend(&self.cluster, &*sink, &*self.recorder, &scope, &changes);
+        let (recorder, kept) = (self.recorder.clone(), self.timing.kept);
+        let (of, write) = (scope.clone(), async move {
+            // A process that dies after the write must find afterwards that it was going to make it.
+            if !intended.is_empty() && tokio::time::timeout(kept, recorder.kept()).await.is_err() {
+                tracing::debug!("the ledger does not keep up; going on without it");
+            }
+            let apply = |changes| sink.apply(&scope, changes);
+            let outcomes = write(&mut slot, || sink.limits(), true, limit, &changes, apply).await;
+            let outcomes = changes.into_iter().zip(outcomes).collect();
+            Done::Applied(Applied { scope, outcomes, path, intended })
+        });
+        self.running.insert(self.work.spawn(write).id(), of);
+    }
+
+    fn event(&self, task: Arc<str>, scope: &ServiceKey, record: String, action: Action, reason: String) {
+        let cluster = self.cluster.spec.name.clone();
+        self.recorder.event(Event { task, cluster, scope: scope.to_string(), record, action, reason });
+    }
+
+    /// Makes the scope's part where the destination does not show it, or serves it and does not list it.
+    fn prepare(&mut self, scope: &ServiceKey, now: Instant) {
+        let part = scope.part();
+        self.cluster.writes_in([part.clone()]);
+        let (known, missing) = {
+            let mirror = self.cluster.mirror.lock();
+            let state = mirror.part(&part);
+            (state.is_some_and(|state| state.ready()), state.is_none_or(|state| state.missing))
+        };
+        let unlisted = self.cluster.is_unlisted(&part);
+        if known && !unlisted {
+            return;
+        }
+        if let Some(at) = self.prepared.get(&part).filter(|at| now < **at + PREPARE) {
+            // It may have gone since it was made.
+            if unlisted || missing {
+                self.cluster.queue.mark(scope, *at + PREPARE);
+            }
+            return;
+        }
+        let routes: Vec<_> = self
+            .cluster
+            .inbound
+            .read()
+            .iter()
+            .filter(|route| {
+                route.spec.run == crate::spec::Run::On
+                    && !route.feeding(scope).is_empty()
+                    && route.target_wanted(scope)
+                    && (!known || route.lists(&part))
+            })
+            .cloned()
+            .collect();
+        if routes.is_empty() {
+            return;
+        }
+        // One that may be used without being listed, and has not been read yet.
+        let looks = !known && !routes.iter().any(|route| route.always_lists(&part));
+        self.prepared.insert(part.clone(), now);
+        self.cluster.queue.mark(scope, now + PREPARE);
+        let title = self.cluster.inbound.read().iter().find_map(|route| route.title_for(&part));
+        let (sink, limit, place) = (self.sink.clone(), self.timing.call, self.place());
+        self.work.spawn(async move {
+            let mut slot = place.await;
+            if looks {
+                slot.spend(1);
+                if call(limit, async { sink.count(&part).await }).await.is_ok_and(|count| count > 0) {
+                    return Done::Prepared(part, Ok(()));
+                }
+            }
+            slot.spend(1);
+            let made = call(limit, async { sink.prepare(&part, title.as_deref()).await }).await;
+            Done::Prepared(part, made)
+        });
+    }
+
+    fn done(&mut self, done: Result<(tokio::task::Id, Done), tokio::task::JoinError>) {
+        match done {
+            Ok((id, Done::Applied(applied))) => {
+                self.running.remove(&id);
+                let scope = applied.scope.clone();
+                if let Err(panic) = contain_now(|| self.applied(applied)) {
+                    self.set_aside(&scope, &panic);
+                }
+                self.cluster.writes.store(self.busy.len(), Ordering::SeqCst);
+            }
+            Ok((_, Done::Prepared(part, Ok(())))) => drop(self.cluster.part_errors.lock().remove(&part)),
+            Ok((_, Done::Prepared(part, Err(error)))) => {
+                let text = format!("namespace {part} could not be made: {error}");
+                tracing::warn!(cluster = %self.cluster.spec.name, "{text}");
+                self.cluster.part_errors.lock().insert(part, text);
+            }
+            Err(error) => match self.running.remove(&error.id()) {
+                Some(scope) => self.set_aside(&scope, &error.to_string()),
+                None => tracing::error!(cluster = %self.cluster.spec.name, %error, "a namespace could not be made"),
+            },
+        }
+    }
+
+    fn applied(&mut self, applied: Applied) {
+        let Applied { scope, outcomes, path, intended } = applied;
+        let (now, scope) = (Instant::now(), &scope);
+        self.busy.remove(scope);
+        settle(&self.cluster, &*self.recorder, scope, &outcomes, &path, intended);
+        let (mut retry, mut patience): (Option<Duration>, Option<Duration>) = (None, None);
+        let mut failure = None;
+        for (change, outcome) in outcomes {
+            match (outcome, change.record().cloned()) {
+                (Ok(()), None) => {}
+                (Ok(()), Some(record)) => {
+                    self.taken(scope, &record.id(), now);
+                    let recent = self.recent.entry(scope.clone()).or_default();
+                    let tries = match recent.get(&record.id()) {
+                        Some(last) if last.change == change => last.tries + 1,
+                        _ => 0,
+                    };
+                    recent.insert(record.id(), Recent { at: now, tries, change });
+                }
+                (Err(Error::Rejected(why)), Some(_)) => {
+                    self.refuse(scope, &change, Skip::Rejected(why), now);
+                    retry = retry.or(Some(Duration::ZERO));
+                }
+                (Err(Error::Blocked(why)), Some(_)) => {
+                    self.refuse(scope, &change, Skip::Blocked(why), now);
+                    retry = retry.or(Some(Duration::ZERO));
+                }
+                // Each record waits for itself: the first that may go on is the next reason to plan.
+                (Err(Error::Throttled(wait)), _) => {
+                    patience = Some(patience.map_or(wait, |patience| patience.min(wait)));
+                    if now >= *self.throttled.entry(scope.clone()).or_insert(now) + PATIENCE {
+                        failure = Some((change.owner().cloned(), Error::Throttled(wait).to_string()));
+                    }
+                }
+                (Err(error), _) => {
+                    let wait = if error.is_transient() { self.backoff(scope) } else { SLOW_RETRY };
+                    retry = Some(retry.map_or(wait, |retry| retry.max(wait)));
+                    failure = Some((change.owner().cloned(), error.to_string()));
+                }
+            }
+        }
+        if patience.is_none() {
+            self.throttled.remove(scope);
+        }
+        self.expiring.push_back((now + self.timing.visible * (2 << MAX_TRIES), scope.clone()));
+        self.failed(scope, failure, retry.is_some() || patience.is_some());
+        self.written.insert(scope.clone(), now);
+        // Looks once more soon: what came meanwhile, and whether the write is seen.
+        let again = retry.into_iter().chain(patience).min();
+        self.cluster.queue.mark(scope, now + again.unwrap_or(self.timing.debounce));
+    }
+
+    /// Forgets writes that have long been visible, or have gone as they came.
+    fn forget_old(&mut self, now: Instant) {
+        while self.expiring.front().is_some_and(|(at, _)| *at <= now) {
+            let Some((_, scope)) = self.expiring.pop_front() else { break };
+            let longest = self.timing.visible * (2 << MAX_TRIES);
+            if let Some(recent) = self.recent.get_mut(&scope) {
+                recent.retain(|_, last| now < last.at + longest);
+                if recent.is_empty() {
+                    self.recent.remove(&scope);
+                }
+            }
+        }
+        let remembered = [
+            self.written.len(),
+            self.recent.len(),
+            self.refused.len(),
+            self.failures.len(),
+            self.throttled.len(),
+            self.expiring.len(),
+        ];
+        self.cluster.remembered.store(remembered.iter().sum(), Ordering::SeqCst);
+    }
+
+    /// Notes how a write ended. `open`: some of it is still to be written.
+    fn failed(&mut self, scope: &ServiceKey, failure: Option<(Option<OwnerId>, String)>, open: bool) {
+        let (owner, text) = failure.unzip();
+        match &text {
+            Some(_) => *self.failures.entry(scope.clone()).or_default() += 1,
+            None => drop(self.failures.remove(scope)),
+        }
+        let news = self.cluster.scopes.lock().edit(scope, |state| {
+            let news = text.is_some() && state.error != text;
+            state.error.clone_from(&text);
+            if !open {
+                state.pending.clear();
+            }
+            news
+        });
+        if let (true, Some(text)) = (news, text) {
+            tracing::warn!(cluster = %self.cluster.spec.name, %scope, error = %text, "a write failed");
+            let task = task_of(&self.cluster, owner.flatten().as_ref());
+            self.event(task, scope, String::new(), Action::Failed, text);
+        }
+    }
+
+    /// Grows with every failure of the scope, up to the limit.
+    fn backoff(&self, scope: &ServiceKey) -> Duration {
+        let (first, longest) = self.timing.backoff;
+        let failures = self.failures.get(scope).copied().unwrap_or_default();
+        (first * 2u32.saturating_pow(failures.min(16))).min(longest)
+    }
+}

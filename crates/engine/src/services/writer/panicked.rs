@@ -1,0 +1,51 @@
+//! Scopes whose planning or writing panics: they stop no other scope, and are retried slowly.
+
+use super::{SLOW_RETRY, Writer};
+use crate::services::outcome::task_of;
+use crate::services::record::Action;
+use causeway_core::{OwnerId, ServiceKey};
+use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
+use tokio::time::Instant;
+
+impl Writer {
+    /// Leaves a scope alone for a while because of a panic, and reports it.
+    pub(super) fn set_aside(&mut self, scope: &ServiceKey, panic: &str) {
+        let until = Instant::now() + SLOW_RETRY;
+        self.busy.remove(scope);
+        self.cluster.writes.store(self.busy.len(), Ordering::SeqCst);
+        self.aside.insert(scope.clone(), until);
+        self.cluster.queue.mark(scope, until);
+        let text = format!(
+            "{scope} cannot be written because of a bug in Causeway, and is retried every {SLOW_RETRY:?}: {panic}"
+        );
+        tracing::error!(cluster = %self.cluster.spec.name, "{text}");
+        let owners = self.owners_of(scope);
+        let news = {
+            let mut scopes = self.cluster.scopes.lock();
+            scopes.edit(scope, |state| {
+                let news = state.error.as_ref() != Some(&text);
+                for owner in &owners {
+                    state.pending.entry(owner.clone()).or_insert(1);
+                }
+                state.error = Some(text.clone());
+                news
+            })
+        };
+        if news {
+            let task = task_of(&self.cluster, owners.first());
+            self.event(task, scope, String::new(), Action::Failed, text);
+        }
+    }
+
+    /// The tasks that have, or want, something in a scope.
+    fn owners_of(&self, scope: &ServiceKey) -> BTreeSet<OwnerId> {
+        let written = self.cluster.ledger.lock().get(scope).cloned();
+        let has = |owner: &OwnerId| {
+            written.iter().any(|written| written.records.values().any(|record| record.owner == *owner))
+        };
+        let routes = self.cluster.inbound.read();
+        let concerned = routes.iter().filter(|route| has(&route.spec.owner) || route.target_wanted(scope));
+        concerned.map(|route| route.spec.owner.clone()).collect()
+    }
+}

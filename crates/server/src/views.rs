@@ -1,0 +1,295 @@
+//! What the node shows of itself.
+
+use crate::api::{self, State};
+use crate::desired::{ClusterEntry, Desired, Run, TaskEntry};
+use crate::error::Result;
+use crate::left_behind::orphaned;
+use crate::node::{Inner, Node};
+use causeway_core::Carrier;
+use causeway_engine::{DataStatus, RouteState, RouteStatus};
+use causeway_settings::{Mode, TaskType};
+use causeway_store::Filter;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// The most rows of one answer.
+const MAX_ROWS: u32 = 100_000;
+const DEFAULT_ROWS: u32 = 1_000;
+const DEFAULT_EVENTS: u32 = 100;
+const MAX_EVENTS: u32 = 10_000;
+
+/// Which services; a missing part means any.
+#[derive(Clone, Debug, Default, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ServiceFilter {
+    /// Exactly this cluster.
+    pub cluster: Option<String>,
+    /// Exactly this namespace's id.
+    pub namespace: Option<String>,
+    /// At most so many; 1,000 when it is not given.
+    pub limit: Option<u32>,
+}
+
+/// Which events; a missing part means any.
+#[derive(Clone, Debug, Default, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EventFilter {
+    /// Exactly this task.
+    pub task: Option<String>,
+    /// Exactly this cluster.
+    pub cluster: Option<String>,
+    /// A service that contains this text.
+    pub service: Option<String>,
+    /// Exactly this action's word.
+    pub action: Option<String>,
+    /// Older than the event with this id.
+    pub before: Option<i64>,
+    /// At most so many; 100 when it is not given.
+    pub limit: Option<u32>,
+}
+
+impl Node {
+    /// Every cluster, by name.
+    pub fn clusters(&self) -> Vec<api::Cluster> {
+        let desired = self.inner.desired();
+        let services = self.inner.engine.status().into_iter().flat_map(|route| route.reasons);
+        let data = self.inner.data.status().into_iter().flat_map(|status| status.reasons);
+        let reasons: BTreeSet<String> = services.chain(data).collect();
+        let orphans = self.inner.orphans();
+        let carriers = self.inner.engine.carriers();
+        let connections = self.inner.connections.lock();
+        let show = |entry: &ClusterEntry| {
+            let opened = connections.of(&entry.name);
+            let own = format!("{}: ", entry.name);
+            let said = reasons.iter().filter_map(|reason| reason.strip_prefix(&own)).map(str::to_owned);
+            let broken = opened.and_then(|opened| opened.error()).or(entry.error.as_deref());
+            let left = orphans.get(&entry.id).map(|count| orphaned(*count));
+            let reason = match broken {
+                Some(broken) => join(std::iter::once(broken.to_owned()).chain(left)),
+                None => join(said.chain(left)),
+            };
+            api::Cluster {
+                name: entry.name.clone(),
+                id: entry.id.to_string(),
+                kind: entry.settings.kind.clone(),
+                addresses: list(&entry.document, "connectKeyList"),
+                namespaces: namespaces(&entry.document),
+                user: text(&entry.document, "userName"),
+                tasks: desired.users(&entry.name).map(|task| task.name.clone()).collect(),
+                open: opened.is_some(),
+                carriers: carriers.get(&entry.id).into_iter().flatten().map(carrier).collect(),
+                reason,
+            }
+        };
+        desired.clusters.values().map(|entry| show(entry)).collect()
+    }
+
+    /// Every task, by name.
+    pub fn tasks(&self) -> Vec<api::Task> {
+        let desired = self.inner.desired();
+        let mut statuses: BTreeMap<String, Vec<RouteStatus>> = BTreeMap::new();
+        for status in self.inner.statuses() {
+            statuses.entry(status.owner.task.to_string()).or_default().push(status);
+        }
+        let data = self.inner.data.status();
+        let of = |task: &Arc<TaskEntry>| data.iter().find(|status| *status.route.owner.task == *task.id);
+        let mut statuses = |task: &Arc<TaskEntry>| statuses.remove(&*task.id).unwrap_or_default();
+        desired.tasks.values().map(|task| show(&desired, task, statuses(task), of(task))).collect()
+    }
+
+    /// One task.
+    pub fn task(&self, name: &str) -> Result<api::Task> {
+        let task = self.inner.find(name)?;
+        let statuses = self.inner.statuses();
+        let mine = statuses.into_iter().filter(|status| *status.owner.task == *task.id).collect();
+        let data = self.inner.data.status().into_iter().find(|status| *status.route.owner.task == *task.id);
+        Ok(show(&self.inner.desired(), &task, mine, data.as_ref()))
+    }
+
+    /// Services that clusters in use hold, and how many there are beyond the limit.
+    pub fn services(&self, filter: &ServiceFilter) -> (Vec<api::Service>, usize) {
+        let fits = |wanted: &Option<String>, is: &str| wanted.as_ref().is_none_or(|wanted| wanted == is);
+        let rows = self.inner.engine.services(&self.inner.install);
+        let mut rows: Vec<_> = rows
+            .into_iter()
+            .filter(|row| fits(&filter.cluster, &row.cluster) && fits(&filter.namespace, &row.scope.namespace))
+            .collect();
+        rows.sort_by(|a, b| (&a.cluster, &a.scope).cmp(&(&b.cluster, &b.scope)));
+        let count = rows.len();
+        rows.truncate(filter.limit.unwrap_or(DEFAULT_ROWS).min(MAX_ROWS) as usize);
+        let show = |row: causeway_engine::ServiceRow| api::Service {
+            cluster: row.cluster.to_string(),
+            namespace: row.scope.namespace.to_string(),
+            group: row.scope.group.to_string(),
+            name: row.scope.name.to_string(),
+            native: row.native,
+            copies: row.copies,
+            foreign: row.foreign,
+            skipped: row
+                .skipped
+                .into_iter()
+                .map(|(id, skip)| api::SkippedRecord { record: id.to_string(), reason: skip.to_string() })
+                .collect(),
+        };
+        (rows.into_iter().map(show).collect(), count)
+    }
+
+    /// The history, newest first.
+    pub async fn events(&self, filter: EventFilter) -> Result<Vec<api::Event>> {
+        let EventFilter { task, cluster, service, action, before, limit } = filter;
+        let limit = limit.unwrap_or(DEFAULT_EVENTS).min(MAX_EVENTS);
+        let found = self.inner.store.events(&Filter { task, cluster, scope: service, action, before, limit }).await?;
+        let show = |recorded: causeway_store::Recorded| {
+            let event = recorded.event;
+            api::Event {
+                id: recorded.id,
+                time: time(event.time_ms),
+                task: event.task,
+                cluster: event.cluster,
+                service: event.scope,
+                record: event.record,
+                action: event.action.as_str().to_owned(),
+                reason: event.reason,
+            }
+        };
+        Ok(found.into_iter().map(show).collect())
+    }
+}
+
+impl Inner {
+    /// Every route, with what its source holds that is no instance among what is left alone.
+    fn statuses(&self) -> Vec<RouteStatus> {
+        let unreadable = self.engine.unreadable();
+        let mut statuses = self.engine.status();
+        for status in &mut statuses {
+            if let Some(all) = unreadable.get(&status.source) {
+                status.skipped.insert(UNREADABLE.to_owned(), all.len());
+            }
+        }
+        statuses
+    }
+}
+
+/// Why what is no instance is left alone.
+const UNREADABLE: &str = "it cannot be read as an instance";
+
+fn show(desired: &Desired, task: &TaskEntry, statuses: Vec<RouteStatus>, data: Option<&DataStatus>) -> api::Task {
+    let routes: Vec<_> = statuses.into_iter().map(|status| route(desired, status)).collect();
+    let states = routes.iter().map(|route| route.state).chain(data.map(|data| state(data.state)));
+    let worst = states.max().unwrap_or(State::Failing);
+    let mut reasons: Vec<String> = Vec::new();
+    let (mut kind, mut mode) = (TaskType::default().word(), Mode::default().word());
+    match &task.plan {
+        Ok(plan) => {
+            (kind, mode) = (plan.settings.kind.word(), plan.settings.mode.word());
+        }
+        Err(why) => reasons.push(why.clone()),
+    }
+    reasons.extend(routes.iter().flat_map(|route| route.reasons.iter().cloned()));
+    reasons.extend(data.iter().flat_map(|data| data.reasons.iter().cloned()));
+    let pending = routes.iter().map(|route| route.pending).sum::<usize>() + data.map_or(0, |data| data.pending);
+    let copied = pending == 0;
+    if task.run == Run::Running && worst == State::Syncing && copied && reasons.is_empty() {
+        reasons.push("nothing is to be written; a source has not been read whole yet".into());
+    }
+    if task.run == Run::Drained {
+        reasons = vec!["it has taken back what it wrote; resume it to copy again".into()];
+    }
+    if task.run == Run::Removing {
+        reasons.insert(0, "it is removed when it has taken back what it wrote".into());
+    }
+    let mut skipped = BTreeMap::new();
+    let others = data.iter().flat_map(|data| &data.skipped);
+    for (reason, count) in routes.iter().flat_map(|route| &route.skipped).chain(others) {
+        *skipped.entry(reason.clone()).or_insert(0) += count;
+    }
+    let [source, destination] = task.ends().map(str::to_owned);
+    api::Task {
+        name: task.name.clone(),
+        id: task.id.to_string(),
+        source,
+        destination,
+        kind: kind.to_owned(),
+        mode: mode.to_owned(),
+        state: match task.run {
+            Run::Running => worst,
+            Run::Paused => State::Paused,
+            Run::Draining | Run::Removing => State::Draining,
+            Run::Drained => State::Drained,
+        },
+        reason: join(reasons),
+        services: routes.iter().map(|route| route.services).sum(),
+        instances: routes.iter().map(|route| route.instances).sum(),
+        entries: data.map_or(0, |data| data.entries),
+        conflicts: data.map_or(0, |data| data.conflicts),
+        pending,
+        held: routes.iter().map(|route| route.held).sum::<usize>()
+            + data.map_or(0, |data| data.held.left + data.held.right),
+        warnings: task.warnings.clone(),
+        skipped,
+        routes,
+    }
+}
+
+fn route(desired: &Desired, status: RouteStatus) -> api::Route {
+    api::Route {
+        source: desired.cluster_name(&status.source),
+        destination: desired.cluster_name(&status.destination),
+        state: state(status.state),
+        reasons: status.reasons,
+        services: status.services,
+        instances: status.instances,
+        pending: status.pending,
+        held: status.held,
+        held_seconds: status.hold.map(|hold| hold.age.as_secs()),
+        skipped: status.skipped,
+    }
+}
+
+fn state(state: RouteState) -> State {
+    match state {
+        RouteState::InStep => State::InStep,
+        RouteState::Syncing => State::Syncing,
+        RouteState::Held => State::Held,
+        RouteState::Failing => State::Failing,
+        RouteState::Paused => State::Paused,
+        RouteState::Draining => State::Draining,
+        RouteState::Drained => State::Drained,
+    }
+}
+
+/// Each text once, in order.
+fn join(reasons: impl IntoIterator<Item = String>) -> String {
+    let mut seen: Vec<String> = Vec::new();
+    for reason in reasons {
+        if !seen.contains(&reason) {
+            seen.push(reason);
+        }
+    }
+    seen.join("; ")
+}
+
+fn text(document: &Value, key: &str) -> Option<String> {
+    document.get(key).and_then(Value::as_str).map(str::to_owned)
+}
+
+fn list(document: &Value, key: &str) -> Vec<String> {
+    let items = document.get(key).and_then(Value::as_array);
+    items.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
+fn carrier(carrier: &Carrier) -> api::Carrier {
+    let Carrier { what, id, records, bytes, limit } = carrier.clone();
+    api::Carrier { what: what.to_owned(), id, records, bytes, limit }
+}
+
+fn namespaces(document: &Value) -> Vec<String> {
+    let words = text(document, "namespace").unwrap_or_default();
+    words.split(',').map(str::trim).filter(|word| !word.is_empty()).map(str::to_owned).collect()
+}
+
+/// RFC 3339 in UTC, with milliseconds.
+pub(crate) fn time(ms: i64) -> String {
+    jiff::Timestamp::from_millisecond(ms).map(|time| format!("{time:.3}")).unwrap_or_default()
+}
