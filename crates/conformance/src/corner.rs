@@ -137,7 +137,7 @@ pub fn stranger() -> OwnerId {
 
 /// The mark of a copy that crossed `length` clusters.
 pub fn mark(length: usize) -> Mark {
-    Mark { owner: owner(), path: (0..length).map(|n| ClusterId::of(&format!("cluster {n}"))).collect() }
+    Mark::new(owner(), (0..length).map(|n| ClusterId::of(&format!("cluster {n}"))).collect())
 }
 
 /// A copy of ours as no kind has dressed it yet.

@@ -72,7 +72,7 @@ fn an_answer_ends_the_doubt() {
     let known = written.clone();
     written.intend(&update);
     let row: &WrittenRecord = &written.records[&old.id()];
-    assert_eq!((&row.record, &row.before), (&copy(2.0), &Some(copy(1.0))));
+    assert_eq!((&row.record, &row.before), (&copy(2.0), &Some(Box::new(copy(1.0)))));
     let text = serde_json::to_string(&written).unwrap();
     assert_eq!(serde_json::from_str::<Written>(&text).unwrap(), written);
     let mut taken_back = written.clone();

@@ -31,7 +31,7 @@ fn planned(wishes: &[Wish]) -> (Vec<Change>, Option<Skip>) {
 }
 
 fn planned_beside(wishes: &[Wish], paused: bool) -> (Vec<Change>, Option<Skip>) {
-    let mark = Some(Mark { owner: OwnerId::lost("i"), path: vec![] });
+    let mark = Some(Mark::new(OwnerId::lost("i"), vec![]));
     let lost = Instance::new("127.0.0.1", 1).with_mark(mark);
     let policy = Policy {
         install: "i".into(),

@@ -56,14 +56,14 @@ impl Cluster {
         if let Some((copy, overwritten)) = &self.copy {
             let mut mark = copy.mark.clone().expect("a copy is marked");
             if *overwritten {
-                mark.path.clear();
+                mark = Mark::new(mark.owner.clone(), Vec::new());
             }
             set.put(copy.clone().with_mark(Some(mark)));
         }
         if let Some((shadow, owner)) = &self.shadow
             && self.native.as_ref().is_none_or(|native| !native.same(shadow))
         {
-            set.put(shadow.clone().with_mark(Some(Mark { owner: owner.clone(), path: vec![] })));
+            set.put(shadow.clone().with_mark(Some(Mark::new(owner.clone(), vec![]))));
         }
         set
     }

@@ -243,7 +243,7 @@ async fn a_destination_that_loses_everything_is_filled_again() {
 
 /// A copy of an earlier run in `b`, of which nobody knows whose it is.
 async fn lose(world: &World) {
-    let mark = Some(Mark { owner: OwnerId::lost("i"), path: vec![] });
+    let mark = Some(Mark::new(OwnerId::lost("i"), vec![]));
     let lost = [Change::Create(instance(7).with_mark(mark))];
     assert!(world.ports["b"].apply(&service(7), &lost).await.iter().all(Result::is_ok));
 }
@@ -270,7 +270,7 @@ async fn a_lost_copy_stays_while_a_task_that_may_want_it_is_paused() {
     world.routes[1].run = Run::Paused;
     world.start();
     seconds(300).await;
-    let stands = || clusters["b"].list(&service(7)).into_iter().map(|one| one.mark.map(|mark| mark.owner));
+    let stands = || clusters["b"].list(&service(7)).into_iter().map(|one| one.mark.map(|mark| mark.owner.clone()));
     assert_eq!(stands().collect::<Vec<_>>(), [Some(OwnerId::lost("i"))]);
     world.run_all(Run::On);
     seconds(5).await;

@@ -63,7 +63,7 @@ pub async fn foreign_siblings<S: Subject>(at: &Corner<S>) -> Result<()> {
     let natives = [normal(&ours, &service, at.native(7001))?, normal(&ours, &service, at.native(7002))?];
     at.subject.publish("one", &service, &natives[..1]).await?;
     at.subject.publish("two", &service, &natives[1..]).await?;
-    let foreign = Instance { mark: Some(Mark { owner: stranger(), ..mark(2) }), ..at.native(7003) };
+    let foreign = Instance { mark: Some(Mark::new(stranger(), mark(2).path.clone())), ..at.native(7003) };
     let foreign = normal(&theirs, &service, foreign)?;
     write(&theirs, &service, &[Change::Create(foreign.clone())]).await?;
     until(facts.found_in, "all three", || at.subject.visible(&service), |list| list.len() == 3).await?;
@@ -87,7 +87,7 @@ pub async fn foreign_siblings<S: Subject>(at: &Corner<S>) -> Result<()> {
     ensure!(shown.lists().all(kept), "a sibling was touched: {:?} {:?}", shown.polled, shown.told);
     ensure!(kept(&at.subject.truth(&service).await?));
     let set = read(&ours, &service).await?;
-    let owners: Vec<_> = copies(&set).into_iter().filter_map(|one| one.mark).map(|mark| mark.owner).collect();
+    let owners: Vec<_> = copies(&set).into_iter().filter_map(|one| one.mark).map(|mark| mark.owner.clone()).collect();
     let natives = at.shape.natives(&set).len();
     if at.shape.marks {
         ensure!(owners == [stranger()] && natives == 2, "a copy of another install reads as {owners:?}: {set:?}");

@@ -79,7 +79,7 @@ pub async fn beside_ours<S: Subject>(at: &Corner<S>) -> Result<()> {
 
     // It becomes a copy again, and goes when it is deleted.
     let mut bare = there.clone();
-    bare.mark = Some(causeway_core::Mark { owner: owner(), path: Vec::new() });
+    bare.mark = Some(causeway_core::Mark::new(owner(), Vec::new()));
     let again = Instance { mark: ours.mark.clone(), ..there.clone() };
     write(&session, &service, &[Change::Update { from: bare, to: again.clone() }]).await?;
     let marked = |set: &Set| holds(at, set, &None, std::slice::from_ref(&again));

@@ -152,13 +152,13 @@ pub async fn mark_survives<S: Subject>(at: &Corner<S>) -> Result<()> {
     if at.shape.marks {
         edited.metadata.insert(MARK, "written over");
     }
-    let by = |path: &Mark| if at.shape.marks { Mark { path: Vec::new(), ..path.clone() } } else { path.clone() };
+    let by = |path: &Mark| if at.shape.marks { Mark::new(path.owner.clone(), Vec::new()) } else { path.clone() };
     let edited = if at.subject.edit(&service, &edited).await? { edited } else { wanted };
     let ours = |set: &_| known(set, &edited, &by(&mark(8)));
     until(facts.told_in, "ours, written over", || read(&session, &service), ours).await?;
     if !at.shape.marks {
         let next = at.open_next().await?;
-        let lost = Mark { owner: OwnerId::lost(&owner().install), path: Vec::new() };
+        let lost = Mark::new(OwnerId::lost(&owner().install), Vec::new());
         let ours = |set: &_| known(set, &edited, &lost);
         until(facts.found_in, "ours, with nothing remembered", || read(&next, &service), ours).await?;
     }

@@ -408,7 +408,7 @@ impl State {
             }
             for (row, native) in rows {
                 let known = ours.filter(|_| !native && row.mark.is_none());
-                let lost = known.map(|owner| Mark { owner: owner.clone(), path: Vec::new() });
+                let lost = known.map(|owner| Mark::new(owner.clone(), Vec::new()));
                 let mark = lost.or_else(|| row.mark.clone());
                 set.put(row.with_mark(mark));
             }

@@ -61,7 +61,7 @@ pub(super) fn read(wire: &WireInstance) -> Instance {
     let mut metadata = wire.metadata.clone();
     let mark = metadata.get(MARK).and_then(Mark::decode);
     let is_marked = mark.is_some();
-    let theirs = || Mark { owner: OwnerId::new(NACOS_SYNC, "copy"), path: Vec::new() };
+    let theirs = || Mark::new(OwnerId::new(NACOS_SYNC, "copy"), Vec::new());
     let mark = mark.or_else(|| by_nacos_sync(&metadata).then(theirs));
     let payload = metadata.get(PAYLOAD).and_then(|text| text.split_once(':'));
     let payload = payload.map(|(kind, text)| Payload { kind: intern(kind), text: intern(text) });
@@ -259,7 +259,7 @@ mod tests {
 
     #[test]
     fn what_is_written_reads_back() {
-        let mark = Mark { owner: OwnerId::new("i", "t"), path: vec![ClusterId::of("a")] };
+        let mark = Mark::new(OwnerId::new("i", "t"), vec![ClusterId::of("a")]);
         for mark in [None, Some(mark)] {
             let instance = Instance { mark, ..instance() };
             assert_eq!(read(&write(&instance)), instance);

@@ -194,7 +194,7 @@ impl Publications {
             _ if !ours => read,
             Some(one) if same => one.record.clone(),
             Some(one) => Instance { id: one.record.id.clone(), ..read.with_mark(one.record.mark.clone()) },
-            None => read.with_mark(Some(Mark { owner: OwnerId::lost(&self.0.install), path: Vec::new() })),
+            None => read.with_mark(Some(Mark::new(OwnerId::lost(&self.0.install), Vec::new()))),
         }
     }
 
@@ -323,7 +323,7 @@ mod tests {
     use crate::zookeeper::carriers::{MAIN, SessionLimits};
 
     fn one(data: &str, ephemeral: bool) -> Published {
-        let mark = Some(Mark { owner: OwnerId::new("i", "t"), path: Vec::new() });
+        let mark = Some(Mark::new(OwnerId::new("i", "t"), Vec::new()));
         let record = Instance { ephemeral, ..Instance::new("127.0.0.1", 1) }.with_mark(mark);
         Published { scope: ServiceKey::new("public", "g", "s"), record, data: data.as_bytes().into() }
     }

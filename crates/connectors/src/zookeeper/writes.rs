@@ -149,7 +149,7 @@ impl Writes {
         let node = self.node(scope, native).map_err(Error::Rejected)?;
         let path = layout::alias(&self.roots, &node.path, &node.data);
         let path = path.ok_or_else(|| Error::Rejected("its readers would see two instances".into()))?;
-        let record = native.clone().with_mark(Some(Mark { owner: owner.clone(), path: Vec::new() }));
+        let record = native.clone().with_mark(Some(Mark::new(owner.clone(), Vec::new())));
         Ok((path, Published { scope: scope.clone(), record, data: node.data.into() }))
     }
 
@@ -384,7 +384,7 @@ impl Writes {
     pub fn remember(&self, scope: &ServiceKey, written: &WrittenRecord) {
         let WrittenRecord { record, owner, shadow, before } = written;
         if let Some(before) = before {
-            let record = before.clone();
+            let record = (**before).clone();
             self.remember(scope, &WrittenRecord { record, before: None, ..written.clone() });
         }
         let place = match shadow {

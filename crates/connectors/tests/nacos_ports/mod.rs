@@ -38,7 +38,7 @@ pub fn native(port: u16) -> Instance {
 
 /// Our copy of it.
 pub fn copy(port: u16) -> Instance {
-    native(port).with_mark(Some(Mark { owner: owner(), path: vec![ClusterId::of("a")] }))
+    native(port).with_mark(Some(Mark::new(owner(), vec![ClusterId::of("a")])))
 }
 
 /// Writes, and wants every change to be taken.

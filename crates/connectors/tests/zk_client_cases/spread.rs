@@ -72,7 +72,7 @@ fn scope() -> ServiceKey {
 }
 
 fn copy(n: u16) -> Instance {
-    let mark = Mark { owner: OwnerId::new("i", "t"), path: vec![ClusterId::of("source")] };
+    let mark = Mark::new(OwnerId::new("i", "t"), vec![ClusterId::of("source")]);
     Instance::new("127.0.0.1", 1000 + n).with_mark(Some(mark))
 }
 

@@ -230,8 +230,8 @@ impl Instance {
 
     /// This record as `owner` wants to see it beyond `from`: `from` is appended to the path.
     pub fn forwarded(self, from: &ClusterId, owner: &OwnerId) -> Self {
-        let mut path = self.mark().map_or_else(Vec::new, |mark| mark.path.clone());
+        let mut path = self.mark().map(|mark| mark.path.clone()).unwrap_or_default();
         path.push(from.clone());
-        self.with_mark(Some(Mark { owner: owner.clone(), path }))
+        self.with_mark(Some(Mark::new(owner.clone(), path)))
     }
 }

@@ -1,11 +1,20 @@
 //! What we write beside a record that we create.
 
+use super::intern::Pool;
 use super::{ClusterId, OwnerId};
 use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
 
-/// Owner and travel path of a copy.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Mark {
+/// Owner and travel path of a copy. Equal ones stand in memory once.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Said", into = "Said")]
+pub struct Mark(Arc<Said>);
+
+/// What a [`Mark`] says.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Said {
     /// Who may update or delete the copy.
     pub owner: OwnerId,
     /// Every cluster the record has crossed, birthplace first. Decides where it may still go.
@@ -14,10 +23,49 @@ pub struct Mark {
     pub path: Vec<ClusterId>,
 }
 
+impl AsRef<Said> for Said {
+    fn as_ref(&self) -> &Said {
+        self
+    }
+}
+
+impl From<Said> for Mark {
+    fn from(said: Said) -> Self {
+        Self(ALL.get(said))
+    }
+}
+
+impl From<Mark> for Said {
+    fn from(mark: Mark) -> Self {
+        (*mark.0).clone()
+    }
+}
+
+impl Deref for Mark {
+    type Target = Said;
+
+    fn deref(&self) -> &Said {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Mark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+static ALL: Pool<Said> = Pool::new();
+
 /// Version of the written form; nodes write the lowest that all living nodes know.
 const VERSION: &str = "1";
 
 impl Mark {
+    /// The mark of a copy that `owner` may update, and that came through the clusters of `path`.
+    pub fn new(owner: OwnerId, path: Vec<ClusterId>) -> Self {
+        Said { owner, path }.into()
+    }
+
     /// The written form: `1;<install>/<task>;<cluster>,<cluster>`. 45 characters for a path of three with eight-digit
     /// ids.
     pub fn encode(&self) -> String {
@@ -37,7 +85,7 @@ impl Mark {
         if !plain(install) || !plain(task) || path.split(',').any(str::is_empty) {
             return None;
         }
-        Some(Self { owner: OwnerId::new(install, task), path: path.split(',').map(ClusterId::from_text).collect() })
+        Some(Self::new(OwnerId::new(install, task), path.split(',').map(ClusterId::from_text).collect()))
     }
 }
 
@@ -48,9 +96,9 @@ mod tests {
     #[test]
     fn a_mark_reads_back() {
         let path: Vec<_> = (0..8).map(|n| ClusterId::of(&n.to_string())).collect();
-        let mark = Mark { owner: OwnerId::new("3f9a2c1b", "5d2e8a01"), path };
+        let mark = Mark::new(OwnerId::new("3f9a2c1b", "5d2e8a01"), path);
         assert_eq!(Mark::decode(&mark.encode()), Some(mark.clone()));
-        let short = Mark { path: mark.path[..3].to_vec(), ..mark };
+        let short = Mark::new(mark.owner.clone(), mark.path[..3].to_vec());
         assert!(short.encode().len() <= 120, "{}", short.encode().len());
     }
 

@@ -17,7 +17,7 @@ pub struct WrittenRecord {
     pub shadow: bool,
     /// What stood there when `record` was about to be written, while it is not known whether it was: either may stand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub before: Option<Instance>,
+    pub before: Option<Box<Instance>>,
 }
 
 /// What we wrote into one scope, whole: the memory that marks are not.
@@ -43,7 +43,7 @@ impl Written {
         if let Change::Update { from, to } = change
             && let Some(written) = self.records.get_mut(&to.id())
         {
-            written.before = Some(from.clone());
+            written.before = Some(Box::new(from.clone()));
         }
     }
 

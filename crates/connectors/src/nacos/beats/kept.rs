@@ -261,7 +261,7 @@ mod tests {
 
     fn ours() -> Instance {
         let mut instance = Instance::new("127.0.0.1", 1);
-        instance.mark = Some(Mark { owner: owner(), path: vec![ClusterId::of("a")] });
+        instance.mark = Some(Mark::new(owner(), vec![ClusterId::of("a")]));
         instance
     }
 

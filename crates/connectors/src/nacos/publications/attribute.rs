@@ -68,7 +68,7 @@ impl Publications {
                     let mut ours = read;
                     // What stands where our mark stood is not metadata of the provider's.
                     ours.metadata.remove(convert::MARK);
-                    set.put(ours.with_mark(Some(Mark { owner, path: Vec::new() })));
+                    set.put(ours.with_mark(Some(Mark::new(owner, Vec::new()))));
                 }
             }
         }

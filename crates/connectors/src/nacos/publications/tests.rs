@@ -59,7 +59,7 @@ fn owner() -> OwnerId {
 
 /// A copy with its mark, or a shadow.
 fn published(port: u16, shadow: bool) -> Published {
-    let mark = (!shadow).then(|| Mark { owner: owner(), path: Vec::new() });
+    let mark = (!shadow).then(|| Mark::new(owner(), Vec::new()));
     let record = convert::read(&WireInstance::new("127.0.0.1", port));
     Published { record: record.with_mark(mark), owner: owner() }
 }

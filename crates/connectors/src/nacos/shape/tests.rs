@@ -7,7 +7,7 @@ fn owner() -> OwnerId {
 }
 
 fn copy(port: u16, ephemeral: bool) -> Instance {
-    let mark = Mark { owner: owner(), path: vec![ClusterId::of("a")] };
+    let mark = Mark::new(owner(), vec![ClusterId::of("a")]);
     let mut copy = Instance { ephemeral, mark: Some(mark), ..Instance::new("127.0.0.1", port) };
     copy.id.slot = DEFAULT_CLUSTER.into();
     copy
