@@ -1,8 +1,8 @@
 //! What an operator says about how to reach a cluster, whatever its kind.
 
 use crate::nacos::client::SocketKeeper;
-use crate::tls::{self, Pem, Trust};
 use crate::turn::Turn;
+use crate::util::tls::{self, Pem, Trust};
 use futures_util::future::BoxFuture;
 use parking_lot::RwLock;
 use secrecy::SecretString;

@@ -1,17 +1,17 @@
-//! One folder a kind of cluster. Each knows core, and nothing of the engine or of another kind.
+//! One folder a kind of cluster. Each knows core, and nothing of the engine or of another kind. What two kinds
+//! share stands in [`bridge`].
 
-mod backoff;
+pub mod bridge;
 mod connect;
-mod keep_running;
 pub mod memory;
 pub mod nacos;
-mod tls;
 mod turn;
+mod util;
 pub mod zookeeper;
 
 pub use connect::{Connect, InlineMarks, TlsFiles, TlsTexts, Vault};
-pub use keep_running::keep_running;
 pub use turn::{Turn, Turns};
+pub use util::keep_running;
 
 use causeway_core::Connector;
 

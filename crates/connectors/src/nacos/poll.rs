@@ -3,7 +3,7 @@
 
 use super::client::{Error as WireError, Look, NacosClient, Phase, ServiceKey as WireKey, Status};
 use super::mode::Mode;
-use crate::keep_running;
+use crate::util::keep_running;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -10,7 +10,7 @@ use super::view::{Classes, View};
 use super::watch::{denied, readable, tree_options, watch};
 use super::writes::{Writes, acl};
 use super::znodes::znodes;
-use crate::keep_running;
+use crate::util::keep_running;
 use causeway_core::{
     Capabilities, Carrier, Change, Error, Instance, Limits, Lost, Normalized, OwnerId, Part, Parts, Selector,
     ServiceKey, Set, Sink, Source, Unreadable, Update, Written,

@@ -1,6 +1,5 @@
 //! Tasks' config entries: from the settings to the data engine, and its memory to the store.
 
-mod dubbo;
 mod ledger;
 mod select;
 mod verify;
@@ -12,6 +11,7 @@ pub(crate) use verify::{Compared, compare};
 
 use crate::desired::{ClusterEntry, Desired, Run, TaskEntry, TaskPlan};
 use crate::routes::{Connections, guard, mode, overrides, run};
+use causeway_connectors::bridge::dubbo::Root;
 use causeway_core::{Conflicts, DataPort, EntryKey, OwnerId, Part, Ways};
 use causeway_engine::{Attend, DataCluster, DataSpec};
 use causeway_settings::{self as settings, PUBLIC, Task};
@@ -77,7 +77,7 @@ fn view(
     task: &TaskEntry,
     [left, right]: [&ClusterEntry; 2],
     nacos: &ClusterEntry,
-    root: &dubbo::Root,
+    root: &Root,
     connections: &Connections,
 ) -> Option<DataPort> {
     let TaskPlan { settings, lenses } = task.plan.as_ref().ok()?;

@@ -1,7 +1,7 @@
 //! Which config entries a task takes, as its settings say.
 
-use super::dubbo::{Root, Views};
 use crate::patterns::GivenUp;
+use causeway_connectors::bridge::dubbo::{Root, Views};
 use causeway_core::plan::{all, any, not};
 use causeway_core::{DataSelector, EntryInterest, EntryKey, Undecided};
 use causeway_settings::{Cluster, Layout, Pattern, Rule, Task};

@@ -12,7 +12,7 @@ use super::client::{Error as WireError, NacosClient, WireInstance};
 use super::convert::{self, MARK};
 use super::mode::Mode;
 use super::old;
-use crate::keep_running;
+use crate::util::keep_running;
 use causeway_core::{Change, Error, Instance, InstanceId, OwnerId, ServiceKey};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use super::error::{Error, Result};
 use super::link::{Live, RETRY};
 use super::wire::ServiceKey;
-use crate::backoff::Backoff;
+use crate::util::backoff::Backoff;
 
 /// A wish about one service.
 pub(super) trait Wish: Clone + Send + Sync + 'static {

@@ -16,7 +16,7 @@ use super::core::Core;
 use super::error::{Error, Result};
 use super::grpc::{Connection, Plan};
 use super::pump::{Leave, OnPush};
-use crate::backoff::Backoff;
+use crate::util::backoff::Backoff;
 
 /// First and longest wait between two tries.
 pub(super) const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));

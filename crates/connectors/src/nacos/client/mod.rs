@@ -53,7 +53,7 @@ pub use wire::{
 };
 
 use self::core::Core;
-use crate::backoff::random_index;
+use crate::util::backoff::random_index;
 
 /// How to reach one cluster. [`Options::new`] has Nacos' defaults.
 #[derive(Clone)]

@@ -14,7 +14,7 @@ use super::frames::{Query, Subscribe};
 use super::grpc::Connection;
 use super::link::{Link, Live, Session, Status};
 use super::wire::{ServiceInfo, ServiceKey};
-use crate::backoff::random_index;
+use crate::util::backoff::random_index;
 
 /// True: subscribed.
 impl Wish for bool {

@@ -22,8 +22,8 @@ use super::layout::{Instances, Layout, Load, Next, Number, Wish};
 use super::link::RETRY;
 use super::publisher::Publisher;
 use super::wire::{ServiceKey, WireInstance};
-use crate::backoff::{Backoff, random_index};
-use crate::keep_running;
+use crate::util::backoff::{Backoff, random_index};
+use crate::util::keep_running;
 
 /// All connections by which one process publishes in a cluster. A service is on one of them, unless it is larger by
 /// itself than [`super::Options::connection_bytes`].

@@ -1,7 +1,7 @@
 //! TLS for HTTP and gRPC alike.
 
 use super::error::{Error, Result};
-use crate::tls::{self, Pem, Trust};
+use crate::util::tls::{self, Pem, Trust};
 use rustls::ClientConfig;
 use secrecy::{ExposeSecret, SecretString};
 

@@ -28,7 +28,7 @@ use super::proto::{self, ConnectAnswer, ConnectRequest, Header, xid};
 use super::session::Shared;
 use super::types::{Phase, SavedSession, Status};
 use super::wire::{Wire, frame};
-use crate::backoff::{Backoff, random_index};
+use crate::util::backoff::{Backoff, random_index};
 
 /// A majority of the servers turned us away for this long: they will not have what we have seen.
 const BEHIND: Duration = Duration::from_secs(3);

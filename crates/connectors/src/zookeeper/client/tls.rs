@@ -2,7 +2,7 @@
 
 use super::error::{Error, Result};
 use crate::TlsTexts;
-use crate::tls::{Trust, config};
+use crate::util::tls::{Trust, config};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use std::sync::Arc;

@@ -18,7 +18,7 @@ pub(super) const PART: &str = "public";
 
 /// Views that are in use. The same view is the same pointer: the engine compares ports by place.
 #[derive(Default)]
-pub(crate) struct Views(Mutex<Vec<(Key, Weak<View>)>>);
+pub struct Views(Mutex<Vec<(Key, Weak<View>)>>);
 
 #[derive(PartialEq, Eq)]
 struct Key {
@@ -256,7 +256,7 @@ fn failed<T>(error: Error, count: usize) -> Vec<Result<T, Error>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use causeway_connectors::memory::{Memory, MemoryData, MemoryPorts};
+    use crate::memory::{Memory, MemoryData, MemoryPorts};
     use causeway_core::{Content, Everything};
 
     struct Fixture {

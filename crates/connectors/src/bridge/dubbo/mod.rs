@@ -10,7 +10,7 @@
 mod view;
 mod watch;
 
-pub(super) use view::Views;
+pub use view::Views;
 
 use causeway_core::{Content, EntryInterest, EntryKey};
 use serde::Deserialize;
@@ -22,7 +22,7 @@ const REVISION: usize = 32;
 
 /// One root of Dubbo's in a ZooKeeper, such as `/dubbo`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Root(pub String);
+pub struct Root(pub String);
 
 /// What an entry is about.
 #[derive(Debug, PartialEq, Eq)]

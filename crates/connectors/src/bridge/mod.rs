@@ -1,0 +1,3 @@
+//! What two kinds share although neither owns it.
+
+pub mod dubbo;
