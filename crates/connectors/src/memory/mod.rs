@@ -10,7 +10,7 @@ mod registry;
 
 pub use data::{Backup, Counts, MemoryData};
 pub use ports::MemoryPorts;
-pub use registry::{Fault, Memory, Publisher};
+pub use registry::{Fault, Memory, Names, Publisher};
 
 use crate::Connect;
 use causeway_core::{ClusterId, Connector, DataPort, Error, Port, Ports};

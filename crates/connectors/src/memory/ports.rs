@@ -1,6 +1,6 @@
 //! Our side of the registry: its [`Source`] and [`Sink`].
 
-use super::registry::{Fault, Memory, Publisher, State};
+use super::registry::{Fault, Memory, Names, Publisher, State};
 use causeway_core::{
     Capabilities, Change, Counts, Error, Governed, Instance, InstanceId, Limits, Lost, Normalized, OwnerId, Part,
     Parts, Replica, Selector, ServiceKey, Set, Sink, Source, Update, Written,
@@ -25,13 +25,17 @@ pub struct MemoryPorts {
     session: u64,
     owned: Arc<Mutex<Owned>>,
     capabilities: Capabilities,
+    /// Copied, since it is asked for while the registry is locked.
+    names: Names,
 }
 
 impl MemoryPorts {
     /// A new session.
     pub fn open(memory: &Memory) -> Self {
-        let capabilities = Capabilities { shadows: true, ..Capabilities::default() };
-        Self { memory: memory.clone(), session: memory.new_session(), owned: Arc::default(), capabilities }
+        let names = memory.state.lock().names.clone();
+        let capabilities =
+            Capabilities { shadows: true, renames: names != Names::default(), ..Capabilities::default() };
+        Self { memory: memory.clone(), session: memory.new_session(), owned: Arc::default(), capabilities, names }
     }
 
     /// The session's number, for [`Memory::expire`].
@@ -315,6 +319,18 @@ impl Sink for MemoryPorts {
 
     fn limits(&self) -> Limits {
         Limits::default()
+    }
+
+    fn scopes(&self, wanted: &ServiceKey) -> Result<Vec<ServiceKey>, String> {
+        self.names.of(wanted)
+    }
+
+    fn part(&self, wanted: &Part) -> Part {
+        self.names.part(wanted)
+    }
+
+    fn belongs(&self, scope: &ServiceKey, record: &Instance) -> bool {
+        self.names.belongs(scope, record)
     }
 
     fn normalize(&self, _: &ServiceKey, record: Instance) -> Normalized {

@@ -32,6 +32,42 @@ pub enum Fault {
     PartDenied(Part),
 }
 
+/// How the registry's names are narrower than others', as those of other kinds are.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Names {
+    /// It has no namespaces: everything stands in `public`.
+    pub one_part: bool,
+    /// Names are host names in lower case.
+    pub host_names: bool,
+    /// A service also stands in `<name>.<version>` for each of these, with the instances whose metadata name that version.
+    pub versions: Vec<String>,
+}
+
+impl Names {
+    pub(super) fn of(&self, wanted: &ServiceKey) -> Result<Vec<ServiceKey>, String> {
+        let mut name = wanted.name.to_string();
+        if self.host_names {
+            name.make_ascii_lowercase();
+            if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-')) {
+                return Err(format!("{name:?} is no host name: letters, digits, points and hyphens are taken"));
+            }
+        }
+        let part = self.part(&wanted.part());
+        let scope = |name: &str| ServiceKey::new(&part.0, &wanted.group, name);
+        let versions = self.versions.iter().map(|version| scope(&format!("{name}.{version}")));
+        Ok(std::iter::once(scope(&name)).chain(versions).collect())
+    }
+
+    pub(super) fn part(&self, wanted: &Part) -> Part {
+        if self.one_part { Part::new("public") } else { wanted.clone() }
+    }
+
+    pub(super) fn belongs(&self, scope: &ServiceKey, record: &Instance) -> bool {
+        let version = self.versions.iter().find(|version| scope.name.ends_with(&format!(".{version}")));
+        version.is_none_or(|version| record.metadata.get("version") == Some(version))
+    }
+}
+
 /// Nearly always one publisher each.
 type Entries = BTreeMap<InstanceId, Vec<(Publisher, Instance)>>;
 
@@ -46,6 +82,7 @@ struct Service {
 
 #[derive(Default)]
 pub(super) struct State {
+    pub names: Names,
     parts: BTreeMap<Part, Option<Arc<str>>>,
     /// Parts that are served although no list shows them.
     unlisted: BTreeSet<Part>,
@@ -204,6 +241,11 @@ impl Memory {
             true => drop(hosts.insert(host.into())),
             false => drop(hosts.remove(host)),
         }
+    }
+
+    /// Narrows the names that are taken from us. Before ports are opened.
+    pub fn narrow(&self, names: Names) {
+        self.state.lock().names = names;
     }
 
     /// The registry's own check of a persistent instance says this now.

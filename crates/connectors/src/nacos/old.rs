@@ -28,7 +28,7 @@ pub(super) fn capabilities(later: &Capabilities) -> Capabilities {
     losses.retain(|what, _| !HELD.contains(what));
     losses.extend(LOST);
     // Over HTTP two who register one address share one record, so nothing can be backed by an identical one.
-    Capabilities { losses, shadows: false, keeps: false }
+    Capabilities { renames: false, losses, shadows: false, keeps: false }
 }
 
 /// Each record is a request of its own, and makes the server copy the service's whole list.

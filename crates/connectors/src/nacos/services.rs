@@ -40,7 +40,7 @@ impl NacosServices {
         keeper: Option<Arc<dyn SocketKeeper>>,
     ) -> Result<Self, WireError> {
         let losses = BTreeMap::from(convert::LOSSES);
-        let capabilities = Capabilities { losses, shadows: true, keeps: false };
+        let capabilities = Capabilities { renames: false, losses, shadows: true, keeps: false };
         let publications = Arc::new(Publications::new(client.clone(), name, keeper, inherited));
         let old = old::capabilities(&capabilities);
         let servers = Servers::new(client.options())?;

@@ -76,7 +76,7 @@ impl ZooKeeperServices {
         let dubbo = writes.roots.layouts.iter().all(|layout| *layout == Layout::Dubbo);
         let own = if dubbo { DUBBO_LOSSES.as_slice() } else { &SPRING_LOSSES };
         let losses = LOSSES.iter().chain(own).copied().collect();
-        let capabilities = Capabilities { losses, shadows: dubbo, keeps: false };
+        let capabilities = Capabilities { renames: false, losses, shadows: dubbo, keeps: false };
         let mut upkeep = JoinSet::new();
         let kept = writes.clone();
         let run = move || keep_up(kept.clone());

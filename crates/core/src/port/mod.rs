@@ -138,6 +138,24 @@ pub trait Sink: Source {
     /// What the cluster bears.
     fn limits(&self) -> Limits;
 
+    /// Where what is wanted in a service is to stand here: usually under the same name. Kinds whose names are narrower (lower
+    /// case, host names, no namespaces) answer what becomes of it, and several services may become one; a kind that shows a
+    /// service in several places answers all of them. An error says why it has no place. Pure: the same answer to the same
+    /// question, always; all answers lie in [`Sink::part`] of the service's part. See [`Capabilities::renames`].
+    fn scopes(&self, wanted: &ServiceKey) -> Result<Vec<ServiceKey>, String> {
+        Ok(vec![wanted.clone()])
+    }
+
+    /// The part in which the services of a part stand here. Pure.
+    fn part(&self, wanted: &Part) -> Part {
+        wanted.clone()
+    }
+
+    /// Whether a record stands in this one of several [`Sink::scopes`]. Pure.
+    fn belongs(&self, _scope: &ServiceKey, _record: &Instance) -> bool {
+        true
+    }
+
     /// Shapes a record into what this cluster can hold, so that what is written reads back the `same`; an error says
     /// why it cannot be held.
     fn normalize(&self, scope: &ServiceKey, record: Instance) -> Normalized;
@@ -203,6 +221,8 @@ pub type Normalized = Result<Instance, String>;
 pub struct Capabilities {
     /// What is lost on the way into this kind: the field, and the reason.
     pub losses: BTreeMap<&'static str, &'static str>,
+    /// [`Sink::scopes`] or [`Sink::part`] may answer another name.
+    pub renames: bool,
     /// Identical records of two publishers are one to who calls the service, and the end of one is not seen. Then a native
     /// record that is nobody else's can be backed by an identical one of ours while its provider moves. Of others
     /// [`Sink::shadows`] says which.

@@ -188,7 +188,7 @@ impl Cluster {
         self.outbound.read().iter().any(|route| route.spec.lens.scope(scope).is_some())
             || self.inbound.read().iter().any(|route| {
                 // Under other names anything may be a target.
-                route.spec.lens.renames() || route.spec.lens.scope(scope).is_some()
+                route.renames() || route.spec.lens.scope(scope).is_some()
             })
     }
 
@@ -416,19 +416,44 @@ impl Route {
         }
     }
 
-    /// The destination's scope; none where the scope takes no part.
-    pub fn target(&self, scope: &ServiceKey) -> Option<ServiceKey> {
+    /// Whether services or parts may have other names in the destination.
+    pub fn renames(&self) -> bool {
+        let sink = self.destination.sink.as_ref();
+        self.spec.lens.renames() || sink.is_some_and(|sink| sink.capabilities().renames)
+    }
+
+    /// The destination's part for a part of the source.
+    pub fn target_part(&self, part: &Part) -> Part {
+        let wanted = self.spec.lens.part(part);
+        self.destination.sink.as_ref().map_or_else(|| wanted.clone(), |sink| sink.part(&wanted))
+    }
+
+    /// The destination's scopes for one that the filters take. One that has no place there keeps its name, so that its
+    /// records can be refused by name.
+    fn named(&self, scope: &ServiceKey) -> Vec<ServiceKey> {
+        let Some(wanted) = self.spec.lens.scope(scope) else { return Vec::new() };
+        let Some(sink) = &self.destination.sink else { return vec![wanted] };
+        sink.scopes(&wanted).unwrap_or_else(|_| vec![wanted.in_part(&sink.part(&wanted.part()))])
+    }
+
+    /// Why a scope has no place in the destination.
+    pub fn no_place(&self, scope: &ServiceKey) -> Option<String> {
+        self.destination.sink.as_ref()?.scopes(&self.spec.lens.scope(scope)?).err()
+    }
+
+    /// The destination's scopes; none where the scope takes no part.
+    pub fn targets(&self, scope: &ServiceKey) -> Vec<ServiceKey> {
         match &*self.memory.only.lock() {
             Only::Any => {}
-            Only::Freeze => return None,
-            Only::Frozen(scopes) if !scopes.contains(scope) => return None,
+            Only::Freeze => return Vec::new(),
+            Only::Frozen(scopes) if !scopes.contains(scope) => return Vec::new(),
             Only::Frozen(_) => {}
         }
-        let target = self.spec.lens.scope(scope)?;
+        let targets = self.named(scope);
         let mirror = self.source.mirror.lock();
         let title = mirror.part(&scope.part()).and_then(|state| state.title.clone());
         drop(mirror);
-        self.takes_part(&scope.part(), title.as_deref()).then_some(target)
+        if self.takes_part(&scope.part(), title.as_deref()) { targets } else { Vec::new() }
     }
 
     /// Every scope that the source is known to have.
@@ -439,7 +464,7 @@ impl Route {
 
     /// The scopes of the source that feed a scope of the destination.
     pub fn feeding(&self, target: &ServiceKey) -> Vec<ServiceKey> {
-        match self.spec.lens.renames() {
+        match self.renames() {
             false => vec![target.clone()],
             true => {
                 self.memory.feeds.lock().get(target).map(|scopes| scopes.iter().cloned().collect()).unwrap_or_default()
@@ -450,13 +475,13 @@ impl Route {
     /// Finds out which scopes feed which, all at once: a scope that is planned between two of its feeds would lose the
     /// second one's records.
     pub fn map_feeds(&self) {
-        if !self.spec.lens.renames() {
+        if !self.renames() {
             return;
         }
         let mut feeds: BTreeMap<ServiceKey, BTreeSet<ServiceKey>> = BTreeMap::new();
         for scope in self.source_scopes() {
-            if let Some(target) = self.target(&scope) {
-                feeds.entry(target).or_default().insert(scope);
+            for target in self.targets(&scope) {
+                feeds.entry(target).or_default().insert(scope.clone());
             }
         }
         *self.memory.feeds.lock() = feeds;
@@ -488,38 +513,41 @@ impl Route {
     /// The display name that a part of the destination shall have.
     pub fn title_for(&self, target: &Part) -> Option<Arc<str>> {
         let mirror = self.source.mirror.lock();
-        let (_, state) = mirror.parts().iter().find(|(part, _)| self.spec.lens.part(part) == *target)?;
+        let (_, state) = mirror.parts().iter().find(|(part, _)| self.target_part(part) == *target)?;
         state.title.clone()
     }
 
     fn touched(&self, scope: &ServiceKey, lane: Lane, now: Instant) {
         self.note_match(scope);
-        if let Some(target) = self.feed(scope) {
+        for target in self.feed(scope) {
             self.judge_anew(&target, now);
             self.destination.queue.mark_in(lane, &target, now);
         }
     }
 
-    /// The destination's scope, like [`Self::target`]; notes what feeds it.
-    pub fn feed(&self, scope: &ServiceKey) -> Option<ServiceKey> {
-        let target = self.target(scope)?;
-        if self.spec.lens.renames() {
-            self.memory.feeds.lock().entry(target.clone()).or_default().insert(scope.clone());
+    /// The destination's scopes, like [`Self::targets`]; notes what feeds them.
+    pub fn feed(&self, scope: &ServiceKey) -> Vec<ServiceKey> {
+        let targets = self.targets(scope);
+        if self.renames() {
+            let mut feeds = self.memory.feeds.lock();
+            targets.iter().for_each(|target| drop(feeds.entry(target.clone()).or_default().insert(scope.clone())));
         }
-        Some(target)
+        targets
     }
 
     /// A scope of the source is gone and forgotten: it feeds nothing any more.
     pub fn unfeed(&self, scope: &ServiceKey) {
-        if !self.spec.lens.renames() {
+        if !self.renames() {
             return;
         }
-        let Some(target) = self.spec.lens.scope(scope) else { return };
+        let targets = self.named(scope);
         let mut feeds = self.memory.feeds.lock();
-        if let Some(scopes) = feeds.get_mut(&target) {
-            scopes.remove(scope);
-            if scopes.is_empty() {
-                feeds.remove(&target);
+        for target in targets {
+            if let Some(scopes) = feeds.get_mut(&target) {
+                scopes.remove(scope);
+                if scopes.is_empty() {
+                    feeds.remove(&target);
+                }
             }
         }
     }

@@ -277,7 +277,7 @@ fn census(route: &Arc<Route>, part: &Part, since: Instant, now: Instant) -> Cens
     if let Some(known) = route.memory.census.lock().get(part).filter(serves) {
         return *known;
     }
-    let target = route.spec.lens.part(part);
+    let target = route.target_part(part);
     let owner = &route.spec.owner;
     let held: Vec<_> = {
         let ledger = route.destination.ledger.lock();

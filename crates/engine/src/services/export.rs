@@ -52,7 +52,7 @@ pub(crate) fn export(route: &Route, target: &ServiceKey, now: Instant) -> Export
     }
     let there = route.destination.ledger.lock().get(target).cloned().unwrap_or_default();
     for scope in route.feeding(target) {
-        if route.target(&scope).as_ref() == Some(target) {
+        if route.targets(&scope).contains(target) {
             add(route, &scope, target, &there, now, &mut export);
         }
     }
@@ -116,7 +116,7 @@ pub(crate) fn parts_for(route: &Route, target: &Part) -> Vec<Part> {
         mirror.parts().iter().map(|(part, state)| (part.clone(), state.title.clone())).collect()
     };
     let fits = |(part, title): &(Part, Option<std::sync::Arc<str>>)| {
-        route.spec.lens.part(part) == *target && route.takes_part(part, title.as_deref())
+        route.target_part(part) == *target && route.takes_part(part, title.as_deref())
     };
     known.into_iter().filter(fits).map(|(part, _)| part).collect()
 }
@@ -135,7 +135,7 @@ fn add(route: &Route, scope: &ServiceKey, target: &ServiceKey, there: &Written, 
         export.witnesses.insert(id, witness);
     }
     let Some(set) = set else { return };
-    let here = route.source.id();
+    let (here, no_place) = (route.source.id(), route.no_place(scope));
     for (id, held) in &set.records {
         let Some(record) = leaving(route, id, held, written.as_deref()) else { continue };
         let (record, undecided) = match route.spec.lens.record(scope, &record) {
@@ -156,7 +156,9 @@ fn add(route: &Route, scope: &ServiceKey, target: &ServiceKey, there: &Written, 
                     Err(at) => export.again = Some(at),
                 }
             }
-        } else if let Some(sink) = sink {
+        } else if let Some(why) = &no_place {
+            export.wish.refused.insert(id.clone(), Skip::Rejected(why.clone()));
+        } else if let Some(sink) = sink.filter(|sink| sink.belongs(target, &record)) {
             match (sink.normalize(target, record), undecided) {
                 (Ok(record), None) => export.wanted.push((id.clone(), sink.place(there, record))),
                 (Ok(record), Some(why)) => {
@@ -171,11 +173,13 @@ fn add(route: &Route, scope: &ServiceKey, target: &ServiceKey, there: &Written, 
 
 /// Whether a copy of a record that was seen to go still stands in the route's destination, as far as the ledger knows.
 pub(crate) fn has_copy(route: &Route, scope: &ServiceKey, id: &InstanceId, witness: &Witness) -> bool {
-    let Some(target) = route.target(scope) else { return false };
-    let Some(there) = route.destination.ledger.lock().get(&target).cloned() else { return false };
     let written = route.source.ledger.lock().get(scope).cloned();
-    let named = named(route, scope, &target, &there, id, witness, written.as_deref());
-    there.records.contains_key(named.as_ref().unwrap_or(id))
+    let stands_in = |target: &ServiceKey| {
+        let Some(there) = route.destination.ledger.lock().get(target).cloned() else { return false };
+        let named = named(route, scope, target, &there, id, witness, written.as_deref());
+        there.records.contains_key(named.as_ref().unwrap_or(id))
+    };
+    route.targets(scope).iter().any(stands_in)
 }
 
 /// What the destination calls a record that has gone.

@@ -19,7 +19,7 @@ impl Interest for RoutesInterest {
             })
             || cluster.inbound.read().iter().any(|route| {
                 // Copies of ours may stand there that the ledger has not heard of.
-                let to = |word: &Arc<str>| route.spec.lens.part(&Part(word.clone())) == *part;
+                let to = |word: &Arc<str>| route.target_part(&Part(word.clone())) == *part;
                 route.spec.parts.as_ref().is_none_or(|words| words.iter().any(to) || titled(words))
             })
     }
@@ -42,10 +42,10 @@ impl Interest for RoutesInterest {
             match &route.spec.parts {
                 Some(words) => {
                     let ids = words.iter().map(|word| Part(word.clone())).filter(|part| !is_title(part));
-                    needed.extend(ids.filter(|part| copies.contains(&route.spec.lens.part(part))));
+                    needed.extend(ids.filter(|part| copies.contains(&route.target_part(part))));
                 }
                 // A copy's part is the one that it was made from.
-                None if !route.spec.lens.renames() => needed.extend(copies),
+                None if !route.renames() => needed.extend(copies),
                 None => {}
             }
         }

@@ -132,7 +132,7 @@ fn copies_parts(cluster: &Cluster, unread: &[Unread]) {
         let parts: Vec<Part> = {
             let mirror = route.source.mirror.lock();
             let taken = mirror.parts().iter().filter(|(part, state)| route.takes_part(part, state.title.as_deref()));
-            taken.map(|(part, _)| route.spec.lens.part(part)).collect()
+            taken.map(|(part, _)| route.target_part(part)).collect()
         };
         let read = |part: &Part| unread.iter().all(|one| one.part.as_ref().is_some_and(|unread| unread != part));
         for part in parts.into_iter().filter(read) {
@@ -217,7 +217,7 @@ fn previews(cluster: &Cluster, only: Option<&OwnerId>) -> Vec<Preview> {
     let now = Instant::now();
     let mut scopes: BTreeSet<_> = cluster.ledger.lock().keys().cloned().collect();
     for route in cluster.inbound.read().iter() {
-        scopes.extend(route.source_scopes().iter().filter_map(|scope| route.target(scope)));
+        scopes.extend(route.source_scopes().iter().flat_map(|scope| route.targets(scope)));
     }
     let mut previews = Vec::new();
     for scope in scopes {

@@ -231,7 +231,7 @@ impl Reader {
     /// Asks for a sweep over what the routes that read this part hold: a removal may have waited for this moment.
     fn touch_readers(&self, part: &Part) {
         for route in self.cluster.outbound.read().iter() {
-            let target = route.spec.lens.part(part);
+            let target = route.target_part(part);
             route.destination.sweep(What::Held(Some(route.spec.owner.clone()), Some(target)));
             route.destination.sweep(What::Lost);
         }

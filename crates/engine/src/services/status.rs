@@ -223,7 +223,7 @@ fn is_known(route: &Route) -> bool {
     };
     // Of a frozen list there may be nothing in a part, whatever matches there.
     let any = *route.memory.only.lock() == Only::Any;
-    let wanted = filled.iter().filter(|part| any && route.matches_in(part)).map(|part| route.spec.lens.part(part));
+    let wanted = filled.iter().filter(|part| any && route.matches_in(part)).map(|part| route.target_part(part));
     let wanted: BTreeSet<_> = wanted.collect();
     let held = route.destination.parts_held_by(&route.spec.owner);
     let mirror = route.destination.mirror.lock();

@@ -118,7 +118,7 @@ impl Cluster {
             return None;
         }
         let scopes = route.source.mirror.lock().after(after, PORTION).map(|set| set.scope.clone()).collect::<Vec<_>>();
-        let targets = scopes.iter().filter_map(|scope| route.feed(scope));
+        let targets = scopes.iter().flat_map(|scope| route.feed(scope));
         let targets: Vec<_> = targets.filter(|target| part.is_none_or(|part| target.part() == *part)).collect();
         self.queue.sweep(targets, now);
         scopes.last().cloned()
