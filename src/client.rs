@@ -222,7 +222,7 @@ impl Client {
                 .help("start one with `causeway serve`, or name another with --server URL (or CAUSEWAY_SERVER)"),
             _ if error.is_timeout() => Failure::new(format!("the node at {base} did not answer in time"))
                 .help("look at its log, and whether the machine or its disk is overloaded"),
-            _ => Failure::new(format!("the conversation with the node at {base} broke off: {why}"))
+            _ => Failure::new(format!("the conversation with the node at {base} ended early: {why}"))
                 .help("look whether the node was stopped, and try again"),
         }
     }

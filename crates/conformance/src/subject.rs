@@ -56,7 +56,7 @@ pub struct Facts {
     pub ends_in: Duration,
     /// The server's own view of persistent instances' health has come within this time.
     pub checked_in: Duration,
-    /// What nobody upholds is gone after this time; `None`: nothing ever goes by itself.
+    /// What nobody keeps alive is gone after this time; `None`: nothing ever goes by itself.
     pub expiry: Option<Duration>,
     /// How large an instance may be.
     pub size_limit: Limit,
@@ -114,7 +114,7 @@ pub trait Subject {
     async fn remove_namespace(&self, id: &str) -> Result<()>;
     /// `provider`, on a connection of its own, publishes exactly these instances of a service from now on.
     async fn publish(&self, provider: &str, service: &ServiceKey, instances: &[Instance]) -> Result<()>;
-    /// An operator's change in the console: weight, enabled and metadata of what stands at the address. Answers whether
+    /// An operator's change in the console: weight, enabled and metadata of what stands at the address. Returns whether
     /// operators can do so at all.
     async fn edit(&self, service: &ServiceKey, as_wanted: &Instance) -> Result<bool>;
     /// What a subscriber is shown.
@@ -129,7 +129,7 @@ pub trait Subject {
     /// none anyway); the service itself where there is only one namespace.
     async fn deny(&self, service: &ServiceKey) -> Result<()>;
     /// Ends the session of the administrator that was opened last, as a server does that has not heard of it for too long,
-    /// and everything that goes with it. Answers whether there is such a thing.
+    /// and everything that goes with it. Returns whether there is such a thing.
     async fn evict(&self) -> Result<bool> {
         Ok(false)
     }

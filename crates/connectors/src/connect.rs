@@ -17,7 +17,7 @@ pub trait Vault: Send + Sync {
     fn load(&self) -> Option<Vec<u8>>;
     /// Keeps these bytes instead. Never waits: where they cannot be written yet, they are tried on.
     fn save(&self, bytes: Vec<u8>);
-    /// Answers once what was saved last would survive the end of this process.
+    /// Completes once what was saved last would survive the end of this process.
     fn kept(&self) -> BoxFuture<'_, ()> {
         Box::pin(std::future::ready(()))
     }

@@ -8,7 +8,7 @@ use causeway_engine::*;
 use std::sync::Arc;
 use world::*;
 
-/// Settings that never work: what the old connection upheld stands until others do.
+/// Settings that never work: what the old connection kept alive stands until others do.
 #[tokio::test(start_paused = true)]
 async fn a_connection_is_closed_when_the_next_one_works() {
     for fault in [Fault::Down, Fault::Hung, Fault::Denied] {

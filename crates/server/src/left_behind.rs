@@ -162,11 +162,11 @@ impl Inner {
     pub async fn check_namespaces(&self, draft: &Draft, before: &Desired) -> Result<()> {
         for new in draft.desired.tasks.values().filter(|task| !task.run.drains() && task.run != Run::Drained) {
             let Some(old) = before.task_by_id(&new.id) else { continue };
-            let Some(shall) = Reach::of(&draft.desired, new) else { continue };
-            if Reach::of(before, old).is_some_and(|was| was.words == shall.words && was.map == shall.map) {
+            let Some(wanted) = Reach::of(&draft.desired, new) else { continue };
+            if Reach::of(before, old).is_some_and(|was| was.words == wanted.words && was.map == wanted.map) {
                 continue;
             }
-            let lost = |listed: Option<&Parts>| self.lost(new, &shall, listed);
+            let lost = |listed: Option<&Parts>| self.lost(new, &wanted, listed);
             if lost(None).is_empty() {
                 continue;
             }

@@ -1,6 +1,6 @@
 //! A node: engine, store and connectors put together, and the REST API that shows and changes it.
 //!
-//! [`Node::start`] puts it together and upholds what earlier runs wrote; [`Node::serve`] is the API, whose words are in [`api`];
+//! [`Node::start`] puts it together and keeps alive what earlier runs wrote; [`Node::serve`] is the API, whose words are in [`api`];
 //! [`Node::stop`] ends it and withdraws nothing.
 
 pub mod api;

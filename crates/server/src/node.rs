@@ -76,7 +76,7 @@ pub(crate) struct Inner {
 }
 
 impl Node {
-    /// Starts it. What earlier processes wrote is upheld first; clusters need not be reachable. Errors: the data folder cannot be
+    /// Starts it. What earlier processes wrote is kept alive first; clusters need not be reachable. Errors: the data folder cannot be
     /// used, or the settings file is wrong and there are no stored settings to go on with.
     pub async fn start(options: Options) -> Result<Self> {
         let store = Store::open(&options.data_dir).await?;
@@ -207,7 +207,7 @@ impl Inner {
         self.desired.read().clone()
     }
 
-    /// Tells the engine what shall be. What is the same goes on untouched. The caller holds the edit lock, or is alone.
+    /// Tells the engine what is wanted. What is the same goes on untouched. The caller holds the edit lock, or is alone.
     pub async fn configure(&self) {
         let desired = self.desired();
         let tls = tls::read_needed(&desired).await;
@@ -304,7 +304,7 @@ async fn frozen(store: &Store, desired: &Desired) -> Result<Frozen> {
 /// where the connection of an earlier run was theirs.
 const REPLICATION: Duration = Duration::from_secs(3);
 
-/// Waits until what earlier runs wrote is upheld here, and lets their sockets go.
+/// Waits until what earlier runs wrote is kept alive here, and lets their sockets go.
 async fn adopt(inner: Arc<Inner>) {
     *inner.ready.lock() = api::Ready { ready: false, reasons: vec!["it takes over what earlier runs wrote".into()] };
     let whole = tokio::select! {

@@ -53,7 +53,7 @@ impl Node {
         Ok(api::Released { task: name.to_owned(), held })
     }
 
-    /// Takes back exactly what the task wrote, in both directions. Answers at once; the task is `drained` when it is done.
+    /// Takes back exactly what the task wrote, in both directions. Returns at once; the task is `drained` when it is done.
     pub async fn drain(&self, name: &str, preview: bool) -> Result<api::Drain> {
         let task = self.inner.find(name)?;
         let copies = self.inner.copies(&task);
@@ -98,7 +98,7 @@ impl Node {
         self.task(name)
     }
 
-    /// Removes a task that holds nothing, or leaves what it holds. Answers how many copies that were.
+    /// Removes a task that holds nothing, or leaves what it holds. Returns how many copies that were.
     async fn remove(&self, name: &str, keep: bool) -> Result<usize> {
         let (inner, name) = (self.inner.clone(), name.to_owned());
         let work = async move {
@@ -161,7 +161,7 @@ impl Inner {
         Ok(())
     }
 
-    /// Removes a task, and the clusters that only waited for it. Answers how many copies were forgotten.
+    /// Removes a task, and the clusters that only waited for it. Returns how many copies were forgotten.
     async fn remove(&self, name: &str, forget: bool) -> Result<usize> {
         let task = self.find(name)?;
         let mut desired = Desired::clone(&self.desired());

@@ -8,7 +8,7 @@ use futures_util::future::{BoxFuture, ready};
 use futures_util::stream::{self, BoxStream, StreamExt};
 use std::collections::BTreeMap;
 
-/// Answers everything with why it cannot be used.
+/// Replies to everything with why it cannot be used.
 pub(crate) struct Broken {
     why: String,
     capabilities: Capabilities,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::interval;
 
-/// A server of 1.x wants a beat every 5 s.
+/// A server of 1.x needs a beat every 5 s.
 const BEAT: Duration = Duration::from_secs(3);
 
 type Published = BTreeMap<(String, ServiceName), Vec<Instance>>;

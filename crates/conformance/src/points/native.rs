@@ -40,7 +40,7 @@ pub async fn beside_ours<S: Subject>(at: &Corner<S>) -> Result<()> {
     ensure!(shown.lists().all(|list| list.contains(&there)), "the native: {:?} {:?}", shown.polled, shown.told);
     ensure!(at.subject.truth(&service).await? == [there.clone()], "something is left of ours");
     if !session.shadows(&Set::of(service.clone(), [there.clone()]), &there, &owner()) {
-        // What we uphold must not come back over the provider's.
+        // What we keep alive must not come back over the provider's.
         sleep(facts.told_in).await;
         ensure!(at.subject.truth(&service).await? == [there.clone()], "ours came back");
         return if at.shape.marks { Ok(()) } else { the_same(at, &session).await };
@@ -105,7 +105,7 @@ async fn the_same<S: Subject>(at: &Corner<S>, session: &Session) -> Result<()> {
         sleep(Duration::from_millis(200)).await;
         ensure!(at.subject.truth(&service).await? == [there.clone()], "what is the provider's was touched");
     }
-    // Nothing is left that we would uphold in a new session.
+    // Nothing is left that we would keep alive in a new session.
     at.subject.publish("twin", &service, &[]).await?;
     until(facts.told_in, "nothing", || at.subject.truth(&service), Vec::is_empty).await?;
     at.subject.evict().await?;

@@ -18,7 +18,7 @@ async fn written<S: Subject>(at: &Corner<S>, session: &Session, service: &Servic
     Ok(records)
 }
 
-/// 12: a copy is there as long as we uphold it, comes back when the server has forgotten us, and is after our end gone or
+/// 12: a copy is there as long as we keep alive it, comes back when the server has forgotten us, and is after our end gone or
 /// kept, as the kind says.
 pub async fn outlives_expiry<S: Subject>(at: &Corner<S>, times: u32) -> Result<()> {
     let facts = at.subject.facts();

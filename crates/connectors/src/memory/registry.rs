@@ -26,7 +26,7 @@ pub enum Fault {
     Down,
     /// Accepts and never answers.
     Hung,
-    /// Answers everything with a refusal.
+    /// Replies to everything with a refusal.
     Denied,
     /// Refuses whatever touches this part.
     PartDenied(Part),

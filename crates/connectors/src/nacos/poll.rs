@@ -12,7 +12,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-/// Between two looks at a namespace, and at least this many times what a look took: the server shall have rest.
+/// Between two looks at a namespace, and at least this many times what a look took: so that the server can rest.
 const EVERY: Duration = Duration::from_secs(1);
 const REST: u32 = 10;
 /// Failed looks in a row that count as an outage: one may have met a server that a fail-over has left.

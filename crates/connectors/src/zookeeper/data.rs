@@ -89,7 +89,7 @@ impl ZooKeeperData {
         Err(Error::Conflict)
     }
 
-    /// The access list that an entry shall have; `None`: the one that it has, or that a new one gets.
+    /// The access list that an entry is to have; `None`: the one that it has, or that a new one gets.
     fn wanted(&self, content: &Content) -> Result<Option<Vec<Acl>>, Error> {
         content.attributes.0.get(ACL).map(|text| access::read(text).map_err(Error::Rejected)).transpose()
     }

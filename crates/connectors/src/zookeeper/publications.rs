@@ -92,7 +92,7 @@ impl Publications {
         self.spread().is_own(session)
     }
 
-    /// Notes what stands at `path` for us now, or is about to. Answers what stood there before. Where the session is no
+    /// Notes what stands at `path` for us now, or is about to. Returns what stood there before. Where the session is no
     /// proof, that may still be what stands, until [`Publications::sure`].
     pub fn put(&self, path: &str, published: Published) -> Option<Published> {
         let scope = published.scope.clone();
@@ -222,7 +222,7 @@ impl All {
         let proven = published.record.ephemeral;
         let old = self.ids.entry(scope).or_default().insert(id, path.clone());
         self.paths.insert(path.clone(), published);
-        // One record stands at one path. What may still be at the other is nothing that we uphold.
+        // One record stands at one path. What may still be at the other is nothing that we keep alive.
         let moved = old.filter(|old| *old != path).and_then(|old| Some((old.clone(), self.paths.remove(&old)?)));
         let doubtful = before.clone().map(|one| (path, one)).into_iter().chain(moved);
         for doubt in doubtful.filter(|(_, one)| !(proven && one.record.ephemeral)) {

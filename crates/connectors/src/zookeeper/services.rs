@@ -249,7 +249,7 @@ impl Sink for ZooKeeperServices {
                 }
             }
             writable(self.session()).await?;
-            self.writes.uphold(None).await
+            self.writes.restore(None).await
         }
         .boxed()
     }

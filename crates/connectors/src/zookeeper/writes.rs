@@ -209,15 +209,15 @@ impl Writes {
         }
     }
 
-    /// What stands at the path already becomes what it shall be, if it is ours.
+    /// What stands at the path already becomes what it is to be, if it is ours.
     async fn take_over(
         &self,
         session: &Session,
         path: &str,
-        shall: &Published,
+        wanted: &Published,
         before: Option<&Published>,
     ) -> Result<(), Error> {
-        let Published { scope, record, .. } = shall;
+        let Published { scope, record, .. } = wanted;
         let (found, stat) = match session.read(path).await {
             // It went meanwhile.
             Err(WireError::NotFound(_)) => return Err(Error::Conflict),
@@ -235,16 +235,16 @@ impl Writes {
         }
         let done = match (ours, lives) {
             (true, true) => {
-                let over = (found.as_deref() != shall.body()).then_some(stat.version);
-                self.make_equal(session, path, shall, over).await
+                let over = (found.as_deref() != wanted.body()).then_some(stat.version);
+                self.make_equal(session, path, wanted, over).await
             }
             // It lives by a former session of ours, or is to live otherwise: one step, so that nobody sees a gap.
             (true, false) => {
                 let delete = Op::Delete { path: path.to_owned(), version: Some(stat.version) };
-                let create = self.create(path, shall);
+                let create = self.create(path, wanted);
                 session.multi(&[delete, create]).await.map(|_| ()).map_err(|failed| failed.error)
             }
-            // Somebody else's: the plan shall look again.
+            // Somebody else's: the plan looks again.
             (false, _) => return Err(Error::Conflict),
         };
         done.map_err(convert::error)
@@ -255,14 +255,14 @@ impl Writes {
         &self,
         session: &Session,
         path: &str,
-        shall: &Published,
+        wanted: &Published,
         over: Option<i32>,
     ) -> Result<(), WireError> {
         if over.is_some() {
-            session.write(path, shall.body(), over).await?;
+            session.write(path, wanted.body(), over).await?;
         }
         if self.acl == AclChoice::Copy {
-            let (list, wanted) = (session.acl(path).await?.0, self.checked_acl(&shall.record));
+            let (list, wanted) = (session.acl(path).await?.0, self.checked_acl(&wanted.record));
             if access::text(&list) != access::text(&wanted) {
                 session.set_acl(path, &wanted, None).await?;
             }

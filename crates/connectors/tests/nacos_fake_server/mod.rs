@@ -180,7 +180,7 @@ impl Fake {
         Fake { at, state, _tasks: tasks }
     }
 
-    /// Answers differently from now on.
+    /// Replies differently from now on.
     pub fn script(&self, script: Script) {
         *self.state.script.lock() = script;
     }

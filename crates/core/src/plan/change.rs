@@ -44,7 +44,7 @@ impl Display for Removal {
 pub enum Change {
     /// Write a copy where we have none.
     Create(Instance),
-    /// Write again what already stands there as ours, so that this process upholds it.
+    /// Write again what already stands there as ours, so that this process keeps alive it.
     Adopt(Instance),
     /// Publish a record identical to a native one, for this owner, in place of our copy if there is one.
     Shadow(Instance, OwnerId),
@@ -52,7 +52,7 @@ pub enum Change {
     Update {
         /// As it stands.
         from: Instance,
-        /// As it shall stand.
+        /// As it is to stand.
         to: Instance,
     },
     /// Lay an operator's change of our copy elsewhere over a native record, as an operator would: only where the task
@@ -60,7 +60,7 @@ pub enum Change {
     Edit {
         /// As it stands.
         from: Instance,
-        /// As it shall stand.
+        /// As it is to stand.
         to: Instance,
         /// The task that says so.
         owner: OwnerId,
@@ -69,7 +69,7 @@ pub enum Change {
     Scope {
         /// As it stands.
         from: Attributes,
-        /// As it shall stand.
+        /// As it is to stand.
         to: Attributes,
         /// The task that wants it.
         owner: OwnerId,

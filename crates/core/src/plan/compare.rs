@@ -65,7 +65,7 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// The wish that `id` shall follow: the present owner's, while it has one.
+    /// The wish that `id` is to follow: the present owner's, while it has one.
     fn want(&self, id: &InstanceId, holder: Option<&crate::OwnerId>) -> Option<(&'a Wish, &'a Instance)> {
         let wants = |wish: &'a Wish| wish.records.get(id).map(|record| (wish, record));
         let kept = self.wishes.iter().filter(|wish| Some(&wish.owner) == holder).find_map(wants);
@@ -180,7 +180,7 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// Leaves our copy as it stands, but makes sure that this process upholds it.
+    /// Leaves our copy as it stands, but makes sure that this process keeps alive it.
     fn leave(&mut self, id: &InstanceId, ours: &Instance, known: bool, skip: Skip) {
         if !known {
             self.changes.push(Change::Adopt(ours.clone()));

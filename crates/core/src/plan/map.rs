@@ -11,7 +11,7 @@ pub trait Lens: Debug + Send + Sync {
     /// The destination's scope for a scope of the source; `None`: it takes no part. Where that is not decided it is there,
     /// and [`Lens::record`] says so of each record.
     fn scope(&self, source: &ServiceKey) -> Option<ServiceKey>;
-    /// The record as it shall stand in the destination, mark untouched, where it takes part.
+    /// The record as it is to stand in the destination, mark untouched, where it takes part.
     fn record(&self, source: &ServiceKey, record: &Instance) -> Choice;
     /// The destination's part for a part of the source.
     fn part(&self, source: &Part) -> Part;

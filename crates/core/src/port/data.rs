@@ -76,7 +76,7 @@ pub trait DataSource: Send + Sync {
 
 /// A cluster whose entries can also be written.
 pub trait DataSink: DataSource {
-    /// What the cluster bears. `max_batch`: most entries in one call of read or write; `in_flight`: most calls of `write`
+    /// What the cluster can take. `max_batch`: most entries in one call of read or write; `in_flight`: most calls of `write`
     /// at once.
     fn limits(&self) -> Limits;
 
@@ -117,7 +117,7 @@ pub struct Write {
     pub key: EntryKey,
     /// What stands there.
     pub expect: Expect,
-    /// What shall stand there; `None`: nothing. Attributes that are not named are left as they are, or as the kind makes
+    /// What is to stand there; `None`: nothing. Attributes that are not named are left as they are, or as the kind makes
     /// them for a new entry.
     pub to: Option<Content>,
     /// Make parents that are missing, empty: they take no part themselves.

@@ -135,7 +135,7 @@ pub trait Sink: Source {
     /// What this kind cannot hold, each with its reason.
     fn capabilities(&self) -> &Capabilities;
 
-    /// What the cluster bears.
+    /// What the cluster can take.
     fn limits(&self) -> Limits;
 
     /// Where what is wanted in a service is to stand here: usually under the same name. Kinds whose names are narrower (lower
@@ -181,7 +181,7 @@ pub trait Sink: Source {
         None
     }
 
-    /// Whether a record of ours that is identical to this native one shall stand with it for a task ([`Change::Shadow`]), so
+    /// Whether a record of ours that is identical to this native one is to stand with it for a task ([`Change::Shadow`]), so
     /// that who calls the service does not see the end of either. `there`: the whole scope.
     fn shadows(&self, _there: &Set, _native: &Instance, _owner: &OwnerId) -> bool {
         self.capabilities().shadows
@@ -201,7 +201,7 @@ pub trait Sink: Source {
     fn apply<'a>(&'a self, scope: &'a ServiceKey, changes: &'a [Change]) -> BoxFuture<'a, Vec<Result<(), Error>>>;
 
     /// Takes over the upkeep (heartbeats, publications, sessions) of records that an earlier process wrote, as they
-    /// were. Answers when the cluster has them; what does not answer in time is kept trying in the background.
+    /// were. Completes when the cluster has them; what does not answer in time is kept trying in the background.
     fn adopt<'a>(&'a self, owned: &'a [(ServiceKey, Written)]) -> BoxFuture<'a, Result<(), Error>>;
 
     /// The connections or sessions that hold our copies there, in a stable order. Empty where copies stand by themselves.
@@ -255,7 +255,7 @@ pub struct Carrier {
     pub limit: usize,
 }
 
-/// What one destination bears. Shared by all tasks that write to it.
+/// What one destination can take. Shared by all tasks that write to it.
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// Most records in one request.

@@ -1,4 +1,4 @@
-//! The data engine as a whole: it is told what shall be, and makes it so.
+//! The data engine as a whole: it is told what is wanted, and makes it so.
 
 use super::actor::{Actor, Shared};
 use super::record::{DataLedger, DataRecorder};
@@ -208,7 +208,7 @@ impl DataEngine {
     }
 
     /// Decides one conflict as it is listed now: what `side` holds stands, or its deletion. When it is changed again
-    /// meanwhile, it is a conflict again. Answers whether there is such a conflict.
+    /// meanwhile, it is a conflict again. Returns whether there is such a conflict.
     pub fn resolve(&self, owner: &OwnerId, key: &EntryKey, side: Side) -> bool {
         let mut known = false;
         for shared in self.shared(|route| route.owner == *owner) {
@@ -218,7 +218,7 @@ impl DataEngine {
         known
     }
 
-    /// Forgets what a task that does not run any more remembers: nothing is its copy. Answers how many entries that
+    /// Forgets what a task that does not run any more remembers: nothing is its copy. Returns how many entries that
     /// were.
     pub async fn forget(&self, owner: &OwnerId) -> usize {
         let past: Vec<_> = {

@@ -33,7 +33,7 @@ pub trait DataRecorder: Send + Sync {
     /// A lot of writes that are about to be made; `None`: forget it.
     fn intents(&self, route: &DataRoute, lot: u64, intents: Option<&[Intent]>);
 
-    /// Answers once everything that was handed over so far would survive the end of this process. A write waits for it
+    /// Completes once everything that was handed over so far would survive the end of this process. A write waits for it
     /// for [`super::DataTiming::kept`], and no longer.
     fn kept(&self) -> BoxFuture<'_, ()> {
         Box::pin(std::future::ready(()))

@@ -60,7 +60,7 @@ pub(crate) struct Cluster {
     pub inbound: RwLock<Vec<Arc<Route>>>,
     /// Routes that read here.
     pub outbound: RwLock<Vec<Arc<Route>>>,
-    /// Whether everything that an earlier process wrote is upheld again.
+    /// Whether everything that an earlier process wrote is kept alive again.
     pub adopted: watch::Sender<bool>,
     /// The parts that the cluster lists, as last asked. It may serve others.
     pub listed: Mutex<Option<Parts>>,
@@ -510,7 +510,7 @@ impl Route {
         !self.spec.way_back || self.destination.once_listed.lock().contains(target)
     }
 
-    /// The display name that a part of the destination shall have.
+    /// The display name that a part of the destination is to have.
     pub fn title_for(&self, target: &Part) -> Option<Arc<str>> {
         let mirror = self.source.mirror.lock();
         let (_, state) = mirror.parts().iter().find(|(part, _)| self.target_part(part) == *target)?;

@@ -1,4 +1,4 @@
-//! The engine as a whole: it is told what shall be, and makes it so.
+//! The engine as a whole: it is told what is wanted, and makes it so.
 
 use crate::kit::guard::{Guard, Why};
 use crate::kit::pace::Pacers;
@@ -167,7 +167,7 @@ impl Engine {
     }
 
     /// Stops a cluster; its connection stays until a successor has taken over what it held: where new settings never work,
-    /// what the old ones upheld stands on.
+    /// what the old ones kept alive stands on.
     fn retire(&self, running: Running, replaced: bool) {
         running.stop.cancel();
         if let Some(sink) = running.cluster.sink.clone() {
@@ -197,7 +197,7 @@ impl Engine {
         }
     }
 
-    /// Whether a cluster's present connection upholds everything that is ours there, or nothing is any more.
+    /// Whether a cluster's present connection keeps alive everything that is ours there, or nothing is any more.
     fn is_followed(&self, id: &ClusterId) -> bool {
         let state = self.state.lock();
         let Some(cluster) = state.clusters.get(id).map(|running| &running.cluster) else { return true };
@@ -209,7 +209,7 @@ impl Engine {
         !cluster.writing.load(Ordering::SeqCst) || (*cluster.adopted.borrow() && works() && planned_once(cluster))
     }
 
-    /// Waits until everything that earlier processes wrote is upheld by this one, or `limit` is over; says whether it is.
+    /// Waits until everything that earlier processes wrote is kept alive by this one, or `limit` is over; says whether it is.
     /// That is more than the ledger: what stands there as ours and the ledger had not yet heard of is taken over when the
     /// destination has been read and planned once.
     pub async fn adopted(&self, limit: Duration) -> bool {
@@ -285,7 +285,7 @@ impl Engine {
         self.recorder.event(Event { task, cluster, scope: String::new(), record: String::new(), action, reason });
     }
 
-    /// Forgets what a task wrote, so that its copies are nobody's. Answers how many records that were.
+    /// Forgets what a task wrote, so that its copies are nobody's. Returns how many records that were.
     pub fn forget(&self, owner: &OwnerId) -> usize {
         let state = self.state.lock();
         let mut forgotten = 0;

@@ -66,7 +66,7 @@ pub struct Event {
 pub trait Recorder: Send + Sync {
     /// The whole of what this install wrote into a scope; empty: forget it.
     fn ledger(&self, cluster: &ClusterId, scope: &ServiceKey, written: &Written);
-    /// Answers once everything that was handed over so far would survive the end of this process. A write that has no other
+    /// Completes once everything that was handed over so far would survive the end of this process. A write that has no other
     /// proof waits for it for [`crate::Timing::kept`], and no longer.
     fn kept(&self) -> BoxFuture<'_, ()> {
         Box::pin(std::future::ready(()))

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use causeway_holder::{Holder, Launch};
 
-/// The node process: `node DIR LINGER_MS`. Answers each line with one line.
+/// The node process: `node DIR LINGER_MS`. Replies to each line with one line.
 pub fn node_main(args: &[String]) -> io::Result<()> {
     let mut launch = Launch::new("/proc/self/exe");
     launch.linger = Duration::from_millis(args[1].parse().unwrap());

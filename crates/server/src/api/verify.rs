@@ -11,7 +11,7 @@ pub struct Verification {
     pub task: String,
     /// Whether both sides hold the same, as far as the task goes.
     pub in_step: bool,
-    /// Instances that stand as they shall.
+    /// Instances that stand as they should.
     pub instances: usize,
     /// Config entries that are the same on both sides.
     pub entries: usize,

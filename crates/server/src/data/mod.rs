@@ -20,7 +20,7 @@ use std::sync::Arc;
 /// The kind whose config entries are no tree.
 const NACOS: &str = "nacos";
 
-/// What the data engine shall do for these tasks. A task whose settings cannot be used, or whose clusters hold no entries,
+/// What the data engine is to do for these tasks. A task whose settings cannot be used, or whose clusters hold no entries,
 /// has no data; nor has one that is drained.
 pub(crate) fn specs<'a>(
     install: &str,

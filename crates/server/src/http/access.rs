@@ -91,7 +91,7 @@ impl Access {
         match bearer(headers) {
             Some(given) if hash(given) == **token => Ok(()),
             Some(_) => Err(Refusal::unauthorized("the token is not the one of this node")),
-            None => Err(Refusal::unauthorized("this address wants a token")),
+            None => Err(Refusal::unauthorized("this address needs a token")),
         }
     }
 }

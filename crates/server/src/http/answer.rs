@@ -132,7 +132,7 @@ pub(super) struct Name<T>(pub T);
 #[from_request(via(axum::extract::Query), rejection(Refusal))]
 pub(super) struct Asked<T>(pub T);
 
-/// Answers in time, whatever hangs.
+/// Replies in time, whatever hangs.
 pub(super) async fn in_time(request: Request, next: Next) -> Response {
     match tokio::time::timeout(LONGEST, next.run(request)).await {
         Ok(response) => response,

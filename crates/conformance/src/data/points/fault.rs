@@ -46,7 +46,7 @@ pub async fn cut<S: DataSubject>(at: &DataCorner<S>) -> Result<()> {
         line(Fault::None);
         let again = |view: &DataView| view.resets(&part) > seen.resets(&part);
         let back = follow.wait(at.facts.lost_in, "a Reset after the cut", again).await?;
-        at.note(&format!("cut noticed after {took:.0?}, complete {back:.0?} after it was mended"));
+        at.note(&format!("cut noticed after {took:.0?}, complete {back:.0?} after it was repaired"));
         let view = follow.view();
         for item in &view.items[seen.items.len()..] {
             match item {

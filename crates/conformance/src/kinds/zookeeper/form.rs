@@ -14,7 +14,7 @@ pub enum Form {
     Dubbo,
 }
 
-/// A znode that a provider writes. Without a path it wants a new one.
+/// A znode that a provider writes. Without a path it needs a new one.
 pub struct Written {
     pub path: Option<String>,
     pub data: Vec<u8>,

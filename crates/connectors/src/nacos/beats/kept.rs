@@ -123,7 +123,7 @@ impl Kept {
         self.due.first_key_value().map(|(slot, _)| slot.0)
     }
 
-    /// What shall stand in a service, with its owner, but for what is in doubt.
+    /// What is to stand in a service, with its owner, but for what is in doubt.
     pub fn of(&self, scope: &ServiceKey) -> Vec<(Instance, OwnerId)> {
         let all = self.entries.get(scope).into_iter().flat_map(BTreeMap::values);
         let sure = |entry: &&Entry| entry.wanted && entry.doubt.is_none_or(|doubt| !doubt.others);

@@ -113,7 +113,7 @@ impl Beats {
     }
 
     /// Takes over records that another process, or this one in another way, has written: what stands is beaten at
-    /// once, what has gone is registered again. Answers with the first error; what failed is tried again.
+    /// once, what has gone is registered again. Returns the first error; what failed is tried again.
     pub async fn adopt(&self, sets: Vec<(ServiceKey, Vec<(Instance, OwnerId)>)>) -> Result<(), WireError> {
         self.start();
         let now = Instant::now();
@@ -123,7 +123,7 @@ impl Beats {
         }
         let mut takes = Vec::new();
         for (scope, _) in &sets {
-            takes.push(self.inner.uphold(scope).boxed());
+            takes.push(self.inner.restore(scope).boxed());
         }
         let outcomes: Vec<_> = stream::iter(takes).buffer_unordered(SERVICES).collect().await;
         self.inner.news.notify_one();
@@ -274,7 +274,7 @@ impl Inner {
     }
 
     /// Sees to all that is kept in a service: beats what stands, registers what is missing.
-    async fn uphold(&self, scope: &ServiceKey) -> Result<(), WireError> {
+    async fn restore(&self, scope: &ServiceKey) -> Result<(), WireError> {
         let _turn = self.turn(scope).lock().await;
         let standing = match self.standing(scope).await {
             Ok(standing) => standing,
@@ -288,7 +288,7 @@ impl Inner {
         for (record, _) in &wanted {
             let here: Vec<_> = standing.iter().filter(|one| one.read.id == record.id).collect();
             let one = async move {
-                let outcome = self.uphold_one(scope, record, &here).await;
+                let outcome = self.restore_one(scope, record, &here).await;
                 if outcome.is_err() {
                     self.kept.lock().again(scope, &record.id, Instant::now() + upkeep::AGAIN);
                 }
@@ -312,7 +312,7 @@ impl Inner {
         Ok(())
     }
 
-    async fn uphold_one(&self, scope: &ServiceKey, record: &Instance, here: &[&Standing]) -> Result<(), WireError> {
+    async fn restore_one(&self, scope: &ServiceKey, record: &Instance, here: &[&Standing]) -> Result<(), WireError> {
         let Some(mark) = &record.mark else { return Ok(()) };
         let key = convert::wire_key(scope);
         let there = here.iter().find(|one| one.read.ephemeral).filter(|one| one.is_ours(&mark.owner.install));

@@ -27,7 +27,7 @@ enum Done {
 /// Keeps what is kept, until it is dropped.
 pub(super) async fn run(inner: Arc<Inner>) {
     let mut work: FuturesUnordered<BoxFuture<'static, Done>> = FuturesUnordered::new();
-    let mut upheld: BTreeSet<ServiceKey> = BTreeSet::new();
+    let mut restored: BTreeSet<ServiceKey> = BTreeSet::new();
     // While the servers are away: when to try the next one.
     let mut away: Option<Instant> = None;
     loop {
@@ -35,13 +35,13 @@ pub(super) async fn run(inner: Arc<Inner>) {
         let limit = if away.is_some() { 1 } else { BEATS };
         while work.len() < limit && away.is_none_or(|until| until <= now) {
             let Some((scope, record)) = inner.kept.lock().pop(now) else { break };
-            if upheld.contains(&scope) {
+            if restored.contains(&scope) {
                 inner.kept.lock().again(&scope, &record.id, now + AGAIN);
             } else if record.healthy {
                 work.push(Box::pin(beat(inner.clone(), scope, record)));
             } else {
-                upheld.insert(scope.clone());
-                work.push(Box::pin(uphold(inner.clone(), scope, false)));
+                restored.insert(scope.clone());
+                work.push(Box::pin(restore(inner.clone(), scope, false)));
             }
         }
         let due = inner.kept.lock().next().map(|due| away.map_or(due, |until| until.max(due)));
@@ -59,8 +59,8 @@ pub(super) async fn run(inner: Arc<Inner>) {
             Done::Beaten(scope, record, Ok(_)) => {
                 // The server has lost it: its siblings too, as a rule.
                 inner.kept.lock().again(&scope, &record.id, Instant::now() + AGAIN);
-                if upheld.insert(scope.clone()) {
-                    work.push(Box::pin(uphold(inner.clone(), scope, true)));
+                if restored.insert(scope.clone()) {
+                    work.push(Box::pin(restore(inner.clone(), scope, true)));
                 }
                 None
             }
@@ -70,7 +70,7 @@ pub(super) async fn run(inner: Arc<Inner>) {
                 Some((scope, error))
             }
             Done::Upheld(scope, outcome) => {
-                upheld.remove(&scope);
+                restored.remove(&scope);
                 outcome.err().map(|error| {
                     inner.retry(&scope);
                     (scope, error)
@@ -98,11 +98,11 @@ async fn beat(inner: Arc<Inner>, scope: ServiceKey, record: Instance) -> Done {
 }
 
 /// `lost`: the server does not know what it knew, so it was restarted, perhaps as another version.
-async fn uphold(inner: Arc<Inner>, scope: ServiceKey, lost: bool) -> Done {
+async fn restore(inner: Arc<Inner>, scope: ServiceKey, lost: bool) -> Done {
     let outcome = async {
         let http = if lost { inner.mode.ask_again().await? } else { true };
         match http {
-            true => inner.uphold(&scope).await,
+            true => inner.restore(&scope).await,
             false => Err(WireError::Throttled(AGAIN)),
         }
     };

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
-/// Between two looks, and at least this many times what a look took: the server shall have rest.
+/// Between two looks, and at least this many times what a look took: so that the server can rest.
 const EVERY: Duration = Duration::from_secs(1);
 const REST: u32 = 2;
 const LONGEST: Duration = Duration::from_secs(30);

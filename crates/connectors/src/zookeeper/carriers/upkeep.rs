@@ -28,7 +28,7 @@ enum Event {
     /// No server gives us a further session.
     Refused(Slot, WireError),
     /// What was to be made again stands, or why not.
-    Upheld(Result<(), Error>),
+    Restored(Result<(), Error>),
     /// A step of a move is done; whether anything was moved.
     Moved(bool),
     /// Sessions that held nothing were looked at.
@@ -53,7 +53,7 @@ pub(in crate::zookeeper) async fn keep_up(writes: Writes) {
     let mut status = carriers.0.main.status();
     let mut events: FuturesUnordered<BoxFuture<'_, Event>> = FuturesUnordered::new();
     let (mut epoch, mut due, mut pause) = (0, Due::default(), AGAIN.0);
-    let (mut upholding, mut uphold_at) = (None::<Due>, Instant::now());
+    let (mut restoring, mut restore_at) = (None::<Due>, Instant::now());
     let (mut overfull, mut moving, mut move_at) = (None, false, Instant::now());
     let mut looking = false;
     let mut look = interval(LOOK.min(carriers.0.ours.spread().limits().idle / 2));
@@ -68,12 +68,12 @@ pub(in crate::zookeeper) async fn keep_up(writes: Writes) {
             due.all = true;
             drop(carriers.0.ours.spread().clear(MAIN));
         }
-        let waits = upholding.is_none() && (due.all || !due.paths.is_empty());
-        if waits && uphold_at <= Instant::now() {
+        let waits = restoring.is_none() && (due.all || !due.paths.is_empty());
+        if waits && restore_at <= Instant::now() {
             let todo = std::mem::take(&mut due);
             let paths = (!todo.all).then(|| todo.paths.clone());
-            upholding = Some(todo);
-            events.push(writes.uphold(paths).map(Event::Upheld).boxed());
+            restoring = Some(todo);
+            events.push(writes.restore(paths).map(Event::Restored).boxed());
         }
         // One that is too full is emptied down to its bound.
         overfull = overfull.filter(|slot| !carriers.0.ours.spread().excess(*slot, 1).is_empty());
@@ -88,7 +88,7 @@ pub(in crate::zookeeper) async fn keep_up(writes: Writes) {
                 return;
             },
             () = carriers.0.opened.notified() => {}
-            () = sleep_until(uphold_at), if waits => {}
+            () = sleep_until(restore_at), if waits => {}
             () = sleep_until(move_at), if moves.is_some() => {}
             _ = look.tick(), if !looking => {
                 looking = true;
@@ -101,14 +101,14 @@ pub(in crate::zookeeper) async fn keep_up(writes: Writes) {
                     due.all = true;
                 }
                 Event::Refused(slot, why) => due.paths.extend(carriers.refuse(slot, &why).await),
-                Event::Upheld(Ok(())) => (upholding, pause) = (None, AGAIN.0),
-                Event::Upheld(Err(error)) => {
+                Event::Restored(Ok(())) => (restoring, pause) = (None, AGAIN.0),
+                Event::Restored(Err(error)) => {
                     tracing::info!(%error, "not all of ours stands under the new session yet");
-                    if let Some(again) = upholding.take() {
+                    if let Some(again) = restoring.take() {
                         due.all |= again.all;
                         due.paths.extend(again.paths);
                     }
-                    uphold_at = Instant::now() + pause;
+                    restore_at = Instant::now() + pause;
                     pause = (pause * 2).min(AGAIN.1);
                 }
                 Event::Moved(any) => {

@@ -93,7 +93,7 @@ pub trait SessionKeeper: Send + Sync {
     /// used: it is ended then.
     fn save(&self, saved: &SavedSession) -> bool;
 
-    /// Answers once what was saved last would survive the end of this process. Nothing is written in the session before,
+    /// Completes once what was saved last would survive the end of this process. Nothing is written in the session before,
     /// for two seconds at most.
     fn kept(&self) -> BoxFuture<'_, ()> {
         Box::pin(std::future::ready(()))

@@ -14,7 +14,7 @@ use std::sync::Arc;
 impl Writes {
     /// Makes sure that everything of ours, or what is ours of these paths, is held by one of our sessions: what is missing is
     /// made again, and what a former session still holds is taken over in one step. Nothing of others is touched.
-    pub async fn uphold(&self, only: Option<BTreeSet<Arc<str>>>) -> Result<(), Error> {
+    pub async fn restore(&self, only: Option<BTreeSet<Arc<str>>>) -> Result<(), Error> {
         let mut all = self.ours.ephemerals();
         all.retain(|(path, _)| only.as_ref().is_none_or(|only| only.contains(path)));
         let paths: Vec<String> = all.iter().map(|(path, _)| path.to_string()).collect();
@@ -32,7 +32,7 @@ impl Writes {
                 Err(_) => true,
             };
             if !stands {
-                writes.push(self.uphold_one(path, one).boxed());
+                writes.push(self.restore_one(path, one).boxed());
             }
         }
         let outcomes: Vec<_> = stream::iter(writes).buffered(AT_ONCE).collect().await;
@@ -49,7 +49,7 @@ impl Writes {
 
     /// Makes a znode of ours stand under one of our sessions, unless it was withdrawn or changed meanwhile. What stands there
     /// under it already is the writer's, and newer.
-    async fn uphold_one(&self, path: &str, one: &Published) -> Result<(), Error> {
+    async fn restore_one(&self, path: &str, one: &Published) -> Result<(), Error> {
         let wanted = || self.ours.get(path).is_some_and(|now| now == *one);
         if !wanted() {
             return Ok(());
