@@ -95,7 +95,12 @@ impl NacosClient {
         for _ in 0..TRIES {
             let call =
                 Call::get(path).with("namespaceId", namespace).with("pageNo", "1").with("pageSize", size.to_string());
-            let page: Page = self.core.call(call).await?.json()?;
+            // A server that hangs is left soon; where none is quick, one may only be busy.
+            let answer = match self.core.call(call.clone()).await {
+                Err(Error::Unavailable(_)) => self.core.call(call.long()).await?,
+                answer => answer?,
+            };
+            let page: Page = answer.json()?;
             let count = usize::try_from(page.count).unwrap_or(0);
             if page.service_list.len() >= count {
                 return Ok(page.service_list);
@@ -177,7 +182,8 @@ impl NacosClient {
         let mut all = Vec::new();
         for cluster in clusters {
             if generation == Generation::V3 {
-                let call = about(Call::get("/v3/admin/ns/instance/list"), key, generation).with("clusterName", cluster);
+                let call =
+                    about(Call::get("/v3/admin/ns/instance/list"), key, generation).with("clusterName", cluster).long();
                 let list: Vec<WireInstance> = self.core.call(call).await?.json()?;
                 all.extend(list);
                 continue;
@@ -185,7 +191,9 @@ impl NacosClient {
             let call = about(Call::get("/v1/ns/catalog/instances"), key, generation)
                 .with("clusterName", cluster)
                 .with("pageNo", "1")
-                .with("pageSize", ALL);
+                .with("pageSize", ALL)
+                // The request before was answered: the server does not hang.
+                .long();
             let page: OldInstances = self.core.call(call).await?.json()?;
             if i64::try_from(page.list.len()).unwrap_or(i64::MAX) < page.count {
                 return Err(Error::Protocol(format!("{key}: instances were left out")));

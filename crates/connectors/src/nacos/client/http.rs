@@ -14,6 +14,8 @@ use super::error::{Error, Result, brief};
 
 /// How long a TCP connection may take to stand.
 const CONNECT: Duration = Duration::from_secs(2);
+/// How long a list of everything may take.
+const LONG: Duration = Duration::from_secs(30);
 
 /// One request. Parameters go into the body of a POST or PUT, so that long metadata does not
 /// hit the server's limit of header size; else into the query.
@@ -27,15 +29,23 @@ pub(super) struct Call {
     pub(super) headers: Vec<(&'static str, String)>,
     /// `group@@service` that the request speaks of, for signatures.
     pub(super) service: Option<String>,
+    /// How long the whole answer may take, where that grows with what the server holds.
+    pub(super) limit: Option<Duration>,
 }
 
 impl Call {
     pub(super) fn new(method: Method, path: &'static str) -> Self {
-        Call { method, path, params: Vec::new(), headers: Vec::new(), service: None }
+        Call { method, path, params: Vec::new(), headers: Vec::new(), service: None, limit: None }
     }
 
     pub(super) fn get(path: &'static str) -> Self {
         Call::new(Method::GET, path)
+    }
+
+    /// Of a list that may be long: a busy server takes its time for it.
+    pub(super) fn long(mut self) -> Self {
+        self.limit = Some(LONG);
+        self
     }
 
     pub(super) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
@@ -72,7 +82,6 @@ impl Http {
             .no_proxy()
             .redirect(redirect::Policy::none())
             .connect_timeout(CONNECT)
-            .timeout(timeout)
             .build()
             .map_err(|e| Error::Rejected(format!("HTTP client: {e}")))?;
         let context = match context.trim_matches('/') {
@@ -116,6 +125,8 @@ impl Http {
         } else {
             request.query(&call.params)
         };
+        let limit = call.limit.unwrap_or(self.timeout);
+        request = request.timeout(limit);
         for (name, value) in &call.headers {
             request = request.header(*name, value);
         }
@@ -125,7 +136,7 @@ impl Http {
         // The URL is left out of errors: a signature may stand in it.
         let why = |e: reqwest::Error| {
             let text = if e.is_timeout() {
-                format!("no answer within {} ms", self.timeout.as_millis())
+                format!("no answer within {} ms", limit.as_millis())
             } else {
                 root_cause(&e.without_url())
             };
