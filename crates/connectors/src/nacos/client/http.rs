@@ -164,19 +164,15 @@ fn root_cause(error: &dyn std::error::Error) -> String {
 /// `{code, message, data}` of 2.x and 3.x answers. Read without a tree of what is inside, which may be megabytes.
 #[derive(Deserialize)]
 struct Envelope<'a> {
-    #[serde(borrow, deserialize_with = "as_written")]
+    #[serde(borrow)]
     code: &'a RawValue,
-    #[serde(borrow, default, deserialize_with = "some_as_written")]
+    #[serde(borrow, default, deserialize_with = "also_null")]
     data: Option<&'a RawValue>,
 }
 
-/// Also where the value is null.
-fn as_written<'de: 'a, 'a, D: Deserializer<'de>>(input: D) -> std::result::Result<&'a RawValue, D::Error> {
-    <&RawValue>::deserialize(input)
-}
-
-fn some_as_written<'de: 'a, 'a, D: Deserializer<'de>>(input: D) -> std::result::Result<Option<&'a RawValue>, D::Error> {
-    as_written(input).map(Some)
+/// A value of null is there, too.
+fn also_null<'de: 'a, 'a, D: Deserializer<'de>>(input: D) -> std::result::Result<Option<&'a RawValue>, D::Error> {
+    <&RawValue>::deserialize(input).map(Some)
 }
 
 impl<'a> Envelope<'a> {
@@ -194,20 +190,23 @@ impl<'a> Envelope<'a> {
 impl Reply {
     /// The text of a successful answer.
     pub(super) fn text(self) -> Result<String> {
-        if !self.status.is_success() || Envelope::of(&self.body).is_some_and(|envelope| !envelope.is_success()) {
-            return Err(self.error());
-        }
+        self.envelope()?;
         Ok(self.body)
     }
 
     /// The JSON of a successful answer, without its envelope.
     pub(super) fn json<T: DeserializeOwned>(self) -> Result<T> {
-        let envelope = Envelope::of(&self.body);
-        if !self.status.is_success() || envelope.as_ref().is_some_and(|envelope| !envelope.is_success()) {
-            return Err(self.error());
-        }
-        let inner = envelope.and_then(|envelope| envelope.data).map_or(self.body.as_str(), RawValue::get);
+        let inner = self.envelope()?.and_then(|envelope| envelope.data).map_or(self.body.as_str(), RawValue::get);
         serde_json::from_str(inner).map_err(|e| Error::Protocol(format!("answer: {e}")))
+    }
+
+    /// The envelope of a successful answer, where it has one.
+    fn envelope(&self) -> Result<Option<Envelope<'_>>> {
+        let envelope = Envelope::of(&self.body);
+        match self.status.is_success() && envelope.as_ref().is_none_or(Envelope::is_success) {
+            true => Ok(envelope),
+            false => Err(self.error()),
+        }
     }
 
     /// What an unsuccessful answer means.
