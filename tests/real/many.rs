@@ -185,11 +185,12 @@ pub async fn a_connection_that_is_too_full_is_told() -> Result<()> {
     ensure!(!verified.status.success(), "{said}");
     let short = servers_of(&cluster, &sums);
     ensure!(short.iter().all(|server| said.contains(server)) && said.contains("svc-"), "{short:?}: {said}");
-    until("the status names it", seconds(100), async || {
+    let named = async || {
         let reason = node.task()?["reason"].as_str().unwrap_or_default().to_owned();
         Ok(short.iter().any(|server| reason.contains(server)))
-    })
-    .await?;
+    };
+    let told = until("the status names it", seconds(100), named).await;
+    told.with_context(|| format!("{short:?}: {:?} {:?}", node.task(), node.log()))?;
     eprintln!("{}", node.task()?["reason"]);
     drop(who);
     Ok(())

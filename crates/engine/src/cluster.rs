@@ -50,7 +50,7 @@ pub(crate) struct Cluster {
     pub look: Notify,
     /// Grows when what is selected here may have changed.
     selection: AtomicU64,
-    /// Parts that routes write to. Added to by [`Cluster::writes_in`] alone.
+    /// Parts that routes write to, or have written to. Added to by [`Cluster::writes_in`] alone.
     pub written_parts: RwLock<BTreeSet<Part>>,
     /// Why a part could not be made.
     pub part_errors: Mutex<BTreeMap<Part, String>>,

@@ -234,8 +234,11 @@ impl Writer {
         }
         let writes = |change: &Change| matches!(change, Change::Create(_) | Change::Update { .. });
         let stands = decision.plan.changes.iter().any(writes) || self.cluster.ledger.lock().contains_key(scope);
-        if stands && self.cluster.is_unlisted(&scope.part()) {
-            self.prepare(scope, now);
+        if stands {
+            self.cluster.writes_in([scope.part()]);
+            if self.cluster.is_unlisted(&scope.part()) {
+                self.prepare(scope, now);
+            }
         }
         let mut again = decision.again;
         let retry = self.drop_refused(scope, &mut decision, now);
