@@ -144,6 +144,11 @@ impl Cluster {
         self.holdings.lock().iter().map(|(owner, parts)| (owner.clone(), sum(parts))).collect()
     }
 
+    /// How many records all tasks hold here.
+    pub fn total(&self) -> usize {
+        self.holdings.lock().values().flat_map(BTreeMap::values).map(|here| here.records).sum()
+    }
+
     /// Remembers what this install has in a scope now.
     pub fn remember(&self, scope: &ServiceKey, written: Written) {
         let mut ledger = self.ledger.lock();

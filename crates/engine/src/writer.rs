@@ -8,6 +8,7 @@ mod refused;
 use crate::call::{call, write};
 use crate::cluster::Cluster;
 use crate::decide::decide;
+use crate::engine::adoption;
 use crate::outcome::{Intended, intend, settle, task_of};
 use crate::pace::{Lane, Slot};
 use crate::record::{Action, Event, Recorder};
@@ -31,7 +32,7 @@ const SLOW_RETRY: Duration = Duration::from_secs(30);
 const PREPARE: Duration = Duration::from_secs(10);
 /// A destination that asks for patience has not failed before this time: until then the change is shown as pending.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Taking over what an earlier process wrote may take this long before anything else is written.
+/// Taking over what an earlier process wrote may take this long before anything else is written; longer by its size.
 const ADOPT: Duration = Duration::from_secs(30);
 
 /// Planning lets others work after this time.
@@ -212,7 +213,8 @@ impl Writer {
             let parts: BTreeSet<_> = owned.iter().map(|(scope, _)| scope.part()).collect();
             self.cluster.writes_in(parts);
             let cluster = &self.cluster.spec.name;
-            match call(ADOPT, async { self.sink.adopt(&owned).await }).await {
+            let limit = adoption(ADOPT, self.cluster.total());
+            match call(limit, async { self.sink.adopt(&owned).await }).await {
                 Ok(()) => tracing::info!(%cluster, scopes = owned.len(), "keeps alive what was written before"),
                 Err(error) => tracing::warn!(%cluster, %error, "cannot keep alive what was written before yet"),
             }

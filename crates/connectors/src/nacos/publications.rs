@@ -170,11 +170,16 @@ impl Publications {
     async fn send(&self, scope: &ServiceKey, records: Records) -> Result<(), WireError> {
         let ephemeral = records.values().filter(|published| published.record.ephemeral);
         let set = ephemeral.map(|published| convert::write(&published.record)).collect();
+        self.keep(scope, records);
+        self.publisher().publish(&convert::wire_key(scope), set).await
+    }
+
+    /// Remembers what is published in a service; nothing of one in which nothing is.
+    fn keep(&self, scope: &ServiceKey, records: Records) {
         match records.is_empty() {
             true => drop(self.records.lock().remove(scope)),
             false => drop(self.records.lock().insert(scope.clone(), records)),
         }
-        self.publisher().publish(&convert::wire_key(scope), set).await
     }
 
     fn of(&self, scope: &ServiceKey) -> Records {
@@ -204,7 +209,7 @@ impl Publications {
             _ => self.publisher().register_persistent(&key, &wire).await.map_err(convert::error)?,
         }
         make(&mut records, change, false);
-        self.records.lock().insert(scope.clone(), records);
+        self.keep(scope, records);
         Ok(())
     }
 
