@@ -54,6 +54,7 @@ struct State {
     delay: Duration,
     refused: BTreeSet<Arc<str>>,
     denied: BTreeSet<Arc<str>>,
+    blocked: BTreeSet<Arc<str>>,
     /// What is listed with a reason to leave it out.
     asides: BTreeMap<EntryKey, Aside>,
     /// The largest body that we may write.
@@ -160,6 +161,15 @@ impl MemoryData {
         match denied {
             true => drop(state.denied.insert(name.into())),
             false => drop(state.denied.remove(name)),
+        }
+    }
+
+    /// Refuses for now to take entries of this name from us, or does not any more. No watch tells of either.
+    pub fn block(&self, name: &str, blocked: bool) {
+        let mut state = self.state.lock();
+        match blocked {
+            true => drop(state.blocked.insert(name.into())),
+            false => drop(state.blocked.remove(name)),
         }
     }
 
@@ -285,6 +295,9 @@ impl State {
         let moves = write.to.is_none() || write.expect == Expect::Absent;
         if let Some(parent) = write.key.parent().filter(|parent| moves && self.is_frozen(parent)) {
             return Err(Error::Denied(format!("nothing may be written below {parent}")));
+        }
+        if self.blocked.contains(&write.key.name) {
+            return Err(Error::Blocked(format!("no room for {}", write.key)));
         }
         let Some(content) = &write.to else {
             if !self.below(&write.key).is_empty() {

@@ -22,6 +22,7 @@ mod lots;
 mod marks;
 mod news;
 mod outcome;
+mod probes;
 mod record;
 mod rows;
 mod sight;

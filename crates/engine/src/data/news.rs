@@ -65,6 +65,7 @@ impl State {
         if found.lost {
             self.marks.retain_parked(known);
             self.tries.retain(|key, _| known(key));
+            self.probes.retain(known);
         }
         // What a guard holds is held for as long as it is missing there.
         let still = |key: &EntryKey| rows.get(key).is_some_and(|row| row.base.is_some() && !row.places[side].is_here());

@@ -92,7 +92,9 @@ impl State {
             let holding = self.doors[side].holding()?;
             Some(Hold { why: words(&holding.why), age: now - holding.since })
         });
-        let pending = self.marks.pending(|key| self.left.contains_key(key));
+        let rests = |key: &EntryKey| self.left.contains_key(key);
+        let refused = self.probes.waiting().filter(|key| !rests(key) && !self.marks.wants(key)).count();
+        let pending = self.marks.pending(rests) + refused;
         let errors = self.errors();
         let mut reasons = Vec::new();
         if conflicts > 0 {
@@ -154,7 +156,7 @@ impl State {
     pub fn known(&self, key: &EntryKey) -> Known {
         let failed = self.tries.get(key).filter(|failed| !failed.error.is_transient());
         let failed = failed.map(|failed| format!("{}: {}", self.spec.cluster(failed.side).name, failed.error));
-        let rejected = self.left.get(key).filter(|left| matches!(left.reason, Reason::Rejected(_) | Reason::Occupied));
+        let rejected = self.left.get(key).filter(|left| matches!(left.reason, Reason::Rejected(_) | Reason::Blocked(_) | Reason::Occupied));
         Known {
             copied: self.row(key).base.is_some(),
             refused: failed.or_else(|| rejected.map(|left| left.reason.to_string())),
