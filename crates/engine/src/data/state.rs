@@ -71,6 +71,8 @@ pub(crate) enum Gone {
 }
 
 pub(crate) struct State {
+    /// What was remembered and is not taken over yet.
+    unread: Option<DataLedger>,
     pub spec: DataSpec,
     pub timing: DataTiming,
     pub route: DataRoute,
@@ -111,6 +113,7 @@ pub(crate) struct State {
 impl State {
     pub fn new(spec: DataSpec, timing: DataTiming, recorder: Arc<dyn DataRecorder>) -> Self {
         Self {
+            unread: None,
             route: spec.route(),
             doors: Pair::of(|_| Door::new(spec.guard)),
             spec,
@@ -137,38 +140,56 @@ impl State {
         }
     }
 
-    /// Takes over what was remembered.
-    pub fn load(&mut self, ledger: DataLedger) {
+    /// Notes what an earlier state remembered; [`Self::load`] takes it over.
+    pub fn remember(&mut self, ledger: DataLedger) {
+        self.unread = Some(ledger);
+    }
+
+    /// Takes over what was remembered, if it is not yet. A selection that panics leaves it as it is.
+    pub fn load(&mut self) {
+        let Some(ledger) = &self.unread else { return };
         if self.spec.run == Run::Drain {
             // What was created is taken back, whatever the task selects by now.
             let keys: BTreeSet<_> = ledger.bases.keys().cloned().collect();
             self.spec.select = Arc::new(Exactly(keys));
         }
+        let taken: Vec<bool> = ledger.bases.keys().map(|key| self.spec.select.takes(key)).collect();
+        let Some(ledger) = self.unread.take() else { return };
+        let mut taken = taken.into_iter();
         let (inside, outside): (BTreeMap<_, _>, _) =
-            ledger.bases.into_iter().partition(|(key, _)| self.spec.select.takes(key));
+            ledger.bases.into_iter().partition(|_| taken.next().unwrap_or_default());
         self.outside = outside;
         self.rows = Rows::new(inside);
         let (lots, done) = Lots::load(ledger.intents);
         self.lots = lots;
-        done.iter().for_each(|lot| self.recorder.intents(&self.route, *lot, None));
         self.loaded = true;
+        done.iter().for_each(|lot| self.recorder.intents(&self.route, *lot, None));
     }
 
     /// What a later process, or a successor with other settings, must know.
     pub fn take_ledger(&mut self) -> DataLedger {
+        if let Some(ledger) = self.unread.take() {
+            return ledger;
+        }
         let mut bases = std::mem::take(&mut self.rows).into_bases();
         bases.append(&mut self.outside);
         self.loaded = false;
         DataLedger { bases, intents: std::mem::take(&mut self.lots).into_intents() }
     }
 
-    /// After a panic: what both sides hold is unknown again, as after a start. What the ledger says stays, and so does what
-    /// the operator has decided.
+    /// Every entry with a common version, also before that is taken over.
+    pub fn bases(&self) -> impl Iterator<Item = (&EntryKey, &Base)> {
+        let unread = self.unread.iter().flat_map(|ledger| &ledger.bases);
+        unread.chain(self.rows.iter().filter_map(|(key, row)| Some((key, row.base.as_ref()?))))
+    }
+
+    /// After a panic: what both sides hold is unknown again, as after a start. What the ledger says is to be loaded again;
+    /// what the operator has decided stays.
     pub fn begin_again(&mut self) {
         let ledger = self.take_ledger();
         let decided = std::mem::take(&mut self.decided);
         *self = Self::new(self.spec.clone(), self.timing.clone(), self.recorder.clone());
-        self.load(ledger);
+        self.remember(ledger);
         self.decided = decided;
     }
 
