@@ -54,6 +54,8 @@ pub(crate) struct Cluster {
     pub written_parts: RwLock<BTreeSet<Part>>,
     /// Why a part could not be made.
     pub part_errors: Mutex<BTreeMap<Part, String>>,
+    /// Why no list of what exists now can be made, for routes that are limited to that.
+    pub freeze_error: Mutex<Option<String>>,
     /// In words, where servers of the cluster do not list what we wrote.
     pub unlike: Mutex<Vec<String>>,
     /// Routes that write here.
@@ -100,6 +102,7 @@ impl Cluster {
             selection: AtomicU64::new(0),
             written_parts: RwLock::default(),
             part_errors: Mutex::default(),
+            freeze_error: Mutex::default(),
             unlike: Mutex::default(),
             inbound: RwLock::default(),
             outbound: RwLock::default(),
