@@ -1,6 +1,6 @@
 //! What reader, writer and routes of one cluster share.
 
-use crate::decide::Census;
+use crate::census::Counts;
 use crate::export::export;
 use crate::guard::Guard;
 use crate::mirror::Mirror;
@@ -348,6 +348,8 @@ pub(crate) struct Route {
     pub source: Arc<Cluster>,
     pub destination: Arc<Cluster>,
     pub memory: Arc<RouteMemory>,
+    /// What is missing from each part of the source. With other settings it is counted anew.
+    pub counts: Counts,
     /// For each part of the source, one scope with records that matches the filters; `None`: there is none.
     samples: Mutex<BTreeMap<Part, Option<ServiceKey>>>,
 }
@@ -363,14 +365,12 @@ pub(crate) struct RouteMemory {
     pub feeds: Mutex<BTreeMap<ServiceKey, BTreeSet<ServiceKey>>>,
     /// The scopes that take part, where later ones do not.
     pub only: Mutex<Only>,
-    /// The last count of what is missing from a part of the source.
-    pub census: Mutex<BTreeMap<Part, Census>>,
 }
 
 impl Route {
     pub fn new(spec: RouteSpec, source: &Arc<Cluster>, destination: &Arc<Cluster>, memory: Arc<RouteMemory>) -> Self {
         let (source, destination) = (source.clone(), destination.clone());
-        Self { spec, source, destination, memory, samples: Mutex::default() }
+        Self { spec, source, destination, memory, counts: Counts::default(), samples: Mutex::default() }
     }
 
     /// Whether any scope with records in a part of the source matches the filters. Looks for one only at first and when

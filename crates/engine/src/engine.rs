@@ -371,7 +371,6 @@ impl RouteMemory {
             told: Mutex::new(false),
             feeds: Mutex::default(),
             only: Mutex::new(spec.only.clone()),
-            census: Mutex::default(),
         }
     }
 }

@@ -9,6 +9,7 @@
 //! never one twice at a time. Nothing here knows a kind of cluster by name.
 
 mod call;
+mod census;
 mod cluster;
 mod data;
 mod decide;

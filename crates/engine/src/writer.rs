@@ -35,8 +35,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Taking over what an earlier process wrote may take this long before anything else is written; longer by its size.
 const ADOPT: Duration = Duration::from_secs(30);
 
-/// Planning lets others work after this time.
-const TURN: Duration = Duration::from_millis(5);
+/// Planning and counting let others work after this time.
+pub(crate) const TURN: Duration = Duration::from_millis(5);
 
 /// Changes that were sent, and what became of them.
 struct Applied {
@@ -117,6 +117,7 @@ impl Writer {
         loop {
             let now = Instant::now();
             self.cluster.sweep_on(now);
+            self.cluster.count_on(now);
             self.forget_old(now);
             let (next, old) = (self.cluster.queue.next(), self.recent.next());
             let due = next.is_some_and(|at| at <= now);
@@ -140,8 +141,8 @@ impl Writer {
                     tokio::task::yield_now().await;
                 }
                 () = self.cluster.queue.changed.notified() => {}
-                // A sweep goes on a portion at a time.
-                () = tokio::task::yield_now(), if self.cluster.may_sweep() => {}
+                // A sweep and a count go on a portion at a time.
+                () = tokio::task::yield_now(), if self.cluster.may_sweep() || self.cluster.is_counting() => {}
                 () = tokio::time::sleep_until(next.unwrap_or(now)), if next.is_some() && !due => {}
                 () = tokio::time::sleep_until(old.unwrap_or(now)), if old.is_some() => {}
             }
