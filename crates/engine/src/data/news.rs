@@ -48,6 +48,7 @@ impl State {
             }
         }
         self.lots.keys().filter(|key| key.namespace == part.0).for_each(|key| self.marks.mark(key));
+        self.probes.told_again(side, part).iter().for_each(|key| self.marks.mark(key));
     }
 
     fn found(&mut self, side: Side, part: &Part, found: super::rows::Looked, now: Instant) {

@@ -1,6 +1,6 @@
 //! What was refused and may be accepted later without a word from the cluster: when it is tried again. Pure: time is given.
 
-use causeway_core::{EntryKey, Pair, Side, Stamp};
+use causeway_core::{EntryKey, Pair, Part, Side, Stamp};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -69,10 +69,18 @@ impl Probes {
         let before = self.refusals.get(key).filter(|before| before.why == why && before.stamps == stamps);
         let tries = before.map_or(0, |before| before.tries) + 1;
         self.forget(key);
-        let due = now + why.wait(tries);
-        self.lines[side].order.insert((due, key.clone()));
-        self.lines[side].keys.insert(key.clone());
-        self.refusals.insert(key.clone(), Refusal { why, side, due, stamps, tries });
+        self.refusals.insert(key.clone(), Refusal { why, side, due: now, stamps, tries });
+        self.put_back(key, now);
+    }
+
+    /// An entry that was refused could not be tried in its turn, if it has had it: it waits for the next one.
+    pub fn put_back(&mut self, key: &EntryKey, now: Instant) {
+        let Some(refusal) = self.refusals.get_mut(key) else { return };
+        let line = &mut self.lines[refusal.side];
+        if line.keys.insert(key.clone()) {
+            refusal.due = now + refusal.why.wait(refusal.tries);
+            line.order.insert((refusal.due, key.clone()));
+        }
     }
 
     /// Whether an entry that stands like this waits for its turn.
@@ -137,6 +145,14 @@ impl Probes {
         go.into_iter().inspect(|key| self.go(key)).collect()
     }
 
+    /// A side has told all of a part again; answers which entries have their turn at once. If they are accepted, the others
+    /// follow.
+    pub fn told_again(&mut self, side: Side, part: &Part) -> Vec<EntryKey> {
+        let keys = self.lines[side].keys.range(EntryKey::new(&part.0, "", "")..);
+        let go: Vec<_> = keys.take_while(|key| key.namespace == part.0).take(FOLLOW).cloned().collect();
+        go.into_iter().inspect(|key| self.go(key)).collect()
+    }
+
     fn go(&mut self, key: &EntryKey) {
         let Some(refusal) = self.refusals.get(key) else { return };
         let line = &mut self.lines[refusal.side];
@@ -166,6 +182,8 @@ mod tests {
             now += Duration::from_secs(wait);
             assert_eq!(probes.take(now), [key.clone()]);
             assert!(!probes.holds(&key, &AS_IT_WAS));
+            probes.put_back(&key, now);
+            assert!(probes.holds(&key, &AS_IT_WAS), "it was not tried");
         }
         probes.refuse(&key, Side::Right, Refused::Denied, AS_IT_WAS, now);
         assert!(!probes.holds(&key, &Pair { left: Some(Stamp(1, 0)), right: None }));

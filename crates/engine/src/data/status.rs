@@ -156,7 +156,10 @@ impl State {
     pub fn known(&self, key: &EntryKey) -> Known {
         let failed = self.tries.get(key).filter(|failed| !failed.error.is_transient());
         let failed = failed.map(|failed| format!("{}: {}", self.spec.cluster(failed.side).name, failed.error));
-        let rejected = self.left.get(key).filter(|left| matches!(left.reason, Reason::Rejected(_) | Reason::Blocked(_) | Reason::Occupied));
+        let rejected = self
+            .left
+            .get(key)
+            .filter(|left| matches!(left.reason, Reason::Rejected(_) | Reason::Blocked(_) | Reason::Occupied));
         Known {
             copied: self.row(key).base.is_some(),
             refused: failed.or_else(|| rejected.map(|left| left.reason.to_string())),

@@ -105,6 +105,7 @@ impl State {
         }
         // It is marked again when both sides are known.
         if !self.ready(&key.part()) {
+            self.probes.put_back(key, now);
             return Step::Rest;
         }
         if open {
