@@ -114,8 +114,9 @@ impl Inner {
                 let plan = world.task_by_id(task).and_then(|task| task.plan.as_ref().ok());
                 plan.is_none_or(|plan| !plan.settings.auto_scan)
             });
-            *self.world.write() = Arc::new(world);
+            let before = std::mem::replace(&mut *self.world.write(), Arc::new(world));
             self.configure().await;
+            self.forget_gone(&before).await;
             self.tell_orphans();
             self.scribe.operator("", "applied", in_words(&applied));
         } else if world.clusters.values().any(|entry| entry.settings.tls.is_some()) {
@@ -123,6 +124,14 @@ impl Inner {
             self.configure().await;
         }
         Ok(applied)
+    }
+
+    /// Forgets what the config entries of tasks that are gone had in common. Their work must have been told to end.
+    async fn forget_gone(&self, before: &World) {
+        let world = self.world();
+        for task in before.tasks.values().filter(|task| world.task_by_id(&task.id).is_none()) {
+            self.data.forget(&self.owner(task)).await;
+        }
     }
 }
 
