@@ -301,9 +301,7 @@ impl Reader {
         asks.spawn(async move {
             let parts = call(limit, async { source.parts().await }).await;
             let used = match (&parts, words) {
-                (Ok(parts), Some(words)) => {
-                    call(limit, async { Ok(Some(used(&*source, parts, words).await)) }).await
-                }
+                (Ok(parts), Some(words)) => call(limit, async { Ok(Some(used(&*source, parts, words).await)) }).await,
                 _ => Ok(None),
             };
             Answer::Parts(parts, used)

@@ -83,7 +83,6 @@ impl Publications {
 
     /// The connections that hold our copies.
     pub fn carriers(&self) -> Vec<Carrier> {
-        let carried = self.publisher.lock().as_ref().map(|publisher| publisher.carried()).unwrap_or_default();
         let limit = self.client.options().connection_bytes;
         let carrier = |one: Carried| Carrier {
             what: "connection",
@@ -92,7 +91,12 @@ impl Publications {
             bytes: one.bytes,
             limit,
         };
-        carried.into_iter().map(carrier).collect()
+        self.carried().into_iter().map(carrier).collect()
+    }
+
+    /// The same as the servers know them.
+    pub fn carried(&self) -> Vec<Carried> {
+        self.publisher.lock().as_ref().map(|publisher| publisher.carried()).unwrap_or_default()
     }
 
     /// Applies the changes of one service; one outcome each.

@@ -1,6 +1,6 @@
 //! Services and their whole truth, over HTTP.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use reqwest::Method;
 use serde::Deserialize;
@@ -76,6 +76,17 @@ struct OldInstances {
     count: i64,
     #[serde(default, deserialize_with = "number::list")]
     list: Vec<WireInstance>,
+}
+
+/// A service in which a connection publishes.
+#[derive(Deserialize, PartialEq, Eq, PartialOrd, Ord)]
+#[serde(rename_all = "camelCase")]
+struct Publication {
+    #[serde(alias = "namespaceId")]
+    namespace: String,
+    #[serde(alias = "groupName")]
+    group: String,
+    service_name: String,
 }
 
 /// A selector that selects nothing special reads as none.
@@ -255,6 +266,22 @@ impl NacosClient {
     /// [`NacosClient::publishers`].
     pub async fn all_publishers(&self, key: &ServiceKey) -> Result<Vec<PublisherRef>> {
         self.publishers_at(key, None).await
+    }
+
+    /// In how many services a connection publishes something, as this server knows; 0 for a connection that it does not
+    /// know. Errors as [`NacosClient::publishers`].
+    pub async fn published(&self, connection: &str) -> Result<usize> {
+        let path = match self.version().await?.generation {
+            Generation::V3 => "/v3/admin/ns/client/publish/list",
+            Generation::V2 => "/v2/ns/client/publish/list",
+            Generation::V1 => return Err(Error::Protocol("Nacos 1.x has no connections that publish".into())),
+        };
+        // One row an instance.
+        let answer = self.core.call(Call::get(path).with("clientId", connection)).await?;
+        match answer.json::<BTreeSet<Publication>>() {
+            Err(Error::NotFound(_)) => Ok(0),
+            services => Ok(services?.len()),
+        }
     }
 
     async fn publishers_at(&self, key: &ServiceKey, at: Option<(&str, u16)>) -> Result<Vec<PublisherRef>> {
