@@ -5,7 +5,7 @@ use super::state::{Shown, State};
 use crate::engine::words;
 use crate::spec::Run;
 use crate::status::{Hold, RouteState};
-use causeway_core::{EntryKey, Error, Pair, Reason, Side, Ways};
+use causeway_core::{Digest, EntryKey, Error, Pair, Reason, Side, Ways};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,8 +55,8 @@ pub struct ConflictRow {
 /// What a task knows of an entry.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Known {
-    /// Both sides have had it in common.
-    pub copied: bool,
+    /// What both sides last had in common.
+    pub common: Option<Digest>,
     /// Why it is not written now.
     pub refused: Option<String>,
 }
@@ -161,7 +161,7 @@ impl State {
             .get(key)
             .filter(|left| matches!(left.reason, Reason::Rejected(_) | Reason::Blocked(_) | Reason::Occupied));
         Known {
-            copied: self.row(key).base.is_some(),
+            common: self.row(key).base.map(|base| base.digest),
             refused: failed.or_else(|| rejected.map(|left| left.reason.to_string())),
         }
     }

@@ -4,7 +4,7 @@ use crate::api::{self, Difference, Differs, LeftOut};
 use crate::error::{Error, Result};
 use crate::node::Node;
 use causeway_core::{
-    Aside, Content, DataSource, Digest, Entry, EntryKey, Pair, Reason, Rules, Side, Verdict, Version, Ways, Why, merge,
+    Aside, Content, DataSource, Digest, Entry, EntryKey, Pair, Reason, Rules, Side, Verdict, Version, Ways, merge,
 };
 use causeway_engine::DataTiming;
 use causeway_engine::{ConflictRow, DataCluster, DataEngine, DataSpec, Shown};
@@ -37,7 +37,7 @@ pub(crate) async fn compare(spec: &DataSpec, engine: &DataEngine) -> Result<Comp
     let keys: Vec<EntryKey> =
         listed.left.keys().chain(listed.right.keys()).cloned().collect::<BTreeSet<_>>().into_iter().collect();
     let silent = Silent::default();
-    let batches = keys.chunks(BATCH).map(|keys| compare_batch(spec, &listed, &silent, keys));
+    let batches = keys.chunks(BATCH).map(|keys| compare_batch(spec, engine, &listed, &silent, keys));
     let mut calls = Vec::new();
     for batch in batches {
         calls.push(Box::pin(batch));
@@ -98,7 +98,7 @@ fn left_out(spec: &DataSpec, engine: &DataEngine, listed: &mut Listed) -> Vec<Le
     for key in all {
         let below = std::iter::successors(key.parent(), EntryKey::parent).find(|above| numbered.contains(above));
         let own = Side::BOTH.into_iter().all(|side| is_numbered(side, key));
-        if (below.is_some() || own) && !engine.known(&spec.owner, key).copied {
+        if (below.is_some() || own) && engine.known(&spec.owner, key).common.is_none() {
             let why = below.map_or_else(|| Aside::Numbered.to_string(), |above| format!("it stands below {above}"));
             let side = if listed.left.contains_key(key) { Side::Left } else { Side::Right };
             found.insert(key.clone(), (side, why));
@@ -183,6 +183,7 @@ fn digest(spec: &DataSpec, content: Content) -> Digest {
 
 async fn compare_batch(
     spec: &DataSpec,
+    engine: &DataEngine,
     listed: &Pair<BTreeMap<EntryKey, Entry>>,
     silent: &Silent,
     keys: &[EntryKey],
@@ -210,7 +211,7 @@ async fn compare_batch(
             compared.same += 1;
             continue;
         }
-        match differs(spec, &sides) {
+        match differs(spec, engine.known(&spec.owner, key).common, &sides) {
             None if sides.left.is_some() => compared.same += 1,
             None => {}
             Some((side, kind, reason)) => {
@@ -226,9 +227,9 @@ async fn compare_batch(
     Ok(compared)
 }
 
-/// How the two sides of an entry differ, and on which side that shows. What only the destination of a one-way task has is
-/// its own.
-fn differs(spec: &DataSpec, sides: &Pair<Option<Version>>) -> Option<(Side, Differs, String)> {
+/// How the two sides of an entry differ, on which side that shows, and what is done about it, in the words of the event
+/// that will tell of it. What only the destination of a one-way task has is its own.
+fn differs(spec: &DataSpec, common: Option<Digest>, sides: &Pair<Option<Version>>) -> Option<(Side, Differs, String)> {
     let rules = Rules {
         source: Side::Left,
         ways: spec.ways,
@@ -236,15 +237,13 @@ fn differs(spec: &DataSpec, sides: &Pair<Option<Version>>) -> Option<(Side, Diff
         overrides: spec.overrides,
         conflicts: spec.conflicts,
     };
-    match (sides.left, sides.right) {
-        (Some(a), Some(b)) if a.digest == b.digest => None,
-        (Some(_), Some(_)) if matches!(merge(None, sides, &rules), Verdict::Leave { .. }) => {
-            Some((Side::Right, Differs::Conflict, Reason::Conflict.to_string()))
-        }
-        (Some(_), Some(_)) => Some((Side::Right, Differs::Different, "the two sides hold different contents".into())),
-        (Some(_), None) => Some((Side::Right, Differs::Missing, Why::New.to_string())),
-        (None, Some(_)) if spec.ways == Ways::Two => Some((Side::Left, Differs::Missing, Why::New.to_string())),
-        (None, _) => None,
+    let kind = |to: Side| if sides[to].is_some() { Differs::Different } else { Differs::Missing };
+    match merge(common, sides, &rules) {
+        Verdict::InStep | Verdict::Leave(Reason::Foreign) => None,
+        Verdict::Copy { to, why } => Some((to, kind(to), why.to_string())),
+        Verdict::Delete { from, why } => Some((from, Differs::Extra, why.to_string())),
+        Verdict::Leave(reason @ Reason::Conflict) => Some((Side::Right, Differs::Conflict, reason.to_string())),
+        Verdict::Leave(reason) => Some((Side::Right, Differs::Refused, reason.to_string())),
     }
 }
 
