@@ -279,6 +279,7 @@ async fn reach_every_server(version: NacosVersion) -> Result<()> {
     eprintln!("{}", node.ok(&["get", "clusters"])?);
     node.ok(&["verify", "src-dst-service"])?;
     let node = taken_over(node, Node::kill, &servers, 14_000).await?;
+    let node = taken_over(node, Node::stop, &servers, 14_000).await?;
 
     for n in 0..10 {
         who.batch_deregister("p", &service("public", n), &providers(20)).await?;
@@ -309,7 +310,6 @@ async fn reach_every_server(version: NacosVersion) -> Result<()> {
     })
     .await;
     verified.with_context(|| said.take())?;
-    let node = taken_over(node, Node::stop, &servers, 47_000).await?;
     who.close("large").await?;
     everywhere(&servers, 42_000, 30).await?;
     ensure!(node.number("pending")? == 0);

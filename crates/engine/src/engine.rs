@@ -11,6 +11,7 @@ use crate::spec::{ClusterSpec, Only, RouteSpec, Timing};
 use crate::supervise::{Crashes, supervise};
 use crate::writer::Writer;
 use causeway_core::{ClusterId, OwnerId, Part, Port, ServiceKey, contain};
+use futures_util::future::join_all;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
@@ -211,27 +212,21 @@ impl Engine {
         !cluster.writing.load(Ordering::SeqCst) || (*cluster.adopted.borrow() && works() && planned_once(cluster))
     }
 
-    /// Waits until everything that earlier processes wrote is upheld by this one; says whether it is. Gives up after `limit`,
-    /// and later ([`ADOPT_RECORD`]) for a cluster that answers and has much to take over.
+    /// Waits until everything that earlier processes wrote is upheld by this one, and every server of a cluster knows it;
+    /// says whether it is. Gives up after `limit`, and later ([`ADOPT_RECORD`]) for a cluster that answers and has much to
+    /// take over.
     /// That is more than the ledger: what stands there as ours and the ledger had not yet heard of is taken over when the
     /// destination has been read and planned once.
     pub async fn adopted(&self, limit: Duration) -> bool {
         let began = Instant::now();
-        let mut writing: Vec<_> = {
+        let writing: Vec<_> = {
             let state = self.state.lock();
             let used = |running: &&Running| running.cluster.writing.load(Ordering::SeqCst);
             let cluster = |running: &Running| (running.cluster.clone(), adoption(limit, running.cluster.total()));
             state.clusters.values().filter(used).map(cluster).collect()
         };
-        loop {
-            writing.retain(|(cluster, _)| !*cluster.adopted.borrow() || !planned_once(cluster));
-            let answers = |cluster: &Cluster| cluster.mirror.lock().error.is_none();
-            let patience = |(cluster, long): &(Arc<Cluster>, _)| if answers(cluster) { *long } else { limit };
-            if writing.iter().all(|one| began.elapsed() >= patience(one)) {
-                return writing.is_empty();
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        let one = |(cluster, long): &(Arc<Cluster>, Duration)| upheld(cluster.clone(), began, limit, *long);
+        join_all(writing.iter().map(one)).await.into_iter().all(|whole| whole)
     }
 
     /// Lets go of exactly what guards hold for a task at this moment; returns how many records that are. What goes later is
@@ -372,6 +367,22 @@ impl RouteMemory {
             feeds: Mutex::default(),
             only: Mutex::new(spec.only.clone()),
         }
+    }
+}
+
+/// Waits until a cluster's present connection upholds what earlier ones did, and all its servers know: for `long`, and only
+/// for `limit` while it does not answer.
+async fn upheld(cluster: Arc<Cluster>, began: Instant, limit: Duration, long: Duration) -> bool {
+    while !*cluster.adopted.borrow() || !planned_once(&cluster) {
+        let answers = cluster.mirror.lock().error.is_none();
+        if began.elapsed() >= if answers { long } else { limit } {
+            return false;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    match cluster.sink.clone() {
+        Some(sink) => tokio::time::timeout_at(began + long, contain(sink.replicated())).await.is_ok(),
+        None => true,
     }
 }
 

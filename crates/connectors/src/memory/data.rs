@@ -269,6 +269,7 @@ impl State {
         match &self.fault {
             Fault::Down => Some(Error::unavailable("connection refused")),
             Fault::Denied => Some(Error::Denied("wrong user or password".into())),
+            Fault::Broken => panic!("a bug in the connector"),
             _ => None,
         }
     }

@@ -30,6 +30,8 @@ pub enum Fault {
     Denied,
     /// Refuses whatever touches this part.
     PartDenied(Part),
+    /// Panics, as a bug in a connector would.
+    Broken,
 }
 
 /// Nearly always one publisher each.
@@ -420,6 +422,7 @@ impl State {
         match &self.fault {
             Fault::Down => Some(Error::unavailable("connection refused")),
             Fault::Denied => Some(Error::Denied("wrong user or password".into())),
+            Fault::Broken => panic!("a bug in the connector"),
             Fault::PartDenied(denied) if Some(denied) == part => {
                 Some(Error::Denied(format!("no right to read {denied}")))
             }

@@ -168,11 +168,11 @@ impl Sink for NacosServices {
     }
 
     fn adopt<'a>(&'a self, owned: &'a [(ServiceKey, Written)]) -> BoxFuture<'a, Result<(), Error>> {
-        Box::pin(async move {
-            self.publications.adopt(owned).await?;
-            self.servers.wait_for(|| self.publications.carried()).await;
-            Ok(())
-        })
+        Box::pin(self.publications.adopt(owned))
+    }
+
+    fn replicated(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.servers.wait_for(|| self.publications.carried()))
     }
 
     fn carriers(&self) -> Vec<Carrier> {

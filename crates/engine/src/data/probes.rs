@@ -180,7 +180,7 @@ mod tests {
             assert!(probes.holds(&key, &AS_IT_WAS) && probes.take(now).is_empty());
             assert_eq!(probes.due(), Some(now + Duration::from_secs(wait)));
             now += Duration::from_secs(wait);
-            assert_eq!(probes.take(now), [key.clone()]);
+            assert_eq!(probes.take(now), std::slice::from_ref(&key));
             assert!(!probes.holds(&key, &AS_IT_WAS));
             probes.put_back(&key, now);
             assert!(probes.holds(&key, &AS_IT_WAS), "it was not tried");
