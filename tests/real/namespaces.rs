@@ -226,9 +226,8 @@ pub async fn named_and_empty_or_a_display_name() -> Result<()> {
 }
 
 pub async fn lost_with_a_wiped_server() -> Result<()> {
-    for (version, run) in
-        [(NacosVersion::V2_5, 0), (NacosVersion::V2_5, 1), (NacosVersion::V3_1, 0), (NacosVersion::V1_4, 0)]
-    {
+    // The Java client that brings its providers back by itself speaks no 1.4.
+    for (version, run) in [(NacosVersion::V2_5, 0), (NacosVersion::V2_5, 1), (NacosVersion::V3_1, 0)] {
         wiped(version, run).await.with_context(|| format!("{version:?}, run {run}"))?;
     }
     Ok(())

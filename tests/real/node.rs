@@ -48,7 +48,8 @@ impl Node {
             .stderr(log)
             .spawn()?;
         let mut node = Self { child, port, data };
-        let until = Instant::now() + Duration::from_secs(30);
+        // With many records to take over on a busy machine.
+        let until = Instant::now() + Duration::from_secs(120);
         let url = format!("http://127.0.0.1:{port}/readyz");
         loop {
             if reqwest::get(&url).await.is_ok_and(|answer| answer.status().is_success()) {

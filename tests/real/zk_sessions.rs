@@ -198,10 +198,12 @@ pub async fn many_sessions_go_on_as_one() -> Result<()> {
     ensure!(held(&zoo.a).await?.len() == 1, "an echo");
     let watch = zoo.watch_b("watcher", "/dubbo").await?;
 
-    // A crash, then other settings: the sessions and what they hold stay, and nobody sees anything.
-    let (data, port) = node.kill()?;
-    node = Node::on(data, port).await?;
-    pause(3).await;
+    // A crash, a restart, then other settings: the sessions and what they hold stay, and nobody sees anything.
+    for end in [Node::kill, Node::stop] {
+        let (data, port) = end(node)?;
+        node = Node::on(data, port).await?;
+        pause(3).await;
+    }
     node.apply(&text.replace("clusterType", "zookeeper: {sessionTimeout: 30s}, clusterType"))?;
     pause(4).await;
     ensure!(watch.events().is_empty(), "{:?}", watch.events().first());

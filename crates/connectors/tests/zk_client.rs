@@ -52,6 +52,7 @@ fn main() -> ExitCode {
         with_shared("tree_follows", tree::follows),
         with_shared("tree_follows_with_single_watches", tree::follows_single),
         with_shared("tree_filters", tree::filters),
+        with_shared("tree_survives_a_panic", tree::panics),
         with_shared("tree_of_a_burst", tree::burst),
         with_shared("session_goes_on_in_another_process", life::goes_on),
         with_shared("session_is_kept_before_anything_is_written", life::is_kept_first),

@@ -123,7 +123,10 @@ proptest! {
                     prop_assert!(world.engine.resolve(&world.spec.owner, &row.key, side));
                 }
                 seconds(60).await;
+                // A decision may take away the last of a side: that is held like any other removal of all, and released.
+                world.engine.release(&world.spec.owner);
             }
+            seconds(60).await;
             prop_assert!(world.same() && world.status().state == RouteState::InStep, "{:#?}", world.status());
             Ok(())
         })?;

@@ -4,10 +4,11 @@
 mod data_world;
 mod odd;
 use causeway_connectors::memory::MemoryData;
-use causeway_core::{Conflicts, Limits, Ways};
+use causeway_core::{Conflicts, EntryInterest, EntryKey, Limits, Ways};
 use causeway_engine::*;
 use data_world::*;
 use odd::*;
+use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -134,4 +135,62 @@ async fn limits_that_change_are_honoured() {
     b.limits.lock().per_second = None;
     seconds(3).await;
     assert_eq!(world.b.all().len(), 51);
+}
+
+/// A selection of everything that panics so many times.
+struct Brittle(Mutex<usize>);
+
+impl EntryInterest for Brittle {
+    fn takes(&self, _: &EntryKey) -> bool {
+        let mut left = self.0.lock();
+        if *left > 0 {
+            *left = left.saturating_sub(usize::from(*left != usize::MAX));
+            drop(left);
+            panic!("a bug in takes");
+        }
+        true
+    }
+    fn may_hold(&self, _: &EntryKey) -> bool {
+        true
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_before_the_ledger_is_loaded_is_told_and_loses_nothing() {
+    let (mut world, ..) = between(|_, _| ());
+    seconds(40).await;
+    world.change(|spec| spec.select = Arc::new(Brittle(Mutex::new(3))));
+    put(&world.a, "/cfg/0", "new");
+    millis(100).await;
+    assert_eq!(world.engine.crashes().len(), 1, "{:?}", world.status());
+    assert_eq!(world.status().state, RouteState::Failing);
+    assert_eq!(world.engine.copies(&world.spec.owner).len(), 51, "they are still its copies");
+    seconds(60).await;
+    assert!(world.same() && world.status().state == RouteState::InStep, "{:?}", world.status());
+    assert_eq!((read(&world.b, "/cfg/0"), world.engine.crashes().len()), (Some("new".into()), 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_successor_has_the_ledger_of_one_that_never_worked() {
+    let (mut world, a, _) = between(|_, _| ());
+    seconds(40).await;
+    world.change(|spec| spec.select = Arc::new(Brittle(Mutex::new(usize::MAX))));
+    put(&world.a, "/cfg/0", "new");
+    seconds(60).await;
+    world.change(|spec| spec.select = Arc::new(Brittle(Mutex::new(0))));
+    seconds(60).await;
+    assert_eq!(world.conflicts().len(), 0);
+    assert!(world.same() && world.status().state == RouteState::InStep, "{:?}", world.status());
+    // The same of one that panics at work, and again while it begins again.
+    let brittle = Arc::new(Brittle(Mutex::new(0)));
+    world.change(|spec| spec.select = brittle.clone());
+    seconds(60).await;
+    a.panic("stream", 1);
+    *brittle.0.lock() = usize::MAX;
+    put(&world.a, "/cfg/1", "new");
+    seconds(60).await;
+    world.change(|spec| spec.select = Arc::new(Brittle(Mutex::new(0))));
+    seconds(60).await;
+    assert_eq!(world.conflicts().len(), 0);
+    assert!(world.same() && world.status().state == RouteState::InStep, "{:?}", world.status());
 }

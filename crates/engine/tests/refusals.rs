@@ -97,7 +97,7 @@ async fn what_the_destination_decides_is_nobodys_override() {
         assert_eq!((b.writes(), b.list(&service(0))[0].healthy), (writes, false));
         assert_eq!(skipped(&world), [("health is decided by the destination".to_owned(), 1)].into());
         assert_eq!(world.notebook.count(Action::Skipped), 0);
-        let compared = world.engine.compare(&world.owner());
+        let compared = world.engine.compare(&world.owner()).await;
         assert_eq!(compared[0].in_step[&world.owner()], 1, "{compared:?}");
         // What the source says of it is written once.
         a.register(&service(0), "p", Instance { healthy: false, ..fixed.clone() });
@@ -135,7 +135,7 @@ async fn of_two_records_with_one_id_the_newer_stands_and_the_other_is_named() {
     assert_eq!((b.list(&at("x")).len(), stamp(&b).as_deref()), (2, Some("10")));
     assert_eq!(left(&world, "another record of its task"), 1);
     assert_eq!(world.notebook.count(Action::Skipped), 1);
-    let compared = world.engine.compare(&world.owner());
+    let compared = world.engine.compare(&world.owner()).await;
     assert_eq!((compared[0].in_step[&world.owner()], compared[0].plan.crowded.len()), (2, 1));
     let writes = b.writes();
     a.deregister(&at("two"), "p", &instance(1).id);
@@ -161,7 +161,7 @@ async fn what_two_tasks_want_differently_is_said() {
     let said: Vec<_> = world.engine.status().into_iter().filter(|status| !status.skipped.is_empty()).collect();
     assert_eq!(said.len(), 1, "by the task whose record is left alone");
     let loser = said[0].owner.clone();
-    let compared = world.engine.compare(&loser);
+    let compared = world.engine.compare(&loser).await;
     assert_eq!((compared[0].in_step[&loser], compared[0].plan.crowded.len()), (1, 1));
     let writes = clusters["c"].writes();
     seconds(60).await;

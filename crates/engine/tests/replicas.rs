@@ -37,3 +37,19 @@ async fn a_server_that_falls_behind_is_named() {
     assert_eq!(world.engine.status()[0].state, RouteState::InStep);
     assert!(world.engine.replicas(&world.owner()).await.unlike.is_empty());
 }
+
+#[tokio::test(start_paused = true)]
+async fn among_many_services_the_counts_tell_which_to_compare() {
+    let clusters = registries(&["a", "b"]);
+    populate(&clusters["a"], 900, 2);
+    let world = World::new("i", &clusters).one_way("a", "b");
+    seconds(40).await;
+    assert_eq!(total(&clusters["b"]), 1_800);
+    clusters["b"].fall_behind("second");
+    // Not among those that are compared in turn within the next minutes.
+    clusters["a"].register(&service(870), "p-new", instance(99));
+    seconds(90).await;
+    let status = &world.engine.status()[0];
+    assert_eq!(status.state, RouteState::Failing, "{:?}", status.reasons);
+    assert!(status.reasons.iter().any(|reason| reason.contains("second")), "{:?}", status.reasons);
+}

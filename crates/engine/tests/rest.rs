@@ -3,11 +3,12 @@
 #![allow(clippy::unwrap_used)]
 
 mod world;
+use causeway_connectors::memory::Fault;
 use causeway_core::*;
 use causeway_engine::*;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use world::*;
 
 /// Counts how often it is asked.
@@ -17,6 +18,8 @@ struct Counting {
     /// Only services whose name contains this.
     word: &'static str,
     asked: AtomicUsize,
+    /// How often about a record: by what plans and counts.
+    records: AtomicUsize,
 }
 
 impl Lens for Counting {
@@ -25,6 +28,7 @@ impl Lens for Counting {
         self.lens.scope(source).filter(|_| source.name.contains(self.word))
     }
     fn record(&self, source: &ServiceKey, record: &Instance) -> Choice {
+        self.records.fetch_add(1, Ordering::SeqCst);
         self.asked.fetch_add(1, Ordering::SeqCst);
         self.lens.record(source, record)
     }
@@ -109,6 +113,74 @@ async fn a_live_change_goes_ahead_of_a_sweep() {
     assert!(asked < 3_000, "the sweep is not half done: {asked} questions, {turns} turns");
     seconds(5).await;
     assert!(lens.asked.load(Ordering::SeqCst) > 10_000, "and goes on to its end");
+}
+
+/// After a reconnect one service is missing. What is missing is counted among all services, and nothing waits for that.
+#[tokio::test(start_paused = true)]
+async fn a_live_change_does_not_wait_for_a_count_of_what_is_missing() {
+    for renames in [false, true] {
+        let clusters = registries(&["a", "b"]);
+        populate(&clusters["a"], 2_000, 1);
+        let mut world = World::new("i", &clusters);
+        let mut lens = Counting { word: "s", ..Counting::default() };
+        if renames {
+            lens.lens.group = Rename::Template("of-{group}".into());
+        }
+        let lens = Arc::new(lens);
+        let target = lens.lens.scope(&service(17)).unwrap();
+        let route = RouteSpec { lens: lens.clone(), ..world.route("task", "a", "b") };
+        world.routes.push(route);
+        world.start();
+        seconds(100).await;
+        assert_eq!(total(&clusters["b"]), 2_000);
+        clusters["a"].fail(Fault::Down);
+        seconds(1).await;
+        clusters["a"].deregister(&service(17), "p0", &instance(1_000).id);
+        clusters["a"].fail(Fault::None);
+        let most = most_asked_in_a_turn(&lens, || clusters["b"].list(&target).is_empty()).await;
+        assert!(most < 600, "{most} questions in one turn, renames: {renames}");
+        seconds(5).await;
+        assert_eq!(total(&clusters["b"]), 1_999);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_comparison_of_everything_lets_others_work() {
+    let clusters = registries(&["a", "b"]);
+    populate(&clusters["a"], 2_000, 1);
+    let lens = Arc::new(Counting { word: "s", ..Counting::default() });
+    let mut world = World::new("i", &clusters);
+    let route = RouteSpec { lens: lens.clone(), ..world.route("task", "a", "b") };
+    world.routes.push(route);
+    world.start();
+    seconds(100).await;
+    let (before, done) = (lens.records.load(Ordering::SeqCst), AtomicBool::new(false));
+    let compare = async {
+        let found = world.engine.compare(&world.owner()).await;
+        done.store(true, Ordering::SeqCst);
+        found.len()
+    };
+    let (most, found) = tokio::join!(most_asked_in_a_turn(&lens, || done.load(Ordering::SeqCst)), compare);
+    let all = lens.records.load(Ordering::SeqCst) - before;
+    assert_eq!(found, 2_000);
+    assert!(most < all / 2, "{most} of {all} questions in one turn");
+}
+
+/// How many questions the filters answer at most before others have a turn, until `done` or for a minute.
+async fn most_asked_in_a_turn(lens: &Counting, done: impl Fn() -> bool) -> usize {
+    let mut most = 0;
+    for _ in 0..6_000 {
+        for _ in 0..50 {
+            let before = lens.records.load(Ordering::SeqCst);
+            tokio::task::yield_now().await;
+            most = most.max(lens.records.load(Ordering::SeqCst) - before);
+        }
+        if done() {
+            return most;
+        }
+        tokio::time::advance(std::time::Duration::from_millis(10)).await;
+    }
+    panic!("it is not done within a minute, with {most} questions in one turn at most");
 }
 
 fn sizes(world: &World) -> BTreeMap<ClusterId, BTreeMap<&'static str, usize>> {

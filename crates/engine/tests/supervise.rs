@@ -24,6 +24,11 @@ impl Between {
     }
 
     fn start(self) -> Self {
+        let route = self.world.route("task", "a", "b");
+        self.start_with(route)
+    }
+
+    fn start_with(self, route: RouteSpec) -> Self {
         let world = &self.world;
         let cluster = |name: &str, whims: &Arc<Whims>| ClusterSpec {
             id: world.id(name),
@@ -31,7 +36,7 @@ impl Between {
             port: Port::ReadWrite(Odd::open(&world.clusters[name], whims)),
         };
         let clusters = vec![cluster("a", &self.a), cluster("b", &self.b)];
-        world.engine.configure(clusters, vec![world.route("task", "a", "b")]);
+        world.engine.configure(clusters, vec![route]);
         self
     }
 
@@ -70,6 +75,26 @@ async fn a_stream_that_panics_once_is_watched_again() {
         assert_eq!(clusters["b"].list(&service(91)).len(), 1);
         assert_eq!(total(&clusters["b"]), 32, "{side}: nothing is lost");
     }
+}
+
+/// The list needs to know which of the named namespaces are used.
+#[tokio::test(start_paused = true)]
+async fn a_list_of_what_exists_is_made_once_its_namespaces_can_be_counted() {
+    let clusters = estate();
+    let at = Between::new(&clusters);
+    at.a.panic("count", 1);
+    let parts = Some(["public", "test"].map(Into::into).into());
+    let route = RouteSpec { parts, only: Only::Freeze, ..at.world.route("task", "a", "b") };
+    let at = at.start_with(route);
+    seconds(2).await;
+    assert!(at.says("cannot be made yet") && at.says("bug in count"), "{:?}", at.status().reasons);
+    assert_eq!((total(&clusters["b"]), at.status().state), (0, RouteState::Failing));
+    seconds(60).await;
+    assert!(!at.says("cannot be made yet"), "{:?}", at.status().reasons);
+    assert_eq!(total(&clusters["b"]), 30);
+    clusters["a"].register(&service(90), "p", instance(1));
+    seconds(5).await;
+    assert_eq!(total(&clusters["b"]), 30, "the list has been made");
 }
 
 /// What happened while nobody watched has no witness: it goes after the source has settled again.

@@ -115,8 +115,9 @@ impl Inner {
                 let plan = desired.task_by_id(task).and_then(|task| task.plan.as_ref().ok());
                 plan.is_none_or(|plan| !plan.settings.auto_scan)
             });
-            *self.desired.write() = Arc::new(desired);
+            let before = std::mem::replace(&mut *self.desired.write(), Arc::new(desired));
             self.configure().await;
+            self.forget_gone(&before).await;
             self.tell_orphans();
             self.scribe.operator("", "applied", in_words(&applied));
         } else if desired.clusters.values().any(|entry| entry.settings.tls.is_some()) {
@@ -124,6 +125,14 @@ impl Inner {
             self.configure().await;
         }
         Ok(applied)
+    }
+
+    /// Forgets what the config entries of tasks that are gone had in common. Their work must have been told to end.
+    async fn forget_gone(&self, before: &Desired) {
+        let desired = self.desired();
+        for task in before.tasks.values().filter(|task| desired.task_by_id(&task.id).is_none()) {
+            self.data.forget(&self.owner(task)).await;
+        }
     }
 }
 

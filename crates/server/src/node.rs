@@ -300,9 +300,12 @@ async fn frozen(store: &Store, desired: &Desired) -> Result<Frozen> {
     Ok(frozen)
 }
 
-/// A cluster's other servers hear of what one of them accepted after a second or two: until then they would show a gap
-/// where the connection of an earlier run was theirs.
+/// A cluster's other servers hear of what one of them accepted after a second or two, and later of much of it: until then
+/// they would show a gap where the connection of an earlier run was theirs. (Nacos with two addresses or more is asked;
+/// one address may stand for many servers.)
 const REPLICATION: Duration = Duration::from_secs(3);
+/// So much longer for every record: servers on a busy machine passed on two or three a millisecond.
+const REPLICATION_RECORD: Duration = Duration::from_millis(1);
 
 /// Waits until what earlier runs wrote is kept alive here, and lets their sockets go.
 async fn adopt(inner: Arc<Inner>) {
@@ -316,7 +319,9 @@ async fn adopt(inner: Arc<Inner>) {
     }
     if let Some(holder) = inner.holder.clone() {
         if !holder.inherited().is_empty() {
-            tokio::time::sleep(REPLICATION).await;
+            let records: usize = inner.engine.holdings().values().flat_map(BTreeMap::values).sum();
+            let more = REPLICATION_RECORD * u32::try_from(records).unwrap_or(u32::MAX);
+            tokio::time::sleep(REPLICATION + more).await;
         }
         match tokio::task::spawn_blocking(move || holder.release_old()).await {
             Ok(Ok(count)) if count > 0 => tracing::info!(count, "connections of earlier runs were closed"),

@@ -41,10 +41,10 @@ impl Node {
     }
 
     /// What a task would do now, as both sides stand in memory.
-    pub fn diff(&self, name: &str) -> Result<api::TaskPlan> {
+    pub async fn diff(&self, name: &str) -> Result<api::TaskPlan> {
         let inner = &self.inner;
         let task = inner.find(name)?;
-        let previews = inner.engine.compare(&inner.owner(&task));
+        let previews = inner.engine.compare(&inner.owner(&task)).await;
         let desired = inner.desired();
         let mut plans = Plans::new(&inner.install, &desired, std::iter::once(&task));
         previews.iter().for_each(|preview| plans.add(preview));

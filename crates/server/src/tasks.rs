@@ -274,7 +274,12 @@ impl Inner {
     pub async fn end_drains(&self, seen: &mut BTreeSet<Arc<str>>) -> Result<()> {
         let _edit = self.edit.lock().await;
         let desired = self.desired();
-        let done: Vec<_> = desired.tasks.values().filter(|task| task.run.drains() && self.has_drained(task)).collect();
+        let mut done = Vec::new();
+        for task in desired.tasks.values().filter(|task| task.run.drains()) {
+            if self.has_drained(task).await {
+                done.push(task);
+            }
+        }
         let before = std::mem::replace(seen, done.iter().map(|task| task.id.clone()).collect());
         for task in done.into_iter().filter(|task| before.contains(&task.id)) {
             match task.run {
@@ -285,15 +290,16 @@ impl Inner {
         Ok(())
     }
 
-    fn has_drained(&self, task: &TaskEntry) -> bool {
+    async fn has_drained(&self, task: &TaskEntry) -> bool {
         let owner = self.owner(task);
         let routes: Vec<_> = self.engine.status().into_iter().filter(|route| route.owner == owner).collect();
         // The cheap question first: this is asked several times a second.
         let data = self.data.status();
-        data.iter().filter(|data| data.route.owner == owner).all(|data| data.state == RouteState::Drained)
-            && routes.iter().all(|route| route.state == RouteState::Drained && route.pending == 0)
-            && self.holds(task) == 0
-            && self.engine.compare(&owner).iter().all(|preview| preview.plan.changes.is_empty())
+        let drained =
+            data.iter().filter(|data| data.route.owner == owner).all(|data| data.state == RouteState::Drained)
+                && routes.iter().all(|route| route.state == RouteState::Drained && route.pending == 0)
+                && self.holds(task) == 0;
+        drained && self.engine.compare(&owner).await.iter().all(|preview| preview.plan.changes.is_empty())
     }
 }
 

@@ -5,8 +5,9 @@
 mod common;
 
 use causeway_connectors::memory::Fault;
+use causeway_core::{Base, Born, ClusterId, Content, Pair, Stamp};
 use causeway_server::api::Cluster;
-use causeway_store::{Edit, Store};
+use causeway_store::{Edit, Entry, Store};
 use common::{Host, error, instances, key, pair, register};
 use std::time::Duration;
 
@@ -193,4 +194,33 @@ async fn what_a_guard_holds_is_released() {
     };
     assert!(events[0]["reason"].as_str().unwrap().contains("released by the operator"), "{events:?}");
     host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pruned_task_leaves_no_entries_in_the_ledger() {
+    let (.., file) = pair("pruned-entries");
+    let dir = tempfile::tempdir().unwrap();
+    let host = Host::start(dir.path()).await;
+    host.apply(&file).await;
+    host.stop().await;
+    let store = Store::open(dir.path()).await.unwrap();
+    let (install, tasks) = (store.install_id().await.unwrap(), store.tasks().await.unwrap());
+    let stamps = Pair { left: Stamp(1, 0), right: Stamp(1, 0) };
+    let base = Base { digest: Content::of("x").digest(), stamps, born: Born::Both };
+    let row = Entry {
+        route: format!("data/{install}/{}/{}/{}", tasks[0].id, ClusterId::of("a"), ClusterId::of("b")).into(),
+        scope: r#"["public","","/cfg"]"#.into(),
+        document: Some(serde_json::to_string(&base).unwrap().into()),
+    };
+    store.ledger_write(&[row]).await.unwrap();
+    store.close().await;
+    drop(store);
+    let host = Host::start(dir.path()).await;
+    let (clusters, _) = file.split_once("tasks:").unwrap();
+    let (status, answer) = host.try_apply(&format!("{clusters}tasks: []\n"), true, false).await;
+    assert_eq!((status, &answer["tasks"]["removed"]), (200, &serde_json::json!(["both"])), "{answer}");
+    host.stop().await;
+    let store = Store::open(dir.path()).await.unwrap();
+    assert_eq!(store.ledger_load().await.unwrap(), []);
+    store.close().await;
 }

@@ -82,6 +82,34 @@ async fn the_example_of_mse_works_and_applies_once() {
     assert!(!database.windows(12).any(|part| part == b"nacos-secret"));
 }
 
+/// A bug in a connector: the task and the node say so until it works again, and nothing is lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bug_in_a_connector_is_said_and_survived() {
+    let (a, b, file) = pair("bug");
+    for n in 0..5 {
+        register(&a, &key("public", &format!("a{n}")), 1000);
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let host = Host::start(dir.path()).await;
+    host.apply(&file).await;
+    host.in_step("both", 5).await;
+    a.fail(Fault::Broken);
+    let task = host.wait_for("both", "failing", |task| task.state.as_str() == "failing").await;
+    let said = "reading src failed because of a bug in Causeway and is being restarted";
+    assert!(task.reason.contains(said) && task.reason.contains("a bug in the connector"), "{}", task.reason);
+    let answer = host.http.get(format!("{}/readyz", host.url)).send().await.unwrap();
+    let (status, text) = (answer.status(), answer.text().await.unwrap());
+    assert!(status == 503 && text.contains(said), "{status}: {text}");
+    assert_eq!(instances(&b), 5, "nothing follows from it");
+    a.fail(Fault::None);
+    register(&a, &key("public", "a5"), 1000);
+    host.in_step("both", 6).await;
+    host.wait_for("both", "in step", |task| task.reason.is_empty()).await;
+    let ready: Ready = host.get("/readyz").await;
+    assert!(ready.ready, "{ready:?}");
+    host.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_task_is_paused_resumed_drained_and_deleted() {
     let (a, b, file) = pair("life");

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use causeway_core::contain;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::JoinSet;
 
 use crate::clock::now_ms;
 use crate::queue::{Batch, Queue};
@@ -146,11 +147,10 @@ impl Writer {
 async fn keep_running(shared: Arc<Shared>, store: Store, keep: Keep) {
     let mut pause = RESTART.0;
     loop {
-        let mut work = JoinSet::new();
-        work.spawn(run(Arc::clone(&shared), store.clone(), keep));
-        let Some(Err(error)) = work.join_next().await else { return };
-        tracing::error!("writing to the database failed unexpectedly; it is started again: {error}");
-        shared.broken(&error);
+        // In this task, so that [`Writer::stop`] waits for it and for the folder's lock that it holds.
+        let Err(panic) = contain(run(Arc::clone(&shared), store.clone(), keep)).await else { return };
+        tracing::error!("writing to the database failed unexpectedly; it is started again: {panic}");
+        shared.broken(&panic);
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(RESTART.1);
         shared.condition.lock().failed = None;
@@ -232,9 +232,9 @@ impl Shared {
         }
     }
 
-    fn broken(&self, error: &JoinError) {
+    fn broken(&self, panic: &str) {
         self.put_back();
-        self.condition.lock().failed = Some(format!("writing to the database failed unexpectedly: {error}"));
+        self.condition.lock().failed = Some(format!("writing to the database failed unexpectedly: {panic}"));
     }
 
     fn failed(&self, error: &Error) {

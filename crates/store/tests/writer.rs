@@ -184,6 +184,19 @@ async fn a_removed_folder_is_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stopped_writer_has_let_go_of_the_folder() {
+    let dir = tempfile::tempdir().unwrap();
+    for n in 0..100 {
+        let (store, writer) = open(dir.path()).await;
+        // Half of the times it has no chance to write before it is stopped.
+        writer.ledger("route", "scope", Some(n.to_string()));
+        let at_most = if n % 2 == 0 { PLENTY } else { Duration::ZERO };
+        writer.stop(at_most).await;
+        drop((store, writer));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hundred_thousand_updates() {
     let dir = tempfile::tempdir().unwrap();
     let (store, writer) = open(dir.path()).await;

@@ -54,6 +54,7 @@ struct State {
     delay: Duration,
     refused: BTreeSet<Arc<str>>,
     denied: BTreeSet<Arc<str>>,
+    blocked: BTreeSet<Arc<str>>,
     /// What is listed with a reason to leave it out.
     asides: BTreeMap<EntryKey, Aside>,
     /// The largest body that we may write.
@@ -163,6 +164,15 @@ impl MemoryData {
         }
     }
 
+    /// Refuses for now to take entries of this name from us, or does not any more. No watch tells of either.
+    pub fn block(&self, name: &str, blocked: bool) {
+        let mut state = self.state.lock();
+        match blocked {
+            true => drop(state.blocked.insert(name.into())),
+            false => drop(state.blocked.remove(name)),
+        }
+    }
+
     /// Lists an entry with a reason to leave it out from now on, or without one; the watch tells.
     pub fn set_aside(&self, key: &EntryKey, aside: Option<Aside>) {
         self.edit(|state| {
@@ -259,6 +269,7 @@ impl State {
         match &self.fault {
             Fault::Down => Some(Error::unavailable("connection refused")),
             Fault::Denied => Some(Error::Denied("wrong user or password".into())),
+            Fault::Broken => panic!("a bug in the connector"),
             _ => None,
         }
     }
@@ -285,6 +296,9 @@ impl State {
         let moves = write.to.is_none() || write.expect == Expect::Absent;
         if let Some(parent) = write.key.parent().filter(|parent| moves && self.is_frozen(parent)) {
             return Err(Error::Denied(format!("nothing may be written below {parent}")));
+        }
+        if self.blocked.contains(&write.key.name) {
+            return Err(Error::Blocked(format!("no room for {}", write.key)));
         }
         let Some(content) = &write.to else {
             if !self.below(&write.key).is_empty() {

@@ -30,6 +30,8 @@ pub enum Fault {
     Denied,
     /// Refuses whatever touches this part.
     PartDenied(Part),
+    /// Panics, as a bug in a connector would.
+    Broken,
 }
 
 /// How the registry's names are narrower than others', as those of other kinds are.
@@ -462,6 +464,7 @@ impl State {
         match &self.fault {
             Fault::Down => Some(Error::unavailable("connection refused")),
             Fault::Denied => Some(Error::Denied("wrong user or password".into())),
+            Fault::Broken => panic!("a bug in the connector"),
             Fault::PartDenied(denied) if Some(denied) == part => {
                 Some(Error::Denied(format!("no right to read {denied}")))
             }

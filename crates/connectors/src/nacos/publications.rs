@@ -83,7 +83,6 @@ impl Publications {
 
     /// The connections that hold our copies.
     pub fn carriers(&self) -> Vec<Carrier> {
-        let carried = self.publisher.lock().as_ref().map(|publisher| publisher.carried()).unwrap_or_default();
         let limit = self.client.options().connection_bytes;
         let carrier = |one: Carried| Carrier {
             what: "connection",
@@ -92,7 +91,12 @@ impl Publications {
             bytes: one.bytes,
             limit,
         };
-        carried.into_iter().map(carrier).collect()
+        self.carried().into_iter().map(carrier).collect()
+    }
+
+    /// The same as the servers know them.
+    pub fn carried(&self) -> Vec<Carried> {
+        self.publisher.lock().as_ref().map(|publisher| publisher.carried()).unwrap_or_default()
     }
 
     /// Applies the changes of one service; one outcome each.
@@ -170,11 +174,16 @@ impl Publications {
     async fn send(&self, scope: &ServiceKey, records: Records) -> Result<(), WireError> {
         let ephemeral = records.values().filter(|published| published.record.ephemeral);
         let set = ephemeral.map(|published| convert::write(&published.record)).collect();
+        self.keep(scope, records);
+        self.publisher().publish(&convert::wire_key(scope), set).await
+    }
+
+    /// Remembers what is published in a service; nothing of one in which nothing is.
+    fn keep(&self, scope: &ServiceKey, records: Records) {
         match records.is_empty() {
             true => drop(self.records.lock().remove(scope)),
             false => drop(self.records.lock().insert(scope.clone(), records)),
         }
-        self.publisher().publish(&convert::wire_key(scope), set).await
     }
 
     fn of(&self, scope: &ServiceKey) -> Records {
@@ -204,7 +213,7 @@ impl Publications {
             _ => self.publisher().register_persistent(&key, &wire).await.map_err(convert::error)?,
         }
         make(&mut records, change, false);
-        self.records.lock().insert(scope.clone(), records);
+        self.keep(scope, records);
         Ok(())
     }
 

@@ -1,14 +1,20 @@
 //! What each server of a cluster lists by itself: a cluster whose servers no longer tell each other everything looks well
 //! from each of them.
 
-use super::client::{Error as WireError, NacosClient, Options, ServiceSummary};
+use super::client::{Carried, Error as WireError, NacosClient, Options, ServiceSummary};
 use super::convert;
 use causeway_core::{Counts, Part, Replica, ServiceKey, Set};
 use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
+use std::time::Duration;
+use tokio::time::sleep;
 
 /// Services that one server is asked about at a time.
 const AT_ONCE: usize = 8;
+/// Between two questions whether a server knows what we publish.
+const AGAIN: Duration = Duration::from_millis(500);
+/// A server that does not answer so often in a row is not waited for.
+const AWAY: u32 = 10;
 
 /// The servers of a cluster, one by one. None where the settings name one address only: behind it may be one server, or
 /// a load balancer that hides which one answers.
@@ -49,6 +55,29 @@ impl Servers {
         self.ask(sets).await
     }
 
+    /// Waits until every server knows what each of these connections publishes, as `carried` says at the time. Without
+    /// that a subscriber of a server that lags behind would miss copies when an earlier connection with them is closed.
+    /// Not waited for: a server that stays away, or that does not tell.
+    pub async fn wait_for(&self, carried: impl Fn() -> Vec<Carried>) {
+        let carried = &carried;
+        join_all(self.clients.iter().map(|(server, client)| async move {
+            let mut away = 0;
+            loop {
+                match knows(client, &carried()).await {
+                    Ok(true) => return,
+                    Ok(false) => away = 0,
+                    Err(WireError::Unavailable(_)) if away < AWAY => away += 1,
+                    Err(error) => {
+                        tracing::debug!(%server, %error, "it is not known what this server knows of our connections");
+                        return;
+                    }
+                }
+                sleep(AGAIN).await;
+            }
+        }))
+        .await;
+    }
+
     async fn ask<T, Answer>(&self, question: impl Fn(NacosClient) -> Answer) -> Vec<Replica<T>>
     where
         Answer: Future<Output = Result<T, WireError>>,
@@ -58,6 +87,17 @@ impl Servers {
         let servers = self.clients.iter().map(|(server, _)| server.clone());
         servers.zip(listed).map(|(server, listed)| Replica { server, listed }).collect()
     }
+}
+
+/// Whether a server knows all that these connections publish.
+async fn knows(client: &NacosClient, carried: &[Carried]) -> Result<bool, WireError> {
+    for one in carried.iter().filter(|one| one.services > 0) {
+        let Some(id) = &one.id else { return Ok(false) };
+        if client.published(id).await? < one.services {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// A service that the server does not know is empty.

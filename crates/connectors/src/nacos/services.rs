@@ -171,6 +171,10 @@ impl Sink for NacosServices {
         Box::pin(self.publications.adopt(owned))
     }
 
+    fn replicated(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.servers.wait_for(|| self.publications.carried()))
+    }
+
     fn carriers(&self) -> Vec<Carrier> {
         self.publications.carriers()
     }

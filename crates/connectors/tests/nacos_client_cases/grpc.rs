@@ -167,6 +167,10 @@ pub async fn publishers(target: Arc<Target>) -> Result<()> {
     ours.sort();
     ensure!(ids == ours, "{ids:?} are not {ours:?}");
     ensure!(client.publishers(&key, "127.9.9.9", 1).await?.is_empty());
+    // And tells in how many services a connection has something.
+    one.publish(&self::key("named-too"), set(3)).await?;
+    ensure!(client.published(&ours[0]).await? + client.published(&ours[1]).await? == 3);
+    ensure!(client.published("1_127.0.0.1_1").await? == 0, "of a connection that is not there");
     let mut changed = instances[0].clone();
     changed.enabled = false;
     changed.weight = 7.0;

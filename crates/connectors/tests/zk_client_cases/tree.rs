@@ -1,6 +1,7 @@
 //! Trees on a server that stays.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
@@ -110,6 +111,39 @@ pub async fn filters(address: String) -> Result<()> {
         tree.looker().look(Some(&format!("{root}/s/consumers/c")));
         tree.looker().look(None);
         ensure!(view.quiet(&mut tree, Duration::from_millis(500)).await);
+    }
+    other.delete_all(&root).await?;
+    session.end_session().await?;
+    Ok(())
+}
+
+/// What panics while it follows a tree is started again: until then nothing counts as known.
+pub async fn panics(address: String) -> Result<()> {
+    let session = open(options(&address)).await?;
+    let door = ZkDoor::start().await?;
+    let root = own_root("panic");
+    let other = door.connect("other", &ZkConnect::to(&address)).await?;
+    other.create(&root, "").await?;
+    for watches in [Watches::Best, Watches::Single] {
+        let mut options = TreeOptions { watches, ..TreeOptions::new(&root) };
+        let panics = Arc::new(AtomicUsize::new(1));
+        let left = panics.clone();
+        options.descend = Arc::new(move |path| {
+            let once = path.ends_with("/odd") && left.swap(0, Ordering::SeqCst) > 0;
+            assert!(!once, "a bug in a filter");
+            true
+        });
+        let mut tree = session.tree(options)?;
+        let mut view = View::default();
+        view.until(&mut tree, |view| view.resets == 1).await?;
+        other.create(&format!("{root}/odd"), "").await?;
+        other.create(&format!("{root}/odd/child"), "1").await?;
+        view.until(&mut tree, |view| view.resets == 2 && view.text(&format!("{root}/odd/child")).is_some()).await?;
+        ensure!(view.lost.len() == 1, "{:?}", view.lost);
+        other.set(&format!("{root}/odd/child"), "2").await?;
+        view.until(&mut tree, |view| view.text(&format!("{root}/odd/child")).as_deref() == Some("2")).await?;
+        ensure!(panics.load(Ordering::SeqCst) == 0);
+        other.delete_all(&format!("{root}/odd")).await?;
     }
     other.delete_all(&root).await?;
     session.end_session().await?;

@@ -236,6 +236,8 @@ pub enum Reason {
     Occupied,
     /// One side refuses it as it is.
     Rejected(String),
+    /// One side refuses it for now, and it is tried again.
+    Blocked(String),
     /// A filter cannot say whether it takes part: both sides are left as they are.
     Undecided(Undecided),
 }
@@ -260,6 +262,7 @@ impl Display for Reason {
             Self::Conflict => f.write_str("changed on both sides: the operator has to decide"),
             Self::Occupied => f.write_str("something of the destination's own lies below it"),
             Self::Rejected(why) => write!(f, "it cannot be held: {why}"),
+            Self::Blocked(why) => write!(f, "it is refused for now, and tried again: {why}"),
             Self::Undecided(undecided) => undecided.fmt(f),
         }
     }

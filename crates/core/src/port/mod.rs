@@ -204,6 +204,12 @@ pub trait Sink: Source {
     /// were. Completes when the cluster has them; what does not answer in time is kept trying in the background.
     fn adopt<'a>(&'a self, owned: &'a [(ServiceKey, Written)]) -> BoxFuture<'a, Result<(), Error>>;
 
+    /// Waits until every server of the cluster knows what our present connections hold there: from then on nobody misses
+    /// an earlier process's connections. Ready at once where a record does not hang on a connection.
+    fn replicated(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
     /// The connections or sessions that hold our copies there, in a stable order. Empty where copies stand by themselves.
     fn carriers(&self) -> Vec<Carrier> {
         Vec::new()

@@ -39,20 +39,26 @@ struct Running {
     spec: DataSpec,
     shared: Arc<Shared>,
     stop: CancellationToken,
-    end: oneshot::Receiver<DataLedger>,
+    /// Its sender goes when it has ended.
+    end: oneshot::Receiver<()>,
 }
 
 enum Past {
     Known(DataLedger),
     /// It is still ending what it was at.
-    Ending(oneshot::Receiver<DataLedger>),
+    Ending(Arc<Shared>, oneshot::Receiver<()>),
 }
 
 impl Past {
+    /// What it remembers once it has ended, however it did: two would write the same entries.
     async fn ledger(self) -> DataLedger {
         match self {
             Self::Known(ledger) => ledger,
-            Self::Ending(end) => end.await.unwrap_or_default(),
+            Self::Ending(shared, end) => {
+                // Nothing is ever sent: the sender goes.
+                drop(end.await);
+                shared.state.lock().take_ledger()
+            }
         }
     }
 }
@@ -98,7 +104,7 @@ impl DataEngine {
                 spec => {
                     if let Some(running) = state.running.remove(&route) {
                         running.stop.cancel();
-                        state.past.insert(route.clone(), Past::Ending(running.end));
+                        state.past.insert(route.clone(), Past::Ending(running.shared, running.end));
                     }
                     wanted.extend(spec.map(|spec| (route, spec)));
                 }
@@ -122,19 +128,25 @@ impl DataEngine {
         let stop = self.stop.child_token();
         let running = Running { spec: spec.clone(), shared: shared.clone(), stop: stop.clone(), end };
         let all = self.stop.clone();
+        let mut past = Some(past.unwrap_or(Past::Known(DataLedger::default())));
         self.actors.lock().spawn(async move {
-            // The one before this must have ended: two would write the same entries.
-            let ledger = match past {
-                Some(past) => past.ledger().await,
-                None => DataLedger::default(),
-            };
-            shared.state.lock().load(ledger);
             let what = format!("syncing the config entries of task {}", spec.task);
-            let new = || Actor::new(shared.clone(), &spec, pacers.clone(), timing.clone(), recorder.clone());
+            let work = || {
+                let past = past.take();
+                let (shared, stop, all) = (&shared, stop.clone(), all.clone());
+                let new = || Actor::new(shared.clone(), &spec, pacers.clone(), timing.clone(), recorder.clone());
+                async move {
+                    if let Some(past) = past {
+                        let ledger = past.ledger().await;
+                        shared.state.lock().remember(ledger);
+                    }
+                    shared.state.lock().load();
+                    new().run(stop, all).await;
+                }
+            };
             let crashed = |_: &str| shared.state.lock().begin_again();
-            supervise(&what, &shared.crashes, &stop, || new().run(stop.clone(), all.clone()), crashed).await;
-            let ledger = shared.state.lock().take_ledger();
-            drop(next.send(ledger));
+            supervise(&what, &shared.crashes, &stop, work, crashed).await;
+            drop(next);
         });
         running
     }
@@ -187,7 +199,7 @@ impl DataEngine {
         };
         for (route, running) in state.running.iter().filter(|(route, _)| route.owner == *owner) {
             let state = running.shared.state.lock();
-            state.rows.iter().for_each(|(key, row)| row.base.iter().for_each(|base| add(route, key, base)));
+            state.bases().for_each(|(key, base)| add(route, key, base));
         }
         for (route, past) in state.past.iter().filter(|(route, _)| route.owner == *owner) {
             if let Past::Known(ledger) = past {

@@ -54,29 +54,14 @@ impl State {
         self.young.retain(|_, at| now < *at + YOUNG);
     }
 
-    /// A write of this entry was accepted. If it was denied before, rights have changed: others may be allowed, too.
-    pub(super) fn allowed(&mut self, key: &EntryKey, now: Instant) {
-        let is_denied = |error: &Error| matches!(error, Error::Denied(_));
-        let before = self.tries.get(key).filter(|failed| is_denied(&failed.error)).map(|failed| failed.side);
-        let Some(side) = before.filter(|_| self.allowed.is_none_or(|at| at + YOUNG <= now)) else { return };
-        self.allowed = Some(now);
-        for (key, failed) in &self.tries {
-            if failed.side == side && is_denied(&failed.error) {
-                self.marks.mark(key);
-            }
-        }
+    /// This entry was accepted. If it was refused before, others may be accepted now, too.
+    pub(super) fn allowed(&mut self, key: &EntryKey) {
+        self.probes.accepted(key).iter().for_each(|key| self.marks.mark(key));
     }
 
-    /// The node stands otherwise than before on one side: what was denied right below it may be allowed now.
+    /// The node stands otherwise than before on one side: what was refused below it may be accepted now.
     pub(super) fn changed_above(&mut self, key: &EntryKey) {
-        if self.tries.is_empty() {
-            return;
-        }
         let Some((first, last)) = key.below() else { return };
-        for (below, failed) in self.tries.range(first..last) {
-            if matches!(failed.error, Error::Denied(_)) && !self.marks.busy(below) {
-                self.marks.mark(below);
-            }
-        }
+        self.probes.between(&first, &last).iter().for_each(|key| self.marks.mark(key));
     }
 }

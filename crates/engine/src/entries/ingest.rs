@@ -48,6 +48,7 @@ impl State {
             }
         }
         self.lots.keys().filter(|key| key.namespace == part.0).for_each(|key| self.marks.mark(key));
+        self.probes.told_again(side, part).iter().for_each(|key| self.marks.mark(key));
     }
 
     fn found(&mut self, side: Side, part: &Part, found: super::rows::Looked, now: Instant) {
@@ -65,6 +66,7 @@ impl State {
         if found.lost {
             self.marks.retain_parked(known);
             self.tries.retain(|key, _| known(key));
+            self.probes.retain(known);
         }
         // What a guard holds is held for as long as it is missing there.
         let still = |key: &EntryKey| rows.get(key).is_some_and(|row| row.base.is_some() && !row.places[side].is_here());

@@ -86,6 +86,10 @@ impl State {
                     let stamps = Pair::of(|side| places[side].stamp());
                     return self.leave(&key, Reason::Rejected(why), stamps, None, now);
                 }
+                Err(Error::Blocked(why)) => {
+                    let stamps = Pair::of(|side| places[side].stamp());
+                    return self.blocked_now(&key, side, why, stamps, now);
+                }
                 Err(error) => return self.failed(&key, side, error, now),
             }
         }
@@ -240,6 +244,7 @@ impl State {
                 }
                 let stamps = Pair { left, right };
                 self.base(key, Some(Base::found(case.base.as_ref(), version.digest, stamps)));
+                self.allowed(key);
                 self.settled(key);
             }
             _ if case.base.is_some() => self.forget_gone(key, now),

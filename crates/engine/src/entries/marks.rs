@@ -113,6 +113,11 @@ impl Marks {
         self.busy.contains_key(key)
     }
 
+    /// Whether it is to be looked at, now or later, or is being worked on.
+    pub fn wants(&self, key: &EntryKey) -> bool {
+        self.busy(key) || self.ready.contains(key) || self.later.contains_key(key)
+    }
+
     /// Whether something happened to an entry since work on it began.
     pub fn disturbed(&self, key: &EntryKey) -> bool {
         self.again.contains(key)

@@ -23,6 +23,7 @@ mod left_out;
 mod lists;
 mod marks;
 mod outcome;
+mod probes;
 mod record;
 mod removals;
 mod rows;

@@ -1,11 +1,12 @@
 //! What became of writes.
 
 use super::job::{Planned, WriteDone};
+use super::probes::Refused;
 use super::rows::Place;
 use super::state::State;
 use crate::services::record::Action;
 use crate::spec::Run;
-use causeway_core::{Base, Entry, Error, Pair, Reason, Removal, Why};
+use causeway_core::{Base, Entry, EntryKey, Error, Pair, Reason, Removal, Side, Stamp, Why};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -41,7 +42,7 @@ impl State {
         }
         self.base(key, base);
         self.close(key);
-        self.allowed(key, now);
+        self.allowed(key);
         self.settled(key);
         self.tell_written(planned);
         self.finish(key);
@@ -77,20 +78,35 @@ impl State {
             self.close(key);
         }
         match error {
-            Error::Rejected(why) | Error::Blocked(why) if self.spec.run == Run::Drain => {
+            Error::Rejected(why) if self.spec.run == Run::Drain => {
                 self.stays_there(key, planned.to, &why);
                 self.finish(key);
             }
-            Error::Rejected(why) | Error::Blocked(why) => {
+            Error::Rejected(why) => {
                 self.finish(key);
                 self.leave(key, Reason::Rejected(why), planned.stamps, None, now);
             }
+            Error::Blocked(why) => self.blocked_now(key, planned.to, why, planned.stamps, now),
             error => {
                 // Whatever the stamps say, it is not as it was thought to be.
                 self.doubt.insert(key.clone());
                 self.failed(key, planned.to, error, now);
             }
         }
+    }
+
+    /// A side refuses an entry for now.
+    pub(super) fn blocked_now(
+        &mut self,
+        key: &EntryKey,
+        side: Side,
+        why: String,
+        stamps: Pair<Option<Stamp>>,
+        now: Instant,
+    ) {
+        self.finish(key);
+        self.probes.refuse(key, side, Refused::Blocked, stamps, now);
+        self.leave(key, Reason::Blocked(why), stamps, None, now);
     }
 }
 

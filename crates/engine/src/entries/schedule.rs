@@ -35,6 +35,7 @@ impl State {
         if !self.loaded || self.spec.run == Run::Paused || self.blocked(now).is_some() {
             return jobs;
         }
+        self.probes.take(now).iter().for_each(|key| self.marks.mark(key));
         let sinks = Side::BOTH.iter().filter_map(|side| self.spec.cluster(*side).port.sink());
         let batch = sinks.map(|sink| sink.limits().max_batch.max(1)).min().unwrap_or(BATCH);
         let batch = self.batch.size(batch.min(BATCH));
@@ -70,7 +71,7 @@ impl State {
         match self.blocked(now) {
             _ if self.spec.run == Run::Paused || self.jobs >= JOBS => None,
             Some(until) => Some(until),
-            None => self.marks.next(),
+            None => [self.marks.next(), self.probes.due()].into_iter().flatten().min(),
         }
     }
 
@@ -91,6 +92,10 @@ impl State {
             self.settled(key);
             return Step::Rest;
         }
+        // It is marked when it has its turn.
+        if self.probes.holds(key, &row.stamps()) {
+            return Step::Rest;
+        }
         if let Some(until) = self.written.get(key).map(|at| *at + self.timing.debounce).filter(|until| *until > now) {
             self.marks.mark_at(key, until);
             return Step::Rest;
@@ -100,6 +105,7 @@ impl State {
         }
         // It is marked again when both sides are known.
         if !self.ready(&key.part()) {
+            self.probes.put_back(key, now);
             return Step::Rest;
         }
         if open {
@@ -136,7 +142,12 @@ impl State {
         let stamps = row.stamps();
         let decided = self.decided.get(key).is_some_and(|(_, seen)| *seen == stamps);
         let left = self.left.get(key).is_some_and(|left| {
-            let old = matches!(left.reason, Reason::Rejected(_)) && now >= left.since + REFUSED_RETRY;
+            // What is refused for now has its turn.
+            let old = match left.reason {
+                Reason::Blocked(_) => true,
+                Reason::Rejected(_) => now >= left.since + REFUSED_RETRY,
+                _ => false,
+            };
             left.stamps == stamps && !decided && !old
         });
         left || (Side::BOTH.iter().any(|side| self.doors[*side].holds(key)) && !self.marks.awaited(key))

@@ -3,6 +3,7 @@
 use super::freshness::Sight;
 use super::intents::Lots;
 use super::marks::Marks;
+use super::probes::{Probes, Refused};
 use super::record::{DataLedger, DataRecorder};
 use super::removals::Door;
 use super::rows::{Place, Row, Rows};
@@ -18,8 +19,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// A refusal for lack of rights, or an answer not understood, is retried after this time; the wait doubles with every
-/// failure of the entry, up to [`REFUSED_RETRY`].
+/// An answer not understood is retried after this time; the wait doubles with every failure of the entry, up to
+/// [`REFUSED_RETRY`].
 pub(crate) const SLOW_RETRY: Duration = Duration::from_secs(30);
 /// What a cluster refuses as it is may have become acceptable without being changed itself.
 pub(crate) const REFUSED_RETRY: Duration = Duration::from_secs(600);
@@ -70,6 +71,8 @@ pub(crate) enum Gone {
 }
 
 pub(crate) struct State {
+    /// What was remembered and is not taken over yet.
+    unread: Option<DataLedger>,
     pub spec: DataSpec,
     pub timing: DataTiming,
     pub route: DataRoute,
@@ -91,10 +94,10 @@ pub(crate) struct State {
     pub doors: Pair<Door>,
     pub trouble: Pair<Trouble>,
     pub tries: BTreeMap<EntryKey, Try>,
+    /// What was refused, and has its turn again.
+    pub probes: Probes,
     /// When entries have come to be, where that is not long ago.
     pub young: BTreeMap<EntryKey, Instant>,
-    /// When what had been denied was last tried again because something else was allowed.
-    pub allowed: Option<Instant>,
     /// When entries were last written.
     pub written: BTreeMap<EntryKey, Instant>,
     /// Reads and writes under way.
@@ -110,6 +113,7 @@ pub(crate) struct State {
 impl State {
     pub fn new(spec: DataSpec, timing: DataTiming, recorder: Arc<dyn DataRecorder>) -> Self {
         Self {
+            unread: None,
             route: spec.route(),
             doors: Pair::of(|_| Door::new(spec.guard)),
             spec,
@@ -126,8 +130,8 @@ impl State {
             decided: BTreeMap::new(),
             trouble: Pair::default(),
             tries: BTreeMap::new(),
+            probes: Probes::default(),
             young: BTreeMap::new(),
-            allowed: None,
             written: BTreeMap::new(),
             jobs: 0,
             swept: None,
@@ -136,49 +140,69 @@ impl State {
         }
     }
 
-    /// Takes over what was remembered.
-    pub fn load(&mut self, ledger: DataLedger) {
+    /// Notes what an earlier state remembered; [`Self::load`] takes it over.
+    pub fn remember(&mut self, ledger: DataLedger) {
+        self.unread = Some(ledger);
+    }
+
+    /// Takes over what was remembered, if it is not yet. A selection that panics leaves it as it is.
+    pub fn load(&mut self) {
+        let Some(ledger) = &self.unread else { return };
         if self.spec.run == Run::Drain {
             // What was created is taken back, whatever the task selects by now.
             let keys: BTreeSet<_> = ledger.bases.keys().cloned().collect();
             self.spec.select = Arc::new(Exactly(keys));
         }
+        let taken: Vec<bool> = ledger.bases.keys().map(|key| self.spec.select.takes(key)).collect();
+        let Some(ledger) = self.unread.take() else { return };
+        let mut taken = taken.into_iter();
         let (inside, outside): (BTreeMap<_, _>, _) =
-            ledger.bases.into_iter().partition(|(key, _)| self.spec.select.takes(key));
+            ledger.bases.into_iter().partition(|_| taken.next().unwrap_or_default());
         self.outside = outside;
         self.rows = Rows::new(inside);
         let (lots, done) = Lots::load(ledger.intents);
         self.lots = lots;
-        done.iter().for_each(|lot| self.recorder.intents(&self.route, *lot, None));
         self.loaded = true;
+        done.iter().for_each(|lot| self.recorder.intents(&self.route, *lot, None));
     }
 
     /// What a later process, or a successor with other settings, must know.
     pub fn take_ledger(&mut self) -> DataLedger {
+        if let Some(ledger) = self.unread.take() {
+            return ledger;
+        }
         let mut bases = std::mem::take(&mut self.rows).into_bases();
         bases.append(&mut self.outside);
         self.loaded = false;
         DataLedger { bases, intents: std::mem::take(&mut self.lots).into_intents() }
     }
 
-    /// After a panic: what both sides hold is unknown again, as after a start. What the ledger says stays, and so does what
-    /// the operator has decided.
+    /// Every entry with a common version, also before that is taken over.
+    pub fn bases(&self) -> impl Iterator<Item = (&EntryKey, &Base)> {
+        let unread = self.unread.iter().flat_map(|ledger| &ledger.bases);
+        unread.chain(self.rows.iter().filter_map(|(key, row)| Some((key, row.base.as_ref()?))))
+    }
+
+    /// After a panic: what both sides hold is unknown again, as after a start. What the ledger says is to be loaded again;
+    /// what the operator has decided stays.
     pub fn begin_again(&mut self) {
         let ledger = self.take_ledger();
         let decided = std::mem::take(&mut self.decided);
         *self = Self::new(self.spec.clone(), self.timing.clone(), self.recorder.clone());
-        self.load(ledger);
+        self.remember(ledger);
         self.decided = decided;
     }
 
-    /// The same task with other rules: what was left alone is thought of again.
+    /// The same task with other rules: what was left alone is thought of again, but for what has its turn anyway.
     pub fn change_rules(&mut self, spec: DataSpec) {
         self.spec = DataSpec { select: self.spec.select.clone(), ..spec };
         for side in Side::BOTH {
             self.doors[side].guard.set_limits(self.spec.guard);
         }
         let left = std::mem::take(&mut self.left);
-        left.keys().for_each(|key| self.marks.mark(key));
+        let (blocked, left) = left.into_iter().partition(|(_, left)| matches!(left.reason, Reason::Blocked(_)));
+        self.left = blocked;
+        BTreeMap::keys(&left).for_each(|key| self.marks.mark(key));
         self.mark_all();
     }
 
@@ -274,6 +298,7 @@ impl State {
     pub fn settled(&mut self, key: &EntryKey) {
         self.left.remove(key);
         self.tries.remove(key);
+        self.probes.forget(key);
         self.decided.remove(key);
         self.doubt.remove(key);
     }
@@ -306,6 +331,9 @@ impl State {
             self.event(key, Side::Right, action, reason.to_string());
         }
         self.tries.remove(key);
+        if !matches!(reason, Reason::Blocked(_)) {
+            self.probes.forget(key);
+        }
         self.left.insert(key.clone(), Left { reason, since, stamps, shown: shown.map(Box::new) });
     }
 
@@ -328,10 +356,11 @@ impl State {
     pub fn failed(&mut self, key: &EntryKey, side: Side, error: Error, now: Instant) {
         let count = self.tries.get(key).map_or(0, |before| before.count) + 1;
         let wait = match &error {
-            Error::Throttled(wait) => *wait,
-            Error::Missing(_) => backoff(&self.timing, count),
-            error if error.is_transient() => backoff(&self.timing, count),
-            _ => (SLOW_RETRY * 2u32.saturating_pow((count - 1).min(16))).min(REFUSED_RETRY),
+            Error::Denied(_) => None,
+            Error::Throttled(wait) => Some(*wait),
+            Error::Missing(_) => Some(backoff(&self.timing, count)),
+            error if error.is_transient() => Some(backoff(&self.timing, count)),
+            _ => Some((SLOW_RETRY * 2u32.saturating_pow((count - 1).min(16))).min(REFUSED_RETRY)),
         };
         let text = error.to_string();
         let worth = |count: u32, error: &Error| count > 2 || !matches!(error, Error::Conflict);
@@ -344,7 +373,13 @@ impl State {
         }
         self.tries.insert(key.clone(), Try { count, side, error });
         self.marks.end(key);
-        self.marks.mark_at(key, now + wait);
+        match wait {
+            Some(wait) => {
+                self.probes.forget(key);
+                self.marks.mark_at(key, now + wait);
+            }
+            None => self.probes.refuse(key, side, Refused::Denied, self.row(key).stamps(), now),
+        }
     }
 
     /// A whole call to a side went well, or not at all: then nothing is asked of it for a while.
@@ -373,6 +408,7 @@ impl State {
             let error = Error::protocol(format!("{key} cannot be synced because of a bug in Causeway: {panic}"));
             let count = self.tries.get(key).map_or(0, |before| before.count) + 1;
             self.tries.insert(key.clone(), Try { count, side: Side::Right, error });
+            self.probes.forget(key);
             self.marks.end(key);
             self.marks.mark_at(key, now + wait);
         }

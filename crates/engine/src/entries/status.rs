@@ -5,7 +5,7 @@ use super::state::{Shown, State};
 use crate::services::engine::words;
 use crate::services::status::{Hold, RouteState};
 use crate::spec::Run;
-use causeway_core::{EntryKey, Error, Pair, Reason, Side, Ways};
+use causeway_core::{Digest, EntryKey, Error, Pair, Reason, Side, Ways};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,8 +55,8 @@ pub struct ConflictRow {
 /// What a task knows of an entry.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Known {
-    /// Both sides have had it in common.
-    pub copied: bool,
+    /// What both sides last had in common.
+    pub common: Option<Digest>,
     /// Why it is not written now.
     pub refused: Option<String>,
 }
@@ -92,7 +92,9 @@ impl State {
             let holding = self.doors[side].holding()?;
             Some(Hold { why: words(&holding.why), age: now - holding.since })
         });
-        let pending = self.marks.pending(|key| self.left.contains_key(key));
+        let rests = |key: &EntryKey| self.left.contains_key(key);
+        let refused = self.probes.waiting().filter(|key| !rests(key) && !self.marks.wants(key)).count();
+        let pending = self.marks.pending(rests) + refused;
         let errors = self.errors();
         let mut reasons = Vec::new();
         if conflicts > 0 {
@@ -154,9 +156,12 @@ impl State {
     pub fn known(&self, key: &EntryKey) -> Known {
         let failed = self.tries.get(key).filter(|failed| !failed.error.is_transient());
         let failed = failed.map(|failed| format!("{}: {}", self.spec.cluster(failed.side).name, failed.error));
-        let rejected = self.left.get(key).filter(|left| matches!(left.reason, Reason::Rejected(_) | Reason::Occupied));
+        let rejected = self
+            .left
+            .get(key)
+            .filter(|left| matches!(left.reason, Reason::Rejected(_) | Reason::Blocked(_) | Reason::Occupied));
         Known {
-            copied: self.row(key).base.is_some(),
+            common: self.row(key).base.map(|base| base.digest),
             refused: failed.or_else(|| rejected.map(|left| left.reason.to_string())),
         }
     }

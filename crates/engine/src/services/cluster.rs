@@ -4,7 +4,7 @@ use crate::kit::guard::Guard;
 use crate::kit::pace::{Pacer, Pacers};
 use crate::kit::queue::{Lane, Queue};
 use crate::kit::supervise::Crashes;
-use crate::services::decide::Census;
+use crate::services::census::Counts;
 use crate::services::export::export;
 use crate::services::mirror::Mirror;
 use crate::services::releases::Releases;
@@ -50,10 +50,12 @@ pub(crate) struct Cluster {
     pub look: Notify,
     /// Grows when what is selected here may have changed.
     selection: AtomicU64,
-    /// Parts that routes write to. Added to by [`Cluster::writes_in`] alone.
+    /// Parts that routes write to, or have written to. Added to by [`Cluster::writes_in`] alone.
     pub written_parts: RwLock<BTreeSet<Part>>,
     /// Why a part could not be made.
     pub part_errors: Mutex<BTreeMap<Part, String>>,
+    /// Why no list of what exists now can be made, for routes that are limited to that.
+    pub freeze_error: Mutex<Option<String>>,
     /// In words, where servers of the cluster do not list what we wrote.
     pub unlike: Mutex<Vec<String>>,
     /// Routes that write here.
@@ -100,6 +102,7 @@ impl Cluster {
             selection: AtomicU64::new(0),
             written_parts: RwLock::default(),
             part_errors: Mutex::default(),
+            freeze_error: Mutex::default(),
             unlike: Mutex::default(),
             inbound: RwLock::default(),
             outbound: RwLock::default(),
@@ -142,6 +145,11 @@ impl Cluster {
     pub fn records(&self) -> BTreeMap<OwnerId, usize> {
         let sum = |parts: &BTreeMap<Part, Holdings>| parts.values().map(|here| here.records).sum();
         self.holdings.lock().iter().map(|(owner, parts)| (owner.clone(), sum(parts))).collect()
+    }
+
+    /// How many records all tasks hold here.
+    pub fn total(&self) -> usize {
+        self.holdings.lock().values().flat_map(BTreeMap::values).map(|here| here.records).sum()
     }
 
     /// Remembers what this install has in a scope now.
@@ -340,6 +348,8 @@ pub(crate) struct Route {
     pub source: Arc<Cluster>,
     pub destination: Arc<Cluster>,
     pub memory: Arc<RouteMemory>,
+    /// What is missing from each part of the source. With other settings it is counted anew.
+    pub counts: Counts,
     /// For each part of the source, one scope with records that matches the filters; `None`: there is none.
     samples: Mutex<BTreeMap<Part, Option<ServiceKey>>>,
 }
@@ -355,14 +365,12 @@ pub(crate) struct RouteMemory {
     pub feeds: Mutex<BTreeMap<ServiceKey, BTreeSet<ServiceKey>>>,
     /// The scopes that take part, where later ones do not.
     pub only: Mutex<Only>,
-    /// The last count of what is missing from a part of the source.
-    pub census: Mutex<BTreeMap<Part, Census>>,
 }
 
 impl Route {
     pub fn new(spec: RouteSpec, source: &Arc<Cluster>, destination: &Arc<Cluster>, memory: Arc<RouteMemory>) -> Self {
         let (source, destination) = (source.clone(), destination.clone());
-        Self { spec, source, destination, memory, samples: Mutex::default() }
+        Self { spec, source, destination, memory, counts: Counts::default(), samples: Mutex::default() }
     }
 
     /// Whether any scope with records in a part of the source matches the filters. Looks for one only at first and when

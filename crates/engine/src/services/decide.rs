@@ -10,7 +10,6 @@ use causeway_core::{
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::time::Instant;
 
 /// What to do in one scope, and when to think again.
@@ -190,7 +189,7 @@ impl Decision {
         let is_released = |record: &Instance| released.contains(&record.id());
         let mut verdict = looked_twice(route, &export.parts);
         if verdict == Verdict::Pass && !missing.iter().all(is_released) {
-            verdict = implied(route, &export.parts, now);
+            verdict = implied(route, &export.parts, &self.plan.scope, now);
         }
         for record in missing {
             match verdict {
@@ -200,6 +199,7 @@ impl Decision {
                 Verdict::Pass => self.delete(record, owner, Removal::Gone(Evidence::Implied)),
                 Verdict::Hold => drop(self.plan.skipped.insert(record.id(), Skip::RemovalLimit)),
                 Verdict::Look => self.wait(&record, Skip::Settling, now + timing.visible),
+                Verdict::Count => drop(self.plan.skipped.insert(record.id(), Skip::Settling)),
             }
         }
     }
@@ -225,7 +225,10 @@ fn key(scope: &impl Hash, id: &impl Hash) -> u64 {
 enum Verdict {
     Pass,
     Hold,
+    /// It waits for a second look.
     Look,
+    /// It waits for the count of what is missing, which has it planned again.
+    Count,
 }
 
 /// Whether a second complete look agrees that something is missing; asks for it where it does not yet.
@@ -244,60 +247,17 @@ fn looked_twice(route: &Route, parts: &[Part]) -> Verdict {
     if parts.is_empty() { Verdict::Look } else { Verdict::Pass }
 }
 
-/// Whether what two complete looks lack may go: not when too much is missing.
-fn implied(route: &Arc<Route>, parts: &[Part], now: Instant) -> Verdict {
+/// Whether what two complete looks lack may go: not when too much is missing. While that is being counted, `scope` waits.
+fn implied(route: &Route, parts: &[Part], scope: &ServiceKey, now: Instant) -> Verdict {
     for part in parts {
         let Some(since) = route.source.mirror.lock().part(part).map(|state| state.implied) else {
             return Verdict::Look;
         };
-        let census = census(route, part, since, now);
+        let Some(census) = route.counts.of(part, since, scope, now) else { return Verdict::Count };
         let mut guard = route.memory.guard.lock();
         if !guard.implied(&part.0, census.missing, census.total, census.alive == 0, now) {
             return Verdict::Hold;
         }
     }
     Verdict::Pass
-}
-
-/// How much of a route's records of one source part is wanted, and how much is missing without a witness.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Census {
-    /// When it was made, and for which loss.
-    pub at: Option<(Instant, Instant)>,
-    pub total: usize,
-    pub missing: usize,
-    pub alive: usize,
-}
-
-/// A count serves all scopes of the part for a moment: making it again for each would cost their square.
-const CENSUS: Duration = Duration::from_secs(1);
-
-fn census(route: &Arc<Route>, part: &Part, since: Instant, now: Instant) -> Census {
-    let serves = |known: &&Census| known.at.is_some_and(|(at, of)| of == since && now < at + CENSUS);
-    if let Some(known) = route.memory.census.lock().get(part).filter(serves) {
-        return *known;
-    }
-    let target = route.target_part(part);
-    let owner = &route.spec.owner;
-    let held: Vec<_> = {
-        let ledger = route.destination.ledger.lock();
-        ledger.iter().filter(|(scope, _)| scope.part() == target).map(|(s, w)| (s.clone(), w.clone())).collect()
-    };
-    let mut census = Census { at: Some((now, since)), ..Census::default() };
-    for (scope, written) in held {
-        let export = export(route, &scope, now);
-        // What no filter decides about stays: it is not missing.
-        let undecided = |id| matches!(export.wish.refused.get(id), Some(Skip::Undecided(_)));
-        census.alive += export.wish.records.len() + export.wish.refused.keys().filter(|id| undecided(*id)).count();
-        for (id, _) in written.records.iter().filter(|(_, record)| record.owner == *owner) {
-            census.total += 1;
-            let missing = !export.wish.records.contains_key(id)
-                && !export.witnesses.contains_key(id)
-                && !undecided(id)
-                && !route.memory.released.lock().contains(&scope, id);
-            census.missing += usize::from(missing);
-        }
-    }
-    route.memory.census.lock().insert(part.clone(), census);
-    census
 }

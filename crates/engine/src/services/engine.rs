@@ -11,6 +11,7 @@ use crate::services::replicas;
 use crate::services::writer::Writer;
 use crate::spec::{ClusterSpec, Only, RouteSpec, Timing};
 use causeway_core::{ClusterId, OwnerId, Part, Port, ServiceKey, contain};
+use futures_util::future::join_all;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
@@ -24,6 +25,8 @@ use tokio_util::sync::CancellationToken;
 const TICK: Duration = Duration::from_secs(1);
 /// How long a replaced connection stays open at least, for its successor to take over what it held.
 const HANDOVER: Duration = Duration::from_secs(15);
+/// How much longer taking over may take for every record: servers on a busy machine accept some hundred a second.
+const ADOPT_RECORD: Duration = Duration::from_millis(10);
 
 type RouteKey = (OwnerId, ClusterId);
 
@@ -209,29 +212,21 @@ impl Engine {
         !cluster.writing.load(Ordering::SeqCst) || (*cluster.adopted.borrow() && works() && planned_once(cluster))
     }
 
-    /// Waits until everything that earlier processes wrote is kept alive by this one, or `limit` is over; says whether it is.
+    /// Waits until everything that earlier processes wrote is kept alive by this one, and every server of a cluster knows it;
+    /// says whether it is. Gives up after `limit`, and later ([`ADOPT_RECORD`]) for a cluster that answers and has much to
+    /// take over.
     /// That is more than the ledger: what stands there as ours and the ledger had not yet heard of is taken over when the
     /// destination has been read and planned once.
     pub async fn adopted(&self, limit: Duration) -> bool {
-        let until = Instant::now() + limit;
+        let began = Instant::now();
         let writing: Vec<_> = {
             let state = self.state.lock();
             let used = |running: &&Running| running.cluster.writing.load(Ordering::SeqCst);
-            state.clusters.values().filter(used).map(|running| running.cluster.clone()).collect()
+            let cluster = |running: &Running| (running.cluster.clone(), adoption(limit, running.cluster.total()));
+            state.clusters.values().filter(used).map(cluster).collect()
         };
-        for cluster in &writing {
-            let mut adopted = cluster.adopted.subscribe();
-            if tokio::time::timeout_at(until, adopted.wait_for(|adopted| *adopted)).await.is_err() {
-                return false;
-            }
-        }
-        while Instant::now() < until {
-            if writing.iter().all(|cluster| planned_once(cluster)) {
-                return true;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        false
+        let one = |(cluster, long): &(Arc<Cluster>, Duration)| taken_over(cluster.clone(), began, limit, *long);
+        join_all(writing.iter().map(one)).await.into_iter().all(|whole| whole)
     }
 
     /// Lets go of exactly what guards hold for a task at this moment; returns how many records that are. What goes later is
@@ -371,9 +366,29 @@ impl RouteMemory {
             told: Mutex::new(false),
             feeds: Mutex::default(),
             only: Mutex::new(spec.only.clone()),
-            census: Mutex::default(),
         }
     }
+}
+
+/// Waits until a cluster's present connection upholds what earlier ones did, and all its servers know: for `long`, and only
+/// for `limit` while it does not answer.
+async fn taken_over(cluster: Arc<Cluster>, began: Instant, limit: Duration, long: Duration) -> bool {
+    while !*cluster.adopted.borrow() || !planned_once(&cluster) {
+        let answers = cluster.mirror.lock().error.is_none();
+        if began.elapsed() >= if answers { long } else { limit } {
+            return false;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    match cluster.sink.clone() {
+        Some(sink) => tokio::time::timeout_at(began + long, contain(sink.replicated())).await.is_ok(),
+        None => true,
+    }
+}
+
+/// How long taking over so many records may take, where none may take `limit`.
+pub(crate) fn adoption(limit: Duration, records: usize) -> Duration {
+    limit + ADOPT_RECORD * u32::try_from(records).unwrap_or(u32::MAX)
 }
 
 /// Whether a destination has been read, and nothing is due or being written in it. One that is away holds nothing.

@@ -8,6 +8,7 @@
 //! A change on either side marks the *destination's scope* as dirty. One [`writer`] a destination plans dirty scopes,
 //! never one twice at a time.
 
+pub(crate) mod census;
 pub(crate) mod cluster;
 pub(crate) mod decide;
 pub(crate) mod engine;

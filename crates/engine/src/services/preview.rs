@@ -6,7 +6,8 @@ use crate::services::decide::{compare, owners};
 use crate::services::engine::Engine;
 use crate::services::interest::RoutesInterest;
 use crate::spec::{ClusterSpec, Only, RouteSpec, Timing};
-use causeway_core::{ClusterId, Error, Instance, InstanceId, OwnerId, Part, Plan, Selector, Skip, Update};
+use crate::services::writer::TURN;
+use causeway_core::{ClusterId, Error, Instance, InstanceId, OwnerId, Part, Plan, Selector, ServiceKey, Skip, Update};
 use futures_util::future::join_all;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -27,14 +28,18 @@ pub struct Preview {
 }
 
 impl Engine {
-    /// What the running routes would do now, scope by scope, as both sides stand in memory.
-    pub fn compare(&self, owner: &OwnerId) -> Vec<Preview> {
+    /// What the running routes would do now, scope by scope, as both sides stand in memory. Lets others work meanwhile.
+    pub async fn compare(&self, owner: &OwnerId) -> Vec<Preview> {
         let destinations: Vec<_> = {
             let state = self.state.lock();
             let routes = state.routes.values().filter(|route| route.spec.owner == *owner);
             routes.map(|route| route.destination.clone()).collect()
         };
-        destinations.iter().flat_map(|cluster| previews(cluster, Some(owner))).collect()
+        let mut found = Vec::new();
+        for cluster in &destinations {
+            found.extend(previews(cluster, Some(owner)).await);
+        }
+        found
     }
 
     /// How many records each task holds in each cluster.
@@ -115,12 +120,15 @@ pub async fn dry_run(
         let outbound: Vec<_> = cluster.outbound.read().clone();
         outbound.iter().for_each(|route| route.map_feeds());
     }
-    let previews = clusters.values().flat_map(|cluster| previews(cluster, None)).collect();
+    let mut found = Vec::new();
+    for cluster in clusters.values() {
+        found.extend(previews(cluster, None).await);
+    }
     for cluster in clusters.values() {
         cluster.inbound.write().clear();
         cluster.outbound.write().clear();
     }
-    DryRun { previews, unread: looks.into_iter().flat_map(|look| look.unread).collect() }
+    DryRun { previews: found, unread: looks.into_iter().flat_map(|look| look.unread).collect() }
 }
 
 /// The parts that a destination will be written in; those that are not there yet are empty. Of what could not be read it is not
@@ -213,34 +221,61 @@ async fn within<T>(limit: Duration, call: impl Future<Output = Result<T, Error>>
     done.unwrap_or_else(|_| Err(Error::unavailable(format!("no answer within {} s", limit.as_secs()))))
 }
 
-fn previews(cluster: &Cluster, only: Option<&OwnerId>) -> Vec<Preview> {
+/// Work on everything that exists, which lets others work every few milliseconds.
+struct Turns(std::time::Instant);
+
+impl Turns {
+    fn new() -> Self {
+        Self(std::time::Instant::now())
+    }
+
+    /// Lets others work, where it has been a while.
+    async fn pass(&mut self) {
+        if self.0.elapsed() >= TURN {
+            tokio::task::yield_now().await;
+            *self = Self::new();
+        }
+    }
+}
+
+async fn previews(cluster: &Cluster, only: Option<&OwnerId>) -> Vec<Preview> {
     let now = Instant::now();
+    let mut turns = Turns::new();
     let mut scopes: BTreeSet<_> = cluster.ledger.lock().keys().cloned().collect();
-    for route in cluster.inbound.read().iter() {
-        scopes.extend(route.source_scopes().iter().flat_map(|scope| route.targets(scope)));
+    let inbound = cluster.inbound.read().clone();
+    for route in inbound {
+        for scope in route.source_scopes() {
+            scopes.extend(route.targets(&scope));
+            turns.pass().await;
+        }
     }
     let mut previews = Vec::new();
     for scope in scopes {
-        let Some((mut plan, exports)) = compare(cluster, &scope, now) else { continue };
-        let owners = owners(&exports);
-        let mine = |owner: Option<&OwnerId>| only.is_none() || owner.is_none() || owner == only;
-        plan.changes.retain(|change| mine(change.owner()));
-        plan.skipped.retain(|id, _| mine(owners.get(id)));
-        plan.crowded.retain(|one| mine(Some(&one.owner)));
-        let open: BTreeSet<_> = plan.changes.iter().filter_map(|c| c.record()).map(Instance::id).collect();
-        let mut in_step = BTreeMap::new();
-        for (route, export) in exports.iter().filter(|(route, _)| mine(Some(&route.spec.owner))) {
-            let owner = &route.spec.owner;
-            // Where another task's record stands. (Of a task's own records the one that is wanted stands.)
-            let away =
-                plan.crowded.iter().filter(|one| one.owner == *owner && matches!(one.skip, Skip::Crowded(Some(_))));
-            let away: BTreeSet<_> = away.map(|one| &one.id).collect();
-            let stands = |id: &InstanceId| plan.skipped.get(id).is_none_or(Skip::is_in_step) && !away.contains(id);
-            let settled = |id: &&InstanceId| !open.contains(*id) && stands(id);
-            let count = export.wish.records.keys().filter(settled).count();
-            *in_step.entry(route.spec.owner.clone()).or_default() += count;
-        }
-        previews.push(Preview { cluster: cluster.id().clone(), plan, owners, in_step });
+        previews.extend(preview(cluster, &scope, only, now));
+        turns.pass().await;
     }
     previews
+}
+
+/// What would be done in one scope; `None` while the destination is not known, or nothing is done there.
+fn preview(cluster: &Cluster, scope: &ServiceKey, only: Option<&OwnerId>, now: Instant) -> Option<Preview> {
+    let (mut plan, exports) = compare(cluster, scope, now)?;
+    let owners = owners(&exports);
+    let mine = |owner: Option<&OwnerId>| only.is_none() || owner.is_none() || owner == only;
+    plan.changes.retain(|change| mine(change.owner()));
+    plan.skipped.retain(|id, _| mine(owners.get(id)));
+    plan.crowded.retain(|one| mine(Some(&one.owner)));
+    let open: BTreeSet<_> = plan.changes.iter().filter_map(|c| c.record()).map(Instance::id).collect();
+    let mut in_step = BTreeMap::new();
+    for (route, export) in exports.iter().filter(|(route, _)| mine(Some(&route.spec.owner))) {
+        let owner = &route.spec.owner;
+        // Where another task's record stands. (Of a task's own records the one that is wanted stands.)
+        let away = plan.crowded.iter().filter(|one| one.owner == *owner && matches!(one.skip, Skip::Crowded(Some(_))));
+        let away: BTreeSet<_> = away.map(|one| &one.id).collect();
+        let stands = |id: &InstanceId| plan.skipped.get(id).is_none_or(Skip::is_in_step) && !away.contains(id);
+        let settled = |id: &&InstanceId| !open.contains(*id) && stands(id);
+        let count = export.wish.records.keys().filter(settled).count();
+        *in_step.entry(route.spec.owner.clone()).or_default() += count;
+    }
+    Some(Preview { cluster: cluster.id().clone(), plan, owners, in_step })
 }

@@ -31,7 +31,7 @@ type Look = (Part, Instant, Result<Vec<Set>, Error>);
 /// What was asked beside the watch, so that the watch is never kept waiting.
 enum Answer {
     /// With the named parts that are not listed and hold something, where that was asked for.
-    Parts(Result<Parts, Error>, Option<BTreeSet<Part>>),
+    Parts(Result<Parts, Error>, Result<Option<BTreeSet<Part>>, Error>),
     Counts(Vec<(Part, usize)>),
 }
 
@@ -301,8 +301,8 @@ impl Reader {
         asks.spawn(async move {
             let parts = call(limit, async { source.parts().await }).await;
             let used = match (&parts, words) {
-                (Ok(parts), Some(words)) => tokio::time::timeout(limit, used(&*source, parts, words)).await.ok(),
-                _ => None,
+                (Ok(parts), Some(words)) => call(limit, async { Ok(Some(used(&*source, parts, words).await)) }).await,
+                _ => Ok(None),
             };
             Answer::Parts(parts, used)
         });
@@ -335,7 +335,7 @@ impl Reader {
     fn answered(&mut self, answer: Answer) {
         match answer {
             Answer::Parts(Ok(parts), used) => {
-                self.used = used;
+                self.note_used(used);
                 self.cluster.part_errors.lock().retain(|part, _| !parts.contains_key(part));
                 self.cluster.once_listed.lock().extend(parts.keys().cloned());
                 let before = self.cluster.listed.lock().replace(parts.clone());
@@ -348,6 +348,18 @@ impl Reader {
             }
             Answer::Counts(counts) => self.cluster.counted.lock().extend(counts),
         }
+    }
+
+    /// Takes in which named parts are used. Where that could not be found out, no list of what exists is made until it can:
+    /// it is asked again with the next listing.
+    fn note_used(&mut self, used: Result<Option<BTreeSet<Part>>, Error>) {
+        let error = used.as_ref().err().map(Error::to_string);
+        self.used = used.unwrap_or_default();
+        let mut told = self.cluster.freeze_error.lock();
+        if let Some(error) = error.as_ref().filter(|_| *told != error) {
+            tracing::warn!(cluster = %self.cluster.spec.name, %error, "the list of what exists now cannot be made yet");
+        }
+        *told = error;
     }
 
     /// What a route's words mean may have changed, and a part that holds copies of ours may have gone from the list.

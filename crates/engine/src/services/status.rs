@@ -247,6 +247,11 @@ fn trouble(route: &Route) -> (Vec<String>, bool) {
         failing |= !crashes.is_empty();
         reasons.extend(crashes);
     }
+    let freezes = route.spec.only == Only::Freeze && !matches!(*route.memory.only.lock(), Only::Frozen(_));
+    if let Some(error) = route.source.freeze_error.lock().as_ref().filter(|_| freezes) {
+        reasons.push(format!("{source}: the list of the services that exist now cannot be made yet: {error}"));
+        failing = true;
+    }
     let listed = route.source.listed.lock().clone();
     let mirror = route.source.mirror.lock();
     let taken: Vec<_> = mirror

@@ -2,20 +2,23 @@
 
 mod left_alone;
 mod panicked;
+mod recent;
 mod refused;
 
 use crate::kit::call::{call, write};
 use crate::kit::pace::{Lane, Slot};
 use crate::services::cluster::Cluster;
 use crate::services::decide::decide;
+use crate::services::engine::adoption;
 use crate::services::outcome::{Intended, intend, settle, task_of};
 use crate::services::record::{Action, Event, Recorder};
 use crate::spec::Timing;
-use causeway_core::{Change, ClusterId, Error, InstanceId, OwnerId, Part, ServiceKey, Sink, Skip, contain_now};
+use causeway_core::{Change, ClusterId, Error, OwnerId, Part, ServiceKey, Sink, Skip, contain_now};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use recent::Recent;
 use refused::Refused;
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -29,20 +32,11 @@ const SLOW_RETRY: Duration = Duration::from_secs(30);
 const PREPARE: Duration = Duration::from_secs(10);
 /// A destination that asks for patience has not failed before this time: until then the change is shown as pending.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Taking over what an earlier process wrote may take this long before anything else is written.
+/// Taking over what an earlier process wrote may take this long before anything else is written; longer by its size.
 const ADOPT: Duration = Duration::from_secs(30);
 
-/// A write that is not seen is waited for twice as long each time, up to so many times.
-const MAX_TRIES: u32 = 5;
-/// Planning lets others work after this time.
-const TURN: Duration = Duration::from_millis(5);
-
-/// One write that was made: the same one is not made again before it could be seen.
-struct Recent {
-    at: Instant,
-    tries: u32,
-    change: Change,
-}
+/// Planning and counting let others work after this time.
+pub(crate) const TURN: Duration = Duration::from_millis(5);
 
 /// Changes that were sent, and what became of them.
 struct Applied {
@@ -68,7 +62,7 @@ pub(crate) struct Writer {
     running: HashMap<tokio::task::Id, ServiceKey>,
     /// When each was last written: only a scope that is busy waits before it is planned again.
     written: BTreeMap<ServiceKey, Instant>,
-    recent: BTreeMap<ServiceKey, BTreeMap<InstanceId, Recent>>,
+    recent: Recent,
     /// Records that the destination has refused as they are.
     refused: BTreeMap<ServiceKey, Refused>,
     /// When the next service with records that are refused for now may be tried.
@@ -79,13 +73,12 @@ pub(crate) struct Writer {
     prepared: BTreeMap<Part, Instant>,
     /// Scopes whose planning or writing panicked: nothing is done about them before.
     aside: BTreeMap<ServiceKey, Instant>,
-    /// When what is remembered of writes may be forgotten.
-    expiring: VecDeque<(Instant, ServiceKey)>,
 }
 
 impl Writer {
     pub fn new(cluster: Arc<Cluster>, sink: Arc<dyn Sink>, timing: Timing, recorder: Arc<dyn Recorder>) -> Self {
         Self {
+            recent: Recent::new(timing.visible),
             cluster,
             sink,
             timing,
@@ -94,14 +87,12 @@ impl Writer {
             busy: BTreeSet::new(),
             running: HashMap::new(),
             written: BTreeMap::new(),
-            recent: BTreeMap::new(),
             refused: BTreeMap::new(),
             next_try: Instant::now(),
             failures: BTreeMap::new(),
             throttled: BTreeMap::new(),
             prepared: BTreeMap::new(),
             aside: BTreeMap::new(),
-            expiring: VecDeque::new(),
         }
     }
 
@@ -126,8 +117,9 @@ impl Writer {
         loop {
             let now = Instant::now();
             self.cluster.sweep_on(now);
+            self.cluster.count_on(now);
             self.forget_old(now);
-            let next = self.cluster.queue.next();
+            let (next, old) = (self.cluster.queue.next(), self.recent.next());
             let due = next.is_some_and(|at| at <= now);
             match (due, &place) {
                 (true, None) => place = Some(self.place().boxed()),
@@ -149,9 +141,10 @@ impl Writer {
                     tokio::task::yield_now().await;
                 }
                 () = self.cluster.queue.changed.notified() => {}
-                // A sweep goes on a portion at a time.
-                () = tokio::task::yield_now(), if self.cluster.may_sweep() => {}
+                // A sweep and a count go on a portion at a time.
+                () = tokio::task::yield_now(), if self.cluster.may_sweep() || self.cluster.is_counting() => {}
                 () = tokio::time::sleep_until(next.unwrap_or(now)), if next.is_some() && !due => {}
+                () = tokio::time::sleep_until(old.unwrap_or(now)), if old.is_some() => {}
             }
         }
     }
@@ -221,7 +214,8 @@ impl Writer {
             let parts: BTreeSet<_> = owned.iter().map(|(scope, _)| scope.part()).collect();
             self.cluster.writes_in(parts);
             let cluster = &self.cluster.spec.name;
-            match call(ADOPT, async { self.sink.adopt(&owned).await }).await {
+            let limit = adoption(ADOPT, self.cluster.total());
+            match call(limit, async { self.sink.adopt(&owned).await }).await {
                 Ok(()) => tracing::info!(%cluster, scopes = owned.len(), "keeps alive what was written before"),
                 Err(error) => tracing::warn!(%cluster, %error, "cannot keep alive what was written before yet"),
             }
@@ -243,8 +237,11 @@ impl Writer {
         }
         let writes = |change: &Change| matches!(change, Change::Create(_) | Change::Update { .. });
         let stands = decision.plan.changes.iter().any(writes) || self.cluster.ledger.lock().contains_key(scope);
-        if stands && self.cluster.is_unlisted(&scope.part()) {
-            self.prepare(scope, now);
+        if stands {
+            self.cluster.writes_in([scope.part()]);
+            if self.cluster.is_unlisted(&scope.part()) {
+                self.prepare(scope, now);
+            }
         }
         let mut again = decision.again;
         let retry = self.drop_refused(scope, &mut decision, now);
@@ -376,12 +373,7 @@ impl Writer {
                 (Ok(()), None) => {}
                 (Ok(()), Some(record)) => {
                     self.taken(scope, &record.id(), now);
-                    let recent = self.recent.entry(scope.clone()).or_default();
-                    let tries = match recent.get(&record.id()) {
-                        Some(last) if last.change == change => last.tries + 1,
-                        _ => 0,
-                    };
-                    recent.insert(record.id(), Recent { at: now, tries, change });
+                    self.recent.made(scope, record.id(), &change, now);
                 }
                 (Err(Error::Rejected(why)), Some(_)) => {
                     self.refuse(scope, &change, Skip::Rejected(why), now);
@@ -408,7 +400,6 @@ impl Writer {
         if patience.is_none() {
             self.throttled.remove(scope);
         }
-        self.expiring.push_back((now + self.timing.visible * (2 << MAX_TRIES), scope.clone()));
         self.failed(scope, failure, retry.is_some() || patience.is_some());
         self.written.insert(scope.clone(), now);
         // Looks once more soon: what came meanwhile, and whether the write is seen.
@@ -416,26 +407,10 @@ impl Writer {
         self.cluster.queue.mark(scope, now + again.unwrap_or(self.timing.debounce));
     }
 
-    /// Forgets writes that have long been visible, or have gone as they came.
     fn forget_old(&mut self, now: Instant) {
-        while self.expiring.front().is_some_and(|(at, _)| *at <= now) {
-            let Some((_, scope)) = self.expiring.pop_front() else { break };
-            let longest = self.timing.visible * (2 << MAX_TRIES);
-            if let Some(recent) = self.recent.get_mut(&scope) {
-                recent.retain(|_, last| now < last.at + longest);
-                if recent.is_empty() {
-                    self.recent.remove(&scope);
-                }
-            }
-        }
-        let remembered = [
-            self.written.len(),
-            self.recent.len(),
-            self.refused.len(),
-            self.failures.len(),
-            self.throttled.len(),
-            self.expiring.len(),
-        ];
+        self.recent.forget(now);
+        let remembered =
+            [self.written.len(), self.recent.len(), self.refused.len(), self.failures.len(), self.throttled.len()];
         self.cluster.remembered.store(remembered.iter().sum(), Ordering::SeqCst);
     }
 

@@ -4,13 +4,13 @@ use crate::api::{self, Difference, Differs, LeftOut};
 use crate::error::{Error, Result};
 use crate::node::Node;
 use causeway_core::{
-    Aside, Content, DataSource, Digest, Entry, EntryKey, Pair, Reason, Rules, Side, Verdict, Version, Ways, Why, merge,
+    Aside, Content, DataSource, Digest, Entry, EntryKey, Pair, Reason, Rules, Side, Verdict, Version, Ways, merge,
 };
 use causeway_engine::DataTiming;
 use causeway_engine::{ConflictRow, DataCluster, DataEngine, DataSpec, Shown};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Entries read in one call, and calls at once.
 const BATCH: usize = 256;
@@ -29,23 +29,24 @@ pub(crate) struct Compared {
 }
 
 /// Reads both sides whole and compares. Calls may take as long as those of the engine; entries that cannot be read by then are
-/// counted as unanswered. Errors: a cluster cannot be listed.
+/// counted as unanswered, and a side that was silent for so long is asked no more. Errors: a cluster cannot be listed.
 pub(crate) async fn compare(spec: &DataSpec, engine: &DataEngine) -> Result<Compared> {
     let (left, right) = futures_util::future::join(list(spec, Side::Left), list(spec, Side::Right)).await;
     let mut listed = Pair { left: left?, right: right? };
     let left_out = left_out(spec, engine, &mut listed);
     let keys: Vec<EntryKey> =
         listed.left.keys().chain(listed.right.keys()).cloned().collect::<BTreeSet<_>>().into_iter().collect();
-    let batches = keys.chunks(BATCH).map(|keys| compare_batch(spec, &listed, keys));
+    let silent = Silent::default();
+    let batches = keys.chunks(BATCH).map(|keys| compare_batch(spec, engine, &listed, &silent, keys));
     let mut calls = Vec::new();
     for batch in batches {
         calls.push(Box::pin(batch));
     }
-    let done: Vec<Compared> = stream::iter(calls).buffered(AT_ONCE).try_collect().await?;
-    let mut all = done.into_iter().fold(Compared { left_out, ..Compared::default() }, |mut sum, one| {
+    let done: Vec<Batch> = stream::iter(calls).buffered(AT_ONCE).try_collect().await?;
+    let unanswered = unanswered(&done);
+    let mut all = done.into_iter().fold(Compared { left_out, unanswered, ..Compared::default() }, |mut sum, one| {
         sum.same += one.same;
         sum.differences.extend(one.differences);
-        sum.unanswered.extend(one.unanswered);
         sum
     });
     for one in &mut all.differences {
@@ -57,6 +58,25 @@ pub(crate) async fn compare(spec: &DataSpec, engine: &DataEngine) -> Result<Comp
     }
     Ok(all)
 }
+
+/// What one batch comes to.
+#[derive(Default)]
+struct Batch {
+    same: usize,
+    differences: Vec<Difference>,
+    unread: Option<Unread>,
+}
+
+/// Entries that a side did not read.
+struct Unread {
+    cluster: String,
+    why: String,
+    first: EntryKey,
+    count: usize,
+}
+
+/// Why a side is asked no more: it did not answer in time.
+type Silent = Pair<OnceLock<String>>;
 
 type Listed = Pair<BTreeMap<EntryKey, Entry>>;
 
@@ -78,7 +98,7 @@ fn left_out(spec: &DataSpec, engine: &DataEngine, listed: &mut Listed) -> Vec<Le
     for key in all {
         let below = std::iter::successors(key.parent(), EntryKey::parent).find(|above| numbered.contains(above));
         let own = Side::BOTH.into_iter().all(|side| is_numbered(side, key));
-        if (below.is_some() || own) && !engine.known(&spec.owner, key).copied {
+        if (below.is_some() || own) && engine.known(&spec.owner, key).common.is_none() {
             let why = below.map_or_else(|| Aside::Numbered.to_string(), |above| format!("it stands below {above}"));
             let side = if listed.left.contains_key(key) { Side::Left } else { Side::Right };
             found.insert(key.clone(), (side, why));
@@ -128,13 +148,14 @@ struct Held {
 }
 
 /// What one side holds; an entry that is not there, or not any more, is not among it.
-async fn held(spec: &DataSpec, side: Side, keys: &[EntryKey]) -> Result<BTreeMap<EntryKey, Held>> {
+async fn held(spec: &DataSpec, side: Side, silent: &Silent, keys: &[EntryKey]) -> Result<BTreeMap<EntryKey, Held>> {
     let cluster = end(spec, side);
     let source: Arc<dyn DataSource> = cluster.port.source();
     let mut versions = BTreeMap::new();
     let limit = DataTiming::default().call;
     let found = tokio::time::timeout(limit, source.read(keys)).await;
-    let found = found.map_err(|_| away(cluster, &format!("no answer within {} s", limit.as_secs())))?;
+    let found = found
+        .map_err(|_| away(cluster, silent[side].get_or_init(|| format!("no answer within {} s", limit.as_secs()))))?;
     let mut found = found.into_iter();
     for key in keys {
         let found = match found.next().unwrap_or_else(|| Err(causeway_core::Error::protocol("an answer is missing"))) {
@@ -162,20 +183,24 @@ fn digest(spec: &DataSpec, content: Content) -> Digest {
 
 async fn compare_batch(
     spec: &DataSpec,
+    engine: &DataEngine,
     listed: &Pair<BTreeMap<EntryKey, Entry>>,
+    silent: &Silent,
     keys: &[EntryKey],
-) -> Result<Compared> {
+) -> Result<Batch> {
+    let asked_in_vain = Side::BOTH.into_iter().find_map(|side| Some((side, silent[side].get()?)));
+    if let Some((side, why)) = asked_in_vain {
+        return Ok(unread(away(end(spec, side), why), keys));
+    }
     let there = |side: Side| keys.iter().filter(|key| listed[side].contains_key(*key)).cloned().collect::<Vec<_>>();
     let (left, right) = (there(Side::Left), there(Side::Right));
     let (left, right) =
-        futures_util::future::join(held(spec, Side::Left, &left), held(spec, Side::Right, &right)).await;
-    let mut compared = Compared::default();
+        futures_util::future::join(held(spec, Side::Left, silent, &left), held(spec, Side::Right, silent, &right))
+            .await;
+    let mut compared = Batch::default();
     let found = match (left, right) {
         (Ok(left), Ok(right)) => Pair { left, right },
-        (Err(error), _) | (_, Err(error)) => {
-            compared.unanswered.extend(keys.first().map(|first| unanswered(error, first, keys.len())));
-            return Ok(compared);
-        }
+        (Err(error), _) | (_, Err(error)) => return Ok(unread(error, keys)),
     };
     for key in keys {
         let sides = Pair::of(|side| found[side].get(key).map(|held| held.version));
@@ -186,7 +211,7 @@ async fn compare_batch(
             compared.same += 1;
             continue;
         }
-        match differs(spec, &sides) {
+        match differs(spec, engine.known(&spec.owner, key).common, &sides) {
             None if sides.left.is_some() => compared.same += 1,
             None => {}
             Some((side, kind, reason)) => {
@@ -202,9 +227,9 @@ async fn compare_batch(
     Ok(compared)
 }
 
-/// How the two sides of an entry differ, and on which side that shows. What only the destination of a one-way task has is
-/// its own.
-fn differs(spec: &DataSpec, sides: &Pair<Option<Version>>) -> Option<(Side, Differs, String)> {
+/// How the two sides of an entry differ, on which side that shows, and what is done about it, in the words of the event
+/// that will tell of it. What only the destination of a one-way task has is its own.
+fn differs(spec: &DataSpec, common: Option<Digest>, sides: &Pair<Option<Version>>) -> Option<(Side, Differs, String)> {
     let rules = Rules {
         source: Side::Left,
         ways: spec.ways,
@@ -212,26 +237,38 @@ fn differs(spec: &DataSpec, sides: &Pair<Option<Version>>) -> Option<(Side, Diff
         overrides: spec.overrides,
         conflicts: spec.conflicts,
     };
-    match (sides.left, sides.right) {
-        (Some(a), Some(b)) if a.digest == b.digest => None,
-        (Some(_), Some(_)) if matches!(merge(None, sides, &rules), Verdict::Leave { .. }) => {
-            Some((Side::Right, Differs::Conflict, Reason::Conflict.to_string()))
-        }
-        (Some(_), Some(_)) => Some((Side::Right, Differs::Different, "the two sides hold different contents".into())),
-        (Some(_), None) => Some((Side::Right, Differs::Missing, Why::New.to_string())),
-        (None, Some(_)) if spec.ways == Ways::Two => Some((Side::Left, Differs::Missing, Why::New.to_string())),
-        (None, _) => None,
+    let kind = |to: Side| if sides[to].is_some() { Differs::Different } else { Differs::Missing };
+    match merge(common, sides, &rules) {
+        Verdict::InStep | Verdict::Leave(Reason::Foreign) => None,
+        Verdict::Copy { to, why } => Some((to, kind(to), why.to_string())),
+        Verdict::Delete { from, why } => Some((from, Differs::Extra, why.to_string())),
+        Verdict::Leave(reason @ Reason::Conflict) => Some((Side::Right, Differs::Conflict, reason.to_string())),
+        Verdict::Leave(reason) => Some((Side::Right, Differs::Refused, reason.to_string())),
     }
 }
 
 /// A batch of entries that a side did not read.
-fn unanswered(error: Error, first: &EntryKey, count: usize) -> api::Unanswered {
+fn unread(error: Error, keys: &[EntryKey]) -> Batch {
     let (cluster, why) = match error {
         Error::Cluster { cluster, why } => (cluster, why),
         other => (String::new(), other.to_string()),
     };
-    let reason = format!("{count} config entries from {first} on: {why}");
-    api::Unanswered { cluster, namespace: first.namespace.to_string(), reason }
+    let unread = keys.first().map(|first| Unread { cluster, why, first: first.clone(), count: keys.len() });
+    Batch { unread, ..Batch::default() }
+}
+
+/// What was not read, by cluster, namespace and reason.
+fn unanswered(batches: &[Batch]) -> Vec<api::Unanswered> {
+    let mut sums: BTreeMap<(&str, &str, &str), (&EntryKey, usize)> = BTreeMap::new();
+    for one in batches.iter().filter_map(|batch| batch.unread.as_ref()) {
+        let sum = sums.entry((&one.cluster, &one.first.namespace, &one.why)).or_insert((&one.first, 0));
+        sum.1 += one.count;
+    }
+    let told = sums.into_iter().map(|((cluster, namespace, why), (first, count))| {
+        let reason = format!("{count} config entries from {first} on: {why}");
+        api::Unanswered { cluster: cluster.to_owned(), namespace: namespace.to_owned(), reason }
+    });
+    told.collect()
 }
 
 impl Node {
@@ -289,3 +326,6 @@ fn shown(task: &str, row: &ConflictRow) -> api::Conflict {
         destination: side(row.shown.right),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -52,7 +52,7 @@ pub(super) async fn task(State(node): State<Node>, Name(name): Name<String>) -> 
 }
 
 pub(super) async fn diff(State(node): State<Node>, Name(name): Name<String>) -> Answer<api::TaskPlan> {
-    Ok(Json(node.diff(&name)?))
+    Ok(Json(node.diff(&name).await?))
 }
 
 pub(super) async fn verify(State(node): State<Node>, Name(name): Name<String>) -> Answer<api::Verification> {

@@ -48,25 +48,32 @@ impl List {
         Ok(self.form.read(&service.name, name, &read.data.unwrap_or_default(), read.stat.owner != 0))
     }
 
-    pub async fn nodes(&self, service: &ServiceKey) -> Result<Nodes> {
+    /// The znodes as they stood together after one transaction, and that transaction: they are read one by one, and again
+    /// when one came or went meanwhile.
+    pub async fn nodes(&self, service: &ServiceKey) -> Result<(Nodes, i64)> {
         let folder = self.folder(service);
-        let mut nodes = Nodes::new();
-        for name in self.children(&folder).await? {
-            let path = format!("{folder}/{name}");
-            let instance = self.node(service, &path).await?;
-            nodes.extend(instance.map(|instance| (path, instance)));
+        loop {
+            let before = self.changed(service).await?;
+            let mut nodes = Nodes::new();
+            for name in self.children(&folder).await? {
+                let path = format!("{folder}/{name}");
+                let instance = self.node(service, &path).await?;
+                nodes.extend(instance.map(|instance| (path, instance)));
+            }
+            if self.changed(service).await? == before {
+                return Ok((nodes, before));
+            }
         }
-        Ok(nodes)
     }
 
     /// Every znode.
     pub async fn instances(&self, service: &ServiceKey) -> Result<Vec<Instance>> {
-        Ok(sorted(&self.nodes(service).await?))
+        Ok(sorted(&self.nodes(service).await?.0))
     }
 
     /// What consumers make of them.
     pub async fn seen(&self, service: &ServiceKey) -> Result<Vec<Instance>> {
-        Ok(seen(self.form, &self.nodes(service).await?))
+        Ok(seen(self.form, &self.nodes(service).await?.0))
     }
 
     /// The transaction in which a znode of the service last came or went.
@@ -112,13 +119,7 @@ pub struct Subscriber {
 impl Subscriber {
     pub async fn start(list: List, service: &ServiceKey) -> Result<Self> {
         let watch = list.operator.watch(&list.folder(service)).await?;
-        let (nodes, since) = loop {
-            let before = list.changed(service).await?;
-            let nodes = list.nodes(service).await?;
-            if list.changed(service).await? == before {
-                break (nodes, before);
-            }
-        };
+        let (nodes, since) = list.nodes(service).await?;
         let lists = Arc::new(Mutex::new(vec![seen(list.form, &nodes)]));
         Ok(Self { list, service: service.clone(), watch, nodes, since, lists })
     }

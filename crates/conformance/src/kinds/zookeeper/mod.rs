@@ -249,7 +249,7 @@ impl Subject for ZooKeeperSubject {
             // The whole record is the znode's name, which nobody can change.
             return Ok(false);
         }
-        let nodes = self.list().nodes(service).await?;
+        let (nodes, _) = self.list().nodes(service).await?;
         let found = nodes.iter().find(|(_, one)| one.id.endpoint == as_wanted.id.endpoint);
         let (path, _) = found.context("nothing stands at this address")?;
         let data = self.form.write(&service.name, as_wanted).data;
@@ -303,12 +303,13 @@ impl Subject for ZooKeeperSubject {
         let sessions = saved_sessions(&kept);
         ensure!(!sessions.is_empty(), "no session was kept");
         let end = Instant::now() + EXPIRY * 5;
+        let mut failed = None;
         while vault.load().as_ref() == Some(&kept) {
-            ensure!(Instant::now() < end, "the session cannot be ended");
+            ensure!(Instant::now() < end, "the session cannot be ended: {failed:?}");
             // Another client takes it over and closes it, unless our own takes it back in between.
             for session in &sessions {
                 let password: String = session.password.iter().map(|byte| format!("{byte:02x}")).collect();
-                self.door.expire_session(&self.addr, session.id, &password).await.ok();
+                failed = self.door.expire_session(&self.addr, session.id, &password).await.err().or(failed);
             }
             let wait = Instant::now() + EXPIRY / 10;
             while vault.load().as_ref() == Some(&kept) && Instant::now() < wait {

@@ -1,6 +1,6 @@
 //! Services and their whole truth, over HTTP.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use reqwest::Method;
 use serde::Deserialize;
@@ -78,6 +78,17 @@ struct OldInstances {
     list: Vec<WireInstance>,
 }
 
+/// A service in which a connection publishes.
+#[derive(Deserialize, PartialEq, Eq, PartialOrd, Ord)]
+#[serde(rename_all = "camelCase")]
+struct Publication {
+    #[serde(alias = "namespaceId")]
+    namespace: String,
+    #[serde(alias = "groupName")]
+    group: String,
+    service_name: String,
+}
+
 /// A selector that selects nothing special reads as none.
 fn real(selector: Option<Value>) -> Option<Value> {
     selector.filter(|s| s.get("type").and_then(Value::as_str).is_some_and(|kind| !kind.is_empty() && kind != "none"))
@@ -95,7 +106,12 @@ impl NacosClient {
         for _ in 0..TRIES {
             let call =
                 Call::get(path).with("namespaceId", namespace).with("pageNo", "1").with("pageSize", size.to_string());
-            let page: Page = self.core.call(call).await?.json()?;
+            // A server that hangs is left soon; where none is quick, one may only be busy.
+            let answer = match self.core.call(call.clone()).await {
+                Err(Error::Unavailable(_)) => self.core.call(call.long()).await?,
+                answer => answer?,
+            };
+            let page: Page = answer.json()?;
             let count = usize::try_from(page.count).unwrap_or(0);
             if page.service_list.len() >= count {
                 return Ok(page.service_list);
@@ -177,7 +193,8 @@ impl NacosClient {
         let mut all = Vec::new();
         for cluster in clusters {
             if generation == Generation::V3 {
-                let call = about(Call::get("/v3/admin/ns/instance/list"), key, generation).with("clusterName", cluster);
+                let call =
+                    about(Call::get("/v3/admin/ns/instance/list"), key, generation).with("clusterName", cluster).long();
                 let list: Vec<WireInstance> = self.core.call(call).await?.json()?;
                 all.extend(list);
                 continue;
@@ -185,7 +202,9 @@ impl NacosClient {
             let call = about(Call::get("/v1/ns/catalog/instances"), key, generation)
                 .with("clusterName", cluster)
                 .with("pageNo", "1")
-                .with("pageSize", ALL);
+                .with("pageSize", ALL)
+                // The request before was answered: the server does not hang.
+                .long();
             let page: OldInstances = self.core.call(call).await?.json()?;
             if i64::try_from(page.list.len()).unwrap_or(i64::MAX) < page.count {
                 return Err(Error::Protocol(format!("{key}: instances were left out")));
@@ -247,6 +266,22 @@ impl NacosClient {
     /// [`NacosClient::publishers`].
     pub async fn all_publishers(&self, key: &ServiceKey) -> Result<Vec<PublisherRef>> {
         self.publishers_at(key, None).await
+    }
+
+    /// In how many services a connection publishes something, as this server knows; 0 for a connection that it does not
+    /// know. Errors as [`NacosClient::publishers`].
+    pub async fn published(&self, connection: &str) -> Result<usize> {
+        let path = match self.version().await?.generation {
+            Generation::V3 => "/v3/admin/ns/client/publish/list",
+            Generation::V2 => "/v2/ns/client/publish/list",
+            Generation::V1 => return Err(Error::Protocol("Nacos 1.x has no connections that publish".into())),
+        };
+        // One row an instance.
+        let answer = self.core.call(Call::get(path).with("clientId", connection)).await?;
+        match answer.json::<BTreeSet<Publication>>() {
+            Err(Error::NotFound(_)) => Ok(0),
+            services => Ok(services?.len()),
+        }
     }
 
     async fn publishers_at(&self, key: &ServiceKey, at: Option<(&str, u16)>) -> Result<Vec<PublisherRef>> {

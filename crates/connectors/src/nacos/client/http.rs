@@ -14,6 +14,8 @@ use super::error::{Error, Result, brief};
 
 /// How long a TCP connection may take to stand.
 const CONNECT: Duration = Duration::from_secs(2);
+/// How long a list of everything may take.
+const LONG: Duration = Duration::from_secs(30);
 
 /// One request. Parameters go into the body of a POST or PUT, so that long metadata does not
 /// hit the server's limit of header size; else into the query.
@@ -27,15 +29,23 @@ pub(super) struct Call {
     pub(super) headers: Vec<(&'static str, String)>,
     /// `group@@service` that the request speaks of, for signatures.
     pub(super) service: Option<String>,
+    /// How long the whole answer may take, where that grows with what the server holds.
+    pub(super) limit: Option<Duration>,
 }
 
 impl Call {
     pub(super) fn new(method: Method, path: &'static str) -> Self {
-        Call { method, path, params: Vec::new(), headers: Vec::new(), service: None }
+        Call { method, path, params: Vec::new(), headers: Vec::new(), service: None, limit: None }
     }
 
     pub(super) fn get(path: &'static str) -> Self {
         Call::new(Method::GET, path)
+    }
+
+    /// Of a list that may be long: a busy server takes its time for it.
+    pub(super) fn long(mut self) -> Self {
+        self.limit = Some(LONG);
+        self
     }
 
     pub(super) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
@@ -72,7 +82,6 @@ impl Http {
             .no_proxy()
             .redirect(redirect::Policy::none())
             .connect_timeout(CONNECT)
-            .timeout(timeout)
             .build()
             .map_err(|e| Error::Rejected(format!("HTTP client: {e}")))?;
         let context = match context.trim_matches('/') {
@@ -116,6 +125,8 @@ impl Http {
         } else {
             request.query(&call.params)
         };
+        let limit = call.limit.unwrap_or(self.timeout);
+        request = request.timeout(limit);
         for (name, value) in &call.headers {
             request = request.header(*name, value);
         }
@@ -125,7 +136,7 @@ impl Http {
         // The URL is left out of errors: a signature may stand in it.
         let why = |e: reqwest::Error| {
             let text = if e.is_timeout() {
-                format!("no answer within {} ms", self.timeout.as_millis())
+                format!("no answer within {} ms", limit.as_millis())
             } else {
                 root_cause(&e.without_url())
             };
@@ -153,19 +164,15 @@ fn root_cause(error: &dyn std::error::Error) -> String {
 /// `{code, message, data}` of 2.x and 3.x answers. Read without a tree of what is inside, which may be megabytes.
 #[derive(Deserialize)]
 struct Envelope<'a> {
-    #[serde(borrow, deserialize_with = "as_written")]
+    #[serde(borrow)]
     code: &'a RawValue,
-    #[serde(borrow, default, deserialize_with = "some_as_written")]
+    #[serde(borrow, default, deserialize_with = "also_null")]
     data: Option<&'a RawValue>,
 }
 
-/// Also where the value is null.
-fn as_written<'de: 'a, 'a, D: Deserializer<'de>>(input: D) -> std::result::Result<&'a RawValue, D::Error> {
-    <&RawValue>::deserialize(input)
-}
-
-fn some_as_written<'de: 'a, 'a, D: Deserializer<'de>>(input: D) -> std::result::Result<Option<&'a RawValue>, D::Error> {
-    as_written(input).map(Some)
+/// A value of null is there, too.
+fn also_null<'de: 'a, 'a, D: Deserializer<'de>>(input: D) -> std::result::Result<Option<&'a RawValue>, D::Error> {
+    <&RawValue>::deserialize(input).map(Some)
 }
 
 impl<'a> Envelope<'a> {
@@ -183,20 +190,23 @@ impl<'a> Envelope<'a> {
 impl Reply {
     /// The text of a successful answer.
     pub(super) fn text(self) -> Result<String> {
-        if !self.status.is_success() || Envelope::of(&self.body).is_some_and(|envelope| !envelope.is_success()) {
-            return Err(self.error());
-        }
+        self.envelope()?;
         Ok(self.body)
     }
 
     /// The JSON of a successful answer, without its envelope.
     pub(super) fn json<T: DeserializeOwned>(self) -> Result<T> {
-        let envelope = Envelope::of(&self.body);
-        if !self.status.is_success() || envelope.as_ref().is_some_and(|envelope| !envelope.is_success()) {
-            return Err(self.error());
-        }
-        let inner = envelope.and_then(|envelope| envelope.data).map_or(self.body.as_str(), RawValue::get);
+        let inner = self.envelope()?.and_then(|envelope| envelope.data).map_or(self.body.as_str(), RawValue::get);
         serde_json::from_str(inner).map_err(|e| Error::Protocol(format!("answer: {e}")))
+    }
+
+    /// The envelope of a successful answer, where it has one.
+    fn envelope(&self) -> Result<Option<Envelope<'_>>> {
+        let envelope = Envelope::of(&self.body);
+        match self.status.is_success() && envelope.as_ref().is_none_or(Envelope::is_success) {
+            true => Ok(envelope),
+            false => Err(self.error()),
+        }
     }
 
     /// What an unsuccessful answer means.

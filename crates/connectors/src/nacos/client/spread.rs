@@ -37,6 +37,8 @@ pub struct SpreadPublisher {
 pub struct Carried {
     /// The server's id of the connection, while there is one.
     pub id: Option<String>,
+    /// Services in which something is published on it.
+    pub services: usize,
     /// Instances that are published on it.
     pub records: usize,
     /// What the servers send each other because of it, in bytes, estimated.
@@ -146,7 +148,7 @@ impl SpreadPublisher {
         let state = self.shared.state.lock();
         let carried = |(number, load): (Number, Load)| {
             let id = state.open.get(&number).and_then(|open| open.publisher.connection_id());
-            Carried { id, records: load.records, bytes: load.bytes }
+            Carried { id, services: load.services, records: load.records, bytes: load.bytes }
         };
         state.layout.loads().map(carried).collect()
     }

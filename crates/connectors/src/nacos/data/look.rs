@@ -38,6 +38,8 @@ pub(super) struct Looker {
     part: Part,
     recent: Arc<Recent>,
     known: BTreeMap<EntryKey, Known>,
+    /// Whether each entry that was last listed takes part. It is asked once for each, since its answer stays the same.
+    decided: BTreeMap<EntryKey, bool>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -51,7 +53,7 @@ struct Known {
 
 impl Looker {
     pub fn new(client: NacosClient, part: Part, recent: Arc<Recent>) -> Self {
-        Self { client, part, recent, known: BTreeMap::new() }
+        Self { client, part, recent, known: BTreeMap::new(), decided: BTreeMap::new() }
     }
 
     /// Every entry that is selected.
@@ -62,7 +64,7 @@ impl Looker {
         let takes = |key: &EntryKey| key.namespace == namespace && select.takes(key);
         let all = rows.len();
         let mut rows: BTreeMap<_, _> = rows.into_iter().map(|row| (of(&row), row)).collect();
-        rows.retain(|key, _| select.takes(key));
+        self.select(&mut rows, select);
         let unread = rows.values().filter(|row| row.md5.is_none()).count();
         let due = self.due(&rows);
         if unread > 0 && due.len() > MANY && due.len() > all / 2 {
@@ -89,6 +91,16 @@ impl Looker {
         let mut entries: BTreeMap<_, _> = entries.collect();
         self.recent.correct(&mut entries, takes);
         Ok(entries)
+    }
+
+    /// Keeps the entries that take part.
+    fn select<T>(&mut self, rows: &mut BTreeMap<EntryKey, T>, select: &DataSelector) {
+        let mut before = std::mem::take(&mut self.decided);
+        rows.retain(|key, _| {
+            let (key, takes) = before.remove_entry(key).unwrap_or_else(|| (key.clone(), select.takes(key)));
+            self.decided.insert(key, takes);
+            takes
+        });
     }
 
     /// Which entries have to be read.
@@ -129,11 +141,39 @@ fn told(row: &ConfigRow) -> Option<Entry> {
 mod tests {
     use super::*;
     use crate::nacos::client::Options;
-    use causeway_core::Stamp;
+    use causeway_core::{EntryInterest, Stamp};
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     fn row(modified_ms: i64) -> ConfigRow {
         let (group, data_id, kind) = ("g".into(), "a".into(), "text".into());
         ConfigRow { group, data_id, kind, md5: None, size: None, modified_ms: Some(modified_ms) }
+    }
+
+    #[test]
+    fn a_filter_is_asked_once_for_each_entry() {
+        struct Counted(AtomicUsize);
+        impl EntryInterest for Counted {
+            fn takes(&self, key: &EntryKey) -> bool {
+                self.0.fetch_add(1, Ordering::SeqCst);
+                &*key.name != "b"
+            }
+            fn may_hold(&self, _: &EntryKey) -> bool {
+                true
+            }
+        }
+        let client = NacosClient::new(Options::new(vec!["127.0.0.1:1".parse().unwrap()])).unwrap();
+        let mut looker = Looker::new(client, Part::new("public"), Arc::default());
+        let asked = Arc::new(Counted(AtomicUsize::new(0)));
+        let select: DataSelector = asked.clone();
+        let mut look = |names: &[&str]| {
+            let mut rows: BTreeMap<_, _> = names.iter().map(|name| (EntryKey::new("public", "g", name), ())).collect();
+            looker.select(&mut rows, &select);
+            (rows.len(), asked.0.load(Ordering::SeqCst))
+        };
+        assert_eq!(look(&["a", "b"]), (1, 2));
+        assert_eq!(look(&["a", "b", "c"]), (2, 3), "the new one only");
+        assert_eq!(look(&["a"]), (1, 3));
+        assert_eq!(look(&["a", "b"]), (1, 4), "what went is forgotten");
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,6 +1,6 @@
 //! What a writer leaves out of a plan, and what it tells of it.
 
-use super::{MAX_TRIES, Writer};
+use super::Writer;
 use crate::services::decide::Decision;
 use crate::services::outcome::task_of;
 use crate::services::record::Action;
@@ -16,24 +16,18 @@ const TELL: Duration = Duration::from_secs(3);
 impl Writer {
     /// A write is not made again before it could be seen; answers when to look again.
     pub(super) fn drop_recent(&mut self, scope: &ServiceKey, decision: &mut Decision, now: Instant) -> Option<Instant> {
-        let visible = self.timing.visible;
-        let recent = self.recent.get_mut(scope)?;
-        let mut again = None;
+        let mut again: Option<Instant> = None;
         let mut still = BTreeSet::new();
         decision.plan.changes.retain(|change| {
             let Some(record) = change.record() else { return true };
             still.insert(record.id());
-            let Some(last) = recent.get(&record.id()).filter(|last| last.change == *change) else { return true };
-            let until = last.at + visible * 2u32.saturating_pow(last.tries.min(MAX_TRIES));
+            let Some(until) = self.recent.not_before(scope, &record.id(), change) else { return true };
             if now < until {
-                again = Some(again.map_or(until, |again: Instant| again.min(until)));
+                again = Some(again.map_or(until, |again| again.min(until)));
             }
             now >= until
         });
-        recent.retain(|id, last| still.contains(id) || now < last.at + visible);
-        if recent.is_empty() {
-            self.recent.remove(scope);
-        }
+        self.recent.keep(scope, &still, now);
         again
     }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use causeway_core::contain;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
@@ -58,7 +59,10 @@ impl Follower {
         while !self.news.is_closed() {
             let (error, wire) = match self.session.wire() {
                 Ok(wire) => {
-                    let error = self.follow(&wire, &mut last).await;
+                    let error = match contain(self.follow(&wire, &mut last)).await {
+                        Ok(error) => error,
+                        Err(panic) => self.broken(&panic),
+                    };
                     (if wire.has_ended() { wire.lost() } else { error }, Some(wire))
                 }
                 Err(error) => (error, None),
@@ -89,6 +93,14 @@ impl Follower {
             Ok(()) => wire.lost(),
             Err(error) => error,
         }
+    }
+
+    /// After a panic nothing counts as known any more.
+    fn broken(&mut self, panic: &str) -> Error {
+        let why = format!("following {} failed unexpectedly, and is started again: {panic}", self.options.root);
+        tracing::error!("{why}");
+        self.model = Model::default();
+        Error::Unavailable(why)
     }
 
     async fn try_follow(&mut self, wire: &Wire, last: &mut Option<Error>) -> Result<()> {

@@ -122,7 +122,9 @@ final class Client {
     static void expire(String address, long session, byte[] password) throws Exception {
         CountDownLatch connected = new CountDownLatch(1);
         ZooKeeper second = new ZooKeeper(address, 10_000, event -> {
-            if (event.getState() == Watcher.Event.KeeperState.SyncConnected) {
+            Watcher.Event.KeeperState state = event.getState();
+            // A session that has ended already need not be waited for.
+            if (state == Watcher.Event.KeeperState.SyncConnected || state == Watcher.Event.KeeperState.Expired) {
                 connected.countDown();
             }
         }, session, password);
