@@ -89,7 +89,10 @@ impl Place {
             Ok(parts) => {
                 let titled = |title: &Option<Arc<str>>| title.as_deref() == Some(&self.namespace);
                 let mut ids = parts.into_iter().filter(|(_, title)| titled(title)).map(|(part, _)| part.0);
-                ids.next().filter(|_| ids.next().is_none())
+                match ids.next() {
+                    Some(id) => Some(id).filter(|_| ids.next().is_none()),
+                    None => self.id_of_unlisted().await?,
+                }
             }
             // Who may not list them is told the id.
             Err(Error::Denied(_)) => Some(self.namespace.as_str().into()),
@@ -103,6 +106,12 @@ impl Place {
             None if self.writes => Ok(None),
             None => Err(Error::Missing(format!("there is no namespace {}", self.namespace))),
         }
+    }
+
+    /// Services stand in it though nobody has created it: then its name in the settings is its id.
+    async fn id_of_unlisted(&self) -> Result<Option<Arc<str>>, Error> {
+        let used = self.services.source().count(&Part::new(&self.namespace)).await? > 0;
+        Ok(used.then(|| self.namespace.as_str().into()))
     }
 
     pub fn forget(&self) {
@@ -257,7 +266,7 @@ fn failed<T>(error: Error, count: usize) -> Vec<Result<T, Error>> {
 mod tests {
     use super::*;
     use crate::memory::{Memory, MemoryData, MemoryPorts};
-    use causeway_core::{Content, Everything};
+    use causeway_core::{Content, Everything, Instance, ServiceKey};
 
     struct Fixture {
         memory: Memory,
@@ -298,6 +307,18 @@ mod tests {
         let (one, same, other) = (all.view("dev", true), all.view("dev", true), all.view("prod", true));
         assert_eq!(place(&one), place(&same));
         assert_ne!(place(&one), place(&other));
+    }
+
+    #[tokio::test]
+    async fn a_namespace_that_nobody_created_is_read_where_services_stand_in_it() {
+        let all = Fixture::new();
+        all.data.put(&inner("used"), Content::of("app"));
+        let missing = all.view("used", false).list(&all.select).await;
+        assert!(matches!(missing, Err(Error::Missing(_))), "{missing:?}");
+        all.memory.register(&ServiceKey::new("used", "G", "s"), "p", Instance::new("127.0.0.1", 1));
+        all.memory.unlist_part("used");
+        let listed = all.view("used", false).list(&all.select).await.unwrap();
+        assert_eq!(listed.into_keys().collect::<Vec<_>>(), [path()]);
     }
 
     #[tokio::test]

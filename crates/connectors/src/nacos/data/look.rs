@@ -17,19 +17,31 @@ const YOUNG: Duration = Duration::from_secs(3);
 /// More entries than this are not read one by one, where they are a good share of all.
 const MANY: usize = 200;
 
-/// The namespaces that may hold what is selected.
+/// The namespaces that may hold what is selected. A server also keeps what stands in namespaces that nobody has created:
+/// such a one is among them when the settings name it and something is there.
 pub(super) async fn namespaces(
     client: &NacosClient,
     named: &[String],
     select: &DataSelector,
 ) -> Result<BTreeSet<Part>, WireError> {
-    let parts: Vec<Part> = match reading::parts(client).await {
-        Ok(parts) => parts.into_keys().collect(),
+    let may_hold = |part: &Part| select.may_hold(&EntryKey::new(&part.0, "", ""));
+    let listed = match reading::parts(client).await {
+        Ok(listed) => listed,
         // Who may not list them can still be told which there are.
-        Err(WireError::Denied(_)) if !named.is_empty() => named.iter().map(|word| Part::new(word)).collect(),
+        Err(WireError::Denied(_)) if !named.is_empty() => {
+            return Ok(named.iter().map(|word| Part::new(word)).filter(may_hold).collect());
+        }
         Err(error) => return Err(error),
     };
-    Ok(parts.into_iter().filter(|part| select.may_hold(&EntryKey::new(&part.0, "", ""))).collect())
+    let mut parts: BTreeSet<Part> = listed.keys().filter(|part| may_hold(part)).cloned().collect();
+    for word in named {
+        let part = Part::new(word);
+        let shown = listed.contains_key(&part) || listed.values().any(|title| title.as_deref() == Some(word));
+        if !shown && may_hold(&part) && !client.configs(word).await?.is_empty() {
+            parts.insert(part);
+        }
+    }
+    Ok(parts)
 }
 
 /// Looks at one namespace, and remembers what it has read: 2.x tells cheaply only when an entry has changed.
