@@ -8,7 +8,7 @@
 mod kept;
 mod upkeep;
 
-use super::client::{Error as WireError, NacosClient, WireInstance};
+use super::client::{Error as WireError, NacosClient, ServiceKey as WireKey, WireInstance};
 use super::convert::{self, MARK};
 use super::mode::Mode;
 use super::old;
@@ -22,9 +22,10 @@ use parking_lot::Mutex;
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 /// Requests that write, at a time; as many more may be beats.
 const WRITES: usize = 32;
@@ -35,6 +36,9 @@ const IN_ONE: usize = 4;
 const SERVICES: usize = 16;
 /// Locks that keep the writers of one service apart.
 const TURNS: usize = 64;
+/// How often, and how long at most, it is looked whether a record that was taken back is gone.
+const LOOK: Duration = Duration::from_millis(100);
+const GONE: Duration = Duration::from_secs(10);
 
 /// One record as it stands.
 struct Standing {
@@ -233,8 +237,10 @@ impl Inner {
         let healthy = alike.map(|one| one.read.healthy);
         let _slot = self.writes.acquire().await;
         if record.ephemeral && !record.healthy && healthy == Some(true) {
-            // A registration leaves the health of what stands as it is.
+            // A registration leaves the health of what stands as it is. A busy server takes in both calls at once: what it
+            // still shows counts as standing.
             self.client.deregister_http(&key, &wire).await?;
+            self.until_gone(&key, &record.id).await?;
         }
         self.client.register_http(&key, &wire).await?;
         for other in here.iter().filter(|one| one.read.ephemeral != record.ephemeral) {
@@ -249,6 +255,22 @@ impl Inner {
             false => kept.forget(scope, &record.id),
         }
         Ok(true)
+    }
+
+    /// Waits until the server does not show a record any more, for a while.
+    async fn until_gone(&self, key: &WireKey, id: &InstanceId) -> Result<(), WireError> {
+        let end = Instant::now() + GONE;
+        while Instant::now() < end {
+            let there = match self.client.truth(key).await {
+                Err(WireError::NotFound(_)) => false,
+                truth => truth?.instances.iter().map(convert::read).any(|one| one.ephemeral && one.id == *id),
+            };
+            if !there {
+                return Ok(());
+            }
+            sleep(LOOK).await;
+        }
+        Ok(())
     }
 
     /// Removes what stands at an address if it is ours, and keeps nothing there any more.
