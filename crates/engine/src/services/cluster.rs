@@ -538,7 +538,9 @@ impl Route {
         let targets = self.targets(scope);
         if self.renames() {
             let mut feeds = self.memory.feeds.lock();
-            targets.iter().for_each(|target| drop(feeds.entry(target.clone()).or_default().insert(scope.clone())));
+            for target in &targets {
+                feeds.entry(target.clone()).or_default().insert(scope.clone());
+            }
         }
         targets
     }
