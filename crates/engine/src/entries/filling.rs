@@ -36,7 +36,7 @@ impl State {
         let refused = |error: &Error| matches!(error, Error::Denied(_) | Error::Missing(_) | Error::Protocol(_));
         goes && row.places[from].is_here()
             && !row.places[to].is_here()
-            && !self.left.contains_key(key)
+            && !self.left.contains(key)
             && !self.tries.get(key).is_some_and(|failed| refused(&failed.error))
             && self.spec.parent(key).as_ref() == Some(parent)
             && !self.is_left_out(key)

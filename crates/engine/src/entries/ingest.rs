@@ -62,7 +62,7 @@ impl State {
         // Nobody was told what lies below what, or whether it is there at all.
         let rows = &self.rows;
         let known = |key: &EntryKey| rows.get(key).is_some();
-        self.left.retain(|key, left| left.reason != Reason::Occupied && known(key));
+        self.left.take_others(|key, left| left.reason != Reason::Occupied && known(key));
         if found.lost {
             self.marks.retain_parked(known);
             self.tries.retain(|key, _| known(key));

@@ -300,7 +300,7 @@ impl State {
         let below = self
             .rows
             .first_below(&key, from)
-            .map(|(below, row)| (row.base.is_none() || self.left.contains_key(below), row.is_numbered()));
+            .map(|(below, row)| (row.base.is_none() || self.left.contains(below), row.is_numbered()));
         match below {
             // Something new below it is to be written beyond: it must stand there.
             Some(_) if self.marks.awaited(&key) => return self.copy(case, from.other(), Why::Needed, plans, now),

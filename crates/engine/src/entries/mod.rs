@@ -19,6 +19,7 @@ mod ingest;
 mod intents;
 mod job;
 mod judge;
+mod left_alone;
 mod left_out;
 mod lists;
 mod marks;

@@ -2,6 +2,7 @@
 
 use super::freshness::Sight;
 use super::intents::Lots;
+use super::left_alone::{Left, LeftAlone};
 use super::marks::Marks;
 use super::probes::{Probes, Refused};
 use super::record::{DataLedger, DataRecorder};
@@ -34,14 +35,6 @@ pub struct Shown {
     pub modified_ms: i64,
     /// The body's size in bytes.
     pub size: usize,
-}
-
-/// An entry that was left alone as it was then.
-pub(crate) struct Left {
-    pub reason: Reason,
-    pub since: Instant,
-    pub stamps: Pair<Option<Stamp>>,
-    pub shown: Option<Box<Pair<Option<Shown>>>>,
 }
 
 /// Something that failed and is tried again.
@@ -84,7 +77,7 @@ pub(crate) struct State {
     pub asides: Pair<BTreeMap<EntryKey, Aside>>,
     pub sight: Pair<Sight>,
     pub marks: Marks,
-    pub left: BTreeMap<EntryKey, Left>,
+    pub left: LeftAlone,
     pub lots: Lots,
     /// Entries that are not as their stamps say: both sides are to be read.
     pub doubt: BTreeSet<EntryKey>,
@@ -124,7 +117,7 @@ impl State {
             asides: Pair::default(),
             sight: Pair::default(),
             marks: Marks::default(),
-            left: BTreeMap::new(),
+            left: LeftAlone::default(),
             lots: Lots::default(),
             doubt: BTreeSet::new(),
             decided: BTreeMap::new(),
@@ -199,10 +192,8 @@ impl State {
         for side in Side::BOTH {
             self.doors[side].guard.set_limits(self.spec.guard);
         }
-        let left = std::mem::take(&mut self.left);
-        let (blocked, left) = left.into_iter().partition(|(_, left)| matches!(left.reason, Reason::Blocked(_)));
-        self.left = blocked;
-        BTreeMap::keys(&left).for_each(|key| self.marks.mark(key));
+        let others = self.left.take_others(|_, left| matches!(left.reason, Reason::Blocked(_)));
+        others.iter().for_each(|key| self.marks.mark(key));
         self.mark_all();
     }
 

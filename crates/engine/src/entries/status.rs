@@ -67,15 +67,8 @@ impl State {
         let entries: usize = counts().map(|count| count.bases).sum();
         let here = Pair::of(|side| counts().map(|count| count.here[side]).sum());
         let held = Pair::of(|side| self.doors[side].held());
-        let mut reasons = BTreeMap::new();
-        for left in self.left.values() {
-            *reasons.entry(&left.reason).or_insert(0) += 1;
-        }
-        let conflicts = reasons.get(&Reason::Conflict).copied().unwrap_or_default();
-        let mut skipped = BTreeMap::new();
-        for (reason, n) in reasons {
-            *skipped.entry(reason.summary()).or_insert(0) += n;
-        }
+        let conflicts = self.left.count(&Reason::Conflict);
+        let mut skipped = self.left.counts().clone();
         let foreign: usize = counts().map(|count| count.alone.right).sum();
         if self.spec.ways == Ways::One && foreign > 0 {
             skipped.insert(Reason::Foreign.to_string(), foreign);
@@ -92,7 +85,7 @@ impl State {
             let holding = self.doors[side].holding()?;
             Some(Hold { why: words(&holding.why), age: now - holding.since })
         });
-        let rests = |key: &EntryKey| self.left.contains_key(key);
+        let rests = |key: &EntryKey| self.left.contains(key);
         let refused = self.probes.waiting().filter(|key| !rests(key) && !self.marks.wants(key)).count();
         let pending = self.marks.pending(rests) + refused;
         let errors = self.errors();

@@ -1,0 +1,105 @@
+//! The entries that a task leaves as they are. The status is asked for often and there may be many of them, so that they are
+//! counted as they come and go.
+
+use super::state::Shown;
+use causeway_core::{EntryKey, Pair, Reason, Stamp};
+use std::collections::BTreeMap;
+use tokio::time::Instant;
+
+/// Why an entry is left as it is, until it changes.
+#[derive(Clone)]
+pub(crate) struct Left {
+    pub reason: Reason,
+    pub since: Instant,
+    pub stamps: Pair<Option<Stamp>>,
+    pub shown: Option<Box<Pair<Option<Shown>>>>,
+}
+
+/// All of them. The counts are those of the entries.
+#[derive(Default)]
+pub(crate) struct LeftAlone {
+    entries: BTreeMap<EntryKey, Left>,
+    /// By [`Reason::summary`].
+    counts: BTreeMap<String, usize>,
+}
+
+impl LeftAlone {
+    pub fn get(&self, key: &EntryKey) -> Option<&Left> {
+        self.entries.get(key)
+    }
+
+    pub fn contains(&self, key: &EntryKey) -> bool {
+        self.entries.contains_key(key)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&EntryKey, &Left)> {
+        self.entries.iter()
+    }
+
+    /// How many there are for each reason, in words.
+    pub fn counts(&self) -> &BTreeMap<String, usize> {
+        &self.counts
+    }
+
+    /// How many there are for this reason and those with the same summary.
+    pub fn count(&self, reason: &Reason) -> usize {
+        self.counts.get(&reason.summary()).copied().unwrap_or_default()
+    }
+
+    pub fn insert(&mut self, key: EntryKey, left: Left) {
+        *self.counts.entry(left.reason.summary()).or_default() += 1;
+        if let Some(before) = self.entries.insert(key, left) {
+            self.uncount(&before);
+        }
+    }
+
+    pub fn remove(&mut self, key: &EntryKey) {
+        if let Some(left) = self.entries.remove(key) {
+            self.uncount(&left);
+        }
+    }
+
+    /// Takes out all that `stays` does not name.
+    pub fn take_others(&mut self, stays: impl Fn(&EntryKey, &Left) -> bool) -> Vec<EntryKey> {
+        let gone: Vec<_> = self.entries.extract_if(.., |key, left| !stays(key, left)).collect();
+        gone.iter().for_each(|(_, left)| self.uncount(left));
+        gone.into_iter().map(|(key, _)| key).collect()
+    }
+
+    fn uncount(&mut self, left: &Left) {
+        let summary = left.reason.summary();
+        if let Some(count) = self.counts.get_mut(&summary) {
+            *count -= 1;
+            if *count == 0 {
+                self.counts.remove(&summary);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn left(reason: Reason) -> Left {
+        Left { reason, since: Instant::now(), stamps: Pair { left: None, right: None }, shown: None }
+    }
+
+    #[test]
+    fn counts_are_those_of_the_entries() {
+        let mut all = LeftAlone::default();
+        let key = |n: usize| EntryKey::path(&format!("/{n}"));
+        for n in 0..10 {
+            all.insert(key(n), left(if n % 2 == 0 { Reason::Mode } else { Reason::Conflict }));
+        }
+        all.insert(key(0), left(Reason::Conflict));
+        all.insert(key(2), left(Reason::Rejected("too large".into())));
+        all.remove(&key(1));
+        all.remove(&key(1));
+        assert_eq!((all.count(&Reason::Conflict), all.count(&Reason::Mode)), (5, 3));
+        let gone = all.take_others(|_, left| left.reason == Reason::Conflict);
+        assert_eq!(gone, [2, 4, 6, 8].map(key));
+        assert_eq!(all.counts().iter().map(|(_, count)| *count).collect::<Vec<_>>(), [5]);
+        assert!(all.iter().count() == 5 && all.contains(&key(0)) && all.get(&key(2)).is_none());
+    }
+}
