@@ -1,6 +1,7 @@
 //! What travels, and what does not.
 #![allow(clippy::unwrap_used)]
 
+mod odd;
 mod world;
 use causeway_core::*;
 use causeway_engine::*;
@@ -267,4 +268,22 @@ async fn a_dry_run_names_what_does_not_answer_and_compares_the_rest() {
     };
     // One of the seven backs a native record of `c`.
     assert_eq!((changes("b"), changes("c"), changes("d")), (0, 7, 1), "{:#?}", run.previews);
+}
+
+/// A part that takes as long to read as the reader of a running task allows is read for a dry run, too.
+#[tokio::test(start_paused = true)]
+async fn a_dry_run_waits_for_a_large_part() {
+    let clusters = registries(&["a", "b"]);
+    populate(&clusters["a"], 3, 1);
+    let world = World::new("i", &clusters);
+    let whims = std::sync::Arc::new(odd::Whims::default());
+    *whims.read.lock() = std::time::Duration::from_secs(60);
+    let cluster = |name: &str, port| ClusterSpec { id: world.id(name), name: name.into(), port };
+    let specs = vec![
+        cluster("a", Port::ReadWrite(odd::Odd::open(&clusters["a"], &whims))),
+        cluster("b", Port::ReadWrite(world.ports["b"].clone())),
+    ];
+    let run = dry_run(specs, vec![world.route("task", "a", "b")], Ledgers::new(), &Timing::default()).await;
+    assert!(run.unread.is_empty(), "{:?}", run.unread);
+    assert_eq!(run.previews.iter().map(|preview| preview.plan.changes.len()).sum::<usize>(), 3);
 }

@@ -4,9 +4,9 @@
 
 use causeway_connectors::memory::{Memory, MemoryData, MemoryPorts};
 use causeway_core::*;
-use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
+use futures_util::{FutureExt, StreamExt};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,6 +23,8 @@ pub struct Whims {
     pub limits: Mutex<Limits>,
     /// How long each record or entry takes.
     pub each: Mutex<Duration>,
+    /// How long reading a part takes.
+    pub read: Mutex<Duration>,
     /// Outcomes too many (or, below 0, too few) in each answer.
     pub surplus: Mutex<isize>,
     /// Whether writes never return.
@@ -108,7 +110,12 @@ impl Source for Odd {
     }
     fn read<'a>(&'a self, part: &'a Part, select: &'a Selector) -> BoxFuture<'a, Result<Vec<Set>, Error>> {
         self.1.trip("read", &part.0);
-        self.0.read(part, select)
+        let takes = *self.1.read.lock();
+        async move {
+            tokio::time::sleep(takes).await;
+            self.0.read(part, select).await
+        }
+        .boxed()
     }
     fn count<'a>(&'a self, part: &'a Part) -> BoxFuture<'a, Result<usize, Error>> {
         self.1.trip("count", &part.0);
