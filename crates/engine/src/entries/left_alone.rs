@@ -99,7 +99,7 @@ mod tests {
         assert_eq!((all.count(&Reason::Conflict), all.count(&Reason::Mode)), (5, 3));
         let gone = all.take_others(|_, left| left.reason == Reason::Conflict);
         assert_eq!(gone, [2, 4, 6, 8].map(key));
-        assert_eq!(all.counts().iter().map(|(_, count)| *count).collect::<Vec<_>>(), [5]);
+        assert_eq!(all.counts().values().copied().collect::<Vec<_>>(), [5]);
         assert!(all.iter().count() == 5 && all.contains(&key(0)) && all.get(&key(2)).is_none());
     }
 }

@@ -1,4 +1,4 @@
-//! What was refused and may be accepted later without a word from the cluster: when it is tried again. Pure: time is given.
+//! When to retry what was refused and may be accepted later without a word from the cluster. Pure: time is given.
 
 use causeway_core::{EntryKey, Pair, Part, Side, Stamp};
 use std::collections::{BTreeMap, BTreeSet};

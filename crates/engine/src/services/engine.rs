@@ -8,10 +8,10 @@ use crate::services::export::parts_for;
 use crate::services::reader::Reader;
 use crate::services::record::{Action, Event, Recorder};
 use crate::services::replicas;
+use crate::services::takeover::planned_once;
 use crate::services::writer::Writer;
 use crate::spec::{ClusterSpec, Only, RouteSpec, Timing};
 use causeway_core::{ClusterId, OwnerId, Part, Port, ServiceKey, contain};
-use futures_util::future::join_all;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
@@ -25,8 +25,6 @@ use tokio_util::sync::CancellationToken;
 const TICK: Duration = Duration::from_secs(1);
 /// How long a replaced connection stays open at least, for its successor to take over what it held.
 const HANDOVER: Duration = Duration::from_secs(15);
-/// How much longer taking over may take for every record: servers on a busy machine accept some hundred a second.
-const ADOPT_RECORD: Duration = Duration::from_millis(10);
 
 type RouteKey = (OwnerId, ClusterId);
 
@@ -212,23 +210,6 @@ impl Engine {
         !cluster.writing.load(Ordering::SeqCst) || (*cluster.adopted.borrow() && works() && planned_once(cluster))
     }
 
-    /// Waits until everything that earlier processes wrote is kept alive by this one, and every server of a cluster knows it;
-    /// says whether it is. Gives up after `limit`, and later ([`ADOPT_RECORD`]) for a cluster that answers and has much to
-    /// take over.
-    /// That is more than the ledger: what stands there as ours and the ledger had not yet heard of is taken over when the
-    /// destination has been read and planned once.
-    pub async fn adopted(&self, limit: Duration) -> bool {
-        let began = Instant::now();
-        let writing: Vec<_> = {
-            let state = self.state.lock();
-            let used = |running: &&Running| running.cluster.writing.load(Ordering::SeqCst);
-            let cluster = |running: &Running| (running.cluster.clone(), adoption(limit, running.cluster.total()));
-            state.clusters.values().filter(used).map(cluster).collect()
-        };
-        let one = |(cluster, long): &(Arc<Cluster>, Duration)| taken_over(cluster.clone(), began, limit, *long);
-        join_all(writing.iter().map(one)).await.into_iter().all(|whole| whole)
-    }
-
     /// Lets go of exactly what guards hold for a task at this moment; returns how many records that are. What goes later is
     /// judged as ever.
     pub fn release(&self, owner: &OwnerId) -> usize {
@@ -368,39 +349,6 @@ impl RouteMemory {
             only: Mutex::new(spec.only.clone()),
         }
     }
-}
-
-/// Waits until a cluster's present connection upholds what earlier ones did, and all its servers know: for `long`, and only
-/// for `limit` while it does not answer.
-async fn taken_over(cluster: Arc<Cluster>, began: Instant, limit: Duration, long: Duration) -> bool {
-    while !*cluster.adopted.borrow() || !planned_once(&cluster) {
-        let answers = cluster.mirror.lock().error.is_none();
-        if began.elapsed() >= if answers { long } else { limit } {
-            return false;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    match cluster.sink.clone() {
-        Some(sink) => tokio::time::timeout_at(began + long, contain(sink.replicated())).await.is_ok(),
-        None => true,
-    }
-}
-
-/// How long taking over so many records may take, where none may take `limit`.
-pub(crate) fn adoption(limit: Duration, records: usize) -> Duration {
-    limit + ADOPT_RECORD * u32::try_from(records).unwrap_or(u32::MAX)
-}
-
-/// Whether a destination has been read, and nothing is due or being written in it. One that is away holds nothing.
-fn planned_once(cluster: &Cluster) -> bool {
-    let written = cluster.written_parts.read().clone();
-    let read = {
-        let mirror = cluster.mirror.lock();
-        let ready =
-            written.iter().all(|part| mirror.part(part).is_some_and(|state| state.ready() || state.error.is_some()));
-        mirror.error.is_some() || (ready && !mirror.parts().is_empty())
-    };
-    read && cluster.is_idle(Instant::now())
 }
 
 /// The scopes of a route's destination where a guard holds removals of its task, and how many.

@@ -24,4 +24,5 @@ pub(crate) mod replicas;
 pub(crate) mod scopes;
 pub(crate) mod status;
 pub(crate) mod sweep;
+pub(crate) mod takeover;
 pub(crate) mod writer;
