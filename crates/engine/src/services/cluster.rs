@@ -444,9 +444,10 @@ impl Route {
         sink.scopes(&wanted).unwrap_or_else(|_| vec![wanted.in_part(&sink.part(&wanted.part()))])
     }
 
-    /// Why a scope has no place in the destination.
+    /// Why a scope has no place in the destination. Every one has in a destination that does not choose names.
     pub fn no_place(&self, scope: &ServiceKey) -> Option<String> {
-        self.destination.sink.as_ref()?.scopes(&self.spec.lens.scope(scope)?).err()
+        let sink = self.destination.sink.as_ref().filter(|sink| sink.capabilities().renames)?;
+        sink.scopes(&self.spec.lens.scope(scope)?).err()
     }
 
     /// The destination's scopes; none where the scope takes no part.
