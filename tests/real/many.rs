@@ -235,7 +235,7 @@ async fn estate(version: NacosVersion, services: usize, each: usize) -> Result<(
     Ok((cluster, source, who))
 }
 
-/// Ends a node and starts it again on its data: whoever looks at any server finds no copy missing, until everything is
+/// Ends a node and starts it again on its data: no look at any server finds a copy missing, until everything is
 /// in step again and a while longer.
 async fn taken_over(
     node: Node,

@@ -134,7 +134,7 @@ impl Probes {
         let neighbours = line.keys.range(key..).take(FOLLOW).chain(line.keys.range(..key).rev().take(FOLLOW));
         let longest = line.order.iter().take(FOLLOW).map(|(_, key)| key);
         let follow: BTreeSet<_> = neighbours.chain(longest).cloned().collect();
-        follow.into_iter().inspect(|key| self.go(key)).collect()
+        self.go(follow)
     }
 
     /// Something between two keys may be accepted now; answers which entries have their turn at once. If they are
@@ -142,7 +142,7 @@ impl Probes {
     pub fn between(&mut self, first: &EntryKey, last: &EntryKey) -> Vec<EntryKey> {
         let keys = |side: Side| self.lines[side].keys.range(first..last).take(FOLLOW);
         let go: Vec<_> = keys(Side::Left).chain(keys(Side::Right)).cloned().collect();
-        go.into_iter().inspect(|key| self.go(key)).collect()
+        self.go(go)
     }
 
     /// A side has told all of a part again; answers which entries have their turn at once. If they are accepted, the others
@@ -150,14 +150,19 @@ impl Probes {
     pub fn told_again(&mut self, side: Side, part: &Part) -> Vec<EntryKey> {
         let keys = self.lines[side].keys.range(EntryKey::new(&part.0, "", "")..);
         let go: Vec<_> = keys.take_while(|key| key.namespace == part.0).take(FOLLOW).cloned().collect();
-        go.into_iter().inspect(|key| self.go(key)).collect()
+        self.go(go)
     }
 
-    fn go(&mut self, key: &EntryKey) {
-        let Some(refusal) = self.refusals.get(key) else { return };
-        let line = &mut self.lines[refusal.side];
-        line.keys.remove(key);
-        line.order.remove(&(refusal.due, key.clone()));
+    /// Gives these their turn: they wait no more.
+    fn go(&mut self, keys: impl IntoIterator<Item = EntryKey>) -> Vec<EntryKey> {
+        let keys: Vec<_> = keys.into_iter().collect();
+        for key in &keys {
+            let Some(refusal) = self.refusals.get(key) else { continue };
+            let line = &mut self.lines[refusal.side];
+            line.keys.remove(key);
+            line.order.remove(&(refusal.due, key.clone()));
+        }
+        keys
     }
 
     /// What waits for its turn.
