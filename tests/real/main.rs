@@ -1,7 +1,7 @@
 //! The whole program against real Nacos servers, real providers and real subscribers.
 //!
-//! Everything is judged from outside: by the vendor's Java client and by the servers' own API. Tests run one after the
-//! other; those that stop servers have servers of their own.
+//! Everything is judged from outside: by the vendor's Java client and by the servers' own API. Two tests run at a time,
+//! and those with very many records alone; those that stop servers have servers of their own.
 #![allow(clippy::unwrap_used)]
 
 mod cut;
@@ -34,7 +34,7 @@ use causeway_testbed::host;
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, PoisonError, RwLock};
 use std::time::Instant;
 
 static RUNTIME: LazyLock<tokio::runtime::Runtime> = LazyLock::new(|| tokio::runtime::Runtime::new().unwrap());
@@ -48,11 +48,22 @@ enum Tier {
     Full,
 }
 
+/// Tests that keep both processors busy: they hold [`BUSY`] to write, all others to read.
+const ALONE: [&str; 5] = ["many::", "_mb_of_paths", "twenty_thousand", "five_thousand", "five_hundred"];
+static BUSY: RwLock<()> = RwLock::new(());
+
+fn is_alone(name: &str) -> bool {
+    ALONE.iter().any(|part| name.contains(part))
+}
+
 fn trial(name: &str, tier: Tier, test: Test) -> Trial {
     let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let missing = host::missing();
+    let alone = is_alone(name);
     let run = move || match missing.is_empty() {
         true => {
+            let _alone = alone.then(|| BUSY.write().unwrap_or_else(PoisonError::into_inner));
+            let _beside = (!alone).then(|| BUSY.read().unwrap_or_else(PoisonError::into_inner));
             let began = Instant::now();
             let done = RUNTIME.block_on(test()).map_err(|error| Failed::from(format!("{error:#}")));
             eprint!("[{:.0} s] ", began.elapsed().as_secs_f64());
@@ -73,7 +84,7 @@ macro_rules! tests {
 
 fn main() {
     let mut arguments = Arguments::from_args();
-    arguments.test_threads = Some(1);
+    arguments.test_threads = Some(arguments.test_threads.unwrap_or(2).min(2));
     let tests = tests![
         Short travel::the_vendors_example_from_2_to_3_and_back,
         Short travel::a_chain_passes_changes_on,
@@ -146,7 +157,9 @@ fn main() {
         Full many::fourteen_thousand_reach_every_server,
         Full many::fourteen_thousand_reach_every_server_of_3_1,
     ];
-    let conclusion = libtest_mimic::run(&arguments, causeway_testbed::share(tests));
+    let mut tests = causeway_testbed::share(tests);
+    tests.sort_by_key(|test| is_alone(test.name()));
+    let conclusion = libtest_mimic::run(&arguments, tests);
     estate::end();
     zk_estate::end();
     conclusion.exit();
