@@ -1,13 +1,15 @@
 //! What an operator says about how to reach a cluster, whatever its kind.
 
-use crate::nacos::client::SocketKeeper;
 use crate::turn::Turn;
 use crate::util::tls::{self, Pem, Trust};
+use causeway_core::{ClusterId, Error, Ports};
+use causeway_settings::Kind;
 use futures_util::future::BoxFuture;
 use parking_lot::RwLock;
 use secrecy::SecretString;
 use std::collections::BTreeSet;
 use std::fmt;
+use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -27,6 +29,17 @@ pub trait Vault: Send + Sync {
     }
 }
 
+/// Somebody outside this process who holds duplicates of our sockets, so that our crash is not the end of our connections.
+/// Calls must not block for long.
+pub trait SocketKeeper: Send + Sync {
+    /// A new connection's socket, before anything was sent. `tag` is unique a connection.
+    fn keep(&self, tag: &str, socket: BorrowedFd<'_>);
+    /// The server now knows the connection by this id.
+    fn label(&self, tag: &str, connection_id: &str);
+    /// We end this connection on purpose: let go of its socket.
+    fn drop_kept(&self, tag: &str);
+}
+
 /// Tasks, by their ids, whose marks are written into the data. Clones share the list: it may change while a connection works.
 #[derive(Clone, Debug, Default)]
 pub struct InlineMarks(Arc<RwLock<BTreeSet<Arc<str>>>>);
@@ -41,6 +54,12 @@ impl InlineMarks {
     pub fn has(&self, task: &str) -> bool {
         self.0.read().contains(task)
     }
+}
+
+/// A kind of cluster: what it says of itself to the settings file, and its ports.
+pub trait Connector: Kind {
+    /// Checks the settings and builds the ports. Touches no network.
+    fn open(&self, id: ClusterId, connect: Connect) -> Result<Ports, Error>;
 }
 
 /// How to reach a cluster. A connector refuses what it cannot use.
@@ -71,8 +90,10 @@ pub struct Connect {
     pub looks: bool,
     /// The tasks whose marks are written into the data, where the kind needs no place for them.
     pub inline: InlineMarks,
-    /// What only ZooKeeper has.
-    pub zookeeper: crate::zookeeper::Options,
+    /// Whether access lists are read with services, since they are copied somewhere.
+    pub access: bool,
+    /// The kind's own block of the settings, as its [`Kind::read_block`] made it.
+    pub block: Option<serde_json::Value>,
 }
 
 /// Files and names for TLS, as the settings name them.

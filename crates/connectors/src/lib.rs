@@ -1,4 +1,4 @@
-//! One folder a kind of cluster. Each knows core, and nothing of the engine or of another kind. What two kinds
+//! One folder a kind of cluster. Each knows core and the settings file, and nothing of the engine or of another kind. What two kinds
 //! share stands in [`bridge`].
 
 pub mod bridge;
@@ -9,12 +9,42 @@ mod turn;
 mod util;
 pub mod zookeeper;
 
-pub use connect::{Connect, InlineMarks, TlsFiles, TlsTexts, Vault};
+pub use connect::{Connect, Connector, InlineMarks, SocketKeeper, TlsFiles, TlsTexts, Vault};
 pub use turn::{Turn, Turns};
 pub use util::keep_running;
 
-use causeway_core::Connector;
+use causeway_settings::{Kind, Kinds};
 
 /// Every kind there is.
-pub const CONNECTORS: &[&dyn Connector<Connect>] =
-    &[&memory::MemoryConnector, &nacos::NacosConnector, &zookeeper::ZooKeeperConnector];
+#[rustfmt::skip]
+pub const CONNECTORS: &[&dyn Connector] = &[
+    &memory::MemoryConnector,
+    &nacos::NacosConnector,
+    &zookeeper::ZooKeeperConnector,
+];
+
+/// Words for kinds that are not there yet.
+const PLANNED: &[&str] = &[
+    "eureka",
+    "consul",
+    "polaris",
+    "kubernetes",
+    "k8s",
+    "etcd",
+    "kong",
+    "apollo",
+    "apisix",
+    "traefik",
+    "envoy",
+    "nginx",
+];
+
+/// The table of all kinds, for the settings file.
+pub fn kinds() -> Kinds {
+    Kinds::new(CONNECTORS.iter().map(|connector| *connector as &dyn Kind), PLANNED)
+}
+
+/// The connector of a kind.
+pub fn connector(kind: &str) -> Option<&'static dyn Connector> {
+    CONNECTORS.iter().find(|connector| connector.name() == kind).copied()
+}

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
-use causeway_connectors::Connect;
 use causeway_connectors::nacos::NacosConnector;
-use causeway_core::{ClusterId, Connector, DataSink};
+use causeway_connectors::{Connect, Connector};
+use causeway_core::{ClusterId, DataSink};
 use causeway_testbed::{NacosVersion, OpenApi, Server, shared};
 use libtest_mimic::{Arguments, Failed, Trial};
 use nacos_data_cases as cases;

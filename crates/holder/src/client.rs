@@ -29,7 +29,7 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_
 pub struct Entry {
     /// The earlier run's word for it.
     pub tag: String,
-    /// What that run wrote on it (for Nacos the server's connection id); empty when it wrote nothing.
+    /// What that run wrote on it (such as the server's id of the connection); empty when it wrote nothing.
     pub label: String,
 }
 

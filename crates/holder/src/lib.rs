@@ -1,6 +1,6 @@
 //! Keeps a node's TCP connections open while the node itself is away.
 //!
-//! Some registries (Nacos over gRPC) drop everything a client published the moment its TCP connection ends. So a small
+//! Some registries drop everything a client published the moment its TCP connection ends. So a small
 //! process of its own, the *holder*, keeps duplicates of the node's sockets: when the node crashes, is killed or is
 //! replaced by a newer version, the connections stay open, the server waits, and subscribers see nothing. The next node
 //! publishes everything on connections of its own, and then has the old ones closed ([`Holder::release_old`]).
@@ -31,7 +31,7 @@ pub use process::{Launch, run_holder, run_if_asked};
 
 /// How long the sockets of a node that went away are kept.
 ///
-/// Nacos asks a connection that is silent for 20 s, and drops it some 2 s later: keeping it longer than that is of no use,
+/// The servers ask a connection that is silent for 20 s, and drop it some 2 s later: keeping it longer than that is of no use,
 /// and a node that was stopped for good should not be shown as alive for longer than needed. A restart that is back within
 /// 10 s, with time left to publish, must fit in.
 pub const LINGER: Duration = Duration::from_secs(15);

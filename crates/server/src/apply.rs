@@ -3,9 +3,9 @@
 use crate::api;
 use crate::desired::{ClusterEntry, Desired, LEAVING, Run, TaskEntry, read_task, warnings_of};
 use crate::error::{Error, Result};
-use crate::kinds::kinds;
 use crate::node::{Inner, Node, frozen_key};
 use crate::tls;
+use causeway_connectors::kinds;
 use causeway_core::ClusterId;
 use causeway_settings::{self as settings, ProcessEnv, Settings};
 use causeway_store::Edit;

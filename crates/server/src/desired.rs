@@ -1,8 +1,8 @@
 //! The clusters and tasks that the node knows: read from the store at the start, and replaced whole by every edit.
 
 use crate::error::Result;
-use crate::kinds::kinds;
 use crate::lens::Lenses;
+use causeway_connectors::kinds;
 use causeway_core::ClusterId;
 use causeway_settings::{self as settings, Env, Kinds, Problem, Problems, Secrets, Severity};
 use causeway_store::{self as store, Store};
@@ -115,7 +115,7 @@ impl ClusterEntry {
             Err(problems) => in_short(&problems),
         };
         let word = |key: &str| document.get(key).and_then(Value::as_str).filter(|word| !word.contains("${"));
-        let kind = word("clusterType").map(Kinds::canonical).unwrap_or_default();
+        let kind = word("clusterType").map(|word| kinds.canonical(word)).unwrap_or_default();
         let id = cluster_id(install, &stored.name, word("clusterId"));
         let settings = settings::Cluster { name: stored.name.clone(), kind, ..settings::Cluster::default() };
         Self { name: stored.name.clone(), id, settings, document, error: Some(error) }

@@ -6,6 +6,7 @@ use crate::desired::{Desired, Run, TaskEntry};
 use crate::error::{Error, Result};
 use crate::lens::Lenses;
 use crate::node::Inner;
+use causeway_connectors::kinds;
 use causeway_core::{ClusterId, EntryKey, OwnerId, Part, Parts, ServiceKey};
 use causeway_settings as settings;
 use std::collections::{BTreeMap, BTreeSet};
@@ -209,14 +210,11 @@ impl Inner {
     }
 }
 
-/// Whether a ZooKeeper is looked at in other places, or below another root of its own.
+/// Whether a cluster is looked at in other places, such as below another root of its own.
 fn is_elsewhere(old: &settings::Cluster, new: &settings::Cluster) -> bool {
-    let places = |cluster: &settings::Cluster| {
-        let own = cluster.zookeeper.clone().unwrap_or_default();
-        let chroot = cluster.addresses.last().and_then(|last| last.split_once('/')).map(|(_, path)| path.to_owned());
-        (chroot, own.dubbo_roots, own.service_roots, own.plain_roots, own.layouts, own.categories)
-    };
-    old.kind == "zookeeper" && places(old) != places(new)
+    let kinds = kinds();
+    let places = |cluster: &settings::Cluster| kinds.get(&old.kind).map(|kind| kind.places(cluster));
+    places(old) != places(new)
 }
 
 /// In words.

@@ -224,7 +224,7 @@ mod tests {
              {{clusterName: b, connectKeyList: [b], clusterType: {destination}}}]\n\
              tasks: [{{source: a, destination: b, mode: Bidirectional, {task}}}]"
         );
-        let kinds = crate::kinds().with("zookeeper", settings::Capability::ZOOKEEPER);
+        let kinds = causeway_connectors::kinds();
         let read = settings::parse("t", &text, &settings::FixedEnv::default(), &kinds);
         Lenses::of(&read.unwrap_or_else(|problems| panic!("{problems}")).tasks[0])
     }

@@ -301,8 +301,8 @@ async fn frozen(store: &Store, desired: &Desired) -> Result<Frozen> {
 }
 
 /// A cluster's other servers hear of what one of them accepted after a second or two, and later of much of it: until then
-/// they would show a gap where the connection of an earlier run was theirs. (Nacos with two addresses or more is asked;
-/// one address may stand for many servers.)
+/// they would show a gap where the connection of an earlier run was theirs. (Where servers can be asked one by
+/// one they are; one address may stand for many of them.)
 const REPLICATION: Duration = Duration::from_secs(3);
 /// So much longer for every record: servers on a busy machine passed on two or three a millisecond.
 const REPLICATION_RECORD: Duration = Duration::from_millis(1);

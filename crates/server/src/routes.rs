@@ -7,8 +7,7 @@ use crate::sessions::Sessions;
 use crate::socket_keeper::Keeper;
 use crate::tls::Texts;
 use crate::unopened::Broken;
-use causeway_connectors::nacos::client::SocketKeeper;
-use causeway_connectors::{CONNECTORS, Connect, InlineMarks, TlsTexts};
+use causeway_connectors::{Connect, InlineMarks, SocketKeeper, TlsTexts, connector, kinds};
 use causeway_core::{ClusterId, DataPort, Mode, Overrides, OwnerId, Part, Port};
 use causeway_engine::{ClusterSpec, GuardLimits, Only, RouteSpec, Run as EngineRun};
 use causeway_holder::Holder;
@@ -162,8 +161,7 @@ impl Connections {
 
     fn connect(&self, entry: &ClusterEntry) -> Result<(Port, Option<DataPort>), String> {
         let cluster = &entry.settings;
-        let connector = CONNECTORS.iter().find(|connector| connector.kind() == cluster.kind);
-        let connector = connector.ok_or_else(|| format!("{} is not supported yet", cluster.kind))?;
+        let connector = connector(&cluster.kind).ok_or_else(|| format!("{} is not supported yet", cluster.kind))?;
         let secret = |secret: &Option<settings::Secret>| {
             SecretString::from(secret.as_ref().map(|secret| secret.expose().to_owned()).unwrap_or_default())
         };
@@ -187,7 +185,8 @@ impl Connections {
             tls,
             keeper: self.holder.clone().map(|holder| Arc::new(Keeper(holder)) as Arc<dyn SocketKeeper>),
             inherited: inherited.map(|entry| entry.label).filter(|label| !label.is_empty()).collect(),
-            zookeeper: crate::zookeeper::options(cluster.zookeeper.as_ref(), self.access.contains(&entry.name)),
+            access: self.access.contains(&entry.name),
+            block: cluster.own.clone(),
         };
         let ports = connector.open(entry.id.clone(), connect).map_err(|error| error.to_string())?;
         let services = ports.services.ok_or_else(|| format!("{} has no services", cluster.kind))?;
@@ -209,9 +208,10 @@ impl Opened {
 
 /// Both ends of the tasks that copy access lists with services.
 fn access(desired: &Desired) -> BTreeSet<String> {
+    let kinds = kinds();
     let copies = |name: &str| {
-        let zookeeper = desired.clusters.get(name).and_then(|entry| entry.settings.zookeeper.as_ref());
-        zookeeper.is_some_and(|zookeeper| zookeeper.acl == settings::Acl::Copy)
+        let settings = desired.clusters.get(name).map(|entry| &entry.settings);
+        settings.is_some_and(|cluster| kinds.get(&cluster.kind).is_some_and(|kind| kind.copies_access(cluster)))
     };
     let tasks = desired.tasks.values().filter(|task| task.ends().into_iter().any(copies));
     tasks.flat_map(|task| task.ends()).map(str::to_owned).collect()
@@ -311,7 +311,7 @@ mod tests {
         let text = "clusters: [{clusterName: a, connectKeyList: ['127.0.0.1:1'], clusterType: NACOS, tls: {ca: /ca}}, \
                     {clusterName: b, connectKeyList: ['127.0.0.1:2'], clusterType: NACOS}]\n\
                     tasks: [{source: a, destination: b}]";
-        let read = settings::parse("t", text, &settings::FixedEnv::default(), &crate::kinds());
+        let read = settings::parse("t", text, &settings::FixedEnv::default(), &kinds());
         let read = read.unwrap_or_else(|problems| panic!("{problems}"));
         let mut desired = Desired::default();
         for cluster in read.clusters {

@@ -1,6 +1,6 @@
 //! The socket holder, as connectors want it.
 
-use causeway_connectors::nacos::client::SocketKeeper;
+use causeway_connectors::SocketKeeper;
 use causeway_holder::Holder;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;

@@ -2,57 +2,46 @@
 
 use crate::model::Cluster;
 use crate::read::{Draft, Fields, Reader};
-use crate::tree::{Node, Place, Value};
-use crate::zookeeper::{KIND as ZOOKEEPER, check_path};
+use crate::tree::{Node, Value};
 
 const KEY: &str = "connectKeyList";
 
-/// The addresses of a cluster. Those of ZooKeeper all have the chroot, where there is one.
+/// The addresses of a cluster, as its kind reads them.
 pub(crate) fn read(reader: &mut Reader<'_>, fields: &Fields<'_>, kind: &str) -> Vec<String> {
     let items = reader.list(fields, KEY, "addresses");
     needed(reader, fields, kind, items.is_empty());
-    let zookeeper = kind == ZOOKEEPER;
-    let expected = match zookeeper {
-        false => "an address: `host:port`, `[IPv6]:port` or `http://host:port`",
-        true => "an address: `host:port` or `[IPv6]:port`, with a chroot such as `/root` behind it or not",
+    match reader.kinds.get(kind) {
+        Some(kind) => kind.addresses(reader, &items),
+        None => host_ports(reader, &items),
+    }
+}
+
+/// One `host:port` an item, or an HTTP address.
+pub(crate) fn host_ports(reader: &mut Reader<'_>, items: &[(&Node, String)]) -> Vec<String> {
+    let expected = "an address: `host:port`, `[IPv6]:port` or `http://host:port`";
+    let one = |(node, path): &(&Node, String)| {
+        each(reader, node, path, expected, &mut |text| check_address(text).map(|()| text.to_owned()))
     };
-    let mut servers = Vec::new();
-    let mut broken = false;
-    for (node, path) in &items {
-        if matches!(node.value, Value::Null) {
-            broken = true;
-            reader.report(
-                Draft::error(node.place, path, "this address is empty")
-                    .expected(expected)
-                    .help("write it, or take the `-` out"),
-            );
-            continue;
-        }
-        let Some(scalar) = reader.one(node, path, expected) else {
-            broken = true;
-            continue;
-        };
-        let read = match zookeeper {
-            false => check_address(&scalar.text).map(|()| vec![(scalar.text.clone(), None)]),
-            // The form of ZooKeeper's own clients, which people paste: all servers in one text.
-            true if items.len() == 1 => connect_string(&scalar.text),
-            true => server(&scalar.text).map(|server| vec![server]),
-        };
-        match read {
-            Ok(read) => servers.extend(read.into_iter().map(|(host, chroot)| Server { node, path, host, chroot })),
-            Err(help) => {
-                broken = true;
-                // The text is not repeated: a password may stand before an `@`.
-                let draft = Draft::error(node.place, path, "this is not an address").expected(expected).help(help);
-                reader.report(draft);
-            }
-        }
+    items.iter().filter_map(one).collect()
+}
+
+/// Reads one item of `connectKeyList`. `None`: it is reported what is wrong with it. `form` says how to put it right.
+pub fn each<T>(
+    reader: &mut Reader<'_>,
+    node: &Node,
+    path: &str,
+    expected: &str,
+    form: &mut dyn FnMut(&str) -> Result<T, &'static str>,
+) -> Option<T> {
+    if matches!(node.value, Value::Null) {
+        let draft = Draft::error(node.place, path, "this address is empty").expected(expected);
+        reader.report(draft.help("write it, or take the `-` out"));
+        return None;
     }
-    if !broken {
-        check_chroots(reader, &servers);
-    }
-    let chroot = servers.iter().find_map(|server| server.chroot.clone()).unwrap_or_default();
-    servers.into_iter().map(|server| server.host + &chroot).collect()
+    let scalar = reader.one(node, path, expected)?;
+    // The text is not repeated: a password may stand before an `@`.
+    let wrong = |help| Draft::error(node.place, path, "this is not an address").expected(expected).help(help);
+    form(&scalar.text).map_err(|help| reader.report(wrong(help))).ok()
 }
 
 /// One text that stood for several addresses is written as one again, where it holds a reference.
@@ -66,17 +55,10 @@ pub(crate) fn keep_written(cluster: &mut Cluster, fields: &Fields<'_>) {
     }
 }
 
-struct Server<'n> {
-    node: &'n Node,
-    path: &'n str,
-    host: String,
-    chroot: Option<String>,
-}
-
 fn needed(reader: &mut Reader<'_>, fields: &Fields<'_>, kind: &str, none: bool) {
     let given = fields.get(KEY).is_some();
     let empty = none && (!given || matches!(fields.get(KEY).map(Node::describe), Some("a list")));
-    if empty && reader.kinds.0.get(kind).is_some_and(|c| c.addresses) {
+    if empty && reader.kinds.facts(kind).addresses {
         let message = if given { "this list is empty" } else { "`connectKeyList` is missing" };
         reader.report(
             Draft::error(fields.place_of(KEY), fields.at(KEY), message)
@@ -86,28 +68,8 @@ fn needed(reader: &mut Reader<'_>, fields: &Fields<'_>, kind: &str, none: bool) 
     }
 }
 
-/// The chroot stands at every address, or behind the last one only, as in ZooKeeper's own connect string.
-fn check_chroots(reader: &mut Reader<'_>, servers: &[Server<'_>]) {
-    let Some((last, others)) = servers.split_last() else { return };
-    let others_have_none = others.iter().all(|server| server.chroot.is_none());
-    let Some(wrong) = others.iter().find(|server| server.chroot != last.chroot) else { return };
-    if others_have_none {
-        return;
-    }
-    let two = wrong.chroot.is_some() && last.chroot.is_some();
-    // Where only some have it, the one that lacks it is shown.
-    let at = if two || wrong.chroot.is_none() { wrong } else { last };
-    let message = if two { "two different chroots stand here" } else { "only some of these addresses have a chroot" };
-    let (place, path): (Place, &str) = (at.node.place, at.path);
-    reader.report(
-        Draft::error(place, path, message)
-            .expected("the same chroot at all addresses, or one behind the last address only")
-            .help("one cluster is seen below one path; describe another chroot as another cluster"),
-    );
-}
-
-/// `Err`: how to put it right.
-fn check_address(text: &str) -> Result<(), &'static str> {
+/// Whether a text is `host:port`, or an HTTP address. `Err`: how to put it right.
+pub fn check_address(text: &str) -> Result<(), &'static str> {
     if text.contains(',') {
         return Err("give every address its own line, each behind `- `");
     }
@@ -145,37 +107,13 @@ fn check_address(text: &str) -> Result<(), &'static str> {
     }
 }
 
-/// A server of ZooKeeper: host and port, and the chroot behind them.
-fn server(text: &str) -> Result<(String, Option<String>), &'static str> {
-    if text.contains("://") {
-        return Err("write only `host:port`, and a server of `?backup=` on its own line");
-    }
-    let at = text.find('/').unwrap_or(text.len());
-    let (host, chroot) = text.split_at(at);
-    check_address(host)?;
-    if chroot.is_empty() || chroot == "/" {
-        return Ok((host.to_owned(), None));
-    }
-    check_path(chroot)?;
-    Ok((host.to_owned(), Some(chroot.to_owned())))
-}
-
-/// `a:2181,b:2181/root`.
-fn connect_string(text: &str) -> Result<Vec<(String, Option<String>)>, &'static str> {
-    let texts: Vec<&str> = text.split(',').map(str::trim).filter(|text| !text.is_empty()).collect();
-    if texts.is_empty() {
-        return Err("write the host before the port");
-    }
-    texts.into_iter().map(server).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn forms_of_addresses() {
-        for good in ["h:8848", "h", "10.0.0.1:80", "[::1]:8848", "[::1]", "http://h:1/x", "https://h", "zk:2181/root"] {
+        for good in ["h:8848", "h", "10.0.0.1:80", "[::1]:8848", "[::1]", "http://h:1/x", "https://h", "h:2181/root"] {
             assert_eq!(check_address(good), Ok(()), "{good}");
         }
         for bad in
@@ -183,21 +121,5 @@ mod tests {
         {
             assert!(check_address(bad).is_err(), "{bad}");
         }
-    }
-
-    #[test]
-    fn servers_of_zookeeper() {
-        let some = |host: &str, chroot: Option<&str>| Ok((host.to_owned(), chroot.map(str::to_owned)));
-        assert_eq!(server("h:2181"), some("h:2181", None));
-        assert_eq!(server("h:2181/"), some("h:2181", None));
-        assert_eq!(server("[::1]:2181/a/b c"), some("[::1]:2181", Some("/a/b c")));
-        for bad in
-            ["h:2181//a", "h:2181/a/", "h:2181/./a", "http://h", "zookeeper://h:2181?backup=g:2181", "h:x/a", "/a"]
-        {
-            assert!(server(bad).is_err(), "{bad}");
-        }
-        let list = connect_string(" a:1 , b:2/root").unwrap();
-        assert_eq!(list, [("a:1".into(), None), ("b:2".into(), Some("/root".into()))]);
-        assert!(connect_string(" , ").is_err());
     }
 }

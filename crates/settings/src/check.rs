@@ -6,7 +6,6 @@ use crate::model::{Cluster, Mode, Namespaces, PUBLIC, TaskType};
 use crate::read::{Draft, Reader};
 use crate::suggest::nearest;
 use crate::tasks::ReadTask;
-use crate::zookeeper;
 
 /// Reports every task that cannot be what it says, and says which namespaces meet. `clusters` holds those of the file and
 /// those that are known already.
@@ -147,14 +146,14 @@ fn no_effect(reader: &mut Reader<'_>, read: &ReadTask<'_>, source: &Cluster, des
     }
     let configs = ability.configs && task.kind != TaskType::Service;
     let services = ability.services && task.kind != TaskType::Config;
-    let zookeeper = [source, destination].iter().any(|cluster| cluster.kind == zookeeper::KIND);
+    let marks = [source, destination].iter().any(|cluster| reader.kinds.facts(&cluster.kind).inline_marks);
     let none = "the task copies no configuration";
     let why = [
         ("conflict", (!configs).then_some(none)),
         ("conflict", (configs && !task.is_two_way()).then_some("the task goes one way")),
         ("data", (!configs).then_some(none)),
         ("marks", (!services).then_some("the task copies no services")),
-        ("marks", (services && !zookeeper).then_some("neither of the two clusters is a ZooKeeper")),
+        ("marks", (services && !marks).then_some("neither of the two clusters keeps marks apart from the data")),
     ];
     for (key, why) in why.into_iter().filter_map(|(key, why)| fields.get(key).and(why).map(|why| (key, why))) {
         reader.report(
@@ -171,7 +170,7 @@ fn namespaces(reader: &mut Reader<'_>, read: &ReadTask<'_>, source: &Cluster, de
         source: source.to_owned(),
         destination: (!mapped).then(|| destination.to_owned()),
     };
-    match (reader.kinds.has_namespaces(&source.kind), reader.kinds.has_namespaces(&destination.kind)) {
+    match (reader.kinds.facts(&source.kind).namespaces, reader.kinds.facts(&destination.kind).namespaces) {
         (true, true) => {
             alike(reader, read, source, destination);
             Namespaces::Each

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use crate::kinds::{Found, Kinds};
+use crate::addresses;
+use crate::kinds::Found;
 use crate::model::{Cluster, PUBLIC, Tls};
 use crate::read::{Draft, Fields, Reader, shown, written};
 use crate::suggest::nearest;
 use crate::tree::Node;
-use crate::{addresses, zookeeper};
 
-/// The keys of a cluster; a test holds them against the schema.
-pub(crate) const CLUSTER_KEYS: [&str; 12] = [
+/// The keys of a cluster of any kind; a test holds them against the schema. Beside them stand the kinds' own blocks.
+pub(crate) const CLUSTER_KEYS: [&str; 11] = [
     "clusterName",
     "clusterType",
     "connectKeyList",
@@ -22,7 +22,6 @@ pub(crate) const CLUSTER_KEYS: [&str; 12] = [
     "clusterId",
     "contextPath",
     "tls",
-    "zookeeper",
 ];
 pub(crate) const TLS_KEYS: [&str; 5] = ["ca", "cert", "key", "serverName", "insecureSkipVerify"];
 
@@ -35,8 +34,9 @@ pub(crate) fn read(reader: &mut Reader<'_>, items: &[(&Node, String)]) -> Vec<Cl
     // Where each name and each id stands first.
     let mut names: BTreeMap<String, usize> = BTreeMap::new();
     let mut ids: BTreeMap<String, usize> = BTreeMap::new();
+    let keys: Vec<&str> = CLUSTER_KEYS.into_iter().chain(reader.kinds.blocks().map(|(name, _)| name)).collect();
     for (node, path) in items {
-        let Some(fields) = reader.fields(node, path, &CLUSTER_KEYS) else { continue };
+        let Some(fields) = reader.fields(node, path, &keys) else { continue };
         let mut cluster = read_one(reader, &fields);
         cluster.written = written(node);
         addresses::keep_written(&mut cluster, &fields);
@@ -89,15 +89,36 @@ fn read_one(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Cluster {
         cluster_id: reader.text(fields, "clusterId", "an id"),
         context_path: context_path(reader, fields),
         tls: tls(reader, fields),
-        zookeeper: None,
+        own: None,
         written: Default::default(),
     };
-    cluster.zookeeper = zookeeper::read(reader, fields, &cluster);
+    cluster.own = own(reader, fields, &cluster);
     check_name(reader, fields, "clusterId", cluster.cluster_id.as_deref());
     for (one, other) in [("userName", "password"), ("password", "userName"), ("ak", "sk"), ("sk", "ak")] {
         together(reader, fields, one, other);
     }
     cluster
+}
+
+/// The block of the cluster's kind; one of another kind is reported.
+fn own(reader: &mut Reader<'_>, fields: &Fields<'_>, cluster: &Cluster) -> Option<serde_json::Value> {
+    let kind = cluster.kind.as_str();
+    // A kind that is not known is reported already.
+    let others = reader.kinds.blocks().filter(|(name, _)| !kind.is_empty() && *name != kind);
+    for (name, block) in others {
+        let Some(node) = fields.get(name) else { continue };
+        let upper = name.to_uppercase();
+        reader.report(
+            Draft::error(
+                node.place,
+                fields.at(name),
+                format!("this cluster is no {} but of the kind {kind}", block.title),
+            )
+            .expected(format!("this key only where `clusterType` is {upper}"))
+            .help(format!("take it out, or write `clusterType: {upper}`")),
+        );
+    }
+    reader.kinds.get(kind)?.read_block(reader, fields, cluster)
 }
 
 /// Names stand in tables, paths and logs: no control characters, no blanks at the ends, not endless.
@@ -116,12 +137,13 @@ pub(crate) fn check_name(reader: &mut Reader<'_>, fields: &Fields<'_>, key: &str
 fn kind(reader: &mut Reader<'_>, fields: &Fields<'_>) -> String {
     let usable = reader.kinds.usable().join(", ").to_uppercase();
     let expected = format!("one of {usable}");
-    let help = "write `clusterType: NACOS`, say";
-    if reader.required(fields, "clusterType", &expected, help).is_none() {
+    let example = reader.kinds.usable().first().map_or(String::new(), |kind| kind.to_uppercase());
+    let help = format!("write `clusterType: {example}`, say");
+    if reader.required(fields, "clusterType", &expected, &help).is_none() {
         return String::new();
     }
     let Some((scalar, place)) = reader.scalar(fields, "clusterType", &expected) else { return String::new() };
-    let kinds: &Kinds = reader.kinds;
+    let kinds = reader.kinds;
     match kinds.find(&scalar.text) {
         Found::Usable(kind) => kind,
         Found::NotYet(_) => {
@@ -148,7 +170,7 @@ fn namespaces(reader: &mut Reader<'_>, fields: &Fields<'_>, kind: &str) -> Vec<S
     let expected = "names separated by commas, such as `public,test`";
     let Some((scalar, place)) = reader.scalar(fields, "namespace", expected) else { return Vec::new() };
     let namespaces = split_namespaces(&scalar.text);
-    let has = reader.kinds.0.get(kind).is_none_or(|c| c.namespaces);
+    let has = reader.kinds.get(kind).is_none_or(|kind| kind.facts().namespaces);
     if !has && !namespaces.is_empty() {
         reader.report(
             Draft::warning(
@@ -180,11 +202,11 @@ pub(crate) fn normal_namespace(name: &str) -> String {
 }
 
 fn context_path(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<String> {
-    let text = reader.text(fields, "contextPath", "a path, such as `/nacos`")?;
+    let text = reader.text(fields, "contextPath", "a path, such as `/registry`")?;
     if text.chars().any(|c| c.is_whitespace() || matches!(c, '?' | '#')) || text.contains("://") {
         reader.report(
             Draft::error(fields.place_of("contextPath"), fields.at("contextPath"), "this is not a path")
-                .expected("a path, such as `/nacos`")
+                .expected("a path, such as `/registry`")
                 .help("write only what stands between the port and `/v1` or `/v3`"),
         );
         return None;

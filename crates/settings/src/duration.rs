@@ -34,7 +34,7 @@ pub fn format_duration(duration: Duration) -> String {
 }
 
 /// For `#[serde(with = …)]`.
-pub(crate) mod text {
+pub mod text {
     use std::time::Duration;
 
     use serde::{Deserialize, Deserializer, Serializer};

@@ -1,32 +1,71 @@
-//! Which kinds of cluster there are and what each can do: given by the caller, because this crate knows no connector.
+//! What a kind of cluster says of itself to the settings file.
+//!
+//! This crate knows no kind: each implements [`Kind`] in its own folder, and the caller gives the table of them.
 
 use std::collections::BTreeMap;
 
-use crate::model::{Mode, TaskType};
+use schemars::{Schema, SchemaGenerator};
 
-/// Kinds that are planned, and the other words for them. Those that the caller's table lacks are «not supported yet».
-const WORDS: [(&str, &[&str]); 14] = [
-    ("nacos", &[]),
-    ("zookeeper", &["zk"]),
-    ("eureka", &[]),
-    ("consul", &[]),
-    ("polaris", &[]),
-    ("kubernetes", &["k8s"]),
-    ("etcd", &[]),
-    ("kong", &[]),
-    ("apollo", &[]),
-    ("apisix", &[]),
-    ("traefik", &[]),
-    ("envoy", &[]),
-    ("nginx", &[]),
-    ("memory", &[]),
-];
+use crate::addresses;
+use crate::model::{Cluster, Mode, TaskType};
+use crate::read::{Fields, Reader};
+use crate::tree::Node;
 
-/// What a kind can do here.
+/// What a kind of cluster is to the settings file.
+pub trait Kind: Send + Sync {
+    /// The word in `clusterType`, in lower case: the name of the kind's folder, and of its own block in a cluster.
+    fn name(&self) -> &'static str;
+
+    /// Other words for it, in lower case.
+    fn aliases(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// What it can do.
+    fn facts(&self) -> KindFacts;
+
+    /// The addresses of a cluster, from the items of `connectKeyList`, each with its path in the file. What is wrong with
+    /// one is reported.
+    fn addresses(&self, reader: &mut Reader<'_>, items: &[(&Node, String)]) -> Vec<String> {
+        addresses::host_ports(reader, items)
+    }
+
+    /// The block of keys that only this kind has, where there is one.
+    fn block(&self) -> Option<Block> {
+        None
+    }
+
+    /// Reads the block, and reports which keys of the cluster have no effect here. `fields`: all keys of the cluster, which
+    /// `cluster` has read already. Answers the block as it is to be kept, complete with its defaults; `None`: there is none.
+    fn read_block(
+        &self,
+        _reader: &mut Reader<'_>,
+        _fields: &Fields<'_>,
+        _cluster: &Cluster,
+    ) -> Option<serde_json::Value> {
+        None
+    }
+
+    /// Where in the cluster records are looked for, as far as settings say it. When this changes, what was written before
+    /// may be out of sight.
+    fn places(&self, _cluster: &Cluster) -> serde_json::Value {
+        serde_json::Value::Null
+    }
+
+    /// Whether access lists are copied with services to and from this cluster.
+    fn copies_access(&self, _cluster: &Cluster) -> bool {
+        false
+    }
+
+    /// More for the settings page: markdown with a heading of the second level, or nothing.
+    fn notes(&self) -> &'static str {
+        ""
+    }
+}
+
+/// What a kind can do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Capability {
-    /// There is a connector. Without it every use is an error.
-    pub implemented: bool,
+pub struct KindFacts {
     /// Services can be read.
     pub services_source: bool,
     /// Services can be written.
@@ -39,21 +78,21 @@ pub struct Capability {
     pub namespaces: bool,
     /// A cluster of this kind needs at least one address.
     pub addresses: bool,
+    /// Marks need no place in the data, and are written there only when a task says `marks: inline`.
+    pub inline_marks: bool,
 }
 
-impl Capability {
-    /// Services both ways, with namespaces and addresses, no configuration: Nacos today.
+impl KindFacts {
+    /// Services both ways, with namespaces, at addresses.
     pub const SERVICES: Self = Self {
-        implemented: true,
         services_source: true,
         services_sink: true,
         configs_source: false,
         configs_sink: false,
         namespaces: true,
         addresses: true,
+        inline_marks: false,
     };
-    /// Services and data both ways at addresses, no namespaces: ZooKeeper.
-    pub const ZOOKEEPER: Self = Self { namespaces: false, ..Self::SERVICES.with_configs() };
 
     /// The same, and configuration both ways.
     #[must_use]
@@ -62,9 +101,25 @@ impl Capability {
     }
 }
 
-/// The table of kinds, by lower-case name, which is the folder's.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Kinds(pub BTreeMap<String, Capability>);
+/// A block of keys of one kind.
+#[derive(Clone, Copy)]
+pub struct Block {
+    /// The kind as its users write it: the heading of the block's section in the settings page.
+    pub title: &'static str,
+    /// What the block is for, in one sentence.
+    pub about: &'static str,
+    /// Its keys.
+    pub keys: &'static [&'static str],
+    /// A reference to its schema, which goes into the generator's definitions.
+    pub schema: fn(&mut SchemaGenerator) -> Schema,
+}
+
+/// The table of kinds.
+#[derive(Clone, Default)]
+pub struct Kinds {
+    known: BTreeMap<&'static str, &'static dyn Kind>,
+    planned: &'static [&'static str],
+}
 
 /// What a word for a kind turned out to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,25 +139,44 @@ pub struct Ability {
 }
 
 impl Kinds {
+    /// `planned`: words for kinds that are «not supported yet».
+    pub fn new(kinds: impl IntoIterator<Item = &'static dyn Kind>, planned: &'static [&'static str]) -> Self {
+        Self { known: kinds.into_iter().map(|kind| (kind.name(), kind)).collect(), planned }
+    }
+
     /// The table with one more kind.
     #[must_use]
-    pub fn with(mut self, kind: &str, capability: Capability) -> Self {
-        self.0.insert(kind.to_owned(), capability);
+    pub fn with(mut self, kind: &'static dyn Kind) -> Self {
+        self.known.insert(kind.name(), kind);
         self
     }
 
-    /// The one name of a kind: lower case, `zookeeper` for `ZK`, `kubernetes` for `K8S`.
-    pub fn canonical(word: &str) -> String {
+    /// All kinds, by name.
+    pub fn all(&self) -> impl Iterator<Item = &'static dyn Kind> {
+        self.known.values().copied()
+    }
+
+    /// A kind by its one name.
+    pub fn get(&self, name: &str) -> Option<&'static dyn Kind> {
+        self.known.get(name).copied()
+    }
+
+    /// What a kind can do; one that is not known can nothing.
+    pub fn facts(&self, name: &str) -> KindFacts {
+        self.get(name).map(Kind::facts).unwrap_or_default()
+    }
+
+    /// The one name of a kind, in lower case; a word that means none stays what it is.
+    pub fn canonical(&self, word: &str) -> String {
         let lower = word.trim().to_lowercase();
-        let known = WORDS.iter().find(|(name, aliases)| *name == lower || aliases.contains(&lower.as_str()));
-        known.map_or(lower, |(name, _)| (*name).to_owned())
+        let meant = self.all().find(|kind| kind.aliases().contains(&lower.as_str()));
+        meant.map_or(lower, |kind| kind.name().to_owned())
     }
 
     /// What a pair of kinds can copy in a mode; a kind that the table lacks can nothing.
     pub fn ability(&self, source: &str, destination: &str, mode: Mode) -> Ability {
         let one_way = |from: &str, to: &str| {
-            let from = self.0.get(from).copied().unwrap_or_default();
-            let to = self.0.get(to).copied().unwrap_or_default();
+            let (from, to) = (self.facts(from), self.facts(to));
             Ability {
                 services: from.services_source && to.services_sink,
                 configs: from.configs_source && to.configs_sink,
@@ -118,31 +192,29 @@ impl Kinds {
         }
     }
 
-    /// Whether a kind has namespaces; one that the table lacks has none.
-    pub(crate) fn has_namespaces(&self, kind: &str) -> bool {
-        self.0.get(kind).is_some_and(|capability| capability.namespaces)
-    }
-
     pub(crate) fn find(&self, word: &str) -> Found {
-        let name = Self::canonical(word);
-        match self.0.get(&name) {
-            Some(capability) if capability.implemented => Found::Usable(name),
-            Some(_) => Found::NotYet(name),
-            None if WORDS.iter().any(|(known, _)| *known == name) => Found::NotYet(name),
-            None => Found::Unknown,
+        let name = self.canonical(word);
+        match self.known.contains_key(name.as_str()) {
+            true => Found::Usable(name),
+            false if self.planned.contains(&name.as_str()) => Found::NotYet(name),
+            false => Found::Unknown,
         }
     }
 
     /// The names of the kinds that can be used, in order.
-    pub fn usable(&self) -> Vec<&str> {
-        self.0.iter().filter(|(_, c)| c.implemented).map(|(name, _)| name.as_str()).collect()
+    pub fn usable(&self) -> Vec<&'static str> {
+        self.known.keys().copied().collect()
     }
 
     /// All words that mean a kind, for suggestions.
-    pub(crate) fn words(&self) -> Vec<&str> {
-        let mut words: Vec<&str> = self.usable();
-        words.extend(WORDS.iter().flat_map(|(name, aliases)| std::iter::once(*name).chain(aliases.iter().copied())));
-        words
+    pub(crate) fn words(&self) -> Vec<&'static str> {
+        let aliases = self.all().flat_map(|kind| kind.aliases().iter().copied());
+        self.usable().into_iter().chain(aliases).chain(self.planned.iter().copied()).collect()
+    }
+
+    /// The kinds that have a block of their own, with it.
+    pub(crate) fn blocks(&self) -> impl Iterator<Item = (&'static str, Block)> {
+        self.all().filter_map(|kind| Some((kind.name(), kind.block()?)))
     }
 }
 

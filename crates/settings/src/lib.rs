@@ -25,11 +25,11 @@ mod template;
 mod tree;
 mod values;
 mod write;
-mod zookeeper;
 
-pub use duration::{format_duration, parse_duration};
+pub use addresses::{check_address, each};
+pub use duration::{format_duration, parse_duration, text as duration_text};
 pub use env::{Env, FixedEnv, MAX_REFERRED, ProcessEnv};
-pub use kinds::{Ability, Capability, Kinds};
+pub use kinds::{Ability, Block, Kind, KindFacts, Kinds};
 pub use model::{Cluster, Mode, Namespaces, PUBLIC, Settings, Task, TaskType, Tls};
 pub use options::{
     Conflict, Data, DataAcl, Guard, Marks, MetadataRenames, Overrides, Policy, Rename, Renames, Rule, Selection,
@@ -38,14 +38,12 @@ pub use options::{
 pub use page::page;
 pub use pattern::{Pattern, PatternError};
 pub use problem::{Problem, Problems, Severity};
+pub use read::{Draft, Fields, Reader};
 pub use schema::schema;
 pub use secret::Secret;
 pub use template::{TemplatePart, template_parts};
+pub use tree::{Key, Node, Place, Scalar, Value};
 pub use write::Secrets;
-pub use zookeeper::{Acl, Category, Layout, NewServices, ZooKeeper};
-
-use read::{Draft, Reader};
-use tree::Place;
 
 /// The largest file, in bytes.
 pub const MAX_FILE: usize = 4 * 1024 * 1024;

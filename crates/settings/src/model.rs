@@ -13,7 +13,6 @@ use crate::pattern::Pattern;
 use crate::problem::Problem;
 use crate::schema::{any_case_mode, any_case_type, comma_list};
 use crate::secret::Secret;
-use crate::zookeeper::ZooKeeper;
 
 /// The default namespace's one name here; the empty id means it too.
 pub const PUBLIC: &str = "public";
@@ -44,13 +43,13 @@ pub struct Cluster {
     #[serde(rename = "clusterName")]
     #[schemars(length(min = 1), extend("x-origin" = "MSE", "examples" = ["src"]))]
     pub name: String,
-    /// What the cluster speaks, in any case: NACOS, ZK, EUREKA, CONSUL, …
+    /// The kind of cluster, in any case.
     #[serde(rename = "clusterType")]
-    #[schemars(length(min = 1), extend("x-origin" = "MSE", "examples" = ["NACOS"]))]
+    #[schemars(length(min = 1), extend("x-origin" = "MSE", "examples" = ["CONSUL"]))]
     // In memory always the kind's own lower-case name.
     pub kind: String,
     /// The servers' addresses, `host:port` each; all of them belong to this one cluster, and any that answers is used.
-    /// Behind those of a ZooKeeper a chroot may stand (`host:2181/root`); its own `a:2181,b:2181/root` is read too.
+    /// Some kinds take more, or something else: see theirs.
     #[serde(rename = "connectKeyList", default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-origin" = "MSE", "examples" = [["10.0.0.1:8848", "10.0.0.2:8848"]]))]
     pub addresses: Vec<String>,
@@ -61,11 +60,11 @@ pub struct Cluster {
     pub namespaces: Vec<String>,
     /// The user to sign in as.
     #[serde(rename = "userName", default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String", extend("x-origin" = "MSE", "examples" = ["nacos"]))]
+    #[schemars(with = "String", extend("x-origin" = "MSE", "examples" = ["sync"]))]
     pub user: Option<String>,
     /// The user's password. Better a reference than the value.
     #[serde(default, skip_serializing_if = "Secret::is_literal")]
-    #[schemars(with = "Secret", extend("x-origin" = "MSE", "examples" = ["${env:NACOS_PASSWORD}"]))]
+    #[schemars(with = "Secret", extend("x-origin" = "MSE", "examples" = ["${env:REGISTRY_PASSWORD}"]))]
     pub password: Option<Secret>,
     /// The access key of a cloud registry that checks signatures.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -78,20 +77,19 @@ pub struct Cluster {
     /// The cluster's identity in the paths of copies. Absent: made of the install's id and the cluster's name.
     /// Set the same in two installs that reach one cluster by different names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String", length(min = 1), extend("x-origin" = "ours", "examples" = ["hangzhou-nacos"]))]
+    #[schemars(with = "String", length(min = 1), extend("x-origin" = "ours", "examples" = ["hangzhou-1"]))]
     pub cluster_id: Option<String>,
-    /// The path before the server's HTTP API. Absent: the kind's own, `/nacos` for Nacos.
+    /// The path before the server's HTTP API. Absent: the kind's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String", extend("x-origin" = "ours", "examples" = ["/nacos"]))]
+    #[schemars(with = "String", extend("x-origin" = "ours", "examples" = ["/registry"]))]
     pub context_path: Option<String>,
     /// Connect with TLS. `tls: {}` uses the machine's certificate authorities.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Tls", extend("x-origin" = "ours"))]
     pub tls: Option<Tls>,
-    /// What is read and written in a ZooKeeper, and how. Only for clusters of this kind.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "ZooKeeper", extend("x-origin" = "ours"))]
-    pub zookeeper: Option<ZooKeeper>,
+    /// The block of the cluster's kind, complete with its defaults. In the file it stands under the kind's name.
+    #[serde(skip)]
+    pub own: Option<serde_json::Value>,
     /// The file's own text of the values that hold references, by JSON pointer (`/connectKeyList/0`); not the secrets,
     /// which know their own. Not a key of the file.
     #[serde(skip)]
@@ -116,7 +114,7 @@ pub struct Tls {
     pub key: Option<String>,
     /// The name that the server's certificate must hold. Absent: the address's host.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String", extend("x-origin" = "ours", "examples" = ["nacos.example.org"]))]
+    #[schemars(with = "String", extend("x-origin" = "ours", "examples" = ["registry.example.org"]))]
     pub server_name: Option<String>,
     /// Take any certificate. Only for trials: whoever stands between can read and change everything.
     #[serde(default, skip_serializing_if = "is_false")]
@@ -191,7 +189,7 @@ pub struct Task {
     /// The name of the cluster to copy to. A namespace that it lacks is created.
     #[schemars(length(min = 1), extend("x-origin" = "MSE", "examples" = ["dst"]))]
     pub destination: String,
-    /// What is copied, in any case: Service, Config (in a ZooKeeper the persistent nodes), or All that the pair can.
+    /// What is copied, in any case: Service, Config (in a tree of nodes the persistent ones), or All that the pair can.
     #[serde(rename = "type", default)]
     #[schemars(schema_with = "any_case_type", extend("x-origin" = "MSE"))]
     pub kind: TaskType,
@@ -200,7 +198,7 @@ pub struct Task {
     #[schemars(schema_with = "any_case_mode", extend("x-origin" = "MSE"))]
     pub mode: Mode,
     /// Which services are copied: a regular expression in Java's syntax that matches the whole name at the source. For
-    /// `type: Config` it speaks of the entries' paths instead: a znode's path, `group/dataId` elsewhere.
+    /// `type: Config` it speaks of the entries' paths instead: a node's path, `group/dataId` elsewhere.
     #[serde(default)]
     #[schemars(extend("x-origin" = "MSE", "examples" = ["com\\.example\\..*"]))]
     pub service_match_pattern: Pattern,
@@ -214,7 +212,7 @@ pub struct Task {
     #[schemars(extend("x-origin" = "ours"))]
     pub policy: Policy,
     /// When somebody changes a copy of ours at the destination: `keep` the change, `replace` it, or let it `travel` back.
-    /// What the destination decides itself, such as the health of a persistent instance in Nacos, is no change.
+    /// What the destination decides itself, such as the health of an instance that it checks, is no change.
     #[serde(default)]
     #[schemars(extend("x-origin" = "ours"))]
     pub overrides: Overrides,
@@ -227,8 +225,9 @@ pub struct Task {
     #[serde(default, skip_serializing_if = "Data::is_default")]
     #[schemars(extend("x-origin" = "ours"))]
     pub data: Data,
-    /// How copies of services in a ZooKeeper are known as ours: by our `session`, so that they stay byte for byte as
-    /// at the source, or by a mark in their data too (`inline`), for chains over several installs of Causeway.
+    /// How copies of services are known as ours where the kind keeps marks apart from the data: by our `session`, so that
+    /// they stay byte for byte as at the source, or by a mark in their data too (`inline`), for chains over several
+    /// installs of Causeway.
     #[serde(default, skip_serializing_if = "Marks::is_default")]
     #[schemars(extend("default" = "session", "x-origin" = "ours"))]
     pub marks: Marks,

@@ -59,7 +59,7 @@ impl Conflict {
     }
 }
 
-/// How the copies of services in a ZooKeeper are known as ours.
+/// How the copies of services are known as ours, where a kind keeps marks apart from the data.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(inline)]
@@ -155,7 +155,7 @@ pub struct Rule {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Pattern", extend("x-origin" = "ours", "examples" = ["order-.*"]))]
     pub service: Option<Pattern>,
-    /// A pattern of a configuration entry's whole path: a znode's path, `group/dataId` elsewhere.
+    /// A pattern of a configuration entry's whole path: a node's path, `group/dataId` elsewhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Pattern", extend("x-origin" = "ours", "examples" = ["/config/.*"]))]
     pub path: Option<Pattern>,

@@ -17,7 +17,7 @@ const MAX_KEPT: usize = 1000;
 const MAX_LINE: usize = 2000;
 
 /// A problem in the making.
-pub(crate) struct Draft {
+pub struct Draft {
     severity: Severity,
     place: Place,
     field: String,
@@ -27,20 +27,24 @@ pub(crate) struct Draft {
 }
 
 impl Draft {
+    /// Something wrong with a field of the file. Nothing of a secret may stand in `message`.
     pub fn error(place: Place, field: impl Into<String>, message: impl Into<String>) -> Self {
         let (field, message) = (field.into(), message.into());
         Self { severity: Severity::Error, place, field, message, expected: None, help: None }
     }
 
+    /// Something without effect, or only a part of it.
     pub fn warning(place: Place, field: impl Into<String>, message: impl Into<String>) -> Self {
         Self { severity: Severity::Warning, ..Self::error(place, field, message) }
     }
 
+    /// What was expected instead.
     pub fn expected(mut self, expected: impl Into<String>) -> Self {
         self.expected = Some(expected.into());
         self
     }
 
+    /// How to put it right.
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
@@ -48,13 +52,16 @@ impl Draft {
 }
 
 /// The keys of one mapping, with the path that problems name.
-pub(crate) struct Fields<'n> {
+pub struct Fields<'n> {
+    /// The mapping's own path.
     pub path: String,
+    /// Where it begins.
     pub place: Place,
     entries: &'n [(Key, Node)],
 }
 
 impl<'n> Fields<'n> {
+    /// A key's value; one that is nothing counts as absent.
     pub fn get(&self, key: &str) -> Option<&'n Node> {
         let (_, node) = self.entries.iter().find(|(own, _)| own.text == key)?;
         (!matches!(node.value, Value::Null)).then_some(node)
@@ -70,31 +77,33 @@ impl<'n> Fields<'n> {
         self.get(key).map_or(self.place, |node| node.place)
     }
 
+    /// All keys with their values, in the order of the file.
     pub fn entries(&self) -> &'n [(Key, Node)] {
         self.entries
     }
 }
 
 /// Everything that reading a file needs, and the problems so far.
-pub(crate) struct Reader<'a> {
-    pub file: &'a str,
-    pub env: &'a dyn Env,
-    pub kinds: &'a Kinds,
+pub struct Reader<'a> {
+    pub(crate) file: &'a str,
+    pub(crate) env: &'a dyn Env,
+    pub(crate) kinds: &'a Kinds,
     /// The masked text.
-    pub masked: &'a str,
+    pub(crate) masked: &'a str,
     /// The text itself; nothing of it goes into a problem.
-    pub text: &'a str,
+    pub(crate) text: &'a str,
     lines: Vec<&'a str>,
     problems: Vec<Problem>,
     dropped: usize,
 }
 
 impl<'a> Reader<'a> {
-    pub fn new(file: &'a str, text: &'a str, masked: &'a str, env: &'a dyn Env, kinds: &'a Kinds) -> Self {
+    pub(crate) fn new(file: &'a str, text: &'a str, masked: &'a str, env: &'a dyn Env, kinds: &'a Kinds) -> Self {
         let lines = masked.lines().collect();
         Self { file, env, kinds, masked, text, lines, problems: Vec::new(), dropped: 0 }
     }
 
+    /// Notes a problem; reading goes on.
     pub fn report(&mut self, draft: Draft) {
         if self.problems.len() >= MAX_KEPT {
             self.dropped += 1;
@@ -125,12 +134,12 @@ impl<'a> Reader<'a> {
     }
 
     /// Whether more problems are hardly worth their words.
-    pub fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.problems.len() >= MAX_PROBLEMS
     }
 
     /// All problems in the order of the file, cut where there are too many.
-    pub fn finish(self) -> Problems {
+    pub(crate) fn finish(self) -> Problems {
         let mut problems = self.problems;
         // Errors must not be cut off behind warnings.
         problems.sort_by_key(|p| p.severity);
@@ -146,7 +155,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Replaces the references in all values of the tree.
-    pub fn resolve(&mut self, root: &mut Node) {
+    pub(crate) fn resolve(&mut self, root: &mut Node) {
         let mut failed = Vec::new();
         let env = self.env;
         root.scalars(&mut |scalar, place| {
@@ -210,6 +219,7 @@ impl<'a> Reader<'a> {
         self.one(node, &fields.at(key), expected).map(|scalar| (scalar, node.place))
     }
 
+    /// The single value of a node; `None` when it is something else, which is reported.
     pub fn one<'n>(&mut self, node: &'n Node, path: &str, expected: &str) -> Option<&'n Scalar> {
         match &node.value {
             Value::Scalar(scalar) if scalar.broken => None,

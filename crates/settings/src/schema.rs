@@ -2,12 +2,35 @@
 
 use schemars::{Schema, SchemaGenerator, generate::SchemaSettings, json_schema};
 
+use crate::kinds::{Kind, Kinds};
 use crate::model::Settings;
 
-/// The schema of the settings file. Besides the standard's words every key has `x-origin`: `MSE` or `ours`.
-pub fn schema() -> serde_json::Value {
-    let generator = SchemaSettings::draft07().into_generator();
-    generator.into_root_schema_for::<Settings>().to_value()
+/// The schema of the settings file, with the blocks of these kinds. Besides the standard's words every key has `x-origin`:
+/// `MSE` or `ours`.
+pub fn schema(kinds: &Kinds) -> serde_json::Value {
+    let mut generator = SchemaSettings::draft07().into_generator();
+    let blocks: Vec<_> = kinds.blocks().map(|(name, block)| (name, block, (block.schema)(&mut generator))).collect();
+    let mut schema = generator.into_root_schema_for::<Settings>().to_value();
+    let keys = schema.pointer_mut("/definitions/Cluster/properties").and_then(serde_json::Value::as_object_mut);
+    if let Some(keys) = keys {
+        if let Some(kind) = keys.get_mut("clusterType") {
+            let words: Vec<String> = kinds.all().map(words).collect();
+            kind["description"] = format!("The kind of cluster, in any case: {}.", words.join(", ")).into();
+            kind["examples"] = kinds.usable().iter().map(|name| name.to_uppercase()).collect();
+        }
+        keys.extend(blocks.into_iter().map(|(name, block, reference)| {
+            let description = format!("{} Only for clusters of this kind.", block.about);
+            let key = serde_json::json!({"x-origin": "ours", "description": description, "allOf": [reference]});
+            (name.to_owned(), key)
+        }));
+    }
+    schema
+}
+
+/// `ZOOKEEPER (or ZK)`.
+fn words(kind: &'static dyn Kind) -> String {
+    let aliases: String = kind.aliases().iter().map(|word| format!(" (or {})", word.to_uppercase())).collect();
+    kind.name().to_uppercase() + &aliases
 }
 
 /// Editors offer the words as they are written here; every other case is valid too.
@@ -45,16 +68,15 @@ pub(crate) mod comma_list {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{clusters, tasks, zookeeper};
+    use crate::{clusters, tasks};
 
     #[test]
     fn the_reader_knows_the_keys_of_the_schema() {
-        let schema = schema();
+        let schema = schema(&Kinds::default());
         for (name, keys) in [
             ("", &crate::TOP_KEYS[..]),
             ("/definitions/Cluster", &clusters::CLUSTER_KEYS),
             ("/definitions/Tls", &clusters::TLS_KEYS),
-            ("/definitions/ZooKeeper", &zookeeper::KEYS),
             ("/definitions/Task", &tasks::TASK_KEYS),
             ("/definitions/Selection", &tasks::SELECT_KEYS),
             ("/definitions/Rule", &tasks::RULE_KEYS),

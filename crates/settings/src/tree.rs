@@ -11,30 +11,42 @@ const MAX_DEPTH: usize = 64;
 
 /// A stretch of the file. Lines and columns count from 1, columns in characters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Place {
+pub struct Place {
+    /// The line.
     pub line: usize,
+    /// The column.
     pub column: usize,
-    /// Byte offsets into the text.
+    /// Where it begins: a byte offset into the text.
     pub start: usize,
+    /// Where it ends.
     pub end: usize,
 }
 
+/// A value, and where it stands.
 #[derive(Clone, Debug)]
-pub(crate) struct Node {
+pub struct Node {
+    /// Where it stands.
     pub place: Place,
+    /// What it is.
     pub value: Value,
 }
 
+/// What can stand behind a key.
 #[derive(Clone, Debug)]
-pub(crate) enum Value {
+pub enum Value {
+    /// Nothing.
     Null,
+    /// A single value.
     Scalar(Scalar),
+    /// A list.
     List(Vec<Node>),
+    /// Keys with values.
     Map(Vec<(Key, Node)>),
 }
 
+/// A single value.
 #[derive(Clone, Debug)]
-pub(crate) struct Scalar {
+pub struct Scalar {
     /// The text, after references are replaced.
     pub text: String,
     /// The file's own text, where it holds a reference.
@@ -43,9 +55,12 @@ pub(crate) struct Scalar {
     pub broken: bool,
 }
 
+/// A key of a mapping.
 #[derive(Clone, Debug)]
-pub(crate) struct Key {
+pub struct Key {
+    /// The key.
     pub text: String,
+    /// Where it stands.
     pub place: Place,
 }
 

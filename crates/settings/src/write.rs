@@ -22,6 +22,9 @@ impl Cluster {
     /// YAML or JSON made of it reads as the same cluster.
     pub fn to_value(&self, secrets: Secrets) -> Value {
         let mut value = escaped(self);
+        if let (Some(own), Some(fields)) = (&self.own, value.as_object_mut()) {
+            fields.insert(self.kind.clone(), escaped(own));
+        }
         for (key, secret) in [("password", &self.password), ("sk", &self.sk)] {
             let text = match secret {
                 Some(secret) => match secret.reference() {

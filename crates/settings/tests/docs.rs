@@ -1,5 +1,6 @@
 //! The schema and the page that are checked in are those of the types.
 
+use causeway_connectors::kinds;
 use std::path::Path;
 
 #[track_caller]
@@ -14,11 +15,29 @@ fn same(name: &str, want: &str) {
 
 #[test]
 fn the_schema_is_up_to_date() {
-    let text = serde_json::to_string_pretty(&causeway_settings::schema()).unwrap();
+    let text = serde_json::to_string_pretty(&causeway_settings::schema(&kinds())).unwrap();
     same("settings.schema.json", &format!("{text}\n"));
 }
 
 #[test]
 fn the_page_is_up_to_date() {
-    same("settings.md", &causeway_settings::page());
+    same("settings.md", &causeway_settings::page(&kinds()));
+}
+
+#[test]
+fn the_kinds_know_the_keys_of_their_blocks() {
+    let schema = causeway_settings::schema(&kinds());
+    for kind in kinds().all() {
+        let Some(block) = kind.block() else { continue };
+        let property = &schema["definitions"]["Cluster"]["properties"][kind.name()];
+        let name = property["allOf"][0]["$ref"].as_str().unwrap().rsplit('/').next().unwrap();
+        let definition = &schema["definitions"][name];
+        let properties = definition["properties"].as_object().unwrap();
+        assert_eq!(properties.keys().collect::<Vec<_>>(), block.keys, "{name}");
+        assert!(
+            properties.values().all(|value| value["x-origin"] == "ours" && value["description"].is_string()),
+            "{name}"
+        );
+        assert_eq!(definition["additionalProperties"], false, "{name}");
+    }
 }

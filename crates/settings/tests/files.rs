@@ -5,7 +5,7 @@ mod common;
 use std::time::Duration;
 
 use causeway_settings::{
-    Capability, Mode, Overrides, Policy, Problem, Rename, Secrets, Severity, TakeOver, TaskType, parse, parse_beside,
+    Mode, Overrides, Policy, Problem, Rename, Secrets, Severity, TakeOver, TaskType, parse_beside,
 };
 use common::{env, good, kinds, read, with_tasks, wrong};
 
@@ -154,17 +154,13 @@ tasks:
 }
 
 #[test]
-fn zk_is_zookeeper() {
+fn other_words_for_kinds() {
     for word in ["ZK", "ZOOKEEPER", "zookeeper"] {
         let text = with_tasks("  []\n").replacen("MEMORY", &format!("{word}, connectKeyList: [h]"), 1);
         assert_eq!(good(&text).clusters[0].kind, "zookeeper");
-        let mut without = kinds();
-        without.0.remove("zookeeper");
-        let problems = parse("f", &text, &env(), &without).unwrap_err();
-        assert!(problems.0[0].message.ends_with("is not supported yet"), "{problems}");
-        let without = without.with("zookeeper", Capability { addresses: false, ..Capability::default() });
-        assert!(parse("f", &text, &env(), &without).is_err());
     }
+    let planned = wrong(&with_tasks("  []\n").replacen("MEMORY", "Polaris", 1));
+    assert_eq!(planned.0[0].message, "`Polaris` is not supported yet");
 }
 
 fn warnings(text: &str) -> Vec<Problem> {

@@ -5,6 +5,7 @@ mod common;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use causeway_connectors::zookeeper::{AclChoice, Category, Layout, NewServices, Settings as ZooKeeper};
 use causeway_settings::*;
 use common::{env, kinds};
 use proptest::collection::{btree_map, btree_set, vec};
@@ -123,7 +124,7 @@ fn zookeeper() -> impl Strategy<Value = ZooKeeper> {
         prop::sample::subsequence(layouts.to_vec(), 1..=5),
         prop::sample::subsequence(categories.to_vec(), 1..=4),
         prop::sample::select(vec![NewServices::Spring, NewServices::Application, NewServices::Curator]),
-        prop::sample::select(vec![Acl::Open, Acl::Copy]),
+        prop::sample::select(vec![AclChoice::Open, AclChoice::Copy]),
         4000..600_000u64,
     )
         .prop_map(
@@ -238,7 +239,7 @@ fn made(kind: &str, clusters: Drawn, tasks: BTreeMap<String, Task>) -> Settings 
             true => Cluster {
                 addresses: vec!["h:1/root".into(), "[::1]/root".into()],
                 namespaces: Vec::new(),
-                zookeeper: block,
+                own: block.map(|block| serde_json::to_value(block).unwrap()),
                 ..cluster
             },
         }

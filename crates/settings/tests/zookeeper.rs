@@ -4,9 +4,9 @@ mod common;
 
 use std::time::Duration;
 
+use causeway_connectors::zookeeper::{AclChoice, Category, Layout, NewServices, Settings as ZooKeeper};
 use causeway_settings::{
-    Acl, Category, Cluster, Conflict, Data, DataAcl, Layout, Marks, Namespaces, NewServices, Pattern, Secrets,
-    Severity, Task, TaskType, ZooKeeper, parse,
+    Cluster, Conflict, Data, DataAcl, Marks, Namespaces, Pattern, Secrets, Severity, Task, TaskType, parse,
 };
 use common::{env, good, kinds};
 
@@ -56,13 +56,13 @@ fn addresses_behind_references_are_written_as_such() {
 
 #[test]
 fn the_block() {
-    assert_eq!(cluster("connectKeyList: [h]").zookeeper, None);
+    assert_eq!(cluster("connectKeyList: [h]").own, None);
     let default = ZooKeeper::default();
-    assert_eq!(cluster("connectKeyList: [h], zookeeper: {}").zookeeper, Some(default.clone()));
+    assert_eq!(ZooKeeper::from_block(Some(&cluster("connectKeyList: [h], zookeeper: {}").own.unwrap())), default);
     assert_eq!((default.dubbo_roots, default.service_roots), (vec!["/dubbo".to_owned()], vec!["/services".to_owned()]));
     assert_eq!((default.plain_roots.len(), default.layouts.len()), (0, 5));
     assert_eq!(default.categories, [Category::Providers].into());
-    assert_eq!((default.new_services, default.acl), (NewServices::Spring, Acl::Open));
+    assert_eq!((default.new_services, default.acl), (NewServices::Spring, AclChoice::Open));
     assert_eq!(default.session_timeout, Duration::from_secs(40));
     let block = "{dubboRoots: [], serviceRoots: [/a, /ab/c], plainRoots: [/w], layouts: [Curator, plain, plain], \
                  categories: [routers, providers], newServices: CURATOR, acl: creator, sessionTimeout: 1m}";
@@ -71,12 +71,12 @@ fn the_block() {
     // Dubbo's categories mean nothing without its layout.
     let settings = good(&text);
     assert_eq!(settings.warnings.len(), 1);
-    let read = settings.clusters[0].zookeeper.clone().unwrap();
+    let read = ZooKeeper::of(&settings.clusters[0]);
     assert_eq!((read.dubbo_roots.len(), read.service_roots), (0, vec!["/a".to_owned(), "/ab/c".to_owned()]));
     assert_eq!(read.plain_roots, ["/w"]);
     assert_eq!(read.layouts, [Layout::Curator, Layout::Plain].into());
     assert_eq!(read.categories, [Category::Providers, Category::Routers].into());
-    assert_eq!((read.new_services, read.acl), (NewServices::Curator, Acl::Creator));
+    assert_eq!((read.new_services, read.acl), (NewServices::Curator, AclChoice::Creator));
     assert_eq!(read.session_timeout, Duration::from_secs(60));
     cluster("connectKeyList: [h], tls: {cert: /c, key: /k}, zookeeper: {acl: creator}");
 }
@@ -158,7 +158,10 @@ fn keys_without_effect() {
             "plain",
             "dev",
             "map: {namespace: {x: y}}, marks: session",
-            vec!["tasks[0].marks: this has no effect: neither of the two clusters is a ZooKeeper".to_owned()],
+            vec![
+                "tasks[0].marks: this has no effect: neither of the two clusters keeps marks apart from the data"
+                    .to_owned(),
+            ],
         ),
         (
             "from",

@@ -11,18 +11,13 @@ pub use zookeeper::{Form, Servers, ZooKeeperGround, ZooKeeperKind};
 
 use crate::Session;
 use anyhow::{Context, Result};
-use causeway_connectors::{CONNECTORS, Connect};
-use causeway_core::{ClusterId, Connector, Port};
-
-/// The connector of this kind, as the product finds it.
-pub fn connector(kind: &str) -> Result<&'static dyn Connector<Connect>> {
-    let found = CONNECTORS.iter().find(|connector| connector.kind() == kind);
-    Ok(*found.with_context(|| format!("no connector named {kind}"))?)
-}
+use causeway_connectors::{Connect, connector};
+use causeway_core::{ClusterId, Port};
 
 /// Opens the services of a cluster, as the product does.
 pub fn open(kind: &str, connect: Connect) -> Result<Session> {
-    let ports = connector(kind)?.open(ClusterId::of("under test"), connect)?;
+    let connector = connector(kind).with_context(|| format!("no connector named {kind}"))?;
+    let ports = connector.open(ClusterId::of("under test"), connect)?;
     let sink = ports.services.as_ref().and_then(Port::sink);
     sink.with_context(|| format!("{kind} cannot write services"))
 }

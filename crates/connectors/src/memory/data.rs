@@ -69,7 +69,7 @@ pub struct Backup {
     clock: u64,
 }
 
-/// A tree of config entries with ZooKeeper's rules: a path has its parent, and a parent with children stays. Clones are
+/// A tree of config entries: a path has its parent, and a parent with children stays. Clones are
 /// the same tree; each is a port to it.
 #[derive(Clone, Default)]
 pub struct MemoryData {

@@ -346,7 +346,7 @@ impl Sink for MemoryPorts {
         (alike && !stands.ephemeral).then_some(Governed::Health)
     }
 
-    /// A persistent copy might be anybody's, as in ZooKeeper.
+    /// A persistent copy might be anybody's, as where nothing of ours is written into the data.
     fn proven_by_ledger(&self, record: &Instance) -> bool {
         !record.ephemeral
     }

@@ -145,7 +145,7 @@ impl Memory {
         });
     }
 
-    /// Takes a namespace off the list, as deleting it in Nacos' console does: what is registered in it stays, and more may
+    /// Takes a namespace off the list, as deleting it in a server's console may do: what is registered in it stays, and more may
     /// come. It may also be one that nobody has made.
     pub fn unlist_part(&self, id: &str) {
         self.edit(|state| {

@@ -338,7 +338,7 @@ mod tests {
     fn a_record_of_another_kind_keeps_its_words_where_they_fit() {
         let scope = ServiceKey::new("public", "g", "s");
         let text = "x".repeat(200);
-        let payload = Some(Payload { kind: "zookeeper".into(), text: text.as_str().into() });
+        let payload = Some(Payload { kind: "another".into(), text: text.as_str().into() });
         let foreign = Instance { payload, ..instance() };
         let held = normalize(&scope, foreign.clone()).unwrap();
         assert_eq!((&*held.id.slot, &held.payload), (DEFAULT_CLUSTER, &foreign.payload));

@@ -21,8 +21,9 @@ mod shape;
 mod trigger;
 mod watch;
 
-use crate::Connect;
-use causeway_core::{ClusterId, Connector, DataPort, Error, Port, Ports};
+use crate::{Connect, Connector};
+use causeway_core::{ClusterId, DataPort, Error, Port, Ports};
+use causeway_settings::{Kind, KindFacts};
 use client::{AccessKeys, Address, Login, NacosClient, Options, Tls};
 use data::NacosData;
 use services::NacosServices;
@@ -34,11 +35,21 @@ const CONNECTION_BYTES: &str = "CAUSEWAY_INTERNAL_NACOS_CONNECTION_BYTES";
 /// Opens Nacos clusters.
 pub struct NacosConnector;
 
-impl Connector<Connect> for NacosConnector {
-    fn kind(&self) -> &'static str {
+impl Kind for NacosConnector {
+    fn name(&self) -> &'static str {
         "nacos"
     }
 
+    fn facts(&self) -> KindFacts {
+        KindFacts::SERVICES
+    }
+
+    fn notes(&self) -> &'static str {
+        include_str!("notes.md")
+    }
+}
+
+impl Connector for NacosConnector {
     fn open(&self, id: ClusterId, connect: Connect) -> Result<Ports, Error> {
         let options = options(&connect)?;
         let client = NacosClient::new(options).map_err(convert::error)?;

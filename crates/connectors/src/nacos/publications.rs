@@ -7,9 +7,10 @@ mod switch;
 mod tests;
 
 use super::beats::Beats;
-use super::client::{Carried, Error as WireError, NacosClient, SocketKeeper, SpreadPublisher};
+use super::client::{Carried, Error as WireError, NacosClient, SpreadPublisher};
 use super::convert;
 use super::mode::Mode;
+use crate::SocketKeeper;
 use causeway_core::{Carrier, Change, Error, Instance, InstanceId, OwnerId, ServiceKey, Written};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,6 +1,6 @@
 //! Services of a Nacos cluster: the [`Source`] and the [`Sink`].
 
-use super::client::{Error as WireError, NacosClient, Namespace, SocketKeeper};
+use super::client::{Error as WireError, NacosClient, Namespace};
 use super::convert;
 use super::follow::Follow;
 use super::old;
@@ -8,6 +8,7 @@ use super::publications::{Publications, SharedPublications};
 use super::reading::{Reading, parts};
 use super::replicas::Servers;
 use super::shape;
+use crate::SocketKeeper;
 use causeway_core::{
     Capabilities, Carrier, Change, Counts, Error, Governed, Instance, Limits, Lost, Normalized, Part, Parts, Replica,
     Selector, ServiceKey, Set, Sink, Source, Update, Wish, Written,

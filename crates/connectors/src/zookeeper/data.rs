@@ -5,7 +5,7 @@ use super::connected::{PATIENCE, readable_within};
 use super::follow::{Followed, listed, lost};
 use super::layout::Roots;
 use super::numbered::{Numbered, parent};
-use super::options::AclChoice;
+use super::settings::AclChoice;
 use super::writes::acl as own_acl;
 use super::{access, convert};
 use causeway_core::{

@@ -15,10 +15,10 @@ mod follow;
 mod layout;
 mod moves;
 mod numbered;
-mod options;
 mod publications;
 mod restore;
 mod services;
+mod settings;
 mod view;
 mod watch;
 mod writes;
@@ -26,11 +26,11 @@ mod znodes;
 
 pub use carriers::SessionLimits;
 pub use layout::{Layout, Roots};
-pub use options::{AclChoice, Options};
+pub use settings::{AclChoice, Category, NewServices, Settings};
 
-use crate::Connect;
+use crate::{Connect, Connector};
 use carriers::{Carriers, Kept, MAIN, Spread, decode};
-use causeway_core::{ClusterId, Connector, DataPort, Error, Port, Ports};
+use causeway_core::{ClusterId, DataPort, Error, Port, Ports};
 use data::ZooKeeperData;
 use publications::Publications;
 use secrecy::ExposeSecret;
@@ -48,13 +48,16 @@ pub fn saved_sessions(kept: &[u8]) -> Vec<client::SavedSession> {
 /// Opens ZooKeeper clusters.
 pub struct ZooKeeperConnector;
 
-impl Connector<Connect> for ZooKeeperConnector {
-    fn kind(&self) -> &'static str {
-        "zookeeper"
-    }
-
+impl Connector for ZooKeeperConnector {
     fn open(&self, _: ClusterId, connect: Connect) -> Result<Ports, Error> {
-        let only = connect.zookeeper;
+        Self::open_with(connect, SessionLimits::default())
+    }
+}
+
+impl ZooKeeperConnector {
+    /// The same with other limits of what copies one session holds.
+    pub fn open_with(connect: Connect, limits: SessionLimits) -> Result<Ports, Error> {
+        let settings = Settings::from_block(connect.block.as_ref());
         // The turn first: from then on, the list of sessions does not change any more.
         let turn = connect.vault.as_ref().filter(|_| !connect.looks).and_then(|vault| vault.turn());
         let (main, others) = decode(&connect.vault.as_ref().and_then(|vault| vault.load()).unwrap_or_default());
@@ -62,9 +65,9 @@ impl Connector<Connect> for ZooKeeperConnector {
         let user = connect.login.as_ref().map(|(user, password)| access::digest_id(user, password.expose_secret()));
         options.login = connect.login;
         options.tls = connect.tls;
-        options.session_timeout = only.session_timeout;
+        options.session_timeout = settings.session_timeout;
         let (servers, chroot) = options.reach().map_err(convert::error)?;
-        let ours = Publications::new(connect.install, Spread::new(only.sessions, servers, chroot));
+        let ours = Publications::new(connect.install, Spread::new(limits, servers, chroot));
         let kept = Kept::new(connect.vault.filter(|_| !connect.looks), turn.clone(), ours.clone());
         if let Some(main) = &main {
             kept.load(MAIN, main.clone());
@@ -80,7 +83,7 @@ impl Connector<Connect> for ZooKeeperConnector {
         };
         let carriers = carriers.map_err(convert::error)?;
         let session = carriers.main();
-        let (roots, acl, access) = (Arc::new(only.roots), only.acl, only.access);
+        let (roots, acl, access) = (Arc::new(settings.roots()), settings.acl, connect.access);
         let data = ZooKeeperData { session: session.clone(), roots: roots.clone(), acl, user };
         let writes =
             Writes { session, carriers, roots, ours, classes: Classes::default(), inline: connect.inline, acl, access };

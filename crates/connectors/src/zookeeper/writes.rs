@@ -5,7 +5,7 @@ use super::client::{Acl, Create, Error as WireError, Op, Session};
 use super::layout::{self, Node, Roots};
 use super::publications::{Claim, Publications, Published};
 use super::view::{Classes, MARK};
-use super::{access, convert, options::AclChoice};
+use super::{access, convert, settings::AclChoice};
 use crate::InlineMarks;
 use bytes::Bytes;
 use causeway_core::{Change, Error, Instance, Mark, OwnerId, ServiceKey, WrittenRecord};

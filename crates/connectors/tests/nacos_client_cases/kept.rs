@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use causeway_connectors::nacos::client::{Generation, Phase, SocketKeeper};
+use causeway_connectors::SocketKeeper;
+use causeway_connectors::nacos::client::{Generation, Phase};
 use parking_lot::Mutex;
 
 use super::{key, set, standing, stands};

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use causeway_connectors::Connect;
 use causeway_connectors::nacos::NacosConnector;
+use causeway_connectors::{Connect, Connector};
 use causeway_core::{
-    Change, ClusterId, Connector, Everything, Held, Instance, Mark, OwnerId, Part, Port, ServiceKey, Set, Sink, Update,
+    Change, ClusterId, Everything, Held, Instance, Mark, OwnerId, Part, Port, ServiceKey, Set, Sink, Update,
 };
 use futures_util::StreamExt;
 use parking_lot::Mutex;

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use causeway_connectors::zookeeper::{Options, SessionLimits, ZooKeeperConnector};
+use causeway_connectors::zookeeper::{SessionLimits, Settings, ZooKeeperConnector};
 use causeway_connectors::{Connect, Turn, Turns, Vault};
 use causeway_core::{
-    Change, ClusterId, Connector as _, Error, Everything, Instance, Mark, OwnerId, Part, Port, Removal, Selector,
-    ServiceKey, Sink, Written,
+    Change, ClusterId, Error, Everything, Instance, Mark, OwnerId, Part, Port, Removal, Selector, ServiceKey, Sink,
+    Written,
 };
 use causeway_testbed::{ZkConnect, ZkDoor, ZkTree, ZooKeeper, ZooOptions};
 use parking_lot::Mutex;
@@ -55,15 +55,15 @@ impl Drawer {
 
 fn connect(address: &str, root: &str, vault: &Arc<Drawer>, sessions: SessionLimits) -> Result<Arc<dyn Sink>> {
     let vault: Arc<Drawer> = vault.clone();
-    let zookeeper = Options { session_timeout: Duration::from_secs(6), sessions, ..Options::default() };
+    let settings = Settings { session_timeout: Duration::from_secs(6), ..Settings::default() };
     let connect = Connect {
         install: "i".into(),
         addresses: vec![format!("{address}{root}")],
         vault: Some(vault),
-        zookeeper,
+        block: Some(settings.block()),
         ..Connect::default()
     };
-    let ports = ZooKeeperConnector.open(ClusterId::of("c"), connect)?;
+    let ports = ZooKeeperConnector::open_with(connect, sessions)?;
     ports.services.as_ref().and_then(Port::sink).context("not to be written")
 }
 

@@ -68,7 +68,7 @@ impl Display for OwnerId {
     }
 }
 
-/// The piece of a cluster that one completeness speaks of: a namespace, a ZooKeeper root, a data centre.
+/// The piece of a cluster that one completeness speaks of: a namespace, the root of a tree, a data centre.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Part(pub Arc<str>);
 

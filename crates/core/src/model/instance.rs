@@ -73,7 +73,7 @@ pub struct Endpoint {
 pub struct InstanceId {
     /// Where it listens.
     pub endpoint: Endpoint,
-    /// What else tells two instances at one address apart: Nacos' cluster name, a znode's name, Consul's service id.
+    /// What else tells two instances at one address apart: the name of its cluster within the service, of its node in a tree, its own id.
     pub slot: Arc<str>,
 }
 

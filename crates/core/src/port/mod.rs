@@ -6,7 +6,7 @@ mod error;
 pub use data::{DataPort, DataSelector, DataSink, DataSource, EntryInterest, Expect, Found, News, Write};
 pub use error::{BoxError, Error, Lost};
 
-use crate::model::{ClusterId, Instance, OwnerId, Part, ServiceKey, Set};
+use crate::model::{Instance, OwnerId, Part, ServiceKey, Set};
 use crate::plan::{Change, Governed, Wish, Written};
 use futures_core::{future::BoxFuture, stream::BoxStream};
 use std::collections::{BTreeMap, BTreeSet};
@@ -276,14 +276,6 @@ impl Default for Limits {
     fn default() -> Self {
         Self { max_batch: 1000, in_flight: 16, per_second: None }
     }
-}
-
-/// A kind of cluster.
-pub trait Connector<S>: Send + Sync {
-    /// The word in the settings file, and the name of its folder.
-    fn kind(&self) -> &'static str;
-    /// Checks the settings and builds the ports. Touches no network.
-    fn open(&self, id: ClusterId, settings: S) -> Result<Ports, Error>;
 }
 
 /// What a cluster offers.

@@ -6,19 +6,15 @@ mod verify;
 
 pub(crate) use ledger::{DataScribe, ledgers};
 pub(crate) use select::Selections;
-use select::{Companions, companions};
 pub(crate) use verify::{Compared, compare};
 
 use crate::desired::{ClusterEntry, Desired, Run, TaskEntry, TaskPlan};
 use crate::routes::{Connections, guard, mode, overrides, run};
-use causeway_connectors::bridge::dubbo::Root;
+use causeway_connectors::bridge::dubbo::{Companions, Root, lists};
 use causeway_core::{Conflicts, DataPort, EntryKey, OwnerId, Part, Ways};
 use causeway_engine::{Attend, DataCluster, DataSpec};
 use causeway_settings::{self as settings, PUBLIC, Task};
 use std::sync::Arc;
-
-/// The kind whose config entries are no tree.
-const NACOS: &str = "nacos";
 
 /// What the data engine is to do for these tasks. A task whose settings cannot be used, or whose clusters hold no entries,
 /// has no data; nor has one that is drained.
@@ -35,17 +31,15 @@ pub(crate) fn specs<'a>(
 fn spec(install: &str, desired: &Desired, task: &TaskEntry, connections: &Connections) -> Option<DataSpec> {
     let Ok(TaskPlan { settings, lenses }) = &task.plan else { return None };
     let [Some(left), Some(right)] = task.ends().map(|name| desired.clusters.get(name)) else { return None };
-    let companions = companions([&left.settings, &right.settings]);
+    let companions = Companions::between([&left.settings, &right.settings]);
     // What only comes with services stays where it is: providers that live there now rely on it.
     if !settings.kind.wants_configs() && (companions == Companions::None || task.run.drains()) {
         return None;
     }
     let cluster = |entry: &ClusterEntry| {
-        let port = match &companions {
-            Companions::Application(root) if entry.settings.kind == NACOS => {
-                view(task, [left, right], entry, root, connections)?
-            }
-            _ => connections.data(entry)?,
+        let port = match companions.shown_below(&entry.settings) {
+            Some(root) => view(task, [left, right], entry, root, connections)?,
+            None => connections.data(entry)?,
         };
         Some(DataCluster { id: entry.id.clone(), name: entry.name.as_str().into(), port })
     };
@@ -64,7 +58,7 @@ fn spec(install: &str, desired: &Desired, task: &TaskEntry, connections: &Connec
             (true, settings::DataAcl::Copy) => Attend::All,
             _ => Attend::None,
         },
-        lists: [left, right].iter().flat_map(|entry| select::lists(&entry.settings)).collect(),
+        lists: [left, right].iter().flat_map(|entry| lists(&entry.settings)).collect(),
         services: settings.kind.wants_services(),
         guard: guard(&settings.guard),
         settle: settings.settle,
@@ -72,17 +66,17 @@ fn spec(install: &str, desired: &Desired, task: &TaskEntry, connections: &Connec
     })
 }
 
-/// A Nacos as the ZooKeeper at the other side of a task sees it. `None`: none of its namespaces takes part.
+/// A cluster with flat entries as the tree at the other side of a task sees it. `None`: none of its namespaces takes part.
 fn view(
     task: &TaskEntry,
     [left, right]: [&ClusterEntry; 2],
-    nacos: &ClusterEntry,
+    flat: &ClusterEntry,
     root: &Root,
     connections: &Connections,
 ) -> Option<DataPort> {
     let TaskPlan { settings, lenses } = task.plan.as_ref().ok()?;
     let becomes = |namespace: &str| lenses.there.part(&Part::new(namespace)).0;
-    let namespace = match nacos.name == right.name {
+    let namespace = match flat.name == right.name {
         true => becomes(PUBLIC).to_string(),
         false => {
             let named = settings.namespaces_of(&left.settings);
@@ -95,8 +89,8 @@ fn view(
             all.into_iter().find(|namespace| &*becomes(namespace) == PUBLIC)?.clone()
         }
     };
-    let writes = nacos.name == right.name || settings.is_two_way();
-    let (services, data) = (&connections.of(&nacos.name)?.port, connections.data(nacos)?);
+    let writes = flat.name == right.name || settings.is_two_way();
+    let (services, data) = (&connections.of(&flat.name)?.port, connections.data(flat)?);
     Some(connections.selections.views.of(&task.id, (services, &data), (root, &namespace), writes))
 }
 

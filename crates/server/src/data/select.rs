@@ -1,34 +1,19 @@
 //! Which config entries a task takes, as its settings say.
 
 use crate::patterns::GivenUp;
-use causeway_connectors::bridge::dubbo::{Root, Views};
+use causeway_connectors::bridge::dubbo::{Companions, Views};
 use causeway_core::plan::{all, any, not};
 use causeway_core::{DataSelector, EntryInterest, EntryKey, Undecided};
-use causeway_settings::{Cluster, Layout, Pattern, Rule, Task};
+use causeway_settings::{Pattern, Rule, Task};
 use parking_lot::Mutex;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
-
-/// Where Dubbo keeps what its consumers need beside the providers: which application offers an interface, and what.
-const SUBTREES: [&str; 2] = [MAPPING, "metadata"];
-const MAPPING: &str = "mapping";
 
 /// What a task takes of the entries of its clusters.
 struct Selection {
     /// The whole of `type: Config` or `All`; `None`: nothing but companions.
     entries: Option<Entries>,
     companions: Companions,
-}
-
-/// What services need beside their instances, whatever else is taken.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum Companions {
-    /// Nothing.
-    None,
-    /// These subtrees: between two ZooKeepers.
-    Subtrees(Vec<String>),
-    /// What consumers of Dubbo's application level need: between a ZooKeeper and a Nacos.
-    Application(Root),
 }
 
 struct Entries {
@@ -84,38 +69,6 @@ fn entries(task: &Task, companions: Companions, given_up: &Arc<GivenUp>) -> Data
     Arc::new(Selection { entries, companions })
 }
 
-/// Where Dubbo keeps, by interface, the applications that offer it: lists to which each application adds itself.
-pub(crate) fn lists(cluster: &Cluster) -> Vec<String> {
-    let roots = cluster.zookeeper.clone().unwrap_or_default().dubbo_roots;
-    let known = cluster.kind == "zookeeper";
-    roots.into_iter().filter(|_| known).map(|root| format!("{root}/{MAPPING}/")).collect()
-}
-
-/// What Dubbo's consumers need beside services, between clusters with these settings.
-pub(super) fn companions(clusters: [&Cluster; 2]) -> Companions {
-    let roots = |cluster: &Cluster| {
-        let settings = cluster.zookeeper.clone().unwrap_or_default();
-        let dubbo = settings.layouts.contains(&Layout::Dubbo) || settings.layouts.contains(&Layout::Application);
-        if dubbo { settings.dubbo_roots } else { Vec::new() }
-    };
-    let kinds = clusters.map(|cluster| cluster.kind.as_str());
-    match (kinds, clusters) {
-        (["zookeeper", "zookeeper"], [left, right]) => {
-            let right: BTreeSet<_> = roots(right).into_iter().collect();
-            let both: BTreeSet<_> = roots(left).into_iter().filter(|root| right.contains(root)).collect();
-            let subtrees = both.iter().flat_map(|root| SUBTREES.map(|name| format!("{root}/{name}")));
-            Some(subtrees.collect())
-                .filter(|all: &Vec<_>| !all.is_empty())
-                .map_or(Companions::None, Companions::Subtrees)
-        }
-        // A Nacos has one place for them.
-        (["zookeeper", "nacos"], [zookeeper, _]) | (["nacos", "zookeeper"], [_, zookeeper]) => {
-            roots(zookeeper).into_iter().next().map_or(Companions::None, |root| Companions::Application(Root(root)))
-        }
-        _ => Companions::None,
-    }
-}
-
 impl Entries {
     fn matches(&self, pattern: &Pattern, word: &str, text: &str) -> Result<bool, Undecided> {
         self.given_up.decide(pattern, text, || format!("the {word} {text}"))
@@ -162,30 +115,6 @@ fn may_begin(path: &str, prefix: &str) -> bool {
     path == "/" || path.starts_with(prefix) || prefix.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'))
 }
 
-fn is_within(path: &str, root: &str) -> bool {
-    path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-}
-
-impl EntryInterest for Companions {
-    fn takes(&self, key: &EntryKey) -> bool {
-        match self {
-            Self::None => false,
-            Self::Subtrees(roots) => roots.iter().any(|root| is_within(&key.name, root)),
-            Self::Application(root) => root.takes(key),
-        }
-    }
-
-    fn may_hold(&self, key: &EntryKey) -> bool {
-        let path = &*key.name;
-        let towards = |root: &String| is_within(path, root) || path == "/" || is_within(root, path);
-        match self {
-            Self::None => false,
-            Self::Subtrees(roots) => roots.iter().any(towards),
-            Self::Application(root) => root.may_hold(key),
-        }
-    }
-}
-
 impl EntryInterest for Selection {
     fn takes(&self, key: &EntryKey) -> bool {
         self.companions.takes(key) || self.entries.as_ref().is_some_and(|entries| entries.takes(key).unwrap_or(true))
@@ -217,9 +146,9 @@ mod tests {
              {{clusterName: b, connectKeyList: ['b:1'], clusterType: {destination}}}]\n\
              tasks: [{{source: a, destination: b, {task}}}]"
         );
-        let read = settings::parse("t", &text, &settings::FixedEnv::default(), &crate::kinds());
+        let read = settings::parse("t", &text, &settings::FixedEnv::default(), &causeway_connectors::kinds());
         let mut read = read.unwrap_or_else(|problems| panic!("{problems}"));
-        let companions = companions([&read.clusters[0], &read.clusters[1]]);
+        let companions = Companions::between([&read.clusters[0], &read.clusters[1]]);
         entries(&read.tasks.remove(0), companions, &Arc::default())
     }
 

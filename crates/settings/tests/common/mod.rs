@@ -1,20 +1,29 @@
 //! What the tests share.
 #![allow(dead_code)]
 
-use causeway_settings::{Capability, FixedEnv, Kinds, Problems, Settings, parse};
+use causeway_settings::{FixedEnv, Kind, KindFacts, Kinds, Problems, Settings, parse};
 
+/// A kind that no connector has.
+pub struct Made(pub &'static str, pub KindFacts);
+
+impl Kind for Made {
+    fn name(&self) -> &'static str {
+        self.0
+    }
+    fn facts(&self) -> KindFacts {
+        self.1
+    }
+}
+
+/// Those that there are (memory needs no address here), and two more.
 pub fn kinds() -> Kinds {
-    Kinds::default()
-        .with("nacos", Capability::SERVICES)
-        .with("memory", Capability { addresses: false, ..Capability::SERVICES })
-        // Reads both, writes nothing, has no namespaces.
-        .with(
-            "consul",
-            Capability { services_sink: false, configs_source: true, namespaces: false, ..Capability::SERVICES },
-        )
-        .with("zookeeper", Capability::ZOOKEEPER)
-        // Can everything.
-        .with("etcd", Capability { configs_source: true, configs_sink: true, ..Capability::SERVICES })
+    const MEMORY: KindFacts = KindFacts { addresses: false, ..KindFacts::SERVICES };
+    // Reads both, writes nothing, has no namespaces.
+    const READS: KindFacts =
+        KindFacts { services_sink: false, configs_source: true, namespaces: false, ..KindFacts::SERVICES };
+    const BOTH: KindFacts = KindFacts::SERVICES.with_configs();
+    static MADE: [Made; 3] = [Made("memory", MEMORY), Made("consul", READS), Made("etcd", BOTH)];
+    MADE.iter().fold(causeway_connectors::kinds(), |kinds, made| kinds.with(made))
 }
 
 pub fn env() -> FixedEnv {

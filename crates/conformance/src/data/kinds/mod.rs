@@ -9,14 +9,14 @@ pub use nacos::NacosDataKind;
 pub use zookeeper::ZooKeeperDataKind;
 
 use super::Data;
-use crate::kinds::connector;
 use anyhow::{Context, Result};
-use causeway_connectors::Connect;
+use causeway_connectors::{Connect, connector};
 use causeway_core::{ClusterId, DataPort};
 
 /// Opens the data of a cluster, as the product does.
 fn open(kind: &str, connect: Connect) -> Result<Data> {
-    let ports = connector(kind)?.open(ClusterId::of("under test"), connect)?;
+    let connector = connector(kind).with_context(|| format!("no connector named {kind}"))?;
+    let ports = connector.open(ClusterId::of("under test"), connect)?;
     let sink = ports.data.as_ref().and_then(DataPort::sink);
     sink.with_context(|| format!("{kind} cannot write data"))
 }

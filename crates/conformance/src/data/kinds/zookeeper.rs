@@ -7,7 +7,7 @@ use crate::tap::cable::Cable;
 use crate::tap::zookeeper::Tap;
 use anyhow::{Context, Result, bail, ensure};
 use causeway_connectors::Connect;
-use causeway_connectors::zookeeper::Options;
+use causeway_connectors::zookeeper::Settings;
 use causeway_core::{Attributes, Content, EntryKey, Part};
 use causeway_testbed::{Server, ZkClient, ZkNode, ZkRead, ZkStep, digest_id};
 use std::collections::BTreeMap;
@@ -95,7 +95,7 @@ impl Znodes {
         Connect {
             addresses: vec![format!("{addr}{}", self.root)],
             login: login.map(|(user, password)| (user.to_owned(), password.to_owned().into())),
-            zookeeper: Options { session_timeout: Duration::from_secs(6), ..Options::default() },
+            block: Some(Settings { session_timeout: Duration::from_secs(6), ..Settings::default() }.block()),
             ..Connect::default()
         }
     }

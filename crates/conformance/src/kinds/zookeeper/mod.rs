@@ -14,7 +14,7 @@ use crate::shape::Shape;
 use crate::subject::{Facts, Kind, Limit, Meter, Session, Subject, Told, Who};
 use crate::tap::zookeeper::Tap;
 use anyhow::{Context, Result, ensure};
-use causeway_connectors::zookeeper::{Layout, Options, Roots, saved_sessions};
+use causeway_connectors::zookeeper::{Layout, Settings, saved_sessions};
 use causeway_connectors::{Connect, Vault};
 use causeway_core::{Instance, ServiceKey};
 use causeway_testbed::{Server, ZkClient, ZkDoor, ZkNode, digest_id};
@@ -124,18 +124,29 @@ impl Vault for Drawer {
 
 impl ZooKeeperSubject {
     fn connect(&self, addr: &str, login: Option<(&str, &str)>, vault: Arc<Drawer>) -> Connect {
+        self.lasting(addr, login, vault, EXPIRY)
+    }
+
+    /// The same with sessions that live for so long without us.
+    fn lasting(
+        &self,
+        addr: &str,
+        login: Option<(&str, &str)>,
+        vault: Arc<Drawer>,
+        session_timeout: Duration,
+    ) -> Connect {
         // Neutral services become Spring Cloud's when all layouts are on.
         let layouts = match self.form {
-            Form::Spring => Layout::ALL.to_vec(),
-            Form::Dubbo => vec![Layout::Dubbo],
+            Form::Spring => Layout::ALL.into(),
+            Form::Dubbo => [Layout::Dubbo].into(),
         };
-        let roots = Roots { layouts, ..Roots::default() };
+        let settings = Settings { layouts, session_timeout, ..Settings::default() };
         Connect {
             install: owner().install,
             addresses: vec![format!("{addr}{}", self.root)],
             login: login.map(|(user, password)| (user.to_owned(), password.to_owned().into())),
             vault: Some(vault),
-            zookeeper: Options { roots, session_timeout: EXPIRY, ..Options::default() },
+            block: Some(settings.block()),
             ..Connect::default()
         }
     }
@@ -208,9 +219,8 @@ impl Subject for ZooKeeperSubject {
 
     async fn open_metered(&self) -> Result<(Session, Meter)> {
         let tap = Tap::start(&self.addr).await?;
-        let mut connect = self.connect(&tap.addr(), None, Arc::default());
         // It is to work hard, and not to end when the machine is busy.
-        connect.zookeeper.session_timeout = ground::LASTING;
+        let connect = self.lasting(&tap.addr(), None, Arc::default(), ground::LASTING);
         let session = open("zookeeper", connect)?;
         let (calls, peak) = (tap.counts(), tap.counts());
         let meter =

@@ -7,9 +7,11 @@
 //!
 //! The contents are the same: names with commas between; JSON. In data ids Dubbo writes `___` for `$`.
 
+mod companions;
 mod view;
 mod watch;
 
+pub use companions::{Companions, lists};
 pub use view::Views;
 
 use causeway_core::{Content, EntryInterest, EntryKey};

@@ -15,7 +15,6 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::SocketKeeper;
 use super::address::Address;
 use super::auth::lacks_right;
 use super::core::Core;
@@ -23,6 +22,7 @@ use super::error::{Error, Result, brief};
 use super::frames::{ConnectionSetup, HealthCheck, Refusal, Request, ServerCheck, answer, payload};
 use super::pump::{Leave, OnPush, Pump};
 use super::transport::{Ender, Http2, dial, handshake};
+use crate::SocketKeeper;
 
 /// Told to the server; 2.x and 3.x parse it and log it.
 const CLIENT_VERSION: &str = "Nacos-Rust-Client:v2.4.0";

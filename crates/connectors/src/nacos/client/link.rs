@@ -10,12 +10,12 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::SocketKeeper;
 use super::address::Address;
 use super::core::Core;
 use super::error::{Error, Result};
 use super::grpc::{Connection, Plan};
 use super::pump::{Leave, OnPush};
+use crate::SocketKeeper;
 use crate::util::backoff::Backoff;
 
 /// First and longest wait between two tries.

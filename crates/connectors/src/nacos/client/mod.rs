@@ -31,7 +31,6 @@ mod v1;
 mod wire;
 
 use std::fmt;
-use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -53,6 +52,7 @@ pub use wire::{
 };
 
 use self::core::Core;
+use crate::SocketKeeper;
 use crate::util::backoff::random_index;
 
 /// How to reach one cluster. [`Options::new`] has Nacos' defaults.
@@ -131,17 +131,6 @@ impl fmt::Debug for Options {
             .field("user", &self.login.as_ref().map(|l| &l.user))
             .finish_non_exhaustive()
     }
-}
-
-/// Somebody outside this process who holds duplicates of our sockets, so that our crash is not
-/// the end of our connections. Calls must not block for long.
-pub trait SocketKeeper: Send + Sync {
-    /// A new connection's socket, before anything was sent. `tag` is unique a connection.
-    fn keep(&self, tag: &str, socket: BorrowedFd<'_>);
-    /// The server now knows the connection by this id.
-    fn label(&self, tag: &str, connection_id: &str);
-    /// We end this connection on purpose: let go of its socket.
-    fn drop_kept(&self, tag: &str);
 }
 
 /// The client of one cluster. Clones share credentials and HTTP connections.

@@ -6,7 +6,6 @@ use futures_util::future::BoxFuture;
 use futures_util::{StreamExt, stream};
 use tokio::sync::watch;
 
-use super::SocketKeeper;
 use super::core::Core;
 use super::desired::{Desired, Wish};
 use super::error::{Error, Result};
@@ -15,6 +14,7 @@ use super::grpc::Connection;
 use super::layout::Instances;
 use super::link::{Link, Live, Session, Status};
 use super::wire::{ServiceKey, WireInstance};
+use crate::SocketKeeper;
 
 impl Wish for Instances {
     fn is_gone(&self) -> bool {

@@ -15,13 +15,13 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-use super::SocketKeeper;
 use super::core::Core;
 use super::error::{Error, Result};
 use super::layout::{Instances, Layout, Load, Next, Number, Wish};
 use super::link::RETRY;
 use super::publisher::Publisher;
 use super::wire::{ServiceKey, WireInstance};
+use crate::SocketKeeper;
 use crate::util::backoff::{Backoff, random_index};
 use crate::util::keep_running;
 

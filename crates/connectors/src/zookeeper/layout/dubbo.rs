@@ -322,7 +322,7 @@ fn canonical<'a>(service: &Service<'a>, instance: &'a Instance) -> Vec<Param<'a>
         _ => {}
     }
     let weight = all.get(WEIGHT).map(scaled);
-    // Dubbo's providers in Nacos have its normal weight, 1, whatever their own; another was set by somebody.
+    // Dubbo's providers in flat registries have the normal weight, 1, whatever their own; another was set by somebody.
     if instance.weight != 1.0 && weight != Some(instance.weight) {
         // However small, it takes calls.
         let least = if instance.weight > 0.0 { 1.0 } else { 0.0 };
@@ -356,7 +356,7 @@ fn key(param: &str) -> &str {
     param.split_once('=').map_or(param, |pair| pair.0)
 }
 
-/// A service as Dubbo names it in Nacos: `category:interface:version:group`.
+/// A service as Dubbo names it in flat registries: `category:interface:version:group`.
 struct Service<'a> {
     category: &'a str,
     interface: &'a str,

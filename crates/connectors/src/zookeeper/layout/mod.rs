@@ -2,7 +2,7 @@
 //!
 //! | layout | znode | service | what a copy elsewhere shows |
 //! | --- | --- | --- | --- |
-//! | Dubbo | `/dubbo/<interface>/<category>/<URL>` | `<category>:<interface>:<version>:<group>`, as Dubbo names it in Nacos | host, port; all parameters, `protocol`, `path`, `category`, `interface` as metadata; `weight` 100 as weight 1; `enabled` |
+//! | Dubbo | `/dubbo/<interface>/<category>/<URL>` | `<category>:<interface>:<version>:<group>`, as Dubbo names it in flat registries | host, port; all parameters, `protocol`, `path`, `category`, `interface` as metadata; `weight` 100 as weight 1; `enabled` |
 //! | Application | `/services/<name>/<host>:<port>` | `<name>` | host, port; the payload's metadata |
 //! | Spring | `/services/<name>/<id>` | `<name>` | host, port (`sslPort`, with `secure`: `true`, before `port`); the payload's metadata; `instance_status` `OUT_OF_SERVICE` as disabled, others than `UP` as unhealthy |
 //! | Curator | the same, any other class | `<name>` | host, port; the payload, where it holds only text, as metadata; `enabled` |
@@ -34,26 +34,30 @@ pub use roots::Roots;
 
 use causeway_core::{Instance, Payload, ServiceKey};
 use roots::Place;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use std::sync::{Arc, LazyLock};
 use words::{ACCESS, NULL, ROOT, Words};
 
 /// The kind in payloads, as in the settings.
-const KIND: &str = "zookeeper";
+pub(super) const KIND: &str = "zookeeper";
 const PUBLIC: &str = "public";
 const GROUP: &str = "DEFAULT_GROUP";
 
 /// A way in which services stand in a tree.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
 pub enum Layout {
-    /// Dubbo's interface level.
+    /// Dubbo's interfaces: `/dubbo/<interface>/providers/<url>`.
     Dubbo,
-    /// Dubbo's application level.
+    /// Dubbo's applications: `/services/<application>/<ip:port>`, with mapping and metadata.
     Application,
-    /// Spring Cloud.
+    /// Spring Cloud's services: `/services/<name>/<uuid>`.
     Spring,
-    /// Curator's service discovery with any other payload.
+    /// Other payloads of Curator's service discovery.
     Curator,
-    /// Ephemeral znodes that say an address.
+    /// Trees of ephemeral nodes.
     Plain,
 }
 

@@ -1,14 +1,11 @@
-//! Reading the key `zookeeper` of a cluster.
+//! Reading the block `zookeeper` of a cluster.
 
+use super::addresses::check_path;
+use super::{AclChoice, Category, KEYS, KIND, LAYOUTS, Layout, NewServices, Settings};
+use causeway_settings::{Cluster, Draft, Fields, Node, Reader};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::{Acl, Category, KEYS, KIND, LAYOUTS, Layout, NewServices, ZooKeeper};
-use crate::model::Cluster;
-use crate::read::{Draft, Fields, Reader};
-use crate::tree::Node;
-
-const KEY: &str = "zookeeper";
 /// Keys of a cluster that say nothing about a ZooKeeper.
 const WITHOUT_EFFECT: [(&str, &str); 3] = [
     ("ak", "ZooKeeper knows users and passwords: `userName` and `password`"),
@@ -18,30 +15,17 @@ const WITHOUT_EFFECT: [(&str, &str); 3] = [
 const SHORTEST: Duration = Duration::from_secs(4);
 const LONGEST: Duration = Duration::from_secs(600);
 
-/// What a cluster's settings say of its ZooKeeper; an error where the cluster is of another kind.
-pub(crate) fn read(reader: &mut Reader<'_>, fields: &Fields<'_>, cluster: &Cluster) -> Option<ZooKeeper> {
-    let kind = cluster.kind.as_str();
-    if kind == KIND {
-        without_effect(reader, fields);
-    }
-    let node = fields.get(KEY)?;
-    // A kind that is not known is reported already.
-    if !kind.is_empty() && kind != KIND {
-        reader.report(
-            Draft::error(node.place, fields.at(KEY), format!("this cluster is no ZooKeeper but of the kind {kind}"))
-                .expected("this key only where `clusterType` is ZOOKEEPER")
-                .help("take it out, or write `clusterType: ZOOKEEPER`"),
-        );
-        return None;
-    }
-    let inner = reader.fields(node, &fields.at(KEY), &KEYS)?;
-    let default = ZooKeeper::default();
+/// What the block says; `None`: there is none.
+pub(super) fn read(reader: &mut Reader<'_>, fields: &Fields<'_>, cluster: &Cluster) -> Option<Settings> {
+    without_effect(reader, fields);
+    let inner = reader.fields(fields.get(KIND)?, &fields.at(KIND), &KEYS)?;
+    let default = Settings::default();
     let categories = [Category::Providers, Category::Consumers, Category::Routers, Category::Configurators];
-    let acls = [("open", Acl::Open), ("creator", Acl::Creator), ("copy", Acl::Copy)];
+    let acls = [("open", AclChoice::Open), ("creator", AclChoice::Creator), ("copy", AclChoice::Copy)];
     let new = [NewServices::Spring, NewServices::Application, NewServices::Curator];
     let layouts = reader.words(&inner, "layouts", &LAYOUTS).unwrap_or(default.layouts);
     let [dubbo_roots, service_roots, plain_roots] = roots(reader, &inner, &layouts);
-    let read = ZooKeeper {
+    let read = Settings {
         dubbo_roots,
         service_roots,
         plain_roots,
@@ -55,7 +39,7 @@ pub(crate) fn read(reader: &mut Reader<'_>, fields: &Fields<'_>, cluster: &Clust
     };
     check(reader, &inner, &read);
     let signs_in = fields.get("userName").is_some() || cluster.tls.as_ref().is_some_and(|tls| tls.cert.is_some());
-    if read.acl == Acl::Creator && !signs_in {
+    if read.acl == AclChoice::Creator && !signs_in {
         reader.report(
             Draft::error(
                 inner.place_of("acl"),
@@ -96,7 +80,7 @@ fn session_timeout(reader: &mut Reader<'_>, fields: &Fields<'_>, default: Durati
 }
 
 /// What holds between the keys of the block.
-fn check(reader: &mut Reader<'_>, fields: &Fields<'_>, read: &ZooKeeper) {
+fn check(reader: &mut Reader<'_>, fields: &Fields<'_>, read: &Settings) {
     let key = "newServices";
     let layout = read.new_services.layout();
     // Who says nothing may choose the layouts freely: what has no form is not written then.
@@ -109,7 +93,7 @@ fn check(reader: &mut Reader<'_>, fields: &Fields<'_>, read: &ZooKeeper) {
         );
     }
     let key = "categories";
-    if read.categories != ZooKeeper::default().categories && !read.layouts.contains(&Layout::Dubbo) {
+    if read.categories != Settings::default().categories && !read.layouts.contains(&Layout::Dubbo) {
         reader.report(
             Draft::warning(fields.place_of(key), fields.at(key), "this has no effect without the layout `dubbo`")
                 .help("add `dubbo` to `layouts`, or take the key out"),
@@ -119,7 +103,7 @@ fn check(reader: &mut Reader<'_>, fields: &Fields<'_>, read: &ZooKeeper) {
 
 /// Dubbo's roots, those of services and the plain ones: none may lie in another.
 fn roots(reader: &mut Reader<'_>, fields: &Fields<'_>, layouts: &BTreeSet<Layout>) -> [Vec<String>; 3] {
-    let default = ZooKeeper::default();
+    let default = Settings::default();
     let lists: [(&'static str, Vec<String>, &[Layout]); 3] = [
         ("dubboRoots", default.dubbo_roots, &[Layout::Dubbo, Layout::Application]),
         ("serviceRoots", default.service_roots, &[Layout::Application, Layout::Spring, Layout::Curator]),
@@ -179,46 +163,4 @@ fn apart(
             .expected("roots that are apart, so that every node belongs to one of them")
             .help(format!("take one of the two out; `{list}: []` stands for none")),
     );
-}
-
-/// Whether it is the absolute path of a node that a root or a chroot can be. `Err`: how to put it right.
-pub(crate) fn check_path(path: &str) -> Result<(), &'static str> {
-    let Some(rest) = path.strip_prefix('/') else { return Err("begin it with `/`") };
-    if rest.is_empty() {
-        return Err("name a node below `/`");
-    }
-    if rest.ends_with('/') {
-        return Err("take the `/` at its end away");
-    }
-    for segment in rest.split('/') {
-        match segment {
-            "" => return Err("write one `/` between two names"),
-            "." | ".." => return Err("`.` and `..` have no meaning in ZooKeeper: write the whole path"),
-            _ => {}
-        }
-    }
-    // What the servers refuse in a path.
-    let refused = |c: char| c.is_control() || matches!(c, '\u{e000}'..='\u{f8ff}' | '\u{fff0}'..='\u{ffff}');
-    if path.contains(refused) {
-        return Err("take the control characters out");
-    }
-    if rest == "zookeeper" || rest.starts_with("zookeeper/") {
-        return Err("`/zookeeper` is the servers' own: name another node");
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn paths() {
-        for good in ["/a", "/dubbo/x", "/.a/..b", "/a b", "/公开", "/zookeepers", "/a/zookeeper"] {
-            assert_eq!(check_path(good), Ok(()), "{good}");
-        }
-        for bad in ["", "a", "/", "/a/", "//a", "/a//b", "/a/.", "/../a", "/a\n", "/zookeeper", "/zookeeper/quota"] {
-            assert!(check_path(bad).is_err(), "{bad:?}");
-        }
-    }
 }

@@ -1,27 +1,25 @@
-//! What only ZooKeeper has: the key `zookeeper` of a cluster.
+//! What the settings file says of a ZooKeeper: its facts, its addresses, and the block `zookeeper` of a cluster.
 
+mod addresses;
 mod read;
 
-pub(crate) use read::{check_path, read};
-
+use super::layout::{KIND, Layout, Roots};
+use causeway_settings::{Block, Cluster, Fields, Kind, KindFacts, Node, Reader, duration_text};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
-use crate::duration::text as duration_text;
-
-/// The kind that has these.
-pub(crate) const KIND: &str = "zookeeper";
 /// The keys of the block; a test holds them against the schema.
-pub(crate) const KEYS: [&str; 8] =
+const KEYS: [&str; 8] =
     ["dubboRoots", "serviceRoots", "plainRoots", "layouts", "categories", "newServices", "acl", "sessionTimeout"];
 
 /// What is read and written in a ZooKeeper, and how. Paths begin below the chroot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct ZooKeeper {
+#[schemars(rename = "ZooKeeper")]
+pub struct Settings {
     /// The roots of Dubbo's tree (its `group`): interfaces with their providers, and `mapping` and `metadata`.
     #[schemars(extend("x-origin" = "ours", "examples" = [["/dubbo", "/dubbo-test"]]))]
     pub dubbo_roots: Vec<String>,
@@ -44,7 +42,7 @@ pub struct ZooKeeper {
     /// Who may use the nodes that are made: `open` to all; `creator`: only who signs in as we do, reading is open to
     /// all; `copy`: as at the source, where that is a ZooKeeper, else `open`.
     #[schemars(extend("x-origin" = "ours"))]
-    pub acl: Acl,
+    pub acl: AclChoice,
     /// How long the servers keep our session, and with it our copies, while we are not connected; from 4s to 10m.
     /// The servers have bounds of their own.
     #[serde(with = "duration_text")]
@@ -52,7 +50,7 @@ pub struct ZooKeeper {
     pub session_timeout: Duration,
 }
 
-impl Default for ZooKeeper {
+impl Default for Settings {
     fn default() -> Self {
         Self {
             dubbo_roots: vec!["/dubbo".into()],
@@ -61,30 +59,13 @@ impl Default for ZooKeeper {
             layouts: LAYOUTS.iter().map(|(_, layout)| *layout).collect(),
             categories: BTreeSet::from([Category::Providers]),
             new_services: NewServices::default(),
-            acl: Acl::default(),
+            acl: AclChoice::default(),
             session_timeout: Duration::from_secs(40),
         }
     }
 }
 
-/// How services stand in the tree.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-#[schemars(inline)]
-pub enum Layout {
-    /// Dubbo's interfaces: `/dubbo/<interface>/providers/<url>`.
-    Dubbo,
-    /// Dubbo's applications: `/services/<application>/<ip:port>`, with mapping and metadata.
-    Application,
-    /// Spring Cloud's services: `/services/<name>/<uuid>`.
-    Spring,
-    /// Other payloads of Curator's service discovery.
-    Curator,
-    /// Trees of ephemeral nodes.
-    Plain,
-}
-
-pub(crate) const LAYOUTS: [(&str, Layout); 5] = [
+const LAYOUTS: [(&str, Layout); 5] = [
     ("dubbo", Layout::Dubbo),
     ("application", Layout::Application),
     ("spring", Layout::Spring),
@@ -148,7 +129,7 @@ impl NewServices {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(inline)]
-pub enum Acl {
+pub enum AclChoice {
     /// Anybody.
     #[default]
     Open,
@@ -156,4 +137,78 @@ pub enum Acl {
     Creator,
     /// Who may use them at the source.
     Copy,
+}
+
+impl Settings {
+    /// What a cluster's settings say; the defaults where they say nothing.
+    pub fn of(cluster: &Cluster) -> Self {
+        Self::from_block(cluster.own.as_ref())
+    }
+
+    /// The same from the block itself, as [`Kind::read_block`] made it.
+    pub fn from_block(block: Option<&Value>) -> Self {
+        block.and_then(|block| Self::deserialize(block).ok()).unwrap_or_default()
+    }
+
+    /// The block that says this.
+    pub fn block(&self) -> Value {
+        json!(self)
+    }
+
+    /// Where services stand, and how.
+    pub(super) fn roots(&self) -> Roots {
+        Roots {
+            dubbo: self.dubbo_roots.clone(),
+            categories: self.categories.iter().map(|category| category.word().to_owned()).collect(),
+            services: self.service_roots.clone(),
+            plain: self.plain_roots.clone(),
+            layouts: self.layouts.iter().copied().collect(),
+            new: self.new_services.layout(),
+        }
+    }
+}
+
+impl Kind for super::ZooKeeperConnector {
+    fn name(&self) -> &'static str {
+        KIND
+    }
+
+    fn aliases(&self) -> &'static [&'static str] {
+        &["zk"]
+    }
+
+    fn facts(&self) -> KindFacts {
+        KindFacts { namespaces: false, inline_marks: true, ..KindFacts::SERVICES.with_configs() }
+    }
+
+    fn addresses(&self, reader: &mut Reader<'_>, items: &[(&Node, String)]) -> Vec<String> {
+        addresses::read(reader, items)
+    }
+
+    fn block(&self) -> Option<Block> {
+        Some(Block {
+            title: "ZooKeeper",
+            about: "What is read and written in a ZooKeeper, and how.",
+            keys: &KEYS,
+            schema: |generator| generator.subschema_for::<Settings>(),
+        })
+    }
+
+    fn read_block(&self, reader: &mut Reader<'_>, fields: &Fields<'_>, cluster: &Cluster) -> Option<Value> {
+        read::read(reader, fields, cluster).map(|read| read.block())
+    }
+
+    fn places(&self, cluster: &Cluster) -> Value {
+        let own = Settings::of(cluster);
+        let chroot = cluster.addresses.last().and_then(|last| last.split_once('/')).map(|(_, path)| path.to_owned());
+        json!([chroot, own.dubbo_roots, own.service_roots, own.plain_roots, own.layouts, own.categories])
+    }
+
+    fn copies_access(&self, cluster: &Cluster) -> bool {
+        Settings::of(cluster).acl == AclChoice::Copy
+    }
+
+    fn notes(&self) -> &'static str {
+        include_str!("notes.md")
+    }
 }
