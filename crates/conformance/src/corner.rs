@@ -142,7 +142,7 @@ pub fn mark(length: usize) -> Mark {
 
 /// A copy of ours as no kind has dressed it yet.
 pub fn copy(port: u16) -> Instance {
-    Instance { mark: Some(mark(1)), ..native(port) }
+    native(port).with(|one| one.mark = Some(mark(1)))
 }
 
 fn native(port: u16) -> Instance {

@@ -10,7 +10,7 @@ pub mod port;
 
 pub use contain::{contain, contain_now};
 pub use model::{
-    Aside, Attributes, Body, ClusterId, Content, Digest, Endpoint, Entry, EntryKey, Held, Instance, InstanceId, Mark,
+    Aside, Attributes, Body, ClusterId, Content, Digest, Endpoint, Entry, EntryKey, Held, Instance, InstanceData, InstanceId, Mark,
     Metadata, OwnerId, Pair, Part, Payload, ServiceKey, Set, Side, Stamp, intern,
 };
 pub use plan::{

@@ -6,7 +6,7 @@ use causeway_core::{
 };
 
 fn copy(weight: f64) -> Instance {
-    let record = Instance { weight, ephemeral: false, ..Instance::new("127.0.0.1", 1) };
+    let record = Instance::new("127.0.0.1", 1).with(|one| { one.weight = weight; one.ephemeral = false; });
     record.forwarded(&ClusterId::of("a"), &OwnerId::new("i", "t"))
 }
 

@@ -43,7 +43,7 @@ fn id(cluster: usize) -> ClusterId {
     ClusterId::of(&cluster.to_string())
 }
 fn instance(weight: u8) -> Instance {
-    Instance { weight: f64::from(weight), ..Instance::new("127.0.0.1", 80) }
+    Instance::new("127.0.0.1", 80).with(|one| one.weight = f64::from(weight))
 }
 
 impl Cluster {

@@ -17,7 +17,7 @@ async fn everything_travels_both_ways_and_nothing_echoes() {
     seconds(2).await;
     assert_eq!((total(&a), total(&b)), (61, 61));
 
-    let mut changed = Instance { weight: 0.5, healthy: false, ..instance(1000) };
+    let mut changed = instance(1000).with(|one| { one.weight = 0.5; one.healthy = false; });
     changed.metadata.insert("version", "2");
     a.register(&service(0), "p0", changed.clone());
     seconds(1).await;
@@ -52,7 +52,7 @@ async fn a_storm_on_one_service_is_a_handful_of_writes() {
     let _world = World::new("i", &clusters).one_way("a", "b");
     seconds(1).await;
     for n in 0..10_000u32 {
-        clusters["a"].register(&service(0), "p", Instance { weight: f64::from(n), ..instance(1) });
+        clusters["a"].register(&service(0), "p", instance(1).with(|one| one.weight = f64::from(n)));
         if n % 10 == 0 {
             millis(1).await;
         }
@@ -101,7 +101,7 @@ async fn an_operators_override_is_kept_and_shown() {
     let world = World::new("i", &clusters).two_way("a", "b");
     seconds(2).await;
     let copy = clusters["b"].list(&service(0)).into_iter().find(|i| i.id.endpoint.port == 1000).unwrap();
-    clusters["b"].override_with(&service(0), Instance { enabled: false, weight: 7.0, ..copy });
+    clusters["b"].override_with(&service(0), copy.with(|one| { one.enabled = false; one.weight = 7.0; }));
     let writes = (clusters["a"].writes(), clusters["b"].writes());
     seconds(60).await;
     assert_eq!(writes, (clusters["a"].writes(), clusters["b"].writes()), "no fight");
@@ -122,7 +122,7 @@ async fn an_override_travels_back_where_the_task_says_so() {
     world.start();
     seconds(2).await;
     let copy = b.list(&service(0)).remove(0);
-    b.override_with(&service(0), Instance { weight: 7.0, ..copy });
+    b.override_with(&service(0), copy.with(|one| one.weight = 7.0));
     seconds(10).await;
     assert_eq!(a.list(&service(0))[0].weight, 7.0);
     assert!(a.list(&service(0))[0].mark.is_none(), "still the provider's own record");
@@ -138,7 +138,7 @@ async fn an_overwritten_mark_makes_no_loop_and_no_orphan() {
     let world = World::new("i", &clusters).two_way("a", "b");
     seconds(2).await;
     let copy = clusters["b"].list(&service(0)).remove(0);
-    clusters["b"].override_with(&service(0), Instance { mark: None, ..copy });
+    clusters["b"].override_with(&service(0), copy.with(|one| one.mark = None));
     seconds(5).await;
     let notebook = world.crash(true).await;
     let _again = World::after("i", &clusters, notebook).two_way("a", "b");
@@ -156,7 +156,7 @@ async fn cut_over_leaves_no_gap_and_no_pair() {
     populate(&a, 1, 1);
     let _world = World::new("i", &clusters).two_way("a", "b");
     seconds(40).await;
-    let moved = Instance { weight: 2.0, ..instance(1000) };
+    let moved = instance(1000).with(|one| one.weight = 2.0);
     b.register(&service(0), "moved", moved.clone());
     millis(500).await;
     assert!(b.list(&service(0)).iter().all(|shown| *shown == moved), "our copy has given way");
@@ -227,7 +227,7 @@ async fn what_no_filter_decides_is_refused_by_name_and_what_stands_stays() {
     world.start();
     seconds(400).await;
     assert_eq!((b.list(&service(1)).len(), a.list(&service(1)).len()), (4, 4), "unknown is not gone");
-    a.register(&service(1), "p0", Instance { weight: 0.5, ..instance(1000) });
+    a.register(&service(1), "p0", instance(1000).with(|one| one.weight = 0.5));
     seconds(10).await;
     assert!(b.list(&service(1)).iter().all(|copy| copy.weight == 1.0), "nor is it written");
     for route in &mut world.routes {

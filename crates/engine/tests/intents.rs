@@ -11,7 +11,7 @@ use std::time::Duration;
 use world::*;
 
 fn fixed(port: u16) -> Instance {
-    Instance { ephemeral: false, ..instance(port) }
+    instance(port).with(|one| one.ephemeral = false)
 }
 
 fn shown(memory: &Memory) -> usize {
@@ -42,7 +42,7 @@ async fn what_has_no_other_proof_is_noted_first() {
     millis(500).await;
     assert_eq!((shown(&clusters["b"]), rows(&world).len()), (1, 1));
     // Another version: both are remembered until the answer.
-    clusters["a"].register(&service(0), "p", Instance { weight: 5.0, ..fixed(1) });
+    clusters["a"].register(&service(0), "p", fixed(1).with(|one| one.weight = 5.0));
     millis(300).await;
     let [row] = &rows(&world)[..] else { panic!("one row") };
     assert_eq!((row.record.weight, row.before.as_ref().map(|one| one.weight)), (5.0, Some(1.0)));
@@ -119,7 +119,7 @@ async fn what_was_noted_and_never_written_is_written_or_forgotten() {
 async fn a_native_that_came_meanwhile_is_left_alone() {
     let clusters = registries(&["a", "b"]);
     populate(&clusters["a"], 3, 1);
-    clusters["b"].register(&service(0), "p", Instance { weight: 7.0, ..fixed(1) });
+    clusters["b"].register(&service(0), "p", fixed(1).with(|one| one.weight = 7.0));
     let world = after(&clusters, fixed(1), None).one_way("a", "b");
     seconds(100).await;
     let natives = clusters["b"].list(&service(0)).into_iter().filter(|one| one.mark.is_none()).count();

@@ -14,7 +14,7 @@ fn at(part: &str, name: &str) -> ServiceKey {
 }
 
 fn with_version(port: u16, version: &str) -> Instance {
-    Instance { metadata: [("version", version)].into(), ..instance(port) }
+    instance(port).with(|one| one.metadata = [("version", version)].into())
 }
 
 fn ports(memory: &Memory, scope: &ServiceKey) -> Vec<u16> {

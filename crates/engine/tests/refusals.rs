@@ -83,7 +83,7 @@ async fn what_the_destination_decides_is_nobodys_override() {
     for overrides in [Overrides::Keep, Overrides::Replace] {
         let clusters = registries(&["a", "b"]);
         let (a, b) = (clusters["a"].clone(), clusters["b"].clone());
-        let fixed = Instance { ephemeral: false, ..instance(1) };
+        let fixed = instance(1).with(|one| one.ephemeral = false);
         a.register(&service(0), "p", fixed.clone());
         let mut world = World::new("i", &clusters);
         let route = RouteSpec { overrides, ..world.route("task", "a", "b") };
@@ -100,7 +100,7 @@ async fn what_the_destination_decides_is_nobodys_override() {
         let compared = world.engine.compare(&world.owner()).await;
         assert_eq!(compared[0].in_step[&world.owner()], 1, "{compared:?}");
         // What the source says of it is written once.
-        a.register(&service(0), "p", Instance { healthy: false, ..fixed.clone() });
+        a.register(&service(0), "p", fixed.clone().with(|one| one.healthy = false));
         seconds(5).await;
         b.checked(&service(0), &fixed.id, true);
         seconds(60).await;
@@ -116,7 +116,7 @@ async fn of_two_records_with_one_id_the_newer_stands_and_the_other_is_named() {
     let at = |namespace: &str| ServiceKey::new(namespace, "DEFAULT_GROUP", "s0");
     let stamped = |stamp: &str| {
         let metadata = [("timestamp".to_owned(), stamp.to_owned())].into();
-        Instance { metadata, ..instance(1) }
+        instance(1).with(|one| one.metadata = metadata)
     };
     a.register(&at("one"), "p", stamped("9"));
     a.register(&at("two"), "p", stamped("10"));
@@ -146,8 +146,8 @@ async fn of_two_records_with_one_id_the_newer_stands_and_the_other_is_named() {
 #[tokio::test(start_paused = true)]
 async fn what_two_tasks_want_differently_is_said() {
     let clusters = registries(&["a", "b", "c"]);
-    clusters["a"].register(&service(0), "p", Instance { weight: 2.0, ..instance(1) });
-    clusters["b"].register(&service(0), "p", Instance { weight: 3.0, ..instance(1) });
+    clusters["a"].register(&service(0), "p", instance(1).with(|one| one.weight = 2.0));
+    clusters["b"].register(&service(0), "p", instance(1).with(|one| one.weight = 3.0));
     for name in ["a", "b"] {
         clusters[name].register(&service(0), "q", instance(2));
     }

@@ -7,7 +7,7 @@ use crate::subject::{Facts, Kind, Limit, Meter, Session, Subject, Told, Who};
 use crate::tap::nacos::Tap;
 use anyhow::{Context, Result, bail, ensure};
 use causeway_connectors::Connect;
-use causeway_core::{Endpoint, Instance, InstanceId, Mark, ServiceKey};
+use causeway_core::{Endpoint, Instance, InstanceData, InstanceId, Mark, ServiceKey};
 use causeway_testbed::{
     Backdoor, Edit, Instance as Row, Nacos, NacosVersion, OpenApi, Options, PASSWORD, Server, ServiceName, USER, shared,
 };
@@ -308,7 +308,7 @@ fn instance(mut row: Row) -> Instance {
         row.metadata.remove(MARK);
     }
     let endpoint = Endpoint { host: row.ip.into(), port: row.port };
-    Instance {
+    InstanceData {
         id: InstanceId { endpoint, slot: row.cluster.into() },
         weight: row.weight,
         enabled: row.enabled,
@@ -319,4 +319,5 @@ fn instance(mut row: Row) -> Instance {
         payload: None,
         mark,
     }
+    .into()
 }

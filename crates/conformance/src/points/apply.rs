@@ -63,7 +63,7 @@ pub async fn foreign_siblings<S: Subject>(at: &Corner<S>) -> Result<()> {
     let natives = [normal(&ours, &service, at.native(7001))?, normal(&ours, &service, at.native(7002))?];
     at.subject.publish("one", &service, &natives[..1]).await?;
     at.subject.publish("two", &service, &natives[1..]).await?;
-    let foreign = Instance { mark: Some(Mark::new(stranger(), mark(2).path.clone())), ..at.native(7003) };
+    let foreign = at.native(7003).with(|one| one.mark = Some(Mark::new(stranger(), mark(2).path.clone())));
     let foreign = normal(&theirs, &service, foreign)?;
     write(&theirs, &service, &[Change::Create(foreign.clone())]).await?;
     until(facts.found_in, "all three", || at.subject.visible(&service), |list| list.len() == 3).await?;
@@ -116,7 +116,7 @@ pub async fn one_bad_of_ten<S: Subject>(at: &Corner<S>) -> Result<()> {
         let creations: Vec<_> = before.iter().cloned().map(Change::Create).collect();
         write(&session, &service, &creations).await?;
         let mut after: Vec<_> = before.iter().map(|one| changed(&session, one, 2)).collect();
-        after[bad] = Instance { id: before[bad].id.clone(), ..at.subject.unwelcome(after[bad].clone()).await };
+        after[bad] = at.subject.unwelcome(after[bad].clone()).await.with(|one| one.id = before[bad].id.clone());
         if session.normalize(&service, after[bad].clone()).is_ok() {
             // Its address is what is wrong with it: there is no bad update at a good address.
             continue;

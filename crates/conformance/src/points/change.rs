@@ -96,7 +96,7 @@ pub async fn every_field<S: Subject>(at: &Corner<S>) -> Result<()> {
 async fn persistent<S: Subject>(at: &Corner<S>, session: &Session) -> Result<()> {
     let facts = at.subject.facts();
     let service = at.service("kept");
-    let before = normal(session, &service, Instance { ephemeral: false, ..at.copy(7003) })?;
+    let before = normal(session, &service, at.copy(7003).with(|one| one.ephemeral = false))?;
     write(session, &service, &[Change::Create(before.clone())]).await?;
     let mut after = before.clone();
     after.metadata.insert("build", "2");

@@ -80,7 +80,7 @@ pub async fn beside_ours<S: Subject>(at: &Corner<S>) -> Result<()> {
     // It becomes a copy again, and goes when it is deleted.
     let mut bare = there.clone();
     bare.mark = Some(causeway_core::Mark::new(owner(), Vec::new()));
-    let again = Instance { mark: ours.mark.clone(), ..there.clone() };
+    let again = there.clone().with(|one| one.mark = ours.mark.clone());
     write(&session, &service, &[Change::Update { from: bare, to: again.clone() }]).await?;
     let marked = |set: &Set| holds(at, set, &None, std::slice::from_ref(&again));
     until(facts.told_in, "a copy with its mark", || read(&session, &service), marked).await?;

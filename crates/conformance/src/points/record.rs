@@ -54,7 +54,7 @@ async fn try_out<S: Subject>(
     // A server that has its own view of health calls them unhealthy, and the others may have no word for that.
     let well = probe.is_checked && writer.capabilities().losses.contains_key(UNHEALTHY);
     for record in &probe.records(at) {
-        let record = &Instance { healthy: record.healthy || well, ..record.clone() };
+        let record = &record.clone().with(|one| one.healthy = record.healthy || well);
         match writer.normalize(&service, record.clone()) {
             Err(why) => return Ok(Outcome::Lost(format!("refused: {why}"))),
             Ok(held) if !alike(record, &held) => return Ok(Outcome::Lost(format!("held as {held:?}"))),
@@ -132,7 +132,7 @@ pub async fn mark_survives<S: Subject>(at: &Corner<S>) -> Result<()> {
     let facts = at.subject.facts();
     let (stranger, session) = (at.open().await?, at.open().await?);
     let service = at.service("orders");
-    let wanted = normal(&session, &service, Instance { mark: Some(mark(8)), ..at.copy(7101) })?;
+    let wanted = normal(&session, &service, at.copy(7101).with(|one| one.mark = Some(mark(8))))?;
     write(&session, &service, &[Change::Create(wanted.clone())]).await?;
     let stands = |set: &_| copies(set) == [wanted.clone()];
     until(facts.found_in, "the mark", || read(&session, &service), stands).await?;
@@ -148,7 +148,7 @@ pub async fn mark_survives<S: Subject>(at: &Corner<S>) -> Result<()> {
             |one: &Instance| one.weight == like.weight && one.metadata.get("number") == like.metadata.get("number");
         copies.len() == 1 && alike(&copies[0]) && copies[0].mark.as_ref() == Some(mark)
     };
-    let mut edited = Instance { mark: None, ..changed(&session, &wanted, 4) };
+    let mut edited = changed(&session, &wanted, 4).with(|one| one.mark = None);
     if at.shape.marks {
         edited.metadata.insert(MARK, "written over");
     }
@@ -184,7 +184,7 @@ pub async fn exact_limit<S: Subject>(at: &Corner<S>) -> Result<()> {
 }
 
 fn filled<S: Subject>(at: &Corner<S>, port: u16, text: &str) -> Instance {
-    let mut record = Instance { mark: Some(mark(3)), ..Instance::new("127.0.0.1", port) };
+    let mut record = Instance::new("127.0.0.1", port).with(|one| one.mark = Some(mark(3)));
     record.metadata.insert("fill", text.to_owned());
     at.shape.dressed(record)
 }

@@ -342,7 +342,7 @@ impl Sink for MemoryPorts {
 
     /// The registry checks persistent ones by itself.
     fn governed(&self, stands: &Instance, wanted: &Instance) -> Option<Governed> {
-        let alike = Instance { healthy: wanted.healthy, ..stands.clone() } == *wanted;
+        let alike = stands.clone().with(|one| one.healthy = wanted.healthy) == *wanted;
         (alike && !stands.ephemeral).then_some(Governed::Health)
     }
 

@@ -3,7 +3,7 @@
 use super::beat_keys;
 use super::client::{DEFAULT_CLUSTER, Error as WireError, ServiceAttributes, ServiceKey as WireKey, WireInstance};
 use causeway_core::{
-    Attributes, Endpoint, Error, Instance, InstanceId, Mark, Metadata, OwnerId, Payload, ServiceKey, intern,
+    Attributes, Endpoint, Error, Instance, InstanceData, InstanceId, Mark, Metadata, OwnerId, Payload, ServiceKey, intern,
 };
 
 /// The one metadata key that carries our mark.
@@ -77,7 +77,7 @@ pub(super) fn read(wire: &WireInstance) -> Instance {
         beat_keys::restore(&mut metadata);
     }
     let slot = intern(if wire.cluster_name.is_empty() { DEFAULT_CLUSTER } else { &wire.cluster_name });
-    Instance {
+    InstanceData {
         id: InstanceId { endpoint: Endpoint { host: intern(&wire.ip), port: wire.port }, slot },
         weight: wire.weight,
         enabled: wire.enabled,
@@ -88,6 +88,7 @@ pub(super) fn read(wire: &WireInstance) -> Instance {
         payload,
         mark,
     }
+    .into()
 }
 
 /// An instance as it is written.
@@ -261,7 +262,7 @@ mod tests {
     fn what_is_written_reads_back() {
         let mark = Mark::new(OwnerId::new("i", "t"), vec![ClusterId::of("a")]);
         for mark in [None, Some(mark)] {
-            let instance = Instance { mark, ..instance() };
+            let instance = instance().with(|one| one.mark = mark);
             assert_eq!(read(&write(&instance)), instance);
         }
     }
@@ -280,7 +281,7 @@ mod tests {
 
     #[test]
     fn what_was_persistent_by_birth_says_so() {
-        let lasting = Instance { lasting: true, ..instance() };
+        let lasting = instance().with(|one| one.lasting = true);
         assert_eq!(read(&write(&lasting)), lasting);
         assert!(!lasting.into_born().ephemeral);
     }
@@ -305,13 +306,13 @@ mod tests {
     #[test]
     fn limits_are_the_servers() {
         let scope = ServiceKey::new("public", "g", "s");
-        let sized = |n: usize| Instance { metadata: [("k".to_owned(), "漢".repeat(n - 1))].into(), ..instance() };
+        let sized = |n: usize| instance().with(|one| one.metadata = [("k".to_owned(), "漢".repeat(n - 1))].into());
         assert!(normalize(&scope, sized(1024)).is_ok());
         assert!(normalize(&scope, sized(1025)).unwrap_err().contains("1025"));
         for wrong in [
-            Instance { weight: 10_000.5, ..instance() },
-            Instance { weight: f64::NAN, ..instance() },
-            Instance { id: InstanceId { slot: "a_b".into(), ..instance().id }, ..instance() },
+            instance().with(|one| one.weight = 10_000.5),
+            instance().with(|one| one.weight = f64::NAN),
+            instance().with(|one| one.id = InstanceId { slot: "a_b".into(), ..instance().id() }),
             Instance::new("a b", 1),
         ] {
             assert!(normalize(&scope, wrong).is_err());
@@ -339,14 +340,14 @@ mod tests {
         let scope = ServiceKey::new("public", "g", "s");
         let text = "x".repeat(200);
         let payload = Some(Payload { kind: "another".into(), text: text.as_str().into() });
-        let foreign = Instance { payload, ..instance() };
+        let foreign = instance().with(|one| one.payload = payload);
         let held = normalize(&scope, foreign.clone()).unwrap();
         assert_eq!((&*held.id.slot, &held.payload), (DEFAULT_CLUSTER, &foreign.payload));
         assert_eq!(read(&write(&held)), held);
         let with = |key: &str, length: usize| {
             let mut all = instance().metadata;
             all.insert(key, "m".repeat(length));
-            normalize(&scope, Instance { metadata: all, ..foreign.clone() })
+            normalize(&scope, foreign.clone().with(|one| one.metadata = all))
         };
         let short = with("zone", 900).unwrap();
         assert_eq!((short.payload, short.metadata["zone"].len()), (None, 900));

@@ -72,9 +72,9 @@ mod tests {
         for name in ["a/b", "a,b", "服务", "a%b", "x+y"] {
             assert!(normalize(&scope(name), instance()).is_err(), "{name}");
         }
-        let of = |weight| normalize(&scope("x"), Instance { weight, ..instance() }).unwrap().weight;
+        let of = |weight| normalize(&scope("x"), instance().with(|one| one.weight = weight)).unwrap().weight;
         assert_eq!((of(0.0), of(0.001), of(0.01), of(0.5)), (0.0, 0.01, 0.01, 0.5));
-        let sized = |n| Instance { metadata: [("k".to_owned(), "x".repeat(n - 1))].into(), ..instance() };
+        let sized = |n| instance().with(|one| one.metadata = [("k".to_owned(), "x".repeat(n - 1))].into());
         assert!(normalize(&scope("x"), sized(METADATA)).is_ok());
         assert!(normalize(&scope("x"), sized(METADATA + 1)).is_err());
     }

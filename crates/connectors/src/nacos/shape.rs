@@ -74,7 +74,7 @@ pub(super) fn shape(there: &Set, written: &Written, wishes: &mut [Wish]) {
         for record in fixed {
             let id = record.id.clone();
             wish.records.remove(&id);
-            let record = Instance { ephemeral: true, lasting: true, ..record };
+            let record = record.with(|one| { one.ephemeral = true; one.lasting = true; });
             match convert::fits(record, METADATA_LIMIT) {
                 Ok(record) => drop(wish.records.insert(id, record)),
                 Err(why) => drop(wish.refused.insert(id, Skip::Rejected(why))),
@@ -85,7 +85,7 @@ pub(super) fn shape(there: &Set, written: &Written, wishes: &mut [Wish]) {
 
 /// A persistent instance is checked by the server that holds it.
 pub(super) fn governed(stands: &Instance, wanted: &Instance) -> Option<Governed> {
-    let alike = || Instance { healthy: wanted.healthy, ..stands.clone() } == *wanted;
+    let alike = || stands.clone().with(|one| one.healthy = wanted.healthy) == *wanted;
     (!stands.ephemeral && stands.healthy != wanted.healthy && alike()).then_some(Governed::Health)
 }
 

@@ -193,7 +193,7 @@ impl Publications {
         match published {
             _ if !ours => read,
             Some(one) if same => one.record.clone(),
-            Some(one) => Instance { id: one.record.id.clone(), ..read.with_mark(one.record.mark.clone()) },
+            Some(one) => read.with_mark(one.record.mark.clone()).with(|one| one.id = one.record.id.clone()),
             None => read.with_mark(Some(Mark::new(OwnerId::lost(&self.0.install), Vec::new()))),
         }
     }
@@ -324,7 +324,7 @@ mod tests {
 
     fn one(data: &str, ephemeral: bool) -> Published {
         let mark = Some(Mark::new(OwnerId::new("i", "t"), Vec::new()));
-        let record = Instance { ephemeral, ..Instance::new("127.0.0.1", 1) }.with_mark(mark);
+        let record = Instance::new("127.0.0.1", 1).with(|one| one.ephemeral = ephemeral).with_mark(mark);
         Published { scope: ServiceKey::new("public", "g", "s"), record, data: data.as_bytes().into() }
     }
 

@@ -33,7 +33,7 @@ pub async fn cut_over(address: String) -> Result<()> {
     let seen = until("the native", SOON, async || Ok(follow.held(&scope).native == Some(native(7101)))).await?;
     println!("the provider seen after {seen:?}");
     // Whatever a plan still wants.
-    let update = Change::Update { from: ours.clone(), to: Instance { weight: 2.0, ..ours.clone() } };
+    let update = Change::Update { from: ours.clone(), to: ours.clone().with(|one| one.weight = 2.0) };
     let refused = session.apply(&scope, &[update]).await;
     ensure!(matches!(refused.as_slice(), [Err(Error::Conflict)]), "{refused:?}");
     write(&session, &scope, &[away(&ours, Removal::Native)]).await?;
@@ -120,7 +120,7 @@ pub async fn removed(address: String) -> Result<()> {
 /// Beats heal, so an unhealthy copy is kept by registrations, and changes both ways.
 pub async fn health(address: String) -> Result<()> {
     let (api, session, scope) = (door(&address)?, at(&address)?, scope("health"));
-    let (well, ill) = (copy(7101), Instance { healthy: false, ..copy(7101) });
+    let (well, ill) = (copy(7101), copy(7101).with(|one| one.healthy = false));
     let is = async |healthy: bool| {
         let all = api.all(&name(&scope)).await?;
         Ok(all.len() == 1 && all[0].healthy == healthy)

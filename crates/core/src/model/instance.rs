@@ -1,10 +1,13 @@
 //! Instances of services.
 
+use super::intern::Pool;
 use super::{ClusterId, Mark, Metadata, OwnerId, Part, intern};
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::fmt::{self, Display};
+use std::hash::{Hash, Hasher};
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 /// A service: `namespace/group/name`. A kind that lacks a level leaves it empty.
@@ -90,9 +93,14 @@ impl Display for InstanceId {
 /// The key of metadata by which Dubbo's providers say when they registered, in milliseconds.
 const STAMP: &str = "timestamp";
 
-/// One instance of a service.
+/// One instance of a service. Clones are one in memory until one of them is changed.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(from = "InstanceData", into = "InstanceData")]
+pub struct Instance(Arc<InstanceData>);
+
+/// What an [`Instance`] says.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Instance {
+pub struct InstanceData {
     /// Where it listens, and its slot.
     #[serde(flatten)]
     pub id: InstanceId,
@@ -119,7 +127,7 @@ pub struct Instance {
 
 /// What only a record's own kind understands, in that kind's own words: a copy in the same kind, and one that comes home
 /// through another, is made exactly like the record again.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Payload {
     /// The kind, as in the settings.
     pub kind: Arc<str>,
@@ -130,7 +138,7 @@ pub struct Payload {
 impl Instance {
     /// A healthy ephemeral instance of weight 1 without metadata.
     pub fn new(host: &str, port: u16) -> Self {
-        Self {
+        InstanceData {
             id: InstanceId { endpoint: Endpoint { host: intern(host), port }, slot: intern("") },
             weight: 1.0,
             enabled: true,
@@ -141,6 +149,69 @@ impl Instance {
             payload: None,
             mark: None,
         }
+        .into()
+    }
+
+    /// The same instance, changed.
+    pub fn with<T>(mut self, change: impl FnOnce(&mut InstanceData) -> T) -> Self {
+        change(&mut self);
+        self
+    }
+
+    /// The same instance, one in memory with all equal ones that were shared before: for what is kept for long, such as what a
+    /// cluster holds and what was written there.
+    pub fn shared(self) -> Self {
+        Self(ALL.get(self.0))
+    }
+}
+
+static ALL: Pool<InstanceData> = Pool::new();
+
+impl From<InstanceData> for Instance {
+    fn from(data: InstanceData) -> Self {
+        Self(Arc::new(data))
+    }
+}
+
+impl From<Instance> for InstanceData {
+    fn from(instance: Instance) -> Self {
+        Arc::unwrap_or_clone(instance.0)
+    }
+}
+
+impl Deref for Instance {
+    type Target = InstanceData;
+
+    fn deref(&self) -> &InstanceData {
+        &self.0
+    }
+}
+
+impl DerefMut for Instance {
+    fn deref_mut(&mut self) -> &mut InstanceData {
+        Arc::make_mut(&mut self.0)
+    }
+}
+
+impl PartialEq for Instance {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || self.0 == other.0
+    }
+}
+
+impl fmt::Debug for Instance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+// No instance has a weight that is no number.
+impl Eq for InstanceData {}
+
+impl Hash for InstanceData {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let flags = (self.enabled, self.healthy, self.ephemeral, self.lasting);
+        (&self.id, self.weight.to_bits(), flags, &self.metadata, &self.payload, &self.mark).hash(state);
     }
 }
 
@@ -163,6 +234,9 @@ impl Instance {
 
     /// Whether two records say the same thing, marks aside.
     pub fn same(&self, other: &Self) -> bool {
+        if Arc::ptr_eq(&self.0, &other.0) {
+            return true;
+        }
         self.id == other.id
             && self.weight == other.weight
             && self.enabled == other.enabled
@@ -197,7 +271,10 @@ impl Instance {
 
     /// This record as its birthplace holds it, where a kind could only hold it in another way ([`crate::Sink::shape`]).
     pub fn into_born(mut self) -> Self {
-        self.ephemeral &= !std::mem::take(&mut self.lasting);
+        if self.lasting {
+            self.ephemeral = false;
+            self.lasting = false;
+        }
         self
     }
 

@@ -10,7 +10,7 @@ mod set;
 
 pub use entry::{Aside, Body, Content, Digest, Entry, EntryKey, Pair, Side, Stamp};
 pub use ids::{ClusterId, OwnerId, Part};
-pub use instance::{Endpoint, Instance, InstanceId, Payload, ServiceKey};
+pub use instance::{Endpoint, Instance, InstanceData, InstanceId, Payload, ServiceKey};
 pub use intern::intern;
 pub use mark::Mark;
 pub use metadata::Metadata;

@@ -75,7 +75,7 @@ impl Set {
 
     /// Puts a record where its id and its mark say.
     pub fn put(&mut self, record: Instance) {
-        self.records.entry(record.id()).or_default().put(record);
+        self.records.entry(record.id()).or_default().put(record.shared());
     }
 
     /// Takes the copy of `owner` at `id` out.

@@ -189,17 +189,17 @@ impl<'a> Table<'a> {
     }
 
     fn update(&mut self, from: &Instance, to: &Instance) {
-        self.changes.push(Change::Update { from: from.clone(), to: to.clone() });
+        self.changes.push(Change::Update { from: from.clone(), to: to.clone().shared() });
     }
 
     fn absent(&mut self, id: &InstanceId, held: &Held) {
         let written = self.ledger.records.get(id);
         let foreign = held.copies.first().and_then(|copy| copy.mark()).map(|mark| mark.owner.clone());
         match (self.want(id, written.map(|written| &written.owner)), written) {
-            (Some((_, target)), Some(_)) => self.changes.push(Change::Create(target.clone())),
+            (Some((_, target)), Some(_)) => self.changes.push(Change::Create(target.clone().shared())),
             (Some((_, target)), None) => match foreign {
                 Some(owner) => self.skip(id, Skip::Foreign(Some(owner))),
-                None => self.changes.push(Change::Create(target.clone())),
+                None => self.changes.push(Change::Create(target.clone().shared())),
             },
             (None, Some(written)) => {
                 let Some(wish) = self.wish_of(&written.owner) else { return };

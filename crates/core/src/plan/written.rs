@@ -62,7 +62,7 @@ impl Written {
     /// through.
     pub fn note(&mut self, change: &Change, path: &[ClusterId]) {
         let mut put = |record: &Instance, owner: OwnerId, shadow| {
-            self.records.insert(record.id(), WrittenRecord { record: record.clone(), owner, shadow, before: None });
+            self.records.insert(record.id(), WrittenRecord { record: record.clone().shared(), owner, shadow, before: None });
         };
         match change {
             Change::Create(record) | Change::Adopt(record) | Change::Update { to: record, .. } => {
@@ -90,5 +90,6 @@ fn as_list<S: Serializer>(records: &BTreeMap<InstanceId, WrittenRecord>, seriali
 
 fn from_list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<InstanceId, WrittenRecord>, D::Error> {
     let list: Vec<WrittenRecord> = Deserialize::deserialize(deserializer)?;
-    Ok(list.into_iter().map(|written| (written.record.id(), written)).collect())
+    let shared = |written: WrittenRecord| WrittenRecord { record: written.record.shared(), ..written };
+    Ok(list.into_iter().map(|written| (written.record.id(), shared(written))).collect())
 }

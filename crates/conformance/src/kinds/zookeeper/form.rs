@@ -68,7 +68,7 @@ impl Form {
             Self::Spring => read_spring(data)?,
             Self::Dubbo => read_dubbo(service, &unescaped(name))?,
         };
-        Some(self.shape().bare(Instance { ephemeral, ..instance }))
+        Some(self.shape().bare(instance.with(|one| one.ephemeral = ephemeral)))
     }
 }
 

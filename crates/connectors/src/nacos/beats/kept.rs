@@ -227,12 +227,12 @@ impl Kept {
 
 /// Whether a record is what we wrote, marks and health aside: health follows from beats.
 fn alike(read: &Instance, ours: &Instance) -> bool {
-    let mut read = Instance { healthy: ours.healthy, ..read.clone() };
+    let mut read = read.clone().with(|one| one.healthy = ours.healthy);
     if read.metadata != ours.metadata {
         // Without the key of our mark, what we changed was not changed back.
         beat_keys::restore(&mut read.metadata);
     }
-    read.eq(&Instance { mark: None, ..ours.clone() })
+    read.eq(&ours.clone().with(|one| one.mark = None))
 }
 
 /// Time between two signs of life of a record.
@@ -266,7 +266,7 @@ mod tests {
     }
 
     fn bare() -> Instance {
-        Instance { mark: None, ..ours() }
+        ours().with(|one| one.mark = None)
     }
 
     fn kept(now: Instant) -> Kept {
@@ -336,11 +336,11 @@ mod tests {
     async fn another_record_is_not_ours() {
         let now = Instant::now();
         let mut kept = kept(now);
-        let other = Instance { weight: 2.0, ..bare() };
+        let other = bare().with(|one| one.weight = 2.0);
         assert_eq!(kept.judge(&scope(), &other, Some(2), now), None);
         kept.give_up(&scope(), &other.id);
         assert!(kept.entries.is_empty());
         let metadata = [("preserved.heart.beat.interval".to_owned(), "1000".to_owned())].into();
-        assert_eq!(interval(&Instance { metadata, ..ours() }), Duration::from_secs(1));
+        assert_eq!(interval(&ours().with(|one| one.metadata = metadata)), Duration::from_secs(1));
     }
 }

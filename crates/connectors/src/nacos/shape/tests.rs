@@ -8,7 +8,7 @@ fn owner() -> OwnerId {
 
 fn copy(port: u16, ephemeral: bool) -> Instance {
     let mark = Mark::new(owner(), vec![ClusterId::of("a")]);
-    let mut copy = Instance { ephemeral, mark: Some(mark), ..Instance::new("127.0.0.1", port) };
+    let mut copy = Instance::new("127.0.0.1", port).with(|one| { one.ephemeral = ephemeral; one.mark = Some(mark); });
     copy.id.slot = DEFAULT_CLUSTER.into();
     copy
 }
@@ -52,7 +52,7 @@ const AS_LIVE: (bool, bool) = (true, true);
 #[test]
 fn a_service_is_ephemeral_as_soon_as_one_of_its_instances_is() {
     let (fixed, live) = (copy(1, false), copy(2, true));
-    let as_live = Instance { lasting: true, ..copy(1, true) };
+    let as_live = copy(1, true).with(|one| one.lasting = true);
     assert_eq!(shaped(from_ref(&fixed), &[], &[]), [FIXED]);
     assert_eq!(shaped(&[fixed.clone(), live.clone()], &[], &[]), [AS_LIVE, LIVE]);
     assert_eq!(shaped(&[fixed.clone(), live.clone()], from_ref(&fixed), from_ref(&fixed)), [AS_LIVE, LIVE]);
@@ -96,9 +96,9 @@ fn what_differs_in_protocol_stands_apart() {
 
 #[test]
 fn health_of_persistent_ones_is_the_servers() {
-    let ill = |one: Instance| Instance { healthy: false, ..one };
+    let ill = |one: Instance| one.with(|one| one.healthy = false);
     assert_eq!(governed(&ill(copy(1, false)), &copy(1, false)), Some(Governed::Health));
     assert_eq!(governed(&ill(copy(1, true)), &copy(1, true)), None);
-    assert_eq!(governed(&Instance { weight: 2.0, ..ill(copy(1, false)) }, &copy(1, false)), None);
+    assert_eq!(governed(&ill(copy(1, false)).with(|one| one.weight = 2.0), &copy(1, false)), None);
     assert_eq!(governed(&copy(1, false), &copy(1, false)), None);
 }

@@ -111,7 +111,7 @@ mod tests {
     async fn what_is_not_seen_is_made_again_later_each_time_and_then_forgotten() {
         let (second, scope) = (Duration::from_secs(1), ServiceKey::new("p", "g", "s"));
         let one = Instance::new("127.0.0.1", 1);
-        let (create, other) = (Change::Create(one.clone()), Change::Create(Instance { weight: 2.0, ..one.clone() }));
+        let (create, other) = (Change::Create(one.clone()), Change::Create(one.clone().with(|one| one.weight = 2.0)));
         let mut recent = Recent::new(second);
         let mut now = Instant::now();
         for wait in [1, 2, 4, 8, 16, 32, 32] {

@@ -19,7 +19,7 @@ fn edits_on_the_way_are_written() {
     assert_eq!(edited(|one| one.weight = 1.0).path, PROVIDER.0, "Nacos' default weight says nothing");
 
     let (name, spring) = exact(&roots(), SPRING.0, SPRING.1.as_bytes());
-    let off = write(&roots(), &service(&name), &Instance { enabled: false, ..home(spring.clone()) }).unwrap();
+    let off = write(&roots(), &service(&name), &home(spring.clone()).with(|one| one.enabled = false)).unwrap();
     assert_eq!(
         (off.path.as_str(), String::from_utf8(off.data).unwrap()),
         (SPRING.0, super::spring("UP", "OUT_OF_SERVICE"))
@@ -36,5 +36,5 @@ fn edits_on_the_way_are_written() {
     assert_eq!(String::from_utf8(other.data).unwrap(), SPRING.1.replace("Sczk-Provider", "Other"));
     // Broken words are none.
     let payload = Some(Payload { kind: KIND.into(), text: "?".into() });
-    assert!(write(&roots(), &service(&name), &Instance { payload, ..spring }).is_ok());
+    assert!(write(&roots(), &service(&name), &spring.with(|one| one.payload = payload)).is_ok());
 }

@@ -69,7 +69,7 @@ fn record() -> impl Strategy<Value = Instance> {
         |(host, port, weight, (enabled, healthy, ephemeral), metadata, slot)| {
             let mut record = Instance::new(&host, port);
             record.id.slot = slot.into();
-            Instance { weight, enabled, healthy, ephemeral, metadata: metadata.into(), ..record }
+            record.with(|one| { one.weight = weight; one.enabled = enabled; one.healthy = healthy; one.ephemeral = ephemeral; one.metadata = metadata.into(); })
         },
     )
 }
@@ -150,7 +150,7 @@ proptest! {
         host in host(),
         weight in 0..10_000u32,
     ) {
-        let mut record = Instance { metadata: params.into(), ..Instance::new(&host, 20880) };
+        let mut record = Instance::new(&host, 20880).with(|one| one.metadata = params.into());
         record.metadata.retain(|key, _| !["group", "version", "enabled"].contains(&key));
         record.metadata.extend(&metadata("protocol=dubbo&path=lab.Greeter&category=providers&interface=lab.Greeter"));
         record.metadata.insert("weight", weight.to_string());
@@ -220,7 +220,7 @@ proptest! {
         let words = items.into_iter().map(|(item, value)| format!(";{item}{value}")).collect::<String>();
         let payload = Some(Payload { kind: KIND.into(), text: format!("{code}{words}").into() });
         let scope = service(&name);
-        if let Ok(node) = write(&roots(), &scope, &Instance { payload, ..record.clone() }) {
+        if let Ok(node) = write(&roots(), &scope, &record.clone().with(|one| one.payload = payload)) {
             let Read { scope: there, instance: copy, .. } =
                 read(&roots(), &node.path, &node.data, node.ephemeral).unwrap().unwrap();
             prop_assert_eq!((there, copy.id.endpoint), (scope, record.id.endpoint));
