@@ -24,7 +24,9 @@ fn names(kind: &str, line: &str) -> bool {
     let mut line = line.to_lowercase();
     TOOLS.iter().for_each(|tool| line = line.replace(tool, ""));
     match kind {
-        "memory" => ["memory::", "\"memory\"", "memoryconnector", "mod memory;"].iter().any(|word| line.contains(word)),
+        "memory" => ["connectors::memory", "crate::memory", "\"memory\"", "memoryconnector", "mod memory;"]
+            .iter()
+            .any(|word| line.contains(word)),
         _ => line.contains(kind),
     }
 }

@@ -27,7 +27,7 @@ pub fn schema(kinds: &Kinds) -> serde_json::Value {
     schema
 }
 
-/// `ZOOKEEPER (or ZK)`.
+/// The word for a kind, and other words behind it in brackets.
 fn words(kind: &'static dyn Kind) -> String {
     let aliases: String = kind.aliases().iter().map(|word| format!(" (or {})", word.to_uppercase())).collect();
     kind.name().to_uppercase() + &aliases
