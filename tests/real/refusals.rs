@@ -13,7 +13,7 @@ async fn taken_back(name: &str, at_once: bool) -> Result<()> {
     let (a, b) = (shared_nacos(Server::Nacos2).await?, shared_nacos(Server::Nacos3).await?);
     let space = namespace_at(&[&a, &b], name).await?;
     let service = ServiceName::new(&space, "DEFAULT_GROUP", "php-svc");
-    let fixed = Instance::new("127.0.0.1", 9100).with(|one| one.ephemeral = false);
+    let fixed = Instance { ephemeral: false, ..Instance::new("127.0.0.1", 9100) };
     let live = Instance::new("127.0.0.1", 9200);
     a.api.register(&service, &fixed).await?;
     let beats = beating(&b, &service, &live).await?;
@@ -69,7 +69,7 @@ pub async fn health_is_the_destinations() -> Result<()> {
     let (a, b) = (shared_nacos(Server::Nacos2).await?, shared_nacos(Server::Nacos3).await?);
     let space = namespace_at(&[&a, &b], "whose-health").await?;
     let service = ServiceName::new(&space, "DEFAULT_GROUP", "fixed");
-    let fixed = Instance::new("127.0.0.1", 9101).with(|one| one.ephemeral = false);
+    let fixed = Instance { ephemeral: false, ..Instance::new("127.0.0.1", 9101) };
     a.api.register(&service, &fixed).await?;
     // The source checks nothing.
     let off = vec![

@@ -154,7 +154,7 @@ pub async fn a_chain_passes_changes_on() -> Result<()> {
     };
     weighs("the first", 1.0).await?;
     for weight in [2.0, 3.0, 4.0] {
-        who.register("p", &svc, &first.clone().with(|one| one.weight = weight)).await?;
+        who.register("p", &svc, &Instance { weight, ..first.clone() }).await?;
         weighs("a change", weight).await?;
     }
     let fresh = service("chain", 1);
@@ -193,7 +193,7 @@ pub async fn a_services_own_attributes_travel() -> Result<()> {
     stands("team-1", 0.5).await?;
     at_a.update_service(&svc, &info("team-2", 0.0)).await?;
     // The server tells nobody of this; it is seen with the service's next change.
-    who.register("p", &svc, &Instance::new("127.0.0.10", 9600).with(|one| one.weight = 2.0)).await?;
+    who.register("p", &svc, &Instance { weight: 2.0, ..Instance::new("127.0.0.10", 9600) }).await?;
     stands("team-2", 0.0).await?;
     pause(3).await;
     ensure!(at_a.service(&svc).await?.unwrap_or_default().metadata["owner"] == "team-2", "no echo");
@@ -214,7 +214,7 @@ pub async fn a_storm_on_one_service_is_few_writes() -> Result<()> {
     let began = std::time::Instant::now();
     let changes = 1_000;
     for n in 1..=changes {
-        who.register("p", &svc, &one.clone().with(|one| one.weight = f64::from(n))).await?;
+        who.register("p", &svc, &Instance { weight: f64::from(n), ..one.clone() }).await?;
     }
     let storm = began.elapsed();
     until("the last", seconds(10), async || {

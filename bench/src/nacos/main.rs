@@ -30,7 +30,8 @@ async fn main() -> Result<()> {
         Nacos::start(NacosVersion::V2_5, causeway_testbed::Options::default())
     )?;
     let provider = client(&a)?.spread_publisher("bench", None);
-    let sets = (0..services).map(|n| (ServiceKey::new("public", "DEFAULT_GROUP", &format!("svc-{n}")), instances())).collect();
+    let sets =
+        (0..services).map(|n| (ServiceKey::new("public", "DEFAULT_GROUP", &format!("svc-{n}")), instances())).collect();
     ensure!(provider.publish_all(sets).await.iter().all(Result::is_ok), "the source could not be filled");
     let all = services * INSTANCES;
     let at_b = b.open_api().await?;
@@ -47,14 +48,20 @@ async fn main() -> Result<()> {
         let first = until_some(&at_b, 1, began).await?;
         let whole = until_some(&at_b, all, began).await?;
         let share = bare.as_secs_f64() / whole.as_secs_f64();
-        println!("round {round}: bare loop {bare:.2?}; causeway: the first after {first:.2?}, all after {whole:.2?}, share {share:.2}");
+        println!(
+            "round {round}: bare loop {bare:.2?}; causeway: the first after {first:.2?}, all after {whole:.2?}, share {share:.2}"
+        );
         shares.push(share);
         if round == ROUNDS {
             sleep(REST).await;
             let before = node.processor()?;
             sleep(MEASURED).await;
             let rest = (node.processor()? - before).as_secs_f64() / MEASURED.as_secs_f64();
-            println!("{all} instances: {:.0} MiB resident ({empty:.0} MiB when empty), {:.1} % of a core at rest", node.resident()?, rest * 100.0);
+            println!(
+                "{all} instances: {:.0} MiB resident ({empty:.0} MiB when empty), {:.1} % of a core at rest",
+                node.resident()?,
+                rest * 100.0
+            );
         }
         drop(node);
         until(&at_b, 0).await?;
@@ -71,7 +78,13 @@ fn client(server: &Nacos) -> Result<NacosClient> {
 fn instances() -> Vec<WireInstance> {
     let one = |n: usize| {
         let mut instance = WireInstance::new("127.0.0.1", 20_000 + n as u16);
-        let words = [("zone", "hz-a"), ("version", "1.4.2"), ("weight.group", "blue"), ("protocol", "dubbo"), ("side", "provider")];
+        let words = [
+            ("zone", "hz-a"),
+            ("version", "1.4.2"),
+            ("weight.group", "blue"),
+            ("protocol", "dubbo"),
+            ("side", "provider"),
+        ];
         instance.metadata = words.into_iter().collect();
         instance
     };

@@ -6,7 +6,10 @@ use causeway_core::{
 };
 
 fn copy(weight: f64) -> Instance {
-    let record = Instance::new("127.0.0.1", 1).with(|one| { one.weight = weight; one.ephemeral = false; });
+    let record = Instance::new("127.0.0.1", 1).with(|one| {
+        one.weight = weight;
+        one.ephemeral = false;
+    });
     record.forwarded(&ClusterId::of("a"), &OwnerId::new("i", "t"))
 }
 

@@ -17,7 +17,10 @@ async fn everything_travels_both_ways_and_nothing_echoes() {
     seconds(2).await;
     assert_eq!((total(&a), total(&b)), (61, 61));
 
-    let mut changed = instance(1000).with(|one| { one.weight = 0.5; one.healthy = false; });
+    let mut changed = instance(1000).with(|one| {
+        one.weight = 0.5;
+        one.healthy = false;
+    });
     changed.metadata.insert("version", "2");
     a.register(&service(0), "p0", changed.clone());
     seconds(1).await;
@@ -101,7 +104,13 @@ async fn an_operators_override_is_kept_and_shown() {
     let world = World::new("i", &clusters).two_way("a", "b");
     seconds(2).await;
     let copy = clusters["b"].list(&service(0)).into_iter().find(|i| i.id.endpoint.port == 1000).unwrap();
-    clusters["b"].override_with(&service(0), copy.with(|one| { one.enabled = false; one.weight = 7.0; }));
+    clusters["b"].override_with(
+        &service(0),
+        copy.with(|one| {
+            one.enabled = false;
+            one.weight = 7.0;
+        }),
+    );
     let writes = (clusters["a"].writes(), clusters["b"].writes());
     seconds(60).await;
     assert_eq!(writes, (clusters["a"].writes(), clusters["b"].writes()), "no fight");

@@ -87,7 +87,8 @@ pub async fn foreign_siblings<S: Subject>(at: &Corner<S>) -> Result<()> {
     ensure!(shown.lists().all(kept), "a sibling was touched: {:?} {:?}", shown.polled, shown.told);
     ensure!(kept(&at.subject.truth(&service).await?));
     let set = read(&ours, &service).await?;
-    let owners: Vec<_> = copies(&set).into_iter().filter_map(|one| one.mark).map(|mark| mark.owner.clone()).collect();
+    let owners: Vec<_> =
+        copies(&set).into_iter().filter_map(|one| one.mark.clone()).map(|mark| mark.owner.clone()).collect();
     let natives = at.shape.natives(&set).len();
     if at.shape.marks {
         ensure!(owners == [stranger()] && natives == 2, "a copy of another install reads as {owners:?}: {set:?}");

@@ -3,7 +3,8 @@
 use super::beat_keys;
 use super::client::{DEFAULT_CLUSTER, Error as WireError, ServiceAttributes, ServiceKey as WireKey, WireInstance};
 use causeway_core::{
-    Attributes, Endpoint, Error, Instance, InstanceData, InstanceId, Mark, Metadata, OwnerId, Payload, ServiceKey, intern,
+    Attributes, Endpoint, Error, Instance, InstanceData, InstanceId, Mark, Metadata, OwnerId, Payload, ServiceKey,
+    intern,
 };
 
 /// The one metadata key that carries our mark.
@@ -291,7 +292,7 @@ mod tests {
         let mut wire = write(&instance());
         wire.metadata.insert(MARK, "mine");
         let read = read(&wire);
-        assert_eq!((read.mark, &read.metadata[MARK]), (None, "mine"));
+        assert_eq!((&read.mark, &read.metadata[MARK]), (&None, "mine"));
     }
 
     #[test]
@@ -300,7 +301,7 @@ mod tests {
         wire.metadata.insert("sourceClusterId", "c1");
         assert!(read(&wire).mark.is_none(), "one key alone may be a provider's own");
         wire.metadata.insert("syncSource", "NACOS");
-        assert_eq!(&*read(&wire).mark.unwrap().owner.install, "nacos-sync");
+        assert_eq!(&*read(&wire).mark().unwrap().owner.install, "nacos-sync");
     }
 
     #[test]
@@ -345,12 +346,12 @@ mod tests {
         assert_eq!((&*held.id.slot, &held.payload), (DEFAULT_CLUSTER, &foreign.payload));
         assert_eq!(read(&write(&held)), held);
         let with = |key: &str, length: usize| {
-            let mut all = instance().metadata;
+            let mut all = instance().metadata.clone();
             all.insert(key, "m".repeat(length));
             normalize(&scope, foreign.clone().with(|one| one.metadata = all))
         };
         let short = with("zone", 900).unwrap();
-        assert_eq!((short.payload, short.metadata["zone"].len()), (None, 900));
+        assert_eq!((&short.payload, short.metadata["zone"].len()), (&None, 900));
         assert!(with("methods", 1100).is_err());
         let mut provider = instance();
         provider.metadata = [("interface", "lab.Greeter"), ("methods", &"m".repeat(1100))].into();

@@ -74,7 +74,10 @@ pub(super) fn shape(there: &Set, written: &Written, wishes: &mut [Wish]) {
         for record in fixed {
             let id = record.id.clone();
             wish.records.remove(&id);
-            let record = record.with(|one| { one.ephemeral = true; one.lasting = true; });
+            let record = record.with(|one| {
+                one.ephemeral = true;
+                one.lasting = true;
+            });
             match convert::fits(record, METADATA_LIMIT) {
                 Ok(record) => drop(wish.records.insert(id, record)),
                 Err(why) => drop(wish.refused.insert(id, Skip::Rejected(why))),

@@ -193,7 +193,10 @@ impl Publications {
         match published {
             _ if !ours => read,
             Some(one) if same => one.record.clone(),
-            Some(one) => read.with_mark(one.record.mark.clone()).with(|one| one.id = one.record.id.clone()),
+            Some(ours) => read.with(|read| {
+                read.id = ours.record.id.clone();
+                read.mark = ours.record.mark.clone();
+            }),
             None => read.with_mark(Some(Mark::new(OwnerId::lost(&self.0.install), Vec::new()))),
         }
     }

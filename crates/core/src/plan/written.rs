@@ -62,7 +62,8 @@ impl Written {
     /// through.
     pub fn note(&mut self, change: &Change, path: &[ClusterId]) {
         let mut put = |record: &Instance, owner: OwnerId, shadow| {
-            self.records.insert(record.id(), WrittenRecord { record: record.clone().shared(), owner, shadow, before: None });
+            self.records
+                .insert(record.id(), WrittenRecord { record: record.clone().shared(), owner, shadow, before: None });
         };
         match change {
             Change::Create(record) | Change::Adopt(record) | Change::Update { to: record, .. } => {

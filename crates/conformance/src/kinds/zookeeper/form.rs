@@ -165,9 +165,11 @@ fn read_dubbo(service: &str, url: &str) -> Option<Instance> {
     {
         return None;
     }
-    one.weight =
+    let weight =
         says("weight").map_or(Some(1.0), |text| text.parse::<i32>().ok().map(|weight| f64::from(weight) / 100.0))?;
-    one.enabled = says("enabled") != Some("false");
+    let enabled = says("enabled") != Some("false");
+    one.weight = weight;
+    one.enabled = enabled;
     Some(one)
 }
 

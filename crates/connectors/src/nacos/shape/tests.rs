@@ -8,7 +8,10 @@ fn owner() -> OwnerId {
 
 fn copy(port: u16, ephemeral: bool) -> Instance {
     let mark = Mark::new(owner(), vec![ClusterId::of("a")]);
-    let mut copy = Instance::new("127.0.0.1", port).with(|one| { one.ephemeral = ephemeral; one.mark = Some(mark); });
+    let mut copy = Instance::new("127.0.0.1", port).with(|one| {
+        one.ephemeral = ephemeral;
+        one.mark = Some(mark);
+    });
     copy.id.slot = DEFAULT_CLUSTER.into();
     copy
 }

@@ -69,7 +69,13 @@ fn record() -> impl Strategy<Value = Instance> {
         |(host, port, weight, (enabled, healthy, ephemeral), metadata, slot)| {
             let mut record = Instance::new(&host, port);
             record.id.slot = slot.into();
-            record.with(|one| { one.weight = weight; one.enabled = enabled; one.healthy = healthy; one.ephemeral = ephemeral; one.metadata = metadata.into(); })
+            record.with(|one| {
+                one.weight = weight;
+                one.enabled = enabled;
+                one.healthy = healthy;
+                one.ephemeral = ephemeral;
+                one.metadata = metadata.into();
+            })
         },
     )
 }
@@ -156,7 +162,7 @@ proptest! {
         record.metadata.insert("weight", weight.to_string());
         let (_, there) = copied("providers:lab.Greeter::", &record);
         prop_assert_eq!((&there.metadata, text(&there)), (&record.metadata, ""));
-        prop_assert_eq!((there.weight, there.id.endpoint), (f64::from(weight) / 100.0, record.id.endpoint));
+        prop_assert_eq!((there.weight, &there.id.endpoint), (f64::from(weight) / 100.0, &record.id.endpoint));
     }
 
     #[test]
@@ -223,7 +229,7 @@ proptest! {
         if let Ok(node) = write(&roots(), &scope, &record.clone().with(|one| one.payload = payload)) {
             let Read { scope: there, instance: copy, .. } =
                 read(&roots(), &node.path, &node.data, node.ephemeral).unwrap().unwrap();
-            prop_assert_eq!((there, copy.id.endpoint), (scope, record.id.endpoint));
+            prop_assert_eq!((there, &copy.id.endpoint), (scope, &record.id.endpoint));
         }
     }
 }

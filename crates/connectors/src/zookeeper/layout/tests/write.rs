@@ -38,11 +38,17 @@ fn another_kinds_record_becomes_spring_clouds() {
         r#"{{"name":"a/Orders","id":"{uuid}","address":"fd00::1","port":8443,"sslPort":8443,"payload":{{"@class":"org.springframework.cloud.zookeeper.discovery.ZookeeperInstance","id":"a/Orders","name":"a/Orders","metadata":{{"zone":"z1","é":" \"\n"}}}},"registrationTimeUTC":0,"serviceType":"DYNAMIC","uriSpec":{{"parts":[{{"value":"scheme","variable":true}},{{"value":"://","variable":false}},{{"value":"address","variable":true}},{{"value":":","variable":false}},{{"value":"port","variable":true}}]}}}}"#
     );
     assert_eq!(String::from_utf8(node.data).unwrap(), json);
-    assert_eq!((there.metadata, there.id.endpoint), (record.metadata.clone(), record.id.endpoint.clone()));
+    assert_eq!((&there.metadata, &there.id.endpoint), (&record.metadata, &record.id.endpoint));
     record.id.slot = "other".into();
     assert_ne!(copied("a/Orders", &record).0.path, node.path, "two slots at one address are two znodes");
     for (enabled, healthy, status) in [(false, true, "OUT_OF_SERVICE"), (true, false, "DOWN")] {
-        let (_, there) = copied("Orders", &record.clone().with(|one| { one.enabled = enabled; one.healthy = healthy; }));
+        let (_, there) = copied(
+            "Orders",
+            &record.clone().with(|one| {
+                one.enabled = enabled;
+                one.healthy = healthy;
+            }),
+        );
         assert_eq!((there.enabled, there.healthy, &there.metadata["instance_status"]), (enabled, healthy, status));
     }
     let (_, there) = copied("Orders", &record.clone().with(|one| one.weight = 0.0));
@@ -64,9 +70,23 @@ fn what_zookeeper_cannot_hold_says_why() {
         (service("x"), dubbo.clone().with(|one| one.payload = payload("")), "no service of Dubbo's"),
         (service("providers:config::"), dubbo.clone(), "would not be read"),
         (service("x"), app.clone().with(|one| one.enabled = false), "takes no calls"),
-        (service("x"), plain.clone().with(|one| { one.healthy = false; one.payload = payload("p"); }), "takes no calls"),
+        (
+            service("x"),
+            plain.clone().with(|one| {
+                one.healthy = false;
+                one.payload = payload("p");
+            }),
+            "takes no calls",
+        ),
         (service("x"), app.clone().with(|one| one.weight = 0.0), "takes no calls"),
-        (service("x"), plain.clone().with(|one| { one.ephemeral = false; one.payload = payload("p"); }), "ephemeral"),
+        (
+            service("x"),
+            plain.clone().with(|one| {
+                one.ephemeral = false;
+                one.payload = payload("p");
+            }),
+            "ephemeral",
+        ),
         (service("a//b"), plain.clone(), "no path"),
         (service("a/../b"), plain.clone(), "no path"),
         (service("a\u{7}"), plain.clone(), "no path"),
