@@ -128,7 +128,7 @@ async fn bare(from: &Nacos, to: &Nacos, services: usize, at: &OpenApi) -> Result
     let (reader, publisher) = (from.reader(), to.publisher("bare", None));
     let listed = from.services("public").await?;
     ensure!(listed.len() == services, "{} services", listed.len());
-    let keys: Vec<_> = listed.iter().map(|one| ServiceKey::new("public", &one.group, &one.name)).collect();
+    let keys: Vec<_> = listed.iter().map(|one| ServiceKey::new("public", &one.group_name, &one.name)).collect();
     let one = |key: ServiceKey| {
         let (reader, publisher) = (&reader, &publisher);
         async move {
