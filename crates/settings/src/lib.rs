@@ -25,6 +25,7 @@ mod template;
 mod tree;
 mod values;
 mod write;
+pub mod yaml;
 mod zookeeper;
 
 pub use duration::{format_duration, parse_duration};

@@ -17,7 +17,7 @@ const MAX_KEPT: usize = 1000;
 const MAX_LINE: usize = 2000;
 
 /// A problem in the making.
-pub(crate) struct Draft {
+pub struct Draft {
     severity: Severity,
     place: Place,
     field: String,
@@ -27,20 +27,24 @@ pub(crate) struct Draft {
 }
 
 impl Draft {
+    /// An error at a place; `field` is the path of what is wrong.
     pub fn error(place: Place, field: impl Into<String>, message: impl Into<String>) -> Self {
         let (field, message) = (field.into(), message.into());
         Self { severity: Severity::Error, place, field, message, expected: None, help: None }
     }
 
+    /// A warning.
     pub fn warning(place: Place, field: impl Into<String>, message: impl Into<String>) -> Self {
         Self { severity: Severity::Warning, ..Self::error(place, field, message) }
     }
 
+    /// What was expected in its place.
     pub fn expected(mut self, expected: impl Into<String>) -> Self {
         self.expected = Some(expected.into());
         self
     }
 
+    /// How to put it right.
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
@@ -48,13 +52,16 @@ impl Draft {
 }
 
 /// The keys of one mapping, with the path that problems name.
-pub(crate) struct Fields<'n> {
+pub struct Fields<'n> {
+    /// The mapping's own path.
     pub path: String,
+    /// Where it begins.
     pub place: Place,
     entries: &'n [(Key, Node)],
 }
 
 impl<'n> Fields<'n> {
+    /// The value of a key; `None` also where nothing stands behind it.
     pub fn get(&self, key: &str) -> Option<&'n Node> {
         let (_, node) = self.entries.iter().find(|(own, _)| own.text == key)?;
         (!matches!(node.value, Value::Null)).then_some(node)
@@ -70,31 +77,33 @@ impl<'n> Fields<'n> {
         self.get(key).map_or(self.place, |node| node.place)
     }
 
+    /// All keys with their values.
     pub fn entries(&self) -> &'n [(Key, Node)] {
         self.entries
     }
 }
 
 /// Everything that reading a file needs, and the problems so far.
-pub(crate) struct Reader<'a> {
-    pub file: &'a str,
-    pub env: &'a dyn Env,
-    pub kinds: &'a Kinds,
+pub struct Reader<'a> {
+    pub(crate) file: &'a str,
+    pub(crate) env: &'a dyn Env,
+    pub(crate) kinds: &'a Kinds,
     /// The masked text.
-    pub masked: &'a str,
+    pub(crate) masked: &'a str,
     /// The text itself; nothing of it goes into a problem.
-    pub text: &'a str,
+    pub(crate) text: &'a str,
     lines: Vec<&'a str>,
     problems: Vec<Problem>,
     dropped: usize,
 }
 
 impl<'a> Reader<'a> {
-    pub fn new(file: &'a str, text: &'a str, masked: &'a str, env: &'a dyn Env, kinds: &'a Kinds) -> Self {
+    pub(crate) fn new(file: &'a str, text: &'a str, masked: &'a str, env: &'a dyn Env, kinds: &'a Kinds) -> Self {
         let lines = masked.lines().collect();
         Self { file, env, kinds, masked, text, lines, problems: Vec::new(), dropped: 0 }
     }
 
+    /// Notes a problem.
     pub fn report(&mut self, draft: Draft) {
         if self.problems.len() >= MAX_KEPT {
             self.dropped += 1;
@@ -130,7 +139,7 @@ impl<'a> Reader<'a> {
     }
 
     /// All problems in the order of the file, cut where there are too many.
-    pub fn finish(self) -> Problems {
+    pub(crate) fn finish(self) -> Problems {
         let mut problems = self.problems;
         // Errors must not be cut off behind warnings.
         problems.sort_by_key(|p| p.severity);
@@ -146,7 +155,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Replaces the references in all values of the tree.
-    pub fn resolve(&mut self, root: &mut Node) {
+    pub(crate) fn resolve(&mut self, root: &mut Node) {
         let mut failed = Vec::new();
         let env = self.env;
         root.scalars(&mut |scalar, place| {
@@ -210,6 +219,7 @@ impl<'a> Reader<'a> {
         self.one(node, &fields.at(key), expected).map(|scalar| (scalar, node.place))
     }
 
+    /// The single value that a node must be; `None`: reported.
     pub fn one<'n>(&mut self, node: &'n Node, path: &str, expected: &str) -> Option<&'n Scalar> {
         match &node.value {
             Value::Scalar(scalar) if scalar.broken => None,

@@ -11,30 +11,42 @@ const MAX_DEPTH: usize = 64;
 
 /// A stretch of the file. Lines and columns count from 1, columns in characters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Place {
+pub struct Place {
+    /// The line.
     pub line: usize,
+    /// The column.
     pub column: usize,
-    /// Byte offsets into the text.
+    /// The byte of the text where it begins.
     pub start: usize,
+    /// The byte behind its end.
     pub end: usize,
 }
 
+/// One value, with its place.
 #[derive(Clone, Debug)]
-pub(crate) struct Node {
+pub struct Node {
+    /// Where it stands.
     pub place: Place,
+    /// What stands there.
     pub value: Value,
 }
 
+/// A value of any form.
 #[derive(Clone, Debug)]
-pub(crate) enum Value {
+pub enum Value {
+    /// Nothing: a key without a value, or `null`.
     Null,
+    /// A single value.
     Scalar(Scalar),
+    /// A list.
     List(Vec<Node>),
+    /// Keys with values, in the order of the file; no key stands twice.
     Map(Vec<(Key, Node)>),
 }
 
+/// A single value.
 #[derive(Clone, Debug)]
-pub(crate) struct Scalar {
+pub struct Scalar {
     /// The text, after references are replaced.
     pub text: String,
     /// The file's own text, where it holds a reference.
@@ -43,9 +55,12 @@ pub(crate) struct Scalar {
     pub broken: bool,
 }
 
+/// A key, with its place.
 #[derive(Clone, Debug)]
-pub(crate) struct Key {
+pub struct Key {
+    /// Its text.
     pub text: String,
+    /// Where it stands.
     pub place: Place,
 }
 
@@ -89,6 +104,11 @@ pub(crate) struct Fault {
 
 /// Reads one document. `Ok((None, _))`: there is nothing in it. The faults beside a tree are repeated keys.
 pub(crate) fn read(text: &str) -> Result<(Option<Node>, Vec<Fault>), Fault> {
+    read_within(text, MAX_NODES)
+}
+
+/// The same, for at most `most` values.
+pub(crate) fn read_within(text: &str, most: usize) -> Result<(Option<Node>, Vec<Fault>), Fault> {
     let mut options = granit_parser::options! { block_nesting_limit: MAX_DEPTH, flow_nesting_limit: MAX_DEPTH };
     options.set_emit_comments(false);
     let mut builder = Builder {
@@ -96,6 +116,7 @@ pub(crate) fn read(text: &str) -> Result<(Option<Node>, Vec<Fault>), Fault> {
         parser: Parser::new_from_str_with_options(text, options),
         anchors: Vec::new(),
         nodes: 0,
+        most,
         faults: Vec::new(),
     };
     let root = builder.document()?;
@@ -107,6 +128,7 @@ struct Builder<'a, P> {
     parser: P,
     anchors: Vec<(usize, Node)>,
     nodes: usize,
+    most: usize,
     faults: Vec<Fault>,
 }
 
@@ -263,9 +285,10 @@ impl<'a, P: Iterator<Item = Step<'a>>> Builder<'a, P> {
 
     fn count(&mut self, more: usize, span: Span) -> Result<(), Fault> {
         self.nodes += more;
-        if self.nodes > MAX_NODES {
+        let most = self.most;
+        if self.nodes > most {
             return Err(self
-                .fault(span, &format!("the file stands for more than {MAX_NODES} values"))
+                .fault(span, &format!("the file stands for more than {most} values"))
                 .help("use fewer aliases (`*name`), or split the file"));
         }
         Ok(())

@@ -11,7 +11,7 @@ use crate::suggest::{nearest, one_of};
 use crate::tree::{Node, Place, Scalar, Value};
 
 impl Reader<'_> {
-    pub fn secret(&mut self, fields: &Fields<'_>, key: &str) -> Option<Secret> {
+    pub(crate) fn secret(&mut self, fields: &Fields<'_>, key: &str) -> Option<Secret> {
         let (scalar, place) = self.scalar(fields, key, "a text, better a reference such as `${env:NAME}`")?;
         if scalar.text.is_empty() {
             return None;
@@ -73,6 +73,7 @@ impl Reader<'_> {
         found.map(|(_, value)| *value)
     }
 
+    /// `true` or `false`.
     pub fn flag(&mut self, fields: &Fields<'_>, key: &str, default: bool) -> bool {
         let words = [("true", true), ("false", false), ("yes", true), ("no", false), ("on", true), ("off", false)];
         let Some((scalar, place)) = self.scalar(fields, key, "`true` or `false`") else { return default };
@@ -89,6 +90,7 @@ impl Reader<'_> {
         found.unwrap_or(default)
     }
 
+    /// A number that `fits`; `None`: absent, or reported.
     pub fn number<T: std::str::FromStr>(
         &mut self,
         fields: &Fields<'_>,
@@ -109,6 +111,7 @@ impl Reader<'_> {
         found
     }
 
+    /// A duration such as `30s`.
     pub fn duration(&mut self, fields: &Fields<'_>, key: &str, default: Duration) -> Duration {
         let expected = "a number with a unit (`ms`, `s`, `m`, `h` or `d`), such as `30s`";
         let Some((scalar, place)) = self.scalar(fields, key, expected) else { return default };
@@ -122,6 +125,7 @@ impl Reader<'_> {
         })
     }
 
+    /// A regular expression; `None`: reported.
     pub fn pattern(&mut self, node: &Node, path: &str) -> Option<Pattern> {
         let scalar = self.one(node, path, "a regular expression")?;
         match Pattern::new(&scalar.text) {
