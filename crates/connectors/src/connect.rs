@@ -71,6 +71,8 @@ pub struct Connect {
     pub looks: bool,
     /// The tasks whose marks are written into the data, where the kind needs no place for them.
     pub inline: InlineMarks,
+    /// What only files have.
+    pub file: crate::file::FileOptions,
     /// What only ZooKeeper has.
     pub zookeeper: crate::zookeeper::Options,
 }

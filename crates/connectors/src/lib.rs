@@ -3,6 +3,7 @@
 
 pub mod bridge;
 mod connect;
+pub mod file;
 pub mod memory;
 pub mod nacos;
 mod turn;
@@ -17,4 +18,4 @@ use causeway_core::Connector;
 
 /// Every kind there is.
 pub const CONNECTORS: &[&dyn Connector<Connect>] =
-    &[&memory::MemoryConnector, &nacos::NacosConnector, &zookeeper::ZooKeeperConnector];
+    &[&file::FileConnector, &memory::MemoryConnector, &nacos::NacosConnector, &zookeeper::ZooKeeperConnector];
