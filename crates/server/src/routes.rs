@@ -7,6 +7,7 @@ use crate::sessions::Sessions;
 use crate::socket_keeper::Keeper;
 use crate::tls::Texts;
 use crate::unopened::Broken;
+use causeway_connectors::file::{FileFormat, FileOptions};
 use causeway_connectors::nacos::client::SocketKeeper;
 use causeway_connectors::{CONNECTORS, Connect, InlineMarks, TlsTexts};
 use causeway_core::{ClusterId, DataPort, Mode, Overrides, OwnerId, Part, Port};
@@ -187,6 +188,7 @@ impl Connections {
             tls,
             keeper: self.holder.clone().map(|holder| Arc::new(Keeper(holder)) as Arc<dyn SocketKeeper>),
             inherited: inherited.map(|entry| entry.label).filter(|label| !label.is_empty()).collect(),
+            file: file(cluster.file.as_ref()),
             zookeeper: crate::zookeeper::options(cluster.zookeeper.as_ref(), self.access.contains(&entry.name)),
         };
         let ports = connector.open(entry.id.clone(), connect).map_err(|error| error.to_string())?;
@@ -205,6 +207,17 @@ impl Opened {
     pub fn error(&self) -> Option<&str> {
         self.error.as_deref()
     }
+}
+
+/// What the settings say of a file, in the connector's words.
+fn file(settings: Option<&settings::File>) -> FileOptions {
+    let format = settings.and_then(|file| file.format).map(|format| match format {
+        settings::FileFormat::Services => FileFormat::Services,
+        settings::FileFormat::Prometheus => FileFormat::Prometheus,
+        settings::FileFormat::Json => FileFormat::Json,
+        settings::FileFormat::Yaml => FileFormat::Yaml,
+    });
+    FileOptions { format }
 }
 
 /// Both ends of the tasks that copy access lists with services.

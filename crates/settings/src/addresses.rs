@@ -1,5 +1,6 @@
 //! Reading `connectKeyList`.
 
+use crate::file;
 use crate::model::Cluster;
 use crate::read::{Draft, Fields, Reader};
 use crate::tree::{Node, Place, Value};
@@ -12,7 +13,9 @@ pub(crate) fn read(reader: &mut Reader<'_>, fields: &Fields<'_>, kind: &str) -> 
     let items = reader.list(fields, KEY, "addresses");
     needed(reader, fields, kind, items.is_empty());
     let zookeeper = kind == ZOOKEEPER;
+    let is_file = kind == file::KIND;
     let expected = match zookeeper {
+        _ if is_file => "the whole path of one file or folder, such as `/etc/causeway/services`",
         false => "an address: `host:port`, `[IPv6]:port` or `http://host:port`",
         true => "an address: `host:port` or `[IPv6]:port`, with a chroot such as `/root` behind it or not",
     };
@@ -33,6 +36,8 @@ pub(crate) fn read(reader: &mut Reader<'_>, fields: &Fields<'_>, kind: &str) -> 
             continue;
         };
         let read = match zookeeper {
+            _ if is_file && items.len() > 1 => Err("make one cluster for each file"),
+            _ if is_file => file::check_path(&scalar.text).map(|()| vec![(scalar.text.clone(), None)]),
             false => check_address(&scalar.text).map(|()| vec![(scalar.text.clone(), None)]),
             // The form of ZooKeeper's own clients, which people paste: all servers in one text.
             true if items.len() == 1 => connect_string(&scalar.text),

@@ -7,10 +7,10 @@ use crate::model::{Cluster, PUBLIC, Tls};
 use crate::read::{Draft, Fields, Reader, shown, written};
 use crate::suggest::nearest;
 use crate::tree::Node;
-use crate::{addresses, zookeeper};
+use crate::{addresses, file, zookeeper};
 
 /// The keys of a cluster; a test holds them against the schema.
-pub(crate) const CLUSTER_KEYS: [&str; 12] = [
+pub(crate) const CLUSTER_KEYS: [&str; 13] = [
     "clusterName",
     "clusterType",
     "connectKeyList",
@@ -23,6 +23,7 @@ pub(crate) const CLUSTER_KEYS: [&str; 12] = [
     "contextPath",
     "tls",
     "zookeeper",
+    "file",
 ];
 pub(crate) const TLS_KEYS: [&str; 5] = ["ca", "cert", "key", "serverName", "insecureSkipVerify"];
 
@@ -90,9 +91,11 @@ fn read_one(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Cluster {
         context_path: context_path(reader, fields),
         tls: tls(reader, fields),
         zookeeper: None,
+        file: None,
         written: Default::default(),
     };
     cluster.zookeeper = zookeeper::read(reader, fields, &cluster);
+    cluster.file = file::read(reader, fields, &cluster);
     check_name(reader, fields, "clusterId", cluster.cluster_id.as_deref());
     for (one, other) in [("userName", "password"), ("password", "userName"), ("ak", "sk"), ("sk", "ak")] {
         together(reader, fields, one, other);

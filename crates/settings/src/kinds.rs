@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::model::{Mode, TaskType};
 
 /// Kinds that are planned, and the other words for them. Those that the caller's table lacks are «not supported yet».
-const WORDS: [(&str, &[&str]); 14] = [
+const WORDS: [(&str, &[&str]); 15] = [
     ("nacos", &[]),
     ("zookeeper", &["zk"]),
     ("eureka", &[]),
@@ -20,6 +20,7 @@ const WORDS: [(&str, &[&str]); 14] = [
     ("envoy", &[]),
     ("nginx", &[]),
     ("memory", &[]),
+    ("file", &[]),
 ];
 
 /// What a kind can do here.

@@ -8,6 +8,7 @@ mod check;
 mod clusters;
 mod duration;
 mod env;
+mod file;
 mod java;
 mod kinds;
 mod mask;
@@ -30,6 +31,7 @@ mod zookeeper;
 
 pub use duration::{format_duration, parse_duration};
 pub use env::{Env, FixedEnv, MAX_REFERRED, ProcessEnv};
+pub use file::{File, FileFormat};
 pub use kinds::{Ability, Capability, Kinds};
 pub use model::{Cluster, Mode, Namespaces, PUBLIC, Settings, Task, TaskType, Tls};
 pub use options::{

@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::duration::text as duration_text;
+use crate::file::File;
 use crate::options::{Conflict, Data, Guard, Marks, Overrides, Policy, Renames, Selection, TakeOver};
 use crate::pattern::Pattern;
 use crate::problem::Problem;
@@ -92,6 +93,10 @@ pub struct Cluster {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "ZooKeeper", extend("x-origin" = "ours"))]
     pub zookeeper: Option<ZooKeeper>,
+    /// What a file holds. Only for clusters of the type FILE, whose one address is the path of a file or a folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "File", extend("x-origin" = "ours"))]
+    pub file: Option<File>,
     /// The file's own text of the values that hold references, by JSON pointer (`/connectKeyList/0`); not the secrets,
     /// which know their own. Not a key of the file.
     #[serde(skip)]

@@ -16,10 +16,11 @@ pub fn page() -> String {
 }
 
 /// Title, type and path of every section but the first; a test says when one is missing.
-pub(crate) const SECTIONS: [(&str, &str, &str); 10] = [
+pub(crate) const SECTIONS: [(&str, &str, &str); 11] = [
     ("A cluster", "Cluster", "clusters[]."),
     ("TLS", "Tls", "clusters[].tls."),
     ("ZooKeeper", "ZooKeeper", "clusters[].zookeeper."),
+    ("File", "File", "clusters[].file."),
     ("A task", "Task", "tasks[]."),
     ("What is copied", "Selection", "tasks[].select."),
     ("A rule", "Rule", "tasks[].select.include[]. and tasks[].select.exclude[]."),

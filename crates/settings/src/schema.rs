@@ -45,7 +45,7 @@ pub(crate) mod comma_list {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{clusters, tasks, zookeeper};
+    use crate::{clusters, file, tasks, zookeeper};
 
     #[test]
     fn the_reader_knows_the_keys_of_the_schema() {
@@ -55,6 +55,7 @@ mod tests {
             ("/definitions/Cluster", &clusters::CLUSTER_KEYS),
             ("/definitions/Tls", &clusters::TLS_KEYS),
             ("/definitions/ZooKeeper", &zookeeper::KEYS),
+            ("/definitions/File", &file::KEYS),
             ("/definitions/Task", &tasks::TASK_KEYS),
             ("/definitions/Selection", &tasks::SELECT_KEYS),
             ("/definitions/Rule", &tasks::RULE_KEYS),
