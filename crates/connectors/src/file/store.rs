@@ -127,7 +127,9 @@ impl Store {
         // To its end, also when nobody waits for it any more.
         let work = spawn_blocking(move || {
             let mut known = known;
-            let jobs = std::mem::take(&mut *jobs.lock());
+            let mut jobs = std::mem::take(&mut *jobs.lock());
+            // What nobody waits for any more has been planned anew by now.
+            jobs.retain(|job| !job.is_given_up());
             if !jobs.is_empty() {
                 known.work(jobs);
                 changed.notify_waiters();
@@ -315,6 +317,13 @@ impl Known {
 }
 
 impl Job {
+    fn is_given_up(&self) -> bool {
+        match self {
+            Self::Apply(_, _, tell) => tell.is_closed(),
+            Self::Prepare(_, _, tell) => tell.is_closed(),
+        }
+    }
+
     fn refuse(self, fault: &Fault) {
         match self {
             Self::Apply(_, changes, tell) => {

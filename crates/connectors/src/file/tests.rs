@@ -413,7 +413,8 @@ async fn what_is_not_ours_is_never_written_over() {
         for error in [applied.unwrap_err(), port.prepare(&Part::new("dev"), None).await.unwrap_err()] {
             let said = error.to_string();
             assert!(said.contains(why) && said.contains(name), "{name}: {said}");
-            let ways = ["name a file", "move it away", "move the file away", "file of its own", "take it out", "expected"];
+            let ways =
+                ["name a file", "move it away", "move the file away", "file of its own", "take it out", "expected"];
             assert!(ways.iter().any(|way| said.contains(way)), "{said}");
         }
         assert_eq!(fs::read_to_string(&file).unwrap(), text);
@@ -463,16 +464,16 @@ async fn readers_never_see_half_a_file_while_a_thousand_changes_are_made() {
     let reader = {
         let (file, stop) = (file.clone(), stop.clone());
         std::thread::spawn(move || {
-            let (mut looks, mut most) = (0, 0);
+            let (mut looks, mut most, mut files) = (0, 0, std::collections::BTreeSet::new());
             while !stop.load(Ordering::SeqCst) {
                 let text = fs::read_to_string(&file).unwrap();
                 let groups: Vec<serde_json::Value> = serde_json::from_str(&text).unwrap();
                 (looks, most) = (looks + 1, most.max(groups.len()));
+                files.insert(fs::metadata(&file).unwrap().modified().unwrap());
             }
-            (looks, most)
+            (looks, most, files.len())
         })
     };
-    let began = Instant::now();
     let writes = (0..100).map(async |n| {
         let scope = key(&format!("s{n}"));
         for m in 0..10 {
@@ -480,11 +481,10 @@ async fn readers_never_see_half_a_file_while_a_thousand_changes_are_made() {
         }
     });
     futures_util::future::join_all(writes).await;
-    let took = began.elapsed();
     stop.store(true, Ordering::SeqCst);
-    let (looks, most) = reader.join().unwrap();
+    let (looks, most, files) = reader.join().unwrap();
     assert!(looks > 5, "{looks} looks");
-    assert!(took < Duration::from_secs(20), "a thousand changes are gathered into some ten writes, not {took:?}");
+    assert!(files <= 200, "a thousand changes are gathered into far fewer writes, not {files}");
     assert!(most <= 1001);
     let text = fs::read_to_string(&file).unwrap();
     assert_eq!(serde_json::from_str::<Vec<serde_json::Value>>(&text).unwrap().len(), 1001);
