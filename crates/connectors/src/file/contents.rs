@@ -78,38 +78,45 @@ impl Contents {
         change: &Change,
         wrote: &mut Vec<Wrote>,
     ) -> Result<(), Error> {
-        let held = |record: &Instance| normalize(form, scope, record.clone()).map_err(Error::Rejected);
-        let mut set = self.sets.get(scope).map_or_else(|| Set::empty(scope.clone()), |set| (**set).clone());
-        match change {
-            Change::Create(record) | Change::Adopt(record) | Change::Update { to: record, .. } => {
-                let record = held(record)?;
-                let Some(mark) = record.mark.clone() else { return Err(Error::protocol("a copy without a mark")) };
+        let record = match change {
+            Change::Create(record) | Change::Adopt(record) | Change::Update { to: record, .. }
+                if record.mark.is_none() =>
+            {
+                return Err(Error::protocol(format!("a copy of {} without a mark", record.id)));
+            }
+            Change::Create(record) | Change::Adopt(record) => Some(record),
+            Change::Update { to, .. } | Change::Edit { to, .. } => Some(to),
+            Change::Shadow(..) => return Err(Error::Rejected("a file shows every record by itself".into())),
+            Change::Delete { .. } | Change::Scope { .. } => None,
+        };
+        let record =
+            record.map(|record| normalize(form, scope, record.clone())).transpose().map_err(Error::Rejected)?;
+        // Copied at most once a write: what was read or written before still holds the set.
+        let mut shared = self.sets.remove(scope).unwrap_or_else(|| Arc::new(Set::empty(scope.clone())));
+        let set = Arc::make_mut(&mut shared);
+        match (change, record) {
+            (Change::Edit { .. }, Some(native)) => set.put(native.with_mark(None)),
+            (_, Some(record)) => {
                 if let Change::Update { from, .. } = change
                     && let Some(before) = from.mark()
                 {
                     set.remove_copy(&from.id, &before.owner);
                 }
-                wrote.push((scope.clone(), record.id(), Some(mark.owner.clone())));
+                wrote.push((scope.clone(), record.id(), record.mark().map(|mark| mark.owner.clone())));
                 set.put(record);
             }
-            Change::Edit { to, .. } => {
-                let native = held(to)?.with_mark(None);
-                set.put(native);
-            }
-            Change::Delete { record, owner, .. } => {
+            (Change::Delete { record, owner, .. }, None) => {
                 set.remove_copy(&record.id, owner);
                 wrote.push((scope.clone(), record.id(), None));
                 if set.records.is_empty() {
                     set.attributes = Attributes::default();
                 }
             }
-            Change::Scope { to, .. } if form != FileFormat::Prometheus => set.attributes = to.clone(),
-            Change::Scope { .. } => {}
-            Change::Shadow(..) => return Err(Error::Rejected("a file shows every record by itself".into())),
+            (Change::Scope { to, .. }, None) if form != FileFormat::Prometheus => set.attributes = to.clone(),
+            _ => {}
         }
-        match set.records.is_empty() && set.attributes.0.is_empty() {
-            true => drop(self.sets.remove(scope)),
-            false => drop(self.sets.insert(scope.clone(), Arc::new(set))),
+        if !set.records.is_empty() || !set.attributes.0.is_empty() {
+            self.sets.insert(scope.clone(), shared);
         }
         Ok(())
     }

@@ -24,6 +24,13 @@ const GATHER: Duration = Duration::from_millis(150);
 /// What a look has found; `None`: not known yet, or somebody is writing the file just now.
 pub(super) type Seen = Option<Result<Arc<Contents>, Fault>>;
 
+/// The files that were found.
+type Listed = Result<Prints, Fault>;
+/// What was read of one file.
+type Parsed = Result<Arc<Read>, Fault>;
+/// Answers a call, once it is known whether the file could be written.
+type Answer = Box<dyn FnOnce(Option<&Fault>)>;
+
 /// A file or folder. All calls take turns.
 pub(super) struct Store {
     known: Arc<tokio::sync::Mutex<Known>>,
@@ -42,11 +49,11 @@ struct Known {
     path: PathBuf,
     form: FileFormat,
     /// The files as they were last found, and since when they have been so.
-    seen: Option<(Result<Prints, Fault>, Instant)>,
+    seen: Option<(Listed, Instant)>,
     /// The last state that is believed.
-    believed: Option<(Result<Prints, Fault>, Result<Arc<Contents>, Fault>)>,
+    believed: Option<(Listed, Result<Arc<Contents>, Fault>)>,
     /// Every file as it was last read, and whether it is whole by its own witness.
-    files: BTreeMap<PathBuf, (Print, bool, Result<Arc<Read>, Fault>)>,
+    files: BTreeMap<PathBuf, (Print, bool, Parsed)>,
     /// Names the text that stands in the file of a destination.
     text: u128,
     written: Written,
@@ -143,7 +150,7 @@ impl Store {
 }
 
 impl Known {
-    fn list(&self) -> Result<Prints, Fault> {
+    fn list(&self) -> Listed {
         match self.form {
             FileFormat::Services => disk::sources(&self.path),
             _ => disk::destination(&self.path),
@@ -173,7 +180,7 @@ impl Known {
     }
 
     /// Whether no file has gone since the last state that is believed: one that is exchanged may be away for a moment.
-    fn no_file_less(&self, found: &Result<Prints, Fault>) -> bool {
+    fn no_file_less(&self, found: &Listed) -> bool {
         let before = self.believed.as_ref().and_then(|(prints, _)| prints.as_ref().ok());
         before.is_none_or(|before| found.as_ref().is_ok_and(|now| before.keys().all(|file| now.contains_key(file))))
     }
@@ -220,7 +227,7 @@ impl Known {
             Ok(contents) => contents,
             Err(fault) => return jobs.into_iter().for_each(|job| job.refuse(&fault)),
         };
-        let mut done: Vec<Box<dyn FnOnce(Option<&Fault>)>> = Vec::new();
+        let mut done: Vec<Answer> = Vec::new();
         let mut wrote: Vec<Wrote> = Vec::new();
         for job in jobs {
             match job {
@@ -264,7 +271,7 @@ impl Known {
     }
 
     /// What stands in the file now, somebody else's edits included, for a change to be made on top of it.
-    fn base(&mut self, found: &Result<Prints, Fault>, make: bool) -> Result<Contents, Fault> {
+    fn base(&mut self, found: &Listed, make: bool) -> Result<Contents, Fault> {
         if self.form == FileFormat::Services {
             return Err(Fault::Denied(format!(
                 "{} is only read: the form `services` is for files that somebody else writes; name a file that Causeway may make, \
@@ -296,7 +303,7 @@ impl Known {
     }
 
     /// Writes the file, unless it says the same already. `found`: what the contents were made from.
-    fn save(&mut self, contents: Contents, found: &Result<Prints, Fault>) -> Result<(), Fault> {
+    fn save(&mut self, contents: Contents, found: &Listed) -> Result<(), Fault> {
         let text = write(self.form, &contents);
         let digest = xxh3_128(text.as_bytes());
         if self.list() != *found {
