@@ -7,6 +7,7 @@
 mod cut;
 mod cutover;
 mod estate;
+mod file_prometheus;
 mod guards;
 mod many;
 mod mixed;
@@ -56,9 +57,15 @@ fn is_alone(name: &str) -> bool {
     ALONE.iter().any(|part| name.contains(part))
 }
 
+/// What this machine lacks for a test.
+fn needs(name: &str) -> Vec<String> {
+    if name.starts_with("file_prometheus::") { host::prometheus() } else { host::missing().to_vec() }
+}
+
 fn trial(name: &str, tier: Tier, test: Test) -> Trial {
     let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    let missing = host::missing();
+    let missing = needs(name);
+    let away = !missing.is_empty() && !set("CI");
     let alone = is_alone(name);
     let run = move || match missing.is_empty() {
         true => {
@@ -72,7 +79,6 @@ fn trial(name: &str, tier: Tier, test: Test) -> Trial {
         false => Err(Failed::from(format!("missing on this machine: {}", missing.join(", ")))),
     };
     // Without the servers' needs a test is reported by name as ignored, never as passed; in CI it fails.
-    let away = !host::missing().is_empty() && !set("CI");
     Trial::test(name, run).with_ignored_flag(away || (tier == Tier::Full && !causeway_testbed::full()))
 }
 
@@ -91,6 +97,7 @@ fn main() {
         Short travel::a_services_own_attributes_travel,
         Short travel::a_storm_on_one_service_is_few_writes,
         Short travel::a_task_says_why_it_finds_nothing,
+        Short file_prometheus::a_prometheus_lists_exactly_the_targets,
         Short zk_services::every_layout_travels_byte_for_byte_both_ways,
         Short zk_services::a_restart_of_ours_is_no_event,
         Short zk_changes::other_settings_of_a_running_cluster_are_no_event,

@@ -63,6 +63,11 @@ impl Node {
         }
     }
 
+    /// Where it listens.
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
     /// Keeps the node from writing into its database until the answer is dropped.
     pub async fn lock_database(&self) -> Result<sqlx::SqliteConnection> {
         let path = self.data.path().join("causeway.db");

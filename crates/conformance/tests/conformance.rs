@@ -2,16 +2,24 @@
 
 use causeway_conformance::data;
 use causeway_conformance::data::kinds::{MemoryDataKind, NacosDataKind, ZooKeeperDataKind};
-use causeway_conformance::kinds::{Door, Form, MemoryKind, NacosKind, Servers, ZooKeeperGround, ZooKeeperKind};
+use causeway_conformance::kinds::{
+    Door, FileKind, Form, MemoryKind, NacosKind, Servers, ZooKeeperGround, ZooKeeperKind,
+};
 use causeway_conformance::points;
+use causeway_connectors::file::FileFormat;
 use causeway_testbed::{Server, ZooRelease};
-use libtest_mimic::Arguments;
+use libtest_mimic::{Arguments, Trial};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let door = Door::default();
     let mut trials = points::trials(&MemoryKind);
     trials.extend(data::points::trials(&MemoryDataKind));
+    // A file has no users: there is no password, and nothing that is closed to some.
+    let has_users = |trial: &Trial| trial.name().contains("::p16_") || trial.name().contains("::p17_");
+    for (label, form) in [("file", FileFormat::Json), ("file_prometheus", FileFormat::Prometheus)] {
+        trials.extend(points::trials(&FileKind::new(label, form)).into_iter().filter(|trial| !has_users(trial)));
+    }
     let versions = [
         (["nacos_1_4", "nacos_1_4_data"], Server::Nacos1),
         (["nacos_2_5", "nacos_2_5_data"], Server::Nacos2),
@@ -39,7 +47,8 @@ fn main() -> ExitCode {
     let trials = trials.into_iter().map(|trial| {
         let name = trial.name();
         let later = match name.split_once("::").map_or(name, |(kind, _)| kind) {
-            "memory" | "memory_data" | "zookeeper" | "zookeeper_dubbo" | "zookeeper_data" | "nacos_3_1" => false,
+            "memory" | "memory_data" | "file" | "file_prometheus" | "zookeeper" | "zookeeper_dubbo"
+            | "zookeeper_data" | "nacos_3_1" => false,
             "nacos_1_4" | "nacos_2_5" => slow(name),
             // Servers of its own are slow to start, and its rights to change.
             "nacos_2_5_data" => name.contains("::restarts::"),

@@ -3,6 +3,7 @@
 
 pub mod bridge;
 mod connect;
+pub mod file;
 pub mod memory;
 pub mod nacos;
 mod turn;
@@ -18,6 +19,7 @@ use causeway_settings::{Kind, Kinds};
 /// Every kind there is.
 #[rustfmt::skip]
 pub const CONNECTORS: &[&dyn Connector] = &[
+    &file::FileConnector,
     &memory::MemoryConnector,
     &nacos::NacosConnector,
     &zookeeper::ZooKeeperConnector,

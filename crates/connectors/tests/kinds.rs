@@ -19,14 +19,20 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// Whether a line speaks of a kind. «Memory» is a common word too.
+/// Whether a line speaks of a kind. «Memory» and «file» are common words too.
 fn names(kind: &str, line: &str) -> bool {
     let mut line = line.to_lowercase();
     TOOLS.iter().for_each(|tool| line = line.replace(tool, ""));
     match kind {
-        "memory" => ["connectors::memory", "crate::memory", "\"memory\"", "memoryconnector", "mod memory;"]
-            .iter()
-            .any(|word| line.contains(word)),
+        "memory" | "file" => [
+            format!("connectors::{kind}"),
+            format!("crate::{kind}"),
+            format!("\"{kind}\""),
+            format!("{kind}connector"),
+            format!("mod {kind};"),
+        ]
+        .iter()
+        .any(|word| line.contains(word)),
         _ => line.contains(kind),
     }
 }

@@ -29,8 +29,8 @@ async fn a_server_that_falls_behind_is_named() {
     let found = world.engine.replicas(&world.owner()).await;
     let [unlike] = &*found.unlike else { panic!("{found:?}") };
     assert_eq!((&*unlike.server, &unlike.scope), ("second", &service(0)));
-    assert_eq!(unlike.missing, BTreeSet::from([instance(99).id]));
-    assert_eq!(unlike.extra, BTreeSet::from([instance(1000).id]));
+    assert_eq!(unlike.missing, BTreeSet::from([instance(99).id()]));
+    assert_eq!(unlike.extra, BTreeSet::from([instance(1000).id()]));
 
     clusters["b"].catch_up();
     seconds(70).await;

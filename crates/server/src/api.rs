@@ -6,6 +6,7 @@
 //! | `GET /readyz` | it works: clusters are configured, what earlier runs wrote was taken over, and no internal work has failed and is being restarted | [`Ready`]: 200, or 503 with reasons |
 //! | `GET /api/v1/version` | | [`Version`] |
 //! | `GET /api/v1/clusters` | | list of [`Cluster`], by name |
+//! | `GET /api/v1/clusters/{name}/http_sd` | what the tasks that use a cluster select of it, from memory, for Prometheus' `http_sd_config` | list of target groups in Prometheus' form; 503 while it is not known to be complete: Prometheus keeps its list then |
 //! | `GET /api/v1/tasks` | | list of [`Task`], by name |
 //! | `GET /api/v1/tasks/{name}` | | [`Task`] |
 //! | `GET /api/v1/services?cluster=&namespace=&limit=` | services that clusters in use hold | list of [`Service`]; how many there are in the header `x-total-count` |
@@ -24,7 +25,7 @@
 //!
 //! Every failure is an [`ErrorBody`]. On an address that is not loopback, everything below `/api` wants
 //! `Authorization: Bearer TOKEN`. Requests that change something, and come from a web page of another origin, are refused.
-//! A task's name in a path is percent-encoded. Bodies are JSON (`Content-Type: application/json`), at most 8 MiB around a
+//! A name in a path is percent-encoded. Bodies are JSON (`Content-Type: application/json`), at most 8 MiB around a
 //! file of at most 4 MiB.
 
 mod conflict;

@@ -33,6 +33,14 @@ pub enum Error {
         /// Why.
         why: String,
     },
+    /// What is known of a cluster is not complete now.
+    #[error("what is known of {cluster} is not complete: {why}")]
+    Incomplete {
+        /// Its name.
+        cluster: String,
+        /// Why.
+        why: String,
+    },
     /// It was begun and has not ended in time; it goes on.
     #[error("{what}")]
     Slow {

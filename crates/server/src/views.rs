@@ -2,7 +2,7 @@
 
 use crate::api::{self, State};
 use crate::desired::{ClusterEntry, Desired, Run, TaskEntry};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::left_behind::orphaned;
 use crate::node::{Inner, Node};
 use causeway_core::Carrier;
@@ -133,6 +133,15 @@ impl Node {
                 .collect(),
         };
         (rows.into_iter().map(show).collect(), count)
+    }
+
+    /// The targets of a cluster for Prometheus' `http_sd_config`, as JSON; an error while what is known of it is not complete.
+    pub fn http_sd(&self, name: &str) -> Result<String> {
+        let desired = self.inner.desired();
+        let entry = desired.clusters.get(name).ok_or_else(|| Error::Missing(format!("cluster {name}")))?;
+        let incomplete = |why| Error::Incomplete { cluster: name.to_owned(), why };
+        let sets = self.inner.engine.contents(&entry.id).map_err(incomplete)?;
+        Ok(causeway_connectors::bridge::http_sd(sets.iter().map(|set| &**set)))
     }
 
     /// The history, newest first.

@@ -25,6 +25,7 @@ mod template;
 mod tree;
 mod values;
 mod write;
+pub mod yaml;
 
 pub use addresses::{check_address, each};
 pub use duration::{format_duration, parse_duration, text as duration_text};

@@ -104,6 +104,11 @@ pub(crate) struct Fault {
 
 /// Reads one document. `Ok((None, _))`: there is nothing in it. The faults beside a tree are repeated keys.
 pub(crate) fn read(text: &str) -> Result<(Option<Node>, Vec<Fault>), Fault> {
+    read_within(text, MAX_NODES)
+}
+
+/// The same, for at most `most` values.
+pub(crate) fn read_within(text: &str, most: usize) -> Result<(Option<Node>, Vec<Fault>), Fault> {
     let mut options = granit_parser::options! { block_nesting_limit: MAX_DEPTH, flow_nesting_limit: MAX_DEPTH };
     options.set_emit_comments(false);
     let mut builder = Builder {
@@ -111,6 +116,7 @@ pub(crate) fn read(text: &str) -> Result<(Option<Node>, Vec<Fault>), Fault> {
         parser: Parser::new_from_str_with_options(text, options),
         anchors: Vec::new(),
         nodes: 0,
+        most,
         faults: Vec::new(),
     };
     let root = builder.document()?;
@@ -122,6 +128,7 @@ struct Builder<'a, P> {
     parser: P,
     anchors: Vec<(usize, Node)>,
     nodes: usize,
+    most: usize,
     faults: Vec<Fault>,
 }
 
@@ -278,9 +285,10 @@ impl<'a, P: Iterator<Item = Step<'a>>> Builder<'a, P> {
 
     fn count(&mut self, more: usize, span: Span) -> Result<(), Fault> {
         self.nodes += more;
-        if self.nodes > MAX_NODES {
+        let most = self.most;
+        if self.nodes > most {
             return Err(self
-                .fault(span, &format!("the file stands for more than {MAX_NODES} values"))
+                .fault(span, &format!("the file stands for more than {most} values"))
                 .help("use fewer aliases (`*name`), or split the file"));
         }
         Ok(())

@@ -11,6 +11,14 @@ pub fn missing() -> &'static [String] {
     &MISSING
 }
 
+/// The same for a test with a Prometheus.
+pub fn prometheus() -> Vec<String> {
+    match runs("prometheus", "--version") {
+        true => Vec::new(),
+        false => vec!["prometheus: not found (Debian: apt-get install prometheus)".into()],
+    }
+}
+
 fn look() -> Vec<String> {
     let mut out = Vec::new();
     match java_version() {

@@ -1,10 +1,12 @@
 //! The kinds under test. A new one is a file here and a line in `tests/conformance.rs`.
 
+mod file;
 mod memory;
 mod nacos;
 mod providers;
 mod zookeeper;
 
+pub use file::FileKind;
 pub use memory::MemoryKind;
 pub use nacos::{Door, NacosKind};
 pub use zookeeper::{Form, Servers, ZooKeeperGround, ZooKeeperKind};

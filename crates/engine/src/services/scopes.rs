@@ -146,7 +146,7 @@ mod tests {
 
     fn left(id: &str, owner: &OwnerId, skip: Skip) -> (InstanceId, Left) {
         let left = Left { skip, owner: Some(owner.clone()), since: Instant::now(), told: false };
-        (Instance::new(id, 80).id, left)
+        (Instance::new(id, 80).id(), left)
     }
 
     #[test]

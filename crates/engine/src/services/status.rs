@@ -4,7 +4,7 @@ use crate::services::cluster::{Holdings, Route};
 use crate::services::engine::{Engine, Running, words};
 use crate::services::mirror::PartState;
 use crate::spec::{Only, Run};
-use causeway_core::{Carrier, ClusterId, Fresh, InstanceId, OwnerId, Part, ServiceKey, Skip, Unreadable};
+use causeway_core::{Carrier, ClusterId, Fresh, InstanceId, OwnerId, Part, ServiceKey, Set, Skip, Unreadable};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -119,6 +119,41 @@ impl Engine {
         let state = self.state.lock();
         let of = |(id, running): (&ClusterId, &Running)| (id.clone(), running.cluster.source.unreadable());
         state.clusters.iter().map(of).filter(|(_, all)| !all.is_empty()).collect()
+    }
+
+    /// Everything of a cluster in use that its tasks select, as it is in memory. The error says in words why that is not known
+    /// to be complete: a part cannot be read, or has not been settled for the time that its tasks ask for.
+    pub fn contents(&self, id: &ClusterId) -> Result<Vec<Arc<Set>>, String> {
+        let cluster = self.state.lock().clusters.get(id).map(|running| running.cluster.clone());
+        let cluster = cluster.ok_or("no running task uses it: nothing of it is in memory")?;
+        let (outbound, inbound) = (cluster.outbound.read().clone(), cluster.inbound.read().clone());
+        let settle = outbound.iter().chain(&inbound).map(|route| route.spec.settle).max().unwrap_or_default();
+        let mut listed = cluster.listed.lock().clone().unwrap_or_default();
+        listed.retain(|part, title| outbound.iter().any(|route| route.takes_part(part, title.as_deref())));
+        let now = Instant::now();
+        let mirror = cluster.mirror.lock();
+        if let Some(error) = &mirror.error {
+            return Err(error.clone());
+        }
+        if let Some(part) = listed.keys().find(|part| mirror.part(part).is_none()) {
+            return Err(format!("namespace {part} has not been read yet"));
+        }
+        if mirror.parts().is_empty() {
+            return Err("it has not been read yet".into());
+        }
+        for (part, state) in mirror.parts() {
+            match state.fresh(settle, now) {
+                Fresh::Settled => {}
+                Fresh::Settling => {
+                    return Err(format!("namespace {part} has not been connected without a break for {settle:?} yet"));
+                }
+                Fresh::Stale => {
+                    let why = state.error.clone().unwrap_or_else(|| "it is not connected".to_owned());
+                    return Err(format!("namespace {part} cannot be read: {why}"));
+                }
+            }
+        }
+        Ok(mirror.parts().values().flat_map(|state| state.shown().cloned()).collect())
     }
 
     /// Every scope that any cluster in use holds.

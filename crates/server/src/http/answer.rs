@@ -84,6 +84,8 @@ impl From<Error> for Refusal {
             Error::Conflict { help, .. } => Self::new(StatusCode::CONFLICT, "conflict", text).help(help),
             Error::Cluster { .. } => Self::new(StatusCode::BAD_GATEWAY, "cluster-unavailable", text)
                 .help("see whether its address, user and password are right, and whether it runs"),
+            Error::Incomplete { .. } => Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", text)
+                .help("keep the list that you have, and try again"),
             Error::Slow { help, .. } => Self::new(StatusCode::GATEWAY_TIMEOUT, "timeout", text).help(help),
             Error::Request(_) => Self::new(StatusCode::BAD_REQUEST, "bad-request", text),
             Error::Stopping => Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", text),

@@ -8,7 +8,7 @@ use crate::tasks::Deletion;
 use crate::views::{EventFilter, ServiceFilter};
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use std::time::Duration;
@@ -41,6 +41,11 @@ pub(super) async fn version(State(node): State<Node>) -> Json<api::Version> {
 
 pub(super) async fn clusters(State(node): State<Node>) -> Json<Vec<api::Cluster>> {
     Json(node.clusters())
+}
+
+pub(super) async fn http_sd(State(node): State<Node>, Name(name): Name<String>) -> Result<Response, Refusal> {
+    let targets = node.http_sd(&name)?;
+    Ok(([(header::CONTENT_TYPE, "application/json")], targets).into_response())
 }
 
 pub(super) async fn tasks(State(node): State<Node>) -> Json<Vec<api::Task>> {

@@ -44,6 +44,7 @@ fn router(node: Node, access: Access) -> Router {
     let api = Router::new()
         .route("/version", get(handlers::version))
         .route("/clusters", get(handlers::clusters))
+        .route("/clusters/{name}/http_sd", get(handlers::http_sd))
         .route("/tasks", get(handlers::tasks))
         .route("/tasks/{name}", get(handlers::task))
         .route("/tasks/{name}", delete(handlers::delete))
