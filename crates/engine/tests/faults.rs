@@ -270,7 +270,7 @@ async fn a_lost_copy_stays_while_a_task_that_may_want_it_is_paused() {
     world.routes[1].run = Run::Paused;
     world.start();
     seconds(300).await;
-    let stands = || clusters["b"].list(&service(7)).into_iter().map(|one| one.mark.map(|mark| mark.owner.clone()));
+    let stands = || clusters["b"].list(&service(7)).into_iter().map(|one| one.mark().map(|mark| mark.owner.clone()));
     assert_eq!(stands().collect::<Vec<_>>(), [Some(OwnerId::lost("i"))]);
     world.run_all(Run::On);
     seconds(5).await;

@@ -132,7 +132,7 @@ fn is_of(group: &Value, service: &ServiceKey) -> bool {
 fn instance(address: &str, slot: &str) -> Result<Instance> {
     let (host, port) = address.rsplit_once(':').context("no port")?;
     let endpoint = Endpoint { host: host.trim_matches(['[', ']']).into(), port: port.parse()? };
-    Ok(Instance { id: InstanceId { endpoint, slot: slot.into() }, ..Instance::new("", 0) })
+    Ok(Instance::new("", 0).with(|one| one.id = InstanceId { endpoint, slot: slot.into() }))
 }
 
 fn target(group: &Value) -> Result<Instance> {
@@ -167,7 +167,7 @@ fn group(service: &ServiceKey, row: &Instance) -> Value {
 }
 
 fn address(row: &Instance) -> String {
-    Instance { id: InstanceId { slot: "".into(), ..row.id.clone() }, ..row.clone() }.id.to_string()
+    row.clone().with(|one| one.id = InstanceId { slot: "".into(), ..row.id.clone() }).id.to_string()
 }
 
 fn row(row: &Value) -> Result<Instance> {

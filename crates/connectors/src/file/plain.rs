@@ -116,14 +116,13 @@ fn instance(reader: &mut Reader<'_>, node: &Node, path: &str) -> Option<Instance
     let metadata = fields.get("metadata").map(|node| reader.table(node, &fields.at("metadata"), "keys with texts"));
     let (host, port) = found??;
     let endpoint = Endpoint { host: intern(host), port };
-    let mut instance = Instance {
-        id: InstanceId { endpoint, slot: intern(&slot) },
-        weight: weight.unwrap_or(1.0),
-        healthy,
-        enabled,
-        ephemeral,
-        ..Instance::new("", 0)
-    };
+    let mut instance = Instance::new("", 0).with(|one| {
+        one.id = InstanceId { endpoint, slot: intern(&slot) };
+        one.weight = weight.unwrap_or(1.0);
+        one.healthy = healthy;
+        one.enabled = enabled;
+        one.ephemeral = ephemeral;
+    });
     let mut metadata = metadata.unwrap_or_default();
     // A value that is no mark stays metadata: it is not ours to drop.
     if let Some(mark) = metadata.get(MARK).and_then(|text| Mark::decode(text)) {

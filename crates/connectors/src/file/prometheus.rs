@@ -177,7 +177,14 @@ fn target(reader: &mut Reader<'_>, node: &Node, path: &str, read: &mut Read) {
         };
         let id = InstanceId { endpoint: Endpoint { host: intern(host), port }, slot: intern(&slot) };
         let (metadata, mark) = (metadata.clone(), mark.clone().flatten());
-        let record = Instance { id, weight, healthy, enabled, metadata, mark, ..Instance::new("", 0) };
+        let record = Instance::new("", 0).with(|one| {
+            one.id = id;
+            one.weight = weight;
+            one.healthy = healthy;
+            one.enabled = enabled;
+            one.metadata = metadata;
+            one.mark = mark;
+        });
         let set = read.contents.sets.entry(scope.clone()).or_insert_with(|| Arc::new(Set::empty(scope.clone())));
         let owner = record.mark().map(|mark| &mark.owner);
         let twice = set.records.get(&record.id).is_some_and(|held| match owner {

@@ -2,10 +2,10 @@
 
 use super::contents::{self, Contents};
 use super::{FileConnector, FileFormat, FileOptions};
-use crate::Connect;
+use crate::{Connect, Connector};
 use causeway_core::{
-    Change, ClusterId, Connector, Error, Everything, Evidence, Instance, Mark, OwnerId, Part, Port, Removal, Selector,
-    ServiceKey, Set, Sink, Source, Update,
+    Change, ClusterId, Error, Everything, Evidence, Instance, Mark, OwnerId, Part, Port, Removal, Selector, ServiceKey,
+    Set, Sink, Source, Update,
 };
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
@@ -28,7 +28,7 @@ const FORMS: [(FileFormat, &str); 3] = [
 
 fn port(path: &Path, format: Option<FileFormat>) -> Result<Port, Error> {
     let addresses = vec![path.display().to_string()];
-    let connect = Connect { addresses, file: FileOptions { format }, ..Connect::default() };
+    let connect = Connect { addresses, block: Some(serde_json::json!(FileOptions { format })), ..Connect::default() };
     Ok(FileConnector.open(ClusterId::of("t"), connect)?.services.unwrap())
 }
 
@@ -81,7 +81,7 @@ fn owner() -> OwnerId {
 }
 
 fn copy(port: u16) -> Instance {
-    Instance { mark: Some(Mark::new(owner(), vec![ClusterId::of("a")])), ..Instance::new("127.0.0.1", port) }
+    Instance::new("127.0.0.1", port).with(|one| one.mark = Some(Mark::new(owner(), vec![ClusterId::of("a")])))
 }
 
 fn delete(record: &Instance) -> Change {
@@ -183,12 +183,18 @@ fn any_record() -> impl Strategy<Value = Instance> {
     let flags = (any::<bool>(), any::<bool>(), any::<bool>());
     let mark = prop_oneof![
         Just(None),
-        Just(copy(1).mark),
+        Just(copy(1).mark.clone()),
         Just(Some(Mark::new(OwnerId::new("j", "u"), vec![ClusterId::of("b")])))
     ];
     (host, any::<u16>(), any_text(), prop_oneof![Just(1.0), 0.0..1e9], flags, metadata, mark).prop_map(
         |(host, port, slot, weight, (enabled, healthy, ephemeral), metadata, mark)| {
-            let mut record = Instance { weight, enabled, healthy, ephemeral, mark, ..Instance::new(host, port) };
+            let mut record = Instance::new(host, port).with(|one| {
+                one.weight = weight;
+                one.enabled = enabled;
+                one.healthy = healthy;
+                one.ephemeral = ephemeral;
+                one.mark = mark;
+            });
             record.id.slot = slot.as_str().into();
             record.metadata = metadata.into();
             record
@@ -228,7 +234,8 @@ proptest! {
 fn only_whole_paths_and_one_of_them() {
     let open = |paths: &[&str], format| {
         let addresses = paths.iter().map(|path| (*path).to_owned()).collect();
-        let connect = Connect { addresses, file: FileOptions { format }, ..Connect::default() };
+        let connect =
+            Connect { addresses, block: Some(serde_json::json!(FileOptions { format })), ..Connect::default() };
         FileConnector.open(ClusterId::of("t"), connect).map(drop)
     };
     let refused = |found: Result<(), Error>| found.unwrap_err().to_string();
@@ -438,7 +445,7 @@ async fn an_edit_by_somebody_else_is_seen_and_kept() {
     assert_eq!(told(&mut items).await, "changed orders 1");
     // The mark is taken out, and another service put in, at the very moment of a write of ours.
     let text = fs::read_to_string(&file).unwrap();
-    let mark = copy(1).mark.unwrap().encode();
+    let mark = copy(1).mark().unwrap().encode();
     assert!(text.contains(&mark));
     let edited = text
         .replace(&format!(",\"metadata\":{{\"causeway\":\"{mark}\"}}"), "")
