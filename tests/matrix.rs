@@ -8,6 +8,7 @@ use std::path::Path;
 
 /// Source, destination, what travels, and the tests that show it: `module::name` of `tests/real`, or all of a module.
 const COVERED: &[(&str, &str, &str, &[&str])] = &[
+    ("file", "file", "services", &["file_prometheus"]),
     ("memory", "memory", "services", &["tests/cli.rs"]),
     (
         "nacos",

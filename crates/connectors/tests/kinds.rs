@@ -24,15 +24,9 @@ fn names(kind: &str, line: &str) -> bool {
     let mut line = line.to_lowercase();
     TOOLS.iter().for_each(|tool| line = line.replace(tool, ""));
     match kind {
-        "memory" | "file" => [
-            format!("connectors::{kind}"),
-            format!("crate::{kind}"),
-            format!("\"{kind}\""),
-            format!("{kind}connector"),
-            format!("mod {kind};"),
-        ]
-        .iter()
-        .any(|word| line.contains(word)),
+        "memory" | "file" => ["connectors::KIND", "crate::KIND", "KINDconnector", "mod KIND;"]
+            .iter()
+            .any(|word| line.contains(&word.replace("KIND", kind))),
         _ => line.contains(kind),
     }
 }
