@@ -3,7 +3,6 @@
 
 use causeway_connectors::kinds;
 use causeway_settings::Kind;
-use std::fmt::Write;
 use std::path::Path;
 
 /// Source, destination, what travels, and the tests that show it: `module::name` of `tests/real`, or all of a module.
@@ -79,7 +78,7 @@ fn page() -> String {
             [facts.services_source, facts.services_sink, facts.configs_source, facts.configs_sink, facts.namespaces];
         let name = kind.name();
         let words = cells.map(yes).join(" | ");
-        writeln!(out, "| [{name}](../crates/connectors/src/{name}/README.md) | {words} |").unwrap();
+        out.push_str(&format!("| [{name}](../crates/connectors/src/{name}/README.md) | {words} |\n"));
     }
     out.push_str(
         "\nEvery kind passes the conformance suite (`crates/conformance`) as a source and as a destination. The tests of the whole\n\
@@ -99,7 +98,7 @@ fn page() -> String {
                 || "none of its own".to_owned(),
                 |(.., tests)| tests.iter().map(|test| format!("`{test}`")).collect::<Vec<_>>().join(", "),
             );
-            writeln!(out, "| {from} | {to} | {what} | {tests} |").unwrap();
+            out.push_str(&format!("| {from} | {to} | {what} | {tests} |\n"));
         }
     }
     out
