@@ -1,5 +1,7 @@
 //! Kinds own themselves: outside its folder nothing names a kind but its two lines in the registry.
 
+#![allow(clippy::unwrap_used)]
+
 use causeway_connectors::CONNECTORS;
 use std::path::{Path, PathBuf};
 
