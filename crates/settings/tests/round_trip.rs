@@ -239,7 +239,7 @@ fn made(kind: &str, clusters: Drawn, tasks: BTreeMap<String, Task>) -> Settings 
             true => Cluster {
                 addresses: vec!["h:1/root".into(), "[::1]/root".into()],
                 namespaces: Vec::new(),
-                own: block.map(|block| serde_json::to_value(block).unwrap()),
+                own: block.map(|block| block.block()),
                 ..cluster
             },
         }
