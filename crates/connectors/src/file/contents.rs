@@ -30,6 +30,16 @@ pub(super) type Written = BTreeMap<ServiceKey, BTreeMap<InstanceId, OwnerId>>;
 pub(super) type Wrote = (ServiceKey, InstanceId, Option<OwnerId>);
 
 impl Contents {
+    /// What an earlier process wrote, and nothing else.
+    pub fn written(owned: &[(ServiceKey, causeway_core::Written)]) -> Self {
+        let set = |(scope, written): &(ServiceKey, causeway_core::Written)| {
+            let mut set = Set::of(scope.clone(), written.records.values().map(|one| one.record.clone()));
+            set.attributes = written.attributes.as_ref().map(|(attributes, _)| attributes.clone()).unwrap_or_default();
+            (scope.clone(), Arc::new(set))
+        };
+        Self { ours: true, namespaces: Parts::new(), sets: owned.iter().map(set).collect() }
+    }
+
     /// All namespaces. `public` is always there.
     pub fn parts(&self) -> Parts {
         let mut parts = self.namespaces.clone();

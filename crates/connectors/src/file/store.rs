@@ -52,6 +52,8 @@ struct Known {
     seen: Option<(Listed, Instant)>,
     /// The last state that is believed.
     believed: Option<(Listed, Result<Arc<Contents>, Fault>)>,
+    /// What last stood in the file that Causeway makes, as it was read or written, or as an earlier process wrote it.
+    last: Option<Arc<Contents>>,
     /// Every file as it was last read, and whether it is whole by its own witness.
     files: BTreeMap<PathBuf, (Print, bool, Parsed)>,
     /// Names the text that stands in the file of a destination.
@@ -67,6 +69,7 @@ impl Store {
             form,
             seen: None,
             believed: None,
+            last: None,
             files: BTreeMap::new(),
             text: 0,
             written: Written::new(),
@@ -97,6 +100,7 @@ impl Store {
     /// These records were written by an earlier process: they stay known as ours whatever becomes of their marks.
     pub async fn adopt(&self, owned: &[(ServiceKey, causeway_core::Written)]) {
         let mut known = self.known.lock().await;
+        known.last.get_or_insert_with(|| Arc::new(Contents::written(owned)));
         for (scope, written) in owned {
             for (id, record) in &written.records {
                 known.note((scope.clone(), id.clone(), Some(record.owner.clone())));
@@ -113,7 +117,7 @@ impl Store {
         self.write(told).await.unwrap_or_else(failed)
     }
 
-    /// Lists a namespace; makes the file when it is missing.
+    /// Lists a namespace; makes the file when it is missing, with what last stood there: its readers have that list.
     pub async fn prepare(&self, part: &Part, title: Option<&str>) -> Result<(), Error> {
         let (tell, told) = oneshot::channel();
         self.jobs.lock().push(Job::Prepare(part.clone(), title.map(Into::into), tell));
@@ -174,9 +178,16 @@ impl Known {
         // It was exchanged while it was read.
         let same = self.list() == found;
         if same && (quiet || whole) {
-            self.believed = Some((found, contents));
+            self.believe(found, contents);
         }
         self.believed.as_ref().map(|(_, contents)| contents.clone())
+    }
+
+    fn believe(&mut self, found: Listed, contents: Result<Arc<Contents>, Fault>) {
+        if let Ok(contents) = &contents {
+            self.last = Some(contents.clone()).filter(|contents| contents.ours);
+        }
+        self.believed = Some((found, contents));
     }
 
     /// Whether no file has gone since the last state that is believed: one that is exchanged may be away for a moment.
@@ -280,7 +291,10 @@ impl Known {
             )));
         }
         let contents = match (found, &self.believed) {
-            (Err(Fault::Missing(_)), _) if make => return Ok(Contents { ours: true, ..Contents::default() }),
+            (Err(Fault::Missing(_)), _) if make => {
+                let empty = || Arc::new(Contents { ours: true, ..Contents::default() });
+                self.last.clone().unwrap_or_else(empty)
+            }
             (Err(fault), _) => return Err(fault.clone()),
             (Ok(prints), Some((before, Ok(contents)))) if before.as_ref().is_ok_and(|before| before == prints) => {
                 contents.clone()
@@ -317,7 +331,7 @@ impl Known {
         // What was read is not needed any more: the file is read again when it is another one.
         self.files.clear();
         self.seen = Some((Ok(prints.clone()), Instant::now()));
-        self.believed = Some((Ok(prints), Ok(Arc::new(contents))));
+        self.believe(Ok(prints), Ok(Arc::new(contents)));
         self.wrote = Some(Instant::now());
         Ok(())
     }

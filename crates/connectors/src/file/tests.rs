@@ -5,7 +5,7 @@ use super::{FileConnector, FileFormat, FileOptions};
 use crate::{Connect, Connector};
 use causeway_core::{
     Change, ClusterId, Error, Everything, Evidence, Instance, Mark, OwnerId, Part, Port, Removal, Selector, ServiceKey,
-    Set, Sink, Source, Update,
+    Set, Sink, Source, Update, Written,
 };
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
@@ -385,6 +385,18 @@ async fn a_destination_is_made_written_and_read_back_by_the_next_process() {
         assert!(began.elapsed() < Duration::from_millis(300), "a whole file needs no second look");
         let copies: Vec<_> = sets[0].records.values().flat_map(|held| held.copies.clone()).collect();
         assert_eq!(copies, [copy(1), heavy.clone()]);
+        // Somebody takes the file away: its readers still have the list, and it is put back whole, by this process and by one
+        // that knows it from the ledger alone.
+        let mut ledger = Written::default();
+        ledger.note(&Change::Create(copy(1)), &[]);
+        ledger.note(&Change::Create(heavy.clone()), &[]);
+        let from_ledger = sink(&file, form);
+        for port in [next_one.clone(), from_ledger] {
+            fs::remove_file(&file).unwrap();
+            port.adopt(&[(key("orders"), ledger.clone())]).await.unwrap();
+            port.prepare(&Part::new("public"), None).await.unwrap();
+            assert_eq!(fs::read_to_string(&file).unwrap(), text, "{form:?}");
+        }
         assert!(next_one.apply(&key("orders"), &[delete(&copy(1)), delete(&heavy)]).await.iter().all(Result::is_ok));
         assert_eq!(told(&mut items).await, "removed orders");
 
