@@ -128,15 +128,16 @@ async fn bare(from: &Nacos, to: &Nacos, services: usize, at: &OpenApi) -> Result
     let (reader, publisher) = (from.reader(), to.publisher("bare", None));
     let listed = from.services("public").await?;
     ensure!(listed.len() == services, "{} services", listed.len());
-    let keys: Vec<_> = listed.iter().map(|one| ServiceKey::new("public", &one.group_name, &one.name)).collect();
+    let keys = (0..services).map(|n| ServiceKey::new("public", "DEFAULT_GROUP", &format!("svc-{n}")));
     let one = |key: ServiceKey| {
         let (reader, publisher) = (&reader, &publisher);
         async move {
-            let read = reader.query(&key).await?;
+            let mut read = reader.query(&key).await?;
+            read.hosts.iter_mut().for_each(|host| host.service_name.clear());
             publisher.publish(&key, read.hosts).await
         }
     };
-    stream::iter(keys.into_iter().map(one)).buffer_unordered(64).try_collect::<Vec<_>>().await?;
+    stream::iter(keys.map(one)).buffer_unordered(64).try_collect::<Vec<_>>().await?;
     until_some(at, services * INSTANCES, began).await?;
     let took = began.elapsed();
     publisher.close().await;
