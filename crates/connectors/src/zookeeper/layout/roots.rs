@@ -1,6 +1,7 @@
 //! Where services stand in a tree, and which of the znodes there may be instances.
 
 use super::Layout;
+use crate::zookeeper::Settings;
 
 /// What stands beside the services under a Dubbo root.
 const NO_INTERFACES: [&str; 3] = ["config", "metadata", "mapping"];
@@ -25,15 +26,9 @@ pub struct Roots {
 }
 
 impl Default for Roots {
+    /// What settings without a word about it mean.
     fn default() -> Self {
-        Self {
-            dubbo: vec!["/dubbo".to_owned()],
-            categories: vec!["providers".to_owned()],
-            services: vec!["/services".to_owned()],
-            plain: Vec::new(),
-            layouts: Layout::ALL.to_vec(),
-            new: Layout::Spring,
-        }
+        Settings::default().roots()
     }
 }
 
