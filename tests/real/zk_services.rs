@@ -157,7 +157,9 @@ pub async fn outages_lose_nothing() -> Result<()> {
     let took = alike(&zoo, "/dubbo", 100, seconds(10)).await?;
     eprintln!("after our session's end: {took:?}");
 
-    // B is killed and starts again: sessions survive, nobody sees anything.
+    // B is killed and starts again: sessions survive, nobody sees anything. What the watcher was told of the end before it
+    // may still be on its way.
+    watch.wait(seconds(10), |events| events.iter().filter(|event| event.kind == "NodeCreated").count() >= 100).await?;
     watch.forget();
     zoo.b.kill9()?;
     pause(1).await;
