@@ -14,6 +14,10 @@ use show::{Paint, Tone, fold};
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
+/// Gives memory back to the system once it is not used any more, which the one of the C library does not.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     // A holder is this same program with other work: it must not get a runtime, a log or a settings file.
     match causeway_holder::run_if_asked(std::env::args_os()) {

@@ -10,6 +10,8 @@
 //! instance takes in memory, and the processor at rest.
 
 use anyhow::{Result, ensure};
+// For its allocator.
+use causeway_bench as _;
 use causeway_connectors::memory::{Fault, Memory, MemoryPorts};
 use causeway_core::{
     ClusterId, Instance, Lens, Mode, Overrides, OwnerId, Port, Rename, ServiceKey, ServiceLens, Written,

@@ -161,11 +161,11 @@ impl Instance {
     /// The same instance, one in memory with all equal ones that were shared before: for what is kept for long, such as what a
     /// cluster holds and what was written there.
     pub fn shared(self) -> Self {
-        Self(ALL.get(self.0))
+        Self(INSTANCES.get(self.0))
     }
 }
 
-static ALL: Pool<InstanceData> = Pool::new();
+pub(super) static INSTANCES: Pool<InstanceData> = Pool::new();
 
 impl From<InstanceData> for Instance {
     fn from(data: InstanceData) -> Self {

@@ -31,7 +31,7 @@ impl AsRef<Said> for Said {
 
 impl From<Said> for Mark {
     fn from(said: Said) -> Self {
-        Self(ALL.get(said))
+        Self(MARKS.get(said))
     }
 }
 
@@ -55,7 +55,7 @@ impl fmt::Debug for Mark {
     }
 }
 
-static ALL: Pool<Said> = Pool::new();
+pub(super) static MARKS: Pool<Said> = Pool::new();
 
 /// Version of the written form; nodes write the lowest that all living nodes know.
 const VERSION: &str = "1";

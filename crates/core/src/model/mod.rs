@@ -15,3 +15,12 @@ pub use intern::intern;
 pub use mark::Mark;
 pub use metadata::Metadata;
 pub use set::{Attributes, Held, Set};
+
+/// Frees texts, metadata, marks and instances that were shared and that nobody uses any more. To be called once a minute; at
+/// rest it costs nothing.
+pub fn tidy() {
+    instance::INSTANCES.tidy();
+    mark::MARKS.tidy();
+    // Last: the others hold texts.
+    intern::TEXTS.tidy();
+}

@@ -1,7 +1,7 @@
 //! Whether a route may remove so much: evidence decides. Pure: time is given.
 
 use crate::spec::GuardLimits;
-use std::collections::BTreeMap;
+use std::collections::{BTreeSet, VecDeque};
 use tokio::time::Instant;
 
 /// Why removals are held.
@@ -24,7 +24,9 @@ pub(crate) struct Holding {
 pub(crate) struct Guard {
     limits: GuardLimits,
     /// What passed within the window, each once: a removal that fails is planned again.
-    removed: BTreeMap<u64, Instant>,
+    removed: BTreeSet<u64>,
+    /// When each of them passed, oldest first.
+    passed: VecDeque<(Instant, u64)>,
     /// How many records the route held when the window's first removal came.
     whole: usize,
     pub holding: Option<Holding>,
@@ -42,17 +44,20 @@ impl Guard {
     /// Which of these witnessed removals may pass now, out of `total` records that the route holds; `wanted` names each
     /// by a hash that stays the same.
     pub fn witnessed(&mut self, wanted: &[u64], total: usize, now: Instant) -> Vec<bool> {
-        self.removed.retain(|_, at| now - *at <= self.limits.window);
+        while let Some((_, key)) = self.passed.pop_front_if(|(at, _)| now - *at > self.limits.window) {
+            self.removed.remove(&key);
+        }
         let held = matches!(&self.holding, Some(Holding { why: Why::Burst, .. }));
         // What passed may still stand in the ledger, so the total cannot be had by adding.
         self.whole = if self.removed.is_empty() { total } else { self.whole.max(total) };
         let limit = self.limits.floor.max((self.whole as f64 * self.limits.share) as usize);
         let mut pass = Vec::with_capacity(wanted.len());
         for key in wanted {
-            let known = self.removed.contains_key(key);
+            let known = self.removed.contains(key);
             let passes = known || (!held && self.removed.len() < limit);
             if passes && !known {
-                self.removed.insert(*key, now);
+                self.removed.insert(*key);
+                self.passed.push_back((now, *key));
             }
             pass.push(passes);
         }

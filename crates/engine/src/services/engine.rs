@@ -23,6 +23,8 @@ use tokio_util::sync::CancellationToken;
 
 /// How often guards are looked at.
 const TICK: Duration = Duration::from_secs(1);
+/// Between two looks for shared values that nobody uses any more.
+const TIDY: Duration = Duration::from_secs(60);
 /// How long a replaced connection stays open at least, for its successor to take over what it held.
 const HANDOVER: Duration = Duration::from_secs(15);
 
@@ -69,10 +71,11 @@ impl Engine {
         let (warden, stop, crashes) = (Arc::downgrade(&engine), engine.stop.clone(), engine.crashes.clone());
         engine.tasks.lock().spawn(async move {
             let watch = || async {
-                let mut tick = tokio::time::interval(TICK);
+                let (mut tick, mut tidy) = (tokio::time::interval(TICK), tokio::time::interval(TIDY));
                 loop {
                     tokio::select! {
                         () = stop.cancelled() => return,
+                        _ = tidy.tick() => causeway_core::tidy(),
                         _ = tick.tick() => match warden.upgrade() {
                             Some(engine) => engine.watch_guards(),
                             None => return,
