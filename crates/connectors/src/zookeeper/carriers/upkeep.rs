@@ -1,6 +1,7 @@
 //! Looks after the sessions: makes again what a lost one held, opens and ends them, and moves what outgrew one.
 
 use super::{Carriers, Fresh, LIMIT_REACHED, MAIN, OPENING, Slot};
+use crate::util::backoff::Backoff;
 use crate::zookeeper::client::{Error as WireError, Phase, Session};
 use crate::zookeeper::connected::PATIENCE;
 use crate::zookeeper::writes::Writes;
@@ -52,7 +53,7 @@ pub(in crate::zookeeper) async fn keep_up(writes: Writes) {
     carriers.tend_all();
     let mut status = carriers.0.main.status();
     let mut events: FuturesUnordered<BoxFuture<'_, Event>> = FuturesUnordered::new();
-    let (mut epoch, mut due, mut pause) = (0, Due::default(), AGAIN.0);
+    let (mut epoch, mut due, mut pause) = (0, Due::default(), Backoff::new(AGAIN.0, AGAIN.1));
     let (mut restoring, mut restore_at) = (None::<Due>, Instant::now());
     let (mut overfull, mut moving, mut move_at) = (None, false, Instant::now());
     let mut looking = false;
@@ -101,15 +102,17 @@ pub(in crate::zookeeper) async fn keep_up(writes: Writes) {
                     due.all = true;
                 }
                 Event::Refused(slot, why) => due.paths.extend(carriers.refuse(slot, &why).await),
-                Event::Restored(Ok(())) => (restoring, pause) = (None, AGAIN.0),
+                Event::Restored(Ok(())) => {
+                    restoring = None;
+                    pause.reset();
+                }
                 Event::Restored(Err(error)) => {
                     tracing::info!(%error, "not all of ours stands under the new session yet");
                     if let Some(again) = restoring.take() {
                         due.all |= again.all;
                         due.paths.extend(again.paths);
                     }
-                    restore_at = Instant::now() + pause;
-                    pause = (pause * 2).min(AGAIN.1);
+                    restore_at = Instant::now() + pause.next();
                 }
                 Event::Moved(any) => {
                     moving = false;

@@ -406,10 +406,9 @@ impl Driver {
 
     /// Waits until one of the other servers says that it takes writes.
     async fn seek(&self) -> usize {
-        let mut pause = SEEK.0;
+        let mut pause = Backoff::new(SEEK.0, SEEK.1);
         loop {
-            sleep(pause).await;
-            pause = (pause * 2).min(SEEK.1);
+            sleep(pause.next()).await;
             for (index, address) in self.shared.addresses.iter().enumerate() {
                 let asked = four_letters(address, self.shared.tls.as_ref(), "isro", self.limit()).await;
                 if asked.is_ok_and(|answer| answer.trim() == "rw") {

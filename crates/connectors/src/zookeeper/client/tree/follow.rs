@@ -19,6 +19,7 @@ use super::super::wire::Wire;
 use super::model::Model;
 use super::walk::{Depth, Walk};
 use super::{Changes, TreeNews, TreeOptions, Watches};
+use crate::util::backoff::Backoff;
 
 /// Nodes that a look compares before it lets events in between.
 const SLICE: usize = 256;
@@ -51,7 +52,7 @@ impl Follower {
     pub(super) async fn run(mut self) {
         let mut status = self.session.status();
         let mut last: Option<Error> = None;
-        let mut pause = PAUSE.0;
+        let mut pause = Backoff::new(PAUSE.0, PAUSE.1);
         // A session that has not tried yet is no news.
         if status.wait_for(|s| s.phase != Phase::Down || s.error.is_some()).await.is_err() {
             return;
@@ -76,11 +77,10 @@ impl Follower {
             }
             let old = wire.as_ref().map_or(0, |wire| wire.generation);
             if wire.is_some_and(|wire| !wire.has_ended()) {
-                sleep(pause).await;
-                pause = (pause * 2).min(PAUSE.1);
+                sleep(pause.next()).await;
                 continue;
             }
-            pause = PAUSE.0;
+            pause.reset();
             if status.wait_for(|s| s.phase != Phase::Down && s.generation > old).await.is_err() {
                 return;
             }
