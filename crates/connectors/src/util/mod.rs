@@ -1,6 +1,7 @@
-//! What several kinds use: back-off, TLS, tasks that are restarted.
+//! What several kinds use.
 
 pub(crate) mod backoff;
+pub(crate) mod http;
 mod keep_running;
 pub(crate) mod tls;
 

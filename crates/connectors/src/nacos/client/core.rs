@@ -59,7 +59,7 @@ impl Core {
         let config = tls::config(options.tls.as_ref(), https || grpc)?;
         let mut grpc_tls = config.clone();
         grpc_tls.alpn_protocols = vec![b"h2".to_vec()];
-        let http = Http::new(config, options.addresses.clone(), &options.context_path, options.http_timeout)?;
+        let http = Http::new(config, &options.addresses, &options.context_path, options.http_timeout)?;
         Ok(Core {
             auth: Auth::new(options.login.clone(), options.keys.clone()),
             http,

@@ -1,9 +1,8 @@
-//! HTTP to one cluster: fail-over, time-outs, and the server's errors made plain.
+//! HTTP to one cluster: its requests, and what its answers mean.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use reqwest::{Client, Method, StatusCode, redirect};
+use reqwest::{Client, Method, StatusCode};
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer};
 use serde_json::Value;
@@ -11,11 +10,14 @@ use serde_json::value::RawValue;
 
 use super::address::Address;
 use super::error::{Error, Result, brief};
+use crate::util::http::{self, Limits};
 
 /// How long a TCP connection may take to stand.
 const CONNECT: Duration = Duration::from_secs(2);
 /// How long a list of everything may take.
 const LONG: Duration = Duration::from_secs(30);
+/// Most bytes of an answer.
+const BODY: usize = 256 << 20;
 
 /// One request. Parameters go into the body of a POST or PUT, so that long metadata does not
 /// hit the server's limit of header size; else into the query.
@@ -62,103 +64,51 @@ pub(super) struct Reply {
 }
 
 /// The servers of one cluster over HTTP; the last one that answered is asked first.
-pub(super) struct Http {
-    client: Client,
-    addresses: Vec<Address>,
-    context: String,
-    timeout: Duration,
-    preferred: AtomicUsize,
-}
+pub(super) struct Http(http::Http);
 
 impl Http {
     pub(super) fn new(
         tls: rustls::ClientConfig,
-        addresses: Vec<Address>,
+        addresses: &[Address],
         context: &str,
         timeout: Duration,
     ) -> Result<Self> {
-        let client = Client::builder()
-            .tls_backend_preconfigured(tls)
-            .no_proxy()
-            .redirect(redirect::Policy::none())
-            .connect_timeout(CONNECT)
-            .build()
-            .map_err(|e| Error::Rejected(format!("HTTP client: {e}")))?;
-        let context = match context.trim_matches('/') {
-            "" => String::new(),
-            path => format!("/{path}"),
-        };
-        Ok(Http { client, addresses, context, timeout, preferred: AtomicUsize::new(0) })
+        let bases = addresses.iter().map(|address| format!("{}/{}", address.base(), context.trim_matches('/')));
+        let limits = Limits { connect: CONNECT, answer: timeout, body: BODY };
+        http::Http::new(tls, bases, limits, is_gateway_trouble).map(Http).map_err(Error::Rejected)
     }
 
-    /// Sends `call`, with a token when given. Servers that cannot be reached, or that answer
-    /// 502–504, are passed over; the error of the last one is told when none is left.
+    /// Sends `call`, with a token when given. Servers that cannot be reached, or that answer 502–504, are passed over.
     pub(super) async fn send(&self, call: &Call, token: Option<&str>) -> Result<Reply> {
-        let count = self.addresses.len();
-        let first = self.preferred.load(Ordering::Relaxed);
-        let mut last = Error::Unavailable("no address".into());
-        for step in 0..count {
-            let index = (first + step) % count;
-            match self.send_to(&self.addresses[index], call, token).await {
-                Ok(reply) if !is_gateway_trouble(reply.status) || count == 1 => {
-                    self.preferred.store(index, Ordering::Relaxed);
-                    return Ok(reply);
-                }
-                Ok(reply) => last = reply.error(),
-                Err(error) => last = error,
+        let build = |client: &Client, base: &str| {
+            let mut request = client.request(call.method.clone(), format!("{base}{}", call.path));
+            request = match call.method {
+                Method::POST | Method::PUT => request.form(&call.params),
+                _ => request.query(&call.params),
+            };
+            for (name, value) in &call.headers {
+                request = request.header(*name, value);
             }
-        }
-        self.preferred.store((first + 1) % count.max(1), Ordering::Relaxed);
-        Err(last)
+            match token {
+                Some(token) => request.bearer_auth(token),
+                None => request,
+            }
+        };
+        let reply = self.0.send(call.limit, build).await.map_err(|error| match error {
+            http::Error::Unavailable(why) => Error::Unavailable(why),
+            http::Error::Unusable(why) => Error::Protocol(why),
+        })?;
+        Ok(Reply { status: reply.status, body: reply.text() })
     }
 
     /// Which of the addresses answered last.
     pub(super) fn preferred(&self) -> usize {
-        self.preferred.load(Ordering::Relaxed)
-    }
-
-    async fn send_to(&self, to: &Address, call: &Call, token: Option<&str>) -> Result<Reply> {
-        let url = format!("{}{}{}", to.base(), self.context, call.path);
-        let mut request = self.client.request(call.method.clone(), url);
-        request = if matches!(call.method, Method::POST | Method::PUT) {
-            request.form(&call.params)
-        } else {
-            request.query(&call.params)
-        };
-        let limit = call.limit.unwrap_or(self.timeout);
-        request = request.timeout(limit);
-        for (name, value) in &call.headers {
-            request = request.header(*name, value);
-        }
-        if let Some(token) = token {
-            request = request.bearer_auth(token);
-        }
-        // The URL is left out of errors: a signature may stand in it.
-        let why = |e: reqwest::Error| {
-            let text = if e.is_timeout() {
-                format!("no answer within {} ms", limit.as_millis())
-            } else {
-                root_cause(&e.without_url())
-            };
-            Error::Unavailable(format!("{to}: {text}"))
-        };
-        let response = request.send().await.map_err(why)?;
-        let status = response.status();
-        let body = response.text().await.map_err(why)?;
-        Ok(Reply { status, body })
+        self.0.preferred()
     }
 }
 
 fn is_gateway_trouble(status: StatusCode) -> bool {
     matches!(status.as_u16(), 502..=504)
-}
-
-fn root_cause(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(next) = cause.source() {
-        cause = next;
-    }
-    cause.to_string()
 }
 
 /// `{code, message, data}` of 2.x and 3.x answers. Read without a tree of what is inside, which may be megabytes.
