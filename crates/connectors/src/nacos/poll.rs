@@ -4,6 +4,7 @@
 use super::client::{Error as WireError, Look, NacosClient, Phase, ServiceKey as WireKey, Status};
 use super::mode::Mode;
 use crate::util::keep_running;
+use crate::util::poll::Pace;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -12,11 +13,8 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-/// Between two looks at a namespace, and at least this many times what a look took: so that the server can rest.
-const EVERY: Duration = Duration::from_secs(1);
-const REST: u32 = 10;
-/// Failed looks in a row that count as an outage: one may have met a server that a fail-over has left.
-const OUTAGE: u32 = 2;
+/// How often all namespaces are looked at.
+const PACE: Pace = Pace { every: Duration::from_secs(1), rest: 10, longest: Duration::from_secs(10), outage: 2 };
 /// What fingerprints do not show (the protect threshold) is seen by reading every service within this many looks.
 const ROUND: usize = 60;
 const AT_MOST: usize = 20;
@@ -185,7 +183,7 @@ async fn run(shared: &Shared, status: &watch::Sender<Status>) {
             }
             Err(error) => {
                 failures += 1;
-                if failures >= OUTAGE || !error.is_transient() {
+                if failures >= PACE.outage || !error.is_transient() {
                     server = None;
                     status.send_modify(|status| {
                         status.phase = Phase::Down;
@@ -198,8 +196,7 @@ async fn run(shared: &Shared, status: &watch::Sender<Status>) {
         if rounds.is_multiple_of(VERSION) {
             ask(shared).await;
         }
-        let rest = (began.elapsed() * REST).min(EVERY * 10);
-        sleep(rest.max(EVERY.saturating_sub(began.elapsed()))).await;
+        sleep(PACE.pause(began.elapsed())).await;
     }
 }
 
