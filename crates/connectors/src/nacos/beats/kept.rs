@@ -1,9 +1,11 @@
-//! Which records are kept by heart beats, when each is due, and whose the record at its address is. Pure.
+//! Which records are kept by heart beats, and whose the record at the address of each is.
 
 use super::super::beat_keys;
 use super::super::convert::MARK;
+use crate::util::lease::{Keeper, Leases};
 use causeway_core::{Instance, InstanceId, OwnerId, ServiceKey};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -36,38 +38,29 @@ struct Entry {
     wanted: bool,
     written: Option<Instant>,
     every: Duration,
-    due: Option<(Instant, u64)>,
     doubt: Option<Doubt>,
 }
 
-/// Everything that is kept.
+/// Everything that is kept. What is wanted and not in doubt has a lease, and nothing else has one.
 #[derive(Default)]
 pub(super) struct Kept {
     entries: BTreeMap<ServiceKey, BTreeMap<InstanceId, Entry>>,
-    due: BTreeMap<(Instant, u64), (ServiceKey, InstanceId)>,
-    serial: u64,
+    leases: Arc<Keeper<(ServiceKey, InstanceId)>>,
 }
 
 impl Kept {
+    /// When each record is beaten.
+    pub fn leases(&self) -> Arc<Keeper<(ServiceKey, InstanceId)>> {
+        self.leases.clone()
+    }
+
     /// Keeps a record from now on. `written`: it has just been registered.
     pub fn put(&mut self, scope: &ServiceKey, record: &Instance, owner: &OwnerId, written: bool, now: Instant) {
+        let (id, every) = (record.id.clone(), interval(record));
         let written = written.then_some(now);
-        let every = interval(record);
-        let entry = Entry {
-            record: record.clone(),
-            owner: owner.clone(),
-            wanted: true,
-            written,
-            every,
-            due: None,
-            doubt: None,
-        };
-        let id = record.id.clone();
-        let before = self.entries.entry(scope.clone()).or_default().insert(id.clone(), entry);
-        if let Some(slot) = before.and_then(|before| before.due) {
-            self.due.remove(&slot);
-        }
-        self.again(scope, &id, now + every);
+        let entry = Entry { record: record.clone(), owner: owner.clone(), wanted: true, written, every, doubt: None };
+        self.entries.entry(scope.clone()).or_default().insert(id.clone(), entry);
+        self.leases.change(|leases| leases.keep((scope.clone(), id), every, now));
     }
 
     /// Whether this very record was registered a moment ago, so that a busy server may not show it yet.
@@ -79,48 +72,41 @@ impl Kept {
 
     /// Plans the next beat, unless the record is given up or in doubt.
     pub fn again(&mut self, scope: &ServiceKey, id: &InstanceId, at: Instant) {
-        let Some(entry) = self.entries.get_mut(scope).and_then(|all| all.get_mut(id)) else { return };
-        if let Some(slot) = entry.due.take() {
-            self.due.remove(&slot);
-        }
-        if entry.wanted && entry.doubt.is_none() {
-            self.serial += 1;
-            let slot = (at, self.serial);
-            entry.due = Some(slot);
-            self.due.insert(slot, (scope.clone(), id.clone()));
+        if let Some(entry) = self.entry(scope, id).filter(|entry| entry.wanted && entry.doubt.is_none()) {
+            let every = entry.every;
+            self.leases.change(|leases| leases.renew_at((scope.clone(), id.clone()), every, at));
         }
     }
 
-    /// Plans what is not planned: its beat was under way when the task that sent it failed.
-    pub fn plan_all(&mut self, now: Instant) {
-        let all = self.entries.iter().flat_map(|(scope, all)| all.iter().map(move |(id, entry)| (scope, id, entry)));
-        let idle = all.filter(|(_, _, entry)| entry.due.is_none());
-        let idle: Vec<_> = idle.map(|(scope, id, _)| (scope.clone(), id.clone())).collect();
-        idle.iter().for_each(|(scope, id)| self.again(scope, id, now));
+    /// The interval of a record's beats from now on, where the server asks for `every`.
+    pub fn paced(&mut self, scope: &ServiceKey, id: &InstanceId, every: Option<Duration>) -> Option<Duration> {
+        let entry = self.entry(scope, id)?;
+        if let Some(every) = every.filter(|_| entry.record.healthy) {
+            entry.every = every.clamp(LEAST, interval(&entry.record));
+        }
+        Some(entry.every)
     }
 
     /// After a beat that was answered: the next one in the record's interval, or in the one that the server says.
     pub fn beaten(&mut self, scope: &ServiceKey, id: &InstanceId, every: Option<Duration>, now: Instant) {
-        let Some(entry) = self.entries.get_mut(scope).and_then(|all| all.get_mut(id)) else { return };
-        if let Some(every) = every.filter(|_| entry.record.healthy) {
-            entry.every = every.clamp(LEAST, interval(&entry.record));
+        let Some(every) = self.paced(scope, id, every) else { return };
+        if self.entry(scope, id).is_some_and(|entry| entry.wanted && entry.doubt.is_none()) {
+            self.leases.change(|leases| leases.keep((scope.clone(), id.clone()), every, now));
         }
-        let at = now + entry.every;
-        self.again(scope, id, at);
     }
 
-    /// The next record whose time has come; it is not due again before it is planned again.
-    pub fn pop(&mut self, now: Instant) -> Option<(ServiceKey, Instance)> {
-        let first = self.due.first_entry().filter(|first| first.key().0 <= now)?;
-        let (scope, id) = first.remove();
-        let entry = self.entries.get_mut(&scope)?.get_mut(&id)?;
-        entry.due = None;
-        Some((scope, entry.record.clone()))
+    /// A record that is kept.
+    pub fn record(&self, scope: &ServiceKey, id: &InstanceId) -> Option<Instance> {
+        Some(self.entries.get(scope)?.get(id)?.record.clone())
     }
 
-    /// When the next record is due.
-    pub fn next(&self) -> Option<Instant> {
-        self.due.first_key_value().map(|(slot, _)| slot.0)
+    fn entry(&mut self, scope: &ServiceKey, id: &InstanceId) -> Option<&mut Entry> {
+        self.entries.get_mut(scope)?.get_mut(id)
+    }
+
+    /// Sends no more beats for a record.
+    fn pause(&self, scope: &ServiceKey, id: &InstanceId) {
+        self.leases.change(|leases| leases.remove(&(scope.clone(), id.clone())));
     }
 
     /// What is to stand in a service, with its owner, but for what is in doubt.
@@ -132,29 +118,27 @@ impl Kept {
 
     /// No longer keeps a record. While it is not certain whose record stands there, it is remembered.
     pub fn give_up(&mut self, scope: &ServiceKey, id: &InstanceId) {
-        let Some(entry) = self.entries.get_mut(scope).and_then(|all| all.get_mut(id)) else { return };
+        let Some(entry) = self.entry(scope, id) else { return };
         entry.wanted = false;
-        if let Some(slot) = entry.due.take() {
-            self.due.remove(&slot);
-        }
-        if entry.doubt.is_none_or(|doubt| doubt.others) {
-            self.forget(scope, id);
+        match entry.doubt.is_none_or(|doubt| doubt.others) {
+            true => self.forget(scope, id),
+            false => self.pause(scope, id),
         }
     }
 
     /// Nothing of ours stands at an address any more.
     pub fn forget(&mut self, scope: &ServiceKey, id: &InstanceId) {
         let Some(all) = self.entries.get_mut(scope) else { return };
-        if let Some(slot) = all.remove(id).and_then(|entry| entry.due) {
-            self.due.remove(&slot);
-        }
+        all.remove(id);
         if all.is_empty() {
             self.entries.remove(scope);
         }
+        self.pause(scope, id);
     }
 
     pub fn clear(&mut self) {
-        *self = Self::default();
+        self.entries.clear();
+        self.leases.change(Leases::clear);
     }
 
     /// Whose an ephemeral record without a readable mark of its own is: the owner when it is ours nevertheless.
@@ -169,7 +153,7 @@ impl Kept {
         last_beat: Option<i64>,
         now: Instant,
     ) -> Option<OwnerId> {
-        let entry = self.entries.get_mut(scope)?.get_mut(&read.id)?;
+        let entry = self.entry(scope, &read.id)?;
         let owner = entry.owner.clone();
         let install = read.mark.as_ref().map(|mark| &mark.owner.install);
         if install == Some(&owner.install) || read.metadata.contains_key(MARK) {
@@ -187,9 +171,7 @@ impl Kept {
             None => doubt.others = true,
         }
         let (others, wanted) = (doubt.others, entry.wanted);
-        if let Some(slot) = entry.due.take() {
-            self.due.remove(&slot);
-        }
+        self.pause(scope, &read.id);
         if others && !wanted {
             self.forget(scope, &read.id);
         }
@@ -204,9 +186,8 @@ impl Kept {
 
     /// The record stands as ours: it is kept if it is wanted.
     fn trust(&mut self, scope: &ServiceKey, id: &InstanceId, now: Instant) {
-        let Some(entry) = self.entries.get_mut(scope).and_then(|all| all.get_mut(id)) else { return };
-        let doubted = entry.doubt.take().is_some();
-        if doubted && entry.wanted {
+        let doubted = self.entry(scope, id).is_some_and(|entry| entry.doubt.take().is_some());
+        if doubted {
             self.again(scope, id, now);
         }
     }
@@ -267,6 +248,18 @@ mod tests {
 
     fn bare() -> Instance {
         ours().with(|one| one.mark = None)
+    }
+
+    impl Kept {
+        fn pop(&self, now: Instant) -> Option<(ServiceKey, Instance)> {
+            let (scope, id) = self.leases.change(|leases| leases.pop(now))?;
+            let record = self.record(&scope, &id)?;
+            Some((scope, record))
+        }
+
+        fn next(&self) -> Option<Instant> {
+            self.leases.change(|leases| leases.next())
+        }
     }
 
     fn kept(now: Instant) -> Kept {

@@ -23,7 +23,7 @@ use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
@@ -62,7 +62,6 @@ struct Inner {
     client: NacosClient,
     mode: Arc<Mode>,
     kept: Mutex<Kept>,
-    news: Notify,
     turns: [tokio::sync::Mutex<()>; TURNS],
     writes: Semaphore,
 }
@@ -80,7 +79,6 @@ impl Beats {
             client,
             mode,
             kept: Mutex::default(),
-            news: Notify::new(),
             turns: [const { tokio::sync::Mutex::const_new(()) }; TURNS],
             writes: Semaphore::new(WRITES),
         };
@@ -91,10 +89,7 @@ impl Beats {
         let mut upkeep = self.upkeep.lock();
         if upkeep.is_empty() {
             let inner = self.inner.clone();
-            let run = move || {
-                inner.kept.lock().plan_all(Instant::now());
-                upkeep::run(inner.clone())
-            };
+            let run = move || upkeep::run(inner.clone());
             upkeep.spawn(async move { keep_running("keeping copies alive by heartbeats", run, drop).await });
         }
     }
@@ -111,9 +106,7 @@ impl Beats {
         for change in changes {
             writes.push(self.inner.write(scope, change, &standing).boxed());
         }
-        let outcomes = several(writes, standing.is_empty()).await;
-        self.inner.news.notify_one();
-        outcomes
+        several(writes, standing.is_empty()).await
     }
 
     /// Takes over records that another process, or this one in another way, has written: what stands is beaten at
@@ -130,21 +123,17 @@ impl Beats {
             takes.push(self.inner.restore(scope).boxed());
         }
         let outcomes: Vec<_> = stream::iter(takes).buffer_unordered(SERVICES).collect().await;
-        self.inner.news.notify_one();
         outcomes.into_iter().collect()
     }
 
     /// Whose an ephemeral record is that carries no mark of ours: the owner, when it is ours nevertheless.
     pub fn judge(&self, scope: &ServiceKey, wire: &WireInstance, read: &Instance) -> Option<OwnerId> {
-        let owner = self.inner.kept.lock().judge(scope, read, wire.last_beat, Instant::now());
-        self.inner.news.notify_one();
-        owner
+        self.inner.kept.lock().judge(scope, read, wire.last_beat, Instant::now())
     }
 
     /// These are all that stand in a service.
     pub fn seen(&self, scope: &ServiceKey, there: &BTreeSet<InstanceId>) {
         self.inner.kept.lock().absent(scope, there, Instant::now());
-        self.inner.news.notify_one();
     }
 
     /// Keeps nothing any more, and removes nothing: what stands ends by itself after 30 s.
