@@ -111,7 +111,7 @@ async fn what_is_left_is_spread_evenly_again() {
         world.add(0..MANY);
         world.pass(every * 2);
         let age = |key: &u32| (world.now - world.last[key]).as_secs_f64() / every.as_secs_f64();
-        let goes = |key: &u32| part.map_or(key % 3 == 0, |from| (from - 1.0 / 3.0..from).contains(&age(key)));
+        let goes = |key: &u32| part.map_or(key.is_multiple_of(3), |from| (from - 1.0 / 3.0..from).contains(&age(key)));
         let gone: Vec<_> = (0..MANY).filter(goes).collect();
         assert!((3_200..3_400).contains(&gone.len()), "{}", gone.len());
         gone.into_iter().for_each(|key| world.remove(key));
