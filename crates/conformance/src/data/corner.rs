@@ -3,7 +3,7 @@
 use super::{Data, DataFacts, DataFollow, DataSubject, Login};
 use crate::look::until;
 use anyhow::{Context, Result, anyhow, ensure};
-use causeway_core::{Content, DataSelector, Entry, EntryInterest, EntryKey, Error, Expect, Part, Write};
+use causeway_core::{Content, DataSelector, Entry, EntryInterest, EntryKey, Error, Expect, Fingerprint, Part, Write};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +19,7 @@ pub struct DataCorner<S> {
 }
 
 /// One part, without the entries that are kept out.
+#[derive(Debug)]
 struct Inside {
     part: Part,
     without: Vec<EntryKey>,
@@ -30,6 +31,9 @@ impl EntryInterest for Inside {
     }
     fn may_hold(&self, key: &EntryKey) -> bool {
         key.part() == self.part && !self.without.iter().any(|out| key == out || key.is_below(out))
+    }
+    fn fingerprint(&self) -> Fingerprint {
+        Fingerprint::of(self)
     }
 }
 

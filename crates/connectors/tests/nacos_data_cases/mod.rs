@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 use causeway_connectors::Connect;
 use causeway_core::{
-    Attributes, Content, DataSelector, DataSink, Entry, EntryInterest, EntryKey, Error, Expect, Lost, News, Part, Write,
+    Attributes, Content, DataSelector, DataSink, Entry, EntryInterest, EntryKey, Error, Expect, Fingerprint, Lost,
+    News, Part, Write,
 };
 use causeway_testbed::{Nacos, NacosVersion, Options};
 use futures_util::StreamExt;
@@ -27,6 +28,9 @@ impl EntryInterest for Only {
     }
     fn may_hold(&self, key: &EntryKey) -> bool {
         *key.namespace == *self.0
+    }
+    fn fingerprint(&self) -> Fingerprint {
+        Fingerprint::of(&self.0)
     }
 }
 
@@ -249,6 +253,9 @@ pub async fn only(target: Target) -> Result<()> {
         }
         fn may_hold(&self, key: &EntryKey) -> bool {
             *key.namespace == *self.0 || *key.namespace == *self.1
+        }
+        fn fingerprint(&self) -> Fingerprint {
+            Fingerprint::of(&(&self.0, &self.1))
         }
     }
     land.publish("wanted", "1").await?;

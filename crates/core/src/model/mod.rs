@@ -1,6 +1,7 @@
 //! The records that are copied, and the words for where they stand.
 
 mod entry;
+mod fingerprint;
 mod ids;
 mod instance;
 mod intern;
@@ -9,6 +10,7 @@ mod metadata;
 mod set;
 
 pub use entry::{Aside, Body, Content, Digest, Entry, EntryKey, Pair, Side, Stamp};
+pub use fingerprint::Fingerprint;
 pub use ids::{ClusterId, OwnerId, Part};
 pub use instance::{Endpoint, Instance, InstanceData, InstanceId, Payload, ServiceKey};
 pub use intern::intern;

@@ -2,7 +2,7 @@
 
 use super::{Error, Limits, Lost};
 use crate::Undecided;
-use crate::model::{Content, Entry, EntryKey, Part, Stamp};
+use crate::model::{Content, Entry, EntryKey, Fingerprint, Part, Stamp};
 use futures_core::{future::BoxFuture, stream::BoxStream};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -33,6 +33,8 @@ pub trait EntryInterest: Send + Sync {
     }
     /// Whether anything below this node of a tree may take part: a listing does not go down where it says no.
     fn may_hold(&self, key: &EntryKey) -> bool;
+    /// Names the settings that it was made of: selections with equal fingerprints answer alike.
+    fn fingerprint(&self) -> Fingerprint;
 }
 
 /// What a watch asks for its selection.
@@ -44,6 +46,9 @@ impl EntryInterest for super::Everything {
     }
     fn may_hold(&self, _: &EntryKey) -> bool {
         true
+    }
+    fn fingerprint(&self) -> Fingerprint {
+        Fingerprint::of("everything")
     }
 }
 

@@ -67,7 +67,7 @@ pub struct DataSpec {
     pub source: DataCluster,
     /// The right side.
     pub destination: DataCluster,
-    /// Which entries take part, on both sides. Another pointer is another selection.
+    /// Which entries take part, on both sides. Another fingerprint is another selection.
     pub select: DataSelector,
     /// Which ways it goes.
     pub ways: Ways,
@@ -134,7 +134,7 @@ impl DataSpec {
     pub(crate) fn same_watch(&self, other: &Self) -> bool {
         self.route() == other.route()
             && Side::BOTH.iter().all(|side| same_port(&self.cluster(*side).port, &other.cluster(*side).port))
-            && Arc::ptr_eq(&self.select, &other.select)
+            && self.select.fingerprint() == other.select.fingerprint()
             && self.attributes == other.attributes
             && (self.run == Run::Drain) == (other.run == Run::Drain)
     }

@@ -13,7 +13,7 @@ use crate::kit::pace::Batch;
 use crate::services::record::{Action, Event};
 use crate::spec::Run;
 use causeway_core::{
-    Aside, Base, Digest, EntryInterest, EntryKey, Error, Evidence, Pair, Part, Reason, Rules, Side, Stamp,
+    Aside, Base, Digest, EntryInterest, EntryKey, Error, Evidence, Fingerprint, Pair, Part, Reason, Rules, Side, Stamp,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -438,5 +438,8 @@ impl EntryInterest for Exactly {
     }
     fn may_hold(&self, key: &EntryKey) -> bool {
         key.below().is_some_and(|(from, to)| self.0.range(from..to).next().is_some())
+    }
+    fn fingerprint(&self) -> Fingerprint {
+        Fingerprint::of(&self.0)
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{MAPPING, METADATA, Root};
 use crate::zookeeper::{Layout, Settings};
-use causeway_core::{EntryInterest, EntryKey};
+use causeway_core::{EntryInterest, EntryKey, Fingerprint};
 use causeway_settings::Cluster;
 use std::collections::BTreeSet;
 
@@ -79,5 +79,9 @@ impl EntryInterest for Companions {
             Self::Subtrees(roots) => roots.iter().any(towards),
             Self::Application(root) => root.may_hold(key),
         }
+    }
+
+    fn fingerprint(&self) -> Fingerprint {
+        Fingerprint::of(self)
     }
 }

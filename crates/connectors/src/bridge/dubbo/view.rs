@@ -3,8 +3,8 @@
 use super::Root;
 use super::watch::Watch;
 use causeway_core::{
-    DataPort, DataSelector, DataSink, DataSource, Entry, EntryInterest, EntryKey, Error, Expect, Found, Limits, Lost,
-    News, Part, Port, Undecided, Write,
+    DataPort, DataSelector, DataSink, DataSource, Entry, EntryInterest, EntryKey, Error, Expect, Fingerprint, Found,
+    Limits, Lost, News, Part, Port, Undecided, Write,
 };
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -154,6 +154,9 @@ impl EntryInterest for Inside {
     }
     fn may_hold(&self, key: &EntryKey) -> bool {
         key.namespace == self.id
+    }
+    fn fingerprint(&self) -> Fingerprint {
+        Fingerprint::of(&(&self.id, &self.place.root, self.select.fingerprint()))
     }
 }
 
