@@ -7,6 +7,7 @@ use causeway_conformance::kinds::{
 };
 use causeway_conformance::points;
 use causeway_connectors::file::FileFormat;
+use causeway_core::{EntryFacts, StampKind};
 use causeway_testbed::{Server, ZooRelease};
 use libtest_mimic::{Arguments, Trial};
 use std::process::ExitCode;
@@ -14,7 +15,9 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let door = Door::default();
     let mut trials = points::trials(&MemoryKind);
-    trials.extend(data::points::trials(&MemoryDataKind));
+    for (label, stamps) in [("memory_data", StampKind::Monotonic), ("memory_hashes_data", StampKind::ContentHash)] {
+        trials.extend(data::points::trials(&MemoryDataKind::new(label, EntryFacts { stamps })));
+    }
     // A file has no users: there is no password, and nothing that is closed to some.
     let has_users = |trial: &Trial| trial.name().contains("::p16_") || trial.name().contains("::p17_");
     for (label, form) in [("file", FileFormat::Json), ("file_prometheus", FileFormat::Prometheus)] {
@@ -47,8 +50,8 @@ fn main() -> ExitCode {
     let trials = trials.into_iter().map(|trial| {
         let name = trial.name();
         let later = match name.split_once("::").map_or(name, |(kind, _)| kind) {
-            "memory" | "memory_data" | "file" | "file_prometheus" | "zookeeper" | "zookeeper_dubbo"
-            | "zookeeper_data" | "nacos_3_1" => false,
+            "memory" | "memory_data" | "memory_hashes_data" | "file" | "file_prometheus" | "zookeeper"
+            | "zookeeper_dubbo" | "zookeeper_data" | "nacos_3_1" => false,
             "nacos_1_4" | "nacos_2_5" => slow(name),
             // Servers of its own are slow to start, and its rights to change.
             "nacos_2_5_data" => name.contains("::restarts::"),

@@ -55,8 +55,6 @@ pub struct DataFacts {
     pub refused: Vec<Content>,
     /// Two different ones, as they read back.
     pub attributes: [Attributes; 2],
-    /// Whoever puts back what stood there makes the version that it had.
-    pub versions_return: bool,
     /// What the servers themselves compare with what must stand there.
     pub compares: Compares,
     /// One among this many changes; and most calls that this may cost within [`Self::told_in`], polls included.

@@ -4,8 +4,8 @@ mod watch;
 
 use super::Fault;
 use causeway_core::{
-    Aside, Content, DataSelector, DataSink, DataSource, Entry, EntryKey, Error, Expect, Found, Limits, Lost, News,
-    Part, Stamp, Write,
+    Aside, Content, DataSelector, DataSink, DataSource, Entry, EntryFacts, EntryKey, Error, Expect, Found, Limits,
+    Lost, News, Part, Stamp, StampKind, Write,
 };
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, StreamExt};
@@ -43,6 +43,8 @@ pub struct Counts {
 
 #[derive(Default)]
 struct State {
+    /// Stamps are made of contents.
+    hashes: bool,
     entries: BTreeMap<EntryKey, (Entry, Content)>,
     /// Every key that ever stood here, once, at the version of its last change.
     log: BTreeMap<u64, EntryKey>,
@@ -66,21 +68,41 @@ struct State {
 #[derive(Clone, Debug)]
 pub struct Backup {
     entries: BTreeMap<EntryKey, (Entry, Content)>,
+    versions: BTreeMap<EntryKey, u64>,
     clock: u64,
 }
 
 /// A tree of config entries: a path has its parent, and a parent with children stays. Clones are
 /// the same tree; each is a port to it.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct MemoryData {
+    facts: EntryFacts,
     state: Arc<Mutex<State>>,
     changed: Arc<Notify>,
+}
+
+impl Default for MemoryData {
+    fn default() -> Self {
+        Self::with(EntryFacts { stamps: StampKind::Monotonic })
+    }
 }
 
 impl MemoryData {
     /// An empty tree.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// An empty one whose entries are like this.
+    pub fn with(facts: EntryFacts) -> Self {
+        let state = State { hashes: facts.stamps == StampKind::ContentHash, ..State::default() };
+        Self { facts, state: Arc::new(Mutex::new(state)), changed: Arc::default() }
+    }
+
+    /// It is the tree of this name in this process from now on.
+    pub fn called(self, name: &str) -> Self {
+        NAMED.lock().insert(name.to_owned(), self.clone());
+        self
     }
 
     /// The tree of this name in this process; made when it is missing.
@@ -127,17 +149,16 @@ impl MemoryData {
     /// What a backup would keep.
     pub fn copy(&self) -> Backup {
         let state = self.state.lock();
-        Backup { entries: state.entries.clone(), clock: state.clock }
+        Backup { entries: state.entries.clone(), versions: state.versions.clone(), clock: state.clock }
     }
 
     /// The server is put back to what it was then, and all connections break.
     pub fn put_back(&self, backup: Backup) {
         self.edit(|state| {
-            let Backup { entries, clock } = backup;
-            let stamp = |entry: &Entry| entry.stamp.0.cast_unsigned();
-            state.log = entries.iter().map(|(key, (entry, _))| (stamp(entry), key.clone())).collect();
-            state.versions = entries.iter().map(|(key, (entry, _))| (key.clone(), stamp(entry))).collect();
-            (state.entries, state.clock) = (entries, clock);
+            let Backup { entries, mut versions, clock } = backup;
+            versions.retain(|key, _| entries.contains_key(key));
+            state.log = versions.iter().map(|(key, version)| (*version, key.clone())).collect();
+            (state.entries, state.versions, state.clock) = (entries, versions, clock);
             state.epoch += 1;
         });
     }
@@ -230,7 +251,8 @@ impl MemoryData {
 
 impl State {
     fn store(&mut self, key: &EntryKey, content: Content) -> Entry {
-        let stamp = Stamp(self.touch(key), 0);
+        let version = self.touch(key);
+        let stamp = if self.hashes { content.digest().into() } else { Stamp(version, 0) };
         let size = u32::try_from(content.size()).unwrap_or(u32::MAX);
         let entry = Entry { stamp, modified_ms: TIME.fetch_add(1, Ordering::Relaxed), size, aside: None };
         self.entries.insert(key.clone(), (entry, content));
@@ -358,6 +380,10 @@ impl State {
 }
 
 impl DataSource for MemoryData {
+    fn facts(&self) -> EntryFacts {
+        self.facts
+    }
+
     fn latest(&self) -> Option<i64> {
         Some(self.state.lock().clock.cast_signed())
     }

@@ -9,8 +9,8 @@ use super::settings::AclChoice;
 use super::writes::acl as own_acl;
 use super::{access, convert};
 use causeway_core::{
-    Aside, Content, DataSelector, DataSink, DataSource, Entry, EntryKey, Error, Expect, Found, Limits, Lost, News,
-    Part, Stamp, Write,
+    Aside, Content, DataSelector, DataSink, DataSource, Entry, EntryFacts, EntryKey, Error, Expect, Found, Limits,
+    Lost, News, Part, Stamp, StampKind, Write,
 };
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -282,6 +282,10 @@ fn is_kept(name: &str) -> bool {
 }
 
 impl DataSource for ZooKeeperData {
+    fn facts(&self) -> EntryFacts {
+        EntryFacts { stamps: StampKind::Monotonic }
+    }
+
     /// Stamps begin with the transaction of the last write.
     fn latest(&self) -> Option<i64> {
         Some(self.session.seen())

@@ -100,10 +100,20 @@ impl Display for EntryKey {
     }
 }
 
-/// What a cluster says cheaply about an entry's version: equal stamps of one key mean that nothing has changed, neither
-/// body nor attributes. Two numbers that only the connector understands; never the same again after a deletion.
+/// What a cluster says cheaply about an entry's version: equal stamps of one key mean equal body and attributes. Whether they
+/// also mean that nothing has happened in between depends on the kind: see `StampKind`. Two numbers that only the connector
+/// understands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Stamp(pub i64, pub i64);
+
+impl From<Digest> for Stamp {
+    /// The stamp of this content, for a kind whose stamps are made of contents.
+    fn from(digest: Digest) -> Self {
+        let number = u128::from_le_bytes(digest.0);
+        let [high, low] = [64, 0].map(|shift| ((number >> shift) as u64).cast_signed());
+        Self(high, low)
+    }
+}
 
 /// An entry as a listing shows it, without what is in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -52,11 +52,34 @@ impl EntryInterest for super::Everything {
     }
 }
 
+/// What holds for the entries of a kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EntryFacts {
+    /// What their stamps say.
+    pub stamps: StampKind,
+}
+
+/// What equal stamps of one entry say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StampKind {
+    /// Nothing has happened. The first number grows with every change in the cluster: a smaller one than before is of a past
+    /// that the cluster does not have any more.
+    Monotonic,
+    /// Nothing has happened. They have no order.
+    Unique,
+    /// The content is equal. Whoever puts back what stood there puts back its stamp, and a watch that looks from time to
+    /// time does not tell of what happened in between.
+    ContentHash,
+}
+
 /// An entry with what is in it; `None`: there is no such entry.
 pub type Found = Option<(Entry, Content)>;
 
 /// A cluster whose entries can be read.
 pub trait DataSource: Send + Sync {
+    /// What holds for its entries. Always the same.
+    fn facts(&self) -> EntryFacts;
+
     /// An endless stream of what the cluster holds. A `Reset` of each part comes first, and again after every break. An
     /// outage or a refusal is an `Err` item that names its part, never an empty `Reset`; the stream goes on by itself
     /// after one.
@@ -69,8 +92,8 @@ pub trait DataSource: Send + Sync {
     /// the caller sees to it that one call does not ask for too much.
     fn read<'a>(&'a self, keys: &'a [EntryKey]) -> BoxFuture<'a, Vec<Result<Found, Error>>>;
 
-    /// Where the first number of stamps grows with every change in the cluster: one that no stamp which was seen so far is
-    /// beyond. An older stamp than before, or one beyond this, is of a past that the cluster does not have (any more).
+    /// With [`StampKind::Monotonic`]: a number that no first number of a stamp which was seen so far is beyond. A stamp that
+    /// is remembered and lies beyond it is of a past that the cluster does not have (any more). `None`: it is not known.
     fn latest(&self) -> Option<i64> {
         None
     }

@@ -99,6 +99,7 @@ impl State {
         // Also when it is no news here: work on it may know of something in between, which must not be taken for the last
         // word.
         self.marks.told(key, side);
+        self.unconfirmed.told(key, side);
         let was = row.places[side];
         let place = match entry {
             Some(entry) => was.seen(&entry),

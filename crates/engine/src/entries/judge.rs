@@ -126,10 +126,10 @@ impl State {
     fn saw(&mut self, key: &EntryKey, side: Side, found: Option<&Entry>, now: Instant) {
         let before = self.row(key).places[side];
         match found {
-            Some(entry) => self.place(key, side, before.read(entry)),
+            Some(entry) => self.place_shown(key, side, before.read(entry), now),
             None if before.is_here() => {
                 self.sight[side].misses(&key.part(), now);
-                self.place(key, side, Place::Absent);
+                self.place_shown(key, side, Place::Absent, now);
             }
             None => {}
         }

@@ -32,6 +32,7 @@ mod schedule;
 mod spec;
 mod state;
 mod status;
+mod unconfirmed;
 
 pub use engine::DataEngine;
 pub use record::{DataLedger, DataRecorder};

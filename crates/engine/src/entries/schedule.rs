@@ -36,6 +36,10 @@ impl State {
             return jobs;
         }
         self.probes.take(now).iter().for_each(|key| self.marks.mark(key));
+        for key in self.unconfirmed.take(now) {
+            self.marks.mark(&key);
+            self.doubt.insert(key);
+        }
         let sinks = Side::BOTH.iter().filter_map(|side| self.spec.cluster(*side).port.sink());
         let batch = sinks.map(|sink| sink.limits().max_batch.max(1)).min().unwrap_or(BATCH);
         let batch = self.batch.size(batch.min(BATCH));
@@ -71,7 +75,7 @@ impl State {
         match self.blocked(now) {
             _ if self.spec.run == Run::Paused || self.jobs >= JOBS => None,
             Some(until) => Some(until),
-            None => [self.marks.next(), self.probes.due()].into_iter().flatten().min(),
+            None => [self.marks.next(), self.probes.due(), self.unconfirmed.due()].into_iter().flatten().min(),
         }
     }
 

@@ -9,11 +9,13 @@ use super::record::{DataLedger, DataRecorder};
 use super::removals::Door;
 use super::rows::{Place, Row, Rows};
 use super::spec::{DataRoute, DataSpec, DataTiming};
+use super::unconfirmed::Unconfirmed;
 use crate::kit::pace::Batch;
 use crate::services::record::{Action, Event};
 use crate::spec::Run;
 use causeway_core::{
     Aside, Base, Digest, EntryInterest, EntryKey, Error, Evidence, Fingerprint, Pair, Part, Reason, Rules, Side, Stamp,
+    StampKind,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -79,6 +81,8 @@ pub(crate) struct State {
     pub marks: Marks,
     pub left: LeftAlone,
     pub lots: Lots,
+    /// What a side has shown and its watch has not told.
+    pub unconfirmed: Unconfirmed,
     /// Entries that are not as their stamps say: both sides are to be read.
     pub doubt: BTreeSet<EntryKey>,
     /// What the operator has decided, about the two versions that he saw.
@@ -119,6 +123,7 @@ impl State {
             marks: Marks::default(),
             left: LeftAlone::default(),
             lots: Lots::default(),
+            unconfirmed: Unconfirmed::default(),
             doubt: BTreeSet::new(),
             decided: BTreeMap::new(),
             trouble: Pair::default(),
@@ -255,6 +260,15 @@ impl State {
             (true, false) => self.lighter(key),
             _ => {}
         }
+    }
+
+    /// The same, as our own read or write has shown it.
+    pub fn place_shown(&mut self, key: &EntryKey, side: Side, place: Place, now: Instant) {
+        let returns = self.spec.cluster(side).port.source().facts().stamps == StampKind::ContentHash;
+        if returns && self.row(key).places[side].stamp() != place.stamp() {
+            self.unconfirmed.add(key, side, now);
+        }
+        self.place(key, side, place);
     }
 
     /// Something below its parent is gone: the parent may have waited for that.

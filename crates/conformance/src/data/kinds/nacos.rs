@@ -152,7 +152,6 @@ impl DataSubject for Entries {
             ],
             attributes: [attributes("yaml"), attributes("json")],
             // The version is made of what is in it: what is equal is in step.
-            versions_return: true,
             compares: if old { Compares::Nothing } else { Compares::NoDeletions },
             // A look a second; what is new is read again for as long as its second lasts. 1.x tells everything each
             // time, a page of 500 a call, and cannot do that as fast with more.

@@ -166,7 +166,6 @@ impl DataSubject for Znodes {
                 Content { attributes: attributes("noscheme:alice:r"), ..Content::of("x") },
             ],
             attributes: [attributes(OPEN), attributes(&private)],
-            versions_return: false,
             compares: Compares::All,
             many: (10_000, self.ground.calls_a_change()),
             // Each of them, the folder, the root; and what a connection begins with.

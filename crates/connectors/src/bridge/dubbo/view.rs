@@ -3,8 +3,8 @@
 use super::Root;
 use super::watch::Watch;
 use causeway_core::{
-    DataPort, DataSelector, DataSink, DataSource, Entry, EntryInterest, EntryKey, Error, Expect, Fingerprint, Found,
-    Limits, Lost, News, Part, Port, Undecided, Write,
+    DataPort, DataSelector, DataSink, DataSource, Entry, EntryFacts, EntryInterest, EntryKey, Error, Expect,
+    Fingerprint, Found, Limits, Lost, News, Part, Port, Undecided, Write,
 };
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -161,6 +161,10 @@ impl EntryInterest for Inside {
 }
 
 impl DataSource for View {
+    fn facts(&self) -> EntryFacts {
+        self.source.facts()
+    }
+
     fn watch(&self, select: &DataSelector) -> BoxStream<'static, Result<News, Lost>> {
         let watch = Watch::new(self.place.clone(), self.source.clone(), select.clone());
         stream::unfold(watch, async |mut watch| {

@@ -1,8 +1,7 @@
 //! Config entries of a Nacos cluster: the [`DataSource`] and the [`DataSink`].
 //!
 //! A stamp is made of what is in the entry (the sum that servers keep of every content, and the type): the only thing that
-//! all versions tell. So an entry that was deleted and made again as it was has the stamp that it had, which is no harm:
-//! what is equal is in step.
+//! all versions tell.
 
 mod look;
 mod recent;
@@ -11,8 +10,8 @@ mod watch;
 use super::client::{Cas, ConfigDetail, ConfigKey, DEFAULT_TYPE, Generation, NacosClient, md5};
 use super::convert;
 use causeway_core::{
-    Attributes, Content, DataSelector, DataSink, DataSource, Entry, EntryKey, Error, Expect, Found, Limits, Lost, News,
-    Stamp, Write,
+    Attributes, Content, DataSelector, DataSink, DataSource, Entry, EntryFacts, EntryKey, Error, Expect, Found, Limits,
+    Lost, News, Stamp, StampKind, Write,
 };
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -148,6 +147,10 @@ impl NacosData {
 }
 
 impl DataSource for NacosData {
+    fn facts(&self) -> EntryFacts {
+        EntryFacts { stamps: StampKind::ContentHash }
+    }
+
     fn watch(&self, select: &DataSelector) -> BoxStream<'static, Result<News, Lost>> {
         let watch = Watch::new(self.client.clone(), self.named.clone(), select.clone(), self.recent.clone());
         stream::unfold(watch, async |mut watch| {
