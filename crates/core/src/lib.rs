@@ -11,7 +11,8 @@ pub mod port;
 pub use contain::{contain, contain_now};
 pub use model::{
     Aside, Attributes, Body, ClusterId, Content, Digest, Endpoint, Entry, EntryKey, Fingerprint, Held, Instance,
-    InstanceData, InstanceId, Mark, Metadata, OwnerId, Pair, Part, Payload, ServiceKey, Set, Side, Stamp, intern, tidy,
+    InstanceData, InstanceId, Mark, Metadata, OwnerId, Pair, Part, Payload, ServiceKey, Set, Shape, Side, Stamp,
+    intern, tidy,
 };
 pub use plan::{
     Base, Born, Change, Choice, Conflicts, Crowded, Evidence, Fresh, Governed, Intent, Lens, MetadataMap, Mode,

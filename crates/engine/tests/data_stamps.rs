@@ -14,7 +14,7 @@ const KINDS: [StampKind; 3] = [StampKind::Monotonic, StampKind::Unique, StampKin
 #[tokio::test(start_paused = true)]
 async fn what_was_put_back_between_two_looks() {
     for stamps in KINDS {
-        let mut world = World::with(EntryFacts { stamps }, |_| {});
+        let mut world = World::with(EntryFacts { shape: Shape::Tree, stamps }, |_| {});
         populate(&world.a, 10);
         world = world.start();
         seconds(40).await;
@@ -38,7 +38,7 @@ async fn what_was_put_back_between_two_looks() {
 #[tokio::test(start_paused = true)]
 async fn what_was_put_back_while_it_was_read() {
     for stamps in KINDS {
-        let mut world = World::with(EntryFacts { stamps }, |_| {});
+        let mut world = World::with(EntryFacts { shape: Shape::Tree, stamps }, |_| {});
         put(&world.a, "/x", "as it was");
         let flicker = Mutex::new(Some((key("/x"), Content::of("for a moment"))));
         world.spec.source.port = DataPort::ReadOnly(Arc::new(Flickering(world.a.clone(), flicker)));
@@ -56,7 +56,8 @@ async fn what_was_put_back_while_it_was_read() {
 #[tokio::test(start_paused = true)]
 async fn what_was_put_back_over_our_write() {
     for stamps in KINDS {
-        let mut world = World::with(EntryFacts { stamps }, |spec| spec.overrides = Overrides::Replace);
+        let mut world =
+            World::with(EntryFacts { shape: Shape::Tree, stamps }, |spec| spec.overrides = Overrides::Replace);
         put(&world.a, "/x", "1");
         let undo = Mutex::new(None);
         let undoing = Arc::new(Undoing(world.b.clone(), undo));
@@ -75,7 +76,7 @@ async fn what_was_put_back_over_our_write() {
 #[tokio::test(start_paused = true)]
 async fn a_cluster_that_was_put_back_is_told_by_its_stamps() {
     for (stamps, lost) in [(StampKind::Monotonic, true), (StampKind::Unique, true), (StampKind::ContentHash, false)] {
-        let world = World::with(EntryFacts { stamps }, |spec| spec.ways = Ways::Two);
+        let world = World::with(EntryFacts { shape: Shape::Tree, stamps }, |spec| spec.ways = Ways::Two);
         populate(&world.a, 20);
         let world = world.start();
         seconds(40).await;

@@ -2,8 +2,8 @@
 
 use causeway_core::{
     Capabilities, Change, DataSelector, DataSink, DataSource, Entry, EntryFacts, EntryKey, Error, Found, Instance,
-    Limits, Lost, News, Normalized, Part, Parts, Selector, ServiceKey, Set, Sink, Source, StampKind, Update, Write,
-    Written,
+    Limits, Lost, News, Normalized, Part, Parts, Selector, ServiceKey, Set, Shape, Sink, Source, StampKind, Update,
+    Write, Written,
 };
 use futures_util::future::{BoxFuture, ready};
 use futures_util::stream::{self, BoxStream, StreamExt};
@@ -81,7 +81,7 @@ impl Sink for Broken {
 
 impl DataSource for Broken {
     fn facts(&self) -> EntryFacts {
-        EntryFacts { stamps: StampKind::Unique }
+        EntryFacts { shape: Shape::Flat, stamps: StampKind::Unique }
     }
 
     fn watch(&self, _: &DataSelector) -> BoxStream<'static, Result<News, Lost>> {

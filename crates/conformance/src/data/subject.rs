@@ -2,7 +2,7 @@
 
 use crate::tap::cable::Fault;
 use anyhow::Result;
-use causeway_core::{Attributes, Content, DataSink, EntryKey, Part};
+use causeway_core::{Attributes, Content, DataSink, EntryFacts, EntryKey, Part};
 use causeway_testbed::Server;
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -38,8 +38,8 @@ pub enum Login {
 
 /// What holds for a kind; the bounds are what the suite asserts.
 pub struct DataFacts {
-    /// Entries have parents, which are entries too.
-    pub tree: bool,
+    /// What the port must say of its entries.
+    pub entries: EntryFacts,
     /// A change is told within this time.
     pub told_in: Duration,
     /// A change of attributes alone is told within this time; `None`: the servers tell nobody, and only a listing shows

@@ -5,7 +5,7 @@ mod watch;
 use super::Fault;
 use causeway_core::{
     Aside, Content, DataSelector, DataSink, DataSource, Entry, EntryFacts, EntryKey, Error, Expect, Found, Limits,
-    Lost, News, Part, Stamp, StampKind, Write,
+    Lost, News, Part, Shape, Stamp, StampKind, Write,
 };
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, StreamExt};
@@ -41,10 +41,19 @@ pub struct Counts {
     pub refused: usize,
 }
 
+/// What holds for the entries; by default, of a tree.
+#[derive(Clone, Copy)]
+struct Facts(EntryFacts);
+
+impl Default for Facts {
+    fn default() -> Self {
+        Self(EntryFacts { shape: Shape::Tree, stamps: StampKind::Monotonic })
+    }
+}
+
 #[derive(Default)]
 struct State {
-    /// Stamps are made of contents.
-    hashes: bool,
+    facts: Facts,
     entries: BTreeMap<EntryKey, (Entry, Content)>,
     /// Every key that ever stood here, once, at the version of its last change.
     log: BTreeMap<u64, EntryKey>,
@@ -76,14 +85,14 @@ pub struct Backup {
 /// the same tree; each is a port to it.
 #[derive(Clone)]
 pub struct MemoryData {
-    facts: EntryFacts,
+    facts: Facts,
     state: Arc<Mutex<State>>,
     changed: Arc<Notify>,
 }
 
 impl Default for MemoryData {
     fn default() -> Self {
-        Self::with(EntryFacts { stamps: StampKind::Monotonic })
+        Self::with(Facts::default().0)
     }
 }
 
@@ -95,7 +104,8 @@ impl MemoryData {
 
     /// An empty one whose entries are like this.
     pub fn with(facts: EntryFacts) -> Self {
-        let state = State { hashes: facts.stamps == StampKind::ContentHash, ..State::default() };
+        let facts = Facts(facts);
+        let state = State { facts, ..State::default() };
         Self { facts, state: Arc::new(Mutex::new(state)), changed: Arc::default() }
     }
 
@@ -252,7 +262,7 @@ impl MemoryData {
 impl State {
     fn store(&mut self, key: &EntryKey, content: Content) -> Entry {
         let version = self.touch(key);
-        let stamp = if self.hashes { content.digest().into() } else { Stamp(version, 0) };
+        let stamp = if self.hashes() { content.digest().into() } else { Stamp(version, 0) };
         let size = u32::try_from(content.size()).unwrap_or(u32::MAX);
         let entry = Entry { stamp, modified_ms: TIME.fetch_add(1, Ordering::Relaxed), size, aside: None };
         self.entries.insert(key.clone(), (entry, content));
@@ -274,8 +284,16 @@ impl State {
         self.clock.cast_signed()
     }
 
+    fn hashes(&self) -> bool {
+        self.facts.0.stamps == StampKind::ContentHash
+    }
+
+    fn parent(&self, key: &EntryKey) -> Option<EntryKey> {
+        self.facts.0.shape.parent(key)
+    }
+
     fn make_parents(&mut self, key: &EntryKey) {
-        if let Some(parent) = key.parent().filter(|parent| !self.entries.contains_key(parent)) {
+        if let Some(parent) = self.parent(key).filter(|parent| !self.entries.contains_key(parent)) {
             self.make_parents(&parent);
             self.store(&parent, Content::default());
         }
@@ -283,7 +301,7 @@ impl State {
 
     /// What lies below a node, children before their parents.
     fn below(&self, key: &EntryKey) -> Vec<EntryKey> {
-        let Some((from, to)) = key.below() else { return Vec::new() };
+        let Some((from, to)) = self.facts.0.shape.below(key) else { return Vec::new() };
         self.entries.range(from..to).map(|(key, _)| key.clone()).rev().collect()
     }
 
@@ -316,7 +334,7 @@ impl State {
             return Err(Error::Denied(format!("{} may not be written", write.key)));
         }
         let moves = write.to.is_none() || write.expect == Expect::Absent;
-        if let Some(parent) = write.key.parent().filter(|parent| moves && self.is_frozen(parent)) {
+        if let Some(parent) = self.parent(&write.key).filter(|parent| moves && self.is_frozen(parent)) {
             return Err(Error::Denied(format!("nothing may be written below {parent}")));
         }
         if self.blocked.contains(&write.key.name) {
@@ -339,7 +357,7 @@ impl State {
         if write.parents {
             self.make_parents(&write.key);
         }
-        if let Some(parent) = write.key.parent().filter(|parent| !self.entries.contains_key(parent)) {
+        if let Some(parent) = self.parent(&write.key).filter(|parent| !self.entries.contains_key(parent)) {
             return Err(Error::Missing(format!("there is no {parent}")));
         }
         self.counts.written += 1;
@@ -365,7 +383,8 @@ impl State {
     }
 
     fn listed(&self, select: &DataSelector) -> BTreeMap<EntryKey, Entry> {
-        let taken = self.entries.iter().filter(|(key, _)| select.takes(key));
+        let listed = |key: &EntryKey| self.facts.0.shape == Shape::Tree || select.part(&key.part());
+        let taken = self.entries.iter().filter(|(key, _)| listed(key) && select.takes(key));
         taken.map(|(key, (entry, _))| (key.clone(), self.shown(key, entry))).collect()
     }
 
@@ -381,7 +400,7 @@ impl State {
 
 impl DataSource for MemoryData {
     fn facts(&self) -> EntryFacts {
-        self.facts
+        self.facts.0
     }
 
     fn latest(&self) -> Option<i64> {
@@ -415,9 +434,7 @@ impl DataSource for MemoryData {
             self.call().await?;
             let state = self.state.lock();
             match &state.fault {
-                Fault::PartDenied(part) if select.may_hold(&EntryKey::new(&part.0, "", "")) => {
-                    Err(Error::Denied(format!("no right to read {part}")))
-                }
+                Fault::PartDenied(part) if select.part(part) => Err(Error::Denied(format!("no right to read {part}"))),
                 _ => Ok(state.listed(select)),
             }
         })

@@ -10,7 +10,7 @@ use super::writes::acl as own_acl;
 use super::{access, convert};
 use causeway_core::{
     Aside, Content, DataSelector, DataSink, DataSource, Entry, EntryFacts, EntryKey, Error, Expect, Found, Limits,
-    Lost, News, Part, Stamp, StampKind, Write,
+    Lost, News, Part, Shape, Stamp, StampKind, Write,
 };
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -283,7 +283,7 @@ fn is_kept(name: &str) -> bool {
 
 impl DataSource for ZooKeeperData {
     fn facts(&self) -> EntryFacts {
-        EntryFacts { stamps: StampKind::Monotonic }
+        EntryFacts { shape: Shape::Tree, stamps: StampKind::Monotonic }
     }
 
     /// Stamps begin with the transaction of the last write.

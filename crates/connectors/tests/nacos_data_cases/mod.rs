@@ -26,8 +26,11 @@ impl EntryInterest for Only {
     fn takes(&self, key: &EntryKey) -> bool {
         *key.namespace == *self.0
     }
-    fn may_hold(&self, key: &EntryKey) -> bool {
-        *key.namespace == *self.0
+    fn part(&self, part: &Part) -> bool {
+        *part.0 == *self.0
+    }
+    fn may_hold(&self, _: &EntryKey) -> bool {
+        true
     }
     fn fingerprint(&self) -> Fingerprint {
         Fingerprint::of(&self.0)
@@ -249,10 +252,13 @@ pub async fn only(target: Target) -> Result<()> {
     struct Both(String, String);
     impl EntryInterest for Both {
         fn takes(&self, key: &EntryKey) -> bool {
-            self.may_hold(key) && *key.name != *"unwanted"
+            self.part(&key.part()) && *key.name != *"unwanted"
         }
-        fn may_hold(&self, key: &EntryKey) -> bool {
-            *key.namespace == *self.0 || *key.namespace == *self.1
+        fn part(&self, part: &Part) -> bool {
+            *part.0 == *self.0 || *part.0 == *self.1
+        }
+        fn may_hold(&self, _: &EntryKey) -> bool {
+            true
         }
         fn fingerprint(&self) -> Fingerprint {
             Fingerprint::of(&(&self.0, &self.1))

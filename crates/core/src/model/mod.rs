@@ -8,6 +8,7 @@ mod intern;
 mod mark;
 mod metadata;
 mod set;
+mod shape;
 
 pub use entry::{Aside, Body, Content, Digest, Entry, EntryKey, Pair, Side, Stamp};
 pub use fingerprint::Fingerprint;
@@ -17,6 +18,7 @@ pub use intern::intern;
 pub use mark::Mark;
 pub use metadata::Metadata;
 pub use set::{Attributes, Held, Set};
+pub use shape::Shape;
 
 /// Frees texts, metadata, marks and instances that were shared and that nobody uses any more. To be called once a minute; at
 /// rest it costs nothing.

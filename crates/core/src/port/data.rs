@@ -2,7 +2,7 @@
 
 use super::{Error, Limits, Lost};
 use crate::Undecided;
-use crate::model::{Content, Entry, EntryKey, Fingerprint, Part, Stamp};
+use crate::model::{Content, Entry, EntryKey, Fingerprint, Part, Shape, Stamp};
 use futures_core::{future::BoxFuture, stream::BoxStream};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,7 +31,11 @@ pub trait EntryInterest: Send + Sync {
     fn undecided(&self, _key: &EntryKey) -> Option<Undecided> {
         None
     }
-    /// Whether anything below this node of a tree may take part: a listing does not go down where it says no.
+    /// Whether anything in this part may take part: a flat kind does not list it where it says no.
+    fn part(&self, _part: &Part) -> bool {
+        true
+    }
+    /// Whether anything below this node may take part: a tree is not listed below it where it says no.
     fn may_hold(&self, key: &EntryKey) -> bool;
     /// Names the settings that it was made of: selections with equal fingerprints answer alike.
     fn fingerprint(&self) -> Fingerprint;
@@ -55,6 +59,8 @@ impl EntryInterest for super::Everything {
 /// What holds for the entries of a kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EntryFacts {
+    /// How their names stand to each other.
+    pub shape: Shape,
     /// What their stamps say.
     pub stamps: StampKind,
 }
@@ -167,6 +173,14 @@ impl DataPort {
         match self {
             Self::ReadOnly(source) => source.clone(),
             Self::ReadWrite(sink) => sink.clone(),
+        }
+    }
+
+    /// What holds for its entries.
+    pub fn facts(&self) -> EntryFacts {
+        match self {
+            Self::ReadOnly(source) => source.facts(),
+            Self::ReadWrite(sink) => sink.facts(),
         }
     }
 

@@ -53,7 +53,7 @@ impl State {
             self.let_go(key);
             return None;
         };
-        match self.rows.first_below(key, copy).map(|(_, below)| below.base.and_then(|base| base.born.copy())) {
+        match self.first_below(key, copy).map(|(_, below)| below.base.and_then(|base| base.born.copy())) {
             Some(Some(side)) if side == copy => return None,
             Some(_) => {
                 self.stays_there(key, copy, "something that is not ours lies below it: it stays");

@@ -10,8 +10,8 @@ use super::state::{Gone, Shown, State};
 use crate::services::record::Action;
 use crate::spec::Run;
 use causeway_core::{
-    Base, Conflicts, Content, Entry, EntryKey, Error, Evidence, Expect, Found, Mode, Pair, Reason, Rules, Side, Stamp,
-    Verdict, Version, Why, Write, merge,
+    Base, Conflicts, Content, Entry, EntryKey, Error, Evidence, Expect, Found, Mode, Pair, Reason, Rules, Shape, Side,
+    Stamp, Verdict, Version, Why, Write, merge,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -288,23 +288,29 @@ impl State {
         plans.writes.push(Planned { write, to, why: Some(why), content: written, before, stamps, over, half });
     }
 
-    /// Whether the node above an entry takes no part, so that it is made where it is missing.
+    /// Whether the node above an entry takes no part, or is none beyond `from`'s, so that it is made where it is missing.
     fn makes_parents(&self, key: &EntryKey, from: Side) -> bool {
-        let Some(parent) = key.parent() else { return false };
-        self.spec.parent(key).as_ref() != Some(&parent) || self.asides[from].contains_key(&parent)
+        let Some(parent) = self.shape(from.other()).parent(key) else { return false };
+        self.shape(from) == Shape::Flat
+            || self.spec.parent(key).as_ref() != Some(&parent)
+            || self.asides[from].contains_key(&parent)
     }
 
     fn delete(&mut self, case: Case, from: Side, why: Why, plans: &mut Plans, now: Instant) {
         let key = case.key.clone();
         let (rules, stamps) = (case.rules, case.stamps);
         let below = self
-            .rows
             .first_below(&key, from)
             .map(|(below, row)| (row.base.is_none() || self.left.contains(below), row.is_numbered()));
         match below {
             // Something new below it is to be written beyond: it must stand there.
             Some(_) if self.marks.awaited(&key) => return self.copy(case, from.other(), Why::Needed, plans, now),
             Some((true, numbered)) if numbered || !rules.travels_from(from) => {
+                self.finish(&key);
+                return self.leave(&key, Reason::Occupied, stamps, None, now);
+            }
+            // A flat side may keep them without it.
+            Some(_) if self.shape(from.other()) == Shape::Flat => {
                 self.finish(&key);
                 return self.leave(&key, Reason::Occupied, stamps, None, now);
             }

@@ -4,7 +4,7 @@ use super::job::ReadJob;
 use super::rows::Row;
 use super::state::{Gone, REFUSED_RETRY, State};
 use crate::spec::Run;
-use causeway_core::{EntryKey, Pair, Reason, Side, Ways, contain_now};
+use causeway_core::{EntryKey, Pair, Reason, Shape, Side, Ways, contain_now};
 use tokio::time::Instant;
 
 /// Entries in one batch, at most.
@@ -226,7 +226,7 @@ impl State {
 
     /// The parent that must be written beyond `from` before the entry.
     pub fn missing_parent(&self, key: &EntryKey, from: Side) -> Option<EntryKey> {
-        let parent = self.spec.parent(key)?;
+        let parent = self.spec.parent(key).filter(|_| self.shape(from.other()) == Shape::Tree)?;
         let row = self.row(&parent);
         (row.places[from].is_here() && !row.places[from.other()].is_here()).then_some(parent)
     }

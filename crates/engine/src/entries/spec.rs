@@ -3,7 +3,7 @@
 use crate::spec::{GuardLimits, Run};
 use causeway_core::{
     ClusterId, Conflicts, Content, DataPort, DataSelector, DataSink, DataSource, EntryKey, Mode, Overrides, OwnerId,
-    Rules, Side, Ways,
+    Rules, Shape, Side, Ways,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -124,10 +124,16 @@ impl DataSpec {
         }
     }
 
+    /// A tree where either side is one: then the other's names are paths, too.
+    pub fn shape(&self) -> Shape {
+        let tree = |side: &Side| self.cluster(*side).port.facts().shape == Shape::Tree;
+        if Side::BOTH.iter().any(tree) { Shape::Tree } else { Shape::Flat }
+    }
+
     /// The parent of an entry that must stand before the entry itself is written: the nearest one that takes part.
     pub(crate) fn parent(&self, key: &EntryKey) -> Option<EntryKey> {
         let takes = |parent: &EntryKey| self.select.takes(parent) && self.select.undecided(parent).is_none();
-        std::iter::successors(key.parent(), EntryKey::parent).find(takes)
+        self.shape().above(key).find(takes)
     }
 
     /// Whether the same watches serve both.

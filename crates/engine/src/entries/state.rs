@@ -14,8 +14,8 @@ use crate::kit::pace::Batch;
 use crate::services::record::{Action, Event};
 use crate::spec::Run;
 use causeway_core::{
-    Aside, Base, Digest, EntryInterest, EntryKey, Error, Evidence, Fingerprint, Pair, Part, Reason, Rules, Side, Stamp,
-    StampKind,
+    Aside, Base, Digest, EntryInterest, EntryKey, Error, Evidence, Fingerprint, Pair, Part, Reason, Rules, Shape, Side,
+    Stamp, StampKind,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -238,6 +238,16 @@ impl State {
         self.lots.keys().for_each(|key| self.marks.mark(key));
     }
 
+    /// How the entries of one side stand to each other.
+    pub fn shape(&self, side: Side) -> Shape {
+        self.spec.cluster(side).port.facts().shape
+    }
+
+    /// The first entry below another that stands on one side.
+    pub fn first_below(&self, key: &EntryKey, side: Side) -> Option<(&EntryKey, &Row)> {
+        self.rows.first_below(key, side, self.shape(side))
+    }
+
     /// Notes where an entry stands on one side now, and marks what that concerns.
     pub fn place(&mut self, key: &EntryKey, side: Side, place: Place) {
         let before = self.row(key);
@@ -264,7 +274,7 @@ impl State {
 
     /// The same, as our own read or write has shown it.
     pub fn place_shown(&mut self, key: &EntryKey, side: Side, place: Place, now: Instant) {
-        let returns = self.spec.cluster(side).port.source().facts().stamps == StampKind::ContentHash;
+        let returns = self.spec.cluster(side).port.facts().stamps == StampKind::ContentHash;
         if returns && self.row(key).places[side].stamp() != place.stamp() {
             self.unconfirmed.add(key, side, now);
         }
@@ -450,8 +460,11 @@ impl EntryInterest for Exactly {
     fn takes(&self, key: &EntryKey) -> bool {
         self.0.contains(key)
     }
+    fn part(&self, part: &Part) -> bool {
+        self.0.range(EntryKey::new(&part.0, "", "")..).next().is_some_and(|key| key.part() == *part)
+    }
     fn may_hold(&self, key: &EntryKey) -> bool {
-        key.below().is_some_and(|(from, to)| self.0.range(from..to).next().is_some())
+        Shape::Tree.below(key).is_some_and(|(from, to)| self.0.range(from..to).next().is_some())
     }
     fn fingerprint(&self) -> Fingerprint {
         Fingerprint::of(&self.0)

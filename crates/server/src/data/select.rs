@@ -3,7 +3,7 @@
 use crate::patterns::GivenUp;
 use causeway_connectors::bridge::dubbo::Companions;
 use causeway_core::plan::{all, any, not};
-use causeway_core::{DataSelector, EntryInterest, EntryKey, Fingerprint, Undecided};
+use causeway_core::{DataSelector, EntryInterest, EntryKey, Fingerprint, Part, Undecided};
 use causeway_settings::{Pattern, Rule, Task};
 use std::sync::Arc;
 
@@ -60,6 +60,16 @@ impl Entries {
         all([self.matches(&self.pattern, "name", &key.name), included, not(out)])
     }
 
+    /// Whether anything in a namespace may take part.
+    fn part(&self, namespace: &str) -> bool {
+        let matches = |rule: &Rule| {
+            rule.namespace.as_ref().map_or(Ok(true), |pattern| self.matches(pattern, "namespace", namespace))
+        };
+        let whole = |rule: &Rule| rule.namespace.is_some() && rule.path.is_none() && rule.group.is_none();
+        let included = self.include.is_empty() || self.include.iter().any(|rule| matches(rule) != Ok(false));
+        included && !self.exclude.iter().any(|rule| whole(rule) && matches(rule) == Ok(true))
+    }
+
     /// Whether a rule keeps out whatever may lie below a node.
     fn keeps_out(&self, path: &str) -> bool {
         let below = |rest: &str| EntryKey::path(&format!("{}/{rest}", path.trim_end_matches('/')));
@@ -91,6 +101,10 @@ impl EntryInterest for Selection {
     fn undecided(&self, key: &EntryKey) -> Option<Undecided> {
         let entries = self.entries.as_ref().filter(|_| !self.companions.takes(key))?;
         entries.takes(key).err()
+    }
+
+    fn part(&self, part: &Part) -> bool {
+        self.companions.part(part) || self.entries.as_ref().is_some_and(|entries| entries.part(&part.0))
     }
 
     fn may_hold(&self, key: &EntryKey) -> bool {
@@ -169,6 +183,21 @@ mod tests {
         assert_eq!(seen, [(true, false), (true, true), (true, true)]);
         let all = select("type: All");
         assert_eq!(both(&all, "/anything"), (true, true));
+    }
+
+    #[test]
+    fn namespaces_of_flat_entries() {
+        let table: [(&str, &[&str]); 4] = [
+            ("type: Config, serviceMatchPattern: 'orders.*'", &["dev", "prod"]),
+            ("type: Config, select: {include: [{path: 'a.yaml', namespace: dev}]}", &["dev"]),
+            ("type: Config, select: {exclude: [{namespace: dev}, {path: '.*', group: g, namespace: prod}]}", &["prod"]),
+            ("type: Config, select: {exclude: [{path: 'a.yaml', namespace: dev}]}", &["dev", "prod"]),
+        ];
+        for (task, wanted) in table {
+            let select = select(task);
+            let taken: Vec<_> = ["dev", "prod"].into_iter().filter(|name| select.part(&Part::new(name))).collect();
+            assert_eq!(taken, wanted, "{task}");
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::tap::cable::Fault as Cable;
 use anyhow::{Context, Result};
 use causeway_connectors::Connect;
 use causeway_connectors::memory::{Fault, MemoryData};
-use causeway_core::{Attributes, Content, EntryFacts, EntryKey, Part};
+use causeway_core::{Attributes, Content, DataSource, EntryFacts, EntryKey, Part, Shape};
 use causeway_testbed::Server;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -60,7 +60,7 @@ impl DataSubject for MemoryTree {
     fn facts(&self) -> DataFacts {
         let attributes = ["red", "blue"].map(|value| Attributes([(LABEL.to_owned(), value.to_owned())].into()));
         DataFacts {
-            tree: true,
+            entries: self.data.facts(),
             told_in: Duration::from_millis(200),
             attributes_told_in: Some(Duration::from_millis(200)),
             lost_in: Duration::from_secs(2),
@@ -108,7 +108,10 @@ impl DataSubject for MemoryTree {
         Part::new("public")
     }
     fn key(&self, folder: &str, name: &str) -> EntryKey {
-        EntryKey::path(&format!("/{folder}/{name}"))
+        match self.data.facts().shape {
+            Shape::Tree => EntryKey::path(&format!("/{folder}/{name}")),
+            Shape::Flat => EntryKey::new("public", folder, name),
+        }
     }
 
     async fn put(&self, key: &EntryKey, content: &Content) -> Result<()> {

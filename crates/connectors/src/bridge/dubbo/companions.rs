@@ -2,7 +2,7 @@
 
 use super::{MAPPING, METADATA, Root};
 use crate::zookeeper::{Layout, Settings};
-use causeway_core::{EntryInterest, EntryKey, Fingerprint};
+use causeway_core::{EntryInterest, EntryKey, Fingerprint, Part};
 use causeway_settings::Cluster;
 use std::collections::BTreeSet;
 
@@ -69,6 +69,10 @@ impl EntryInterest for Companions {
             Self::Subtrees(roots) => roots.iter().any(|root| is_within(&key.name, root)),
             Self::Application(root) => root.takes(key),
         }
+    }
+
+    fn part(&self, _: &Part) -> bool {
+        *self != Self::None
     }
 
     fn may_hold(&self, key: &EntryKey) -> bool {

@@ -152,6 +152,9 @@ impl EntryInterest for Inside {
     fn undecided(&self, key: &EntryKey) -> Option<Undecided> {
         self.select.undecided(&self.place.root.to_zookeeper(key)?)
     }
+    fn part(&self, part: &Part) -> bool {
+        part.0 == self.id
+    }
     fn may_hold(&self, key: &EntryKey) -> bool {
         key.namespace == self.id
     }

@@ -61,7 +61,7 @@ impl Watch {
                 }
                 self.told.clear();
                 for (part, entries) in state.parts(&self.select) {
-                    if state.hashes {
+                    if state.hashes() {
                         let told = entries.iter().map(|(key, entry)| (key.clone(), (entry.stamp, entry.aside)));
                         self.told.extend(told);
                     }
@@ -82,7 +82,7 @@ impl Watch {
                 .filter(|(key, entry)| {
                     let now = entry.map(|entry| (entry.stamp, entry.aside));
                     let before = match now {
-                        _ if !state.hashes => return true,
+                        _ if !state.hashes() => return true,
                         Some(now) => self.told.insert(key.clone(), now),
                         None => self.told.remove(key),
                     };

@@ -24,7 +24,7 @@ pub(super) async fn namespaces(
     named: &[String],
     select: &DataSelector,
 ) -> Result<BTreeSet<Part>, WireError> {
-    let may_hold = |part: &Part| select.may_hold(&EntryKey::new(&part.0, "", ""));
+    let may_hold = |part: &Part| select.part(part);
     let listed = match reading::parts(client).await {
         Ok(listed) => listed,
         // Who may not list them can still be told which there are.

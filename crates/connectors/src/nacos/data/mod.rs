@@ -11,7 +11,7 @@ use super::client::{Cas, ConfigDetail, ConfigKey, DEFAULT_TYPE, Generation, Naco
 use super::convert;
 use causeway_core::{
     Attributes, Content, DataSelector, DataSink, DataSource, Entry, EntryFacts, EntryKey, Error, Expect, Found, Limits,
-    Lost, News, Stamp, StampKind, Write,
+    Lost, News, Shape, Stamp, StampKind, Write,
 };
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -148,7 +148,7 @@ impl NacosData {
 
 impl DataSource for NacosData {
     fn facts(&self) -> EntryFacts {
-        EntryFacts { stamps: StampKind::ContentHash }
+        EntryFacts { shape: Shape::Flat, stamps: StampKind::ContentHash }
     }
 
     fn watch(&self, select: &DataSelector) -> BoxStream<'static, Result<News, Lost>> {
