@@ -15,9 +15,9 @@ pub use model::{
     intern, tidy,
 };
 pub use plan::{
-    Base, Born, Change, Choice, Conflicts, Crowded, Evidence, Fresh, Governed, Intent, Lens, MetadataMap, Mode,
-    Overrides, Plan, Policy, Reason, Removal, Rename, Rules, Select, ServiceLens, Skip, Undecided, Verdict, Version,
-    Ways, Why, Wish, Written, WrittenRecord, merge, plan,
+    Base, Born, Change, Choice, Conflicts, Crowded, EntryMap, EntryNames, Evidence, Fresh, Governed, Intent, Lens,
+    MetadataMap, Mode, NoPlace, NodesBelow, Overrides, Plan, Policy, Reason, Removal, Rename, Rules, Select,
+    ServiceLens, Skip, Undecided, Verdict, Version, Ways, Why, Wish, Written, WrittenRecord, merge, plan,
 };
 pub use port::{
     BoxError, Capabilities, Carrier, Counts, DataPort, DataSelector, DataSink, DataSource, EntryFacts, EntryInterest,

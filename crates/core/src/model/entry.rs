@@ -109,6 +109,8 @@ pub enum Aside {
     Numbered,
     /// Services stand below it.
     Services,
+    /// The other side's kind has no name for it.
+    NoPlace,
 }
 
 impl Display for Aside {
@@ -116,6 +118,7 @@ impl Display for Aside {
         f.write_str(match self {
             Self::Ephemeral => "it is ephemeral: it goes with the session of its client",
             Self::Numbered => "the server numbered it (a lock or a queue); it is left out with all below it",
+            Self::NoPlace => "its name has no place among those of the other side",
             Self::Services => "services stand below it, which tasks of the types Service and All copy",
         })
     }

@@ -68,6 +68,6 @@ impl State {
 }
 
 /// Why an entry is no data. What the server numbered may be some.
-fn no_data(entry: &Entry) -> Option<Aside> {
+pub(super) fn no_data(entry: &Entry) -> Option<Aside> {
     entry.aside.filter(|aside| *aside != Aside::Numbered)
 }
