@@ -20,7 +20,7 @@ pub use plan::{
     ServiceLens, Skip, Undecided, Verdict, Version, Ways, Why, Wish, Written, WrittenRecord, merge, plan,
 };
 pub use port::{
-    BoxError, Capabilities, Carrier, Counts, DataPort, DataSelector, DataSink, DataSource, EntryFacts, EntryInterest,
-    Error, Everything, Expect, Found, Interest, Limits, Lost, News, Normalized, Parts, Port, Ports, Replica, Selector,
-    Sink, Source, StampKind, Unreadable, Update, Write,
+    BoxError, Capabilities, Carrier, Counts, DataPort, DataSelector, DataSink, DataSource, EntryCapabilities,
+    EntryFacts, EntryInterest, Error, Everything, Expect, Found, Interest, Limits, Lost, News, Normalized, Parts, Port,
+    Ports, Replica, Selector, Sink, Source, StampKind, Unreadable, Update, Write,
 };

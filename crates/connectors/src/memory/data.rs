@@ -4,8 +4,8 @@ mod watch;
 
 use super::Fault;
 use causeway_core::{
-    Aside, Content, DataSelector, DataSink, DataSource, Entry, EntryFacts, EntryKey, Error, Expect, Found, Limits,
-    Lost, News, Part, Shape, Stamp, StampKind, Write,
+    Aside, Content, DataSelector, DataSink, DataSource, Entry, EntryCapabilities, EntryFacts, EntryKey, Error, Expect,
+    Found, Limits, Lost, News, Part, Shape, Stamp, StampKind, Write,
 };
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, StreamExt};
@@ -442,6 +442,11 @@ impl DataSource for MemoryData {
 }
 
 impl DataSink for MemoryData {
+    fn capabilities(&self) -> EntryCapabilities {
+        let state = self.state.lock();
+        EntryCapabilities { largest: state.largest.unwrap_or(usize::MAX), ..EntryCapabilities::ALL }
+    }
+
     fn limits(&self) -> Limits {
         Limits::default()
     }

@@ -78,6 +78,39 @@ pub enum StampKind {
     ContentHash,
 }
 
+/// What a kind can hold in an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EntryCapabilities {
+    /// The largest body in bytes.
+    pub largest: usize,
+    /// A body of no bytes.
+    pub empty: bool,
+    /// No body at all, which is not the same.
+    pub missing: bool,
+    /// What is no text in UTF-8.
+    pub binary: bool,
+}
+
+impl EntryCapabilities {
+    /// Whatever it is.
+    pub const ALL: Self = Self { largest: usize::MAX, empty: true, missing: true, binary: true };
+
+    /// Why a content cannot be held.
+    pub fn check(&self, content: &Content) -> Result<(), String> {
+        match content.body.as_deref() {
+            None if !self.missing => Err("it has no body, and entries without one are not held here".into()),
+            Some([]) if !self.empty => Err("it is empty, and empty entries are not held here".into()),
+            Some(body) if body.len() > self.largest => {
+                Err(format!("its {} bytes are more than the {} that are held here", body.len(), self.largest))
+            }
+            Some(body) if !self.binary && std::str::from_utf8(body).is_err() => {
+                Err("it is no text in UTF-8, and nothing else is held here".into())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 /// An entry with what is in it; `None`: there is no such entry.
 pub type Found = Option<(Entry, Content)>;
 
@@ -113,6 +146,17 @@ pub trait DataSink: DataSource {
     /// What the cluster can take. `max_batch`: most entries in one call of read or write; `in_flight`: most calls of `write`
     /// at once.
     fn limits(&self) -> Limits;
+
+    /// What it can hold in an entry, as it is known now.
+    fn capabilities(&self) -> EntryCapabilities {
+        EntryCapabilities::ALL
+    }
+
+    /// Why this content cannot be held under this name, as far as that is known before it is written: then it is not. An
+    /// entry is never shaped to fit, since it would differ from its other side ever after.
+    fn check(&self, _key: &EntryKey, content: &Content) -> Result<(), String> {
+        self.capabilities().check(content)
+    }
 
     /// What a node of a tree holds until everything below it has been written, where `content` itself would not let us
     /// write below it. Gives nobody else more rights than are needed for that. `None`: `content` can be written at once.
@@ -189,6 +233,28 @@ impl DataPort {
         match self {
             Self::ReadOnly(_) => None,
             Self::ReadWrite(sink) => Some(sink.clone()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_held_is_said() {
+        let none = EntryCapabilities { largest: 3, empty: false, missing: false, binary: false };
+        for (content, words) in [
+            (Content::default(), Some("no body")),
+            (Content::of(""), Some("empty")),
+            (Content::of("long"), Some("4 bytes are more than the 3")),
+            (Content::of([0xff]), Some("no text")),
+            (Content::of("abc"), None),
+        ] {
+            let why = none.check(&content).err();
+            assert_eq!(why.is_some(), words.is_some(), "{content:?}");
+            assert!(words.is_none_or(|words| why.is_some_and(|why| why.contains(words))), "{content:?}");
+            assert_eq!(EntryCapabilities::ALL.check(&content), Ok(()));
         }
     }
 }

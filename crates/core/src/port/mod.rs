@@ -4,7 +4,8 @@ mod data;
 mod error;
 
 pub use data::{
-    DataPort, DataSelector, DataSink, DataSource, EntryFacts, EntryInterest, Expect, Found, News, StampKind, Write,
+    DataPort, DataSelector, DataSink, DataSource, EntryCapabilities, EntryFacts, EntryInterest, Expect, Found, News,
+    StampKind, Write,
 };
 pub use error::{BoxError, Error, Lost};
 

@@ -257,6 +257,11 @@ impl State {
         let (key, from) = (case.key.clone(), to.other());
         let over = case.shown()[to].filter(|_| matches!(why, Why::Settled(_) | Why::Overridden));
         let Some((entry, content)) = case.looks[from].take() else { return self.look_again(&key) };
+        // What cannot be held is not written to find that out.
+        if let Some(Err(why)) = self.spec.cluster(to).port.sink().map(|sink| sink.check(&key, &content)) {
+            self.finish(&key);
+            return self.leave(&key, Reason::Rejected(why), case.stamps, None, now);
+        }
         if let Some(parent) = self.missing_parent(&key, from).filter(|parent| !plans.copied[to].contains(parent)) {
             self.finish(&key);
             return self.park(parent, &key);

@@ -1,8 +1,8 @@
 //! A port whose entries are shown under another kind's names.
 
 use causeway_core::{
-    Aside, Content, DataPort, DataSelector, DataSink, DataSource, Entry, EntryFacts, EntryInterest, EntryKey, EntryMap,
-    Error, Expect, Fingerprint, Found, Limits, Lost, News, NoPlace, Part, Shape, Undecided, Write,
+    Aside, Content, DataPort, DataSelector, DataSink, DataSource, Entry, EntryCapabilities, EntryFacts, EntryInterest,
+    EntryKey, EntryMap, Error, Expect, Fingerprint, Found, Limits, Lost, News, NoPlace, Part, Shape, Undecided, Write,
 };
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -111,6 +111,13 @@ fn all_shown(map: &EntryMap, entries: BTreeMap<EntryKey, Entry>) -> BTreeMap<Ent
     entries.filter_map(|(key, entry)| Some((key, entry?))).collect()
 }
 
+fn said(key: &EntryKey, why: NoPlace) -> String {
+    match why {
+        NoPlace::Outside => format!("there is no place for {key}"),
+        NoPlace::Because(why) => why,
+    }
+}
+
 /// What a watch has shown: several parts are one here, which is complete when all of them are.
 struct Shown {
     map: EntryMap,
@@ -194,6 +201,18 @@ impl DataSource for Mapped {
 }
 
 impl DataSink for Mapped {
+    fn capabilities(&self) -> EntryCapabilities {
+        self.sink.as_ref().map_or(EntryCapabilities::ALL, |sink| sink.capabilities())
+    }
+
+    fn check(&self, key: &EntryKey, content: &Content) -> Result<(), String> {
+        match (self.map.back(key), &self.sink) {
+            (Ok(own), Some(sink)) => sink.check(&own, content),
+            (Ok(_), None) => Ok(()),
+            (Err(why), _) => Err(said(key, why)),
+        }
+    }
+
     fn limits(&self) -> Limits {
         self.sink.as_ref().map_or_else(Limits::default, |sink| sink.limits())
     }
@@ -218,8 +237,7 @@ impl DataSink for Mapped {
             let answer = |(write, own): (&Write, Result<EntryKey, NoPlace>)| match (own, write.expect, &write.to) {
                 (Ok(_), ..) => answers.next().unwrap_or_else(|| Err(Error::protocol("an answer is missing"))),
                 (Err(_), Expect::Absent, None) => Ok(None),
-                (Err(NoPlace::Because(why)), ..) => Err(Error::Rejected(why)),
-                (Err(NoPlace::Outside), ..) => Err(Error::Rejected(format!("there is no place for {}", write.key))),
+                (Err(why), ..) => Err(Error::Rejected(said(&write.key, why))),
             };
             writes.iter().zip(own).map(answer).collect()
         }
