@@ -42,6 +42,14 @@ impl State {
             && !self.is_left_out(key)
     }
 
+    /// Whether the node above an entry takes no part, or is none beyond `from`'s, so that it is made where it is missing.
+    pub(super) fn makes_parents(&self, key: &EntryKey, from: Side) -> bool {
+        let Some(parent) = self.shape(from.other()).parent(key) else { return false };
+        self.shape(from) == Shape::Flat
+            || self.spec.parent(key).as_ref() != Some(&parent)
+            || self.asides[from].contains_key(&parent)
+    }
+
     /// Notes that an entry has just come to be on one side.
     pub(super) fn appeared(&mut self, key: &EntryKey, now: Instant) {
         if self.spec.shape() == Shape::Tree {

@@ -293,14 +293,6 @@ impl State {
         plans.writes.push(Planned { write, to, why: Some(why), content: written, before, stamps, over, half });
     }
 
-    /// Whether the node above an entry takes no part, or is none beyond `from`'s, so that it is made where it is missing.
-    fn makes_parents(&self, key: &EntryKey, from: Side) -> bool {
-        let Some(parent) = self.shape(from.other()).parent(key) else { return false };
-        self.shape(from) == Shape::Flat
-            || self.spec.parent(key).as_ref() != Some(&parent)
-            || self.asides[from].contains_key(&parent)
-    }
-
     fn delete(&mut self, case: Case, from: Side, why: Why, plans: &mut Plans, now: Instant) {
         let key = case.key.clone();
         let (rules, stamps) = (case.rules, case.stamps);

@@ -1,5 +1,6 @@
 //! What one task knows and is about to do. Everything here is state and judgement: time is given, and nothing waits.
 
+use super::drain::Exactly;
 use super::freshness::Sight;
 use super::intents::Lots;
 use super::left_alone::{Left, LeftAlone};
@@ -14,8 +15,7 @@ use crate::kit::pace::Batch;
 use crate::services::record::{Action, Event};
 use crate::spec::Run;
 use causeway_core::{
-    Aside, Base, Digest, EntryInterest, EntryKey, Error, Evidence, Fingerprint, Pair, Part, Reason, Rules, Shape, Side,
-    Stamp, StampKind,
+    Aside, Base, Digest, EntryKey, Error, Evidence, Pair, Part, Reason, Rules, Shape, Side, Stamp, StampKind,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -451,22 +451,4 @@ impl State {
 fn backoff(timing: &DataTiming, count: u32) -> Duration {
     let (first, longest) = timing.backoff;
     (first * 2u32.saturating_pow(count.saturating_sub(1).min(16))).min(longest)
-}
-
-/// These entries and no others.
-struct Exactly(BTreeSet<EntryKey>);
-
-impl EntryInterest for Exactly {
-    fn takes(&self, key: &EntryKey) -> bool {
-        self.0.contains(key)
-    }
-    fn part(&self, part: &Part) -> bool {
-        self.0.range(EntryKey::new(&part.0, "", "")..).next().is_some_and(|key| key.part() == *part)
-    }
-    fn may_hold(&self, key: &EntryKey) -> bool {
-        Shape::Tree.below(key).is_some_and(|(from, to)| self.0.range(from..to).next().is_some())
-    }
-    fn fingerprint(&self) -> Fingerprint {
-        Fingerprint::of(&self.0)
-    }
 }
