@@ -1,7 +1,7 @@
-//! The conformance suite: nineteen things that every connector must do, each one test, on the real server.
+//! The conformance suite: twenty things that every connector must do, each one test, on the real server.
 //!
 //! - [`Kind`] and [`Subject`]: a kind of cluster under test, with the vendor's own way in; one file each in [`kinds`].
-//! - [`points`]: the nineteen tests, generic over the subject.
+//! - [`points`]: the twenty tests, generic over the subject.
 //! - [`data`]: the same for config entries: sixteen points of their own.
 //! - [`table`]: what a kind cannot hold, as a table in its README.
 //!

@@ -7,14 +7,23 @@ use causeway_conformance::kinds::{
 };
 use causeway_conformance::points;
 use causeway_connectors::file::FileFormat;
+use causeway_core::{EntryFacts, Shape, StampKind};
 use causeway_testbed::{Server, ZooRelease};
 use libtest_mimic::{Arguments, Trial};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let door = Door::default();
-    let mut trials = points::trials(&MemoryKind);
-    trials.extend(data::points::trials(&MemoryDataKind));
+    let mut trials = points::trials(&MemoryKind::plain());
+    trials.extend(points::trials(&MemoryKind::versions()));
+    // It has no users, and one part: nothing is closed to some.
+    let one_part = |trial: &Trial| trial.name().contains("::p17_");
+    trials.extend(points::trials(&MemoryKind::flat()).into_iter().filter(|trial| !one_part(trial)));
+    let memories =
+        [("memory_data", Shape::Tree, StampKind::Monotonic), ("memory_flat_data", Shape::Flat, StampKind::ContentHash)];
+    for (label, shape, stamps) in memories {
+        trials.extend(data::points::trials(&MemoryDataKind::new(label, EntryFacts { shape, stamps })));
+    }
     // A file has no users: there is no password, and nothing that is closed to some.
     let has_users = |trial: &Trial| trial.name().contains("::p16_") || trial.name().contains("::p17_");
     for (label, form) in [("file", FileFormat::Json), ("file_prometheus", FileFormat::Prometheus)] {
@@ -47,8 +56,8 @@ fn main() -> ExitCode {
     let trials = trials.into_iter().map(|trial| {
         let name = trial.name();
         let later = match name.split_once("::").map_or(name, |(kind, _)| kind) {
-            "memory" | "memory_data" | "file" | "file_prometheus" | "zookeeper" | "zookeeper_dubbo"
-            | "zookeeper_data" | "nacos_3_1" => false,
+            "memory" | "memory_flat" | "memory_versions" | "memory_data" | "memory_flat_data" | "file"
+            | "file_prometheus" | "zookeeper" | "zookeeper_dubbo" | "zookeeper_data" | "nacos_3_1" => false,
             "nacos_1_4" | "nacos_2_5" => slow(name),
             // Servers of its own are slow to start, and its rights to change.
             "nacos_2_5_data" => name.contains("::restarts::"),

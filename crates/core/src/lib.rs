@@ -10,16 +10,17 @@ pub mod port;
 
 pub use contain::{contain, contain_now};
 pub use model::{
-    Aside, Attributes, Body, ClusterId, Content, Digest, Endpoint, Entry, EntryKey, Held, Instance, InstanceData,
-    InstanceId, Mark, Metadata, OwnerId, Pair, Part, Payload, ServiceKey, Set, Side, Stamp, intern, tidy,
+    Aside, Attributes, Body, ClusterId, Content, Digest, Endpoint, Entry, EntryKey, Fingerprint, Held, Instance,
+    InstanceData, InstanceId, Mark, Metadata, OwnerId, Pair, Part, Payload, ServiceKey, Set, Shape, Side, Stamp,
+    intern, tidy,
 };
 pub use plan::{
-    Base, Born, Change, Choice, Conflicts, Crowded, Evidence, Fresh, Governed, Intent, Lens, MetadataMap, Mode,
-    Overrides, Plan, Policy, Reason, Removal, Rename, Rules, Select, ServiceLens, Skip, Undecided, Verdict, Version,
-    Ways, Why, Wish, Written, WrittenRecord, merge, plan,
+    Base, Born, Change, Choice, Conflicts, Crowded, EntryMap, EntryNames, Evidence, Fresh, Governed, Intent, Lens,
+    MetadataMap, Mode, NoPlace, NodesBelow, Overrides, Plan, Policy, Reason, Removal, Rename, Rules, Select,
+    ServiceLens, Skip, Undecided, Verdict, Version, Ways, Why, Wish, Written, WrittenRecord, merge, plan,
 };
 pub use port::{
-    BoxError, Capabilities, Carrier, Counts, DataPort, DataSelector, DataSink, DataSource, EntryInterest, Error,
-    Everything, Expect, Found, Interest, Limits, Lost, News, Normalized, Parts, Port, Ports, Replica, Selector, Sink,
-    Source, Unreadable, Update, Write,
+    BoxError, Capabilities, Carrier, Counts, DataPort, DataSelector, DataSink, DataSource, EntryCapabilities,
+    EntryFacts, EntryInterest, Error, Everything, Expect, Found, Interest, Limits, Lost, News, Normalized, Parts, Port,
+    Ports, Replica, Selector, Sink, Source, StampKind, Unreadable, Update, Write,
 };

@@ -15,7 +15,7 @@ mod spec;
 
 pub use entries::{
     Attend, ConflictRow, DataCluster, DataEngine, DataLedger, DataRecorder, DataRoute, DataSpec, DataStatus,
-    DataTiming, Known, Shown,
+    DataTiming, Known, Shown, mapped, with_place,
 };
 pub use kit::pace::Pacers;
 pub use kit::supervise::{Crashes, supervise};

@@ -81,7 +81,7 @@ pub struct RouteSpec {
     pub way_back: bool,
     /// Ids or display names of the source's parts; `None`: all, also ones created later.
     pub parts: Option<BTreeSet<Arc<str>>>,
-    /// Filters, renames and metadata mapping.
+    /// Filters, renames and metadata mapping. Another fingerprint is another lens.
     pub lens: Arc<dyn Lens>,
     /// What it may do.
     pub mode: Mode,

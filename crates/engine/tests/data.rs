@@ -7,6 +7,7 @@ use causeway_engine::*;
 use data_world::*;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 fn some(text: &str) -> Option<String> {
     Some(text.to_owned())
@@ -296,6 +297,9 @@ impl EntryInterest for Under {
     fn may_hold(&self, key: &EntryKey) -> bool {
         self.0.starts_with(&*key.name) || key.name.starts_with(self.0)
     }
+    fn fingerprint(&self) -> Fingerprint {
+        Fingerprint::of(self.0)
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -316,6 +320,42 @@ async fn a_narrower_selection_deletes_nothing_and_a_drain_still_finds_all() {
     seconds(5).await;
     assert!(world.b.all().is_empty(), "{:?}", world.b.all().keys());
     assert_eq!(world.status().state, RouteState::Drained);
+}
+
+/// The same, counting how often it is asked.
+struct Counting(Under, AtomicUsize);
+
+impl EntryInterest for Counting {
+    fn takes(&self, key: &EntryKey) -> bool {
+        self.1.fetch_add(1, Ordering::SeqCst);
+        self.0.takes(key)
+    }
+    fn may_hold(&self, key: &EntryKey) -> bool {
+        self.0.may_hold(key)
+    }
+    fn fingerprint(&self) -> Fingerprint {
+        self.0.fingerprint()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn selections_are_compared_by_value() {
+    let select = |path| Arc::new(Counting(Under(path), AtomicUsize::new(0)));
+    let asked = |select: &Counting| select.1.load(Ordering::SeqCst);
+    let (first, same, other) = (select("/in/"), select("/in/"), select("/out/"));
+    let world = World::new(|spec| spec.select = first.clone());
+    put(&world.a, "/in/x", "1");
+    put(&world.a, "/out/y", "2");
+    let mut world = world.start();
+    seconds(40).await;
+    let before = asked(&first);
+    assert!(before > 0);
+    world.change(|spec| spec.select = same.clone());
+    seconds(40).await;
+    assert_eq!((asked(&first), asked(&same)), (before, 0), "the same value in another place");
+    world.change(|spec| spec.select = other.clone());
+    seconds(40).await;
+    assert!(asked(&other) > 0 && world.read(Side::Right, "/out/y") == some("2"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -351,6 +391,9 @@ impl EntryInterest for Unsure {
     }
     fn may_hold(&self, _: &EntryKey) -> bool {
         true
+    }
+    fn fingerprint(&self) -> Fingerprint {
+        Fingerprint::of(&("unsure", self.0))
     }
 }
 

@@ -60,6 +60,23 @@ async fn a_refused_entry_delays_only_itself() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_cannot_be_held_is_not_written() {
+    let world = World::two_way(Conflicts::Manual);
+    world.b.limit(10);
+    put(&world.a, "/cfg/small", "1");
+    put(&world.a, "/cfg/large", "more than it takes");
+    let world = world.start();
+    seconds(700).await;
+    assert_eq!(world.read(Side::Right, "/cfg/small").as_deref(), Some("1"));
+    assert_eq!((world.read(Side::Right, "/cfg/large"), world.b.counts().refused), (None, 0));
+    assert!(world.notebook.said(Action::Skipped, "18 bytes are more than the 10"), "{:#?}", world.status());
+    assert_eq!((world.status().state, world.status().skipped.len()), (RouteState::InStep, 1));
+    put(&world.a, "/cfg/large", "less");
+    seconds(5).await;
+    assert!(world.same() && world.status().skipped.is_empty(), "{:?}", world.status());
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_below_comes_before_the_access_list() {
     for ways in [Ways::One, Ways::Two] {
         let world = World::new(|spec| spec.ways = ways);

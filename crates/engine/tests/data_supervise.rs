@@ -4,7 +4,7 @@
 mod data_world;
 mod odd;
 use causeway_connectors::memory::MemoryData;
-use causeway_core::{Conflicts, EntryInterest, EntryKey, Limits, Ways};
+use causeway_core::{Conflicts, EntryInterest, EntryKey, Fingerprint, Limits, Ways};
 use causeway_engine::*;
 use data_world::*;
 use odd::*;
@@ -152,6 +152,10 @@ impl EntryInterest for Brittle {
     }
     fn may_hold(&self, _: &EntryKey) -> bool {
         true
+    }
+    fn fingerprint(&self) -> Fingerprint {
+        // Each is another one.
+        Fingerprint::of(&std::ptr::from_ref(self))
     }
 }
 

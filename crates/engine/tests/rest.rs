@@ -38,6 +38,9 @@ impl Lens for Counting {
     fn renames(&self) -> bool {
         self.lens.renames()
     }
+    fn fingerprint(&self) -> Fingerprint {
+        Fingerprint::of(&(&self.lens, self.word))
+    }
 }
 
 /// How often the filters are asked in a minute without any change, with a look at the status every second.
@@ -88,6 +91,29 @@ async fn what_other_filters_select_is_copied_at_once() {
 }
 
 /// A task that is changed has everything looked at again; whatever happens meanwhile does not wait for that.
+#[tokio::test(start_paused = true)]
+async fn settings_are_compared_by_value() {
+    let clusters = registries(&["a", "b"]);
+    populate(&clusters["a"], 30, 1);
+    let lens = |word| Arc::new(Counting { word, ..Counting::default() });
+    let asked = |lens: &Counting| lens.asked.load(Ordering::SeqCst);
+    let (first, same, other) = (lens("s1"), lens("s1"), lens("s2"));
+    let mut world = World::new("i", &clusters);
+    let route = RouteSpec { lens: first.clone(), ..world.route("task", "a", "b") };
+    world.routes.push(route);
+    world.start();
+    seconds(50).await;
+    let before = asked(&first);
+    world.routes[0].lens = same.clone();
+    world.start();
+    seconds(50).await;
+    assert_eq!((asked(&first), asked(&same)), (before, 0), "the same value in another place");
+    world.routes[0].lens = other.clone();
+    world.start();
+    seconds(50).await;
+    assert!(asked(&other) > 0 && clusters["b"].services().contains(&service(25)));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_live_change_goes_ahead_of_a_sweep() {
     let clusters = registries(&["a", "b"]);

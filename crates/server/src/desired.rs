@@ -77,7 +77,7 @@ pub(crate) struct TaskEntry {
     pub plan: std::result::Result<TaskPlan, String>,
 }
 
-/// A task's settings, and what follows from them. Unchanged settings keep the same lenses: the engine compares them by place.
+/// A task's settings, and what follows from them.
 #[derive(Clone)]
 pub(crate) struct TaskPlan {
     pub settings: settings::Task,

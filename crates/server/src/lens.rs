@@ -13,7 +13,7 @@
 
 use crate::patterns::GivenUp;
 use causeway_core::plan::Rule;
-use causeway_core::{Choice, Instance, Lens, MetadataMap, Part, Rename, Select, ServiceKey, ServiceLens};
+use causeway_core::{Choice, Fingerprint, Instance, Lens, MetadataMap, Part, Rename, Select, ServiceKey, ServiceLens};
 use causeway_settings::{self as settings, Namespaces, Pattern, Task, TemplatePart, template_parts};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -206,6 +206,10 @@ impl Lens for Back {
 
     fn renames(&self) -> bool {
         self.there.renames()
+    }
+
+    fn fingerprint(&self) -> Fingerprint {
+        Fingerprint::of(self)
     }
 }
 

@@ -1,12 +1,12 @@
 //! From what the node knows to what the engine is told.
 
-use crate::data::Selections;
 use crate::desired::{ClusterEntry, Desired, Run, TaskEntry, TaskPlan};
 use crate::recorder::Frozen;
 use crate::sessions::Sessions;
 use crate::socket_keeper::Keeper;
 use crate::tls::Texts;
 use crate::unopened::Broken;
+use causeway_connectors::bridge::dubbo::Views;
 use causeway_connectors::{Connect, InlineMarks, SocketKeeper, TlsTexts, connector, kinds};
 use causeway_core::{ClusterId, DataPort, Mode, Overrides, OwnerId, Part, Port};
 use causeway_engine::{ClusterSpec, GuardLimits, Only, RouteSpec, Run as EngineRun};
@@ -37,7 +37,8 @@ pub(crate) struct Connections {
     install: Arc<str>,
     holder: Option<Arc<Holder>>,
     sessions: Sessions,
-    pub selections: Arc<Selections>,
+    /// Ports that show one kind's entries as another's: the same one for the same settings.
+    pub views: Arc<Views>,
     /// Only for a look: what is opened takes nothing over, and keeps nothing.
     looks: bool,
     inline: InlineMarks,
@@ -54,7 +55,7 @@ impl Connections {
             install,
             holder,
             sessions,
-            selections: Arc::default(),
+            views: Arc::default(),
             looks: false,
             inline: InlineMarks::default(),
             access: BTreeSet::new(),

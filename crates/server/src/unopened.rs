@@ -1,8 +1,9 @@
 //! In place of a cluster that cannot be opened: its tasks fail with the reason, and nothing is taken for gone.
 
 use causeway_core::{
-    Capabilities, Change, DataSelector, DataSink, DataSource, Entry, EntryKey, Error, Found, Instance, Limits, Lost,
-    News, Normalized, Part, Parts, Selector, ServiceKey, Set, Sink, Source, Update, Write, Written,
+    Capabilities, Change, DataSelector, DataSink, DataSource, Entry, EntryFacts, EntryKey, Error, Found, Instance,
+    Limits, Lost, News, Normalized, Part, Parts, Selector, ServiceKey, Set, Shape, Sink, Source, StampKind, Update,
+    Write, Written,
 };
 use futures_util::future::{BoxFuture, ready};
 use futures_util::stream::{self, BoxStream, StreamExt};
@@ -79,6 +80,10 @@ impl Sink for Broken {
 }
 
 impl DataSource for Broken {
+    fn facts(&self) -> EntryFacts {
+        EntryFacts { shape: Shape::Flat, stamps: StampKind::Unique }
+    }
+
     fn watch(&self, _: &DataSelector) -> BoxStream<'static, Result<News, Lost>> {
         let lost = Lost { part: None, error: self.error() };
         stream::iter([Err(lost)]).chain(stream::pending()).boxed()

@@ -3,7 +3,9 @@
 use super::{Data, DataFacts, DataFollow, DataSubject, Login};
 use crate::look::until;
 use anyhow::{Context, Result, anyhow, ensure};
-use causeway_core::{Content, DataSelector, Entry, EntryInterest, EntryKey, Error, Expect, Part, Write};
+use causeway_core::{
+    Content, DataSelector, Entry, EntryInterest, EntryKey, Error, Expect, Fingerprint, Part, Shape, Write,
+};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,17 +21,25 @@ pub struct DataCorner<S> {
 }
 
 /// One part, without the entries that are kept out.
+#[derive(Debug)]
 struct Inside {
     part: Part,
+    shape: Shape,
     without: Vec<EntryKey>,
 }
 
 impl EntryInterest for Inside {
     fn takes(&self, key: &EntryKey) -> bool {
-        key.part() == self.part && !self.without.iter().any(|out| key == out || key.is_below(out))
+        key.part() == self.part && !self.without.iter().any(|out| key == out || self.shape.is_below(key, out))
+    }
+    fn part(&self, part: &Part) -> bool {
+        *part == self.part
     }
     fn may_hold(&self, key: &EntryKey) -> bool {
-        key.part() == self.part && !self.without.iter().any(|out| key == out || key.is_below(out))
+        key.part() == self.part && !self.without.iter().any(|out| key == out || self.shape.is_below(key, out))
+    }
+    fn fingerprint(&self) -> Fingerprint {
+        Fingerprint::of(self)
     }
 }
 
@@ -59,7 +69,7 @@ impl<S: DataSubject> DataCorner<S> {
 
     /// Everything in the part but these, and what is below them.
     pub fn select_without(&self, without: &[EntryKey]) -> DataSelector {
-        Arc::new(Inside { part: self.part(), without: without.to_vec() })
+        Arc::new(Inside { part: self.part(), shape: self.facts.entries.shape, without: without.to_vec() })
     }
 
     /// A watch of everything in the part that has said what stands there.

@@ -3,7 +3,7 @@
 use super::Data;
 use crate::follow::Why;
 use anyhow::{Result, bail};
-use causeway_core::{Aside, DataSelector, Entry, EntryKey, Lost, News, Part};
+use causeway_core::{Aside, DataSelector, Entry, EntryKey, Lost, News, Part, Shape};
 use futures_util::StreamExt;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
@@ -52,7 +52,7 @@ fn asides(entries: &BTreeMap<EntryKey, Entry>) -> BTreeMap<EntryKey, Aside> {
 /// Whether an entry is left out. Data may stand beside services, but nothing below what was numbered is data.
 fn is_within(aside: &BTreeMap<EntryKey, Aside>, key: &EntryKey) -> bool {
     let numbered = |key: &EntryKey| aside.get(key) == Some(&Aside::Numbered);
-    aside.contains_key(key) || std::iter::successors(key.parent(), EntryKey::parent).any(|above| numbered(&above))
+    aside.contains_key(key) || Shape::Tree.above(key).any(|above| numbered(&above))
 }
 
 impl DataView {

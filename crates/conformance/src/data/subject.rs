@@ -2,7 +2,7 @@
 
 use crate::tap::cable::Fault;
 use anyhow::Result;
-use causeway_core::{Attributes, Content, DataSink, EntryKey, Part};
+use causeway_core::{Attributes, Content, DataSink, EntryFacts, EntryKey, Part};
 use causeway_testbed::Server;
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -38,8 +38,8 @@ pub enum Login {
 
 /// What holds for a kind; the bounds are what the suite asserts.
 pub struct DataFacts {
-    /// Entries have parents, which are entries too.
-    pub tree: bool,
+    /// What the port must say of its entries.
+    pub entries: EntryFacts,
     /// A change is told within this time.
     pub told_in: Duration,
     /// A change of attributes alone is told within this time; `None`: the servers tell nobody, and only a listing shows
@@ -55,8 +55,6 @@ pub struct DataFacts {
     pub refused: Vec<Content>,
     /// Two different ones, as they read back.
     pub attributes: [Attributes; 2],
-    /// Whoever puts back what stood there makes the version that it had.
-    pub versions_return: bool,
     /// What the servers themselves compare with what must stand there.
     pub compares: Compares,
     /// One among this many changes; and most calls that this may cost within [`Self::told_in`], polls included.

@@ -5,7 +5,7 @@ use crate::shape::Shape;
 use crate::subject::{Facts, Kind, Limit, Meter, Session, Subject, Told, Who};
 use anyhow::Result;
 use causeway_connectors::Connect;
-use causeway_connectors::memory::{Fault, Memory};
+use causeway_connectors::memory::{Fault, Memory, Names};
 use causeway_core::{Instance, InstanceId, Part, ServiceKey};
 use causeway_testbed::Server;
 use parking_lot::Mutex;
@@ -13,14 +13,54 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// The registry in memory; a new one for every test.
-#[derive(Clone, Copy)]
-pub struct MemoryKind;
+#[derive(Clone)]
+pub struct MemoryKind {
+    label: &'static str,
+    /// Begins its table of losses.
+    versions: &'static str,
+    names: Names,
+    shape: Shape,
+}
+
+impl MemoryKind {
+    /// One that takes every name.
+    pub fn plain() -> Self {
+        Self { label: "memory", versions: "", names: Names::default(), shape: Shape::PLAIN }
+    }
+
+    /// One without namespaces and groups, whose names are host names in lower case.
+    pub fn flat() -> Self {
+        let shape = Shape {
+            only: Some(("public", "DEFAULT_GROUP")),
+            service: str::to_ascii_lowercase,
+            neighbours: ["orders", "order", "orders-1", "orders.1"],
+            ..Shape::PLAIN
+        };
+        let names = Names { one_part: true, one_group: true, host_names: true, ..Names::default() };
+        Self { label: "memory_flat", versions: " of narrow names", names, shape }
+    }
+
+    /// One that shows every service in several places: all of it, and each of two versions.
+    pub fn versions() -> Self {
+        let shape = Shape {
+            fits: |scope, record| {
+                if let Some((_, version)) = scope.name.rsplit_once('.').filter(|(_, last)| ["v1", "v2"].contains(last))
+                {
+                    record.metadata.insert("version", version);
+                }
+            },
+            ..Shape::PLAIN
+        };
+        let names = Names { versions: ["v1", "v2"].map(str::to_owned).into(), ..Names::default() };
+        Self { label: "memory_versions", versions: "", names, shape }
+    }
+}
 
 impl Kind for MemoryKind {
     type Subject = MemorySubject;
 
     fn label(&self) -> &'static str {
-        "memory"
+        self.label
     }
     fn needs(&self) -> &'static [Server] {
         &[]
@@ -28,7 +68,8 @@ impl Kind for MemoryKind {
     async fn shared(&self) -> Result<MemorySubject> {
         let name = uuid::Uuid::new_v4().to_string();
         let memory = Memory::named(&name);
-        Ok(MemorySubject { name, memory, published: Mutex::default() })
+        memory.narrow(self.names.clone());
+        Ok(MemorySubject { name, memory, versions: self.versions, shape: self.shape, published: Mutex::default() })
     }
     async fn own(&self) -> Result<MemorySubject> {
         self.shared().await
@@ -39,6 +80,8 @@ impl Kind for MemoryKind {
 pub struct MemorySubject {
     name: String,
     memory: Memory,
+    versions: &'static str,
+    shape: Shape,
     published: Mutex<BTreeMap<(String, ServiceKey), BTreeSet<InstanceId>>>,
 }
 
@@ -46,7 +89,7 @@ impl Subject for MemorySubject {
     fn facts(&self) -> Facts {
         Facts {
             kind: "memory",
-            versions: "",
+            versions: self.versions,
             told_in: Duration::from_millis(200),
             found_in: Duration::from_secs(2),
             health_in: Duration::from_millis(200),
@@ -58,7 +101,7 @@ impl Subject for MemorySubject {
             calls_to_write: |services, instances| services * instances,
             calls_to_read: |_, _| 0,
             calls_at_once: 1,
-            shape: Shape::PLAIN,
+            shape: self.shape,
         }
     }
 

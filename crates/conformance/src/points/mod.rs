@@ -1,9 +1,10 @@
-//! The nineteen points, each one test.
+//! The twenty points, each one test.
 
 mod apply;
 mod change;
 mod denied;
 mod load;
+mod names;
 mod native;
 mod record;
 mod reset;
@@ -55,6 +56,7 @@ pub fn trials<K: Kind>(kind: &K) -> Vec<Trial> {
         shared(kind, "p15_limits_hold_under_load", async |at| load::limits(at).await),
         shared(kind, "p18_metadata_of_exactly_the_limit", async |at| record::exact_limit(at).await),
         shared(kind, "p19_a_native_beside_ours", async |at| native::beside_ours(at).await),
+        shared(kind, "p20_names_are_taken_as_given", async |at| names::as_given(at).await),
         own(kind, "p03_a_stopped_server_is_not_an_empty_one", async |at| reset::stopped_server(at).await),
         own(kind, "p16_a_wrong_password_is_denied", async |at| denied::wrong_password(at).await),
         own(kind, "p17_one_part_denied_or_away", async |at| denied::one_part(at).await),

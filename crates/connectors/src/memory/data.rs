@@ -1,32 +1,24 @@
 //! Config entries in this process's memory: the tree itself, the vendor's side of it, and our port to it.
 
+mod state;
 mod watch;
 
 use super::Fault;
 use causeway_core::{
-    Aside, Content, DataSelector, DataSink, DataSource, Entry, EntryKey, Error, Expect, Found, Limits, Lost, News,
-    Part, Stamp, Write,
+    Aside, Content, DataSelector, DataSink, DataSource, Entry, EntryCapabilities, EntryFacts, EntryKey, Error, Found,
+    Limits, Lost, News, Write,
 };
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, StreamExt};
 use parking_lot::Mutex;
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicI64, Ordering};
+use state::{ACL, FREEZING, FROZEN, Facts, State};
+use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 use tokio::sync::Notify;
 use watch::Watch;
 
-/// The time of the last change, one after the other through all trees of this process.
-static TIME: AtomicI64 = AtomicI64::new(1);
 static NAMED: LazyLock<Mutex<BTreeMap<String, MemoryData>>> = LazyLock::new(Mutex::default);
-
-/// The attribute that says who may write an entry and below it: [`FROZEN`] for nobody.
-const ACL: &str = "acl";
-/// The access list that lets nobody write.
-const FROZEN: &str = "frozen";
-/// What stands in its place until everything below is written.
-const FREEZING: &str = "freezing";
 
 /// How much our side has asked of a tree.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,46 +33,46 @@ pub struct Counts {
     pub refused: usize,
 }
 
-#[derive(Default)]
-struct State {
-    entries: BTreeMap<EntryKey, (Entry, Content)>,
-    /// Every key that ever stood here, once, at the version of its last change.
-    log: BTreeMap<u64, EntryKey>,
-    versions: BTreeMap<EntryKey, u64>,
-    clock: u64,
-    fault: Fault,
-    /// Grows with every break of all connections.
-    epoch: u64,
-    delay: Duration,
-    refused: BTreeSet<Arc<str>>,
-    denied: BTreeSet<Arc<str>>,
-    blocked: BTreeSet<Arc<str>>,
-    /// What is listed with a reason to leave it out.
-    asides: BTreeMap<EntryKey, Aside>,
-    /// The largest body that we may write.
-    largest: Option<usize>,
-    counts: Counts,
-}
-
 /// What a tree held at a time.
 #[derive(Clone, Debug)]
 pub struct Backup {
     entries: BTreeMap<EntryKey, (Entry, Content)>,
+    versions: BTreeMap<EntryKey, u64>,
     clock: u64,
 }
 
 /// A tree of config entries: a path has its parent, and a parent with children stays. Clones are
 /// the same tree; each is a port to it.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct MemoryData {
+    facts: Facts,
     state: Arc<Mutex<State>>,
     changed: Arc<Notify>,
+}
+
+impl Default for MemoryData {
+    fn default() -> Self {
+        Self::with(Facts::default().0)
+    }
 }
 
 impl MemoryData {
     /// An empty tree.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// An empty one whose entries are like this.
+    pub fn with(facts: EntryFacts) -> Self {
+        let facts = Facts(facts);
+        let state = State { facts, ..State::default() };
+        Self { facts, state: Arc::new(Mutex::new(state)), changed: Arc::default() }
+    }
+
+    /// It is the tree of this name in this process from now on.
+    pub fn called(self, name: &str) -> Self {
+        NAMED.lock().insert(name.to_owned(), self.clone());
+        self
     }
 
     /// The tree of this name in this process; made when it is missing.
@@ -127,17 +119,16 @@ impl MemoryData {
     /// What a backup would keep.
     pub fn copy(&self) -> Backup {
         let state = self.state.lock();
-        Backup { entries: state.entries.clone(), clock: state.clock }
+        Backup { entries: state.entries.clone(), versions: state.versions.clone(), clock: state.clock }
     }
 
     /// The server is put back to what it was then, and all connections break.
     pub fn put_back(&self, backup: Backup) {
         self.edit(|state| {
-            let Backup { entries, clock } = backup;
-            let stamp = |entry: &Entry| entry.stamp.0.cast_unsigned();
-            state.log = entries.iter().map(|(key, (entry, _))| (stamp(entry), key.clone())).collect();
-            state.versions = entries.iter().map(|(key, (entry, _))| (key.clone(), stamp(entry))).collect();
-            (state.entries, state.clock) = (entries, clock);
+            let Backup { entries, mut versions, clock } = backup;
+            versions.retain(|key, _| entries.contains_key(key));
+            state.log = versions.iter().map(|(key, version)| (*version, key.clone())).collect();
+            (state.entries, state.versions, state.clock) = (entries, versions, clock);
             state.epoch += 1;
         });
     }
@@ -228,136 +219,11 @@ impl MemoryData {
     }
 }
 
-impl State {
-    fn store(&mut self, key: &EntryKey, content: Content) -> Entry {
-        let stamp = Stamp(self.touch(key), 0);
-        let size = u32::try_from(content.size()).unwrap_or(u32::MAX);
-        let entry = Entry { stamp, modified_ms: TIME.fetch_add(1, Ordering::Relaxed), size, aside: None };
-        self.entries.insert(key.clone(), (entry, content));
-        entry
-    }
-
-    fn take(&mut self, key: &EntryKey) {
-        if self.entries.remove(key).is_some() {
-            self.touch(key);
-        }
-    }
-
-    fn touch(&mut self, key: &EntryKey) -> i64 {
-        self.clock += 1;
-        if let Some(before) = self.versions.insert(key.clone(), self.clock) {
-            self.log.remove(&before);
-        }
-        self.log.insert(self.clock, key.clone());
-        self.clock.cast_signed()
-    }
-
-    fn make_parents(&mut self, key: &EntryKey) {
-        if let Some(parent) = key.parent().filter(|parent| !self.entries.contains_key(parent)) {
-            self.make_parents(&parent);
-            self.store(&parent, Content::default());
-        }
-    }
-
-    /// What lies below a node, children before their parents.
-    fn below(&self, key: &EntryKey) -> Vec<EntryKey> {
-        let Some((from, to)) = key.below() else { return Vec::new() };
-        self.entries.range(from..to).map(|(key, _)| key.clone()).rev().collect()
-    }
-
-    fn refusal(&self) -> Option<Error> {
-        match &self.fault {
-            Fault::Down => Some(Error::unavailable("connection refused")),
-            Fault::Denied => Some(Error::Denied("wrong user or password".into())),
-            Fault::Broken => panic!("a bug in the connector"),
-            _ => None,
-        }
-    }
-
-    fn denies(&self, key: &EntryKey) -> Result<(), Error> {
-        match &self.fault {
-            Fault::PartDenied(part) if key.part() == *part => Err(Error::Denied(format!("no right to read {part}"))),
-            _ => Ok(()),
-        }
-    }
-
-    fn write(&mut self, write: &Write) -> Result<Option<Entry>, Error> {
-        self.denies(&write.key)?;
-        let expected = match write.expect {
-            Expect::Absent => None,
-            Expect::Stamp(stamp) => Some(stamp),
-        };
-        if self.entries.get(&write.key).map(|(entry, _)| entry.stamp) != expected {
-            return Err(Error::Conflict);
-        }
-        if self.denied.contains(&write.key.name) || self.is_frozen(&write.key) {
-            return Err(Error::Denied(format!("{} may not be written", write.key)));
-        }
-        let moves = write.to.is_none() || write.expect == Expect::Absent;
-        if let Some(parent) = write.key.parent().filter(|parent| moves && self.is_frozen(parent)) {
-            return Err(Error::Denied(format!("nothing may be written below {parent}")));
-        }
-        if self.blocked.contains(&write.key.name) {
-            return Err(Error::Blocked(format!("no room for {}", write.key)));
-        }
-        let Some(content) = &write.to else {
-            if !self.below(&write.key).is_empty() {
-                return Err(Error::Conflict);
-            }
-            self.take(&write.key);
-            self.counts.written += 1;
-            return Ok(None);
-        };
-        if self.refused.contains(&write.key.name) {
-            return Err(Error::Rejected(format!("{} is not welcome here", write.key.name)));
-        }
-        if self.largest.is_some_and(|most| content.size() > most) {
-            return Err(Error::Rejected(format!("{} bytes are more than it takes", content.size())));
-        }
-        if write.parents {
-            self.make_parents(&write.key);
-        }
-        if let Some(parent) = write.key.parent().filter(|parent| !self.entries.contains_key(parent)) {
-            return Err(Error::Missing(format!("there is no {parent}")));
-        }
-        self.counts.written += 1;
-        let mut content = content.clone();
-        if let Some((_, before)) = self.entries.get(&write.key) {
-            // What is not named is left.
-            let kept = before.attributes.0.iter().filter(|(name, _)| !content.attributes.0.contains_key(*name));
-            let kept: Vec<_> = kept.map(|(name, value)| (name.clone(), value.clone())).collect();
-            content.attributes.0.extend(kept);
-        }
-        Ok(Some(self.store(&write.key, content)))
-    }
-
-    /// Whether we may neither write an entry nor make or remove anything right below it.
-    fn is_frozen(&self, key: &EntryKey) -> bool {
-        let list = self.entries.get(key).and_then(|(_, content)| content.attributes.0.get(ACL));
-        list.is_some_and(|list| list == FROZEN)
-    }
-
-    /// An entry as listings and watches show it.
-    fn shown(&self, key: &EntryKey, entry: &Entry) -> Entry {
-        Entry { aside: self.asides.get(key).copied(), ..*entry }
-    }
-
-    fn listed(&self, select: &DataSelector) -> BTreeMap<EntryKey, Entry> {
-        let taken = self.entries.iter().filter(|(key, _)| select.takes(key));
-        taken.map(|(key, (entry, _))| (key.clone(), self.shown(key, entry))).collect()
-    }
-
-    /// Everything by part; the part `public` is always there.
-    fn parts(&self, select: &DataSelector) -> BTreeMap<Part, BTreeMap<EntryKey, Entry>> {
-        let mut parts = BTreeMap::from([(Part::new("public"), BTreeMap::new())]);
-        for (key, entry) in self.listed(select) {
-            parts.entry(key.part()).or_default().insert(key, entry);
-        }
-        parts
-    }
-}
-
 impl DataSource for MemoryData {
+    fn facts(&self) -> EntryFacts {
+        self.facts.0
+    }
+
     fn latest(&self) -> Option<i64> {
         Some(self.state.lock().clock.cast_signed())
     }
@@ -389,9 +255,7 @@ impl DataSource for MemoryData {
             self.call().await?;
             let state = self.state.lock();
             match &state.fault {
-                Fault::PartDenied(part) if select.may_hold(&EntryKey::new(&part.0, "", "")) => {
-                    Err(Error::Denied(format!("no right to read {part}")))
-                }
+                Fault::PartDenied(part) if select.part(part) => Err(Error::Denied(format!("no right to read {part}"))),
                 _ => Ok(state.listed(select)),
             }
         })
@@ -399,6 +263,11 @@ impl DataSource for MemoryData {
 }
 
 impl DataSink for MemoryData {
+    fn capabilities(&self) -> EntryCapabilities {
+        let state = self.state.lock();
+        EntryCapabilities { largest: state.largest.unwrap_or(usize::MAX), ..EntryCapabilities::ALL }
+    }
+
     fn limits(&self) -> Limits {
         Limits::default()
     }

@@ -33,8 +33,8 @@ impl MemoryPorts {
     /// A new session.
     pub fn open(memory: &Memory) -> Self {
         let names = memory.state.lock().names.clone();
-        let capabilities =
-            Capabilities { shadows: true, renames: names != Names::default(), ..Capabilities::default() };
+        let renames = names != Names::default();
+        let capabilities = Capabilities { losses: names.losses(), renames, shadows: true, keeps: false };
         Self { memory: memory.clone(), session: memory.new_session(), owned: Arc::default(), capabilities, names }
     }
 
@@ -69,6 +69,7 @@ impl MemoryPorts {
     }
 
     fn write(&self, scope: &ServiceKey, record: &Instance, owner: &OwnerId) -> Result<(), Error> {
+        self.names.check(scope).map_err(Error::Rejected)?;
         {
             let mut state = self.memory.state.lock();
             state.writes += 1;
@@ -130,6 +131,8 @@ struct Watch {
     complete: BTreeSet<Part>,
     /// What is followed although no list shows it.
     unlisted: BTreeSet<Part>,
+    /// The one part of a registry that has no others is not there, and that was told.
+    missing: bool,
     ready: VecDeque<Result<Update, Lost>>,
 }
 
@@ -166,8 +169,14 @@ impl Watch {
             .filter(|part| !listed(part))
             .cloned()
             .collect();
-        let gone: Vec<_> =
+        let mut gone: Vec<_> =
             self.complete.iter().filter(|part| !listed(part) && !self.unlisted.contains(*part)).cloned().collect();
+        let only = Part::new("public");
+        let missing = state.names.one_part && !listed(&only) && !unlisted.contains(&only);
+        if missing && !self.missing && !gone.contains(&only) {
+            gone.push(only);
+        }
+        self.missing = missing;
         for part in gone {
             self.complete.remove(&part);
             let error = Error::Missing(format!("namespace {part} is no longer there"));
@@ -232,6 +241,7 @@ impl Source for MemoryPorts {
             seen: self.memory.state.lock().follow(),
             complete: BTreeSet::new(),
             unlisted: BTreeSet::new(),
+            missing: false,
             ready: VecDeque::new(),
         };
         stream::unfold(watch, async |mut watch| {
@@ -333,7 +343,8 @@ impl Sink for MemoryPorts {
         self.names.belongs(scope, record)
     }
 
-    fn normalize(&self, _: &ServiceKey, record: Instance) -> Normalized {
+    fn normalize(&self, scope: &ServiceKey, record: Instance) -> Normalized {
+        self.names.check(scope)?;
         match record.weight.is_finite() && record.weight >= 0.0 {
             true => Ok(record),
             false => Err(format!("weight {} is not a number from 0 up", record.weight)),
@@ -354,6 +365,9 @@ impl Sink for MemoryPorts {
     fn prepare<'a>(&'a self, part: &'a Part, title: Option<&'a str>) -> BoxFuture<'a, Result<(), Error>> {
         Box::pin(async move {
             self.answer(Some(part)).await?;
+            if self.names.part(part) != *part {
+                return Err(Error::Rejected(format!("there is no namespace but {}", self.names.part(part))));
+            }
             self.memory.create_part(&part.0, title);
             Ok(())
         })

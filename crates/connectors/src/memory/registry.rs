@@ -39,6 +39,8 @@ pub enum Fault {
 pub struct Names {
     /// It has no namespaces: everything stands in `public`.
     pub one_part: bool,
+    /// It has no groups: everything stands in `DEFAULT_GROUP`.
+    pub one_group: bool,
     /// Names are host names in lower case.
     pub host_names: bool,
     /// A service also stands in `<name>.<version>` for each of these, with the instances whose metadata name that version.
@@ -55,9 +57,32 @@ impl Names {
             }
         }
         let part = self.part(&wanted.part());
-        let scope = |name: &str| ServiceKey::new(&part.0, &wanted.group, name);
+        let group = if self.one_group { "DEFAULT_GROUP" } else { &wanted.group };
+        let scope = |name: &str| ServiceKey::new(&part.0, group, name);
         let versions = self.versions.iter().map(|version| scope(&format!("{name}.{version}")));
         Ok(std::iter::once(scope(&name)).chain(versions).collect())
+    }
+
+    /// Why nothing can stand under this name as it is.
+    pub(super) fn check(&self, scope: &ServiceKey) -> Result<(), String> {
+        match self.of(scope)?.contains(scope) {
+            true => Ok(()),
+            false => Err(format!("{scope} has no place here under this name")),
+        }
+    }
+
+    /// What is lost by them.
+    pub(super) fn losses(&self) -> BTreeMap<&'static str, &'static str> {
+        let services = [
+            "punctuation in service names",
+            "unicode in service names",
+            "Chinese service names",
+            "blanks in service names",
+        ];
+        let groups = ["punctuation in groups", "unicode in groups", "services without a group"];
+        let names =
+            services.into_iter().filter(|_| self.host_names).map(|what| (what, "names are host names in lower case"));
+        names.chain(groups.into_iter().filter(|_| self.one_group).map(|what| (what, "there are no groups"))).collect()
     }
 
     pub(super) fn part(&self, wanted: &Part) -> Part {

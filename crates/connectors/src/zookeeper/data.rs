@@ -9,8 +9,8 @@ use super::settings::AclChoice;
 use super::writes::acl as own_acl;
 use super::{access, convert};
 use causeway_core::{
-    Aside, Content, DataSelector, DataSink, DataSource, Entry, EntryKey, Error, Expect, Found, Limits, Lost, News,
-    Part, Stamp, Write,
+    Aside, Content, DataSelector, DataSink, DataSource, Entry, EntryCapabilities, EntryFacts, EntryKey, Error, Expect,
+    Found, Limits, Lost, News, Part, Shape, Stamp, StampKind, Write,
 };
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -282,6 +282,10 @@ fn is_kept(name: &str) -> bool {
 }
 
 impl DataSource for ZooKeeperData {
+    fn facts(&self) -> EntryFacts {
+        EntryFacts { shape: Shape::Tree, stamps: StampKind::Monotonic }
+    }
+
     /// Stamps begin with the transaction of the last write.
     fn latest(&self) -> Option<i64> {
         Some(self.session.seen())
@@ -328,6 +332,16 @@ const AT_ONCE: usize = 256;
 impl DataSink for ZooKeeperData {
     fn limits(&self) -> Limits {
         Limits { max_batch: AT_ONCE, in_flight: 4, per_second: None }
+    }
+
+    /// A body that leaves no room for the rest of its request is refused by the session.
+    fn capabilities(&self) -> EntryCapabilities {
+        EntryCapabilities { largest: self.session.longest(), ..EntryCapabilities::ALL }
+    }
+
+    fn check(&self, _: &EntryKey, content: &Content) -> Result<(), String> {
+        self.capabilities().check(content)?;
+        content.attributes.0.get(ACL).map_or(Ok(()), |text| access::read(text).map(drop))
     }
 
     /// A list that does not let us make children, or change it later, gets that right added for us: for our user where

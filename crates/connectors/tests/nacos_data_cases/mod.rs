@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 use causeway_connectors::Connect;
 use causeway_core::{
-    Attributes, Content, DataSelector, DataSink, Entry, EntryInterest, EntryKey, Error, Expect, Lost, News, Part, Write,
+    Attributes, Content, DataSelector, DataSink, Entry, EntryInterest, EntryKey, Error, Expect, Fingerprint, Lost,
+    News, Part, Write,
 };
 use causeway_testbed::{Nacos, NacosVersion, Options};
 use futures_util::StreamExt;
@@ -25,8 +26,14 @@ impl EntryInterest for Only {
     fn takes(&self, key: &EntryKey) -> bool {
         *key.namespace == *self.0
     }
-    fn may_hold(&self, key: &EntryKey) -> bool {
-        *key.namespace == *self.0
+    fn part(&self, part: &Part) -> bool {
+        *part.0 == *self.0
+    }
+    fn may_hold(&self, _: &EntryKey) -> bool {
+        true
+    }
+    fn fingerprint(&self) -> Fingerprint {
+        Fingerprint::of(&self.0)
     }
 }
 
@@ -245,10 +252,16 @@ pub async fn only(target: Target) -> Result<()> {
     struct Both(String, String);
     impl EntryInterest for Both {
         fn takes(&self, key: &EntryKey) -> bool {
-            self.may_hold(key) && *key.name != *"unwanted"
+            self.part(&key.part()) && *key.name != *"unwanted"
         }
-        fn may_hold(&self, key: &EntryKey) -> bool {
-            *key.namespace == *self.0 || *key.namespace == *self.1
+        fn part(&self, part: &Part) -> bool {
+            *part.0 == *self.0 || *part.0 == *self.1
+        }
+        fn may_hold(&self, _: &EntryKey) -> bool {
+            true
+        }
+        fn fingerprint(&self) -> Fingerprint {
+            Fingerprint::of(&(&self.0, &self.1))
         }
     }
     land.publish("wanted", "1").await?;

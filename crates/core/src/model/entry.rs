@@ -11,8 +11,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 /// A config entry: `namespace/group/name`. A kind that lacks a level leaves it empty, or says `public` for the namespace.
 ///
-/// A name that begins with `/` is a path in a tree: its parents are entries too. The order of keys puts every parent
-/// before its children.
+/// How names stand to each other is said by the kind's `Shape`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct EntryKey {
     /// The namespace's id.
@@ -37,35 +36,6 @@ impl EntryKey {
     /// The part of the cluster that it lies in.
     pub fn part(&self) -> Part {
         Part(self.namespace.clone())
-    }
-
-    /// Whether it is a node of a tree.
-    pub fn is_path(&self) -> bool {
-        self.name.starts_with('/')
-    }
-
-    /// The node that this one lies in. `None` at the top, and for what is no tree: the root itself is nobody's to make or
-    /// to remove.
-    pub fn parent(&self) -> Option<Self> {
-        let (above, _) = self.name.rsplit_once('/').filter(|(above, _)| self.is_path() && !above.is_empty())?;
-        Some(Self { name: above.into(), ..self.clone() })
-    }
-
-    /// Where the keys of everything below this node begin, and where they have ended; `None` for what is no tree.
-    pub fn below(&self) -> Option<(Self, Self)> {
-        let stem = self.name.strip_suffix('/').unwrap_or(&self.name);
-        let key = |name: String| Self { name: name.into(), ..self.clone() };
-        // `0` is the character after `/`.
-        self.is_path().then(|| (key(format!("{stem}/")), key(format!("{stem}0"))))
-    }
-
-    /// Whether it lies below `other`, at any depth.
-    pub fn is_below(&self, other: &Self) -> bool {
-        let rest = self.name.strip_prefix(other.name.strip_suffix('/').unwrap_or(&other.name));
-        self.namespace == other.namespace
-            && self.group == other.group
-            && other.is_path()
-            && rest.is_some_and(|rest| rest.len() > 1 && rest.starts_with('/'))
     }
 }
 
@@ -93,17 +63,28 @@ impl PartialOrd for EntryKey {
 
 impl Display for EntryKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.is_path() && self.group.is_empty() && &*self.namespace == "public" {
+        // As a user writes it: a path alone, or all three.
+        match self.name.starts_with('/') && self.group.is_empty() && &*self.namespace == "public" {
             true => f.write_str(&self.name),
             false => write!(f, "{}/{}/{}", self.namespace, self.group, self.name),
         }
     }
 }
 
-/// What a cluster says cheaply about an entry's version: equal stamps of one key mean that nothing has changed, neither
-/// body nor attributes. Two numbers that only the connector understands; never the same again after a deletion.
+/// What a cluster says cheaply about an entry's version: equal stamps of one key mean equal body and attributes. Whether they
+/// also mean that nothing has happened in between depends on the kind: see `StampKind`. Two numbers that only the connector
+/// understands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Stamp(pub i64, pub i64);
+
+impl From<Digest> for Stamp {
+    /// The stamp of this content, for a kind whose stamps are made of contents.
+    fn from(digest: Digest) -> Self {
+        let number = u128::from_le_bytes(digest.0);
+        let [high, low] = [64, 0].map(|shift| ((number >> shift) as u64).cast_signed());
+        Self(high, low)
+    }
+}
 
 /// An entry as a listing shows it, without what is in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -128,6 +109,8 @@ pub enum Aside {
     Numbered,
     /// Services stand below it.
     Services,
+    /// The other side's kind has no name for it.
+    NoPlace,
 }
 
 impl Display for Aside {
@@ -135,6 +118,7 @@ impl Display for Aside {
         f.write_str(match self {
             Self::Ephemeral => "it is ephemeral: it goes with the session of its client",
             Self::Numbered => "the server numbered it (a lock or a queue); it is left out with all below it",
+            Self::NoPlace => "its name has no place among those of the other side",
             Self::Services => "services stand below it, which tasks of the types Service and All copy",
         })
     }
@@ -291,22 +275,6 @@ impl<T> IndexMut<Side> for Pair<T> {
 mod tests {
     use super::*;
     use std::collections::BTreeMap;
-
-    #[test]
-    fn parents_and_what_lies_below() {
-        let parent = |path: &str| EntryKey::path(path).parent().map(|key| key.name.to_string());
-        assert_eq!(parent("/a/b/c"), Some("/a/b".into()));
-        assert_eq!((parent("/a"), parent("/"), parent("a.yaml"), parent("a/b")), (None, None, None, None));
-        for (path, above, is) in
-            [("/a/b", "/a", true), ("/a/b/c", "/a", true), ("/a", "/", true), ("/ab", "/a", false), ("/a", "/a", false)]
-        {
-            let (key, above) = (EntryKey::path(path), EntryKey::path(above));
-            assert_eq!(key.is_below(&above), is, "{key} below {above}");
-            let (from, to) = above.below().unwrap();
-            assert_eq!((from..to).contains(&key) && key != above, is, "{key} in the range of {above}");
-        }
-        assert!(EntryKey::path("/a") < EntryKey::path("/a-b") && EntryKey::path("/a") < EntryKey::path("/a/b"));
-    }
 
     #[test]
     fn a_digest_tells_contents_apart_and_reads_back() {

@@ -1,20 +1,24 @@
 //! The records that are copied, and the words for where they stand.
 
 mod entry;
+mod fingerprint;
 mod ids;
 mod instance;
 mod intern;
 mod mark;
 mod metadata;
 mod set;
+mod shape;
 
 pub use entry::{Aside, Body, Content, Digest, Entry, EntryKey, Pair, Side, Stamp};
+pub use fingerprint::Fingerprint;
 pub use ids::{ClusterId, OwnerId, Part};
 pub use instance::{Endpoint, Instance, InstanceData, InstanceId, Payload, ServiceKey};
 pub use intern::intern;
 pub use mark::Mark;
 pub use metadata::Metadata;
 pub use set::{Attributes, Held, Set};
+pub use shape::Shape;
 
 /// Frees texts, metadata, marks and instances that were shared and that nobody uses any more. To be called once a minute; at
 /// rest it costs nothing.

@@ -1,7 +1,7 @@
 //! Names and metadata on their way: filters, renames and metadata mapping of one task.
 
 use super::{Choice, Select};
-use crate::model::{Instance, Metadata, Part, ServiceKey};
+use crate::model::{Fingerprint, Instance, Metadata, Part, ServiceKey};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -15,8 +15,10 @@ pub trait Lens: Debug + Send + Sync {
     fn record(&self, source: &ServiceKey, record: &Instance) -> Choice;
     /// The destination's part for a part of the source.
     fn part(&self, source: &Part) -> Part;
-    /// Whether the destination's scopes are the source's, unchanged.
+    /// Whether the destination's scopes may have other names than the source's.
     fn renames(&self) -> bool;
+    /// Names the settings that it was made of: lenses with equal fingerprints answer alike.
+    fn fingerprint(&self) -> Fingerprint;
 }
 
 /// A new name for a namespace, a group or a service.
@@ -140,6 +142,10 @@ impl Lens for ServiceLens {
 
     fn renames(&self) -> bool {
         [&self.namespace, &self.group, &self.service].iter().any(|rename| **rename != Rename::Keep)
+    }
+
+    fn fingerprint(&self) -> Fingerprint {
+        Fingerprint::of(self)
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod change;
 mod compare;
+mod entry_map;
 mod map;
 mod merge;
 mod select;
@@ -11,6 +12,7 @@ mod written;
 
 pub use change::{Change, Crowded, Evidence, Governed, Plan, Removal, Skip};
 pub use compare::plan;
+pub use entry_map::{EntryMap, EntryNames, NoPlace, NodesBelow};
 pub use map::{Lens, MetadataMap, Rename, ServiceLens};
 pub use merge::{Base, Born, Conflicts, Intent, Reason, Rules, Verdict, Version, Ways, Why, merge};
 pub use select::{Choice, Matcher, Rule, Select, Undecided, all, any, not};

@@ -62,7 +62,8 @@ pub struct Matcher {
 }
 
 impl Matcher {
-    /// Matches where `matches` says so; `None`: it gave up on the text. `pattern`: as the user wrote it.
+    /// Matches where `matches` says so; `None`: it gave up on the text. `pattern`: as the user wrote it; matchers of one
+    /// pattern match alike.
     pub fn new(pattern: &str, matches: impl Fn(&str) -> Option<bool> + Send + Sync + 'static) -> Self {
         Self { pattern: pattern.into(), matches: Arc::new(matches) }
     }

@@ -2,7 +2,7 @@
 
 use super::{Error, Limits, Lost};
 use crate::Undecided;
-use crate::model::{Content, Entry, EntryKey, Part, Stamp};
+use crate::model::{Content, Entry, EntryKey, Fingerprint, Part, Shape, Stamp};
 use futures_core::{future::BoxFuture, stream::BoxStream};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,8 +31,14 @@ pub trait EntryInterest: Send + Sync {
     fn undecided(&self, _key: &EntryKey) -> Option<Undecided> {
         None
     }
-    /// Whether anything below this node of a tree may take part: a listing does not go down where it says no.
+    /// Whether anything in this part may take part: a flat kind does not list it where it says no.
+    fn part(&self, _part: &Part) -> bool {
+        true
+    }
+    /// Whether anything below this node may take part: a tree is not listed below it where it says no.
     fn may_hold(&self, key: &EntryKey) -> bool;
+    /// Names the settings that it was made of: selections with equal fingerprints answer alike.
+    fn fingerprint(&self) -> Fingerprint;
 }
 
 /// What a watch asks for its selection.
@@ -45,6 +51,64 @@ impl EntryInterest for super::Everything {
     fn may_hold(&self, _: &EntryKey) -> bool {
         true
     }
+    fn fingerprint(&self) -> Fingerprint {
+        Fingerprint::of("everything")
+    }
+}
+
+/// What holds for the entries of a kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EntryFacts {
+    /// How their names stand to each other.
+    pub shape: Shape,
+    /// What their stamps say.
+    pub stamps: StampKind,
+}
+
+/// What equal stamps of one entry say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StampKind {
+    /// Nothing has happened. The first number grows with every change in the cluster: a smaller one than before is of a past
+    /// that the cluster does not have any more.
+    Monotonic,
+    /// Nothing has happened. They have no order.
+    Unique,
+    /// The content is equal. Whoever puts back what stood there puts back its stamp, and a watch that looks from time to
+    /// time does not tell of what happened in between.
+    ContentHash,
+}
+
+/// What a kind can hold in an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EntryCapabilities {
+    /// The largest body in bytes.
+    pub largest: usize,
+    /// A body of no bytes.
+    pub empty: bool,
+    /// No body at all, which is not the same.
+    pub missing: bool,
+    /// What is no text in UTF-8.
+    pub binary: bool,
+}
+
+impl EntryCapabilities {
+    /// Whatever it is.
+    pub const ALL: Self = Self { largest: usize::MAX, empty: true, missing: true, binary: true };
+
+    /// Why a content cannot be held.
+    pub fn check(&self, content: &Content) -> Result<(), String> {
+        match content.body.as_deref() {
+            None if !self.missing => Err("it has no body, and entries without one are not held here".into()),
+            Some([]) if !self.empty => Err("it is empty, and empty entries are not held here".into()),
+            Some(body) if body.len() > self.largest => {
+                Err(format!("its {} bytes are more than the {} that are held here", body.len(), self.largest))
+            }
+            Some(body) if !self.binary && std::str::from_utf8(body).is_err() => {
+                Err("it is no text in UTF-8, and nothing else is held here".into())
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// An entry with what is in it; `None`: there is no such entry.
@@ -52,6 +116,9 @@ pub type Found = Option<(Entry, Content)>;
 
 /// A cluster whose entries can be read.
 pub trait DataSource: Send + Sync {
+    /// What holds for its entries. Always the same.
+    fn facts(&self) -> EntryFacts;
+
     /// An endless stream of what the cluster holds. A `Reset` of each part comes first, and again after every break. An
     /// outage or a refusal is an `Err` item that names its part, never an empty `Reset`; the stream goes on by itself
     /// after one.
@@ -64,8 +131,8 @@ pub trait DataSource: Send + Sync {
     /// the caller sees to it that one call does not ask for too much.
     fn read<'a>(&'a self, keys: &'a [EntryKey]) -> BoxFuture<'a, Vec<Result<Found, Error>>>;
 
-    /// Where the first number of stamps grows with every change in the cluster: one that no stamp which was seen so far is
-    /// beyond. An older stamp than before, or one beyond this, is of a past that the cluster does not have (any more).
+    /// With [`StampKind::Monotonic`]: a number that no first number of a stamp which was seen so far is beyond. A stamp that
+    /// is remembered and lies beyond it is of a past that the cluster does not have (any more). `None`: it is not known.
     fn latest(&self) -> Option<i64> {
         None
     }
@@ -79,6 +146,17 @@ pub trait DataSink: DataSource {
     /// What the cluster can take. `max_batch`: most entries in one call of read or write; `in_flight`: most calls of `write`
     /// at once.
     fn limits(&self) -> Limits;
+
+    /// What it can hold in an entry, as it is known now.
+    fn capabilities(&self) -> EntryCapabilities {
+        EntryCapabilities::ALL
+    }
+
+    /// Why this content cannot be held under this name, as far as that is known before it is written: then it is not. An
+    /// entry is never shaped to fit, since it would differ from its other side ever after.
+    fn check(&self, _key: &EntryKey, content: &Content) -> Result<(), String> {
+        self.capabilities().check(content)
+    }
 
     /// What a node of a tree holds until everything below it has been written, where `content` itself would not let us
     /// write below it. Gives nobody else more rights than are needed for that. `None`: `content` can be written at once.
@@ -142,11 +220,41 @@ impl DataPort {
         }
     }
 
+    /// What holds for its entries.
+    pub fn facts(&self) -> EntryFacts {
+        match self {
+            Self::ReadOnly(source) => source.facts(),
+            Self::ReadWrite(sink) => sink.facts(),
+        }
+    }
+
     /// The writing side.
     pub fn sink(&self) -> Option<Arc<dyn DataSink>> {
         match self {
             Self::ReadOnly(_) => None,
             Self::ReadWrite(sink) => Some(sink.clone()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_held_is_said() {
+        let none = EntryCapabilities { largest: 3, empty: false, missing: false, binary: false };
+        for (content, words) in [
+            (Content::default(), Some("no body")),
+            (Content::of(""), Some("empty")),
+            (Content::of("long"), Some("4 bytes are more than the 3")),
+            (Content::of([0xff]), Some("no text")),
+            (Content::of("abc"), None),
+        ] {
+            let why = none.check(&content).err();
+            assert_eq!(why.is_some(), words.is_some(), "{content:?}");
+            assert!(words.is_none_or(|words| why.is_some_and(|why| why.contains(words))), "{content:?}");
+            assert_eq!(EntryCapabilities::ALL.check(&content), Ok(()));
         }
     }
 }

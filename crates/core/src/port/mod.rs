@@ -3,7 +3,10 @@
 mod data;
 mod error;
 
-pub use data::{DataPort, DataSelector, DataSink, DataSource, EntryInterest, Expect, Found, News, Write};
+pub use data::{
+    DataPort, DataSelector, DataSink, DataSource, EntryCapabilities, EntryFacts, EntryInterest, Expect, Found, News,
+    StampKind, Write,
+};
 pub use error::{BoxError, Error, Lost};
 
 use crate::model::{Instance, OwnerId, Part, ServiceKey, Set};

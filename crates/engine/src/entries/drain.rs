@@ -4,7 +4,8 @@ use super::job::Planned;
 use super::rows::{Place, Row};
 use super::state::State;
 use crate::services::record::Action;
-use causeway_core::{EntryKey, Expect, Found, Pair, Side, Write};
+use causeway_core::{EntryInterest, EntryKey, Expect, Fingerprint, Found, Pair, Part, Shape, Side, Write};
+use std::collections::BTreeSet;
 
 impl State {
     /// Where an entry must be read before it is taken back; `None`: there is nothing to take back, or not yet.
@@ -53,7 +54,7 @@ impl State {
             self.let_go(key);
             return None;
         };
-        match self.rows.first_below(key, copy).map(|(_, below)| below.base.and_then(|base| base.born.copy())) {
+        match self.first_below(key, copy).map(|(_, below)| below.base.and_then(|base| base.born.copy())) {
             Some(Some(side)) if side == copy => return None,
             Some(_) => {
                 self.stays_there(key, copy, "something that is not ours lies below it: it stays");
@@ -76,5 +77,23 @@ impl State {
         self.base(key, None);
         self.settled(key);
         self.lighter(key);
+    }
+}
+
+/// These entries and no others.
+pub(super) struct Exactly(pub BTreeSet<EntryKey>);
+
+impl EntryInterest for Exactly {
+    fn takes(&self, key: &EntryKey) -> bool {
+        self.0.contains(key)
+    }
+    fn part(&self, part: &Part) -> bool {
+        self.0.range(EntryKey::new(&part.0, "", "")..).next().is_some_and(|key| key.part() == *part)
+    }
+    fn may_hold(&self, key: &EntryKey) -> bool {
+        Shape::Tree.below(key).is_some_and(|(from, to)| self.0.range(from..to).next().is_some())
+    }
+    fn fingerprint(&self) -> Fingerprint {
+        Fingerprint::of(&self.0)
     }
 }

@@ -2,7 +2,7 @@
 
 use super::rows::Row;
 use super::state::State;
-use causeway_core::{Content, EntryKey, Error, Side};
+use causeway_core::{Content, EntryKey, Error, Shape, Side};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -20,7 +20,7 @@ impl State {
 
     /// Whether something below this node is still to be written beyond `from`, or may be.
     pub(super) fn is_filling(&self, key: &EntryKey, from: Side, now: Instant) -> bool {
-        let Some((first, last)) = key.below() else { return false };
+        let Some((first, last)) = self.spec.shape().below(key) else { return false };
         self.young.get(key).is_some_and(|at| now < *at + YOUNG)
             || self.rows.range(&first, &last).any(|(below, row)| self.is_due(key, below, row, from))
     }
@@ -42,9 +42,17 @@ impl State {
             && !self.is_left_out(key)
     }
 
+    /// Whether the node above an entry takes no part, or is none beyond `from`'s, so that it is made where it is missing.
+    pub(super) fn makes_parents(&self, key: &EntryKey, from: Side) -> bool {
+        let Some(parent) = self.shape(from.other()).parent(key) else { return false };
+        self.shape(from) == Shape::Flat
+            || self.spec.parent(key).as_ref() != Some(&parent)
+            || self.asides[from].contains_key(&parent)
+    }
+
     /// Notes that an entry has just come to be on one side.
     pub(super) fn appeared(&mut self, key: &EntryKey, now: Instant) {
-        if key.is_path() {
+        if self.spec.shape() == Shape::Tree {
             self.young.insert(key.clone(), now);
         }
     }
@@ -61,7 +69,7 @@ impl State {
 
     /// The node stands otherwise than before on one side: what was refused below it may be accepted now.
     pub(super) fn changed_above(&mut self, key: &EntryKey) {
-        let Some((first, last)) = key.below() else { return };
+        let Some((first, last)) = self.spec.shape().below(key) else { return };
         self.probes.between(&first, &last).iter().for_each(|key| self.marks.mark(key));
     }
 }

@@ -2,7 +2,7 @@
 
 use super::state::State;
 use crate::services::record::Action;
-use causeway_core::{Entry, EntryKey, Part, Side, Stamp};
+use causeway_core::{Entry, EntryKey, Part, Side, Stamp, StampKind};
 use std::collections::BTreeMap;
 
 /// So many entries, and none of them at the version that is remembered, are another cluster's. Where fewer are, all of them
@@ -14,8 +14,7 @@ impl State {
     /// cluster under the same name. The last common versions say nothing of it and are forgotten: what is equal is in step,
     /// what differs is a conflict, and what one side alone has is new.
     pub fn check_history(&mut self, side: Side, part: &Part, entries: &BTreeMap<EntryKey, Entry>) {
-        let Some(latest) = self.spec.cluster(side).port.source().latest() else { return };
-        let Some(why) = self.lost_history(side, part, entries, latest) else { return };
+        let Some(why) = self.lost_history(side, part, entries) else { return };
         let bases = self.rows.part(part).filter(|(_, row)| row.base.is_some());
         let keys: Vec<_> = bases.map(|(key, _)| key.clone()).collect();
         let text = format!("{why}: {} entries are compared anew, and what differs is a conflict", keys.len());
@@ -26,20 +25,22 @@ impl State {
         }
     }
 
-    fn lost_history(
-        &self,
-        side: Side,
-        part: &Part,
-        entries: &BTreeMap<EntryKey, Entry>,
-        latest: i64,
-    ) -> Option<&'static str> {
+    fn lost_history(&self, side: Side, part: &Part, entries: &BTreeMap<EntryKey, Entry>) -> Option<&'static str> {
+        let source = self.spec.cluster(side).port.source();
+        let ordered = match source.facts().stamps {
+            StampKind::Monotonic => true,
+            StampKind::Unique => false,
+            // Whatever is put back has the stamp that it had.
+            StampKind::ContentHash => return None,
+        };
+        let latest = source.latest().unwrap_or(i64::MAX);
         let (mut here, mut same, mut back) = (0, 0, false);
         for (key, row) in self.rows.part(part) {
             let Some(known) = row.base.map(|base| base.stamps[side]).filter(|known| *known != Stamp::default()) else {
                 continue;
             };
             let now = entries.get(key).map(|entry| entry.stamp);
-            back |= known.0 > latest || now.is_some_and(|now| now.0 < known.0);
+            back |= ordered && (known.0 > latest || now.is_some_and(|now| now.0 < known.0));
             here += usize::from(now.is_some());
             same += usize::from(now == Some(known));
         }

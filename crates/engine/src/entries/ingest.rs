@@ -1,5 +1,6 @@
 //! Taking in what the clusters say.
 
+use super::left_out::no_data;
 use super::rows::Place;
 use super::state::State;
 use crate::spec::Run;
@@ -20,7 +21,9 @@ impl State {
             }
             Ok(News::Changed(changes)) => {
                 for (key, entry) in changes {
-                    if self.spec.select.takes(&key) {
+                    // What is left out is counted, whatever it is called.
+                    let aside = entry.as_ref().and_then(no_data).is_some() || self.asides[side].contains_key(&key);
+                    if aside || self.spec.select.takes(&key) {
                         self.changed(side, &key, entry, now);
                     }
                 }
@@ -99,6 +102,7 @@ impl State {
         // Also when it is no news here: work on it may know of something in between, which must not be taken for the last
         // word.
         self.marks.told(key, side);
+        self.unconfirmed.told(key, side);
         let was = row.places[side];
         let place = match entry {
             Some(entry) => was.seen(&entry),

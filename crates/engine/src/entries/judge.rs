@@ -10,8 +10,8 @@ use super::state::{Gone, Shown, State};
 use crate::services::record::Action;
 use crate::spec::Run;
 use causeway_core::{
-    Base, Conflicts, Content, Entry, EntryKey, Error, Evidence, Expect, Found, Mode, Pair, Reason, Rules, Side, Stamp,
-    Verdict, Version, Why, Write, merge,
+    Base, Conflicts, Content, Entry, EntryKey, Error, Evidence, Expect, Found, Mode, Pair, Reason, Rules, Shape, Side,
+    Stamp, Verdict, Version, Why, Write, merge,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -126,10 +126,10 @@ impl State {
     fn saw(&mut self, key: &EntryKey, side: Side, found: Option<&Entry>, now: Instant) {
         let before = self.row(key).places[side];
         match found {
-            Some(entry) => self.place(key, side, before.read(entry)),
+            Some(entry) => self.place_shown(key, side, before.read(entry), now),
             None if before.is_here() => {
                 self.sight[side].misses(&key.part(), now);
-                self.place(key, side, Place::Absent);
+                self.place_shown(key, side, Place::Absent, now);
             }
             None => {}
         }
@@ -257,6 +257,11 @@ impl State {
         let (key, from) = (case.key.clone(), to.other());
         let over = case.shown()[to].filter(|_| matches!(why, Why::Settled(_) | Why::Overridden));
         let Some((entry, content)) = case.looks[from].take() else { return self.look_again(&key) };
+        // What cannot be held is not written to find that out.
+        if let Some(Err(why)) = self.spec.cluster(to).port.sink().map(|sink| sink.check(&key, &content)) {
+            self.finish(&key);
+            return self.leave(&key, Reason::Rejected(why), case.stamps, None, now);
+        }
         if let Some(parent) = self.missing_parent(&key, from).filter(|parent| !plans.copied[to].contains(parent)) {
             self.finish(&key);
             return self.park(parent, &key);
@@ -288,23 +293,21 @@ impl State {
         plans.writes.push(Planned { write, to, why: Some(why), content: written, before, stamps, over, half });
     }
 
-    /// Whether the node above an entry takes no part, so that it is made where it is missing.
-    fn makes_parents(&self, key: &EntryKey, from: Side) -> bool {
-        let Some(parent) = key.parent() else { return false };
-        self.spec.parent(key).as_ref() != Some(&parent) || self.asides[from].contains_key(&parent)
-    }
-
     fn delete(&mut self, case: Case, from: Side, why: Why, plans: &mut Plans, now: Instant) {
         let key = case.key.clone();
         let (rules, stamps) = (case.rules, case.stamps);
         let below = self
-            .rows
             .first_below(&key, from)
             .map(|(below, row)| (row.base.is_none() || self.left.contains(below), row.is_numbered()));
         match below {
             // Something new below it is to be written beyond: it must stand there.
             Some(_) if self.marks.awaited(&key) => return self.copy(case, from.other(), Why::Needed, plans, now),
             Some((true, numbered)) if numbered || !rules.travels_from(from) => {
+                self.finish(&key);
+                return self.leave(&key, Reason::Occupied, stamps, None, now);
+            }
+            // A flat side may keep them without it.
+            Some(_) if self.shape(from.other()) == Shape::Flat => {
                 self.finish(&key);
                 return self.leave(&key, Reason::Occupied, stamps, None, now);
             }

@@ -36,13 +36,12 @@ impl State {
     pub(super) fn is_left_out(&self, key: &EntryKey) -> bool {
         let count = self.rows.count(&key.part()).numbered;
         let numbered = |key: &EntryKey| self.rows.get(key).is_some_and(|row| row.is_numbered());
-        count.left + count.right > 0
-            && std::iter::successors(Some(key.clone()), EntryKey::parent).any(|above| numbered(&above))
+        count.left + count.right > 0 && (numbered(key) || self.spec.shape().above(key).any(|above| numbered(&above)))
     }
 
     /// An entry turned out to be none that the server numbered: it takes part, with all below it.
     pub(super) fn takes_part(&mut self, key: &EntryKey) {
-        let Some((first, last)) = key.below() else { return };
+        let Some((first, last)) = self.spec.shape().below(key) else { return };
         for (below, row) in self.rows.range(&first, &last) {
             if !row.in_step() {
                 self.marks.mark(below);
@@ -69,6 +68,6 @@ impl State {
 }
 
 /// Why an entry is no data. What the server numbered may be some.
-fn no_data(entry: &Entry) -> Option<Aside> {
+pub(super) fn no_data(entry: &Entry) -> Option<Aside> {
     entry.aside.filter(|aside| *aside != Aside::Numbered)
 }

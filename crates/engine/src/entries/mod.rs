@@ -22,6 +22,7 @@ mod judge;
 mod left_alone;
 mod left_out;
 mod lists;
+mod mapped;
 mod marks;
 mod outcome;
 mod probes;
@@ -32,8 +33,10 @@ mod schedule;
 mod spec;
 mod state;
 mod status;
+mod unconfirmed;
 
 pub use engine::DataEngine;
+pub use mapped::{mapped, with_place};
 pub use record::{DataLedger, DataRecorder};
 pub use spec::{Attend, DataCluster, DataRoute, DataSpec, DataTiming};
 pub use state::Shown;

@@ -38,7 +38,7 @@ impl State {
         };
         // What the watch has said meanwhile may be newer, also when it is what was there before.
         if !self.marks.heard(key, to) && self.row(key).places[to].stamp() == planned.stamps[to] {
-            self.place(key, to, entry.map_or(Place::Absent, |entry| Place::here(&entry)));
+            self.place_shown(key, to, entry.map_or(Place::Absent, |entry| Place::here(&entry)), now);
         }
         self.base(key, base);
         self.close(key);

@@ -4,7 +4,7 @@ use super::job::ReadJob;
 use super::rows::Row;
 use super::state::{Gone, REFUSED_RETRY, State};
 use crate::spec::Run;
-use causeway_core::{EntryKey, Pair, Reason, Side, Ways, contain_now};
+use causeway_core::{EntryKey, Pair, Reason, Shape, Side, Ways, contain_now};
 use tokio::time::Instant;
 
 /// Entries in one batch, at most.
@@ -36,6 +36,10 @@ impl State {
             return jobs;
         }
         self.probes.take(now).iter().for_each(|key| self.marks.mark(key));
+        for key in self.unconfirmed.take(now) {
+            self.marks.mark(&key);
+            self.doubt.insert(key);
+        }
         let sinks = Side::BOTH.iter().filter_map(|side| self.spec.cluster(*side).port.sink());
         let batch = sinks.map(|sink| sink.limits().max_batch.max(1)).min().unwrap_or(BATCH);
         let batch = self.batch.size(batch.min(BATCH));
@@ -71,7 +75,7 @@ impl State {
         match self.blocked(now) {
             _ if self.spec.run == Run::Paused || self.jobs >= JOBS => None,
             Some(until) => Some(until),
-            None => [self.marks.next(), self.probes.due()].into_iter().flatten().min(),
+            None => [self.marks.next(), self.probes.due(), self.unconfirmed.due()].into_iter().flatten().min(),
         }
     }
 
@@ -222,7 +226,7 @@ impl State {
 
     /// The parent that must be written beyond `from` before the entry.
     pub fn missing_parent(&self, key: &EntryKey, from: Side) -> Option<EntryKey> {
-        let parent = self.spec.parent(key)?;
+        let parent = self.spec.parent(key).filter(|_| self.shape(from.other()) == Shape::Tree)?;
         let row = self.row(&parent);
         (row.places[from].is_here() && !row.places[from.other()].is_here()).then_some(parent)
     }

@@ -3,7 +3,7 @@
 use crate::spec::{GuardLimits, Run};
 use causeway_core::{
     ClusterId, Conflicts, Content, DataPort, DataSelector, DataSink, DataSource, EntryKey, Mode, Overrides, OwnerId,
-    Rules, Side, Ways,
+    Rules, Shape, Side, Ways,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -67,7 +67,7 @@ pub struct DataSpec {
     pub source: DataCluster,
     /// The right side.
     pub destination: DataCluster,
-    /// Which entries take part, on both sides. Another pointer is another selection.
+    /// Which entries take part, on both sides. Another fingerprint is another selection.
     pub select: DataSelector,
     /// Which ways it goes.
     pub ways: Ways,
@@ -124,17 +124,23 @@ impl DataSpec {
         }
     }
 
+    /// A tree where either side is one: then the other's names are paths, too.
+    pub fn shape(&self) -> Shape {
+        let tree = |side: &Side| self.cluster(*side).port.facts().shape == Shape::Tree;
+        if Side::BOTH.iter().any(tree) { Shape::Tree } else { Shape::Flat }
+    }
+
     /// The parent of an entry that must stand before the entry itself is written: the nearest one that takes part.
     pub(crate) fn parent(&self, key: &EntryKey) -> Option<EntryKey> {
         let takes = |parent: &EntryKey| self.select.takes(parent) && self.select.undecided(parent).is_none();
-        std::iter::successors(key.parent(), EntryKey::parent).find(takes)
+        self.shape().above(key).find(takes)
     }
 
     /// Whether the same watches serve both.
     pub(crate) fn same_watch(&self, other: &Self) -> bool {
         self.route() == other.route()
             && Side::BOTH.iter().all(|side| same_port(&self.cluster(*side).port, &other.cluster(*side).port))
-            && Arc::ptr_eq(&self.select, &other.select)
+            && self.select.fingerprint() == other.select.fingerprint()
             && self.attributes == other.attributes
             && (self.run == Run::Drain) == (other.run == Run::Drain)
     }

@@ -1,5 +1,6 @@
 //! What one task knows and is about to do. Everything here is state and judgement: time is given, and nothing waits.
 
+use super::drain::Exactly;
 use super::freshness::Sight;
 use super::intents::Lots;
 use super::left_alone::{Left, LeftAlone};
@@ -9,11 +10,12 @@ use super::record::{DataLedger, DataRecorder};
 use super::removals::Door;
 use super::rows::{Place, Row, Rows};
 use super::spec::{DataRoute, DataSpec, DataTiming};
+use super::unconfirmed::Unconfirmed;
 use crate::kit::pace::Batch;
 use crate::services::record::{Action, Event};
 use crate::spec::Run;
 use causeway_core::{
-    Aside, Base, Digest, EntryInterest, EntryKey, Error, Evidence, Pair, Part, Reason, Rules, Side, Stamp,
+    Aside, Base, Digest, EntryKey, Error, Evidence, Pair, Part, Reason, Rules, Shape, Side, Stamp, StampKind,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -79,6 +81,8 @@ pub(crate) struct State {
     pub marks: Marks,
     pub left: LeftAlone,
     pub lots: Lots,
+    /// What a side has shown and its watch has not told.
+    pub unconfirmed: Unconfirmed,
     /// Entries that are not as their stamps say: both sides are to be read.
     pub doubt: BTreeSet<EntryKey>,
     /// What the operator has decided, about the two versions that he saw.
@@ -119,6 +123,7 @@ impl State {
             marks: Marks::default(),
             left: LeftAlone::default(),
             lots: Lots::default(),
+            unconfirmed: Unconfirmed::default(),
             doubt: BTreeSet::new(),
             decided: BTreeMap::new(),
             trouble: Pair::default(),
@@ -233,6 +238,16 @@ impl State {
         self.lots.keys().for_each(|key| self.marks.mark(key));
     }
 
+    /// How the entries of one side stand to each other.
+    pub fn shape(&self, side: Side) -> Shape {
+        self.spec.cluster(side).port.facts().shape
+    }
+
+    /// The first entry below another that stands on one side.
+    pub fn first_below(&self, key: &EntryKey, side: Side) -> Option<(&EntryKey, &Row)> {
+        self.rows.first_below(key, side, self.shape(side))
+    }
+
     /// Notes where an entry stands on one side now, and marks what that concerns.
     pub fn place(&mut self, key: &EntryKey, side: Side, place: Place) {
         let before = self.row(key);
@@ -255,6 +270,15 @@ impl State {
             (true, false) => self.lighter(key),
             _ => {}
         }
+    }
+
+    /// The same, as our own read or write has shown it.
+    pub fn place_shown(&mut self, key: &EntryKey, side: Side, place: Place, now: Instant) {
+        let returns = self.spec.cluster(side).port.facts().stamps == StampKind::ContentHash;
+        if returns && self.row(key).places[side].stamp() != place.stamp() {
+            self.unconfirmed.add(key, side, now);
+        }
+        self.place(key, side, place);
     }
 
     /// Something below its parent is gone: the parent may have waited for that.
@@ -427,16 +451,4 @@ impl State {
 fn backoff(timing: &DataTiming, count: u32) -> Duration {
     let (first, longest) = timing.backoff;
     (first * 2u32.saturating_pow(count.saturating_sub(1).min(16))).min(longest)
-}
-
-/// These entries and no others.
-struct Exactly(BTreeSet<EntryKey>);
-
-impl EntryInterest for Exactly {
-    fn takes(&self, key: &EntryKey) -> bool {
-        self.0.contains(key)
-    }
-    fn may_hold(&self, key: &EntryKey) -> bool {
-        key.below().is_some_and(|(from, to)| self.0.range(from..to).next().is_some())
-    }
 }

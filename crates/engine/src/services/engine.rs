@@ -416,7 +416,7 @@ fn same_spec(a: &RouteSpec, b: &RouteSpec) -> bool {
         && a.source == b.source
         && a.way_back == b.way_back
         && a.parts == b.parts
-        && Arc::ptr_eq(&a.lens, &b.lens)
+        && a.lens.fingerprint() == b.lens.fingerprint()
         && a.mode == b.mode
         && a.overrides == b.overrides
         && a.relay == b.relay

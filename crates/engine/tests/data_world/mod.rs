@@ -117,6 +117,11 @@ impl World {
         Self { a, b, notebook, engine, spec }
     }
 
+    /// Between two clusters with such entries.
+    pub fn with(facts: EntryFacts, change: impl FnOnce(&mut DataSpec)) -> Self {
+        Self::between(MemoryData::with(facts), MemoryData::with(facts), Arc::default(), change)
+    }
+
     /// The task begins.
     pub fn start(self) -> Self {
         self.engine.configure(vec![self.spec.clone()]);

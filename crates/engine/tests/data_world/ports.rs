@@ -1,8 +1,8 @@
 //! Ports that misbehave: one that dies at a given step, and one that misses what happens.
 
 use super::*;
-use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
+use futures_util::{FutureExt, StreamExt};
 
 /// Counts steps down; at none left, the process is dead: nothing that it does has an effect any more.
 pub struct Fuse(Mutex<usize>);
@@ -35,6 +35,9 @@ impl Mortal {
 }
 
 impl DataSource for Mortal {
+    fn facts(&self) -> EntryFacts {
+        self.0.facts()
+    }
     fn watch(&self, select: &DataSelector) -> BoxStream<'static, Result<News, Lost>> {
         self.0.watch(select)
     }
@@ -109,6 +112,9 @@ impl DataRecorder for MortalNotebook {
 pub struct Deaf(pub MemoryData);
 
 impl DataSource for Deaf {
+    fn facts(&self) -> EntryFacts {
+        self.0.facts()
+    }
     fn watch(&self, select: &DataSelector) -> BoxStream<'static, Result<News, Lost>> {
         let deaf = |item: &Result<News, Lost>| !matches!(item, Ok(News::Changed(_)));
         self.0.watch(select).filter(move |item| std::future::ready(deaf(item))).boxed()
@@ -133,10 +139,72 @@ impl DataSink for Deaf {
     }
 }
 
+/// A tree in which an entry is another while it is read for the first time, and as it was before its watch looks again.
+pub struct Flickering(pub MemoryData, pub Mutex<Option<(EntryKey, Content)>>);
+
+impl DataSource for Flickering {
+    fn facts(&self) -> EntryFacts {
+        self.0.facts()
+    }
+    fn watch(&self, select: &DataSelector) -> BoxStream<'static, Result<News, Lost>> {
+        self.0.watch(select)
+    }
+    fn read<'a>(&'a self, keys: &'a [EntryKey]) -> BoxFuture<'a, Vec<Result<Found, Error>>> {
+        let Some((key, content)) = self.1.lock().take_if(|(key, _)| keys.contains(key)) else {
+            return self.0.read(keys);
+        };
+        let before = self.0.get(&key).unwrap();
+        self.0.put(&key, content);
+        // Nothing waits in memory.
+        let found = self.0.read(keys).now_or_never().unwrap();
+        self.0.put(&key, before);
+        Box::pin(std::future::ready(found))
+    }
+    fn list<'a>(&'a self, select: &'a DataSelector) -> BoxFuture<'a, Result<BTreeMap<EntryKey, Entry>, Error>> {
+        self.0.list(select)
+    }
+}
+
+/// A tree in which an entry is put back right after our next write of it.
+pub struct Undoing(pub MemoryData, pub Mutex<Option<(EntryKey, Content)>>);
+
+impl DataSource for Undoing {
+    fn facts(&self) -> EntryFacts {
+        self.0.facts()
+    }
+    fn watch(&self, select: &DataSelector) -> BoxStream<'static, Result<News, Lost>> {
+        self.0.watch(select)
+    }
+    fn read<'a>(&'a self, keys: &'a [EntryKey]) -> BoxFuture<'a, Vec<Result<Found, Error>>> {
+        self.0.read(keys)
+    }
+    fn list<'a>(&'a self, select: &'a DataSelector) -> BoxFuture<'a, Result<BTreeMap<EntryKey, Entry>, Error>> {
+        self.0.list(select)
+    }
+}
+
+impl DataSink for Undoing {
+    fn limits(&self) -> Limits {
+        self.0.limits()
+    }
+    fn write<'a>(&'a self, writes: &'a [Write]) -> BoxFuture<'a, Vec<Result<Option<Entry>, Error>>> {
+        // Nothing waits in memory.
+        let answers = self.0.write(writes).now_or_never().unwrap();
+        let undone = self.1.lock().take_if(|(key, _)| writes.iter().any(|write| write.key == *key));
+        if let Some((key, content)) = undone {
+            self.0.put(&key, content);
+        }
+        Box::pin(std::future::ready(answers))
+    }
+}
+
 /// A tree whose next answers to writes get lost, although the writes are made.
 pub struct Mute(pub MemoryData, pub Mutex<usize>);
 
 impl DataSource for Mute {
+    fn facts(&self) -> EntryFacts {
+        self.0.facts()
+    }
     fn watch(&self, select: &DataSelector) -> BoxStream<'static, Result<News, Lost>> {
         self.0.watch(select)
     }

@@ -174,6 +174,9 @@ impl OddData {
 }
 
 impl DataSource for OddData {
+    fn facts(&self) -> EntryFacts {
+        self.0.facts()
+    }
     fn watch(&self, select: &DataSelector) -> BoxStream<'static, Result<News, Lost>> {
         self.1.trip("watch", "");
         let whims = self.1.clone();

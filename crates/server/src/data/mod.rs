@@ -5,7 +5,6 @@ mod select;
 mod verify;
 
 pub(crate) use ledger::{DataScribe, ledgers};
-pub(crate) use select::Selections;
 pub(crate) use verify::{Compared, compare};
 
 use crate::desired::{ClusterEntry, Desired, Run, TaskEntry, TaskPlan};
@@ -49,7 +48,7 @@ fn spec(install: &str, desired: &Desired, task: &TaskEntry, connections: &Connec
         owner: OwnerId::new(install, &task.id),
         source,
         destination,
-        select: connections.selections.of(&task.id, settings, companions, &lenses.given_up),
+        select: select::entries(settings, companions, &lenses.given_up),
         ways: if settings.is_two_way() { Ways::Two } else { Ways::One },
         mode: mode(settings.policy),
         overrides: overrides(settings.overrides),
@@ -91,7 +90,7 @@ fn view(
     };
     let writes = flat.name == right.name || settings.is_two_way();
     let (services, data) = (&connections.of(&flat.name)?.port, connections.data(flat)?);
-    Some(connections.selections.views.of(&task.id, (services, &data), (root, &namespace), writes))
+    Some(connections.views.of(&task.id, (services, &data), (root, &namespace), writes))
 }
 
 fn conflicts(task: &Task) -> Conflicts {

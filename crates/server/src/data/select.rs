@@ -1,12 +1,10 @@
 //! Which config entries a task takes, as its settings say.
 
 use crate::patterns::GivenUp;
-use causeway_connectors::bridge::dubbo::{Companions, Views};
+use causeway_connectors::bridge::dubbo::Companions;
 use causeway_core::plan::{all, any, not};
-use causeway_core::{DataSelector, EntryInterest, EntryKey, Undecided};
+use causeway_core::{DataSelector, EntryInterest, EntryKey, Fingerprint, Part, Undecided};
 use causeway_settings::{Pattern, Rule, Task};
-use parking_lot::Mutex;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What a task takes of the entries of its clusters.
@@ -14,6 +12,7 @@ struct Selection {
     /// The whole of `type: Config` or `All`; `None`: nothing but companions.
     entries: Option<Entries>,
     companions: Companions,
+    fingerprint: Fingerprint,
 }
 
 struct Entries {
@@ -23,41 +22,8 @@ struct Entries {
     given_up: Arc<GivenUp>,
 }
 
-/// The selections of tasks. Unchanged settings keep the same one: the engine compares them by place.
-#[derive(Default)]
-pub(crate) struct Selections {
-    known: Mutex<BTreeMap<Arc<str>, Known>>,
-    /// The ports that show one kind's entries as another's, for the same reason.
-    pub(super) views: Views,
-}
-
-struct Known {
-    task: Task,
-    companions: Companions,
-    select: DataSelector,
-}
-
-impl Selections {
-    /// What a task takes as data. `companions`: what goes with its services.
-    pub(super) fn of(
-        &self,
-        id: &Arc<str>,
-        task: &Task,
-        companions: Companions,
-        given_up: &Arc<GivenUp>,
-    ) -> DataSelector {
-        let mut all = self.known.lock();
-        if let Some(known) = all.get(id).filter(|known| known.task == *task && known.companions == companions) {
-            return known.select.clone();
-        }
-        let select = entries(task, companions.clone(), given_up);
-        all.insert(id.clone(), Known { task: task.clone(), companions, select: select.clone() });
-        select
-    }
-}
-
-/// What `task` takes as data.
-fn entries(task: &Task, companions: Companions, given_up: &Arc<GivenUp>) -> DataSelector {
+/// What `task` takes as data. `companions`: what goes with its services.
+pub(super) fn entries(task: &Task, companions: Companions, given_up: &Arc<GivenUp>) -> DataSelector {
     let rules = |rules: &[Rule]| rules.iter().filter(|rule| rule.speaks_of_configs()).cloned().collect();
     let entries = task.kind.wants_configs().then(|| Entries {
         pattern: task.path_pattern(),
@@ -66,7 +32,9 @@ fn entries(task: &Task, companions: Companions, given_up: &Arc<GivenUp>) -> Data
         given_up: given_up.clone(),
     });
     let companions = if task.kind.wants_services() { companions } else { Companions::None };
-    Arc::new(Selection { entries, companions })
+    let rules = entries.as_ref().map(|entries| (&entries.pattern, &entries.include, &entries.exclude));
+    let fingerprint = Fingerprint::of(&(rules, &companions));
+    Arc::new(Selection { entries, companions, fingerprint })
 }
 
 impl Entries {
@@ -90,6 +58,16 @@ impl Entries {
         };
         let out = any(self.exclude.iter().map(|rule| self.rule(rule, key)));
         all([self.matches(&self.pattern, "name", &key.name), included, not(out)])
+    }
+
+    /// Whether anything in a namespace may take part.
+    fn part(&self, namespace: &str) -> bool {
+        let matches = |rule: &Rule| {
+            rule.namespace.as_ref().map_or(Ok(true), |pattern| self.matches(pattern, "namespace", namespace))
+        };
+        let whole = |rule: &Rule| rule.namespace.is_some() && rule.path.is_none() && rule.group.is_none();
+        let included = self.include.is_empty() || self.include.iter().any(|rule| matches(rule) != Ok(false));
+        included && !self.exclude.iter().any(|rule| whole(rule) && matches(rule) == Ok(true))
     }
 
     /// Whether a rule keeps out whatever may lie below a node.
@@ -125,8 +103,16 @@ impl EntryInterest for Selection {
         entries.takes(key).err()
     }
 
+    fn part(&self, part: &Part) -> bool {
+        self.companions.part(part) || self.entries.as_ref().is_some_and(|entries| entries.part(&part.0))
+    }
+
     fn may_hold(&self, key: &EntryKey) -> bool {
         self.companions.may_hold(key) || self.entries.as_ref().is_some_and(|entries| entries.may_hold(&key.name))
+    }
+
+    fn fingerprint(&self) -> Fingerprint {
+        self.fingerprint
     }
 }
 
@@ -197,6 +183,21 @@ mod tests {
         assert_eq!(seen, [(true, false), (true, true), (true, true)]);
         let all = select("type: All");
         assert_eq!(both(&all, "/anything"), (true, true));
+    }
+
+    #[test]
+    fn namespaces_of_flat_entries() {
+        let table: [(&str, &[&str]); 4] = [
+            ("type: Config, serviceMatchPattern: 'orders.*'", &["dev", "prod"]),
+            ("type: Config, select: {include: [{path: 'a.yaml', namespace: dev}]}", &["dev"]),
+            ("type: Config, select: {exclude: [{namespace: dev}, {path: '.*', group: g, namespace: prod}]}", &["prod"]),
+            ("type: Config, select: {exclude: [{path: 'a.yaml', namespace: dev}]}", &["dev", "prod"]),
+        ];
+        for (task, wanted) in table {
+            let select = select(task);
+            let taken: Vec<_> = ["dev", "prod"].into_iter().filter(|name| select.part(&Part::new(name))).collect();
+            assert_eq!(taken, wanted, "{task}");
+        }
     }
 
     #[test]

@@ -95,8 +95,9 @@ fn left_out(spec: &DataSpec, engine: &DataEngine, listed: &mut Listed) -> Vec<Le
         |side: Side, key: &EntryKey| listed[side].get(key).is_none_or(|entry| entry.aside == Some(Aside::Numbered));
     let all: BTreeSet<&EntryKey> = listed.left.keys().chain(listed.right.keys()).collect();
     let mut numbered: BTreeSet<EntryKey> = BTreeSet::new();
+    let shape = spec.shape();
     for key in all {
-        let below = std::iter::successors(key.parent(), EntryKey::parent).find(|above| numbered.contains(above));
+        let below = shape.above(key).find(|above| numbered.contains(above));
         let own = Side::BOTH.into_iter().all(|side| is_numbered(side, key));
         if (below.is_some() || own) && engine.known(&spec.owner, key).common.is_none() {
             let why = below.map_or_else(|| Aside::Numbered.to_string(), |above| format!("it stands below {above}"));

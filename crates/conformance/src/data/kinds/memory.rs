@@ -6,27 +6,37 @@ use crate::tap::cable::Fault as Cable;
 use anyhow::{Context, Result};
 use causeway_connectors::Connect;
 use causeway_connectors::memory::{Fault, MemoryData};
-use causeway_core::{Attributes, Content, EntryKey, Part};
+use causeway_core::{Attributes, Content, DataSource, EntryFacts, EntryKey, Part, Shape};
 use causeway_testbed::Server;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// The data in memory; a new tree for every test.
 #[derive(Clone, Copy)]
-pub struct MemoryDataKind;
+pub struct MemoryDataKind {
+    label: &'static str,
+    facts: EntryFacts,
+}
+
+impl MemoryDataKind {
+    /// With entries like this.
+    pub fn new(label: &'static str, facts: EntryFacts) -> Self {
+        Self { label, facts }
+    }
+}
 
 impl DataKind for MemoryDataKind {
     type Subject = MemoryTree;
 
     fn label(&self) -> &'static str {
-        "memory_data"
+        self.label
     }
     fn needs(&self) -> &'static [Server] {
         &[]
     }
     async fn shared(&self) -> Result<MemoryTree> {
         let name = uuid::Uuid::new_v4().to_string();
-        let data = MemoryData::named(&name);
+        let data = MemoryData::with(self.facts).called(&name);
         data.limit(LARGEST);
         Ok(MemoryTree { name, data })
     }
@@ -50,7 +60,7 @@ impl DataSubject for MemoryTree {
     fn facts(&self) -> DataFacts {
         let attributes = ["red", "blue"].map(|value| Attributes([(LABEL.to_owned(), value.to_owned())].into()));
         DataFacts {
-            tree: true,
+            entries: self.data.facts(),
             told_in: Duration::from_millis(200),
             attributes_told_in: Some(Duration::from_millis(200)),
             lost_in: Duration::from_secs(2),
@@ -63,7 +73,6 @@ impl DataSubject for MemoryTree {
             ],
             refused: vec![Content::of(vec![b'x'; LARGEST + 1])],
             attributes,
-            versions_return: false,
             compares: Compares::All,
             many: (10_000, 0),
             calls_to_list: 0,
@@ -99,7 +108,10 @@ impl DataSubject for MemoryTree {
         Part::new("public")
     }
     fn key(&self, folder: &str, name: &str) -> EntryKey {
-        EntryKey::path(&format!("/{folder}/{name}"))
+        match self.data.facts().shape {
+            Shape::Tree => EntryKey::path(&format!("/{folder}/{name}")),
+            Shape::Flat => EntryKey::new("public", folder, name),
+        }
     }
 
     async fn put(&self, key: &EntryKey, content: &Content) -> Result<()> {

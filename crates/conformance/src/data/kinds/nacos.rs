@@ -7,7 +7,7 @@ use crate::tap::cable::Cable;
 use crate::tap::nacos::{Tap, pair};
 use anyhow::{Context, Result, bail, ensure};
 use causeway_connectors::Connect;
-use causeway_core::{Attributes, Content, EntryKey, Part};
+use causeway_core::{Attributes, Content, EntryFacts, EntryKey, Part, Shape, StampKind};
 use causeway_testbed::{Instance, Nacos, NacosVersion, OpenApi, PASSWORD, Server, ServiceName, USER};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use reqwest::Method;
@@ -133,7 +133,7 @@ impl DataSubject for Entries {
     fn facts(&self) -> DataFacts {
         let old = self.version == NacosVersion::V1_4;
         DataFacts {
-            tree: false,
+            entries: EntryFacts { shape: Shape::Flat, stamps: StampKind::ContentHash },
             // Looks are a second apart, and take a moment.
             told_in: Duration::from_millis(2500),
             attributes_told_in: Some(Duration::from_millis(2500)),
@@ -152,7 +152,6 @@ impl DataSubject for Entries {
             ],
             attributes: [attributes("yaml"), attributes("json")],
             // The version is made of what is in it: what is equal is in step.
-            versions_return: true,
             compares: if old { Compares::Nothing } else { Compares::NoDeletions },
             // A look a second; what is new is read again for as long as its second lasts. 1.x tells everything each
             // time, a page of 500 a call, and cannot do that as fast with more.

@@ -8,7 +8,7 @@ use crate::tap::zookeeper::Tap;
 use anyhow::{Context, Result, bail, ensure};
 use causeway_connectors::Connect;
 use causeway_connectors::zookeeper::Settings;
-use causeway_core::{Attributes, Content, EntryKey, Part};
+use causeway_core::{Attributes, Content, EntryFacts, EntryKey, Part, Shape, StampKind};
 use causeway_testbed::{Server, ZkClient, ZkNode, ZkRead, ZkStep, digest_id};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -138,7 +138,7 @@ impl DataSubject for Znodes {
     fn facts(&self) -> DataFacts {
         let private = format!("{},world:anyone:cdrwa", may_all(OTHER));
         DataFacts {
-            tree: true,
+            entries: EntryFacts { shape: Shape::Tree, stamps: StampKind::Monotonic },
             told_in: Duration::from_secs(2),
             // The servers tell nobody of a changed access list.
             attributes_told_in: None,
@@ -166,7 +166,6 @@ impl DataSubject for Znodes {
                 Content { attributes: attributes("noscheme:alice:r"), ..Content::of("x") },
             ],
             attributes: [attributes(OPEN), attributes(&private)],
-            versions_return: false,
             compares: Compares::All,
             many: (10_000, self.ground.calls_a_change()),
             // Each of them, the folder, the root; and what a connection begins with.

@@ -4,7 +4,7 @@ use crate::data::corner::{create, delete, replace};
 use crate::data::{DataCorner, DataSubject, DataView};
 use crate::look::until;
 use anyhow::{Context, Result, ensure};
-use causeway_core::{Content, EntryKey, Stamp};
+use causeway_core::{Content, EntryKey, Stamp, StampKind};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -36,7 +36,11 @@ pub async fn told_in_time<S: DataSubject>(at: &DataCorner<S>) -> Result<()> {
     at.put("native", "2").await?;
     follow.wait(limit, "an entry made anew", |view| stamp(view, &key).is_some()).await?;
     let third = stamp(&follow.view(), &key);
-    ensure!(at.facts.versions_return || third != second, "an old version has come back");
+    match data.facts().stamps {
+        StampKind::Monotonic => ensure!(third > second, "a version is older than the one before"),
+        StampKind::Unique => ensure!(third != second, "an old version has come back"),
+        StampKind::ContentHash => ensure!(third == second, "the same content has another version"),
+    }
 
     // By our own hand, through this very port.
     let ours = at.key("ours");

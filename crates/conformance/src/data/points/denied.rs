@@ -4,7 +4,7 @@ use crate::data::corner::{create, replace};
 use crate::data::{DataCorner, DataFollow, DataItem, DataSubject, DataView, Login};
 use crate::follow::Why;
 use anyhow::{Result, ensure};
-use causeway_core::{Error, Write};
+use causeway_core::{Error, Shape, Write};
 use std::time::Duration;
 use tokio::time::sleep;
 
@@ -34,7 +34,7 @@ pub async fn denied<S: DataSubject>(at: &DataCorner<S>) -> Result<()> {
         let listed = data.list(&at.select()).await;
         ensure!(matches!(listed, Err(Error::Denied(_))), "a listing of what is denied in part: {listed:?}");
         let made = Write { parents: true, ..create(&at.subject.key("app", "secret/more"), at.body("x")) };
-        let made = if at.facts.tree { made } else { create(&at.key("more"), at.body("x")) };
+        let made = if at.facts.entries.shape == Shape::Tree { made } else { create(&at.key("more"), at.body("x")) };
         let writes = [made, replace(&there, &entry, at.body("x"))];
         for answer in data.write(&writes).await {
             ensure!(matches!(answer, Err(Error::Denied(_))), "a write of what is denied: {answer:?}");

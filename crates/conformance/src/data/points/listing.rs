@@ -13,6 +13,7 @@ use tokio::time::sleep;
 /// same, and every entry reads back as it was written.
 pub async fn complete<S: DataSubject>(at: &DataCorner<S>) -> Result<()> {
     let data = at.open().await?;
+    ensure!(data.facts() == at.facts.entries, "{:?}", data.facts());
     let empty = DataFollow::start(&data, &at.select());
     empty.wait(Duration::from_secs(10), "an empty part", |view| !view.items.is_empty()).await?;
     ensure!(empty.view().items == [DataItem::Reset(at.part(), 0)], "an empty part: {:?}", empty.view().items);
@@ -106,7 +107,7 @@ pub async fn selection<S: DataSubject>(at: &DataCorner<S>) -> Result<()> {
     at.subject.put(&outside, &at.body("1")).await?;
     let strangers = at.subject.strangers().await?;
     let mut without = vec![outside.clone()];
-    without.extend(outside.parent());
+    without.extend(at.facts.entries.shape.parent(&outside));
     let select = at.select_without(&without);
     let follow = DataFollow::start(&data, &select);
     follow.wait(Duration::from_secs(10), "a Reset", |view| view.complete.contains(&at.part())).await?;

@@ -3,12 +3,12 @@
 use crate::data::corner::{create, delete};
 use crate::data::{DataCorner, DataSubject};
 use anyhow::{Context, Result, ensure};
-use causeway_core::{EntryKey, Error, Write};
+use causeway_core::{EntryKey, Error, Shape, Write};
 
 /// 9: within a call parents go before their children and children before their parents; what lacks a parent is told so,
 /// unless it is to be made; what has children stays, with all of them.
 pub async fn order<S: DataSubject>(at: &DataCorner<S>) -> Result<()> {
-    if !at.facts.tree {
+    if at.facts.entries.shape == Shape::Flat {
         at.note("no tree");
         return Ok(());
     }

@@ -145,6 +145,8 @@ pub async fn one_bad_of_many<S: DataSubject>(at: &DataCorner<S>) -> Result<()> {
     at.put("ground", "0").await?;
     let refused = &at.facts.refused;
     ensure!(!refused.is_empty(), "a kind that holds everything");
+    let check = |content: &Content| data.check(&at.key("bad-0"), content);
+    ensure!(check(&at.body("good")).is_ok() && refused.iter().any(|content| check(content).is_err()), "said before");
     let mut writes = Vec::new();
     for (n, content) in refused.iter().enumerate() {
         writes.push(create(&at.key(&format!("good-{n}")), at.body("good")));

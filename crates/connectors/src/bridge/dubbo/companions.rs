@@ -2,7 +2,7 @@
 
 use super::{MAPPING, METADATA, Root};
 use crate::zookeeper::{Layout, Settings};
-use causeway_core::{EntryInterest, EntryKey};
+use causeway_core::{EntryInterest, EntryKey, Fingerprint, Part};
 use causeway_settings::Cluster;
 use std::collections::BTreeSet;
 
@@ -71,6 +71,10 @@ impl EntryInterest for Companions {
         }
     }
 
+    fn part(&self, _: &Part) -> bool {
+        *self != Self::None
+    }
+
     fn may_hold(&self, key: &EntryKey) -> bool {
         let path = &*key.name;
         let towards = |root: &String| is_within(path, root) || path == "/" || is_within(root, path);
@@ -79,5 +83,9 @@ impl EntryInterest for Companions {
             Self::Subtrees(roots) => roots.iter().any(towards),
             Self::Application(root) => root.may_hold(key),
         }
+    }
+
+    fn fingerprint(&self) -> Fingerprint {
+        Fingerprint::of(self)
     }
 }

@@ -14,7 +14,7 @@ mod watch;
 pub use companions::{Companions, lists};
 pub use view::Views;
 
-use causeway_core::{Content, EntryInterest, EntryKey};
+use causeway_core::{Content, EntryInterest, EntryKey, Fingerprint};
 use serde::Deserialize;
 
 const MAPPING: &str = "mapping";
@@ -126,6 +126,10 @@ impl EntryInterest for Root {
         let above =
             path.is_empty() || root == path || root.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'));
         above || self.steps(path).is_some_and(|steps| matches!(*steps, [MAPPING | METADATA] | [METADATA, _]))
+    }
+
+    fn fingerprint(&self) -> Fingerprint {
+        Fingerprint::of(self)
     }
 }
 

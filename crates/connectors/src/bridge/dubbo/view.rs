@@ -3,8 +3,8 @@
 use super::Root;
 use super::watch::Watch;
 use causeway_core::{
-    DataPort, DataSelector, DataSink, DataSource, Entry, EntryInterest, EntryKey, Error, Expect, Found, Limits, Lost,
-    News, Part, Port, Undecided, Write,
+    Content, DataPort, DataSelector, DataSink, DataSource, Entry, EntryCapabilities, EntryFacts, EntryInterest,
+    EntryKey, Error, Expect, Fingerprint, Found, Limits, Lost, News, Part, Port, Undecided, Write,
 };
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -152,12 +152,22 @@ impl EntryInterest for Inside {
     fn undecided(&self, key: &EntryKey) -> Option<Undecided> {
         self.select.undecided(&self.place.root.to_zookeeper(key)?)
     }
+    fn part(&self, part: &Part) -> bool {
+        part.0 == self.id
+    }
     fn may_hold(&self, key: &EntryKey) -> bool {
         key.namespace == self.id
+    }
+    fn fingerprint(&self) -> Fingerprint {
+        Fingerprint::of(&(&self.id, &self.place.root, self.select.fingerprint()))
     }
 }
 
 impl DataSource for View {
+    fn facts(&self) -> EntryFacts {
+        self.source.facts()
+    }
+
     fn watch(&self, select: &DataSelector) -> BoxStream<'static, Result<News, Lost>> {
         let watch = Watch::new(self.place.clone(), self.source.clone(), select.clone());
         stream::unfold(watch, async |mut watch| {
@@ -207,6 +217,18 @@ impl DataSource for View {
 }
 
 impl DataSink for View {
+    fn capabilities(&self) -> EntryCapabilities {
+        self.sink.as_ref().map_or(EntryCapabilities::ALL, |sink| sink.capabilities())
+    }
+
+    fn check(&self, key: &EntryKey, content: &Content) -> Result<(), String> {
+        match (self.place.root.to_nacos(&self.place.namespace, key), &self.sink) {
+            (None, _) => Err(no_place(key)),
+            (Some(inner), Some(sink)) => sink.check(&inner, content),
+            (Some(_), None) => Ok(()),
+        }
+    }
+
     fn limits(&self) -> Limits {
         self.sink.as_ref().map_or_else(Limits::default, |sink| sink.limits())
     }
@@ -243,8 +265,12 @@ impl DataSink for View {
 fn refused(write: &Write) -> Result<Option<Entry>, Error> {
     match (write.expect, &write.to) {
         (Expect::Absent, None) => Ok(None),
-        _ => Err(Error::Rejected(format!("Nacos has no place for {}", write.key))),
+        _ => Err(Error::Rejected(no_place(&write.key))),
     }
+}
+
+fn no_place(key: &EntryKey) -> String {
+    format!("Nacos has no place for {key}")
 }
 
 /// The same failure for each of several.
@@ -266,7 +292,7 @@ fn failed<T>(error: Error, count: usize) -> Vec<Result<T, Error>> {
 mod tests {
     use super::*;
     use crate::memory::{Memory, MemoryData, MemoryPorts};
-    use causeway_core::{Content, Everything, Instance, ServiceKey};
+    use causeway_core::{Everything, Instance, ServiceKey};
 
     struct Fixture {
         memory: Memory,

@@ -24,7 +24,7 @@ pub(super) async fn namespaces(
     named: &[String],
     select: &DataSelector,
 ) -> Result<BTreeSet<Part>, WireError> {
-    let may_hold = |part: &Part| select.may_hold(&EntryKey::new(&part.0, "", ""));
+    let may_hold = |part: &Part| select.part(part);
     let listed = match reading::parts(client).await {
         Ok(listed) => listed,
         // Who may not list them can still be told which there are.
@@ -153,7 +153,7 @@ fn told(row: &ConfigRow) -> Option<Entry> {
 mod tests {
     use super::*;
     use crate::nacos::client::Options;
-    use causeway_core::{EntryInterest, Stamp};
+    use causeway_core::{EntryInterest, Fingerprint, Stamp};
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     fn row(modified_ms: i64) -> ConfigRow {
@@ -171,6 +171,9 @@ mod tests {
             }
             fn may_hold(&self, _: &EntryKey) -> bool {
                 true
+            }
+            fn fingerprint(&self) -> Fingerprint {
+                Fingerprint::of("b")
             }
         }
         let client = NacosClient::new(Options::new(vec!["127.0.0.1:1".parse().unwrap()])).unwrap();

@@ -1,8 +1,7 @@
 //! Config entries of a Nacos cluster: the [`DataSource`] and the [`DataSink`].
 //!
 //! A stamp is made of what is in the entry (the sum that servers keep of every content, and the type): the only thing that
-//! all versions tell. So an entry that was deleted and made again as it was has the stamp that it had, which is no harm:
-//! what is equal is in step.
+//! all versions tell.
 
 mod look;
 mod recent;
@@ -11,8 +10,8 @@ mod watch;
 use super::client::{Cas, ConfigDetail, ConfigKey, DEFAULT_TYPE, Generation, NacosClient, md5};
 use super::convert;
 use causeway_core::{
-    Attributes, Content, DataSelector, DataSink, DataSource, Entry, EntryKey, Error, Expect, Found, Limits, Lost, News,
-    Stamp, Write,
+    Attributes, Content, DataSelector, DataSink, DataSource, Entry, EntryCapabilities, EntryFacts, EntryKey, Error,
+    Expect, Found, Limits, Lost, News, Shape, Stamp, StampKind, Write,
 };
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -61,14 +60,15 @@ fn entry(detail: &ConfigDetail) -> Entry {
     Entry { stamp: stamp(&detail.md5, &detail.kind), modified_ms: detail.modified_ms, size, aside: None }
 }
 
-/// What a content is as Nacos holds it: text, and not none.
-fn text(content: &Content) -> Result<&str, Error> {
-    let rejected = |text: &str| Error::Rejected(text.to_owned());
-    let body = content.body.as_deref().unwrap_or_default();
-    let text = std::str::from_utf8(body).map_err(|_| rejected("Nacos holds text only, and this is none"))?;
-    match text.len() {
-        _ if text.trim().is_empty() => Err(rejected("Nacos holds no empty entries")),
-        size if size > LARGEST => Err(Error::Rejected(format!("{size} bytes are more than Nacos' {LARGEST}"))),
+const CAPABILITIES: EntryCapabilities =
+    EntryCapabilities { largest: LARGEST, empty: false, missing: false, binary: false };
+
+/// What a content is as Nacos holds it: text, and more than blanks.
+fn text(content: &Content) -> Result<&str, String> {
+    CAPABILITIES.check(content)?;
+    let text = std::str::from_utf8(content.body.as_deref().unwrap_or_default()).unwrap_or_default();
+    match text.trim() {
+        "" => Err("it is empty but for blanks, and such entries are not held here".into()),
         _ => Ok(text),
     }
 }
@@ -124,7 +124,7 @@ impl NacosData {
     }
 
     async fn put(&self, key: &EntryKey, content: &Content, there: Option<ConfigDetail>) -> Result<Entry, Error> {
-        let text = text(content)?;
+        let text = text(content).map_err(Error::Rejected)?;
         let before = there.as_ref().map(|detail| detail.md5.clone());
         // A server forgets what it is not told again.
         let mut to = ConfigDetail { content: text.to_owned(), ..there.unwrap_or_default() };
@@ -148,6 +148,10 @@ impl NacosData {
 }
 
 impl DataSource for NacosData {
+    fn facts(&self) -> EntryFacts {
+        EntryFacts { shape: Shape::Flat, stamps: StampKind::ContentHash }
+    }
+
     fn watch(&self, select: &DataSelector) -> BoxStream<'static, Result<News, Lost>> {
         let watch = Watch::new(self.client.clone(), self.named.clone(), select.clone(), self.recent.clone());
         stream::unfold(watch, async |mut watch| {
@@ -179,6 +183,14 @@ impl DataSource for NacosData {
 }
 
 impl DataSink for NacosData {
+    fn capabilities(&self) -> EntryCapabilities {
+        CAPABILITIES
+    }
+
+    fn check(&self, _: &EntryKey, content: &Content) -> Result<(), String> {
+        text(content).map(drop)
+    }
+
     fn limits(&self) -> Limits {
         Limits { max_batch: 64, in_flight: 4, per_second: None }
     }
@@ -207,9 +219,9 @@ mod tests {
 
     #[test]
     fn only_text_that_is_not_empty_can_be_held() {
-        let of = |body: &[u8]| matches!(text(&Content::of(body)), Err(Error::Rejected(_)));
+        let of = |body: &[u8]| text(&Content::of(body)).is_err();
         assert!(of(b"") && of(b" \n") && of(b"\xff\xfe") && of(&vec![b'x'; LARGEST + 1]));
-        assert!(matches!(text(&Content::default()), Err(Error::Rejected(_))));
+        assert!(text(&Content::default()).is_err());
         assert_eq!(text(&Content::of(" ü\n")).unwrap(), " ü\n");
     }
 }

@@ -178,6 +178,11 @@ impl Session {
         self.shared.is_followed()
     }
 
+    /// The longest request in bytes ([`Options::max_request`]).
+    pub fn longest(&self) -> usize {
+        self.shared.manners.longest
+    }
+
     /// The latest transaction that was seen, of the servers as they are now; 0 before the first.
     pub fn seen(&self) -> i64 {
         self.shared.seen.load(Ordering::Relaxed)

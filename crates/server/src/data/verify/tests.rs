@@ -1,8 +1,8 @@
 use super::*;
 use causeway_connectors::memory::MemoryData;
 use causeway_core::{
-    Base, ClusterId, Conflicts, DataPort, DataSelector, DataSink, Error, Everything, Found, Intent, Limits, Lost, Mode,
-    News, Overrides, OwnerId, Write,
+    Base, ClusterId, Conflicts, DataPort, DataSelector, DataSink, EntryFacts, Error, Everything, Found, Intent, Limits,
+    Lost, Mode, News, Overrides, OwnerId, Write,
 };
 use causeway_engine::{Attend, DataRecorder, DataRoute, Event, GuardLimits, Run};
 use futures_util::future::BoxFuture;
@@ -27,6 +27,9 @@ impl DataRecorder for Told {
 struct Hanging(MemoryData);
 
 impl DataSource for Hanging {
+    fn facts(&self) -> EntryFacts {
+        self.0.facts()
+    }
     fn watch(&self, select: &DataSelector) -> BoxStream<'static, std::result::Result<News, Lost>> {
         self.0.watch(select)
     }
