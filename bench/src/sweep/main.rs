@@ -26,6 +26,9 @@ use std::time::{Duration, Instant};
 const CHANGES: usize = 300;
 /// Between two of them.
 const PAUSE: Duration = Duration::from_millis(5);
+/// After this time without a change everything is forgotten that went: names after two minutes, what they shared at a look after
+/// one, two or four more.
+const REST: Duration = Duration::from_secs(300);
 
 struct Nobody;
 
@@ -219,7 +222,7 @@ async fn churn(names: usize, renames: bool) -> Result<()> {
     // The first rounds fill what the allocator keeps.
     for n in 0..22 {
         if n == 2 {
-            tokio::time::sleep(Duration::from_secs(90)).await;
+            tokio::time::sleep(REST).await;
             before = Some((resident()?, world.engine.sizes()));
         }
         let some = n * round..(n + 1) * round;
@@ -228,7 +231,7 @@ async fn churn(names: usize, renames: bool) -> Result<()> {
         some.for_each(|n| world.source.deregister(&service(n), "p", &Instance::new("127.0.0.1", 80).id));
         world.copies(0, Duration::from_secs(120)).await?;
     }
-    tokio::time::sleep(Duration::from_secs(90)).await;
+    tokio::time::sleep(REST).await;
     let (resident_before, sizes_before) = before.unwrap_or_default();
     let resident_after = resident()?;
     println!("churn of {names} names, renamed: {renames}: resident {resident_before} KiB, then {resident_after} KiB");

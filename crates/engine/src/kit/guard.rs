@@ -1,5 +1,6 @@
 //! Whether a route may remove so much: evidence decides. Pure: time is given.
 
+use super::give_back;
 use crate::spec::GuardLimits;
 use std::collections::{BTreeSet, VecDeque};
 use tokio::time::Instant;
@@ -41,12 +42,18 @@ impl Guard {
         self.limits = limits;
     }
 
-    /// Which of these witnessed removals may pass now, out of `total` records that the route holds; `wanted` names each
-    /// by a hash that stays the same.
-    pub fn witnessed(&mut self, wanted: &[u64], total: usize, now: Instant) -> Vec<bool> {
+    /// Forgets what passed before the window.
+    pub fn forget(&mut self, now: Instant) {
         while let Some((_, key)) = self.passed.pop_front_if(|(at, _)| now - *at > self.limits.window) {
             self.removed.remove(&key);
         }
+        give_back(&mut self.passed);
+    }
+
+    /// Which of these witnessed removals may pass now, out of `total` records that the route holds; `wanted` names each
+    /// by a hash that stays the same.
+    pub fn witnessed(&mut self, wanted: &[u64], total: usize, now: Instant) -> Vec<bool> {
+        self.forget(now);
         let held = matches!(&self.holding, Some(Holding { why: Why::Burst, .. }));
         // What passed may still stand in the ledger, so the total cannot be had by adding.
         self.whole = if self.removed.is_empty() { total } else { self.whole.max(total) };

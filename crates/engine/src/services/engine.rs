@@ -235,7 +235,8 @@ impl Engine {
         let routes: Vec<_> = self.state.lock().routes.values().cloned().collect();
         for route in routes {
             let (holding, expires) = {
-                let guard = route.memory.guard.lock();
+                let mut guard = route.memory.guard.lock();
+                guard.forget(now);
                 (guard.holding.clone(), guard.expires_at())
             };
             let Some(holding) = holding else { continue };
