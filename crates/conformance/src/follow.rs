@@ -76,10 +76,19 @@ impl View {
                 self.complete.insert(part.clone());
                 Item::Reset(part, count)
             }
-            Ok(Update::Changed(set)) => {
+            Ok(Update::Changed(mut set)) => {
                 let scope = set.scope.clone();
+                if set.attributes.is_none() {
+                    set.attributes = self.sets.get(&scope).and_then(|before| before.attributes.clone());
+                }
                 self.sets.insert(scope.clone(), set);
                 Item::Changed(scope)
+            }
+            Ok(Update::Attributes(scope, attributes)) => {
+                if let Some(set) = self.sets.get_mut(&scope) {
+                    set.attributes = Some(attributes);
+                }
+                return;
             }
             Ok(Update::Removed(scope)) => {
                 self.sets.remove(&scope);

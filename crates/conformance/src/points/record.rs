@@ -68,7 +68,7 @@ async fn try_out<S: Subject>(
     changes.extend(probe.attributes.clone().map(|to| Change::Scope { from, to, owner: owner() }));
     write(writer, &service, &changes).await.with_context(|| format!("probe {}", probe.name))?;
     wanted.sort_by_key(|one| one.id.clone());
-    let attributes = |set: &Set| probe.attributes.as_ref().is_none_or(|wanted| *wanted == set.attributes);
+    let attributes = |set: &Set| probe.attributes.as_ref().is_none_or(|wanted| Some(wanted) == set.attributes.as_ref());
     let known = |set: &Set| at.shape.natives(set).is_empty() && attributes(set) && copies(set) == wanted;
     let stands = async |session: &Session| -> Result<bool> {
         let set = read(session, &service).await?;

@@ -34,7 +34,8 @@ impl Contents {
     pub fn written(owned: &[(ServiceKey, causeway_core::Written)]) -> Self {
         let set = |(scope, written): &(ServiceKey, causeway_core::Written)| {
             let mut set = Set::of(scope.clone(), written.records.values().map(|one| one.record.clone()));
-            set.attributes = written.attributes.as_ref().map(|(attributes, _)| attributes.clone()).unwrap_or_default();
+            let attributes = written.attributes.as_ref().map(|(attributes, _)| attributes.clone());
+            set.attributes = Some(attributes.unwrap_or_default());
             (scope.clone(), Arc::new(set))
         };
         Self { ours: true, namespaces: Parts::new(), sets: owned.iter().map(set).collect() }
@@ -119,13 +120,13 @@ impl Contents {
                 set.remove_copy(&record.id, owner);
                 wrote.push((scope.clone(), record.id(), None));
                 if set.records.is_empty() {
-                    set.attributes = Attributes::default();
+                    set.attributes = Some(Attributes::default());
                 }
             }
-            (Change::Scope { to, .. }, None) if form != FileFormat::Prometheus => set.attributes = to.clone(),
+            (Change::Scope { to, .. }, None) if form != FileFormat::Prometheus => set.attributes = Some(to.clone()),
             _ => {}
         }
-        if !set.records.is_empty() || !set.attributes.0.is_empty() {
+        if !set.records.is_empty() || set.attributes.as_ref().is_some_and(|own| !own.0.is_empty()) {
             self.sets.insert(scope.clone(), shared);
         }
         Ok(())

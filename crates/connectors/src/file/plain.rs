@@ -73,7 +73,7 @@ fn service(reader: &mut Reader<'_>, node: &Node, path: &str, read: &mut Read) {
     if let Some(node) = fields.get("attributes") {
         attributes.0.extend(reader.table(node, &fields.at("attributes"), "keys with texts"));
     }
-    let mut set = Set { attributes, ..Set::empty(scope.clone()) };
+    let mut set = Set { attributes: Some(attributes), ..Set::empty(scope.clone()) };
     if fields.get("instances").is_none() {
         let draft =
             Draft::error(fields.place, fields.at("instances"), "`instances` is missing, or nothing is below it");
@@ -248,7 +248,7 @@ fn head(set: &Set) -> Vec<(&'static str, String)> {
         head.push(("group", json(&scope.group)));
     }
     let own = |own: bool| {
-        let pairs = set.attributes.0.iter().filter(move |(key, _)| key.starts_with(OWN) == own);
+        let pairs = set.attributes.iter().flat_map(|all| &all.0).filter(move |(key, _)| key.starts_with(OWN) == own);
         pairs.map(|(key, value)| (key.strip_prefix(OWN).unwrap_or(key), value)).collect::<BTreeMap<_, _>>()
     };
     for (key, pairs) in [("metadata", own(true)), ("attributes", own(false))] {

@@ -52,6 +52,7 @@ async fn next(items: &mut Items, limit: Duration) -> Option<String> {
     Some(match item {
         Ok(Update::Reset { part, sets, .. }) => format!("reset {part} {}", sets.len()),
         Ok(Update::Changed(set)) => format!("changed {} {}", set.scope.name, set.records.len()),
+        Ok(Update::Attributes(scope, _)) => format!("attributes {}", scope.name),
         Ok(Update::Removed(scope)) => format!("removed {}", scope.name),
         Err(lost) => format!("lost {:?} {}", lost.part.map(|part| part.to_string()), lost.error),
     })
@@ -118,7 +119,7 @@ fn defaults_and_every_field() {
     (wanted.enabled, wanted.ephemeral, wanted.metadata) = (false, false, [("zone", "a")].into());
     assert_eq!(carts.records.values().next().unwrap().native, Some(wanted));
     let attributes = [("metadata.owner", "shop"), ("protectThreshold", "0.7")].map(|(a, b)| (a.into(), b.into()));
-    assert_eq!(carts.attributes.0, attributes.into());
+    assert_eq!(carts.attributes.as_ref().unwrap().0, attributes.into());
     assert!(!read.ours);
 }
 

@@ -463,7 +463,7 @@ impl State {
     pub(super) fn set(&self, scope: &ServiceKey, owned: &super::ports::Owned) -> Set {
         let mut set = Set::empty(scope.clone());
         let Some(service) = self.services.get(scope) else { return set };
-        set.attributes = service.attributes.clone();
+        set.attributes = Some(service.attributes.clone());
         for (id, publishers) in &service.entries {
             let ours = owned.get(scope).and_then(|records| records.get(id));
             let mut rows: Vec<(Instance, bool)> = Vec::new();

@@ -1,19 +1,33 @@
 //! Reading services whole: the lists that show disabled instances, with our own records known as ours.
 
-use super::client::{Error as WireError, NacosClient, ServiceKey as WireKey, ServiceTruth};
+use super::client::{Error as WireError, NacosClient, ServiceKey as WireKey, ServiceTruth, WireInstance};
 use super::convert;
 use super::publications::SharedPublications;
-use causeway_core::{Part, Parts, Selector, Set};
-use futures_util::StreamExt;
+use causeway_core::{Attributes, Part, Parts, Selector, Set};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use std::collections::BTreeMap;
 
 /// Services read at once.
 pub(super) const IN_FLIGHT: usize = 32;
+
+/// Whether so many services of `all` in a namespace are better read by pages than one by one.
+pub(super) fn are_many(wanted: usize, all: usize) -> bool {
+    wanted >= 32 && wanted >= all / 24
+}
 
 /// What reading one service shares with others.
 #[derive(Clone)]
 pub(super) struct Reading {
     pub client: NacosClient,
     pub publications: SharedPublications,
+}
+
+/// Some services of a namespace.
+pub(super) struct Page {
+    /// What belongs to the services themselves is not known of these.
+    pub sets: Vec<(WireKey, Set)>,
+    /// Whether there may be another page.
+    pub more: bool,
 }
 
 impl Reading {
@@ -24,17 +38,71 @@ impl Reading {
             Err(WireError::NotFound(_)) => ServiceTruth::default(),
             truth => truth?,
         };
-        self.publications.attribute(&convert::scope(key), &truth).await
+        let attributes = convert::attributes(&truth.attributes);
+        self.publications.attribute(&convert::scope(key), Some(attributes), &truth.instances).await
+    }
+
+    /// What belongs to a service itself.
+    pub async fn attributes(&self, key: &WireKey) -> Result<Attributes, WireError> {
+        match self.client.attributes(key).await {
+            Err(WireError::NotFound(_)) => Ok(Attributes::default()),
+            found => Ok(convert::attributes(&found?)),
+        }
+    }
+
+    /// One page of a namespace, the first is 1: those of its services that are `wanted` with so many instances, and that
+    /// the page has with as many (it may be half a second behind). What is in no page is to be read by itself.
+    pub async fn page(
+        &self,
+        namespace: &str,
+        number: usize,
+        wanted: &BTreeMap<WireKey, i64>,
+    ) -> Result<Page, WireError> {
+        let page = self.client.service_page(namespace, number).await?;
+        let whole =
+            |found: &(WireKey, Vec<WireInstance>)| wanted.get(&found.0) == i64::try_from(found.1.len()).ok().as_ref();
+        let found = page.services.into_iter().filter(whole);
+        let sets = found.map(|(key, instances)| async move {
+            let set = self.publications.attribute(&convert::scope(&key), None, &instances).await?;
+            Ok((key, set))
+        });
+        let sets = stream::iter(sets).buffered(IN_FLIGHT).try_collect().await?;
+        Ok(Page { sets, more: page.more })
     }
 
     /// Everything in one namespace.
     pub async fn read_all(&self, namespace: &str, select: &Selector) -> Result<Vec<Set>, WireError> {
         let services = self.client.services(namespace).await?;
-        let keys = services.into_iter().map(|one| WireKey::new(namespace, &one.group_name, &one.name));
-        let wanted = keys.filter(|key| select.scope(&convert::scope(key)));
-        let reads = wanted.map(|key| async move { self.read(&key).await });
-        let sets: Vec<_> = futures_util::stream::iter(reads).buffer_unordered(IN_FLIGHT).collect().await;
-        sets.into_iter().collect()
+        let count = services.len();
+        let keys = services.iter().map(|one| (WireKey::new(namespace, &one.group_name, &one.name), one.ip_count));
+        let mut missing: BTreeMap<_, _> = keys.filter(|(key, _)| select.scope(&convert::scope(key))).collect();
+        let mut bare = Vec::with_capacity(missing.len());
+        let pages = if are_many(missing.len(), count) { usize::MAX } else { 0 };
+        for number in 1..=pages {
+            if missing.is_empty() {
+                break;
+            }
+            let page = match self.page(namespace, number, &missing).await {
+                Err(WireError::Protocol(_) | WireError::Denied(_)) => break,
+                page => page?,
+            };
+            for (key, _) in &page.sets {
+                missing.remove(key);
+            }
+            bare.extend(page.sets);
+            if !page.more {
+                break;
+            }
+        }
+        let dress = bare.into_iter().map(async |(key, set)| {
+            let attributes = Some(self.attributes(&key).await?);
+            Ok(Set { attributes, ..set })
+        });
+        let mut sets: Vec<_> = stream::iter(dress).buffer_unordered(IN_FLIGHT).try_collect().await?;
+        let reads = missing.into_keys().map(async |key| self.read(&key).await);
+        let others: Vec<_> = stream::iter(reads).buffer_unordered(IN_FLIGHT).try_collect().await?;
+        sets.extend(others);
+        Ok(sets)
     }
 }
 

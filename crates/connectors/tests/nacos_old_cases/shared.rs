@@ -175,7 +175,8 @@ pub async fn seen(address: String) -> Result<()> {
         clusters: vec![],
     };
     api.update_service(&name(scope), &info).await?;
-    let told = |view: &View| view.sets[scope].attributes.0.contains_key("metadata.team");
+    let told =
+        |view: &View| view.sets[scope].attributes.as_ref().is_some_and(|own| own.0.contains_key("metadata.team"));
     slowest = slowest.max(follow.sees("the service's metadata", SOON, told).await?);
     let new = ServiceKey::new(&namespace, "g2", "new");
     let _one = Provider::start(&api, &new, &native(7102)).await?;

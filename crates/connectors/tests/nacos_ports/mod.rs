@@ -90,6 +90,7 @@ impl Follow {
                         *view.resets.entry(part).or_default() += 1;
                     }
                     Ok(Update::Changed(set)) => drop(view.sets.insert(set.scope.clone(), set)),
+                    Ok(Update::Attributes(..)) => {}
                     Ok(Update::Removed(scope)) => drop(view.sets.remove(&scope)),
                     Err(_) => view.lost += 1,
                 }

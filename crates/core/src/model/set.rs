@@ -52,8 +52,8 @@ impl Held {
 pub struct Set {
     /// Whose records these are.
     pub scope: ServiceKey,
-    /// What belongs to the scope itself.
-    pub attributes: Attributes,
+    /// What belongs to the scope itself. `None`: not read yet; what was known of it before stays.
+    pub attributes: Option<Attributes>,
     /// What stands at each id; never an empty [`Held`].
     pub records: BTreeMap<InstanceId, Held>,
 }
@@ -61,7 +61,7 @@ pub struct Set {
 impl Set {
     /// The scope with nothing in it.
     pub fn empty(scope: ServiceKey) -> Self {
-        Self { scope, attributes: Attributes::default(), records: BTreeMap::new() }
+        Self { scope, attributes: Some(Attributes::default()), records: BTreeMap::new() }
     }
 
     /// The scope with these records.

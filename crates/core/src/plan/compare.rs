@@ -264,9 +264,9 @@ impl<'a> Table<'a> {
     }
 
     /// The scope's own attributes are written where nobody else has set them, and followed while they stay as we
-    /// wrote them.
+    /// wrote them. What stands there has to be known.
     fn attributes(&mut self, observed: &Set) {
-        let from = &observed.attributes;
+        let Some(from) = &observed.attributes else { return };
         let wishes = self.wishes.iter().filter(|wish| !wish.records.is_empty() && wish.mode != Mode::CreateOnly);
         let mut wishes = wishes.filter_map(|wish| Some((wish.attributes.as_ref()?, &wish.owner)));
         let Some((to, owner)) = wishes.next() else { return };

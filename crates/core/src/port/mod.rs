@@ -9,7 +9,7 @@ pub use data::{
 };
 pub use error::{BoxError, Error, Lost};
 
-use crate::model::{Instance, OwnerId, Part, ServiceKey, Set};
+use crate::model::{Attributes, Instance, OwnerId, Part, ServiceKey, Set};
 use crate::plan::{Change, Governed, Wish, Written};
 use futures_core::{future::BoxFuture, stream::BoxStream};
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,6 +31,8 @@ pub enum Update {
     },
     /// The whole new contents of one scope. May come before the part's first `Reset`: it adds and updates at once.
     Changed(Set),
+    /// What belongs to a scope itself, where its [`Set`] came without.
+    Attributes(ServiceKey, Attributes),
     /// The cluster says that this scope does not exist (any more).
     Removed(ServiceKey),
 }

@@ -168,7 +168,7 @@ fn add(route: &Route, scope: &ServiceKey, target: &ServiceKey, there: &Written, 
             }
         }
     }
-    attributes(route, &set.attributes, written.as_deref(), export);
+    attributes(route, set.attributes.as_ref(), written.as_deref(), target, export);
 }
 
 /// Whether a copy of a record that was seen to go still stands in the route's destination, as far as the ledger knows.
@@ -218,11 +218,25 @@ fn leaving<'h>(route: &Route, id: &InstanceId, held: &'h Held, written: Option<&
     held.copies.first().filter(|_| route.spec.relay).map(Cow::Borrowed)
 }
 
-/// Attributes that we wrote ourselves do not go back where they came from.
-fn attributes(route: &Route, attributes: &Attributes, written: Option<&Written>, export: &mut Export) {
+/// Attributes that we wrote ourselves do not go back where they came from. As long as the source's are not known, those
+/// that we wrote stay.
+fn attributes(
+    route: &Route,
+    attributes: Option<&Attributes>,
+    written: Option<&Written>,
+    target: &ServiceKey,
+    export: &mut Export,
+) {
     if export.wish.attributes.is_some() {
         return;
     }
+    let Some(attributes) = attributes else {
+        let there = route.destination.ledger.lock().get(target).cloned();
+        if let Some((ours, path)) = there.and_then(|there| there.attributes.clone()) {
+            (export.wish.attributes, export.path) = (Some(ours), path);
+        }
+        return;
+    };
     let mut path = match written.and_then(|written| written.attributes.as_ref()) {
         Some((ours, path)) if ours == attributes => path.clone(),
         _ => Vec::new(),

@@ -1,6 +1,13 @@
 //! What we know of one cluster, part by part, and how far it can be believed. Pure: time is given.
 
-use causeway_core::{Error, Fresh, Held, InstanceId, Part, ServiceKey, Set, Update};
+mod part;
+mod portions;
+
+pub(crate) use part::{PartState, Witness};
+pub(crate) use portions::{Portion, portions};
+
+use crate::kit::give_back;
+use causeway_core::{Error, Fresh, InstanceId, Part, ServiceKey, Set, Update};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
@@ -26,183 +33,6 @@ pub(crate) struct Mirror {
     gone: Vec<ServiceKey>,
 }
 
-/// A record was seen to go.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Witness {
-    pub at: Instant,
-    /// It was the last of its scope.
-    pub emptied: bool,
-    /// What stood there. A destination may know it by another id.
-    pub last: Held,
-}
-
-pub(crate) struct PartState {
-    pub title: Option<Arc<str>>,
-    pub error: Option<String>,
-    /// The cluster has said that there is no such part.
-    pub missing: bool,
-    connected: bool,
-    /// The connection has not broken since this process first saw the part.
-    calm: bool,
-    /// When it was first complete on this connection, and last growth while settling.
-    complete: Option<Instant>,
-    grown: Instant,
-    /// Since when something is missing without a witness.
-    pub implied: Instant,
-    /// When the last complete look began.
-    pub looked: Option<Instant>,
-    sets: BTreeMap<ServiceKey, Arc<Set>>,
-    /// How many of them have records.
-    filled: usize,
-    /// What we wrote and the cluster has not reported yet. Only the planning of that very scope sees it.
-    overlays: BTreeMap<ServiceKey, Arc<Set>>,
-    /// When each scope was last reported or written.
-    changed: BTreeMap<ServiceKey, Instant>,
-    witnessed: BTreeMap<ServiceKey, BTreeMap<InstanceId, Witness>>,
-    /// Scopes of which nothing is known any more.
-    dropped: Vec<ServiceKey>,
-}
-
-impl PartState {
-    fn new(now: Instant) -> Self {
-        Self {
-            title: None,
-            error: None,
-            missing: false,
-            connected: false,
-            calm: true,
-            complete: None,
-            grown: now,
-            implied: now,
-            looked: None,
-            sets: BTreeMap::new(),
-            filled: 0,
-            overlays: BTreeMap::new(),
-            changed: BTreeMap::new(),
-            witnessed: BTreeMap::new(),
-            dropped: Vec::new(),
-        }
-    }
-
-    /// When the part will be settled, if nothing grows or breaks.
-    pub fn settles_at(&self, settle: Duration) -> Option<Instant> {
-        let complete = self.complete.filter(|_| self.connected)?;
-        // It may settle later while it still grows, but an estate in normal motion must settle some time.
-        Some((self.grown + settle).min(complete + 4 * settle).max(complete + settle))
-    }
-
-    pub fn fresh(&self, settle: Duration, now: Instant) -> Fresh {
-        match self.settles_at(settle) {
-            None => Fresh::Stale,
-            Some(at) if now < at => Fresh::Settling,
-            Some(_) => Fresh::Settled,
-        }
-    }
-
-    /// Connected and complete.
-    pub fn ready(&self) -> bool {
-        self.connected && self.complete.is_some()
-    }
-
-    pub fn sets(&self) -> &BTreeMap<ServiceKey, Arc<Set>> {
-        &self.sets
-    }
-
-    /// How many scopes have records.
-    pub fn filled(&self) -> usize {
-        self.filled
-    }
-
-    pub fn set(&self, scope: &ServiceKey) -> Option<&Arc<Set>> {
-        self.sets.get(scope)
-    }
-
-    /// What stands in a scope of a destination: as reported, or as we wrote it a moment ago.
-    pub fn observed(&self, scope: &ServiceKey) -> Option<&Arc<Set>> {
-        self.overlays.get(scope).or_else(|| self.sets.get(scope))
-    }
-
-    /// Every scope as it stands: as reported, or as we wrote it a moment ago.
-    pub fn shown(&self) -> impl Iterator<Item = &Arc<Set>> {
-        let reported = self.sets.iter().filter(|(scope, _)| !self.overlays.contains_key(*scope)).map(|(_, set)| set);
-        reported.chain(self.overlays.values())
-    }
-
-    /// When a scope was last reported or written.
-    pub fn changed(&self, scope: &ServiceKey) -> Option<Instant> {
-        self.changed.get(scope).copied()
-    }
-
-    pub fn witnessed(&self, scope: &ServiceKey) -> Option<&BTreeMap<InstanceId, Witness>> {
-        self.witnessed.get(scope)
-    }
-
-    fn put(&mut self, set: Set, believed: bool, now: Instant) {
-        let scope = set.scope.clone();
-        self.overlays.remove(&scope);
-        let before = self.sets.get(&scope);
-        let here = |set: &Set, id: &InstanceId| set.records.get(id).is_some_and(leaves);
-        let grew = set.records.keys().any(|id| before.is_none_or(|before| !before.records.contains_key(id)));
-        if grew {
-            self.grown = now;
-        }
-        let seen = self.witnessed.entry(scope.clone()).or_default();
-        seen.retain(|id, _| !here(&set, id));
-        if let Some(before) = before {
-            let gone = before.records.iter().filter(|(id, held)| leaves(held) && !here(&set, id));
-            let emptied = !set.records.values().any(leaves);
-            for (id, last) in gone {
-                if believed {
-                    seen.insert(id.clone(), Witness { at: now, emptied, last: last.clone() });
-                } else {
-                    self.implied = now;
-                }
-            }
-        }
-        if seen.is_empty() {
-            self.witnessed.remove(&scope);
-        }
-        self.changed.insert(scope.clone(), now);
-        self.filled += usize::from(!set.records.is_empty());
-        let before = self.sets.insert(scope, Arc::new(set));
-        self.filled -= usize::from(before.is_some_and(|before| !before.records.is_empty()));
-    }
-}
-
-/// Neighbouring scopes of one part, in order, and what a complete look has found of them.
-pub(crate) struct Portion {
-    sets: Vec<Set>,
-    /// Everything between belongs to it, also what was not found.
-    between: (Bound<ServiceKey>, Bound<ServiceKey>),
-}
-
-/// Scopes that are taken in at once: no lock is held, and nothing else kept waiting, for more than that takes.
-const PORTION: usize = 256;
-
-/// Everything that a complete look has found, in portions; at least one.
-pub(crate) fn portions(mut sets: Vec<Set>) -> VecDeque<Portion> {
-    sets.sort_by(|a, b| a.scope.cmp(&b.scope));
-    let mut portions = VecDeque::with_capacity(sets.len() / PORTION + 1);
-    let mut sets = sets.into_iter().peekable();
-    let mut from = Bound::Unbounded;
-    loop {
-        let some: Vec<_> = sets.by_ref().take(PORTION).collect();
-        let to = match (sets.peek(), some.last()) {
-            (Some(_), Some(last)) => Bound::Included(last.scope.clone()),
-            _ => Bound::Unbounded,
-        };
-        let next = match &to {
-            Bound::Included(scope) => Some(Bound::Excluded(scope.clone())),
-            _ => None,
-        };
-        portions.push_back(Portion { sets: some, between: (from, to) });
-        match next {
-            Some(next) => from = next,
-            None => return portions,
-        }
-    }
-}
-
 impl Mirror {
     /// The scopes after `after`, part by part; at most `limit`.
     pub fn after(&self, after: Option<&ServiceKey>, limit: usize) -> impl Iterator<Item = &Arc<Set>> {
@@ -223,6 +53,7 @@ impl Mirror {
     pub fn old_witnesses(&mut self, now: Instant) -> Vec<(ServiceKey, Vec<(InstanceId, Witness)>)> {
         let old = self.expiring.iter().take(EXPIRING).take_while(|(at, _)| *at <= now).count();
         let scopes: Vec<_> = self.expiring.drain(..old).map(|(_, scope)| scope).collect();
+        give_back(&mut self.expiring);
         let of = |scope: ServiceKey| {
             self.expires.remove(&scope);
             let seen = self.parts.get(&scope.part()).and_then(|state| state.witnessed.get(&scope));
@@ -319,9 +150,15 @@ impl Mirror {
                 self.complete(&part, title, now);
                 changed
             }
-            Update::Changed(set) => {
+            Update::Attributes(scope, attributes) => {
+                let state = self.parts.get_mut(&scope.part());
+                let news = state.is_some_and(|state| state.put_attributes(&scope, attributes));
+                news.then_some(scope).into_iter().collect()
+            }
+            Update::Changed(mut set) => {
                 let scope = set.scope.clone();
                 let state = self.parts.entry(scope.part()).or_insert_with(|| PartState::new(now));
+                state.keep_attributes(&mut set);
                 if state.sets.get(&scope).is_some_and(|before| **before == set) {
                     state.changed.insert(scope.clone(), now);
                     // What we wrote has not come to be: that is news to the scope itself.
@@ -400,72 +237,5 @@ impl Mirror {
     }
 }
 
-/// Whether something at one id can leave the cluster. A record of ours that backs a native one (its path is empty) is
-/// nothing of its own: when it is all that is left, the native has gone.
-fn leaves(held: &Held) -> bool {
-    held.native.is_some() || held.copies.iter().any(|copy| copy.mark().is_some_and(|mark| !mark.path.is_empty()))
-}
-
-impl PartState {
-    fn break_off(&mut self, error: Option<&Error>) {
-        self.connected = false;
-        self.complete = None;
-        self.calm = false;
-        self.error = error.map(Error::to_string);
-        self.missing = matches!(error, Some(Error::Missing(_)));
-    }
-
-    /// Replaces what did not change since `keep`; what is missing afterwards has no witness.
-    fn replace(&mut self, portion: Portion, keep: Option<Instant>, now: Instant) -> BTreeSet<ServiceKey> {
-        let Portion { sets, between } = portion;
-        let newer = |changed: &BTreeMap<ServiceKey, Instant>, scope: &ServiceKey| {
-            keep.is_some_and(|keep| changed.get(scope).is_some_and(|at| *at >= keep))
-        };
-        let mut touched = BTreeSet::new();
-        let mut seen = BTreeSet::new();
-        for set in sets {
-            let scope = set.scope.clone();
-            seen.insert(scope.clone());
-            if newer(&self.changed, &scope) {
-                continue;
-            }
-            if self.sets.get(&scope).is_some_and(|before| **before == set) {
-                if self.overlays.remove(&scope).is_some_and(|overlay| *overlay != set) {
-                    touched.insert(scope);
-                }
-                continue;
-            }
-            self.put(set, false, now);
-            touched.insert(scope);
-        }
-        // What we wrote and nobody has ever reported.
-        let unseen: Vec<_> = {
-            let written = self.overlays.range(between.clone()).map(|(scope, _)| scope);
-            let alone = |scope: &&ServiceKey| !self.sets.contains_key(*scope) && !seen.contains(*scope);
-            written.filter(alone).filter(|scope| !newer(&self.changed, scope)).cloned().collect()
-        };
-        for scope in &unseen {
-            self.overlays.remove(scope);
-            self.changed.remove(scope);
-        }
-        let known = self.sets.range(between).map(|(scope, _)| scope);
-        let missing: Vec<_> = known.filter(|scope| !seen.contains(*scope)).cloned().collect();
-        for scope in missing {
-            if newer(&self.changed, &scope) {
-                continue;
-            }
-            if self.sets.get(&scope).is_none_or(|set| set.records.is_empty()) {
-                self.sets.remove(&scope);
-                self.changed.remove(&scope);
-                if !self.witnessed.contains_key(&scope) {
-                    self.dropped.push(scope);
-                }
-                continue;
-            }
-            self.put(Set::empty(scope.clone()), false, now);
-            touched.insert(scope);
-        }
-        touched.extend(unseen);
-        touched
-    }
-}
+#[cfg(test)]
+mod tests;

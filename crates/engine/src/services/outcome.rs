@@ -76,7 +76,7 @@ pub(crate) fn settle(
                     set.remove_copy(&record.id(), owner);
                 }
                 Change::Edit { to, .. } => set.put(to.clone().with_mark(None)),
-                Change::Scope { to, .. } => set.attributes = to.clone(),
+                Change::Scope { to, .. } => set.attributes = Some(to.clone()),
             }
         }
     });

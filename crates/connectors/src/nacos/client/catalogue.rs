@@ -1,6 +1,7 @@
 //! Services and their whole truth, over HTTP.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hasher};
 
 use reqwest::Method;
 use serde::Deserialize;
@@ -28,6 +29,14 @@ struct Page {
     count: i64,
     #[serde(default, alias = "pageItems", deserialize_with = "number::list")]
     service_list: Vec<ServiceSummary>,
+}
+
+/// The services of a namespace.
+pub struct Names {
+    /// Of the whole answer.
+    pub fingerprint: u64,
+    /// None: the answer is the one that was known.
+    pub list: Option<Vec<ServiceSummary>>,
 }
 
 /// 1.x and 2.x.
@@ -98,6 +107,11 @@ impl NacosClient {
     /// All services of a namespace, of every group, empty ones included. Complete, or an error.
     /// An unknown namespace reads as an empty one.
     pub async fn services(&self, namespace: &str) -> Result<Vec<ServiceSummary>> {
+        Ok(self.services_since(namespace, None).await?.list.unwrap_or_default())
+    }
+
+    /// The same, and nothing where the answer is that of `before`, a [`Names::fingerprint`].
+    pub async fn services_since(&self, namespace: &str, before: Option<u64>) -> Result<Names> {
         let path = match self.version().await?.generation {
             Generation::V3 => "/v3/admin/ns/service/list",
             Generation::V1 | Generation::V2 => "/v1/ns/catalog/services",
@@ -111,10 +125,16 @@ impl NacosClient {
                 Err(Error::Unavailable(_)) => self.core.call(call.long()).await?,
                 answer => answer?,
             };
+            let mut hasher = DefaultHasher::new();
+            hasher.write(answer.body.as_bytes());
+            let fingerprint = hasher.finish();
+            if answer.status.is_success() && before == Some(fingerprint) {
+                return Ok(Names { fingerprint, list: None });
+            }
             let page: Page = answer.json()?;
             let count = usize::try_from(page.count).unwrap_or(0);
             if page.service_list.len() >= count {
-                return Ok(page.service_list);
+                return Ok(Names { fingerprint, list: Some(page.service_list) });
             }
             size = count + count / 8 + PAGE;
         }

@@ -1,9 +1,9 @@
 //! How a record is known as ours when its mark has gone: by the connections that publish its address.
 
 use super::{Publications, Published};
-use crate::nacos::client::{Error as WireError, Generation, PublisherRef, ServiceTruth};
+use crate::nacos::client::{Error as WireError, Generation, PublisherRef, WireInstance};
 use crate::nacos::convert;
-use causeway_core::{Instance, Mark, ServiceKey, Set};
+use causeway_core::{Attributes, Instance, Mark, ServiceKey, Set};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -38,15 +38,19 @@ impl Publications {
     ///
     /// Errors: transient ones of the question who publishes an address. A guess could hide a native record or take a
     /// copy for one, so the service is to be read again.
-    pub async fn attribute(&self, scope: &ServiceKey, truth: &ServiceTruth) -> Result<Set, WireError> {
-        let mut set = Set::empty(scope.clone());
-        set.attributes = convert::attributes(&truth.attributes);
+    pub async fn attribute(
+        &self,
+        scope: &ServiceKey,
+        attributes: Option<Attributes>,
+        instances: &[WireInstance],
+    ) -> Result<Set, WireError> {
+        let mut set = Set { attributes, ..Set::empty(scope.clone()) };
         let ours = self.of(scope);
         let http = self.mode.is_http();
         let doubtful = |read: &Instance, published: &Published| {
             !http && (read.mark != published.record.mark || read.mark.is_none())
         };
-        let records: Vec<_> = truth.instances.iter().map(|wire| (wire, convert::read(wire))).collect();
+        let records: Vec<_> = instances.iter().map(|wire| (wire, convert::read(wire))).collect();
         let asked = records.iter().filter(|(_, read)| {
             read.ephemeral && ours.get(&read.id()).is_some_and(|published| doubtful(read, published))
         });
@@ -73,7 +77,7 @@ impl Publications {
             }
         }
         if http {
-            self.seen(scope, truth);
+            self.seen(scope, instances);
         }
         Ok(set)
     }

@@ -1,7 +1,7 @@
 //! Publications on 1.x.
 
 use super::{Publications, Published, Records, make};
-use crate::nacos::client::{Error as WireError, ServiceTruth, WireInstance};
+use crate::nacos::client::{Error as WireError, WireInstance};
 use crate::nacos::convert;
 use causeway_core::{Change, Error, Instance, InstanceId, OwnerId, ServiceKey};
 use std::collections::BTreeSet;
@@ -105,9 +105,9 @@ impl Publications {
         read.metadata.contains_key(convert::MARK).then(|| published.owner.clone())
     }
 
-    pub(super) fn seen(&self, scope: &ServiceKey, truth: &ServiceTruth) {
+    pub(super) fn seen(&self, scope: &ServiceKey, instances: &[WireInstance]) {
         let there: BTreeSet<InstanceId> =
-            truth.instances.iter().filter(|one| one.ephemeral).map(|one| convert::read(one).id()).collect();
+            instances.iter().filter(|one| one.ephemeral).map(|one| convert::read(one).id()).collect();
         self.beats.seen(scope, &there);
     }
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::nacos::client::{Address, Options, ServiceAttributes, ServiceTruth, WireInstance};
+use crate::nacos::client::{Address, Options, WireInstance};
 use causeway_core::{Mark, WrittenRecord};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -65,9 +65,8 @@ fn published(port: u16, shadow: bool) -> Published {
 }
 
 /// The service with instances without marks at these ports.
-fn truth(ports: &[u16]) -> ServiceTruth {
-    let instances = ports.iter().map(|port| WireInstance::new("127.0.0.1", *port)).collect();
-    ServiceTruth { attributes: ServiceAttributes::default(), instances }
+fn truth(ports: &[u16]) -> Vec<WireInstance> {
+    ports.iter().map(|port| WireInstance::new("127.0.0.1", *port)).collect()
 }
 
 fn hold(publications: &Publications, all: &[Published]) {
@@ -77,7 +76,7 @@ fn hold(publications: &Publications, all: &[Published]) {
 
 /// Ports of the records that are known as ours.
 async fn ours(publications: &Publications, ports: &[u16]) -> Result<Vec<u16>, WireError> {
-    let set = publications.attribute(&scope(), &truth(ports)).await?;
+    let set = publications.attribute(&scope(), None, &truth(ports)).await?;
     let ours = set.records.values().flat_map(|held| &held.copies);
     Ok(ours.map(|record| record.id.endpoint.port).collect())
 }

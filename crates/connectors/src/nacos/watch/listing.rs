@@ -2,7 +2,8 @@
 //! same. Nacos keeps and serves what is registered in any namespace, created or not, and goes on doing so after it was
 //! deleted in the console.
 
-use super::{Done, Namespace, PATIENCE, State, Watch};
+use super::names::{Namespace, State};
+use super::{Done, PATIENCE, Watch};
 use crate::nacos::client::{Error as WireError, NacosClient};
 use crate::nacos::reading::parts;
 use causeway_core::{Error, Lost, Part, Parts};
@@ -86,7 +87,8 @@ impl Watch {
                 // A list that has lost it may come of a server that has lost more: what is not seen again is not taken for
                 // witnessed to go.
                 Some(namespace) if namespace.listed => {
-                    (namespace.listed, namespace.state, namespace.told) = (false, State::Unknown, false);
+                    namespace.listed = false;
+                    namespace.lose();
                     let error = Error::Missing(format!("namespace {part} is no longer listed"));
                     self.ready.push_back(Err(Lost { part: Some(part.clone()), error }));
                     if !namespace.asking {
@@ -112,19 +114,7 @@ impl Watch {
     }
 
     fn follow(&mut self, part: Part, title: Option<Arc<str>>, listed: bool) {
-        let names = BTreeMap::new();
-        let namespace = Namespace {
-            title,
-            listed,
-            state: State::Unknown,
-            names,
-            left_out: BTreeSet::new(),
-            selection: None,
-            asking: false,
-            failing: None,
-            told: false,
-        };
-        self.namespaces.insert(part.clone(), namespace);
+        self.namespaces.insert(part.clone(), Namespace::new(title, listed));
         self.ask_names(part);
     }
 

@@ -1,7 +1,9 @@
+use super::names::{Counts, State};
 use super::*;
-use crate::nacos::client::NacosClient;
 use crate::nacos::client::{Address, Options};
+use crate::nacos::client::{NacosClient, ServiceSummary};
 use crate::nacos::publications::Publications;
+use crate::nacos::reading::IN_FLIGHT;
 use tokio::time::timeout;
 
 /// A watch of a cluster that nobody answers for, with one namespace of two services that is being read.
@@ -13,23 +15,9 @@ fn watch(keys: &[&WireKey]) -> Watch {
     let reading = Reading { client, publications };
     let mut watch = Watch::new(reading, Arc::new(causeway_core::Everything), Vec::new(), Trigger::Push(reader));
     watch.connected = true;
-    let summary = |key: &WireKey| {
-        let summary = serde_json::json!({"name": key.service, "groupName": key.group});
-        (key.clone(), serde_json::from_value(summary).unwrap())
-    };
-    let names: BTreeMap<_, _> = keys.iter().map(|key| summary(key)).collect();
+    let names: BTreeMap<_, _> = keys.iter().map(|key| ((*key).clone(), Counts::of(&summary(key)))).collect();
     let state = State::Filling { missing: names.keys().cloned().collect(), sets: BTreeMap::new() };
-    let namespace = Namespace {
-        title: None,
-        listed: true,
-        state,
-        names,
-        left_out: BTreeSet::new(),
-        selection: None,
-        asking: false,
-        failing: None,
-        told: false,
-    };
+    let namespace = Namespace { state, names, ..Namespace::new(None, true) };
     watch.namespaces.insert(Part::new("n"), namespace);
     watch
 }
@@ -38,11 +26,15 @@ fn empty(key: &WireKey) -> Set {
     Set::empty(convert::scope(key))
 }
 
+fn summary(key: &WireKey) -> ServiceSummary {
+    serde_json::from_value(serde_json::json!({"name": key.service, "groupName": key.group})).unwrap()
+}
+
 /// The names come again as they were.
 fn list(watch: &mut Watch) {
     let part = Part::new("n");
-    let names = watch.namespaces[&part].names.values().cloned().collect();
-    watch.done(Done::Names(part, Ok(names)));
+    let list = Some(watch.namespaces[&part].names.keys().map(summary).collect());
+    watch.done(Done::Names(part, Ok(Names { fingerprint: 1, list })));
 }
 
 #[tokio::test(start_paused = true)]
@@ -59,11 +51,11 @@ async fn an_unreadable_service_is_read_again_until_it_can_be() {
     watch.done(Done::Read(bad.clone(), denied()));
     watch.done(Done::Read(bad.clone(), denied()));
     assert!(watch.ready.is_empty() && watch.work.len() == 1);
-    watch.todo.clear();
-    watch.queued.clear();
+    watch.reads.todo.clear();
+    watch.reads.queued.clear();
     let due = timeout(UNREADABLE * 2, watch.work.next()).await.unwrap().unwrap();
     watch.done(due);
-    assert_eq!(watch.todo.front(), Some(&bad));
+    assert_eq!(watch.reads.todo.front(), Some(&bad));
     watch.done(Done::Read(bad.clone(), Ok(empty(&bad))));
     assert!(matches!(watch.ready.pop_front(), Some(Ok(Update::Reset { sets, .. })) if sets.len() == 2));
 }
@@ -76,7 +68,7 @@ async fn a_failure_for_the_moment_is_not_told() {
     assert!(watch.ready.is_empty());
     let due = timeout(AGAIN * 2, watch.work.next()).await.unwrap().unwrap();
     watch.done(due);
-    assert_eq!(watch.todo, [key]);
+    assert_eq!(watch.reads.todo, [key]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -85,4 +77,133 @@ async fn what_is_listed_no_more_is_not_waited_for() {
     let mut watch = watch(&[&key]);
     watch.done(Done::Read(gone, Err(WireError::Denied("no right".into()))));
     assert!(watch.work.is_empty());
+}
+
+fn many(count: usize) -> Vec<WireKey> {
+    (0..count).map(|n| WireKey::new("n", "g", &format!("s{n:03}"))).collect()
+}
+
+/// A watch in which all of these are wanted, and what it is waiting for then.
+fn wanting(keys: &[WireKey]) -> Watch {
+    let mut watch = watch(&keys.iter().collect::<Vec<_>>());
+    keys.iter().for_each(|key| watch.want(key.clone()));
+    watch.start_reads();
+    watch
+}
+
+fn bare(key: &WireKey) -> (WireKey, Set) {
+    (key.clone(), Set { attributes: None, ..empty(key) })
+}
+
+fn round(watch: &Watch) -> Option<u64> {
+    watch.namespaces[&Part::new("n")].round.as_ref().map(|round| round.id)
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_services_are_read_by_pages_and_the_rest_one_by_one() {
+    let keys = many(40);
+    let mut watch = wanting(&keys);
+    assert!(watch.reads.flying.is_empty() && watch.work.len() == 1);
+    // One that changes after its page was made is read again; one that has not come yet, too.
+    let page = Page { sets: keys[..20].iter().map(bare).collect(), more: true };
+    watch.done(Done::Page(Part::new("n"), round(&watch).unwrap(), Ok(page)));
+    watch.want(keys[0].clone());
+    watch.want(keys[30].clone());
+    assert_eq!(watch.reads.todo, [keys[0].clone()]);
+    assert_eq!(watch.work.len(), 2);
+    let page = Page { sets: keys[20..39].iter().map(bare).collect(), more: false };
+    watch.done(Done::Page(Part::new("n"), round(&watch).unwrap(), Ok(page)));
+    assert_eq!(round(&watch), None);
+    assert_eq!(watch.reads.todo, [keys[0].clone(), keys[30].clone()]);
+    assert!(watch.ready.is_empty(), "one is missing");
+    watch.start_reads();
+    assert!(watch.reads.flying.contains(&keys[39]) && watch.reads.flying.len() == 3);
+    watch.done(Done::Read(keys[39].clone(), Ok(empty(&keys[39]))));
+    assert!(matches!(watch.ready.pop_front(), Some(Ok(Update::Reset { sets, .. })) if sets.len() == 40));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_without_pages_is_asked_one_by_one() {
+    let keys = many(40);
+    let mut watch = wanting(&keys);
+    let id = round(&watch).unwrap();
+    watch.done(Done::Page(Part::new("n"), id, Err(WireError::Denied("no right".into()))));
+    assert!(watch.ready.is_empty());
+    watch.start_reads();
+    assert_eq!((watch.reads.flying.len(), round(&watch)), (IN_FLIGHT, None));
+    for key in &keys {
+        watch.done(Done::Read(key.clone(), Ok(empty(key))));
+    }
+    keys.iter().for_each(|key| watch.want(key.clone()));
+    watch.start_reads();
+    assert_eq!(round(&watch), None, "it is not asked for pages again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_of_before_an_outage_counts_for_nothing() {
+    let keys = many(40);
+    let mut watch = wanting(&keys);
+    let id = round(&watch).unwrap();
+    watch.lose_all(WireError::Unavailable("away".into()));
+    watch.ready.clear();
+    list(&mut watch);
+    watch.start_reads();
+    assert_ne!(round(&watch), Some(id));
+    let page = Page { sets: keys.iter().map(bare).collect(), more: false };
+    watch.done(Done::Page(Part::new("n"), id, Ok(page)));
+    assert!(watch.ready.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_few_at_a_time_become_many() {
+    let keys = many(100);
+    let mut watch = watch(&keys.iter().collect::<Vec<_>>());
+    for key in &keys[..31] {
+        watch.want(key.clone());
+        watch.start_reads();
+    }
+    assert_eq!((watch.reads.flying.len(), round(&watch)), (31, None));
+    for key in &keys[31..] {
+        watch.want(key.clone());
+        watch.start_reads();
+    }
+    assert_eq!(watch.reads.flying.len(), IN_FLIGHT);
+    assert!(round(&watch).is_some(), "{:?} are waiting", watch.reads.todo);
+}
+
+#[tokio::test(start_paused = true)]
+async fn attributes_follow_what_pages_tell() {
+    let keys = many(40);
+    let mut watch = wanting(&keys);
+    let page = Page { sets: keys.iter().map(bare).collect(), more: false };
+    watch.done(Done::Page(Part::new("n"), round(&watch).unwrap(), Ok(page)));
+    assert!(matches!(watch.ready.pop_front(), Some(Ok(Update::Reset { .. }))));
+    for key in &keys {
+        watch.start_reads();
+        assert!(watch.reads.asking > 0);
+        watch.done(Done::Attributes(key.clone(), Ok(Attributes::default())));
+        let told = watch.ready.pop_front();
+        assert!(matches!(told, Some(Ok(Update::Attributes(scope, _))) if scope == convert::scope(key)));
+    }
+    // They are not asked for again with the next page.
+    keys.iter().for_each(|key| watch.want(key.clone()));
+    watch.start_reads();
+    let page = Page { sets: keys.iter().map(bare).collect(), more: false };
+    watch.done(Done::Page(Part::new("n"), round(&watch).unwrap(), Ok(page)));
+    let before = watch.work.len();
+    watch.start_reads();
+    assert_eq!((watch.work.len(), watch.ready.len()), (before, keys.len()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn names_that_are_as_before_an_outage_are_asked_for_again() {
+    let key = WireKey::new("n", "g", "s");
+    let mut watch = watch(&[&key]);
+    list(&mut watch);
+    watch.lose_all(WireError::Unavailable("away".into()));
+    let before = watch.work.len();
+    watch.done(Done::Names(Part::new("n"), Ok(Names { fingerprint: 1, list: None })));
+    assert_eq!(watch.work.len(), before + 1);
+    list(&mut watch);
+    assert!(matches!(&watch.namespaces[&Part::new("n")].state, State::Filling { missing, .. } if missing.len() == 1));
 }
