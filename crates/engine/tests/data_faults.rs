@@ -1,11 +1,11 @@
 //! Clusters fail, are wiped and refuse: nothing is lost, and nothing is deleted without evidence.
 #![allow(clippy::unwrap_used)]
 
-mod data_world;
+mod entry_harness;
 use causeway_connectors::memory::{Fault, MemoryData};
 use causeway_core::*;
 use causeway_engine::*;
-use data_world::*;
+use entry_harness::*;
 use std::time::Duration;
 
 #[tokio::test(start_paused = true)]

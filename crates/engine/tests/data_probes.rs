@@ -1,10 +1,10 @@
 //! What is refused and may be accepted later without a word from the cluster is tried again in time, and in turn.
 #![allow(clippy::unwrap_used)]
 
-mod data_world;
+mod entry_harness;
 use causeway_core::*;
 use causeway_engine::*;
-use data_world::*;
+use entry_harness::*;
 use std::time::Duration;
 use tokio::time::Instant;
 

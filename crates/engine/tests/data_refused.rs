@@ -1,12 +1,12 @@
 //! What is refused delays nothing but itself, and access lists come after what is below.
 #![allow(clippy::unwrap_used)]
 
-mod data_world;
+mod entry_harness;
 use causeway_connectors::memory::MemoryData;
 use causeway_core::*;
 use causeway_engine::*;
-use data_world::ports::{Fuse, Mortal, MortalNotebook};
-use data_world::*;
+use entry_harness::ports::{Fuse, Mortal, MortalNotebook};
+use entry_harness::*;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;

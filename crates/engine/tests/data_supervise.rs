@@ -1,12 +1,12 @@
 //! Work on config entries panics, hangs or returns too little: everything else goes on, and the status says so.
 #![allow(clippy::unwrap_used)]
 
-mod data_world;
+mod entry_harness;
 mod odd;
 use causeway_connectors::memory::MemoryData;
 use causeway_core::{Conflicts, EntryInterest, EntryKey, Limits, Ways};
 use causeway_engine::*;
-use data_world::*;
+use entry_harness::*;
 use odd::*;
 use parking_lot::Mutex;
 use std::sync::Arc;

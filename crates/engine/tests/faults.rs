@@ -1,12 +1,12 @@
 //! Clusters fail, processes die: nothing is lost, nothing flaps.
 #![allow(clippy::unwrap_used)]
 
-mod world;
+mod service_harness;
 use causeway_connectors::memory::{Fault, Memory, MemoryPorts};
 use causeway_core::{Change, Mark, OwnerId, Sink};
 use causeway_engine::*;
+use service_harness::*;
 use std::sync::Arc;
-use world::*;
 
 /// Settings that never work: what the old connection kept alive stands until others do.
 #[tokio::test(start_paused = true)]

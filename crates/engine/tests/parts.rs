@@ -1,13 +1,13 @@
 //! Parts that no list shows, that go from the list, and that go with their server.
 #![allow(clippy::unwrap_used)]
 
-mod world;
+mod service_harness;
 
 use causeway_connectors::memory::{Fault, Memory};
 use causeway_core::*;
 use causeway_engine::*;
+use service_harness::*;
 use std::collections::BTreeMap;
-use world::*;
 
 /// A task between `a` and `b` that names `public` and `test`.
 fn named(clusters: &BTreeMap<String, Memory>, two_way: bool) -> World {

@@ -1,11 +1,11 @@
 //! A destination whose servers do not tell each other everything.
 #![allow(clippy::unwrap_used)]
 
-mod world;
+mod service_harness;
 
 use causeway_engine::RouteState;
+use service_harness::*;
 use std::collections::BTreeSet;
-use world::*;
 
 #[tokio::test(start_paused = true)]
 async fn a_server_that_falls_behind_is_named() {

@@ -2,14 +2,14 @@
 //! forgotten.
 #![allow(clippy::unwrap_used)]
 
-mod world;
+mod service_harness;
 use causeway_connectors::memory::Fault;
 use causeway_core::*;
 use causeway_engine::*;
+use service_harness::*;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use world::*;
 
 /// Counts how often it is asked.
 #[derive(Debug, Default)]

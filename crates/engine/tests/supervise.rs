@@ -2,14 +2,14 @@
 #![allow(clippy::unwrap_used)]
 
 mod odd;
-mod world;
+mod service_harness;
 use causeway_connectors::memory::Memory;
 use causeway_core::Port;
 use causeway_engine::*;
 use odd::*;
+use service_harness::*;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use world::*;
 
 /// Source `a` and destination `b`, whose ports misbehave as their whims say.
 struct Between {
