@@ -30,7 +30,7 @@ fn start(clusters: &BTreeMap<String, Memory>, whims: &Arc<Whims>) -> World {
 
 fn failures(world: &World) -> Vec<String> {
     let events = world.notebook.events.lock();
-    events.iter().filter(|event| event.action == Action::Failed).map(|event| event.reason.clone()).collect()
+    events.iter().filter(|event| event.action == Action::Failed).map(|event| event.reason.to_string()).collect()
 }
 
 fn crowd(memory: &Memory, count: usize) {

@@ -81,7 +81,7 @@ async fn what_is_below_comes_before_the_access_list() {
         put(&world.a, "/conf/frozen/late", "late");
         put(&world.a, "/conf/open", "open");
         seconds(2).await;
-        let reasons = world.status().reasons.join("; ");
+        let reasons = world.status().notices.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
         assert!(reasons.contains("/conf/frozen"), "{reasons}");
         assert_eq!(world.read(Side::Right, "/conf/frozen/late"), None);
         assert!(edit(&world, "/conf/open", "again").await < Duration::from_millis(500));

@@ -4,7 +4,7 @@ mod data;
 mod error;
 
 pub use data::{DataPort, DataSelector, DataSink, DataSource, EntryInterest, Expect, Found, News, Write};
-pub use error::{BoxError, Error, Lost};
+pub use error::{BoxError, Error, Failure, Lost};
 
 use crate::model::{Instance, OwnerId, Part, ServiceKey, Set};
 use crate::plan::{Change, Governed, Wish, Written};
