@@ -1,7 +1,7 @@
 //! Speaks to a node over its REST API. Every call has a time-out; every failure says what to do.
 
 use crate::failure::Failure;
-use crate::show::Paint;
+use crate::output::Paint;
 use causeway_server::api;
 use causeway_settings::Problems;
 use reqwest::{Method, RequestBuilder, StatusCode, Url};

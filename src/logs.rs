@@ -32,7 +32,7 @@ pub fn start(target: Target, default: &str) -> Result<(), Failure> {
         Target::Stdout => (io::stdout().is_terminal(), BoxMakeWriter::new(io::stdout)),
         Target::Stderr => (io::stderr().is_terminal(), BoxMakeWriter::new(io::stderr)),
     };
-    let colour = crate::show::Paint::of(terminal).is_on();
+    let colour = crate::output::Paint::of(terminal).is_on();
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_ansi(colour);
     let started = match terminal {
         true => lines.with_target(false).try_init(),

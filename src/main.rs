@@ -6,11 +6,11 @@ mod demo;
 mod failure;
 mod logs;
 mod node;
-mod show;
+mod output;
 
 use clap::Parser;
 use failure::{FAILED, Failure, USAGE};
-use show::{Paint, Tone, fold};
+use output::{Paint, Tone, fold};
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
@@ -47,7 +47,7 @@ fn say(failure: &Failure) -> ExitCode {
     let code = ExitCode::from(failure.code());
     let mut stderr = io::stderr().lock();
     let paint = Paint::of(stderr.is_terminal());
-    let width = stderr.is_terminal().then(|| show::size().0);
+    let width = stderr.is_terminal().then(|| output::size().0);
     let said = match failure {
         Failure::NobodyReads => Ok(()),
         Failure::Drawn(text) => write!(stderr, "{text}"),

@@ -1,7 +1,7 @@
 //! A node in this process, with its REST API.
 
 use crate::failure::Failure;
-use crate::show::Paint;
+use crate::output::Paint;
 use causeway_server::{Access, Error, Node, Options};
 use causeway_store::Store;
 use secrecy::{ExposeSecret, SecretString};

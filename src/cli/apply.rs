@@ -2,7 +2,7 @@
 
 use super::{Global, settings_text};
 use crate::failure::Failure;
-use crate::show::{Screen, warnings};
+use crate::output::{Screen, warnings};
 use causeway_server::api::{ApplyRequest, Changes};
 use std::path::PathBuf;
 

@@ -3,7 +3,7 @@
 use super::Global;
 use crate::client::Leave;
 use crate::failure::Failure;
-use crate::show::{Screen, count};
+use crate::output::{Screen, count};
 
 /// Removes a task. Refused while copies of it exist, unless one of the flags says what becomes of them.
 #[derive(clap::Args)]

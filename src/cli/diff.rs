@@ -2,7 +2,7 @@
 
 use super::Global;
 use crate::failure::Failure;
-use crate::show::{Screen, plan};
+use crate::output::{Screen, plan};
 
 /// Compares a task's source with its destination, as both stand now.
 #[derive(clap::Args)]

@@ -3,7 +3,7 @@
 use super::Global;
 use crate::client::Client;
 use crate::failure::Failure;
-use crate::show::{Screen, Tone, clean, count};
+use crate::output::{Screen, Tone, clean, count};
 use causeway_server::api::{Drain as Drained, State};
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Write};
@@ -84,7 +84,7 @@ fn show(screen: &mut Screen, drain: &Drained) -> Result<(), Failure> {
         n => format!("{n} copies"),
     };
     lines.push(format!("{}: {sum} to remove; native records are not touched", clean(&drain.task)));
-    if screen.format == crate::show::Format::Table {
+    if screen.format == crate::output::Format::Table {
         lines.iter().try_for_each(|line| screen.line(line))
     } else {
         let mut stderr = io::stderr().lock();

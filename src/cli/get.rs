@@ -3,7 +3,7 @@
 use super::Global;
 use crate::client::{Client, MOST, Query};
 use crate::failure::Failure;
-use crate::show::{Format, Screen, Table, lists};
+use crate::output::{Format, Screen, Table, lists};
 use causeway_server::api::{Cluster, Event, Service, Task};
 use clap::ValueEnum;
 use serde::Serialize;

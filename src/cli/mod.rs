@@ -17,7 +17,7 @@ mod verify;
 
 use crate::client::Client;
 use crate::failure::Failure;
-use crate::show::Format;
+use crate::output::Format;
 use clap::{Parser, Subcommand};
 use secrecy::SecretString;
 use std::io::Read;

@@ -2,7 +2,7 @@
 
 use super::Global;
 use crate::failure::Failure;
-use crate::show::Screen;
+use crate::output::Screen;
 
 /// Leaves everything as it is: nothing is written and nothing is removed until `resume`.
 #[derive(clap::Args)]

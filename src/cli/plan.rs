@@ -2,7 +2,7 @@
 
 use super::{Global, settings_text};
 use crate::failure::{CHANGES, FAILED, Failure};
-use crate::show::{Screen, plan, warnings};
+use crate::output::{Screen, plan, warnings};
 use causeway_server::api::PlanRequest;
 use std::path::PathBuf;
 

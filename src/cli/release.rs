@@ -2,7 +2,7 @@
 
 use super::Global;
 use crate::failure::Failure;
-use crate::show::{Screen, count};
+use crate::output::{Screen, count};
 
 /// Lets go of removals that a guard holds. Look first at `causeway get tasks` and `causeway diff TASK`.
 #[derive(clap::Args)]

@@ -2,7 +2,7 @@
 
 use super::Global;
 use crate::failure::Failure;
-use crate::show::{Screen, clean};
+use crate::output::{Screen, clean};
 use causeway_server::api;
 use clap::ValueEnum;
 

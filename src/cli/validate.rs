@@ -2,7 +2,7 @@
 
 use super::{Global, settings_text};
 use crate::failure::{FAILED, Failure};
-use crate::show::{Format, Screen, count, warnings};
+use crate::output::{Format, Screen, count, warnings};
 use causeway_settings::{Problem, ProcessEnv, parse};
 use serde::Serialize;
 use std::io::{self, IsTerminal};
@@ -35,7 +35,7 @@ impl Validate {
             screen.document(&Checked { valid, problems })?;
             return Ok(if valid { 0 } else { FAILED });
         }
-        let colour = crate::show::Paint::of(io::stderr().is_terminal()).is_on();
+        let colour = crate::output::Paint::of(io::stderr().is_terminal()).is_on();
         let settings = checked.map_err(|problems| Failure::Drawn(problems.render(colour)))?;
         warnings(&settings.warnings);
         let (clusters, tasks) = (settings.clusters.len(), settings.tasks.len());

@@ -2,7 +2,7 @@
 
 use super::Global;
 use crate::failure::{DIFFERS, Failure};
-use crate::show::{Screen, Tone, clean, count, lists, plan};
+use crate::output::{Screen, Tone, clean, count, lists, plan};
 
 /// So many of what is left out on purpose are shown to people.
 const SHOWN: usize = 20;

@@ -1,18 +1,18 @@
 //! What `causeway demo` shows: two registries in memory with live providers, and a real node between them.
 
+mod registries;
 mod travel;
 mod view;
-mod world;
 
 use crate::client::Client;
 use crate::failure::Failure;
-use crate::show::Tone;
+use crate::output::Tone;
 use causeway_server::api::ApplyRequest;
+use registries::{STEPS, World};
 use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use travel::{Travel, time_words};
 use view::View;
-use world::{STEPS, World};
 
 /// Between two things that happen.
 const PACE: Duration = Duration::from_millis(1500);
@@ -126,7 +126,7 @@ async fn finish(view: &mut View, world: &World, travel: &mut Travel, begin: Inst
     if travel.gaps > 0 {
         return Err(Failure::new(format!("`mail` was missing on one side in {} looks while it moved", travel.gaps)));
     }
-    if travel.trips.iter().any(|trip| trip.step.act == world::Act::MovesOut) {
+    if travel.trips.iter().any(|trip| trip.step.act == registries::Act::MovesOut) {
         view.say(Tone::Good, "`mail` moved from one registry to the other: never missing on either side")?;
     }
     view.say(Tone::Plain, NEXT)

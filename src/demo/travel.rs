@@ -1,6 +1,6 @@
 //! How long changes take from one side to the other.
 
-use super::world::{STEPS, Step, World};
+use super::registries::{STEPS, Step, World};
 use std::time::Duration;
 use tokio::time::Instant;
 

@@ -1,9 +1,9 @@
 //! The demo on the screen: a picture that is drawn again in its place on a terminal, lines elsewhere.
 
+use super::registries::{Count, NAMES, World};
 use super::travel::{Travel, Trip, time_words};
-use super::world::{Count, NAMES, World};
 use crate::failure::Failure;
-use crate::show::{Paint, Tone, size};
+use crate::output::{Paint, Tone, size};
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 use unicode_width::UnicodeWidthStr;

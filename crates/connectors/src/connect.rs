@@ -1,7 +1,7 @@
 //! What an operator says about how to reach a cluster, whatever its kind.
 
-use crate::turn::Turn;
 use crate::util::tls::{self, Pem, Trust};
+use crate::vault_turns::Turn;
 use causeway_core::{ClusterId, Error, Ports};
 use causeway_settings::Kind;
 use futures_util::future::BoxFuture;

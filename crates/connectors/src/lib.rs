@@ -6,13 +6,13 @@ mod connect;
 pub mod file;
 pub mod memory;
 pub mod nacos;
-mod turn;
 mod util;
+mod vault_turns;
 pub mod zookeeper;
 
 pub use connect::{Connect, Connector, InlineMarks, SocketKeeper, TlsFiles, TlsTexts, Vault};
-pub use turn::{Turn, Turns};
 pub use util::keep_running;
+pub use vault_turns::{Turn, Turns};
 
 use causeway_settings::{Kind, Kinds};
 

@@ -60,7 +60,7 @@ fn it_goes_only_when_every_task_knows_that_it_does_not_want_it() {
     assert_eq!((changes, skipped), (vec![], Some(Skip::Settling)));
     let (changes, _) = planned(&[wish("t", Fresh::Settled, None), wish("u", Fresh::Settled, None)]);
     let [Change::Delete { owner, why, .. }] = &changes[..] else { panic!("{changes:?}") };
-    assert_eq!((&*owner.task, why), ("t", &Removal::Gone(Evidence::Implied)));
+    assert_eq!((&*owner.task, why), ("t", &Removal::Gone { evidence: Evidence::Implied }));
     assert!(planned(&[]).0.is_empty(), "nobody to ask");
 }
 

@@ -10,6 +10,7 @@
 
 mod entries;
 mod kit;
+mod notice;
 mod services;
 mod spec;
 
@@ -19,6 +20,7 @@ pub use entries::{
 };
 pub use kit::pace::Pacers;
 pub use kit::supervise::{Crashes, supervise};
+pub use notice::Notice;
 pub use services::cluster::Ledger;
 pub use services::engine::Engine;
 pub use services::preview::{DryRun, Preview, Unread, dry_run};

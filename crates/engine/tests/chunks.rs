@@ -2,15 +2,15 @@
 #![allow(clippy::unwrap_used)]
 
 mod odd;
-mod world;
+mod service_harness;
 use causeway_connectors::memory::Memory;
 use causeway_core::{Limits, Port};
 use causeway_engine::*;
 use odd::*;
+use service_harness::*;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use world::*;
 
 fn start(clusters: &BTreeMap<String, Memory>, whims: &Arc<Whims>) -> World {
     let world = World::new("i", clusters);
@@ -30,7 +30,7 @@ fn start(clusters: &BTreeMap<String, Memory>, whims: &Arc<Whims>) -> World {
 
 fn failures(world: &World) -> Vec<String> {
     let events = world.notebook.events.lock();
-    events.iter().filter(|event| event.action == Action::Failed).map(|event| event.reason.clone()).collect()
+    events.iter().filter(|event| event.action == Action::Failed).map(|event| event.reason.to_string()).collect()
 }
 
 fn crowd(memory: &Memory, count: usize) {

@@ -1,11 +1,11 @@
 //! Clusters fail, are wiped and refuse: nothing is lost, and nothing is deleted without evidence.
 #![allow(clippy::unwrap_used)]
 
-mod data_world;
+mod entry_harness;
 use causeway_connectors::memory::{Fault, MemoryData};
 use causeway_core::*;
 use causeway_engine::*;
-use data_world::*;
+use entry_harness::*;
 use std::time::Duration;
 
 #[tokio::test(start_paused = true)]
@@ -25,7 +25,7 @@ async fn a_source_that_is_down_empties_nothing() {
         world.a.fail(Fault::None);
         seconds(5).await;
         assert_eq!(world.a.get(&key("/cfg/late")).is_some(), ways == Ways::Two);
-        assert_eq!(world.status().state, RouteState::InStep, "{:?}", world.status().reasons);
+        assert_eq!(world.status().state, RouteState::InStep, "{:?}", world.status().notices);
     }
 }
 
@@ -281,7 +281,11 @@ async fn a_part_that_is_denied_is_said_and_empties_nothing() {
     seconds(100).await;
     assert_eq!(world.read(Side::Right, "/cfg/3"), Some("three".into()), "the other part goes on");
     assert_eq!(world.status().state, RouteState::Failing);
-    assert!(world.status().reasons.iter().any(|reason| reason.contains("no right")), "{:?}", world.status());
+    assert!(
+        world.status().notices.iter().any(|reason| reason.to_string().contains("no right")),
+        "{:?}",
+        world.status()
+    );
     world.a.fail(Fault::None);
     seconds(5).await;
     assert_eq!(world.a.get(&other), Some(Content::of("2")));

@@ -1,10 +1,10 @@
 //! Entries that stand by themselves, whatever their names look like.
 #![allow(clippy::unwrap_used)]
 
-mod data_world;
+mod entry_harness;
 use causeway_core::*;
 use causeway_engine::*;
-use data_world::*;
+use entry_harness::*;
 
 const FLAT: EntryFacts = EntryFacts { shape: Shape::Flat, stamps: StampKind::ContentHash };
 

@@ -1,10 +1,10 @@
 //! What is left out on purpose is counted, and never taken for deleted.
 #![allow(clippy::unwrap_used)]
 
-mod data_world;
+mod entry_harness;
 use causeway_core::*;
 use causeway_engine::*;
-use data_world::*;
+use entry_harness::*;
 
 const NUMBERED: Option<Aside> = Some(Aside::Numbered);
 

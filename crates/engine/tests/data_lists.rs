@@ -1,10 +1,10 @@
 //! Entries that are lists to which each side adds its own: Dubbo's mapping from interfaces to applications.
 #![allow(clippy::unwrap_used)]
 
-mod data_world;
+mod entry_harness;
 use causeway_core::*;
 use causeway_engine::*;
-use data_world::*;
+use entry_harness::*;
 
 fn listing(ways: Ways) -> World {
     let world = World::new(|spec| {

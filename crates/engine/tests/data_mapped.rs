@@ -1,11 +1,11 @@
 //! Entries of a flat kind in step with the nodes of a tree.
 #![allow(clippy::unwrap_used)]
 
-mod data_world;
+mod entry_harness;
 use causeway_connectors::memory::{Fault, MemoryData};
 use causeway_core::*;
 use causeway_engine::*;
-use data_world::*;
+use entry_harness::*;
 use std::sync::Arc;
 
 /// As [`NodesBelow`] `/config`, in small letters.

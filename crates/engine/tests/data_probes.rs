@@ -1,10 +1,10 @@
 //! What is refused and may be accepted later without a word from the cluster is tried again in time, and in turn.
 #![allow(clippy::unwrap_used)]
 
-mod data_world;
+mod entry_harness;
 use causeway_core::*;
 use causeway_engine::*;
-use data_world::*;
+use entry_harness::*;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -33,7 +33,7 @@ async fn a_blocked_entry_is_tried_again_within_seconds() {
     assert_eq!(status.state, RouteState::InStep, "{status:#?}");
     assert!(status.skipped.iter().any(|(why, n)| why.contains("no room for /cfg/1") && *n == 1), "{status:#?}");
     let known = world.engine.known(&world.spec.owner, &key("/cfg/1")).refused.unwrap();
-    assert!(known.contains("no room"), "{known}");
+    assert!(known.to_string().contains("no room"), "{known}");
     assert!((8..20).contains(&refused(&world)), "{}", refused(&world));
     assert_eq!(world.notebook.count(Action::Skipped), 1, "told once");
     world.b.block("/cfg/1", false);

@@ -1,12 +1,12 @@
 //! What is refused delays nothing but itself, and access lists come after what is below.
 #![allow(clippy::unwrap_used)]
 
-mod data_world;
+mod entry_harness;
 use causeway_connectors::memory::MemoryData;
 use causeway_core::*;
 use causeway_engine::*;
-use data_world::ports::{Fuse, Mortal, MortalNotebook};
-use data_world::*;
+use entry_harness::ports::{Fuse, Mortal, MortalNotebook};
+use entry_harness::*;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -98,7 +98,7 @@ async fn what_is_below_comes_before_the_access_list() {
         put(&world.a, "/conf/frozen/late", "late");
         put(&world.a, "/conf/open", "open");
         seconds(2).await;
-        let reasons = world.status().reasons.join("; ");
+        let reasons = world.status().notices.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
         assert!(reasons.contains("/conf/frozen"), "{reasons}");
         assert_eq!(world.read(Side::Right, "/conf/frozen/late"), None);
         assert!(edit(&world, "/conf/open", "again").await < Duration::from_millis(500));

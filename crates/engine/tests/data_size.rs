@@ -2,10 +2,10 @@
 //! depend on the machine.
 #![allow(clippy::unwrap_used)]
 
-mod data_world;
+mod entry_harness;
 use causeway_core::*;
 use causeway_engine::*;
-use data_world::*;
+use entry_harness::*;
 use std::time::{Duration, Instant};
 
 /// A debug build is slow by itself.

@@ -1,11 +1,11 @@
 //! Stamps that say different things: what was put back, with and without a trace.
 #![allow(clippy::unwrap_used)]
 
-mod data_world;
+mod entry_harness;
 use causeway_core::*;
 use causeway_engine::*;
-use data_world::ports::{Flickering, Undoing};
-use data_world::*;
+use entry_harness::ports::{Flickering, Undoing};
+use entry_harness::*;
 use parking_lot::Mutex;
 use std::sync::Arc;
 

@@ -1,12 +1,12 @@
 //! Work on config entries panics, hangs or returns too little: everything else goes on, and the status says so.
 #![allow(clippy::unwrap_used)]
 
-mod data_world;
+mod entry_harness;
 mod odd;
 use causeway_connectors::memory::MemoryData;
 use causeway_core::{Conflicts, EntryInterest, EntryKey, Fingerprint, Limits, Ways};
 use causeway_engine::*;
-use data_world::*;
+use entry_harness::*;
 use odd::*;
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ async fn an_actor_that_panics_begins_again_from_the_ledger() {
     put(&world.a, "/cfg/0", "new");
     millis(50).await;
     assert_eq!(world.status().state, RouteState::Failing);
-    assert!(world.status().reasons[0].contains("bug in stream"), "{:?}", world.status());
+    assert!(world.status().notices[0].to_string().contains("bug in stream"), "{:?}", world.status());
     assert_eq!(world.engine.crashes().len(), 1);
     put(&world.b, "/cfg/1", "back");
     world.a.remove(&key("/cfg/2"));
@@ -74,7 +74,7 @@ async fn a_poison_entry_stops_no_other() {
         assert_eq!(read(&world.b, "/cfg/8"), Some("new".into()), "{what}");
         let status = world.status();
         assert_eq!(status.state, RouteState::Failing, "{what}");
-        assert!(status.reasons.iter().any(|r| r.contains(&format!("bug in {what}"))), "{status:?}");
+        assert!(status.notices.iter().any(|r| r.to_string().contains(&format!("bug in {what}"))), "{status:?}");
         a.panic(what, 0);
         b.panic(what, 0);
         seconds(60).await;
@@ -92,7 +92,7 @@ async fn a_missing_outcome_is_an_error_and_no_loss() {
         seconds(5).await;
         if surplus < 0 {
             assert_eq!(world.status().state, RouteState::Failing, "{:?}", world.status());
-            assert!(world.status().reasons.iter().any(|r| r.contains("outcomes")), "{:?}", world.status());
+            assert!(world.status().notices.iter().any(|r| r.to_string().contains("outcomes")), "{:?}", world.status());
         }
         (*a.surplus.lock(), *b.surplus.lock()) = (0, 0);
         seconds(100).await;

@@ -1,12 +1,12 @@
 //! Clusters fail, processes die: nothing is lost, nothing flaps.
 #![allow(clippy::unwrap_used)]
 
-mod world;
+mod service_harness;
 use causeway_connectors::memory::{Fault, Memory, MemoryPorts};
 use causeway_core::{Change, Mark, OwnerId, Sink};
 use causeway_engine::*;
+use service_harness::*;
 use std::sync::Arc;
-use world::*;
 
 /// Settings that never work: what the old connection kept alive stands until others do.
 #[tokio::test(start_paused = true)]
@@ -190,7 +190,7 @@ async fn a_denied_part_does_not_stop_the_others() {
     clusters["a"].register(&service(9), "p", instance(1));
     seconds(100).await;
     assert_eq!((clusters["b"].list(&other).len(), total(&clusters["b"])), (1, 5));
-    assert!(world.engine.status()[0].reasons.iter().any(|reason| reason.contains("no right")));
+    assert!(world.engine.status()[0].notices.iter().any(|reason| reason.to_string().contains("no right")));
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,10 +2,10 @@
 #![allow(clippy::unwrap_used)]
 
 mod odd;
-mod world;
+mod service_harness;
 use causeway_core::*;
 use causeway_engine::*;
-use world::*;
+use service_harness::*;
 
 #[tokio::test(start_paused = true)]
 async fn everything_travels_both_ways_and_nothing_echoes() {

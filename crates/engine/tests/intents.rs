@@ -1,14 +1,14 @@
 //! Copies whose only proof is the ledger are noted there before they are written.
 #![allow(clippy::unwrap_used)]
 
-mod world;
+mod service_harness;
 use causeway_connectors::memory::{Fault, Memory};
 use causeway_core::*;
 use causeway_engine::*;
+use service_harness::*;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use world::*;
 
 fn fixed(port: u16) -> Instance {
     instance(port).with(|one| one.ephemeral = false)

@@ -1,13 +1,13 @@
 //! Destinations whose names are narrower than the source's, or that show a service in several places.
 #![allow(clippy::unwrap_used)]
 
-mod world;
+mod service_harness;
 
 use causeway_connectors::memory::{Memory, Names};
 use causeway_core::*;
 use causeway_engine::*;
+use service_harness::*;
 use std::collections::BTreeMap;
-use world::*;
 
 fn at(part: &str, name: &str) -> ServiceKey {
     ServiceKey::new(part, "g", name)

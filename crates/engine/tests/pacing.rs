@@ -2,15 +2,15 @@
 #![allow(clippy::unwrap_used)]
 
 mod odd;
-mod world;
+mod service_harness;
 use causeway_connectors::memory::MemoryData;
 use causeway_core::*;
 use causeway_engine::*;
 use odd::*;
+use service_harness::*;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use world::*;
 
 struct Silent;
 

@@ -1,13 +1,13 @@
 //! Parts that no list shows, that go from the list, and that go with their server.
 #![allow(clippy::unwrap_used)]
 
-mod world;
+mod service_harness;
 
 use causeway_connectors::memory::{Fault, Memory};
 use causeway_core::*;
 use causeway_engine::*;
+use service_harness::*;
 use std::collections::BTreeMap;
-use world::*;
 
 /// A task between `a` and `b` that names `public` and `test`.
 fn named(clusters: &BTreeMap<String, Memory>, two_way: bool) -> World {
@@ -35,7 +35,14 @@ fn fill(memory: &Memory, prefix: &str, services: usize) {
 }
 
 fn reasons(world: &World) -> String {
-    world.engine.status().iter().flat_map(|status| status.reasons.clone()).collect::<Vec<_>>().join("; ")
+    world
+        .engine
+        .status()
+        .iter()
+        .flat_map(|status| status.notices.clone())
+        .map(|one| one.to_string())
+        .collect::<Vec<_>>()
+        .join("; ")
 }
 
 /// How many instances of `test` stand in a registry.
@@ -161,7 +168,7 @@ async fn a_drain_ends_in_one_that_is_gone() {
         seconds(15).await;
         assert_eq!((count(a), count(b)), (3, 0));
         let status = &world.engine.status()[0];
-        assert_eq!((status.state, status.instances), (RouteState::Drained, 0), "{:?}", status.reasons);
+        assert_eq!((status.state, status.instances), (RouteState::Drained, 0), "{:?}", status.notices);
     }
 }
 

@@ -1,13 +1,13 @@
 //! What a destination refuses for now, what it decides by itself, and records that have one id there.
 #![allow(clippy::unwrap_used)]
 
-mod world;
+mod service_harness;
 use causeway_connectors::memory::Memory;
 use causeway_core::*;
 use causeway_engine::*;
+use service_harness::*;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use world::*;
 
 fn host(n: u16) -> Instance {
     Instance::new("127.0.0.9", n)

@@ -1,11 +1,11 @@
 //! A destination whose servers do not tell each other everything.
 #![allow(clippy::unwrap_used)]
 
-mod world;
+mod service_harness;
 
 use causeway_engine::RouteState;
+use service_harness::*;
 use std::collections::BTreeSet;
-use world::*;
 
 #[tokio::test(start_paused = true)]
 async fn a_server_that_falls_behind_is_named() {
@@ -23,8 +23,8 @@ async fn a_server_that_falls_behind_is_named() {
     clusters["a"].deregister(&service(0), "p0", &instance(1000).id);
     seconds(90).await;
     let status = &world.engine.status()[0];
-    assert_eq!(status.state, RouteState::Failing, "{:?}", status.reasons);
-    assert!(status.reasons.iter().any(|reason| reason.contains("second")), "{:?}", status.reasons);
+    assert_eq!(status.state, RouteState::Failing, "{:?}", status.notices);
+    assert!(status.notices.iter().any(|reason| reason.to_string().contains("second")), "{:?}", status.notices);
 
     let found = world.engine.replicas(&world.owner()).await;
     let [unlike] = &*found.unlike else { panic!("{found:?}") };
@@ -50,6 +50,6 @@ async fn among_many_services_the_counts_tell_which_to_compare() {
     clusters["a"].register(&service(870), "p-new", instance(99));
     seconds(90).await;
     let status = &world.engine.status()[0];
-    assert_eq!(status.state, RouteState::Failing, "{:?}", status.reasons);
-    assert!(status.reasons.iter().any(|reason| reason.contains("second")), "{:?}", status.reasons);
+    assert_eq!(status.state, RouteState::Failing, "{:?}", status.notices);
+    assert!(status.notices.iter().any(|reason| reason.to_string().contains("second")), "{:?}", status.notices);
 }

@@ -2,14 +2,14 @@
 //! forgotten.
 #![allow(clippy::unwrap_used)]
 
-mod world;
+mod service_harness;
 use causeway_connectors::memory::Fault;
 use causeway_core::*;
 use causeway_engine::*;
+use service_harness::*;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use world::*;
 
 /// Counts how often it is asked.
 #[derive(Debug, Default)]
@@ -60,8 +60,8 @@ async fn asked_at_rest(services: usize, word: &'static str) -> usize {
         seconds(1).await;
         let status = world.engine.status();
         assert_eq!(status[0].instances, total(&clusters["b"]));
-        let none = status[0].reasons.iter().any(|reason| reason.starts_with("none of the"));
-        assert_eq!(none, word != "s", "{:?}", status[0].reasons);
+        let none = status[0].notices.iter().any(|reason| reason.to_string().starts_with("none of the"));
+        assert_eq!(none, word != "s", "{:?}", status[0].notices);
     }
     lens.asked.load(Ordering::SeqCst) - before
 }

@@ -2,14 +2,14 @@
 #![allow(clippy::unwrap_used)]
 
 mod odd;
-mod world;
+mod service_harness;
 use causeway_connectors::memory::Memory;
 use causeway_core::Port;
 use causeway_engine::*;
 use odd::*;
+use service_harness::*;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use world::*;
 
 /// Source `a` and destination `b`, whose ports misbehave as their whims say.
 struct Between {
@@ -45,7 +45,7 @@ impl Between {
     }
 
     fn says(&self, words: &str) -> bool {
-        self.status().reasons.iter().any(|reason| reason.contains(words))
+        self.status().notices.iter().any(|reason| reason.to_string().contains(words))
     }
 }
 
@@ -67,7 +67,7 @@ async fn a_stream_that_panics_once_is_watched_again() {
         clusters[side].register(&service(90), "p", instance(1));
         millis(50).await;
         assert_eq!(at.status().state, RouteState::Failing, "{side}");
-        assert!(at.says("bug in stream") && at.says(side), "{:?}", at.status().reasons);
+        assert!(at.says("bug in stream") && at.says(side), "{:?}", at.status().notices);
         seconds(5).await;
         clusters["a"].register(&service(91), "p", instance(1));
         seconds(60).await;
@@ -87,10 +87,10 @@ async fn a_list_of_what_exists_is_made_once_its_namespaces_can_be_counted() {
     let route = RouteSpec { parts, only: Only::Freeze, ..at.world.route("task", "a", "b") };
     let at = at.start_with(route);
     seconds(2).await;
-    assert!(at.says("cannot be made yet") && at.says("bug in count"), "{:?}", at.status().reasons);
+    assert!(at.says("cannot be made yet") && at.says("bug in count"), "{:?}", at.status().notices);
     assert_eq!((total(&clusters["b"]), at.status().state), (0, RouteState::Failing));
     seconds(60).await;
-    assert!(!at.says("cannot be made yet"), "{:?}", at.status().reasons);
+    assert!(!at.says("cannot be made yet"), "{:?}", at.status().notices);
     assert_eq!(total(&clusters["b"]), 30);
     clusters["a"].register(&service(90), "p", instance(1));
     seconds(5).await;
@@ -178,7 +178,7 @@ async fn a_poison_scope_stops_no_other() {
         }
         let status = at.status();
         assert_eq!(status.state, RouteState::Failing, "{what}: {status:?}");
-        assert!(status.reasons.iter().any(|r| r.contains(&format!("bug in {what}"))), "{status:?}");
+        assert!(status.notices.iter().any(|r| r.to_string().contains(&format!("bug in {what}"))), "{status:?}");
         seconds(300).await;
         at.b.panic(what, 0);
         seconds(60).await;

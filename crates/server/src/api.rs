@@ -30,10 +30,12 @@
 
 mod conflict;
 mod plan;
+mod reason;
 mod verify;
 
 pub use conflict::{Conflict, Resolve, Side as ConflictSide, Take};
 pub use plan::{Action, PlanRequest, Planned, PlannedChange, PlannedSkip, TaskPlan, Totals, Unanswered};
+pub use reason::{Cause, Code, Event, SkippedRecord};
 pub use verify::{Difference, Differs, LeftOut, Verification};
 
 use causeway_settings::Problem;
@@ -163,6 +165,9 @@ pub struct Task {
     pub state: State,
     /// What the operator should know; empty when there is nothing.
     pub reason: String,
+    /// The same one by one, with codes for programs.
+    #[serde(default)]
+    pub causes: Vec<Cause>,
     /// Services in which it holds copies, over both directions.
     pub services: usize,
     /// Copies that it holds, over both directions.
@@ -230,39 +235,6 @@ pub struct Service {
     pub foreign: usize,
     /// What is left alone there, and why.
     pub skipped: Vec<SkippedRecord>,
-}
-
-/// A record that is left alone.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct SkippedRecord {
-    /// The record: `host:port`, with `@slot` where it has one.
-    pub record: String,
-    /// Why.
-    pub reason: String,
-}
-
-/// Something that happened.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Event {
-    /// Grows with each event; for `before`.
-    pub id: i64,
-    /// When, as RFC 3339 in UTC with milliseconds.
-    pub time: String,
-    /// The task's name; empty where it does not apply.
-    pub task: String,
-    /// The cluster written to, by name.
-    pub cluster: String,
-    /// `namespace/group/name`; empty for a whole task.
-    pub service: String,
-    /// The record; empty for a whole service.
-    pub record: String,
-    /// `created`, `adopted`, `updated`, `deleted`, `skipped`, `held`, `released`, `failed`, `lost`, or what an operator
-    /// did: `applied`, `paused`, `resumed`, `draining`, `drained`, `removed`.
-    pub action: String,
-    /// Why, in words.
-    pub reason: String,
 }
 
 /// A settings file to be applied.

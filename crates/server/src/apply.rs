@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::node::{Inner, Node, frozen_key};
 use crate::tls;
 use causeway_connectors::kinds;
-use causeway_core::ClusterId;
+use causeway_core::{ClusterId, Edited, Reason};
 use causeway_settings::{self as settings, ProcessEnv, Settings};
 use causeway_store::Edit;
 use std::collections::{BTreeMap, BTreeSet};
@@ -119,7 +119,8 @@ impl Inner {
             self.configure().await;
             self.forget_gone(&before).await;
             self.tell_orphans();
-            self.scribe.operator("", "applied", in_words(&applied));
+            let (clusters, tasks) = (edited(&applied.clusters), edited(&applied.tasks));
+            self.scribe.operator("", "applied", Reason::Applied { clusters, tasks });
         } else if desired.clusters.values().any(|entry| entry.settings.tls.is_some()) {
             // Their files may hold something else than when they were read.
             self.configure().await;
@@ -302,16 +303,7 @@ fn new_id() -> Result<Arc<str>> {
     Ok(hex::encode(bytes).into())
 }
 
-fn in_words(applied: &api::Applied) -> String {
-    let say = |what: &str, changes: &api::Changes| {
-        let lists = [
-            ("added", &changes.added),
-            ("changed", &changes.changed),
-            ("removed", &changes.removed),
-            ("draining", &changes.draining),
-        ];
-        let said = lists.into_iter().filter(|(_, names)| !names.is_empty());
-        said.map(|(word, names)| format!("{what} {word}: {}", names.join(", "))).collect::<Vec<_>>()
-    };
-    [say("clusters", &applied.clusters), say("tasks", &applied.tasks)].concat().join("; ")
+fn edited(changes: &api::Changes) -> Edited {
+    let api::Changes { added, changed, removed, draining, .. } = changes.clone();
+    Edited { added, changed, removed, draining }
 }

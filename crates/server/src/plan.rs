@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::node::{Inner, Node};
 use crate::routes::{Connections, routes};
 use crate::tls;
-use causeway_core::{Change, ClusterId, OwnerId, Skip};
+use causeway_core::{Change, ClusterId, OwnerId, Reason, Skip};
 use causeway_engine::{Preview, Timing, Unread, dry_run};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -157,7 +157,7 @@ impl<'a> Plans<'a> {
         let first = preview.owners.values().next();
         for change in &preview.plan.changes {
             let Some(plan) = change.owner().or(first).and_then(|owner| self.tasks.get_mut(owner)) else { continue };
-            let (action, reason) = (action(change), change.reason());
+            let (action, why) = (action(change), change.reason());
             match action {
                 Action::Create => plan.totals.create += 1,
                 Action::Update => plan.totals.update += 1,
@@ -167,20 +167,17 @@ impl<'a> Plans<'a> {
             }
             let record = change.record().map(|record| record.id.to_string()).unwrap_or_default();
             let (cluster, scope) = (cluster.clone(), scope.clone());
-            plan.changes.push(api::PlannedChange { cluster, scope, record, action, reason });
+            let (reason, code) = (why.to_string(), (&why).into());
+            plan.changes.push(api::PlannedChange { cluster, scope, record, action, reason, code });
         }
         for (id, skip) in preview.plan.skipped.iter().filter(|(_, skip)| tell(skip)) {
             let owner = preview.owners.get(id).or(first);
             let Some(plan) = owner.and_then(|owner| self.tasks.get_mut(owner)) else { continue };
-            plan.totals.skipped += 1;
-            let (cluster, scope) = (cluster.clone(), scope.clone());
-            plan.skipped.push(api::PlannedSkip { cluster, scope, record: id.to_string(), reason: skip.to_string() });
+            plan.skip(&cluster, &scope, id.to_string(), skip);
         }
         for one in preview.plan.crowded.iter().filter(|one| tell(&one.skip)) {
             let Some(plan) = self.tasks.get_mut(&one.owner) else { continue };
-            plan.totals.skipped += 1;
-            let (cluster, scope, record) = (cluster.clone(), scope.clone(), one.id.to_string());
-            plan.skipped.push(api::PlannedSkip { cluster, scope, record, reason: one.skip.to_string() });
+            plan.skip(&cluster, &scope, one.id.to_string(), &one.skip);
         }
         for (owner, count) in &preview.in_step {
             if let Some(plan) = self.tasks.get_mut(owner) {
@@ -194,14 +191,15 @@ impl<'a> Plans<'a> {
         let Some(plan) = self.tasks.get_mut(owner) else { return };
         plan.totals.in_step += compared.same;
         for one in &compared.differences {
-            let (cluster, record, reason) = (one.cluster.clone(), one.record.clone(), one.reason.clone());
+            let (cluster, record) = (one.cluster.clone(), one.record.clone());
+            let (reason, code) = (one.reason.clone(), one.code.clone());
             let action = match one.kind {
                 Differs::Missing => Action::Create,
                 Differs::Different => Action::Update,
                 Differs::Extra => Action::Delete,
                 Differs::Conflict | Differs::Refused => {
                     plan.totals.skipped += 1;
-                    plan.skipped.push(api::PlannedSkip { cluster, scope: String::new(), record, reason });
+                    plan.skipped.push(api::PlannedSkip { cluster, scope: String::new(), record, reason, code });
                     continue;
                 }
             };
@@ -210,7 +208,7 @@ impl<'a> Plans<'a> {
                 Action::Update => plan.totals.update += 1,
                 _ => plan.totals.delete += 1,
             }
-            plan.changes.push(api::PlannedChange { cluster, scope: String::new(), record, action, reason });
+            plan.changes.push(api::PlannedChange { cluster, scope: String::new(), record, action, reason, code });
         }
     }
 
@@ -224,6 +222,15 @@ impl<'a> Plans<'a> {
         }
         list.sort_by(|a, b| a.task.cmp(&b.task));
         list
+    }
+}
+
+impl api::TaskPlan {
+    fn skip(&mut self, cluster: &str, scope: &str, record: String, skip: &Skip) {
+        let why = Reason::from(skip.clone());
+        self.totals.skipped += 1;
+        let (cluster, scope, reason, code) = (cluster.to_owned(), scope.to_owned(), why.to_string(), (&why).into());
+        self.skipped.push(api::PlannedSkip { cluster, scope, record, reason, code });
     }
 }
 

@@ -1,6 +1,6 @@
 //! Hands what the engine must not forget to the store's writer, which never waits.
 
-use causeway_core::{ClusterId, OwnerId, ServiceKey, Written};
+use causeway_core::{ClusterId, OwnerId, Reason, ServiceKey, Written};
 use causeway_engine::{Event, Ledger, Recorder};
 use causeway_store::{Action, Entry, Writer, now_ms};
 use futures_util::FutureExt;
@@ -44,7 +44,7 @@ impl Scribe {
     }
 
     /// What an operator did to a task; an empty name for the settings as a whole.
-    pub fn operator(&self, task: &str, action: &'static str, reason: impl Into<String>) {
+    pub fn operator(&self, task: &str, action: &'static str, reason: Reason) {
         self.writer.event(causeway_store::Event {
             time_ms: now_ms(),
             task: task.to_owned(),
@@ -52,7 +52,7 @@ impl Scribe {
             scope: String::new(),
             record: String::new(),
             action: Action::new(action),
-            reason: reason.into(),
+            reason,
         });
     }
 }

@@ -5,7 +5,7 @@ use crate::apply::{forget_frozen, leaving};
 use crate::desired::{Desired, Run, TaskEntry};
 use crate::error::{Error, Result};
 use crate::node::{Inner, Node};
-use causeway_core::OwnerId;
+use causeway_core::{OwnerId, Reason};
 use causeway_engine::RouteState;
 use causeway_store::Edit;
 use std::collections::BTreeSet;
@@ -157,7 +157,7 @@ impl Inner {
             desired.tasks.insert(name.to_owned(), Arc::new(task.with_run(run)));
         })
         .await;
-        self.scribe.operator(name, action, "");
+        self.scribe.operator(name, action, Reason::None);
         Ok(())
     }
 
@@ -185,11 +185,8 @@ impl Inner {
         let entries = self.data.forget(&owner).await;
         let forgotten = if forget { forgotten + entries } else { 0 };
         self.tell_orphans();
-        self.scribe.operator(
-            name,
-            "removed",
-            if forget { format!("{forgotten} copies were left") } else { String::new() },
-        );
+        let left = if forget { Reason::CopiesLeft { count: forgotten } } else { Reason::None };
+        self.scribe.operator(name, "removed", left);
         Ok(forgotten)
     }
 

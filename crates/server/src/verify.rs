@@ -5,7 +5,7 @@ use crate::desired::{Desired, Run, TaskEntry};
 use crate::error::Result;
 use crate::node::{Inner, Node};
 use crate::plan::{Looked, Plans};
-use causeway_core::Skip;
+use causeway_core::{Reason, Skip};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -45,7 +45,7 @@ impl Inner {
         let mut in_step: BTreeMap<String, usize> = BTreeMap::new();
         let mut plans = Plans::new(&self.install, &desired, std::iter::once(&task));
         for preview in &previews {
-            plans.add_with(preview, |skip| !matches!(skip, Skip::Loop | Skip::Foreign(_)) && !skip.is_in_step());
+            plans.add_with(preview, |skip| !matches!(skip, Skip::Loop | Skip::Foreign { .. }) && !skip.is_in_step());
             for skip in preview.plan.skipped.values().filter(|skip| skip.is_in_step()) {
                 *in_step.entry(skip.to_string()).or_default() += 1;
             }
@@ -56,18 +56,18 @@ impl Inner {
         let plan = plans.into_list().pop().unwrap_or_default();
         found.instances = plan.totals.in_step + plan.totals.adopt + plan.totals.shadow;
         for change in plan.changes {
-            let (kind, reason) = match change.action {
-                Action::Create => (Differs::Missing, change.reason),
-                Action::Update => (Differs::Different, change.reason),
-                Action::Delete => (Differs::Extra, change.reason),
+            let kind = match change.action {
+                Action::Create => Differs::Missing,
+                Action::Update => Differs::Different,
+                Action::Delete => Differs::Extra,
                 Action::Adopt | Action::Shadow => continue,
             };
-            let (cluster, scope, record) = (change.cluster, change.scope, change.record);
-            found.differences.push(Difference { cluster, scope, record, kind, reason });
+            let api::PlannedChange { cluster, scope, record, reason, code, .. } = change;
+            found.differences.push(Difference { cluster, scope, record, kind, reason, code });
         }
         for skip in plan.skipped {
-            let (cluster, scope, record) = (skip.cluster, skip.scope, skip.record);
-            found.differences.push(Difference { cluster, scope, record, kind: Differs::Refused, reason: skip.reason });
+            let api::PlannedSkip { cluster, scope, record, reason, code } = skip;
+            found.differences.push(Difference { cluster, scope, record, kind: Differs::Refused, reason, code });
         }
         found.differences.sort_by(|a, b| (&a.cluster, &a.scope, &a.record).cmp(&(&b.cluster, &b.scope, &b.record)));
         found.count = found.differences.len();
@@ -90,17 +90,16 @@ impl Inner {
         }
         found.notes.extend(compared.silent);
         for one in compared.unlike {
-            let mut add = |record: String, kind, reason: String| {
+            let mut add = |record: String, kind, why: Reason| {
                 let (cluster, scope) = (one.cluster.to_string(), one.scope.to_string());
-                found.differences.push(Difference { cluster, scope, record, kind, reason });
+                let (reason, code) = (why.to_string(), (&why).into());
+                found.differences.push(Difference { cluster, scope, record, kind, reason, code });
             };
             for id in &one.missing {
-                let reason = format!("its server {} does not list it, though the cluster has accepted it", one.server);
-                add(id.to_string(), Differs::Missing, reason);
+                add(id.to_string(), Differs::Missing, Reason::NotListed { server: one.server.clone() });
             }
             for id in &one.extra {
-                let reason = format!("its server {} still lists it, though it was withdrawn", one.server);
-                add(id.to_string(), Differs::Extra, reason);
+                add(id.to_string(), Differs::Extra, Reason::StillListed { server: one.server.clone() });
             }
         }
     }

@@ -5,8 +5,8 @@ use crate::desired::{ClusterEntry, Desired, Run, TaskEntry};
 use crate::error::{Error, Result};
 use crate::left_behind::orphaned;
 use crate::node::{Inner, Node};
-use causeway_core::Carrier;
-use causeway_engine::{DataStatus, RouteState, RouteStatus};
+use causeway_core::{Carrier, Reason};
+use causeway_engine::{DataStatus, Notice, RouteState, RouteStatus};
 use causeway_settings::{Mode, TaskType};
 use causeway_store::Filter;
 use serde_json::Value;
@@ -53,16 +53,16 @@ impl Node {
     /// Every cluster, by name.
     pub fn clusters(&self) -> Vec<api::Cluster> {
         let desired = self.inner.desired();
-        let services = self.inner.engine.status().into_iter().flat_map(|route| route.reasons);
-        let data = self.inner.data.status().into_iter().flat_map(|status| status.reasons);
-        let reasons: BTreeSet<String> = services.chain(data).collect();
+        let services = self.inner.engine.status().into_iter().flat_map(|route| route.notices);
+        let data = self.inner.data.status().into_iter().flat_map(|status| status.notices);
+        let notices: Vec<Notice> = services.chain(data).collect();
+        let notices: BTreeSet<(&str, String)> = notices.iter().filter_map(Notice::with_cluster).collect();
         let orphans = self.inner.orphans();
         let carriers = self.inner.engine.carriers();
         let connections = self.inner.connections.lock();
         let show = |entry: &ClusterEntry| {
             let opened = connections.of(&entry.name);
-            let own = format!("{}: ", entry.name);
-            let said = reasons.iter().filter_map(|reason| reason.strip_prefix(&own)).map(str::to_owned);
+            let said = notices.iter().filter(|(cluster, _)| *cluster == &*entry.name).map(|(_, what)| what.clone());
             let broken = opened.and_then(|opened| opened.error()).or(entry.error.as_deref());
             let left = orphans.get(&entry.id).map(|count| orphaned(*count));
             let reason = match broken {
@@ -129,7 +129,10 @@ impl Node {
             skipped: row
                 .skipped
                 .into_iter()
-                .map(|(id, skip)| api::SkippedRecord { record: id.to_string(), reason: skip.to_string() })
+                .map(|(id, skip)| {
+                    let skip = Reason::from(skip);
+                    api::SkippedRecord { record: id.to_string(), reason: skip.to_string(), code: (&skip).into() }
+                })
                 .collect(),
         };
         (rows.into_iter().map(show).collect(), count)
@@ -159,7 +162,8 @@ impl Node {
                 service: event.scope,
                 record: event.record,
                 action: event.action.as_str().to_owned(),
-                reason: event.reason,
+                reason: event.reason.to_string(),
+                code: (&event.reason).into(),
             }
         };
         Ok(found.into_iter().map(show).collect())
@@ -184,29 +188,30 @@ impl Inner {
 const UNREADABLE: &str = "it cannot be read as an instance";
 
 fn show(desired: &Desired, task: &TaskEntry, statuses: Vec<RouteStatus>, data: Option<&DataStatus>) -> api::Task {
+    let told: Vec<_> = statuses.iter().flat_map(|status| status.notices.iter().cloned()).collect();
     let routes: Vec<_> = statuses.into_iter().map(|status| route(desired, status)).collect();
     let states = routes.iter().map(|route| route.state).chain(data.map(|data| state(data.state)));
     let worst = states.max().unwrap_or(State::Failing);
-    let mut reasons: Vec<String> = Vec::new();
+    let mut notices: Vec<Notice> = Vec::new();
     let (mut kind, mut mode) = (TaskType::default().word(), Mode::default().word());
     match &task.plan {
         Ok(plan) => {
             (kind, mode) = (plan.settings.kind.word(), plan.settings.mode.word());
         }
-        Err(why) => reasons.push(why.clone()),
+        Err(why) => notices.push(Notice::Unusable { text: why.clone() }),
     }
-    reasons.extend(routes.iter().flat_map(|route| route.reasons.iter().cloned()));
-    reasons.extend(data.iter().flat_map(|data| data.reasons.iter().cloned()));
+    notices.extend(told);
+    notices.extend(data.iter().flat_map(|data| data.notices.iter().cloned()));
     let pending = routes.iter().map(|route| route.pending).sum::<usize>() + data.map_or(0, |data| data.pending);
     let copied = pending == 0;
-    if task.run == Run::Running && worst == State::Syncing && copied && reasons.is_empty() {
-        reasons.push("nothing is to be written; a source has not been read whole yet".into());
+    if task.run == Run::Running && worst == State::Syncing && copied && notices.is_empty() {
+        notices.push(Notice::NotRead);
     }
     if task.run == Run::Drained {
-        reasons = vec!["it has taken back what it wrote; resume it to copy again".into()];
+        notices = vec![Notice::HasDrained];
     }
     if task.run == Run::Removing {
-        reasons.insert(0, "it is removed when it has taken back what it wrote".into());
+        notices.insert(0, Notice::Leaves);
     }
     let mut skipped = BTreeMap::new();
     let others = data.iter().flat_map(|data| &data.skipped);
@@ -227,7 +232,8 @@ fn show(desired: &Desired, task: &TaskEntry, statuses: Vec<RouteStatus>, data: O
             Run::Draining | Run::Removing => State::Draining,
             Run::Drained => State::Drained,
         },
-        reason: join(reasons),
+        reason: join(notices.iter().map(ToString::to_string)),
+        causes: causes(notices),
         services: routes.iter().map(|route| route.services).sum(),
         instances: routes.iter().map(|route| route.instances).sum(),
         entries: data.map_or(0, |data| data.entries),
@@ -246,7 +252,7 @@ fn route(desired: &Desired, status: RouteStatus) -> api::Route {
         source: desired.cluster_name(&status.source),
         destination: desired.cluster_name(&status.destination),
         state: state(status.state),
-        reasons: status.reasons,
+        reasons: status.notices.iter().map(ToString::to_string).collect(),
         services: status.services,
         instances: status.instances,
         pending: status.pending,
@@ -266,6 +272,18 @@ fn state(state: RouteState) -> State {
         RouteState::Draining => State::Draining,
         RouteState::Drained => State::Drained,
     }
+}
+
+/// Each once, in order.
+fn causes(notices: Vec<Notice>) -> Vec<api::Cause> {
+    let mut causes: Vec<api::Cause> = Vec::new();
+    for notice in notices {
+        let cause = api::Cause { reason: notice.to_string(), code: api::Code::of(&notice) };
+        if !causes.contains(&cause) {
+            causes.push(cause);
+        }
+    }
+    causes
 }
 
 /// Each text once, in order.

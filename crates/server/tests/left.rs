@@ -193,6 +193,7 @@ async fn what_a_guard_holds_is_released() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     };
     assert!(events[0]["reason"].as_str().unwrap().contains("released by the operator"), "{events:?}");
+    assert_eq!((&events[0]["code"], &events[0]["args"]["count"]), (&"released".into(), &4.into()), "{events:?}");
     host.stop().await;
 }
 

@@ -185,9 +185,11 @@ async fn a_dry_run_writes_nothing() {
 
     host.apply(&file).await;
     host.in_step("both", 3).await;
-    // What was done is told in the words in which it was announced.
-    let told = |events: Vec<Event>| events.iter().map(|event| event.reason.clone()).collect::<BTreeSet<_>>();
-    let announced: BTreeSet<_> = planned.tasks[0].changes.iter().map(|change| change.reason.clone()).collect();
+    // What was done is told in the words, and with the code, with which it was announced.
+    let told =
+        |events: Vec<Event>| events.iter().map(|e| (e.reason.clone(), e.code.code.clone())).collect::<BTreeSet<_>>();
+    let announced: BTreeSet<_> =
+        planned.tasks[0].changes.iter().map(|c| (c.reason.clone(), c.code.code.clone())).collect();
     let began = Instant::now();
     while told(host.get("/api/v1/events?action=created").await) != announced {
         assert!(began.elapsed() < PATIENCE, "{announced:?}");

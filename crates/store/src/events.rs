@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use causeway_core::Reason;
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
 use crate::{Error, Store};
@@ -52,8 +53,8 @@ pub struct Event {
     pub record: String,
     /// What.
     pub action: Action,
-    /// Why, for people.
-    pub reason: String,
+    /// Why. Kept as JSON; what an earlier version kept as a plain text is [`Reason::Text`].
+    pub reason: Reason,
 }
 
 /// An event as found in the history.
@@ -132,6 +133,7 @@ impl Store {
             .into_iter()
             .map(|(id, time_ms, task, cluster, scope, record, action, reason)| {
                 let action = Action(Cow::Owned(action));
+                let reason = serde_json::from_str(&reason).unwrap_or(Reason::Text { text: reason });
                 Recorded { id, event: Event { time_ms, task, cluster, scope, record, action, reason } }
             })
             .collect())
@@ -160,7 +162,7 @@ pub(crate) async fn write(db: &mut SqliteConnection, batch: &[Event]) -> Result<
                 .push_bind(&event.scope)
                 .push_bind(&event.record)
                 .push_bind(event.action.as_str())
-                .push_bind(&event.reason);
+                .push_bind(serde_json::to_string(&event.reason).unwrap_or_else(|_| event.reason.to_string()));
         });
         query.build().persistent(rows.len() == ROWS).execute(&mut *db).await?;
     }

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
+use causeway_core::Reason;
+
 use crate::events::{Action, Event};
 use crate::ledger::Entry;
 
@@ -122,7 +124,7 @@ fn lost_event(time_ms: i64, count: u64) -> Event {
         scope: String::new(),
         record: String::new(),
         action: Action::LOST,
-        reason: format!("{count} older events were dropped while the database was away"),
+        reason: Reason::EventsLost { count },
     }
 }
 
@@ -135,7 +137,7 @@ mod tests {
     }
 
     fn event(time_ms: i64) -> Event {
-        Event { action: Action::CREATED, reason: String::new(), ..lost_event(time_ms, 0) }
+        Event { action: Action::CREATED, reason: Reason::None, ..lost_event(time_ms, 0) }
     }
 
     #[test]
@@ -206,13 +208,13 @@ mod tests {
         }
         let batch = queue.take().unwrap();
         assert_eq!(batch.events.len(), RING + 1);
-        assert!(batch.events[0].reason.starts_with("5 older"));
+        assert!(batch.events[0].reason.to_string().starts_with("5 older"));
         // Not written: nothing is told twice, nothing more is lost, and the next ones push out the oldest.
         queue.push(event(-1), now);
         queue.put_back(batch);
         assert_eq!(queue.waiting().lost, 6);
         let batch = queue.take().unwrap();
-        assert!(batch.events[0].reason.starts_with("6 older"));
+        assert!(batch.events[0].reason.to_string().starts_with("6 older"));
         assert_eq!(batch.events[1], event(6));
         assert_eq!(batch.events.last(), Some(&event(-1)));
     }

@@ -7,6 +7,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use causeway_core::Reason;
 use causeway_store::{Action, Cluster, Edit, Entry, Error, Event, Filter, Keep, Store, Task};
 use secrecy::{ExposeSecret, SecretString};
 
@@ -36,7 +37,7 @@ fn event(time_ms: i64, task: &str, scope: &str, action: Action) -> Event {
         scope: word(scope),
         record: word("127.0.0.1:80"),
         action,
-        reason: word("because"),
+        reason: Reason::Text { text: word("because") },
     }
 }
 

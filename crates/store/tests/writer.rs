@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use causeway_core::Reason;
 use causeway_store::{Action, Event, Filter, Health, Keep, Store, Writer, now_ms};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection};
@@ -23,7 +24,7 @@ async fn open(dir: &Path) -> (Store, Writer) {
 fn event(record: String) -> Event {
     let none = String::new;
     let action = Action::CREATED;
-    Event { time_ms: now_ms(), task: none(), cluster: none(), scope: none(), record, action, reason: none() }
+    Event { time_ms: now_ms(), task: none(), cluster: none(), scope: none(), record, action, reason: Reason::None }
 }
 
 /// The fastest sees at least a hundred a millisecond; a caller that waits for the database sees none for seconds.
@@ -255,6 +256,32 @@ async fn a_killed_process_loses_nothing_that_was_flushed() {
     child.wait().unwrap();
     let (store, _writer) = open(dir.path()).await;
     assert_eq!(documents(&store).await, vec!["kept"; 2_000]);
+}
+
+/// Earlier versions kept plain texts where JSON stands now.
+#[tokio::test]
+async fn the_history_of_an_earlier_version_is_still_shown() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, writer) = open(dir.path()).await;
+    let mut other = SqliteConnectOptions::new().filename(dir.path().join("causeway.db")).connect().await.unwrap();
+    for reason in ["it is in the source only", "", "{\"code\":\"of-a-later-version\"}"] {
+        sqlx::query("INSERT INTO events (time_ms, task, cluster, scope, record, action, reason) VALUES (1, '', '', '', '', 'created', ?)")
+            .bind(reason)
+            .execute(&mut other)
+            .await
+            .unwrap();
+    }
+    let late = Event { reason: Reason::Released { count: 3 }, ..event(String::new()) };
+    writer.event(late.clone());
+    assert!(writer.flush(PLENTY).await);
+    let events = store.events(&Filter::default()).await.unwrap();
+    let reasons: Vec<_> = events.iter().map(|recorded| recorded.event.reason.clone()).collect();
+    let text = |text: &str| Reason::Text { text: text.into() };
+    let later = text("{\"code\":\"of-a-later-version\"}");
+    assert_eq!(reasons, [late.reason, later, text(""), text("it is in the source only")]);
+    let kept: (String,) =
+        sqlx::query_as("SELECT reason FROM events ORDER BY id DESC LIMIT 1").fetch_one(&mut other).await.unwrap();
+    assert_eq!(kept.0, r#"{"code":"released","count":3}"#);
 }
 
 /// Rows of one batch that belong together: a lot of intents is forgotten when the bases it led to are remembered.

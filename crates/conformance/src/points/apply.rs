@@ -12,7 +12,7 @@ use tokio::time::sleep;
 
 /// A deletion as the engine asks for it.
 pub fn delete(record: &Instance) -> Change {
-    Change::Delete { record: record.clone(), owner: owner(), why: Removal::Gone(Evidence::Witnessed) }
+    Change::Delete { record: record.clone(), owner: owner(), why: Removal::Gone { evidence: Evidence::Witnessed } }
 }
 
 /// Our copies in a set.

@@ -86,7 +86,7 @@ fn copy(port: u16) -> Instance {
 }
 
 fn delete(record: &Instance) -> Change {
-    Change::Delete { record: record.clone(), owner: owner(), why: Removal::Gone(Evidence::Witnessed) }
+    Change::Delete { record: record.clone(), owner: owner(), why: Removal::Gone { evidence: Evidence::Witnessed } }
 }
 
 async fn sets(port: &dyn Source) -> Vec<Set> {

@@ -1,7 +1,7 @@
 //! Follows the services of a cluster whatever its servers speak, and across an upgrade from 1.x.
 
-use super::mode::Mode;
 use super::poll::Poller;
+use super::protocol::Mode;
 use super::reading::Reading;
 use super::trigger::Trigger;
 use super::watch::Watch;

@@ -10,15 +10,15 @@ pub mod client;
 mod convert;
 mod data;
 mod follow;
-mod mode;
-mod old;
 mod poll;
+mod protocol;
 mod publications;
 mod reading;
 mod replicas;
 mod services;
 mod shape;
 mod trigger;
+mod v1_records;
 mod watch;
 
 use crate::{Connect, Connector};

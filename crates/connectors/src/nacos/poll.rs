@@ -2,7 +2,7 @@
 //! changed.
 
 use super::client::{Error as WireError, Look, NacosClient, Phase, ServiceKey as WireKey, Status};
-use super::mode::Mode;
+use super::protocol::Mode;
 use crate::util::keep_running;
 use crate::util::poll::Pace;
 use parking_lot::Mutex;

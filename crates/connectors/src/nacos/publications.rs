@@ -9,7 +9,7 @@ mod tests;
 use super::beats::Beats;
 use super::client::{Carried, Error as WireError, NacosClient, SpreadPublisher};
 use super::convert;
-use super::mode::Mode;
+use super::protocol::Mode;
 use crate::SocketKeeper;
 use causeway_core::{Carrier, Change, Error, Instance, InstanceId, OwnerId, ServiceKey, Written};
 use parking_lot::Mutex;

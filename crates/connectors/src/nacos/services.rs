@@ -3,11 +3,11 @@
 use super::client::{Error as WireError, NacosClient, Namespace};
 use super::convert;
 use super::follow::Follow;
-use super::old;
 use super::publications::{Publications, SharedPublications};
 use super::reading::{Reading, parts};
 use super::replicas::Servers;
 use super::shape;
+use super::v1_records as old;
 use crate::SocketKeeper;
 use causeway_core::{
     Capabilities, Carrier, Change, Counts, Error, Governed, Instance, Limits, Lost, Normalized, Part, Parts, Replica,

@@ -80,7 +80,7 @@ pub(super) fn shape(there: &Set, written: &Written, wishes: &mut [Wish]) {
             });
             match convert::fits(record, METADATA_LIMIT) {
                 Ok(record) => drop(wish.records.insert(id, record)),
-                Err(why) => drop(wish.refused.insert(id, Skip::Rejected(why))),
+                Err(why) => drop(wish.refused.insert(id, Skip::Rejected { why })),
             }
         }
     }

@@ -1,13 +1,14 @@
 //! The words of a plan.
 
 use super::Undecided;
+use crate::Reason;
 use crate::model::{Attributes, Instance, InstanceId, OwnerId, ServiceKey};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};
 
 /// How we know that a record is gone from its source.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Evidence {
     /// Seen to go, on a connection that can be believed.
@@ -17,12 +18,16 @@ pub enum Evidence {
 }
 
 /// Why a copy is deleted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(tag = "code", rename_all = "kebab-case")]
 pub enum Removal {
     /// The source no longer has it.
-    Gone(Evidence),
+    Gone {
+        /// How that is known.
+        evidence: Evidence,
+    },
     /// A native record has come to its address.
+    #[serde(rename = "replaced-by-native")]
     Native,
     /// The operator drains the task.
     Drained,
@@ -31,8 +36,8 @@ pub enum Removal {
 impl Display for Removal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Gone(Evidence::Witnessed) => "gone from the source: seen to go",
-            Self::Gone(Evidence::Implied) => "gone from the source: missing from two complete looks",
+            Self::Gone { evidence: Evidence::Witnessed } => "gone from the source: seen to go",
+            Self::Gone { evidence: Evidence::Implied } => "gone from the source: missing from two complete looks",
             Self::Native => "a native record has come to its address",
             Self::Drained => "its task is drained",
         })
@@ -96,22 +101,16 @@ impl Change {
         }
     }
 
-    /// Why it is made, in the same words for the plan, the comparison and the history.
-    pub fn reason(&self) -> String {
-        let differ = |from: &Instance, to: &Instance| {
-            let words = from.differences(to);
-            if words.is_empty() { "its mark".to_owned() } else { words.join(", ") }
-        };
+    /// Why it is made: the same for the plan, the comparison and the history.
+    pub fn reason(&self) -> Reason {
         match self {
-            Self::Create(_) => "it is in the source only".into(),
-            Self::Adopt(_) => "it is there as ours already: this node keeps it alive from now on".into(),
-            Self::Shadow(..) => "backs a native record that is in both clusters".into(),
-            Self::Update { from, to } => format!("differs from the source: {}", differ(from, to)),
-            Self::Edit { from, to, .. } => {
-                format!("an operator's change of our copy travels back: {}", differ(from, to))
-            }
-            Self::Scope { .. } => "the service's own attributes differ from the source".into(),
-            Self::Delete { why, .. } => why.to_string(),
+            Self::Create(_) => Reason::SourceOnly,
+            Self::Adopt(_) => Reason::AlreadyOurs,
+            Self::Shadow(..) => Reason::Shadow,
+            Self::Update { from, to } => Reason::Differs { fields: from.differences(to) },
+            Self::Edit { from, to, .. } => Reason::OverrideTravels { fields: from.differences(to) },
+            Self::Scope { .. } => Reason::AttributesDiffer,
+            Self::Delete { why, .. } => Reason::Removal(*why),
         }
     }
 
@@ -127,11 +126,14 @@ impl Change {
 }
 
 /// Why a difference was left alone.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "code", rename_all = "kebab-case")]
 pub enum Skip {
-    /// Somebody else's record: another install's, another task's, or a native one (`None`).
-    Foreign(Option<OwnerId>),
+    /// Somebody else's record.
+    Foreign {
+        /// Another install's or another task's; `None`: a native one.
+        owner: Option<OwnerId>,
+    },
     /// The record has been in the destination before.
     Loop,
     /// The task's policy forbids it.
@@ -147,20 +149,32 @@ pub enum Skip {
     /// An operator changed our copy in the destination.
     Overridden,
     /// The destination cannot hold the record.
-    Rejected(String),
+    Rejected {
+        /// As the connector says it.
+        why: String,
+    },
     /// A filter cannot say whether the record takes part: it is not copied, and a copy that stands is left as it is.
     Undecided(Undecided),
     /// The destination cannot hold the record for now, and it is tried again.
-    Blocked(String),
-    /// Another record of this task, or of the task that is named, has its address in the destination.
-    Crowded(Option<OwnerId>),
+    Blocked {
+        /// As the cluster says it.
+        why: String,
+    },
+    /// Another record has its address in the destination.
+    Crowded {
+        /// The task that it belongs to; `None`: this one.
+        owner: Option<OwnerId>,
+    },
     /// It stands as it is wanted, but for what the destination itself decides.
-    Governed(Governed),
+    Governed {
+        /// What that is.
+        what: Governed,
+    },
 }
 
 /// What a destination may decide by itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Governed {
     /// Whether an instance's health checks pass.
     Health,
@@ -169,14 +183,14 @@ pub enum Governed {
 impl Skip {
     /// Whether the record stands as it is wanted nevertheless.
     pub fn is_in_step(&self) -> bool {
-        matches!(self, Self::Governed(_))
+        matches!(self, Self::Governed { .. })
     }
 
     /// The reason without its details: one of a few texts, to count by. What stands for itself is the same as its text.
     pub fn kind(&self) -> &'static str {
         match self {
-            Self::Foreign(None) => "a native record stands at this address",
-            Self::Foreign(Some(_)) => "it belongs to another task or install",
+            Self::Foreign { owner: None } => "a native record stands at this address",
+            Self::Foreign { owner: Some(_) } => "it belongs to another task or install",
             Self::Loop => "it has been in the destination before",
             Self::Mode => "the task's policy forbids it",
             Self::RemovalLimit => "a guard holds the removal",
@@ -184,14 +198,16 @@ impl Skip {
             Self::Settling => "the source has not been connected for long enough",
             Self::Paused => "it is ours and forgotten whose, and a task that writes there is paused",
             Self::Overridden => "it was changed by hand in the destination",
-            Self::Rejected(_) => "the destination cannot hold it",
+            Self::Rejected { .. } => "the destination cannot hold it",
             Self::Undecided(_) => Undecided::KIND,
-            Self::Blocked(_) => "the destination refuses it for now, and it is tried again",
-            Self::Crowded(None) => {
+            Self::Blocked { .. } => "the destination refuses it for now, and it is tried again",
+            Self::Crowded { owner: None } => {
                 "another record of its task has the same address in the destination, and the newer one stands"
             }
-            Self::Crowded(Some(_)) => "another task's record stands at the same address and says something else",
-            Self::Governed(Governed::Health) => "health is decided by the destination",
+            Self::Crowded { owner: Some(_) } => {
+                "another task's record stands at the same address and says something else"
+            }
+            Self::Governed { what: Governed::Health } => "health is decided by the destination",
         }
     }
 }
@@ -199,9 +215,9 @@ impl Skip {
 impl Display for Skip {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Foreign(Some(owner)) => write!(f, "it belongs to {owner}"),
-            Self::Rejected(why) | Self::Blocked(why) => write!(f, "{}: {why}", self.kind()),
-            Self::Crowded(Some(owner)) => write!(f, "{}: {owner}", self.kind()),
+            Self::Foreign { owner: Some(owner) } => write!(f, "it belongs to {owner}"),
+            Self::Rejected { why } | Self::Blocked { why } => write!(f, "{}: {why}", self.kind()),
+            Self::Crowded { owner: Some(owner) } => write!(f, "{}: {owner}", self.kind()),
             Self::Undecided(undecided) => undecided.fmt(f),
             _ => f.write_str(self.kind()),
         }

@@ -120,7 +120,7 @@ impl<'a> Table<'a> {
             _ => {}
         }
         if self.want(id, None).is_some() {
-            self.skip(id, Skip::Foreign(None));
+            self.skip(id, Skip::Foreign { owner: None });
         }
     }
 
@@ -149,7 +149,7 @@ impl<'a> Table<'a> {
                 if written.filter(sure).is_some_and(|written| written.record == *target) {
                     match ((self.policy.governed)(ours, target), wish.overrides) {
                         _ if ours == target => {}
-                        (Some(what), _) => self.skip(id, Skip::Governed(what)),
+                        (Some(what), _) => self.skip(id, Skip::Governed { what }),
                         (None, Overrides::Replace) => self.update(ours, target),
                         (None, _) => self.skip(id, Skip::Overridden),
                     }
@@ -165,8 +165,8 @@ impl<'a> Table<'a> {
                 let refused = own.and_then(|wish| wish.refused.get(id));
                 let skip = match (undecided, refused, own) {
                     (Some(undecided), ..) => undecided,
-                    (_, Some(skip @ (Skip::Rejected(_) | Skip::Blocked(_))), _) => skip.clone(),
-                    (_, _, None) => Skip::Foreign(Some(owner)),
+                    (_, Some(skip @ (Skip::Rejected { .. } | Skip::Blocked { .. })), _) => skip.clone(),
+                    (_, _, None) => Skip::Foreign { owner: Some(owner) },
                     (_, _, Some(wish)) => match self.removable(id, wish) {
                         Ok(why) => {
                             self.changes.push(Change::Delete { record: ours.clone(), owner, why });
@@ -198,7 +198,7 @@ impl<'a> Table<'a> {
         match (self.want(id, written.map(|written| &written.owner)), written) {
             (Some((_, target)), Some(_)) => self.changes.push(Change::Create(target.clone().shared())),
             (Some((_, target)), None) => match foreign {
-                Some(owner) => self.skip(id, Skip::Foreign(Some(owner))),
+                Some(owner) => self.skip(id, Skip::Foreign { owner: Some(owner) }),
                 None => self.changes.push(Change::Create(target.clone().shared())),
             },
             (None, Some(written)) => {
@@ -225,9 +225,9 @@ impl<'a> Table<'a> {
         match (wish.fresh, wish.mode) {
             (Fresh::Stale, _) => Err(Skip::Stale),
             (_, Mode::UpsertOnly | Mode::CreateOnly) => Err(Skip::Mode),
-            (_, Mode::Sync) if wish.witnessed.contains(id) => Ok(Removal::Gone(Evidence::Witnessed)),
+            (_, Mode::Sync) if wish.witnessed.contains(id) => Ok(Removal::Gone { evidence: Evidence::Witnessed }),
             (Fresh::Settling, Mode::Sync) => Err(Skip::Settling),
-            (Fresh::Settled, Mode::Sync) => Ok(Removal::Gone(Evidence::Implied)),
+            (Fresh::Settled, Mode::Sync) => Ok(Removal::Gone { evidence: Evidence::Implied }),
         }
     }
 
@@ -236,9 +236,9 @@ impl<'a> Table<'a> {
         let mut all = Vec::new();
         for wish in self.wishes {
             let left = |id: &InstanceId, skip| Crowded { id: id.clone(), owner: wish.owner.clone(), skip };
-            all.extend(wish.crowded.iter().map(|id| left(id, Skip::Crowded(None))));
+            all.extend(wish.crowded.iter().map(|id| left(id, Skip::Crowded { owner: None })));
             // One record cannot be held, and another one that has its id can.
-            let refused = wish.refused.iter().filter(|(_, skip)| matches!(skip, Skip::Rejected(_)));
+            let refused = wish.refused.iter().filter(|(_, skip)| matches!(skip, Skip::Rejected { .. }));
             let refused = refused.filter(|(id, _)| self.want(id, None).is_some());
             all.extend(refused.map(|(id, skip)| left(id, skip.clone())));
             if self.wishes.len() == 1 {
@@ -256,7 +256,7 @@ impl<'a> Table<'a> {
                     && other.owner != wish.owner
                     && !stands.same(record)
                 {
-                    all.push(left(id, Skip::Crowded(Some(other.owner.clone()))));
+                    all.push(left(id, Skip::Crowded { owner: Some(other.owner.clone()) }));
                 }
             }
         }

@@ -10,10 +10,9 @@
 //! | no common version, equal | adopted | adopted |
 //! | no common version, different | by `conflicts` | by `conflicts` |
 
-use super::{Mode, Overrides, Undecided};
+use super::{EntrySkip, Mode, Overrides, Why};
 use crate::model::{Digest, EntryKey, Pair, Side, Stamp};
 use serde::{Deserialize, Serialize};
-use std::fmt::{self, Display};
 
 /// Which ways a task goes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -181,93 +180,6 @@ impl Intent {
     }
 }
 
-/// Why an entry is written or deleted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Why {
-    /// It is new on the other side.
-    New,
-    /// It was edited on the other side.
-    Edited,
-    /// It was deleted on the other side.
-    Deleted,
-    /// The destination has lost it.
-    Missing,
-    /// It was edited in the destination, and the task says that the source's is written again.
-    Overridden,
-    /// It was deleted on one side while something new came to be below it on the other.
-    Needed,
-    /// Both sides changed it; the task's policy or the operator decided.
-    Settled(Conflicts),
-}
-
-impl Display for Why {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::New => "it is on the other side only",
-            Self::Edited => "edited on the other side",
-            Self::Deleted => "deleted on the other side",
-            Self::Missing => "missing in the destination",
-            Self::Overridden => "edited in the destination: the source's is written again",
-            Self::Needed => "deleted on one side, but something new lies below it on the other",
-            Self::Settled(Conflicts::Source) => "changed on both sides: the source's stands",
-            Self::Settled(Conflicts::Destination) => "changed on both sides: the destination's stands",
-            Self::Settled(Conflicts::Newest) => "changed on both sides: the newest stands",
-            Self::Settled(Conflicts::Manual) => "changed on both sides: the operator decided",
-        })
-    }
-}
-
-/// Why a difference is left alone.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Reason {
-    /// The destination's own: we did not write it.
-    Foreign,
-    /// Our copy was edited in the destination.
-    Overridden,
-    /// Both sides changed it; the destination's stands, and the task does not write to its source.
-    Kept,
-    /// The task's policy forbids it.
-    Mode,
-    /// Both sides changed it; the operator has to decide.
-    Conflict,
-    /// It is gone from the source, but something of the destination's own lies below it.
-    Occupied,
-    /// One side refuses it as it is.
-    Rejected(String),
-    /// One side refuses it for now, and it is tried again.
-    Blocked(String),
-    /// A filter cannot say whether it takes part: both sides are left as they are.
-    Undecided(Undecided),
-}
-
-impl Reason {
-    /// The reason without what differs from entry to entry, for counts.
-    pub fn summary(&self) -> String {
-        match self {
-            Self::Undecided(_) => Undecided::KIND.to_owned(),
-            other => other.to_string(),
-        }
-    }
-}
-
-impl Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Foreign => f.write_str("it stands in the destination alone"),
-            Self::Overridden => f.write_str("it was changed by hand in the destination"),
-            Self::Kept => f.write_str("changed on both sides: the destination's stands"),
-            Self::Mode => f.write_str("the task's policy forbids it"),
-            Self::Conflict => f.write_str("changed on both sides: the operator has to decide"),
-            Self::Occupied => f.write_str("something of the destination's own lies below it"),
-            Self::Rejected(why) => write!(f, "it cannot be held: {why}"),
-            Self::Blocked(why) => write!(f, "it is refused for now, and tried again: {why}"),
-            Self::Undecided(undecided) => undecided.fmt(f),
-        }
-    }
-}
-
 /// What to do about an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -288,7 +200,7 @@ pub enum Verdict {
         why: Why,
     },
     /// Leave both as they are.
-    Leave(Reason),
+    Leave(EntrySkip),
 }
 
 impl Verdict {
@@ -325,7 +237,7 @@ pub fn merge(base: Option<Digest>, sides: &Pair<Option<Version>>, rules: &Rules)
 fn only(side: Side, rules: &Rules) -> Verdict {
     match rules.ways == Ways::Two || side == rules.source {
         true => Verdict::Copy { to: side.other(), why: Why::New },
-        false => Verdict::Leave(Reason::Foreign),
+        false => Verdict::Leave(EntrySkip::Foreign),
     }
 }
 
@@ -336,7 +248,7 @@ fn changed(side: Side, sides: &Pair<Option<Version>>, rules: &Rules) -> Verdict 
         (false, true) => Verdict::Delete { from: side.other(), why: Why::Deleted },
         (false, false) => Verdict::Copy { to: side, why: Why::Missing },
         (true, false) if rules.overrides == Overrides::Replace => Verdict::Copy { to: side, why: Why::Overridden },
-        (true, false) => Verdict::Leave(Reason::Overridden),
+        (true, false) => Verdict::Leave(EntrySkip::Overridden),
     }
 }
 
@@ -353,12 +265,12 @@ fn conflict(base: Option<Digest>, sides: &Pair<Option<Version>>, rules: &Rules) 
         // Nothing is older than anything.
         Conflicts::Newest if modified(source) >= modified(destination) => source,
         Conflicts::Newest => destination,
-        Conflicts::Manual => return Verdict::Leave(Reason::Conflict),
+        Conflicts::Manual => return Verdict::Leave(EntrySkip::Conflict),
     };
     let common = base.is_some() && rules.travels_from(destination);
-    let (loser, why) = (winner.other(), Why::Settled(rules.conflicts));
+    let (loser, why) = (winner.other(), Why::Settled { by: rules.conflicts });
     match sides[winner] {
-        _ if loser == source && rules.ways == Ways::One && !common => Verdict::Leave(Reason::Kept),
+        _ if loser == source && rules.ways == Ways::One && !common => Verdict::Leave(EntrySkip::Kept),
         Some(_) => Verdict::Copy { to: loser, why },
         None => Verdict::Delete { from: loser, why },
     }
@@ -367,7 +279,7 @@ fn conflict(base: Option<Digest>, sides: &Pair<Option<Version>>, rules: &Rules) 
 fn limit(verdict: Verdict, sides: &Pair<Option<Version>>, rules: &Rules) -> Verdict {
     let writes_over = match &verdict {
         Verdict::Copy { to, .. } => sides[*to].is_some(),
-        Verdict::Leave(Reason::Conflict) => sides.left.is_some() && sides.right.is_some(),
+        Verdict::Leave(EntrySkip::Conflict) => sides.left.is_some() && sides.right.is_some(),
         _ => false,
     };
     let forbidden = match rules.mode {
@@ -375,7 +287,7 @@ fn limit(verdict: Verdict, sides: &Pair<Option<Version>>, rules: &Rules) -> Verd
         Mode::UpsertOnly => matches!(verdict, Verdict::Delete { .. }),
         Mode::CreateOnly => writes_over || matches!(verdict, Verdict::Delete { .. }),
     };
-    if forbidden { Verdict::Leave(Reason::Mode) } else { verdict }
+    if forbidden { Verdict::Leave(EntrySkip::Mode) } else { verdict }
 }
 
 #[cfg(test)]

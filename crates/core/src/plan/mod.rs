@@ -5,6 +5,7 @@
 mod change;
 mod compare;
 mod entry_map;
+mod entry_reasons;
 mod map;
 mod merge;
 mod select;
@@ -13,8 +14,9 @@ mod written;
 pub use change::{Change, Crowded, Evidence, Governed, Plan, Removal, Skip};
 pub use compare::plan;
 pub use entry_map::{EntryMap, EntryNames, NoPlace, NodesBelow};
+pub use entry_reasons::{EntrySkip, Why};
 pub use map::{Lens, MetadataMap, Rename, ServiceLens};
-pub use merge::{Base, Born, Conflicts, Intent, Reason, Rules, Verdict, Version, Ways, Why, merge};
+pub use merge::{Base, Born, Conflicts, Intent, Rules, Verdict, Version, Ways, merge};
 pub use select::{Choice, Matcher, Rule, Select, Undecided, all, any, not};
 pub use written::{Written, WrittenRecord};
 

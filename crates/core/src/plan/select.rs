@@ -1,13 +1,13 @@
 //! Which services and instances take part.
 
 use crate::model::{Instance, ServiceKey};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};
 use std::sync::Arc;
 
 /// Why a filter says neither yes nor no: its pattern needs too many steps on what it is asked about.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Undecided {
     /// The pattern as it was written.
     pub pattern: Arc<str>,

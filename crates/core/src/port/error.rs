@@ -1,6 +1,8 @@
 //! Why talking to a cluster failed, sorted by what to do about it.
 
 use crate::model::Part;
+use serde::{Deserialize, Serialize};
+use std::fmt::{self, Display};
 use std::time::Duration;
 
 /// Any error, as a cause.
@@ -10,29 +12,21 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Not reachable, or no answer in time: try again.
-    #[error("not reachable: {0}")]
     Unavailable(#[source] BoxError),
     /// The cluster wants us to wait.
-    #[error("told to wait {0:?}")]
     Throttled(Duration),
     /// Somebody else changed it meanwhile: look and try again.
-    #[error("changed by somebody else meanwhile")]
     Conflict,
     /// Not allowed: the operator must act.
-    #[error("not allowed: {0}")]
     Denied(String),
     /// What was asked for does not exist there.
-    #[error("{0}")]
     Missing(String),
     /// This record cannot be held: skip it, keep the rest.
-    #[error("rejected: {0}")]
     Rejected(String),
     /// This record cannot be held now, because of something else in the cluster that may go without any notice: skip it,
     /// keep the rest, try it again within seconds.
-    #[error("refused for now: {0}")]
     Blocked(String),
     /// An answer that we do not understand: a bug, or an unknown version.
-    #[error("unexpected answer: {0}")]
     Protocol(#[source] BoxError),
 }
 
@@ -50,6 +44,65 @@ impl Error {
     /// Whether the same call may go through later without anybody acting.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable(_) | Self::Throttled(_) | Self::Conflict)
+    }
+}
+
+impl Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Failure::from(self).fmt(f)
+    }
+}
+
+/// An [`Error`] as it can be kept: what the cluster said is a text.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "code")]
+#[expect(missing_docs, reason = "each variant is that of the error")]
+pub enum Failure {
+    #[serde(rename = "error-unavailable")]
+    Unavailable { text: String },
+    #[serde(rename = "error-throttled")]
+    Throttled { wait: Duration },
+    #[serde(rename = "error-conflict")]
+    Conflict,
+    #[serde(rename = "error-denied")]
+    Denied { text: String },
+    #[serde(rename = "error-missing")]
+    Missing { text: String },
+    #[serde(rename = "error-rejected")]
+    Rejected { text: String },
+    #[serde(rename = "error-blocked")]
+    Blocked { text: String },
+    #[serde(rename = "error-protocol")]
+    Protocol { text: String },
+}
+
+impl From<&Error> for Failure {
+    fn from(error: &Error) -> Self {
+        match error {
+            Error::Unavailable(cause) => Self::Unavailable { text: cause.to_string() },
+            Error::Throttled(wait) => Self::Throttled { wait: *wait },
+            Error::Conflict => Self::Conflict,
+            Error::Denied(text) => Self::Denied { text: text.clone() },
+            Error::Missing(text) => Self::Missing { text: text.clone() },
+            Error::Rejected(text) => Self::Rejected { text: text.clone() },
+            Error::Blocked(text) => Self::Blocked { text: text.clone() },
+            Error::Protocol(cause) => Self::Protocol { text: cause.to_string() },
+        }
+    }
+}
+
+impl Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unavailable { text } => write!(f, "not reachable: {text}"),
+            Self::Throttled { wait } => write!(f, "told to wait {wait:?}"),
+            Self::Conflict => f.write_str("changed by somebody else meanwhile"),
+            Self::Denied { text } => write!(f, "not allowed: {text}"),
+            Self::Missing { text } => f.write_str(text),
+            Self::Rejected { text } => write!(f, "rejected: {text}"),
+            Self::Blocked { text } => write!(f, "refused for now: {text}"),
+            Self::Protocol { text } => write!(f, "unexpected answer: {text}"),
+        }
     }
 }
 

@@ -7,7 +7,7 @@ pub use data::{
     DataPort, DataSelector, DataSink, DataSource, EntryCapabilities, EntryFacts, EntryInterest, Expect, Found, News,
     StampKind, Write,
 };
-pub use error::{BoxError, Error, Lost};
+pub use error::{BoxError, Error, Failure, Lost};
 
 use crate::model::{Attributes, Instance, OwnerId, Part, ServiceKey, Set};
 use crate::plan::{Change, Governed, Wish, Written};

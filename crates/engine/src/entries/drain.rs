@@ -4,7 +4,7 @@ use super::job::Planned;
 use super::rows::{Place, Row};
 use super::state::State;
 use crate::services::record::Action;
-use causeway_core::{EntryInterest, EntryKey, Expect, Fingerprint, Found, Pair, Part, Shape, Side, Write};
+use causeway_core::{EntryInterest, EntryKey, Expect, Fingerprint, Found, Pair, Part, Reason, Shape, Side, Write};
 use std::collections::BTreeSet;
 
 impl State {
@@ -43,7 +43,7 @@ impl State {
             Some(Some((entry, content))) => {
                 let same = self.spec.attributes.select(content.clone()).digest() == base.digest;
                 if !same {
-                    self.stays_there(key, copy, "our copy was changed by hand: it stays");
+                    self.stays_there(key, copy, Reason::EntryChangedByHand);
                     return None;
                 }
                 Some(entry.stamp)
@@ -57,7 +57,7 @@ impl State {
         match self.first_below(key, copy).map(|(_, below)| below.base.and_then(|base| base.born.copy())) {
             Some(Some(side)) if side == copy => return None,
             Some(_) => {
-                self.stays_there(key, copy, "something that is not ours lies below it: it stays");
+                self.stays_there(key, copy, Reason::EntryNotEmpty);
                 return None;
             }
             None => {}
@@ -67,8 +67,8 @@ impl State {
         Some(Planned { write, to: copy, why: None, content: None, before: Some(base), stamps, over: None, half: None })
     }
 
-    pub(super) fn stays_there(&mut self, key: &EntryKey, side: Side, why: &str) {
-        self.event(key, side, Action::Skipped, why.into());
+    pub(super) fn stays_there(&mut self, key: &EntryKey, side: Side, why: Reason) {
+        self.event(key, side, Action::Skipped, why);
         self.let_go(key);
     }
 

@@ -7,6 +7,7 @@ use super::state::State;
 use super::status::{ConflictRow, DataStatus, Known};
 use crate::kit::pace::Pacers;
 use crate::kit::supervise::{Crashes, supervise};
+use crate::notice::Notice;
 use crate::services::status::RouteState;
 use crate::spec::Run;
 use causeway_core::{Base, ClusterId, EntryKey, OwnerId, Pair, Side};
@@ -160,7 +161,7 @@ impl DataEngine {
             if !crashes.is_empty() && state.spec.run == Run::On {
                 status.state = RouteState::Failing;
             }
-            status.reasons.extend(crashes);
+            status.notices.extend(crashes.into_iter().map(|text| Notice::Crashed { text }));
             status
         };
         self.shared(|_| true).iter().map(status).collect()

@@ -2,7 +2,7 @@
 
 use super::state::State;
 use crate::services::record::Action;
-use causeway_core::{Entry, EntryKey, Part, Side, Stamp, StampKind};
+use causeway_core::{Entry, EntryKey, Part, Reason, Side, Stamp, StampKind};
 use std::collections::BTreeMap;
 
 /// So many entries, and none of them at the version that is remembered, are another cluster's. Where fewer are, all of them
@@ -17,15 +17,21 @@ impl State {
         let Some(why) = self.lost_history(side, part, entries) else { return };
         let bases = self.rows.part(part).filter(|(_, row)| row.base.is_some());
         let keys: Vec<_> = bases.map(|(key, _)| key.clone()).collect();
-        let text = format!("{why}: {} entries are compared anew, and what differs is a conflict", keys.len());
-        tracing::warn!(task = %self.spec.task, cluster = %self.spec.cluster(side).name, "{text}");
-        self.tell(side, part.0.to_string(), String::new(), Action::Skipped, text);
+        let why = why(keys.len());
+        tracing::warn!(task = %self.spec.task, cluster = %self.spec.cluster(side).name, "{why}");
+        self.tell(side, part.0.to_string(), String::new(), Action::Skipped, why);
         for key in keys {
             self.base(&key, None);
         }
     }
 
-    fn lost_history(&self, side: Side, part: &Part, entries: &BTreeMap<EntryKey, Entry>) -> Option<&'static str> {
+    /// What has happened to it, from the number of entries that it concerns.
+    fn lost_history(
+        &self,
+        side: Side,
+        part: &Part,
+        entries: &BTreeMap<EntryKey, Entry>,
+    ) -> Option<fn(usize) -> Reason> {
         let source = self.spec.cluster(side).port.source();
         let ordered = match source.facts().stamps {
             StampKind::Monotonic => true,
@@ -47,8 +53,8 @@ impl State {
         match (back, here) {
             // Nothing is left to be compared: a guard holds what is missing.
             (_, 0) => None,
-            (true, _) => Some("the cluster was put back to an earlier time"),
-            (false, STRANGE..) if same == 0 => Some("another cluster, or everything in it was written anew"),
+            (true, _) => Some(|count| Reason::PutBack { count }),
+            (false, STRANGE..) if same == 0 => Some(|count| Reason::WrittenAnew { count }),
             (false, _) => None,
         }
     }

@@ -2,9 +2,8 @@
 
 use super::removals::Turned;
 use super::state::State;
-use crate::services::engine::words;
 use crate::services::record::Action;
-use causeway_core::{EntryKey, Reason, Side};
+use causeway_core::{EntryKey, EntrySkip, Reason, Side};
 use std::collections::BTreeSet;
 use tokio::time::Instant;
 
@@ -20,23 +19,22 @@ impl State {
             match self.doors[side].turn(ready, now) {
                 Turned::Nothing => {}
                 Turned::Holds(holding, count) => {
-                    self.guard_event(side, Action::Held, format!("{count} removals held: {}", words(&holding.why)));
+                    self.guard_event(side, Action::Held, Reason::Held { count, why: holding.why });
                 }
                 Turned::Calm => {
-                    self.guard_event(side, Action::Released, "what was missing has come back".into());
+                    self.guard_event(side, Action::Released, Reason::CameBack);
                 }
                 Turned::Over => {
-                    let keys = self.release_side(side);
-                    let text = format!("{} removals get a second look; what is still missing goes", keys.len());
-                    self.guard_event(side, Action::Released, text);
+                    let count = self.release_side(side);
+                    self.guard_event(side, Action::Released, Reason::LookedAtAgain { count });
                 }
             }
         }
     }
 
     /// Lets go of what a side's guard holds, and of the nodes above that are missing as well and only wait for their
-    /// children to go. Returns what was held.
-    fn release_side(&mut self, side: Side) -> Vec<EntryKey> {
+    /// children to go. Returns how much was held.
+    fn release_side(&mut self, side: Side) -> usize {
         let mut waiting = BTreeSet::new();
         for key in self.doors[side].held_keys() {
             let mut below = key.clone();
@@ -51,10 +49,10 @@ impl State {
         }
         let keys = self.doors[side].release(waiting);
         keys.iter().for_each(|key| self.marks.mark(key));
-        keys
+        keys.len()
     }
 
-    fn guard_event(&self, side: Side, action: Action, reason: String) {
+    fn guard_event(&self, side: Side, action: Action, reason: Reason) {
         tracing::warn!(task = %self.spec.task, cluster = %self.spec.cluster(side).name, "{reason}");
         self.tell(side, String::new(), String::new(), action, reason);
     }
@@ -63,11 +61,10 @@ impl State {
     pub fn release(&mut self) -> usize {
         let mut released = 0;
         for side in Side::BOTH {
-            let keys = self.release_side(side);
-            released += keys.len();
-            if !keys.is_empty() {
-                let text = format!("{} removals released by the operator", keys.len());
-                self.guard_event(side, Action::Released, text);
+            let count = self.release_side(side);
+            released += count;
+            if count > 0 {
+                self.guard_event(side, Action::Released, Reason::Released { count });
             }
         }
         released
@@ -75,7 +72,7 @@ impl State {
 
     /// The operator says whose version of a conflict stands; answers whether there is such a conflict.
     pub fn resolve(&mut self, key: &EntryKey, side: Side) -> bool {
-        let Some(left) = self.left.get(key).filter(|left| left.reason == Reason::Conflict) else { return false };
+        let Some(left) = self.left.get(key).filter(|left| left.skip == EntrySkip::Conflict) else { return false };
         self.decided.insert(key.clone(), (side, left.stamps));
         self.marks.mark(key);
         true

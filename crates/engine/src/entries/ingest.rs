@@ -4,7 +4,7 @@ use super::left_out::no_data;
 use super::rows::Place;
 use super::state::State;
 use crate::spec::Run;
-use causeway_core::{Entry, EntryKey, Lost, News, Part, Reason, Side};
+use causeway_core::{Entry, EntryKey, EntrySkip, Lost, News, Part, Side};
 use std::collections::BTreeMap;
 use tokio::time::Instant;
 
@@ -65,7 +65,7 @@ impl State {
         // Nobody was told what lies below what, or whether it is there at all.
         let rows = &self.rows;
         let known = |key: &EntryKey| rows.get(key).is_some();
-        self.left.take_others(|key, left| left.reason != Reason::Occupied && known(key));
+        self.left.take_others(|key, left| left.skip != EntrySkip::Occupied && known(key));
         if found.lost {
             self.marks.retain_parked(known);
             self.tries.retain(|key, _| known(key));

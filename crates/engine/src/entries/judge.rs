@@ -10,8 +10,8 @@ use super::state::{Gone, Shown, State};
 use crate::services::record::Action;
 use crate::spec::Run;
 use causeway_core::{
-    Base, Conflicts, Content, Entry, EntryKey, Error, Evidence, Expect, Found, Mode, Pair, Reason, Rules, Shape, Side,
-    Stamp, Verdict, Version, Why, Write, merge,
+    Base, Conflicts, Content, Entry, EntryKey, EntrySkip, Error, Evidence, Expect, Found, Mode, Pair, Reason, Rules,
+    Shape, Side, Stamp, Verdict, Version, Why, Write, merge,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -84,7 +84,7 @@ impl State {
                 Err(Error::Rejected(why)) => {
                     self.finish(&key);
                     let stamps = Pair::of(|side| places[side].stamp());
-                    return self.leave(&key, Reason::Rejected(why), stamps, None, now);
+                    return self.leave(&key, EntrySkip::Rejected { why }, stamps, None, now);
                 }
                 Err(Error::Blocked(why)) => {
                     let stamps = Pair::of(|side| places[side].stamp());
@@ -114,7 +114,7 @@ impl State {
         if let Some(undecided) = self.spec.select.undecided(&key) {
             let stamps = self.row(&key).stamps();
             self.finish(&key);
-            return self.leave(&key, Reason::Undecided(undecided), stamps, None, now);
+            return self.leave(&key, EntrySkip::Undecided(undecided), stamps, None, now);
         }
         match self.case(key, &places, looks) {
             Ok(case) => self.conclude(case, plans, now),
@@ -144,7 +144,7 @@ impl State {
         let before = self.row(key).base;
         if let Some(base) = intent.made(before.as_ref(), seen) {
             self.base(key, base);
-            self.event(key, intent.to, Action::Adopted, "it was written, although no answer came".into());
+            self.event(key, intent.to, Action::Adopted, Reason::EntryWasWritten);
         }
         self.close(key);
     }
@@ -210,10 +210,10 @@ impl State {
             Verdict::InStep => self.in_step(&case, now),
             Verdict::Copy { to, why } => self.copy(case, to, why, plans, now),
             Verdict::Delete { from, why } => self.delete(case, from, why, plans, now),
-            Verdict::Leave(reason) => {
+            Verdict::Leave(skip) => {
                 self.finish(&case.key);
                 self.decided.remove(&case.key);
-                self.leave(&case.key, reason, case.stamps, Some(case.shown()), now);
+                self.leave(&case.key, skip, case.stamps, Some(case.shown()), now);
             }
         }
     }
@@ -240,7 +240,7 @@ impl State {
         match (case.versions.left, case.stamps.left, case.stamps.right) {
             (Some(version), Some(left), Some(right)) => {
                 if case.base.is_none() {
-                    self.event(key, Side::Right, Action::Adopted, "equal on both sides".into());
+                    self.event(key, Side::Right, Action::Adopted, Reason::EntryEqual);
                 }
                 let stamps = Pair { left, right };
                 self.base(key, Some(Base::found(case.base.as_ref(), version.digest, stamps)));
@@ -255,12 +255,12 @@ impl State {
 
     fn copy(&mut self, mut case: Case, to: Side, why: Why, plans: &mut Plans, now: Instant) {
         let (key, from) = (case.key.clone(), to.other());
-        let over = case.shown()[to].filter(|_| matches!(why, Why::Settled(_) | Why::Overridden));
+        let over = case.shown()[to].filter(|_| matches!(why, Why::Settled { .. } | Why::Overridden));
         let Some((entry, content)) = case.looks[from].take() else { return self.look_again(&key) };
         // What cannot be held is not written to find that out.
         if let Some(Err(why)) = self.spec.cluster(to).port.sink().map(|sink| sink.check(&key, &content)) {
             self.finish(&key);
-            return self.leave(&key, Reason::Rejected(why), case.stamps, None, now);
+            return self.leave(&key, EntrySkip::Rejected { why }, case.stamps, None, now);
         }
         if let Some(parent) = self.missing_parent(&key, from).filter(|parent| !plans.copied[to].contains(parent)) {
             self.finish(&key);
@@ -304,12 +304,12 @@ impl State {
             Some(_) if self.marks.awaited(&key) => return self.copy(case, from.other(), Why::Needed, plans, now),
             Some((true, numbered)) if numbered || !rules.travels_from(from) => {
                 self.finish(&key);
-                return self.leave(&key, Reason::Occupied, stamps, None, now);
+                return self.leave(&key, EntrySkip::Occupied, stamps, None, now);
             }
             // A flat side may keep them without it.
             Some(_) if self.shape(from.other()) == Shape::Flat => {
                 self.finish(&key);
-                return self.leave(&key, Reason::Occupied, stamps, None, now);
+                return self.leave(&key, EntrySkip::Occupied, stamps, None, now);
             }
             // Children go first, or say that they stay: then it is looked at again.
             Some(_) => return self.finish(&key),
@@ -325,7 +325,7 @@ impl State {
             }
         };
         let Some(stamp) = stamps[from] else { return self.finish(&key) };
-        let over = case.shown()[from].filter(|_| matches!(why, Why::Settled(_)));
+        let over = case.shown()[from].filter(|_| matches!(why, Why::Settled { .. }));
         let write = Write { key, expect: Expect::Stamp(stamp), to: None, parents: false };
         let why = Some(said(why, case.decided));
         plans.removals.push((
@@ -396,7 +396,7 @@ impl State {
 /// The reason as the user should read it.
 fn said(why: Why, decided: bool) -> Why {
     match why {
-        Why::Settled(_) if decided => Why::Settled(Conflicts::Manual),
+        Why::Settled { .. } if decided => Why::Settled { by: Conflicts::Manual },
         why => why,
     }
 }

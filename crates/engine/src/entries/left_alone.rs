@@ -2,14 +2,14 @@
 //! counted as they come and go.
 
 use super::state::Shown;
-use causeway_core::{EntryKey, Pair, Reason, Stamp};
+use causeway_core::{EntryKey, EntrySkip, Pair, Stamp};
 use std::collections::BTreeMap;
 use tokio::time::Instant;
 
 /// Why an entry is left as it is, until it changes.
 #[derive(Clone)]
 pub(crate) struct Left {
-    pub reason: Reason,
+    pub skip: EntrySkip,
     pub since: Instant,
     pub stamps: Pair<Option<Stamp>>,
     pub shown: Option<Box<Pair<Option<Shown>>>>,
@@ -19,7 +19,7 @@ pub(crate) struct Left {
 #[derive(Default)]
 pub(crate) struct LeftAlone {
     entries: BTreeMap<EntryKey, Left>,
-    /// By [`Reason::summary`].
+    /// By [`EntrySkip::summary`].
     counts: BTreeMap<String, usize>,
 }
 
@@ -42,12 +42,12 @@ impl LeftAlone {
     }
 
     /// How many there are for this reason and those with the same summary.
-    pub fn count(&self, reason: &Reason) -> usize {
-        self.counts.get(&reason.summary()).copied().unwrap_or_default()
+    pub fn count(&self, skip: &EntrySkip) -> usize {
+        self.counts.get(&skip.summary()).copied().unwrap_or_default()
     }
 
     pub fn insert(&mut self, key: EntryKey, left: Left) {
-        *self.counts.entry(left.reason.summary()).or_default() += 1;
+        *self.counts.entry(left.skip.summary()).or_default() += 1;
         if let Some(before) = self.entries.insert(key, left) {
             self.uncount(&before);
         }
@@ -67,7 +67,7 @@ impl LeftAlone {
     }
 
     fn uncount(&mut self, left: &Left) {
-        let summary = left.reason.summary();
+        let summary = left.skip.summary();
         if let Some(count) = self.counts.get_mut(&summary) {
             *count -= 1;
             if *count == 0 {
@@ -81,8 +81,8 @@ impl LeftAlone {
 mod tests {
     use super::*;
 
-    fn left(reason: Reason) -> Left {
-        Left { reason, since: Instant::now(), stamps: Pair { left: None, right: None }, shown: None }
+    fn left(skip: EntrySkip) -> Left {
+        Left { skip, since: Instant::now(), stamps: Pair { left: None, right: None }, shown: None }
     }
 
     #[test]
@@ -90,14 +90,14 @@ mod tests {
         let mut all = LeftAlone::default();
         let key = |n: usize| EntryKey::path(&format!("/{n}"));
         for n in 0..10 {
-            all.insert(key(n), left(if n % 2 == 0 { Reason::Mode } else { Reason::Conflict }));
+            all.insert(key(n), left(if n % 2 == 0 { EntrySkip::Mode } else { EntrySkip::Conflict }));
         }
-        all.insert(key(0), left(Reason::Conflict));
-        all.insert(key(2), left(Reason::Rejected("too large".into())));
+        all.insert(key(0), left(EntrySkip::Conflict));
+        all.insert(key(2), left(EntrySkip::Rejected { why: "too large".into() }));
         all.remove(&key(1));
         all.remove(&key(1));
-        assert_eq!((all.count(&Reason::Conflict), all.count(&Reason::Mode)), (5, 3));
-        let gone = all.take_others(|_, left| left.reason == Reason::Conflict);
+        assert_eq!((all.count(&EntrySkip::Conflict), all.count(&EntrySkip::Mode)), (5, 3));
+        let gone = all.take_others(|_, left| left.skip == EntrySkip::Conflict);
         assert_eq!(gone, [2, 4, 6, 8].map(key));
         assert_eq!(all.counts().values().copied().collect::<Vec<_>>(), [5]);
         assert!(all.iter().count() == 5 && all.contains(&key(0)) && all.get(&key(2)).is_none());

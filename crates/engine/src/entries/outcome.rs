@@ -6,7 +6,7 @@ use super::rows::Place;
 use super::state::State;
 use crate::services::record::Action;
 use crate::spec::Run;
-use causeway_core::{Base, Entry, EntryKey, Error, Pair, Reason, Removal, Side, Stamp, Why};
+use causeway_core::{Base, Entry, EntryKey, EntrySkip, Error, Pair, Reason, Removal, Side, Stamp, Why, WrittenOver};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -61,11 +61,9 @@ impl State {
             (_, None) => Action::Created,
             (_, Some(_)) => Action::Updated,
         };
-        let mut reason = planned.why.map_or_else(|| Removal::Drained.to_string(), |why| why.to_string());
-        if let Some(over) = planned.over {
-            reason = format!("{reason}; written over: {} bytes, digest {}", over.size, over.digest);
-        }
-        if matches!(planned.why, Some(Why::Settled(_))) {
+        let over = planned.over.map(|over| WrittenOver { size: over.size, digest: over.digest });
+        let reason = planned.why.map_or(Reason::Removal(Removal::Drained), |why| Reason::Entry { why, over });
+        if matches!(planned.why, Some(Why::Settled { .. })) {
             self.event(planned.key(), planned.to, Action::Conflict, reason.clone());
         }
         self.event(planned.key(), planned.to, action, reason);
@@ -79,12 +77,12 @@ impl State {
         }
         match error {
             Error::Rejected(why) if self.spec.run == Run::Drain => {
-                self.stays_there(key, planned.to, &why);
+                self.stays_there(key, planned.to, Reason::EntryNotDeleted { text: why });
                 self.finish(key);
             }
             Error::Rejected(why) => {
                 self.finish(key);
-                self.leave(key, Reason::Rejected(why), planned.stamps, None, now);
+                self.leave(key, EntrySkip::Rejected { why }, planned.stamps, None, now);
             }
             Error::Blocked(why) => self.blocked_now(key, planned.to, why, planned.stamps, now),
             error => {
@@ -106,7 +104,7 @@ impl State {
     ) {
         self.finish(key);
         self.probes.refuse(key, side, Refused::Blocked, stamps, now);
-        self.leave(key, Reason::Blocked(why), stamps, None, now);
+        self.leave(key, EntrySkip::Blocked { why }, stamps, None, now);
     }
 }
 

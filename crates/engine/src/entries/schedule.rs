@@ -4,7 +4,7 @@ use super::job::ReadJob;
 use super::rows::Row;
 use super::state::{Gone, REFUSED_RETRY, State};
 use crate::spec::Run;
-use causeway_core::{EntryKey, Pair, Reason, Shape, Side, Ways, contain_now};
+use causeway_core::{EntryKey, EntrySkip, Pair, Shape, Side, Ways, contain_now};
 use tokio::time::Instant;
 
 /// Entries in one batch, at most.
@@ -147,9 +147,9 @@ impl State {
         let decided = self.decided.get(key).is_some_and(|(_, seen)| *seen == stamps);
         let left = self.left.get(key).is_some_and(|left| {
             // What is refused for now has its turn.
-            let old = match left.reason {
-                Reason::Blocked(_) => true,
-                Reason::Rejected(_) => now >= left.since + REFUSED_RETRY,
+            let old = match left.skip {
+                EntrySkip::Blocked { .. } => true,
+                EntrySkip::Rejected { .. } => now >= left.since + REFUSED_RETRY,
                 _ => false,
             };
             left.stamps == stamps && !decided && !old
@@ -166,7 +166,7 @@ impl State {
             return false;
         }
         let Some(undecided) = self.spec.select.undecided(key) else { return false };
-        self.leave(key, Reason::Undecided(undecided), stamps, None, now);
+        self.leave(key, EntrySkip::Undecided(undecided), stamps, None, now);
         true
     }
 

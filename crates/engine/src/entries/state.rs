@@ -15,7 +15,8 @@ use crate::kit::pace::Batch;
 use crate::services::record::{Action, Event};
 use crate::spec::Run;
 use causeway_core::{
-    Aside, Base, Digest, EntryKey, Error, Evidence, Pair, Part, Reason, Rules, Shape, Side, Stamp, StampKind,
+    Aside, Base, Digest, EntryKey, EntrySkip, Error, Evidence, Failure, Pair, Part, Reason, Rules, Shape, Side, Stamp,
+    StampKind,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -197,7 +198,7 @@ impl State {
         for side in Side::BOTH {
             self.doors[side].guard.set_limits(self.spec.guard);
         }
-        let others = self.left.take_others(|_, left| matches!(left.reason, Reason::Blocked(_)));
+        let others = self.left.take_others(|_, left| matches!(left.skip, EntrySkip::Blocked { .. }));
         others.iter().for_each(|key| self.marks.mark(key));
         self.mark_all();
     }
@@ -286,7 +287,7 @@ impl State {
         let Some(parent) = self.spec.parent(key) else { return };
         let waits = self.rows.get(&parent).is_some_and(|row| !row.in_step()) || self.spec.run == Run::Drain;
         if waits {
-            if self.left.get(&parent).is_some_and(|left| left.reason == Reason::Occupied) {
+            if self.left.get(&parent).is_some_and(|left| left.skip == EntrySkip::Occupied) {
                 self.left.remove(&parent);
             }
             self.marks.mark(&parent);
@@ -329,31 +330,31 @@ impl State {
     pub fn leave(
         &mut self,
         key: &EntryKey,
-        reason: Reason,
+        skip: EntrySkip,
         stamps: Pair<Option<Stamp>>,
         shown: Option<Pair<Option<Shown>>>,
         now: Instant,
     ) {
         let before = self.left.get(key);
-        let known = before.filter(|left| left.reason == reason && left.stamps == stamps);
+        let known = before.filter(|left| left.skip == skip && left.stamps == stamps);
         let since = known.map_or(now, |left| left.since);
         let tell = known.is_none();
-        if let Reason::Rejected(_) = reason {
+        if let EntrySkip::Rejected { .. } = skip {
             self.marks.mark_at(key, now + REFUSED_RETRY);
         }
         if tell {
-            let action = if reason == Reason::Conflict { Action::Conflict } else { Action::Skipped };
-            self.event(key, Side::Right, action, reason.to_string());
+            let action = if skip == EntrySkip::Conflict { Action::Conflict } else { Action::Skipped };
+            self.event(key, Side::Right, action, skip.clone().into());
         }
         self.tries.remove(key);
-        if !matches!(reason, Reason::Blocked(_)) {
+        if !matches!(skip, EntrySkip::Blocked { .. }) {
             self.probes.forget(key);
         }
-        self.left.insert(key.clone(), Left { reason, since, stamps, shown: shown.map(Box::new) });
+        self.left.insert(key.clone(), Left { skip, since, stamps, shown: shown.map(Box::new) });
     }
 
     /// Tells what happened to an entry on one side.
-    pub fn event(&self, key: &EntryKey, side: Side, action: Action, reason: String) {
+    pub fn event(&self, key: &EntryKey, side: Side, action: Action, reason: Reason) {
         let scope = match key.group.is_empty() {
             true => key.namespace.to_string(),
             false => format!("{}/{}", key.namespace, key.group),
@@ -362,7 +363,7 @@ impl State {
     }
 
     /// Tells what happened to the task as a whole.
-    pub fn tell(&self, side: Side, scope: String, record: String, action: Action, reason: String) {
+    pub fn tell(&self, side: Side, scope: String, record: String, action: Action, reason: Reason) {
         let (task, cluster) = (self.spec.task.clone(), self.spec.cluster(side).name.clone());
         self.recorder.event(Event { task, cluster, scope, record, action, reason });
     }
@@ -383,7 +384,7 @@ impl State {
         let known = self.tries.get(key).is_some_and(told) || self.trouble[side].told == text;
         if worth(count, &error) && !known {
             tracing::warn!(task = %self.spec.task, cluster = %self.spec.cluster(side).name, entry = %key, "{text}");
-            self.event(key, side, Action::Failed, text.clone());
+            self.event(key, side, Action::Failed, Failure::from(&error).into());
             self.trouble[side].told = text;
         }
         self.tries.insert(key.clone(), Try { count, side, error });
@@ -429,12 +430,8 @@ impl State {
         }
         tracing::error!(task = %self.spec.task, entries = keys.len(), "a batch of entries failed because of a bug in Causeway: {panic}");
         if let [key] = keys {
-            self.event(
-                key,
-                Side::Right,
-                Action::Failed,
-                format!("a bug in Causeway; retried every {SLOW_RETRY:?}: {panic}"),
-            );
+            let bug = Reason::EntryBug { retry: SLOW_RETRY, panic: panic.to_owned() };
+            self.event(key, Side::Right, Action::Failed, bug);
         }
     }
 

@@ -2,10 +2,10 @@
 
 use super::spec::DataRoute;
 use super::state::{Shown, State};
-use crate::services::engine::words;
+use crate::notice::Notice;
 use crate::services::status::{Hold, RouteState};
 use crate::spec::Run;
-use causeway_core::{Digest, EntryKey, Error, Pair, Reason, Side, Ways};
+use causeway_core::{Digest, EntryKey, EntrySkip, Error, Failure, Pair, Reason, Side, Ways};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,8 +23,8 @@ pub struct DataStatus {
     pub route: DataRoute,
     /// How it is doing. [`RouteState::Held`] also when the operator has to decide conflicts.
     pub state: RouteState,
-    /// What the user should know, in words.
-    pub reasons: Vec<String>,
+    /// What the user should know.
+    pub notices: Vec<Notice>,
     /// Entries that both sides have had in common.
     pub entries: usize,
     /// Entries that take part and stand on each side.
@@ -58,7 +58,7 @@ pub struct Known {
     /// What both sides last had in common.
     pub common: Option<Digest>,
     /// Why it is not written now.
-    pub refused: Option<String>,
+    pub refused: Option<Reason>,
 }
 
 impl State {
@@ -67,11 +67,11 @@ impl State {
         let entries: usize = counts().map(|count| count.bases).sum();
         let here = Pair::of(|side| counts().map(|count| count.here[side]).sum());
         let held = Pair::of(|side| self.doors[side].held());
-        let conflicts = self.left.count(&Reason::Conflict);
+        let conflicts = self.left.count(&EntrySkip::Conflict);
         let mut skipped = self.left.counts().clone();
         let foreign: usize = counts().map(|count| count.alone.right).sum();
         if self.spec.ways == Ways::One && foreign > 0 {
-            skipped.insert(Reason::Foreign.to_string(), foreign);
+            skipped.insert(EntrySkip::Foreign.to_string(), foreign);
         }
         for (aside, count) in self.left_out() {
             skipped.insert(aside.to_string(), count);
@@ -83,20 +83,20 @@ impl State {
         }
         let holds = Pair::of(|side| {
             let holding = self.doors[side].holding()?;
-            Some(Hold { why: words(&holding.why), age: now - holding.since })
+            Some(Hold { why: holding.why.clone(), age: now - holding.since })
         });
         let rests = |key: &EntryKey| self.left.contains(key);
         let refused = self.probes.waiting().filter(|key| !rests(key) && !self.marks.wants(key)).count();
         let pending = self.marks.pending(rests) + refused;
         let errors = self.errors();
-        let mut reasons = Vec::new();
+        let mut notices = Vec::new();
         if conflicts > 0 {
-            reasons.push(format!("{conflicts} conflicts wait for the operator"));
+            notices.push(Notice::Conflicts { count: conflicts });
         }
         for side in Side::BOTH {
             if let Some(hold) = &holds[side] {
-                let name = &self.spec.cluster(side).name;
-                reasons.push(format!("{} removals from {name} held: {}", held[side], hold.why));
+                let cluster = self.spec.cluster(side).name.clone();
+                notices.push(Notice::EntriesHeld { cluster, count: held[side], why: hold.why.clone() });
             }
         }
         let known = self.loaded && Side::BOTH.iter().all(|side| self.sight[*side].any_ready());
@@ -109,12 +109,12 @@ impl State {
             Run::On if pending > 0 || !known => RouteState::Syncing,
             Run::On => RouteState::InStep,
         };
-        reasons.extend(errors);
+        notices.extend(errors);
         DataStatus {
             task: self.spec.task.clone(),
             route: self.route.clone(),
             state,
-            reasons,
+            notices,
             entries,
             here,
             pending,
@@ -125,42 +125,46 @@ impl State {
         }
     }
 
-    /// What stands in the way, in words.
-    fn errors(&self) -> Vec<String> {
-        let mut texts = BTreeSet::new();
+    /// What stands in the way.
+    fn errors(&self) -> Vec<Notice> {
+        let mut failed = BTreeSet::new();
         let mut errors = Vec::new();
         for side in Side::BOTH {
             let name = &self.spec.cluster(side).name;
-            errors.extend(self.sight[side].errors().into_iter().map(|error| format!("{name}: {error}")));
+            let texts = self.sight[side].errors();
+            errors.extend(texts.into_iter().map(|text| Notice::ClusterFails { cluster: name.clone(), text }));
             if side == Side::Right && self.spec.cluster(side).port.sink().is_none() {
-                errors.push(format!("{name} can only be read"));
+                errors.push(Notice::ReadOnly { cluster: name.clone() });
             }
         }
         // A single write that somebody else was quicker with is daily business.
         let tries = self.tries.values().filter(|failed| failed.count > 2 || !matches!(failed.error, Error::Conflict));
-        for failed in tries.take(1_000) {
-            texts.insert(format!("{}: {}", self.spec.cluster(failed.side).name, failed.error));
+        for one in tries.take(1_000) {
+            failed.insert((self.spec.cluster(one.side).name.clone(), one.error.to_string()));
         }
-        errors.extend(texts.into_iter().take(3));
+        let failed = failed.into_iter().take(3);
+        errors.extend(failed.map(|(cluster, text)| Notice::ClusterFails { cluster, text }));
         errors
     }
 
     /// What the task knows of an entry that it leaves alone.
     pub fn known(&self, key: &EntryKey) -> Known {
         let failed = self.tries.get(key).filter(|failed| !failed.error.is_transient());
-        let failed = failed.map(|failed| format!("{}: {}", self.spec.cluster(failed.side).name, failed.error));
-        let rejected = self
-            .left
-            .get(key)
-            .filter(|left| matches!(left.reason, Reason::Rejected(_) | Reason::Blocked(_) | Reason::Occupied));
+        let failed = failed.map(|failed| Reason::FailedThere {
+            cluster: self.spec.cluster(failed.side).name.clone(),
+            error: Failure::from(&failed.error),
+        });
+        let rejected = self.left.get(key).filter(|left| {
+            matches!(left.skip, EntrySkip::Rejected { .. } | EntrySkip::Blocked { .. } | EntrySkip::Occupied)
+        });
         Known {
             common: self.row(key).base.map(|base| base.digest),
-            refused: failed.or_else(|| rejected.map(|left| left.reason.to_string())),
+            refused: failed.or_else(|| rejected.map(|left| left.skip.clone().into())),
         }
     }
 
     pub fn conflicts(&self, now: Instant) -> Vec<ConflictRow> {
-        let conflicts = self.left.iter().filter(|(_, left)| left.reason == Reason::Conflict).take(LISTED);
+        let conflicts = self.left.iter().filter(|(_, left)| left.skip == EntrySkip::Conflict).take(LISTED);
         conflicts
             .map(|(key, left)| ConflictRow {
                 key: key.clone(),

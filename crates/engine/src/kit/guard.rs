@@ -2,21 +2,14 @@
 
 use super::give_back;
 use crate::spec::GuardLimits;
+use causeway_core::HoldReason;
 use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
 use tokio::time::Instant;
-
-/// Why removals are held.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Why {
-    /// Many were seen to go within a short time.
-    Burst,
-    /// Much of a part was missing at once, without a witness: a source that was emptied or wiped looks like this.
-    Wiped(String),
-}
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Holding {
-    pub why: Why,
+    pub why: HoldReason,
     pub since: Instant,
 }
 
@@ -54,7 +47,7 @@ impl Guard {
     /// by a hash that stays the same.
     pub fn witnessed(&mut self, wanted: &[u64], total: usize, now: Instant) -> Vec<bool> {
         self.forget(now);
-        let held = matches!(&self.holding, Some(Holding { why: Why::Burst, .. }));
+        let held = matches!(&self.holding, Some(Holding { why: HoldReason::Burst, .. }));
         // What passed may still stand in the ledger, so the total cannot be had by adding.
         self.whole = if self.removed.is_empty() { total } else { self.whole.max(total) };
         let limit = self.limits.floor.max((self.whole as f64 * self.limits.share) as usize);
@@ -69,18 +62,18 @@ impl Guard {
             pass.push(passes);
         }
         if pass.contains(&false) && self.holding.is_none() {
-            self.holding = Some(Holding { why: Why::Burst, since: now });
+            self.holding = Some(Holding { why: HoldReason::Burst, since: now });
         }
         pass
     }
 
     /// Whether removals without a witness may pass. `missing` of `total` records are missing from a part; `emptied`:
     /// nothing of the part is left in the source.
-    pub fn implied(&mut self, part: &str, missing: usize, total: usize, emptied: bool, now: Instant) -> bool {
+    pub fn implied(&mut self, part: &Arc<str>, missing: usize, total: usize, emptied: bool, now: Instant) -> bool {
         let limit = self.limits.implied_floor.max((total as f64 * self.limits.share) as usize);
         let hold = missing > 0 && (emptied || missing > limit);
-        if hold && !matches!(&self.holding, Some(Holding { why: Why::Wiped(_), .. })) {
-            self.holding = Some(Holding { why: Why::Wiped(part.to_owned()), since: now });
+        if hold && !matches!(&self.holding, Some(Holding { why: HoldReason::Wiped { .. }, .. })) {
+            self.holding = Some(Holding { why: HoldReason::Wiped { part: part.clone() }, since: now });
         }
         !hold
     }
@@ -88,7 +81,7 @@ impl Guard {
     /// When a hold of witnessed removals wants its second look.
     pub fn expires_at(&self) -> Option<Instant> {
         match &self.holding {
-            Some(Holding { why: Why::Burst, since }) => Some(*since + self.limits.hold),
+            Some(Holding { why: HoldReason::Burst, since }) => Some(*since + self.limits.hold),
             _ => None,
         }
     }
@@ -142,13 +135,13 @@ mod tests {
 
     #[test]
     fn an_emptied_part_is_held_without_end() {
-        let (mut guard, now) = (guard(), Instant::now());
-        assert!(guard.implied("public", 2, 100, false, now));
-        assert!(!guard.implied("public", 2, 2, true, now));
+        let (mut guard, now, public) = (guard(), Instant::now(), Arc::from("public"));
+        assert!(guard.implied(&public, 2, 100, false, now));
+        assert!(!guard.implied(&public, 2, 2, true, now));
         assert_eq!(guard.expires_at(), None);
         let later = now + Duration::from_secs(3600);
-        assert!(!guard.implied("public", 2, 2, true, later));
+        assert!(!guard.implied(&public, 2, 2, true, later));
         assert!(guard.end_hold().is_some());
-        assert!(!guard.implied("public", 2, 2, true, later), "the next loss was not released");
+        assert!(!guard.implied(&public, 2, 2, true, later), "the next loss was not released");
     }
 }

@@ -87,7 +87,7 @@ pub(crate) fn decide(cluster: &Cluster, scope: &ServiceKey, timing: &Timing, now
     let mut removals: BTreeMap<OwnerId, Vec<(Instance, Evidence)>> = BTreeMap::new();
     for change in changes {
         match change {
-            Change::Delete { record, owner, why: Removal::Gone(evidence) } => {
+            Change::Delete { record, owner, why: Removal::Gone { evidence } } => {
                 removals.entry(owner).or_default().push((record, evidence));
             }
             change => decision.plan.changes.push(change),
@@ -166,7 +166,7 @@ impl Decision {
                     self.wait(&record, Skip::Settling, witness.at + doubt);
                 }
                 (_, Evidence::Witnessed, _) if released.contains(&record.id()) => {
-                    self.delete(record, owner, Removal::Gone(Evidence::Witnessed));
+                    self.delete(record, owner, Removal::Gone { evidence: Evidence::Witnessed });
                 }
                 (_, Evidence::Witnessed, _) => seen.push(record),
                 (_, Evidence::Implied, _) => missing.push(record),
@@ -178,7 +178,7 @@ impl Decision {
             let pass = route.memory.guard.lock().witnessed(&keys, total, now);
             for (record, passes) in seen.into_iter().zip(pass) {
                 match passes {
-                    true => self.delete(record, owner, Removal::Gone(Evidence::Witnessed)),
+                    true => self.delete(record, owner, Removal::Gone { evidence: Evidence::Witnessed }),
                     false => drop(self.plan.skipped.insert(record.id(), Skip::RemovalLimit)),
                 }
             }
@@ -194,9 +194,9 @@ impl Decision {
         for record in missing {
             match verdict {
                 Verdict::Hold if is_released(&record) => {
-                    self.delete(record, owner, Removal::Gone(Evidence::Implied));
+                    self.delete(record, owner, Removal::Gone { evidence: Evidence::Implied });
                 }
-                Verdict::Pass => self.delete(record, owner, Removal::Gone(Evidence::Implied)),
+                Verdict::Pass => self.delete(record, owner, Removal::Gone { evidence: Evidence::Implied }),
                 Verdict::Hold => drop(self.plan.skipped.insert(record.id(), Skip::RemovalLimit)),
                 Verdict::Look => self.wait(&record, Skip::Settling, now + timing.visible),
                 Verdict::Count => drop(self.plan.skipped.insert(record.id(), Skip::Settling)),

@@ -1,6 +1,6 @@
 //! The engine as a whole: it is told what is wanted, and makes it so.
 
-use crate::kit::guard::{Guard, Why};
+use crate::kit::guard::Guard;
 use crate::kit::pace::Pacers;
 use crate::kit::supervise::{Crashes, supervise};
 use crate::services::cluster::{Cluster, Ledger, Route, RouteMemory};
@@ -11,7 +11,7 @@ use crate::services::replicas;
 use crate::services::takeover::planned_once;
 use crate::services::writer::Writer;
 use crate::spec::{ClusterSpec, Only, RouteSpec, Timing};
-use causeway_core::{ClusterId, OwnerId, Part, Port, ServiceKey, contain};
+use causeway_core::{ClusterId, OwnerId, Part, Port, Reason, ServiceKey, contain};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
@@ -223,7 +223,7 @@ impl Engine {
             let count = let_go(route, &held_scopes(route), now, now);
             held += count;
             if count > 0 {
-                self.guard_event(route, Action::Released, format!("{count} removals released by the operator"));
+                self.guard_event(route, Action::Released, Reason::Released { count });
             }
         }
         held
@@ -243,22 +243,21 @@ impl Engine {
             let held = held_scopes(&route);
             if !std::mem::replace(&mut *route.memory.told.lock(), true) {
                 let count: usize = held.values().sum();
-                self.guard_event(&route, Action::Held, format!("{count} removals held: {}", words(&holding.why)));
+                self.guard_event(&route, Action::Held, Reason::Held { count, why: holding.why });
             }
             if held.is_empty() && now >= holding.since + Duration::from_secs(5) {
                 route.memory.guard.lock().end_hold();
                 *route.memory.told.lock() = false;
-                self.guard_event(&route, Action::Released, "what was missing has come back".into());
+                self.guard_event(&route, Action::Released, Reason::CameBack);
             } else if let Some(at) = expires.filter(|at| now >= *at && looked_again(&route, &held, *at)) {
                 // What was held later than the look began waits for one of its own.
                 let count = let_go(&route, &held, at, now);
-                let said = format!("{count} removals released: a second look agrees that they are gone");
-                self.guard_event(&route, Action::Released, said);
+                self.guard_event(&route, Action::Released, Reason::SecondLook { count });
             }
         }
     }
 
-    fn guard_event(&self, route: &Route, action: Action, reason: String) {
+    fn guard_event(&self, route: &Route, action: Action, reason: Reason) {
         *route.memory.told.lock() = action == Action::Held;
         tracing::warn!(task = %route.spec.task, "{reason}");
         let (task, cluster) = (route.spec.task.clone(), route.destination.spec.name.clone());
@@ -393,15 +392,6 @@ fn looked_again(route: &Route, held: &BTreeMap<ServiceKey, usize>, expired: Inst
     };
     due.iter().for_each(|part| route.source.ask_look(part));
     due.is_empty()
-}
-
-pub(crate) fn words(why: &Why) -> String {
-    match why {
-        Why::Burst => "too many went within the guard's window; ends by itself when a second look agrees".into(),
-        Why::Wiped(part) => {
-            format!("too much of {part} is missing at once, as if the source was emptied; release it if that is right")
-        }
-    }
 }
 
 fn same_port(a: &Port, b: &Port) -> bool {

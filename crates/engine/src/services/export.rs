@@ -157,14 +157,14 @@ fn add(route: &Route, scope: &ServiceKey, target: &ServiceKey, there: &Written, 
                 }
             }
         } else if let Some(why) = &no_place {
-            export.wish.refused.insert(id.clone(), Skip::Rejected(why.clone()));
+            export.wish.refused.insert(id.clone(), Skip::Rejected { why: why.clone() });
         } else if let Some(sink) = sink.filter(|sink| sink.belongs(target, &record)) {
             match (sink.normalize(target, record), undecided) {
                 (Ok(record), None) => export.wanted.push((id.clone(), sink.place(there, record))),
                 (Ok(record), Some(why)) => {
                     drop(export.wish.refused.insert(sink.place(there, record).id(), Skip::Undecided(why)));
                 }
-                (Err(why), _) => drop(export.wish.refused.insert(id.clone(), Skip::Rejected(why))),
+                (Err(why), _) => drop(export.wish.refused.insert(id.clone(), Skip::Rejected { why })),
             }
         }
     }

@@ -270,7 +270,10 @@ fn preview(cluster: &Cluster, scope: &ServiceKey, only: Option<&OwnerId>, now: I
     for (route, export) in exports.iter().filter(|(route, _)| mine(Some(&route.spec.owner))) {
         let owner = &route.spec.owner;
         // Where another task's record stands. (Of a task's own records the one that is wanted stands.)
-        let away = plan.crowded.iter().filter(|one| one.owner == *owner && matches!(one.skip, Skip::Crowded(Some(_))));
+        let away = plan
+            .crowded
+            .iter()
+            .filter(|one| one.owner == *owner && matches!(one.skip, Skip::Crowded { owner: Some(_) }));
         let away: BTreeSet<_> = away.map(|one| &one.id).collect();
         let stands = |id: &InstanceId| plan.skipped.get(id).is_none_or(Skip::is_in_step) && !away.contains(id);
         let settled = |id: &&InstanceId| !open.contains(*id) && stands(id);

@@ -1,6 +1,6 @@
 //! What the engine tells the outside: the ledger to keep, and events.
 
-use causeway_core::{ClusterId, OwnerId, ServiceKey, Written};
+use causeway_core::{ClusterId, OwnerId, Reason, ServiceKey, Written};
 use futures_util::future::BoxFuture;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -58,8 +58,8 @@ pub struct Event {
     pub record: String,
     /// What.
     pub action: Action,
-    /// Why, in words.
-    pub reason: String,
+    /// Why.
+    pub reason: Reason,
 }
 
 /// Keeps what the engine must not forget. Calls never block and never fail: the database is not on the hot path.

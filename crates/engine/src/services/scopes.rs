@@ -1,7 +1,7 @@
 //! How the last planning of each scope ended, and what that adds up to by task. The sums are changed together with the
 //! scopes, so that showing them costs nothing.
 
-use causeway_core::{InstanceId, OwnerId, ServiceKey, Skip};
+use causeway_core::{InstanceId, OwnerId, Reason, ServiceKey, Skip};
 use std::collections::{BTreeMap, BTreeSet};
 use tokio::time::Instant;
 
@@ -30,7 +30,7 @@ pub(crate) struct ScopeState {
     pub crowded: BTreeMap<(InstanceId, OwnerId), Left>,
     /// Changes planned and not yet accepted, by task.
     pub pending: BTreeMap<OwnerId, usize>,
-    pub error: Option<String>,
+    pub error: Option<Reason>,
 }
 
 impl ScopeState {
@@ -157,17 +157,17 @@ mod tests {
         for name in ["a", "b"] {
             scopes.edit(&scope(name), |state| {
                 state.pending.insert(owner.clone(), 2);
-                state.error = Some("refused".into());
+                state.error = Some(Reason::Text { text: "refused".into() });
                 state.left.extend([
                     left("127.0.0.1", &owner, Skip::RemovalLimit),
-                    left("127.0.0.2", &owner, Skip::Rejected(format!("{name} has no weight"))),
+                    left("127.0.0.2", &owner, Skip::Rejected { why: format!("{name} has no weight") }),
                     left("127.0.0.3", &other, Skip::Mode),
                 ]);
             });
         }
         let tally = scopes.tally(&owner).unwrap();
         assert_eq!((tally.pending, tally.failing.len(), tally.held.values().sum::<usize>()), (4, 2, 2));
-        assert_eq!(tally.skipped[Skip::Rejected(String::new()).kind()], 2, "counted by kind, not by words");
+        assert_eq!(tally.skipped[Skip::Rejected { why: String::new() }.kind()], 2, "counted by kind, not by words");
         assert_eq!(scopes.tally(&other).unwrap().skipped.len(), 1);
         scopes.edit(&scope("a"), |state| state.pending.clear());
         let tally = scopes.tally(&owner).unwrap();

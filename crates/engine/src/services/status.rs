@@ -1,10 +1,13 @@
 //! What the engine shows of itself.
 
+use crate::notice::Notice;
 use crate::services::cluster::{Holdings, Route};
-use crate::services::engine::{Engine, Running, words};
+use crate::services::engine::{Engine, Running};
 use crate::services::mirror::PartState;
 use crate::spec::{Only, Run};
-use causeway_core::{Carrier, ClusterId, Fresh, InstanceId, OwnerId, Part, ServiceKey, Set, Skip, Unreadable};
+use causeway_core::{
+    Carrier, ClusterId, Fresh, HoldReason, InstanceId, OwnerId, Part, ServiceKey, Set, Skip, Unreadable,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,8 +38,8 @@ pub enum RouteState {
 /// Why removals are held, and since when.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Hold {
-    /// In words.
-    pub why: String,
+    /// Why.
+    pub why: HoldReason,
     /// How long ago it began.
     pub age: Duration,
 }
@@ -52,8 +55,8 @@ pub struct RouteStatus {
     pub destination: ClusterId,
     /// How it is doing.
     pub state: RouteState,
-    /// What the user should know, in words.
-    pub reasons: Vec<String>,
+    /// What the user should know.
+    pub notices: Vec<Notice>,
     /// Services in which it holds copies.
     pub services: usize,
     /// Copies that it holds.
@@ -96,7 +99,7 @@ impl Engine {
             if !matches!(status.state, RouteState::Paused | RouteState::Draining | RouteState::Drained) {
                 status.state = RouteState::Failing;
             }
-            status.reasons.extend(crashes.iter().cloned());
+            status.notices.extend(crashes.iter().cloned().map(|text| Notice::Crashed { text }));
         }
         statuses
     }
@@ -199,7 +202,8 @@ fn status(route: &Arc<Route>, now: Instant) -> RouteStatus {
             None => (0, BTreeMap::new(), BTreeSet::new(), 0),
             Some(tally) => {
                 let failing = tally.failing.iter().take(ERRORS);
-                let errors: BTreeSet<_> = failing.filter_map(|scope| scopes.get(scope)?.error.clone()).collect();
+                let errors: BTreeSet<_> =
+                    failing.filter_map(|scope| Some(scopes.get(scope)?.error.as_ref()?.to_string())).collect();
                 let skipped = tally.skipped.iter().map(|(kind, count)| ((*kind).to_owned(), *count)).collect();
                 (tally.pending, skipped, errors, tally.held.values().sum())
             }
@@ -207,11 +211,14 @@ fn status(route: &Arc<Route>, now: Instant) -> RouteStatus {
     };
     let Holdings { records, instances, services } = route.destination.held_by(owner);
     let holding = route.memory.guard.lock().holding.clone().filter(|_| held > 0);
-    let hold = holding.map(|holding| Hold { why: words(&holding.why), age: now - holding.since });
-    let (mut reasons, failing) = trouble(route);
-    reasons.extend(errors.iter().take(3).map(|error| format!("{}: {error}", route.destination.spec.name)));
+    let hold = holding.map(|holding| Hold { why: holding.why, age: now - holding.since });
+    let (mut notices, failing) = notices(route);
+    let destination = &route.destination.spec.name;
+    notices.extend(
+        errors.iter().take(3).map(|text| Notice::ClusterFails { cluster: destination.clone(), text: text.clone() }),
+    );
     if let Some(hold) = &hold {
-        reasons.insert(0, format!("{held} removals held: {}", hold.why));
+        notices.insert(0, Notice::Held { count: held, why: hold.why.clone() });
     }
     let has_copies = records > 0;
     let state = match route.spec.run {
@@ -228,7 +235,7 @@ fn status(route: &Arc<Route>, now: Instant) -> RouteStatus {
         source: route.spec.source.clone(),
         destination: route.spec.destination.clone(),
         state,
-        reasons,
+        notices,
         services,
         instances,
         pending,
@@ -267,24 +274,25 @@ fn is_known(route: &Route) -> bool {
     wanted.iter().all(is_read) && held.iter().all(|part| is_read(part) || is_missing(part))
 }
 
-/// What stands in the way, in words; and whether it is a failure.
-fn trouble(route: &Route) -> (Vec<String>, bool) {
-    let mut reasons = Vec::new();
+/// What stands in the way, and whether it is a failure.
+fn notices(route: &Route) -> (Vec<Notice>, bool) {
+    let mut notices = Vec::new();
     let mut failing = false;
-    let source = &route.source.spec.name;
+    let source = || route.source.spec.name.clone();
+    let destination = || route.destination.spec.name.clone();
     for cluster in [&route.source, &route.destination] {
         let crashes = cluster.crashes.reasons();
         let mirror = cluster.mirror.lock();
         if let Some(error) = mirror.error.as_ref().filter(|error| !crashes.contains(error)) {
-            reasons.push(format!("{}: {error}", cluster.spec.name));
+            notices.push(Notice::ClusterFails { cluster: cluster.spec.name.clone(), text: error.clone() });
             failing = true;
         }
         failing |= !crashes.is_empty();
-        reasons.extend(crashes);
+        notices.extend(crashes.into_iter().map(|text| Notice::Crashed { text }));
     }
     let freezes = route.spec.only == Only::Freeze && !matches!(*route.memory.only.lock(), Only::Frozen(_));
     if let Some(error) = route.source.freeze_error.lock().as_ref().filter(|_| freezes) {
-        reasons.push(format!("{source}: the list of the services that exist now cannot be made yet: {error}"));
+        notices.push(Notice::NotFrozen { cluster: source(), text: error.clone() });
         failing = true;
     }
     let listed = route.source.listed.lock().clone();
@@ -299,7 +307,8 @@ fn trouble(route: &Route) -> (Vec<String>, bool) {
         .collect();
     for (part, state) in &taken {
         if let Some(error) = &state.error {
-            reasons.push(format!("{source}: namespace {part}: {error}"));
+            let (namespace, text) = ((*part).clone(), error.clone());
+            notices.push(Notice::NamespaceFails { cluster: source(), namespace, text });
             failing = true;
         }
     }
@@ -309,10 +318,7 @@ fn trouble(route: &Route) -> (Vec<String>, bool) {
         let state = mirror.part(&part).filter(|state| state.ready());
         let sets = || state.into_iter().flat_map(|state| state.sets().values()).filter(|set| !set.records.is_empty());
         if sets().any(|set| set.records.values().any(|held| held.native.is_some())) {
-            reasons.push(format!(
-                "{source} does not list namespace {word}: nobody has created it there, but services stand in it, and they are \
-                 copied"
-            ));
+            notices.push(Notice::NotListed { cluster: source(), namespace: word.to_string() });
             continue;
         }
         // Only copies stand there: it is made for them.
@@ -321,9 +327,10 @@ fn trouble(route: &Route) -> (Vec<String>, bool) {
         }
         match listed.values().filter(|title| title.as_ref() == Some(word)).count() {
             1 => {}
-            0 => reasons.push(format!("{source} has no namespace {word}: it is neither an id nor a name there")),
-            n => {
-                reasons.push(format!("{source} has {n} namespaces called {word}: give the id instead of the name"));
+            0 => notices.push(Notice::NoNamespace { cluster: source(), namespace: word.to_string() }),
+            count => {
+                let namespace = word.to_string();
+                notices.push(Notice::AmbiguousNamespace { cluster: source(), namespace, count });
                 failing = true;
             }
         }
@@ -337,37 +344,26 @@ fn trouble(route: &Route) -> (Vec<String>, bool) {
             ready.iter().filter_map(|part| counted.get(part)).sum()
         };
         match filled.iter().sum::<usize>().max(unseen) {
-            0 => reasons.push(format!("{source} has no service with instances in {}", names(&ready))),
-            n if !ready.iter().any(|part| route.matches_in(part)) => {
-                reasons.push(format!("none of the {n} services of {source} in {} matches the task", names(&ready)))
+            0 => notices.push(Notice::NoInstances { cluster: source(), namespaces: ready }),
+            count if !ready.iter().any(|part| route.matches_in(part)) => {
+                notices.push(Notice::NoMatch { cluster: source(), namespaces: ready, count });
             }
             _ => {}
         }
     }
     let errors = route.destination.part_errors.lock();
-    for error in errors.values() {
-        reasons.push(format!("{}: {error}", route.destination.spec.name));
-        failing = true;
-    }
-    for text in route.destination.unlike.lock().iter() {
-        reasons.push(format!("{}: {text}", route.destination.spec.name));
+    for text in errors.values().chain(route.destination.unlike.lock().iter()) {
+        notices.push(Notice::ClusterFails { cluster: destination(), text: text.clone() });
         failing = true;
     }
     let written = route.destination.written_parts.read().clone();
     let mirror = route.destination.mirror.lock();
     for part in written.iter() {
         if let Some(error) = mirror.part(part).and_then(|state| state.error.as_ref()) {
-            reasons.push(format!("{}: namespace {part}: {error}", route.destination.spec.name));
+            let (namespace, text) = (part.clone(), error.clone());
+            notices.push(Notice::NamespaceFails { cluster: destination(), namespace, text });
             failing = true;
         }
     }
-    (reasons, failing)
-}
-
-fn names(parts: &[Part]) -> String {
-    let names: Vec<_> = parts.iter().take(3).map(Part::to_string).collect();
-    match parts.len() > 3 {
-        true => format!("{} and {} more namespaces", names.join(", "), parts.len() - 3),
-        false => names.join(", "),
-    }
+    (notices, failing)
 }

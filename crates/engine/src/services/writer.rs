@@ -13,7 +13,7 @@ use crate::services::outcome::{Intended, intend, settle, task_of};
 use crate::services::record::{Action, Event, Recorder};
 use crate::services::takeover::adoption;
 use crate::spec::Timing;
-use causeway_core::{Change, ClusterId, Error, OwnerId, Part, ServiceKey, Sink, Skip, contain_now};
+use causeway_core::{Change, ClusterId, Error, Failure, OwnerId, Part, Reason, ServiceKey, Sink, Skip, contain_now};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use recent::Recent;
@@ -277,7 +277,7 @@ impl Writer {
         self.running.insert(self.work.spawn(write).id(), of);
     }
 
-    fn event(&self, task: Arc<str>, scope: &ServiceKey, record: String, action: Action, reason: String) {
+    fn event(&self, task: Arc<str>, scope: &ServiceKey, record: String, action: Action, reason: Reason) {
         let cluster = self.cluster.spec.name.clone();
         self.recorder.event(Event { task, cluster, scope: scope.to_string(), record, action, reason });
     }
@@ -376,24 +376,24 @@ impl Writer {
                     self.recent.made(scope, record.id(), &change, now);
                 }
                 (Err(Error::Rejected(why)), Some(_)) => {
-                    self.refuse(scope, &change, Skip::Rejected(why), now);
+                    self.refuse(scope, &change, Skip::Rejected { why }, now);
                     retry = retry.or(Some(Duration::ZERO));
                 }
                 (Err(Error::Blocked(why)), Some(_)) => {
-                    self.refuse(scope, &change, Skip::Blocked(why), now);
+                    self.refuse(scope, &change, Skip::Blocked { why }, now);
                     retry = retry.or(Some(Duration::ZERO));
                 }
                 // Each record waits for itself: the first that may go on is the next reason to plan.
                 (Err(Error::Throttled(wait)), _) => {
                     patience = Some(patience.map_or(wait, |patience| patience.min(wait)));
                     if now >= *self.throttled.entry(scope.clone()).or_insert(now) + PATIENCE {
-                        failure = Some((change.owner().cloned(), Error::Throttled(wait).to_string()));
+                        failure = Some((change.owner().cloned(), Failure::Throttled { wait }));
                     }
                 }
                 (Err(error), _) => {
                     let wait = if error.is_transient() { self.backoff(scope) } else { SLOW_RETRY };
                     retry = Some(retry.map_or(wait, |retry| retry.max(wait)));
-                    failure = Some((change.owner().cloned(), error.to_string()));
+                    failure = Some((change.owner().cloned(), Failure::from(&error)));
                 }
             }
         }
@@ -415,24 +415,24 @@ impl Writer {
     }
 
     /// Notes how a write ended. `open`: some of it is still to be written.
-    fn failed(&mut self, scope: &ServiceKey, failure: Option<(Option<OwnerId>, String)>, open: bool) {
-        let (owner, text) = failure.unzip();
-        match &text {
+    fn failed(&mut self, scope: &ServiceKey, failure: Option<(Option<OwnerId>, Failure)>, open: bool) {
+        let (owner, error) = failure.map(|(owner, error)| (owner, Reason::from(error))).unzip();
+        match &error {
             Some(_) => *self.failures.entry(scope.clone()).or_default() += 1,
             None => drop(self.failures.remove(scope)),
         }
         let news = self.cluster.scopes.lock().edit(scope, |state| {
-            let news = text.is_some() && state.error != text;
-            state.error.clone_from(&text);
+            let news = error.is_some() && state.error != error;
+            state.error.clone_from(&error);
             if !open {
                 state.pending.clear();
             }
             news
         });
-        if let (true, Some(text)) = (news, text) {
-            tracing::warn!(cluster = %self.cluster.spec.name, %scope, error = %text, "a write failed");
+        if let (true, Some(error)) = (news, error) {
+            tracing::warn!(cluster = %self.cluster.spec.name, %scope, %error, "a write failed");
             let task = task_of(&self.cluster, owner.flatten().as_ref());
-            self.event(task, scope, String::new(), Action::Failed, text);
+            self.event(task, scope, String::new(), Action::Failed, error);
         }
     }
 

@@ -1,6 +1,6 @@
 //! What would be written, and why.
 
-use super::Applied;
+use super::{Applied, Code};
 use serde::{Deserialize, Serialize};
 
 /// A settings file to be tried.
@@ -100,6 +100,9 @@ pub struct PlannedChange {
     pub action: Action,
     /// Why, or what differs.
     pub reason: String,
+    /// The same for programs: `code` and `args`.
+    #[serde(flatten)]
+    pub code: Code,
 }
 
 /// One difference that is left alone.
@@ -114,6 +117,9 @@ pub struct PlannedSkip {
     pub record: String,
     /// Why.
     pub reason: String,
+    /// The same for programs: `code` and `args`.
+    #[serde(flatten)]
+    pub code: Code,
 }
 
 /// How many records of each kind.

@@ -1,6 +1,6 @@
 //! What a comparison of both sides of a task has found.
 
-use super::Unanswered;
+use super::{Code, Unanswered};
 use serde::{Deserialize, Serialize};
 
 /// Both sides of a task, compared record by record.
@@ -90,4 +90,7 @@ pub struct Difference {
     pub kind: Differs,
     /// In words.
     pub reason: String,
+    /// The same for programs: `code` and `args`.
+    #[serde(flatten)]
+    pub code: Code,
 }

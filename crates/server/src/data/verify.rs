@@ -4,7 +4,8 @@ use crate::api::{self, Difference, Differs, LeftOut};
 use crate::error::{Error, Result};
 use crate::node::Node;
 use causeway_core::{
-    Aside, Content, DataSource, Digest, Entry, EntryKey, Pair, Reason, Rules, Side, Verdict, Version, Ways, merge,
+    Aside, Content, DataSource, Digest, Entry, EntryKey, EntrySkip, Pair, Reason, Rules, Side, Verdict, Version, Ways,
+    merge,
 };
 use causeway_engine::DataTiming;
 use causeway_engine::{ConflictRow, DataCluster, DataEngine, DataSpec, Shown};
@@ -52,8 +53,8 @@ pub(crate) async fn compare(spec: &DataSpec, engine: &DataEngine) -> Result<Comp
     for one in &mut all.differences {
         let Some(key) = super::key(&one.record) else { continue };
         let refused = engine.known(&spec.owner, &key).refused.filter(|_| one.kind != Differs::Conflict);
-        if let Some(reason) = refused {
-            (one.kind, one.reason) = (Differs::Refused, reason);
+        if let Some(why) = refused {
+            (one.kind, one.reason, one.code) = (Differs::Refused, why.to_string(), (&why).into());
         }
     }
     Ok(all)
@@ -215,22 +216,23 @@ async fn compare_batch(
         match differs(spec, engine.known(&spec.owner, key).common, &sides) {
             None if sides.left.is_some() => compared.same += 1,
             None => {}
-            Some((side, kind, reason)) => {
-                let (kind, reason) = match spec.select.undecided(key) {
-                    Some(undecided) => (Differs::Refused, undecided.to_string()),
-                    None => (kind, reason),
+            Some((side, kind, why)) => {
+                let (kind, why) = match spec.select.undecided(key) {
+                    Some(undecided) => (Differs::Refused, EntrySkip::Undecided(undecided).into()),
+                    None => (kind, why),
                 };
                 let (cluster, record) = (end(spec, side).name.to_string(), key.to_string());
-                compared.differences.push(Difference { cluster, scope: String::new(), record, kind, reason });
+                let (scope, reason, code) = (String::new(), why.to_string(), (&why).into());
+                compared.differences.push(Difference { cluster, scope, record, kind, reason, code });
             }
         }
     }
     Ok(compared)
 }
 
-/// How the two sides of an entry differ, on which side that shows, and what is done about it, in the words of the event
-/// that will tell of it. What only the destination of a one-way task has is its own.
-fn differs(spec: &DataSpec, common: Option<Digest>, sides: &Pair<Option<Version>>) -> Option<(Side, Differs, String)> {
+/// How the two sides of an entry differ, on which side that shows, and what is done about it, as the event will tell
+/// of it. What only the destination of a one-way task has is its own.
+fn differs(spec: &DataSpec, common: Option<Digest>, sides: &Pair<Option<Version>>) -> Option<(Side, Differs, Reason)> {
     let rules = Rules {
         source: Side::Left,
         ways: spec.ways,
@@ -240,11 +242,11 @@ fn differs(spec: &DataSpec, common: Option<Digest>, sides: &Pair<Option<Version>
     };
     let kind = |to: Side| if sides[to].is_some() { Differs::Different } else { Differs::Missing };
     match merge(common, sides, &rules) {
-        Verdict::InStep | Verdict::Leave(Reason::Foreign) => None,
-        Verdict::Copy { to, why } => Some((to, kind(to), why.to_string())),
-        Verdict::Delete { from, why } => Some((from, Differs::Extra, why.to_string())),
-        Verdict::Leave(reason @ Reason::Conflict) => Some((Side::Right, Differs::Conflict, reason.to_string())),
-        Verdict::Leave(reason) => Some((Side::Right, Differs::Refused, reason.to_string())),
+        Verdict::InStep | Verdict::Leave(EntrySkip::Foreign) => None,
+        Verdict::Copy { to, why } => Some((to, kind(to), Reason::entry(why))),
+        Verdict::Delete { from, why } => Some((from, Differs::Extra, Reason::entry(why))),
+        Verdict::Leave(skip @ EntrySkip::Conflict) => Some((Side::Right, Differs::Conflict, skip.into())),
+        Verdict::Leave(skip) => Some((Side::Right, Differs::Refused, skip.into())),
     }
 }
 
@@ -299,15 +301,8 @@ impl Node {
         if !known {
             return Err(Error::Missing(format!("conflict about {} in the task {name}", request.entry)));
         }
-        inner.scribe.operator(name, "resolved", format!("{}: the {}'s", request.entry, word(side)));
+        inner.scribe.operator(name, "resolved", Reason::Resolved { entry: request.entry.clone(), side });
         self.task(name)
-    }
-}
-
-fn word(side: Side) -> &'static str {
-    match side {
-        Side::Left => "source",
-        Side::Right => "destination",
     }
 }
 

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::door::Shared;
+use super::java_clients::Shared;
 use super::record::{ZkNode, ZkRead, ZkStat, ZkStep, ZkTree};
 use super::watch::ZkWatch;
 

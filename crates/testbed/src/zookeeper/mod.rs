@@ -1,8 +1,8 @@
 //! A real ZooKeeper server.
 
 mod client;
-mod door;
 mod ensemble;
+mod java_clients;
 mod launch;
 mod record;
 mod watch;
@@ -22,8 +22,8 @@ use crate::recipe::Recipe;
 use crate::tls;
 
 pub use client::{ZkClient, ZkSession};
-pub use door::{ZkConnect, ZkDoor};
 pub use ensemble::ZooKeeperEnsemble;
+pub use java_clients::{ZkConnect, ZkDoor};
 pub use record::{ZkEntry, ZkNode, ZkRead, ZkStat, ZkStep, ZkTree, digest_id};
 pub use watch::{ZkEvent, ZkWatch};
 

@@ -10,8 +10,8 @@ mod upkeep;
 
 use super::client::{Error as WireError, NacosClient, ServiceKey as WireKey, WireInstance};
 use super::convert::{self, MARK};
-use super::mode::Mode;
-use super::old;
+use super::protocol::Mode;
+use super::v1_records as old;
 use crate::util::keep_running;
 use causeway_core::{Change, Error, Instance, InstanceId, OwnerId, ServiceKey};
 use futures_util::FutureExt;

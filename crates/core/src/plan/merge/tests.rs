@@ -59,7 +59,7 @@ fn two_ways_whatever_the_policy() {
 
 #[test]
 fn two_ways_in_conflict() {
-    let settled = Why::Settled;
+    let settled = |by| Why::Settled { by };
     let table = [
         ((0, 2, 3), copy(Right, settled(Source)), copy(Left, settled(Destination)), copy(Left, settled(Newest))),
         ((0, 3, 2), copy(Right, settled(Source)), copy(Left, settled(Destination)), copy(Right, settled(Newest))),
@@ -69,7 +69,7 @@ fn two_ways_in_conflict() {
         ((1, 0, 2), delete(Right, settled(Source)), copy(Left, settled(Destination)), copy(Left, settled(Newest))),
     ];
     for (state, source, destination, newest) in table {
-        let manual = Verdict::Leave(Reason::Conflict);
+        let manual = Verdict::Leave(EntrySkip::Conflict);
         for (policy, verdict) in [(Source, source), (Destination, destination), (Newest, newest), (Manual, manual)] {
             assert_eq!(judge(state, rules(Ways::Two, policy)), verdict, "{state:?} {policy:?}");
         }
@@ -83,13 +83,13 @@ fn one_way_by_overrides() {
     let refilled = || copy(Right, missing);
     let table = [
         ((0, 1, 0), copy(Right, Why::New), copy(Right, Why::New), copy(Right, Why::New)),
-        ((0, 0, 1), leave(Reason::Foreign), leave(Reason::Foreign), leave(Reason::Foreign)),
+        ((0, 0, 1), leave(EntrySkip::Foreign), leave(EntrySkip::Foreign), leave(EntrySkip::Foreign)),
         ((1, 1, 1), Verdict::InStep, Verdict::InStep, Verdict::InStep),
         ((1, 2, 1), copy(Right, edited), copy(Right, edited), copy(Right, edited)),
         ((1, 0, 1), delete(Right, deleted), delete(Right, deleted), delete(Right, deleted)),
-        ((1, 1, 2), leave(Reason::Overridden), copy(Right, Why::Overridden), copy(Left, edited)),
+        ((1, 1, 2), leave(EntrySkip::Overridden), copy(Right, Why::Overridden), copy(Left, edited)),
         ((1, 1, 0), refilled(), refilled(), delete(Left, deleted)),
-        ((1, 2, 0), refilled(), refilled(), leave(Reason::Conflict)),
+        ((1, 2, 0), refilled(), refilled(), leave(EntrySkip::Conflict)),
         ((1, 0, 0), Verdict::InStep, Verdict::InStep, Verdict::InStep),
     ];
     for (state, keep, replace, travel) in table {
@@ -102,7 +102,7 @@ fn one_way_by_overrides() {
 
 #[test]
 fn one_way_in_conflict_never_writes_the_source() {
-    let (kept, settled) = (Verdict::Leave(Reason::Kept), Why::Settled);
+    let (kept, settled) = (Verdict::Leave(EntrySkip::Kept), |by| Why::Settled { by });
     for overrides in [Keep, Replace] {
         for (state, source, newest) in [
             ((0, 2, 3), copy(Right, settled(Source)), kept.clone()),
@@ -123,7 +123,7 @@ fn one_way_in_conflict_never_writes_the_source() {
 
 #[test]
 fn modes_forbid() {
-    let forbidden = Verdict::Leave(Reason::Mode);
+    let forbidden = Verdict::Leave(EntrySkip::Mode);
     for (mode, state, allowed) in [
         (Mode::UpsertOnly, (1, 0, 1), false),
         (Mode::UpsertOnly, (1, 2, 1), true),
@@ -211,7 +211,7 @@ proptest! {
         };
         if let Some((to, why)) = written {
             let lost = sides[to].map(|version| version.digest).filter(|digest| Some(*digest) != base);
-            let said = matches!(why, Why::Settled(_)) && rules.conflicts != Manual
+            let said = matches!(why, Why::Settled { .. }) && rules.conflicts != Manual
                 || why == Why::Overridden && rules.overrides == Replace;
             prop_assert!(lost.is_none() || said, "{verdict:?}");
             prop_assert!(rules.travels_from(to.other()) || to != rules.source, "a one-way task wrote its source");

@@ -53,14 +53,14 @@ impl Writer {
                 _ => Left { skip: skip.clone(), owner, since: now, told: false },
             };
             // Health that the destination decides comes and goes.
-            let quiet = matches!(skip, Skip::Stale | Skip::Settling | Skip::Governed(_));
+            let quiet = matches!(skip, Skip::Stale | Skip::Settling | Skip::Governed { .. });
             if !left.told && !quiet {
                 let tell = left.since + TELL;
                 if now >= tell || *skip == Skip::RemovalLimit {
                     left.told = true;
                     let action = if *skip == Skip::RemovalLimit { Action::Held } else { Action::Skipped };
                     let task = task_of(&self.cluster, left.owner.as_ref());
-                    self.event(task, scope, id.to_string(), action, skip.to_string());
+                    self.event(task, scope, id.to_string(), action, skip.clone().into());
                 } else {
                     tell_at = Some(tell_at.map_or(tell, |at| at.min(tell)));
                 }
@@ -80,7 +80,7 @@ impl Writer {
         }
         state.pending.clear();
         let open = plan.changes.iter().filter(|change| {
-            change.record().is_none_or(|record| !matches!(plan.skipped.get(&record.id()), Some(Skip::Blocked(_))))
+            change.record().is_none_or(|record| !matches!(plan.skipped.get(&record.id()), Some(Skip::Blocked { .. })))
         });
         for owner in open.filter_map(Change::owner) {
             *state.pending.entry(owner.clone()).or_default() += 1;

@@ -3,7 +3,7 @@
 use super::{SLOW_RETRY, Writer};
 use crate::services::outcome::task_of;
 use crate::services::record::Action;
-use causeway_core::{OwnerId, ServiceKey};
+use causeway_core::{OwnerId, Reason, ServiceKey};
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use tokio::time::Instant;
@@ -16,25 +16,23 @@ impl Writer {
         self.cluster.writes.store(self.busy.len(), Ordering::SeqCst);
         self.aside.insert(scope.clone(), until);
         self.cluster.queue.mark(scope, until);
-        let text = format!(
-            "{scope} cannot be written because of a bug in Causeway, and is retried every {SLOW_RETRY:?}: {panic}"
-        );
-        tracing::error!(cluster = %self.cluster.spec.name, "{text}");
+        let bug = Reason::ServiceBug { scope: scope.clone(), retry: SLOW_RETRY, panic: panic.to_owned() };
+        tracing::error!(cluster = %self.cluster.spec.name, "{bug}");
         let owners = self.owners_of(scope);
         let news = {
             let mut scopes = self.cluster.scopes.lock();
             scopes.edit(scope, |state| {
-                let news = state.error.as_ref() != Some(&text);
+                let news = state.error.as_ref() != Some(&bug);
                 for owner in &owners {
                     state.pending.entry(owner.clone()).or_insert(1);
                 }
-                state.error = Some(text.clone());
+                state.error = Some(bug.clone());
                 news
             })
         };
         if news {
             let task = task_of(&self.cluster, owners.first());
-            self.event(task, scope, String::new(), Action::Failed, text);
+            self.event(task, scope, String::new(), Action::Failed, bug);
         }
     }
 

@@ -33,7 +33,7 @@ struct Refusal {
 
 impl Refusal {
     fn passes(&self) -> bool {
-        matches!(self.skip, Skip::Blocked(_))
+        matches!(self.skip, Skip::Blocked { .. })
     }
 
     fn due(&self) -> Instant {

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 /// What was told, by entry: the action and the reason.
 #[derive(Default)]
-struct Told(Mutex<BTreeMap<String, (String, String)>>);
+struct Told(Mutex<BTreeMap<String, (String, Reason)>>);
 
 impl DataRecorder for Told {
     fn base(&self, _: &DataRoute, _: &EntryKey, _: Option<&Base>) {}
@@ -129,7 +129,8 @@ async fn a_plan_uses_the_words_of_the_events() {
                 _ => "deleted",
             };
             assert_eq!(action, done, "{ways:?} {one:?}: {reason}");
-            assert!(reason.starts_with(&one.reason), "{ways:?} {one:?}: {reason}");
+            assert!(reason.to_string().starts_with(&one.reason), "{ways:?} {one:?}: {reason}");
+            assert_eq!(api::Code::from(reason).code, one.code.code, "{ways:?} {one:?}: {reason}");
         }
     }
 }

@@ -39,7 +39,7 @@ impl Notebook {
         self.events.lock().iter().filter(|event| event.action == action).count()
     }
     pub fn said(&self, action: Action, words: &str) -> bool {
-        self.events.lock().iter().any(|event| event.action == action && event.reason.contains(words))
+        self.events.lock().iter().any(|event| event.action == action && event.reason.to_string().contains(words))
     }
     /// What the next process finds.
     pub fn ledgers(&self) -> Ledgers {

@@ -1,7 +1,7 @@
 //! Nacos 1.x through the connector's ports: copies kept by heart beats, services followed by polls.
 
-mod nacos_old_cases;
 mod nacos_ports;
+mod nacos_v1_cases;
 
 use std::future::Future;
 use std::process::ExitCode;
@@ -37,7 +37,7 @@ fn on_own<F: Future<Output = Result<()>>>(name: &str, case: impl FnOnce() -> F +
 }
 
 fn main() -> ExitCode {
-    use nacos_old_cases::{restarts, shared};
+    use nacos_v1_cases::{restarts, shared};
     let trials = vec![
         on_shared("a_provider_that_moves_here_is_not_touched", shared::cut_over),
         on_shared("a_native_is_never_written_over", shared::native_first),

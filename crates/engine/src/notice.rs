@@ -1,0 +1,107 @@
+//! What the operator should know of a task as it stands: codes with arguments, and their words.
+
+use causeway_core::{HoldReason, Part};
+use serde::Serialize;
+use std::fmt::{self, Display};
+use std::sync::Arc;
+
+/// What the operator should know of a task. Serialized as an object: `code`, which names the variant, and the arguments beside
+/// it. What a cluster said is an argument, `text`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "code", rename_all = "kebab-case")]
+pub enum Notice {
+    /// A guard holds removals of instances.
+    Held { count: usize, why: HoldReason },
+    /// A guard holds removals of config entries.
+    EntriesHeld { cluster: Arc<str>, count: usize, why: HoldReason },
+    /// Config entries wait for the operator's decision.
+    Conflicts { count: usize },
+    /// Work inside the engine panicked and is being restarted.
+    Crashed { text: String },
+    /// A cluster, or something in it, cannot be read or written.
+    ClusterFails { cluster: Arc<str>, text: String },
+    /// A namespace cannot be read.
+    NamespaceFails { cluster: Arc<str>, namespace: Part, text: String },
+    /// A task that copies what exists now cannot tell what that is.
+    NotFrozen { cluster: Arc<str>, text: String },
+    /// A namespace is served and not listed: its services are copied all the same.
+    NotListed { cluster: Arc<str>, namespace: String },
+    /// The task names a namespace that there is not.
+    NoNamespace { cluster: Arc<str>, namespace: String },
+    /// The task names several namespaces at once.
+    AmbiguousNamespace { cluster: Arc<str>, namespace: String, count: usize },
+    /// There is nothing to copy.
+    NoInstances { cluster: Arc<str>, namespaces: Vec<Part> },
+    /// The task's filters take nothing of what there is.
+    NoMatch { cluster: Arc<str>, namespaces: Vec<Part>, count: usize },
+    /// The destination cannot be written.
+    ReadOnly { cluster: Arc<str> },
+    /// A source has not been read whole yet, and nothing else is to be done.
+    NotRead,
+    /// The task has been drained.
+    HasDrained,
+    /// The task goes once it is drained.
+    Leaves,
+    /// The task's settings cannot be used.
+    Unusable { text: String },
+}
+
+impl Notice {
+    /// The cluster that does not work, by name, and what is wrong with it.
+    pub fn with_cluster(&self) -> Option<(&str, String)> {
+        match self {
+            Self::ClusterFails { cluster, text } => Some((cluster, text.clone())),
+            Self::NamespaceFails { cluster, namespace, text } => {
+                Some((cluster, format!("namespace {namespace}: {text}")))
+            }
+            Self::NotFrozen { cluster, text } => {
+                Some((cluster, format!("the list of the services that exist now cannot be made yet: {text}")))
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Held { count, why } => write!(f, "{count} removals held: {why}"),
+            Self::EntriesHeld { cluster, count, why } => write!(f, "{count} removals from {cluster} held: {why}"),
+            Self::Conflicts { count } => write!(f, "{count} conflicts wait for the operator"),
+            Self::Crashed { text } | Self::Unusable { text } => f.write_str(text),
+            Self::ClusterFails { .. } | Self::NamespaceFails { .. } | Self::NotFrozen { .. } => {
+                let (cluster, what) = self.with_cluster().unwrap_or_default();
+                write!(f, "{cluster}: {what}")
+            }
+            Self::NotListed { cluster, namespace } => write!(
+                f,
+                "{cluster} does not list namespace {namespace}: nobody has created it there, but services stand in it, and they \
+                 are copied"
+            ),
+            Self::NoNamespace { cluster, namespace } => {
+                write!(f, "{cluster} has no namespace {namespace}: it is neither an id nor a name there")
+            }
+            Self::AmbiguousNamespace { cluster, namespace, count } => {
+                write!(f, "{cluster} has {count} namespaces called {namespace}: give the id instead of the name")
+            }
+            Self::NoInstances { cluster, namespaces } => {
+                write!(f, "{cluster} has no service with instances in {}", names(namespaces))
+            }
+            Self::NoMatch { cluster, namespaces, count } => {
+                write!(f, "none of the {count} services of {cluster} in {} matches the task", names(namespaces))
+            }
+            Self::ReadOnly { cluster } => write!(f, "{cluster} can only be read"),
+            Self::NotRead => f.write_str("nothing is to be written; a source has not been read whole yet"),
+            Self::HasDrained => f.write_str("it has taken back what it wrote; resume it to copy again"),
+            Self::Leaves => f.write_str("it is removed when it has taken back what it wrote"),
+        }
+    }
+}
+
+fn names(parts: &[Part]) -> String {
+    let names: Vec<_> = parts.iter().take(3).map(Part::to_string).collect();
+    match parts.len() > 3 {
+        true => format!("{} and {} more namespaces", names.join(", "), parts.len() - 3),
+        false => names.join(", "),
+    }
+}
