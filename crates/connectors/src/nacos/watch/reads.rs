@@ -1,5 +1,5 @@
 //! Which services are read, and how: a few one by one, many by the pages of their namespace. What belongs to the services
-//! themselves is in no page; it follows when there is nothing else to read.
+//! themselves is in no page; it follows.
 
 use super::names::State;
 use super::{AGAIN, Done, UNREADABLE, Watch};
@@ -15,8 +15,8 @@ use tokio::time::Instant;
 
 /// Within this time only so many services are read one by one ([`singles`]): more of them may become enough for pages.
 const WINDOW: Duration = Duration::from_millis(250);
-/// Attributes of services that are asked for at once.
-const ATTRIBUTES: usize = 2;
+/// Attributes of services that are asked for at once while there is nothing else to read.
+const ATTRIBUTES: usize = 4;
 
 /// Most services that are read one by one within a [`WINDOW`], in a namespace of so many.
 fn singles(all: usize) -> usize {
@@ -169,7 +169,10 @@ impl Watch {
             let key = match self.reads.next(all) {
                 Ok(Some(key)) => key,
                 Ok(None) => break,
-                Err(at) => return Some(at),
+                Err(at) => {
+                    self.start_attributes();
+                    return Some(at);
+                }
             };
             self.reads.flying.insert(key.clone());
             let reading = self.reading.clone();
@@ -306,8 +309,10 @@ impl Watch {
         }
     }
 
+    /// Asks for attributes: one service at a time while others are read, and not while pages are.
     fn start_attributes(&mut self) {
-        while self.reads.asking < ATTRIBUTES && self.reads.is_idle() && !self.is_paging() {
+        let most = if self.reads.is_idle() { ATTRIBUTES } else { 1 };
+        while self.reads.asking < most && !self.is_paging() {
             let Some(key) = self.reads.bare.pop_first() else { return };
             self.reads.asking += 1;
             let reading = self.reading.clone();
