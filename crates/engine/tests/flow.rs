@@ -198,8 +198,10 @@ async fn two_installs_do_not_touch_each_other() {
 
 /// Excludes services of this name; `decides`: or cannot say whether it does.
 fn excludes(name: &'static str, decides: bool) -> ServiceLens {
-    let matcher =
-        plan::Matcher::new(name, move |text| if text != name { Some(false) } else { decides.then_some(true) });
+    // Matchers of one pattern match alike.
+    let pattern = if decides { format!("^{name}$") } else { name.to_owned() };
+    let matches = move |text: &str| if text != name { Some(false) } else { decides.then_some(true) };
+    let matcher = plan::Matcher::new(&pattern, matches);
     let rule = plan::Rule { service: Some(matcher), ..plan::Rule::default() };
     ServiceLens { select: Select { exclude: vec![rule], ..Select::default() }, ..ServiceLens::default() }
 }
