@@ -14,9 +14,9 @@ use output::{Paint, Tone, fold};
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
-/// Gives memory back to the system once it is not used any more, which the one of the C library does not.
+/// Gives memory back to the system ten seconds after it was used, which the one of the C library does not.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     // A holder is this same program with other work: it must not get a runtime, a log or a settings file.

@@ -8,7 +8,7 @@ use tokio::time::sleep;
 
 /// The allocator of the real program.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// Between two looks at how far it is.
 pub const LOOK: Duration = Duration::from_millis(20);
