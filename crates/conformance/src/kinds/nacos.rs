@@ -162,9 +162,12 @@ impl Subject for NacosSubject {
                 true => |services, instances| 3 * services + 4 * services * instances + 60,
                 false => |services, _| services + 20,
             },
-            // A subscription; what belongs to the service, and its list, both again where the server pushes what was
-            // just subscribed to; the names, and the connection. 1.x: its polls too.
-            calls_to_read: |services, _| 5 * services + 60,
+            // Pages of many services, a few that have just changed, the names, and the connection. 1.x: what belongs to the
+            // service, its list, and the polls.
+            calls_to_read: match self.is_1() {
+                true => |services, _| 5 * services + 60,
+                false => |services, _| services / 10 + 60,
+            },
             calls_at_once: 1,
             shape: Shape::PLAIN,
         }
