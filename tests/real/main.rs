@@ -14,6 +14,7 @@ mod mixed;
 mod namespaces;
 mod node;
 mod operator;
+mod pairs;
 mod refusals;
 mod restart;
 mod travel;
@@ -164,10 +165,12 @@ fn main() {
         Full many::fourteen_thousand_reach_every_server,
         Full many::fourteen_thousand_reach_every_server_of_3_1,
     ];
-    let mut tests = causeway_testbed::share(tests);
+    let pairs = pairs::all().into_iter().map(|(name, test)| trial(name, Tier::Short, test));
+    let mut tests = causeway_testbed::share(tests.into_iter().chain(pairs).collect());
     tests.sort_by_key(|test| is_alone(test.name()));
     let conclusion = libtest_mimic::run(&arguments, tests);
     estate::end();
+    pairs::end();
     zk_estate::end();
     conclusion.exit();
 }
