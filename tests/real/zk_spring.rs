@@ -5,7 +5,7 @@ use crate::estate::{namespace, pair, seconds, until};
 use crate::node::Node;
 use crate::zk_estate::{Land, cluster, grown, settings, task};
 use anyhow::{Context, Result, ensure};
-use causeway_testbed::{Backdoor, Instance, ServiceName, SpringZk, ZkNode};
+use causeway_testbed::{Backdoor, Instance, ServiceName, SpringApp, ZkNode};
 use serde_json::{Value, json};
 
 const METADATA: [(&str, &str); 2] = [
@@ -15,14 +15,14 @@ const METADATA: [(&str, &str); 2] = [
 const READER: [(&str, &str); 1] = [("spring.cloud.zookeeper.discovery.register", "false")];
 
 /// What the discovery client of `who` lists, which must not fail.
-async fn listed(who: &SpringZk, name: &str) -> Result<Vec<Value>> {
+async fn listed(who: &SpringApp, name: &str) -> Result<Vec<Value>> {
     let answer = who.instances(name).await?;
     ensure!(answer.status == 200, "{answer:?}");
     Ok(answer.body.as_array().context("no list")?.clone())
 }
 
 /// Waits until `who` lists so many instances.
-async fn lists(who: &SpringZk, name: &str, count: usize) -> Result<Vec<Value>> {
+async fn lists(who: &SpringApp, name: &str, count: usize) -> Result<Vec<Value>> {
     let what = format!("{count} of {name}");
     let took = until(&what, seconds(10), async || Ok(listed(who, name).await?.len() == count)).await?;
     eprintln!("{what}: {took:?}");
@@ -36,8 +36,10 @@ pub async fn a_discovery_client_lists_field_by_field() -> Result<()> {
     node.apply(&settings(&clusters, &[task("src", "dst", "Unidirectional")]))?;
 
     let (a, b) = (land.a(), land.b());
-    let (one, reader) =
-        tokio::try_join!(SpringZk::start("Orders", &a, &METADATA), SpringZk::start("reader", &b, &READER))?;
+    let (one, reader) = tokio::try_join!(
+        SpringApp::at_zookeeper("Orders", &a, &METADATA),
+        SpringApp::at_zookeeper("reader", &b, &READER)
+    )?;
     let here = listed(&one, "Orders").await?;
     ensure!(here.len() == 1 && here[0]["port"] == one.port() && here[0]["metadata"]["zone"] == "z1", "{here:?}");
     ensure!(lists(&reader, "Orders", 1).await? == here, "{:?}", listed(&reader, "Orders").await?);
@@ -48,7 +50,7 @@ pub async fn a_discovery_client_lists_field_by_field() -> Result<()> {
     let bad = "/services/Orders/bad";
     land.at_a.create_node(&ZkNode::ephemeral(bad, "no json")).await?;
     ensure!(listed(&one, "Orders").await.is_err(), "a malformed child hurts at the source");
-    let two = SpringZk::start("Orders", &a, &METADATA).await?;
+    let two = SpringApp::at_zookeeper("Orders", &a, &METADATA).await?;
     let there = lists(&reader, "Orders", 2).await?;
     ensure!(there.iter().any(|one| *one == here[0]), "{there:?}");
     let copies = grown(&land.at_b, "/services", 2, seconds(5)).await?;
@@ -80,8 +82,10 @@ pub async fn a_discovery_client_lists_over_nacos() -> Result<()> {
     node.apply(&settings(&clusters, &[task("a", "nacos", "Bidirectional"), task("nacos", "b", "Bidirectional")]))?;
 
     let (a, b) = (land.a(), land.b());
-    let (orders, payments) =
-        tokio::try_join!(SpringZk::start("Orders", &a, &METADATA), SpringZk::start("payments", &b, &[]))?;
+    let (orders, payments) = tokio::try_join!(
+        SpringApp::at_zookeeper("Orders", &a, &METADATA),
+        SpringApp::at_zookeeper("payments", &b, &[])
+    )?;
     let native = listed(&orders, "Orders").await?;
     ensure!(lists(&payments, "Orders", 1).await? == native, "{:?}", listed(&payments, "Orders").await?);
     let back = lists(&orders, "payments", 1).await?;

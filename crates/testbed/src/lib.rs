@@ -5,7 +5,7 @@
 //! - [`ZooKeeper`]: a real server of version 3.9, 3.8 or 3.4; [`ZooKeeperEnsemble`]: several as one.
 //! - [`ZkDoor`]: the vendor's and Curator's Java clients, driven over standard input: [`ZkClient`] is one session.
 //! - [`DubboProvider`], [`DubboConsumer`]: real Dubbo programs on a ZooKeeper or a Nacos; the consumer says who answers.
-//! - [`SpringZk`]: a real Spring Cloud ZooKeeper application, and what its discovery client sees.
+//! - [`SpringApp`]: a real Spring Cloud application at a ZooKeeper or a Eureka, and what its discovery client sees.
 //! - [`OpenApi`]: the vendor's HTTP interface: operators, curl scripts, and lists that tests compare with.
 //! - [`Poller`]: looks at instance lists every 20 ms in the background and keeps what was missing or double, and when.
 //! - [`shared`] and [`trial`]: servers that `causeway-testbed run` started once for many test programs.
@@ -37,7 +37,7 @@ pub use open_api::{Config, Edit, OpenApi, Publisher, ServiceInfo};
 pub use poller::{Double, Gap, Poller, Report, Watched};
 pub use record::{Instance, ServiceName};
 pub use shared::{Server, full, share, shared, trial};
-pub use spring::{SpringAnswer, SpringZk};
+pub use spring::{SpringAnswer, SpringApp};
 pub use zookeeper::{
     ZOO_SUPER, ZkClient, ZkConnect, ZkDoor, ZkEntry, ZkEvent, ZkNode, ZkRead, ZkSession, ZkStat, ZkStep, ZkTree,
     ZkWatch, ZooKeeper, ZooKeeperEnsemble, ZooOptions, ZooRelease, digest_id,

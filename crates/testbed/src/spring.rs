@@ -1,4 +1,4 @@
-//! A real Spring Cloud ZooKeeper application (`testbed/java/springzk`).
+//! A real Spring Cloud application (`testbed/java/spring`).
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ const ANSWER: Duration = Duration::from_secs(30);
 
 /// An application in a process of its own that registers itself, and whose discovery client can be asked. Dropping it
 /// kills the process.
-pub struct SpringZk {
+pub struct SpringApp {
     java: Java,
     ports: Ports,
     http: reqwest::Client,
@@ -29,24 +29,31 @@ pub struct SpringAnswer {
     pub body: Value,
 }
 
-impl SpringZk {
+impl SpringApp {
     /// Starts the application `name` at the ZooKeeper `zoo` (`127.0.0.1:port`); it is registered when this returns, as
     /// 127.0.0.1 and a free port. `settings` are Spring's, such as
     /// `("spring.cloud.zookeeper.discovery.metadata.zone", "z1")` or
     /// `("spring.cloud.zookeeper.discovery.register", "false")`.
-    pub async fn start(name: &str, zoo: &str, settings: &[(&str, &str)]) -> Result<Self> {
+    pub async fn at_zookeeper(name: &str, zoo: &str, settings: &[(&str, &str)]) -> Result<Self> {
+        let registry = [("spring.cloud.zookeeper.enabled", "true"), ("spring.cloud.zookeeper.connect-string", zoo)];
+        Self::start(name, &registry, settings).await
+    }
+
+    /// The same at the Eureka `url` (`http://127.0.0.1:port/eureka/`); it registers within some seconds.
+    pub async fn at_eureka(name: &str, url: &str, settings: &[(&str, &str)]) -> Result<Self> {
+        let registry = [("eureka.client.enabled", "true"), ("eureka.client.service-url.defaultZone", url)];
+        Self::start(name, &registry, settings).await
+    }
+
+    async fn start(name: &str, registry: &[(&str, &str)], settings: &[(&str, &str)]) -> Result<Self> {
         let given = settings.iter().find(|(key, _)| *key == "server.port");
         let ports = match given {
             Some((_, port)) => Ports::fixed(port.parse()?)?,
             None => Ports::pick()?,
         };
-        let mut program = Program::new("java/springzk", "causeway.testbed.SpringZk", START)?;
-        program.arguments = vec![
-            format!("--spring.application.name={name}"),
-            format!("--spring.cloud.zookeeper.connect-string={zoo}"),
-            format!("--server.port={}", ports.main),
-        ];
-        program.arguments.extend(settings.iter().map(|(key, value)| format!("--{key}={value}")));
+        let mut program = Program::new("java/spring", "causeway.testbed.SpringApp", START)?;
+        program.arguments = vec![format!("--spring.application.name={name}"), format!("--server.port={}", ports.main)];
+        program.arguments.extend(registry.iter().chain(settings).map(|(key, value)| format!("--{key}={value}")));
         let java = Java::start(program, |_| {}).await?;
         let http = reqwest::Client::builder().timeout(ANSWER).build()?;
         Ok(Self { java, ports, http })
@@ -72,7 +79,7 @@ impl SpringZk {
         self.get(&format!("instances/{name}")).await
     }
 
-    /// Has it call an instance of another [`SpringZk`] over its load balancer, without a cache: the port of who answered.
+    /// Has it call an instance of another [`SpringApp`] over its load balancer, without a cache: the port of who answered.
     pub async fn call(&self, name: &str) -> Result<u16> {
         let answer = self.get(&format!("call/{name}")).await?;
         ensure!(answer.status == 200, "{answer:?}");

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use causeway_testbed::{SpringZk, ZkConnect, ZkDoor, ZooKeeper, ZooOptions};
+use causeway_testbed::{SpringApp, ZkConnect, ZkDoor, ZooKeeper, ZooOptions};
 use libtest_mimic::{Arguments, Failed, Trial};
 use serde_json::{Value, json};
 use tokio::time::sleep;
@@ -21,10 +21,12 @@ async fn registers_and_sees() -> Result<()> {
     let zoo = ZooKeeper::start(ZooOptions::default()).await?;
     let began = Instant::now();
     let one =
-        SpringZk::start("Orders", &zoo.addr(), &[("spring.cloud.zookeeper.discovery.metadata.zone", "z1")]).await?;
+        SpringApp::at_zookeeper("Orders", &zoo.addr(), &[("spring.cloud.zookeeper.discovery.metadata.zone", "z1")])
+            .await?;
     println!("ready in {:.1} s", began.elapsed().as_secs_f64());
     let reader =
-        SpringZk::start("reader", &zoo.addr(), &[("spring.cloud.zookeeper.discovery.register", "false")]).await?;
+        SpringApp::at_zookeeper("reader", &zoo.addr(), &[("spring.cloud.zookeeper.discovery.register", "false")])
+            .await?;
     ensure!(reader.services().await?.body == json!(["Orders"]));
     let seen = reader.instances("Orders").await?;
     ensure!(seen.status == 200 && seen.body.as_array().is_some_and(|list| list.len() == 1), "{seen:?}");

@@ -20,18 +20,18 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * A Spring Cloud application that registers itself in ZooKeeper and shows what its own discovery client sees. Its
+ * A Spring Cloud application that registers itself in ZooKeeper or Eureka and shows what its own discovery client sees. Its
  * arguments are Spring's ({@code --spring.application.name=orders --server.port=8080 ...}). It says
  * {@code {"event":"ready"}} once it is registered; the end of standard input ends it at once, without deregistering.
  */
 @SpringBootApplication
 @RestController
-public class SpringZk {
+public class SpringApp {
     private final DiscoveryClient discovery;
     private final RestTemplate http;
     private final int port;
 
-    SpringZk(DiscoveryClient discovery, RestTemplate http, @Value("${server.port}") int port) {
+    SpringApp(DiscoveryClient discovery, RestTemplate http, @Value("${server.port}") int port) {
         this.discovery = discovery;
         this.http = http;
         this.port = port;
@@ -40,7 +40,7 @@ public class SpringZk {
     public static void main(String[] args) throws IOException {
         PrintStream out = System.out;
         System.setOut(System.err);
-        SpringApplication.run(SpringZk.class, args);
+        SpringApplication.run(SpringApp.class, args);
         out.println("{\"event\":\"ready\"}");
         out.flush();
         while (System.in.read() >= 0) {
@@ -61,7 +61,7 @@ public class SpringZk {
 
     @GetMapping("/instances/{name}")
     List<Map<String, Object>> instances(@PathVariable("name") String name) {
-        return discovery.getInstances(name).stream().map(SpringZk::fields).toList();
+        return discovery.getInstances(name).stream().map(SpringApp::fields).toList();
     }
 
     /** Calls one instance, which the load balancer chooses; its port. */
