@@ -24,7 +24,7 @@ mod watch;
 use crate::{Connect, Connector};
 use causeway_core::{ClusterId, DataPort, Error, Port, Ports};
 use causeway_settings::{Kind, KindFacts};
-use client::{AccessKeys, Address, Login, NacosClient, Options, Tls};
+use client::{AccessKeys, Address, Login, NacosClient, Options};
 use data::NacosData;
 use services::NacosServices;
 use std::sync::Arc;
@@ -76,12 +76,6 @@ fn options(connect: &Connect) -> Result<Options, Error> {
     }
     options.login = connect.login.clone().map(|(user, password)| Login { user, password });
     options.keys = connect.keys.clone().map(|(access, secret)| AccessKeys { access, secret });
-    options.tls = connect.tls.as_ref().map(|texts| Tls {
-        grpc: true,
-        ca: texts.ca.as_ref().map(|ca| ca.text.to_string()),
-        identity: texts.identity.as_ref().map(|(chain, key)| (chain.text.to_string(), key.text.to_string().into())),
-        server_name: texts.server_name.clone(),
-        insecure: texts.insecure,
-    });
+    options.tls.clone_from(&connect.tls);
     Ok(options)
 }

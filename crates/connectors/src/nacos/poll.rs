@@ -1,15 +1,16 @@
 //! Follows a 1.x cluster, which pushes nothing over HTTP: one request a second and namespace tells which services have
 //! changed.
 
-use super::client::{Error as WireError, Look, NacosClient, Phase, ServiceKey as WireKey, Status};
+use super::client::{Error as WireError, NacosClient, PendingLooks, Phase, Status};
 use super::protocol::Mode;
 use crate::util::keep_running;
 use crate::util::poll::Pace;
+use causeway_core::ServiceKey;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
@@ -28,18 +29,17 @@ const VERSION: u64 = 30;
 /// What is known of one namespace.
 #[derive(Default)]
 struct Namespace {
-    wanted: BTreeSet<WireKey>,
-    seen: BTreeMap<WireKey, u64>,
+    wanted: BTreeSet<ServiceKey>,
+    seen: BTreeMap<ServiceKey, u64>,
     /// Read last in the slow round.
-    turn: Option<WireKey>,
+    turn: Option<ServiceKey>,
 }
 
 struct Shared {
     client: NacosClient,
     mode: Arc<Mode>,
-    namespaces: Mutex<BTreeMap<String, Namespace>>,
-    looks: Mutex<BTreeSet<WireKey>>,
-    news: Notify,
+    namespaces: Mutex<BTreeMap<Arc<str>, Namespace>>,
+    looks: PendingLooks,
 }
 
 /// Follows services by polling. Dropping it ends the polls.
@@ -52,10 +52,8 @@ pub(super) struct Poller {
 impl Poller {
     /// Starts to poll. Must be called within a tokio runtime.
     pub fn start(client: NacosClient, mode: Arc<Mode>) -> Self {
-        let first = Status { phase: Phase::Connecting, connection_id: None, server: None, generation: 0, error: None };
-        let (sender, status) = watch::channel(first);
-        let shared =
-            Shared { client, mode, namespaces: Mutex::default(), looks: Mutex::default(), news: Notify::new() };
+        let (sender, status) = watch::channel(Status::default());
+        let shared = Shared { client, mode, namespaces: Mutex::default(), looks: PendingLooks::default() };
         let shared = Arc::new(shared);
         let mut polls = JoinSet::new();
         let polled = shared.clone();
@@ -77,44 +75,29 @@ impl Poller {
         self.status.clone()
     }
 
-    /// Follows a service; it is to be looked at now.
-    pub fn subscribe(&self, key: &WireKey) {
-        self.shared.namespaces.lock().entry(key.namespace.clone()).or_default().wanted.insert(key.clone());
-        self.shared.look([key.clone()]);
-    }
-
-    pub fn unsubscribe(&self, key: &WireKey) {
+    /// Follows a service, which is to be looked at now, or does so no longer.
+    pub fn follow(&self, key: &ServiceKey, follow: bool) {
         let mut namespaces = self.shared.namespaces.lock();
+        if follow {
+            namespaces.entry(key.namespace.clone()).or_default().wanted.insert(key.clone());
+            return self.shared.looks.add([key.clone()]);
+        }
         let Some(namespace) = namespaces.get_mut(&key.namespace) else { return };
         namespace.wanted.remove(key);
         if namespace.wanted.is_empty() {
             namespaces.remove(&key.namespace);
         }
         drop(namespaces);
-        self.shared.looks.lock().remove(key);
+        self.shared.looks.remove(key);
     }
 
     /// The next service to look at again.
-    pub async fn next(&self) -> Look {
-        loop {
-            let news = self.shared.news.notified();
-            if let Some(key) = self.shared.looks.lock().pop_first() {
-                return Look { key, info: None };
-            }
-            news.await;
-        }
+    pub async fn next(&self) -> ServiceKey {
+        self.shared.looks.next().await
     }
 }
 
 impl Shared {
-    fn look(&self, keys: impl IntoIterator<Item = WireKey>) {
-        let mut looks = self.looks.lock();
-        looks.extend(keys);
-        if !looks.is_empty() {
-            self.news.notify_one();
-        }
-    }
-
     /// Looks once at everything that is followed.
     async fn round(&self) -> Result<(), WireError> {
         // A refused login is an outage; a namespace that is refused is that namespace's own.
@@ -128,12 +111,12 @@ impl Shared {
                 Ok(found) => Some(found.into_iter().collect()),
                 Err(error) if error.is_transient() => return Err(error),
                 Err(error) => {
-                    tracing::debug!(namespace = name, %error, "no fingerprints: reading in turns");
+                    tracing::debug!(namespace = %name, %error, "no fingerprints: reading in turns");
                     None
                 }
             };
             let due = self.namespaces.lock().get_mut(&name).map(|namespace| namespace.due(found));
-            self.look(due.into_iter().flatten());
+            self.looks.add(due.into_iter().flatten());
         }
         Ok(())
     }
@@ -141,7 +124,7 @@ impl Shared {
 
 impl Namespace {
     /// Which services to look at, after these fingerprints (or none).
-    fn due(&mut self, found: Option<BTreeMap<WireKey, u64>>) -> BTreeSet<WireKey> {
+    fn due(&mut self, found: Option<BTreeMap<ServiceKey, u64>>) -> BTreeSet<ServiceKey> {
         let blind = found.is_none();
         let mut due = BTreeSet::new();
         if let Some(found) = found {
@@ -210,8 +193,8 @@ async fn ask(shared: &Shared) {
 mod tests {
     use super::*;
 
-    fn key(n: usize) -> WireKey {
-        WireKey::new("n", "g", &format!("s{n:03}"))
+    fn key(n: usize) -> ServiceKey {
+        ServiceKey::new("n", "g", &format!("s{n:03}"))
     }
 
     fn namespace(count: usize) -> Namespace {

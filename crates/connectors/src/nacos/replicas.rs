@@ -1,7 +1,7 @@
 //! What each server of a cluster lists by itself: a cluster whose servers no longer tell each other everything looks well
 //! from each of them.
 
-use super::client::{Carried, Error as WireError, NacosClient, Options, ServiceSummary};
+use super::client::{Carried, Error as WireError, NacosClient, Options, ServiceSummary, listed, or_default};
 use super::convert;
 use causeway_core::{Counts, Part, Replica, ServiceKey, Set};
 use futures_util::future::join_all;
@@ -38,7 +38,7 @@ impl Servers {
         let count = |client: NacosClient| async move {
             let services = client.services(&part.0).await?;
             let count = |one: ServiceSummary| {
-                let scope = ServiceKey::new(&part.0, &one.group_name, &one.name);
+                let scope = listed(&part.0, &one.group_name, &one.name);
                 (scope, usize::try_from(one.ip_count).unwrap_or_default())
             };
             Ok(services.into_iter().map(count).filter(|(_, count)| *count > 0).collect())
@@ -102,11 +102,8 @@ async fn knows(client: &NacosClient, carried: &[Carried]) -> Result<bool, WireEr
 
 /// A service that the server does not know is empty.
 async fn read(client: NacosClient, scope: ServiceKey) -> Result<Set, WireError> {
-    let mut set = Set::empty(scope.clone());
-    match client.truth(&convert::wire_key(&scope)).await {
-        Ok(truth) => truth.instances.iter().for_each(|wire| set.put(convert::read(wire))),
-        Err(WireError::NotFound(_)) => {}
-        Err(error) => return Err(error),
-    }
+    let truth = or_default(client.truth(&scope).await)?;
+    let mut set = Set::empty(scope);
+    truth.instances.iter().for_each(|wire| set.put(convert::read(wire)));
     Ok(set)
 }

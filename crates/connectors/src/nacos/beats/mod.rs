@@ -8,7 +8,7 @@
 mod kept;
 mod upkeep;
 
-use super::client::{Error as WireError, NacosClient, ServiceKey as WireKey, WireInstance};
+use super::client::{Error as WireError, NacosClient, WireInstance, or_default};
 use super::convert::{self, MARK};
 use super::protocol::Mode;
 use super::v1_records as old;
@@ -19,7 +19,6 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{self, StreamExt};
 use kept::Kept;
 use parking_lot::Mutex;
-use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,10 +40,10 @@ const LOOK: Duration = Duration::from_millis(100);
 const GONE: Duration = Duration::from_secs(10);
 
 /// One record as it stands.
-struct Standing {
-    read: Instance,
+pub(super) struct Standing {
+    pub read: Instance,
     /// Ours although its mark is gone.
-    claimed: Option<OwnerId>,
+    pub claimed: Option<OwnerId>,
 }
 
 impl Standing {
@@ -102,10 +101,7 @@ impl Beats {
             Ok(standing) => standing,
             Err(error) => return changes.iter().map(|_| Err(convert::error(error.clone()))).collect(),
         };
-        let mut writes = Vec::new();
-        for change in changes {
-            writes.push(self.inner.write(scope, change, &standing).boxed());
-        }
+        let writes = changes.iter().map(|change| self.inner.write(scope, change, &standing).boxed()).collect();
         several(writes, standing.is_empty()).await
     }
 
@@ -118,22 +114,14 @@ impl Beats {
             let mut kept = self.inner.kept.lock();
             records.iter().for_each(|(record, owner)| kept.put(scope, record, owner, false, now));
         }
-        let mut takes = Vec::new();
-        for (scope, _) in &sets {
-            takes.push(self.inner.restore(scope).boxed());
-        }
+        let takes: Vec<_> = sets.iter().map(|(scope, _)| self.inner.restore(scope).boxed()).collect();
         let outcomes: Vec<_> = stream::iter(takes).buffer_unordered(SERVICES).collect().await;
         outcomes.into_iter().collect()
     }
 
-    /// Whose an ephemeral record is that carries no mark of ours: the owner, when it is ours nevertheless.
-    pub fn judge(&self, scope: &ServiceKey, wire: &WireInstance, read: &Instance) -> Option<OwnerId> {
-        self.inner.kept.lock().judge(scope, read, wire.last_beat, Instant::now())
-    }
-
-    /// These are all that stand in a service.
-    pub fn seen(&self, scope: &ServiceKey, there: &BTreeSet<InstanceId>) {
-        self.inner.kept.lock().absent(scope, there, Instant::now());
+    /// Judges all that stand in a service.
+    pub fn judge(&self, scope: &ServiceKey, instances: &[WireInstance]) -> Vec<Standing> {
+        self.inner.judge(scope, instances)
     }
 
     /// Keeps nothing any more, and removes nothing: what stands ends by itself after 30 s.
@@ -173,24 +161,21 @@ impl Inner {
 
     /// What stands in a service; nothing where there is no such service.
     async fn standing(&self, scope: &ServiceKey) -> Result<Vec<Standing>, WireError> {
-        let truth = match self.client.truth(&convert::wire_key(scope)).await {
-            Err(WireError::NotFound(_)) => return Ok(Vec::new()),
-            truth => truth?,
-        };
+        Ok(self.judge(scope, &or_default(self.client.truth(scope).await)?.instances))
+    }
+
+    fn judge(&self, scope: &ServiceKey, instances: &[WireInstance]) -> Vec<Standing> {
         let now = Instant::now();
         let mut kept = self.kept.lock();
-        let all: Vec<_> = truth
-            .instances
-            .iter()
-            .map(|wire| {
-                let read = convert::read(wire);
-                let claimed = if read.ephemeral { kept.judge(scope, &read, wire.last_beat, now) } else { None };
-                Standing { read, claimed }
-            })
-            .collect();
+        let judge = |wire: &WireInstance| {
+            let read = convert::read(wire);
+            let claimed = if read.ephemeral { kept.judge(scope, &read, wire.last_beat, now) } else { None };
+            Standing { read, claimed }
+        };
+        let all: Vec<_> = instances.iter().map(judge).collect();
         let there = all.iter().filter(|one| one.read.ephemeral).map(|one| one.read.id.clone()).collect();
         kept.absent(scope, &there, now);
-        Ok(all)
+        all
     }
 
     async fn write(&self, scope: &ServiceKey, change: &Change, all: &[Standing]) -> Result<(), Error> {
@@ -221,22 +206,22 @@ impl Inner {
         if here.is_empty() && self.kept.lock().is_pending(scope, record, Instant::now()) {
             return Ok(true);
         }
-        let (key, wire) = (convert::wire_key(scope), old::write(record));
+        let wire = old::write(record);
         let alike = here.iter().find(|one| one.read.ephemeral == record.ephemeral);
         let healthy = alike.map(|one| one.read.healthy);
         let _slot = self.writes.acquire().await;
         if record.ephemeral && !record.healthy && healthy == Some(true) {
             // A registration leaves the health of what stands as it is. A busy server takes in both calls at once: what it
             // still shows counts as standing.
-            self.client.deregister_http(&key, &wire).await?;
-            self.until_gone(&key, &record.id).await?;
+            self.client.deregister_http(scope, &wire).await?;
+            self.until_gone(scope, &record.id).await?;
         }
-        self.client.register_http(&key, &wire).await?;
+        self.client.register_http(scope, &wire).await?;
         for other in here.iter().filter(|one| one.read.ephemeral != record.ephemeral) {
-            self.client.deregister_http(&key, &convert::write(&other.read)).await?;
+            self.client.deregister_http(scope, &convert::write(&other.read)).await?;
         }
         if record.ephemeral && record.healthy && healthy == Some(false) {
-            self.client.beat_http(&key, &wire).await?;
+            self.client.beat_http(scope, &wire).await?;
         }
         let mut kept = self.kept.lock();
         match record.ephemeral {
@@ -247,14 +232,11 @@ impl Inner {
     }
 
     /// Waits until the server does not show a record any more, for a while.
-    async fn until_gone(&self, key: &WireKey, id: &InstanceId) -> Result<(), WireError> {
+    async fn until_gone(&self, scope: &ServiceKey, id: &InstanceId) -> Result<(), WireError> {
         let end = Instant::now() + GONE;
         while Instant::now() < end {
-            let there = match self.client.truth(key).await {
-                Err(WireError::NotFound(_)) => false,
-                truth => truth?.instances.iter().map(convert::read).any(|one| one.ephemeral && one.id == *id),
-            };
-            if !there {
+            let truth = or_default(self.client.truth(scope).await)?;
+            if !truth.instances.iter().map(convert::read).any(|one| one.ephemeral && one.id == *id) {
                 return Ok(());
             }
             sleep(LOOK).await;
@@ -270,11 +252,10 @@ impl Inner {
         install: &str,
         here: &[&Standing],
     ) -> Result<(), WireError> {
-        let key = convert::wire_key(scope);
         let ours: Vec<_> = here.iter().filter(|one| one.is_ours(install)).collect();
         let _slot = self.writes.acquire().await;
         for one in &ours {
-            self.client.deregister_http(&key, &convert::write(&one.read)).await?;
+            self.client.deregister_http(scope, &convert::write(&one.read)).await?;
         }
         let mut kept = self.kept.lock();
         match ours.is_empty() && !here.is_empty() {
@@ -295,19 +276,18 @@ impl Inner {
             }
         };
         let wanted = self.kept.lock().of(scope);
-        let mut tries = Vec::new();
-        for (record, _) in &wanted {
+        let tries = wanted.iter().map(|(record, _)| {
             let here: Vec<_> = standing.iter().filter(|one| one.read.id == record.id).collect();
-            let one = async move {
+            async move {
                 let outcome = self.restore_one(scope, record, &here).await;
                 if outcome.is_err() {
                     self.kept.lock().again(scope, &record.id, Instant::now() + upkeep::AGAIN);
                 }
                 outcome
-            };
-            tries.push(one.boxed());
-        }
-        several(tries, standing.is_empty()).await.into_iter().collect()
+            }
+            .boxed()
+        });
+        several(tries.collect(), standing.is_empty()).await.into_iter().collect()
     }
 
     fn retry(&self, scope: &ServiceKey) {
@@ -325,7 +305,6 @@ impl Inner {
 
     async fn restore_one(&self, scope: &ServiceKey, record: &Instance, here: &[&Standing]) -> Result<(), WireError> {
         let Some(mark) = &record.mark else { return Ok(()) };
-        let key = convert::wire_key(scope);
         let there = here.iter().find(|one| one.read.ephemeral).filter(|one| one.is_ours(&mark.owner.install));
         let Some(there) = there.filter(|one| one.read.healthy == record.healthy || record.healthy) else {
             // Nothing there, or a health that only a new record gets. (Nothing is written over somebody else's.)
@@ -336,12 +315,12 @@ impl Inner {
         }
         let _slot = self.writes.acquire().await;
         if record.healthy {
-            let beat = self.client.beat_http(&key, &convert::write(record)).await?;
-            let at = if beat.known { Some(beat.interval) } else { Some(upkeep::AGAIN) };
-            self.kept.lock().beaten(scope, &record.id, at, Instant::now());
+            let beat = self.client.beat_http(scope, &convert::write(record)).await?;
+            let every = if beat.known { beat.interval } else { upkeep::AGAIN };
+            self.kept.lock().beaten(scope, &record.id, Some(every), Instant::now());
         } else {
             // As it stands: an operator may have edited it.
-            self.client.register_http(&key, &old::write(&there.read)).await?;
+            self.client.register_http(scope, &old::write(&there.read)).await?;
             self.kept.lock().beaten(scope, &record.id, None, Instant::now());
         }
         Ok(())

@@ -31,7 +31,7 @@ async fn renew(inner: &Inner, restoring: &Restoring, scope: ServiceKey, id: Inst
     let record = inner.kept.lock().record(&scope, &id);
     let Some(record) = record.filter(|_| !restoring.lock().contains(&scope)) else { return Renewal::Failed(AGAIN) };
     if record.healthy {
-        match inner.client.beat_http(&convert::wire_key(&scope), &convert::write(&record)).await {
+        match inner.client.beat_http(&scope, &convert::write(&record)).await {
             Ok(beat) if beat.known => {
                 return Renewal::Done(inner.kept.lock().paced(&scope, &id, Some(beat.interval)));
             }

@@ -3,14 +3,12 @@
 use std::collections::BTreeMap;
 
 use reqwest::Method;
-use serde::Deserialize;
 use serde_json::Value;
 
 use super::NacosClient;
 use super::error::{Error, Result};
 use super::grpc::probe;
 use super::http::Call;
-use super::number;
 use super::wire::{Namespace, PUBLIC};
 
 /// What a server can do, by its first number.
@@ -24,6 +22,13 @@ pub enum Generation {
     V3,
 }
 
+impl Generation {
+    /// What 3.x calls otherwise than its predecessors.
+    pub(super) fn pick<T>(self, new: T, old: T) -> T {
+        if self == Generation::V3 { new } else { old }
+    }
+}
+
 /// A server's version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Version {
@@ -31,16 +36,6 @@ pub struct Version {
     pub generation: Generation,
     /// As the server writes it, for instance `2.5.0`; empty when it hides it.
     pub text: String,
-}
-
-#[derive(Deserialize)]
-struct RawNamespace {
-    #[serde(default, deserialize_with = "number::text")]
-    namespace: String,
-    #[serde(default, rename = "namespaceShowName", deserialize_with = "number::text")]
-    name: String,
-    #[serde(default, rename = "namespaceDesc", deserialize_with = "number::text")]
-    description: String,
 }
 
 impl NacosClient {
@@ -54,6 +49,15 @@ impl NacosClient {
         let found = self.detect().await?;
         self.core.remember_version(Some(found.clone()));
         Ok(found)
+    }
+
+    pub(super) async fn generation(&self) -> Result<Generation> {
+        Ok(self.version().await?.generation)
+    }
+
+    /// The servers' version as far as it has been told.
+    pub fn known_version(&self) -> Option<Version> {
+        self.core.known_version()
     }
 
     /// Asks again at the next [`NacosClient::version`]: servers may be upgraded under us.
@@ -95,40 +99,30 @@ impl NacosClient {
     ///
     /// Errors: `Denied` where our user may not list them (3.x asks for an administrator).
     pub async fn namespaces(&self) -> Result<Vec<Namespace>> {
-        let path = match self.version().await?.generation {
-            Generation::V3 => "/v3/admin/core/namespace/list",
-            Generation::V1 | Generation::V2 => "/v1/console/namespaces",
-        };
-        let raw: Vec<RawNamespace> = self.core.call(Call::get(path)).await?.json()?;
-        Ok(raw
-            .into_iter()
-            .map(|one| Namespace {
-                id: if one.namespace.is_empty() { PUBLIC.to_owned() } else { one.namespace },
-                name: one.name,
-                description: one.description,
-            })
-            .collect())
+        let path = self.generation().await?.pick("/v3/admin/core/namespace/list", "/v1/console/namespaces");
+        let mut all: Vec<Namespace> = self.core.read(Call::get(path)).await?;
+        // Lists call the default one by no id.
+        all.iter_mut().filter(|one| one.id.is_empty()).for_each(|one| PUBLIC.clone_into(&mut one.id));
+        Ok(all)
     }
 
     /// Creates a namespace with the given id. Errors: `Rejected` when it exists or its id or
     /// name has characters that the server does not take.
     pub async fn create_namespace(&self, namespace: &Namespace) -> Result<()> {
-        let (path, id_name) = match self.version().await?.generation {
-            Generation::V3 => ("/v3/admin/core/namespace", "namespaceId"),
-            Generation::V1 | Generation::V2 => ("/v1/console/namespaces", "customNamespaceId"),
-        };
+        let (path, id_name) = self
+            .generation()
+            .await?
+            .pick(("/v3/admin/core/namespace", "namespaceId"), ("/v1/console/namespaces", "customNamespaceId"));
         let call = Call::new(Method::POST, path)
             .with(id_name, &namespace.id)
             .with("namespaceName", &namespace.name)
             .with("namespaceDesc", &namespace.description);
-        let made: Value = self.core.call(call).await?.json()?;
-        if made == Value::Bool(true) {
-            Ok(())
-        } else {
-            Err(Error::Rejected(format!(
-                "namespace {} was not created (it exists, or its id is not allowed)",
-                namespace.id
-            )))
+        match self.core.read(call).await? {
+            Value::Bool(true) => Ok(()),
+            _ => {
+                let why = "was not created (it exists, or its id is not allowed)";
+                Err(Error::Rejected(format!("namespace {} {why}", namespace.id)))
+            }
         }
     }
 }

@@ -72,23 +72,9 @@ impl Auth {
         Auth { login, keys, state: Mutex::new(State::default()) }
     }
 
-    /// The current token; logs in when there is none or it is near its end. None without a user.
-    pub(super) async fn token(&self, http: &Http) -> Result<Option<SecretString>> {
-        self.fresh(http, None).await
-    }
-
-    /// A token other than `stale`, which the server just refused; none when there is no use in
-    /// another, because `stale` is young.
-    pub(super) async fn renew(&self, http: &Http, stale: Option<&SecretString>) -> Result<Option<SecretString>> {
-        let fresh = self.fresh(http, stale).await?;
-        let same = match (&fresh, stale) {
-            (Some(fresh), Some(stale)) => fresh.expose_secret() == stale.expose_secret(),
-            _ => false,
-        };
-        Ok(fresh.filter(|_| !same))
-    }
-
-    async fn fresh(&self, http: &Http, stale: Option<&SecretString>) -> Result<Option<SecretString>> {
+    /// The current token, and another one than `stale` unless that is young; logs in when there is none or it is near its
+    /// end. None without a user.
+    pub(super) async fn fresh(&self, http: &Http, stale: Option<&SecretString>) -> Result<Option<SecretString>> {
         let Some(login) = &self.login else {
             return Ok(None);
         };

@@ -1,15 +1,15 @@
 //! Config entries, over HTTP.
 
 use std::collections::BTreeSet;
-use std::fmt;
 
+use causeway_core::EntryKey;
 use md5::{Digest, Md5};
 use reqwest::Method;
 use serde::Deserialize;
 
 use super::NacosClient;
 use super::admin::Generation;
-use super::error::{Error, Result};
+use super::error::{Error, Result, or_default};
 use super::http::{Call, Reply};
 use super::number;
 use super::wire::PUBLIC;
@@ -22,17 +22,8 @@ const PAGE: usize = 10_000;
 const WHOLE_PAGE: usize = 500;
 /// How often a list that changes while its pages are read is read again before we give up.
 const TRIES: usize = 4;
-
-/// Where an entry stands.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ConfigKey {
-    /// The namespace's id; `public` is the default one.
-    pub namespace: String,
-    /// The config group.
-    pub group: String,
-    /// The data id.
-    pub data_id: String,
-}
+/// Of 1.x and 2.x.
+const CONFIGS: &str = "/v1/cs/configs";
 
 /// An entry as a list shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,17 +105,11 @@ struct RawRow {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Page {
+struct RowPage {
     #[serde(deserialize_with = "number::integer")]
     total_count: i64,
     #[serde(default, deserialize_with = "number::list")]
     page_items: Vec<RawRow>,
-}
-
-impl fmt::Display for ConfigKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}/{}", self.namespace, self.group, self.data_id)
-    }
 }
 
 /// The sum of a content by which servers compare it, as 32 hexadecimal digits.
@@ -139,10 +124,8 @@ fn kind(said: String) -> String {
 
 impl From<RawRow> for ConfigRow {
     fn from(raw: RawRow) -> Self {
-        let told = raw.md5.filter(|sum| !sum.is_empty());
-        let sum = || raw.content.as_deref().map(md5);
         Self {
-            md5: told.or_else(sum),
+            md5: raw.md5.filter(|sum| !sum.is_empty()).or_else(|| raw.content.as_deref().map(md5)),
             size: raw.content.as_ref().map(String::len),
             modified_ms: raw.last_modified.filter(|time| *time > 0),
             kind: kind(raw.kind),
@@ -156,28 +139,20 @@ impl NacosClient {
     /// Every entry of a namespace, of every group, as cheaply as the server can tell. Complete, or an error. An unknown
     /// namespace reads as an empty one.
     pub async fn configs(&self, namespace: &str) -> Result<Vec<ConfigRow>> {
-        match self.version().await?.generation {
-            Generation::V3 => self.config_pages(namespace, Generation::V3).await,
-            Generation::V1 => self.config_pages(namespace, Generation::V1).await,
-            Generation::V2 => {
-                let call = Call::get("/v1/cs/history/configs").with("tenant", tenant(namespace));
-                let reply = self.core.call(call).await?;
-                if reply.status.as_u16() == 404 {
-                    return self.config_pages(namespace, Generation::V2).await;
-                }
+        if self.generation().await? == Generation::V2 {
+            let call = Call::get("/v1/cs/history/configs").with("tenant", tenant(namespace));
+            let reply = self.core.call(call).await?;
+            if reply.status.as_u16() != 404 {
                 let rows: Vec<RawRow> = reply.json()?;
-                Ok(rows.into_iter().map(ConfigRow::from).collect())
+                return Ok(rows.into_iter().map(ConfigRow::from).collect());
             }
         }
+        self.config_sums(namespace).await
     }
 
     /// The same, with a sum of every content: on 1.x and 2.x the contents themselves are sent.
     pub async fn config_sums(&self, namespace: &str) -> Result<Vec<ConfigRow>> {
-        let generation = self.version().await?.generation;
-        self.config_pages(namespace, generation).await
-    }
-
-    async fn config_pages(&self, namespace: &str, generation: Generation) -> Result<Vec<ConfigRow>> {
+        let generation = self.generation().await?;
         for _ in 0..TRIES {
             if let Some(rows) = self.config_pages_once(namespace, generation).await? {
                 return Ok(rows);
@@ -188,21 +163,12 @@ impl NacosClient {
 
     /// `None`: the list has changed between its pages, which might have left something out.
     async fn config_pages_once(&self, namespace: &str, generation: Generation) -> Result<Option<Vec<ConfigRow>>> {
-        let first = if generation == Generation::V3 { PAGE } else { WHOLE_PAGE };
+        let (path, first) = generation.pick(("/v3/admin/cs/config/list", PAGE), (CONFIGS, WHOLE_PAGE));
         let (mut rows, mut size, mut total) = (Vec::new(), first, None);
+        let any = EntryKey::new(namespace, "", "");
         for page in 1.. {
-            let call = match generation {
-                Generation::V3 => {
-                    Call::get("/v3/admin/cs/config/list").with("namespaceId", namespace).with("groupName", "")
-                }
-                _ => Call::get("/v1/cs/configs").with("tenant", tenant(namespace)).with("group", ""),
-            };
-            let call = call
-                .with("search", "accurate")
-                .with("dataId", "")
-                .with("pageNo", page.to_string())
-                .with("pageSize", size.to_string());
-            let found: Page = self.core.call(call).await?.json()?;
+            let call = about(Call::get(path), &any, generation).with("search", "accurate").page(page, size);
+            let found: RowPage = self.core.read(call).await?;
             let count = usize::try_from(found.total_count).unwrap_or(0);
             if *total.get_or_insert(count) != count {
                 return Ok(None);
@@ -220,39 +186,27 @@ impl NacosClient {
     }
 
     /// One entry, as the database holds it; `None`: there is none.
-    pub async fn config(&self, key: &ConfigKey) -> Result<Option<ConfigDetail>> {
-        let generation = self.version().await?.generation;
-        let call = match generation {
-            Generation::V3 => at(Call::get("/v3/admin/cs/config"), key, generation),
-            _ => at(Call::get("/v1/cs/configs"), key, generation).with("show", "all"),
-        };
+    pub async fn config(&self, key: &EntryKey) -> Result<Option<ConfigDetail>> {
+        let call = self.config_call(Method::GET, key).await?;
+        let call = if self.generation().await? == Generation::V3 { call } else { call.with("show", "all") };
         let reply = self.core.call(call).await?;
         if reply.status.is_success() && reply.body.is_empty() {
             return Ok(None);
         }
-        if !reply.status.is_success() {
-            return match refused(&reply) {
-                Error::NotFound(_) => Ok(None),
-                error => Err(error),
-            };
+        let found = if reply.status.is_success() { reply.json() } else { Err(refused(&reply)) };
+        let Some(mut found) = or_default::<Option<ConfigDetail>>(found.map(Some))? else { return Ok(None) };
+        if found.md5.is_empty() {
+            found.md5 = md5(&found.content);
         }
-        let found: ConfigDetail = match reply.json() {
-            Err(Error::NotFound(_)) => return Ok(None),
-            found => found?,
-        };
-        let sum = if found.md5.is_empty() { md5(&found.content) } else { found.md5.clone() };
-        Ok(Some(ConfigDetail { md5: sum, kind: kind(found.kind.clone()), ..found }))
+        found.kind = kind(found.kind);
+        Ok(Some(found))
     }
 
     /// Makes or replaces an entry; answers false when what must stand there does not. Of `detail` the sum and the time are
     /// not looked at; what is empty is left out.
-    pub async fn publish_config(&self, key: &ConfigKey, detail: &ConfigDetail, cas: Cas<'_>) -> Result<bool> {
-        let generation = self.version().await?.generation;
-        let (path, tags) = match generation {
-            Generation::V3 => ("/v3/admin/cs/config", "configTags"),
-            _ => ("/v1/cs/configs", "config_tags"),
-        };
-        let mut call = at(Call::new(Method::POST, path), key, generation).with("content", &detail.content);
+    pub async fn publish_config(&self, key: &EntryKey, detail: &ConfigDetail, cas: Cas<'_>) -> Result<bool> {
+        let tags = self.generation().await?.pick("configTags", "config_tags");
+        let mut call = self.config_call(Method::POST, key).await?.with("content", &detail.content);
         let more = [
             ("type", &detail.kind),
             ("desc", &detail.desc),
@@ -280,10 +234,13 @@ impl NacosClient {
     }
 
     /// Deletes an entry, whatever stands there; also fine when there is none.
-    pub async fn delete_config(&self, key: &ConfigKey) -> Result<()> {
-        let generation = self.version().await?.generation;
-        let path = if generation == Generation::V3 { "/v3/admin/cs/config" } else { "/v1/cs/configs" };
-        self.core.call(at(Call::new(Method::DELETE, path), key, generation)).await?.text().map(|_ok| ())
+    pub async fn delete_config(&self, key: &EntryKey) -> Result<()> {
+        self.core.execute(self.config_call(Method::DELETE, key).await?).await
+    }
+
+    async fn config_call(&self, method: Method, key: &EntryKey) -> Result<Call> {
+        let generation = self.generation().await?;
+        Ok(about(Call::new(method, generation.pick("/v3/admin/cs/config", CONFIGS)), key, generation))
     }
 }
 
@@ -292,12 +249,11 @@ fn tenant(namespace: &str) -> &str {
     if namespace == PUBLIC { "" } else { namespace }
 }
 
-fn at(call: Call, key: &ConfigKey, generation: Generation) -> Call {
-    let call = call.with("dataId", &key.data_id);
-    match generation {
-        Generation::V3 => call.with("namespaceId", &key.namespace).with("groupName", &key.group),
-        _ => call.with("tenant", tenant(&key.namespace)).with("group", &key.group),
-    }
+/// Says which entry a call is about, in the way of the generation; an empty name means any.
+fn about(call: Call, key: &EntryKey, generation: Generation) -> Call {
+    let (namespace, group) =
+        generation.pick((("namespaceId", &*key.namespace), "groupName"), (("tenant", tenant(&key.namespace)), "group"));
+    call.with("dataId", &*key.name).with(namespace.0, namespace.1).with(group, &*key.group)
 }
 
 /// What an unsuccessful answer to a write means: false for one that something else stands there.

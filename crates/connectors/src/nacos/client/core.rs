@@ -6,14 +6,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use rustls::pki_types::ServerName;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
+use serde::de::DeserializeOwned;
 
 use super::address::Address;
 use super::auth::{Auth, lacks_right};
 use super::error::{Error, Result};
 use super::http::{Call, Http, Reply};
 use super::transport::Secure;
-use super::{Options, Version, tls};
+use super::{Options, Version};
+use crate::TlsTexts;
+use crate::util::tls::{self, Trust};
 
 /// Options, credentials and HTTP of one cluster.
 pub(super) struct Core {
@@ -49,14 +52,25 @@ impl PublishedAs {
     }
 }
 
+/// The client side of TLS. The system's certificates are read only where they are needed, so that a machine without any can
+/// still speak plain HTTP.
+fn tls_config(options: &Options) -> Result<rustls::ClientConfig> {
+    let tls = options.tls.as_ref();
+    let trust = match tls.map(|tls| (tls.insecure, &tls.ca)) {
+        Some((true, _)) => Trust::Anybody,
+        Some((false, Some(ca))) => Trust::Given(ca.pem()),
+        None if options.addresses.iter().all(|address| !address.https) => Trust::Nobody,
+        _ => Trust::System,
+    };
+    tls::config(trust, tls.and_then(TlsTexts::identity)).map_err(Error::Rejected)
+}
+
 impl Core {
     pub(super) fn new(options: Options) -> Result<Self> {
         if options.addresses.is_empty() {
             return Err(Error::Rejected("a cluster needs an address".into()));
         }
-        let https = options.addresses.iter().any(|a| a.https);
-        let grpc = options.tls.as_ref().is_some_and(|t| t.grpc);
-        let config = tls::config(options.tls.as_ref(), https || grpc)?;
+        let config = tls_config(&options)?;
         let mut grpc_tls = config.clone();
         grpc_tls.alpn_protocols = vec![b"h2".to_vec()];
         let http = Http::new(config, &options.addresses, &options.context_path, options.http_timeout)?;
@@ -73,22 +87,22 @@ impl Core {
 
     /// TLS for the gRPC port of `address`, when it is wanted.
     pub(super) fn secure(&self, address: &Address) -> Result<Option<Secure>> {
-        let Some(tls) = self.options.tls.as_ref().filter(|t| t.grpc) else {
-            return Ok(None);
-        };
+        let Some(tls) = &self.options.tls else { return Ok(None) };
         let name = tls.server_name.as_ref().unwrap_or(&address.host);
         let name = ServerName::try_from(name.clone()).map_err(|e| Error::Rejected(format!("{address}: {e}")))?;
         Ok(Some(Secure { config: Arc::clone(&self.grpc_tls), name }))
     }
 
-    /// The current token, if a user is set.
+    /// The current token; none without a user.
     pub(super) async fn token(&self) -> Result<Option<SecretString>> {
-        self.auth.token(&self.http).await
+        self.auth.fresh(&self.http, None).await
     }
 
-    /// A token other than the refused one; none when there is no use in another.
-    pub(super) async fn renew(&self, stale: Option<&SecretString>) -> Result<Option<SecretString>> {
-        self.auth.renew(&self.http, stale).await
+    /// A token other than `stale`, which the server just refused; none when there is no use in another, because `stale` is
+    /// young.
+    pub(super) async fn renew(&self, stale: &SecretString) -> Result<Option<SecretString>> {
+        let fresh = self.auth.fresh(&self.http, Some(stale)).await?;
+        Ok(fresh.filter(|fresh| fresh.expose_secret() != stale.expose_secret()))
     }
 
     /// Headers of a request that speaks of no service.
@@ -99,7 +113,6 @@ impl Core {
 
     /// One HTTP request with our credentials; a refused token is renewed once.
     pub(super) async fn call(&self, mut call: Call) -> Result<Reply> {
-        use secrecy::ExposeSecret;
         let plain = call.params.len();
         call.params.extend(self.auth.signature(call.service.as_deref()));
         let token = self.token().await?;
@@ -109,16 +122,22 @@ impl Core {
             // The interface is not there: perhaps the servers were upgraded under us.
             self.remember_version(None);
         }
-        let refused = matches!(reply.status.as_u16(), 401 | 403);
-        if token.is_none() || !refused || lacks_right(&reply.body) {
-            return Ok(reply);
-        }
-        let Some(fresh) = self.renew(token.as_ref()).await? else {
-            return Ok(reply);
-        };
+        let refused = matches!(reply.status.as_u16(), 401 | 403) && !lacks_right(&reply.body);
+        let Some(stale) = token.filter(|_| refused) else { return Ok(reply) };
+        let Some(fresh) = self.renew(&stale).await? else { return Ok(reply) };
         call.params.truncate(plain);
         call.params.extend(self.auth.signature(call.service.as_deref()));
         self.http.send(&call, Some(fresh.expose_secret())).await
+    }
+
+    /// The JSON of a successful answer to [`Core::call`].
+    pub(super) async fn read<T: DeserializeOwned>(&self, call: Call) -> Result<T> {
+        self.call(call).await?.json()
+    }
+
+    /// [`Core::call`] with a request whose success is all there is to know.
+    pub(super) async fn execute(&self, call: Call) -> Result<()> {
+        self.call(call).await?.text().map(drop)
     }
 
     /// One HTTP request without credentials.

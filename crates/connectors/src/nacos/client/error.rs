@@ -35,6 +35,14 @@ impl Error {
 /// Result of the Nacos client.
 pub type Result<T> = std::result::Result<T, Error>;
 
+/// What was found; the default where the server says that there is no such thing.
+pub fn or_default<T: Default>(found: Result<T>) -> Result<T> {
+    match found {
+        Err(Error::NotFound(_)) => Ok(T::default()),
+        found => found,
+    }
+}
+
 /// Longest server text that is kept in an error.
 const TEXT_LIMIT: usize = 300;
 

@@ -50,6 +50,11 @@ impl Call {
         self
     }
 
+    /// Of a page of a list; the first is 1.
+    pub(super) fn page(self, number: usize, size: usize) -> Self {
+        self.with("pageNo", number.to_string()).with("pageSize", size.to_string())
+    }
+
     pub(super) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.params.push((name, value.into()));
         self

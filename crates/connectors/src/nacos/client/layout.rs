@@ -8,8 +8,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
+use causeway_core::ServiceKey;
+
 use super::size;
-use super::wire::{ServiceKey, WireInstance};
+use super::wire::WireInstance;
 
 #[cfg(test)]
 mod tests;

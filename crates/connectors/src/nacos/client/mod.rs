@@ -10,8 +10,6 @@ mod auth;
 mod catalogue;
 mod configs;
 mod core;
-mod desired;
-mod digest;
 mod error;
 mod frames;
 mod grpc;
@@ -19,17 +17,20 @@ mod http;
 mod layout;
 mod link;
 mod number;
-mod page;
+mod pending_looks;
 mod publisher;
+mod publisher_list;
 mod pump;
 mod reader;
+mod service_pages;
 mod sign;
 mod size;
 mod spread;
-mod tls;
+mod supervisor;
 mod transport;
 mod v1;
 mod wire;
+mod wish_list;
 
 use std::fmt;
 use std::sync::Arc;
@@ -39,24 +40,26 @@ pub use address::Address;
 pub use admin::{Generation, Version};
 pub use auth::Login;
 pub use catalogue::Names;
-pub use configs::{Cas, ConfigDetail, ConfigKey, ConfigRow, DEFAULT_TYPE, md5};
-pub use error::{Error, Result};
+pub use causeway_core::ServiceKey;
+pub use configs::{Cas, ConfigDetail, ConfigRow, DEFAULT_TYPE, md5};
+pub use error::{Error, Result, or_default};
 pub use link::{Phase, Status};
-pub use page::ServicePage;
+pub(super) use pending_looks::PendingLooks;
 pub use publisher::Publisher;
-pub use reader::{Look, Reader};
+pub use reader::Reader;
+pub use service_pages::ServicePage;
 pub use sign::AccessKeys;
 pub use spread::{Carried, SpreadPublisher};
-pub use tls::Tls;
 pub use v1::Beat;
+pub(super) use wire::listed;
 pub use wire::{
-    DEFAULT_CLUSTER, DEFAULT_GROUP, Namespace, PUBLIC, PublisherRef, ServiceAttributes, ServiceInfo, ServiceKey,
-    ServiceSummary, ServiceTruth, WireInstance,
+    DEFAULT_CLUSTER, Namespace, PublisherRef, ServiceAttributes, ServiceInfo, ServiceSummary, ServiceTruth,
+    WireInstance,
 };
 
 use self::core::Core;
-use crate::SocketKeeper;
 use crate::util::backoff::random_index;
+use crate::{SocketKeeper, TlsTexts};
 
 /// How to reach one cluster. [`Options::new`] has Nacos' defaults.
 #[derive(Clone)]
@@ -69,8 +72,9 @@ pub struct Options {
     pub login: Option<Login>,
     /// Access key; none signs nothing.
     pub keys: Option<AccessKeys>,
-    /// TLS; none trusts the system's certificates for `https` addresses.
-    pub tls: Option<Tls>,
+    /// TLS for the gRPC port, and for the addresses that begin with `https`; none trusts the system's certificates for
+    /// those, and speaks none to the gRPC port.
+    pub tls: Option<TlsTexts>,
     /// Distance from the HTTP port to the gRPC port.
     pub grpc_port_offset: u16,
     /// Our name in the server's client list.
@@ -164,6 +168,16 @@ impl NacosClient {
     /// within a tokio runtime. `name` and `keeper` as for [`NacosClient::publisher`].
     pub fn spread_publisher(&self, name: &str, keeper: Option<Arc<dyn SocketKeeper>>) -> SpreadPublisher {
         SpreadPublisher::new(Arc::clone(&self.core), name, keeper)
+    }
+
+    /// Makes sure of a token where a user is set. Errors: `Denied`, `Unavailable`.
+    pub async fn sign_in(&self) -> Result<()> {
+        self.core.token().await.map(drop)
+    }
+
+    /// Which of the addresses answered the last HTTP request: another one may know other things.
+    pub fn http_server(&self) -> usize {
+        self.core.http_server()
     }
 
     /// The server's ids of the connections by which this client publishes, and of the latest by which it has published:

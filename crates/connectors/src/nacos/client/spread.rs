@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use causeway_core::ServiceKey;
 use futures_util::future::join_all;
 use futures_util::{StreamExt, stream};
 use parking_lot::Mutex;
@@ -20,7 +21,7 @@ use super::error::{Error, Result};
 use super::layout::{Instances, Layout, Load, Next, Number, Wish};
 use super::link::RETRY;
 use super::publisher::Publisher;
-use super::wire::{ServiceKey, WireInstance};
+use super::wire::WireInstance;
 use crate::SocketKeeper;
 use crate::util::backoff::{Backoff, random_index};
 use crate::util::keep_running;
@@ -123,14 +124,9 @@ impl SpreadPublisher {
             .await
     }
 
-    /// Registers one persistent instance. See [`Publisher::register_persistent`].
-    pub async fn register_persistent(&self, key: &ServiceKey, instance: &WireInstance) -> Result<()> {
-        self.shared.any()?.register_persistent(key, instance).await
-    }
-
-    /// Deregisters one persistent instance.
-    pub async fn deregister_persistent(&self, key: &ServiceKey, instance: &WireInstance) -> Result<()> {
-        self.shared.any()?.deregister_persistent(key, instance).await
+    /// Registers or deregisters one persistent instance. See [`Publisher::write_persistent`].
+    pub async fn write_persistent(&self, key: &ServiceKey, instance: &WireInstance, register: bool) -> Result<()> {
+        self.shared.any()?.write_persistent(key, instance, register).await
     }
 
     /// The whole set that is asked for in `key`.

@@ -3,7 +3,7 @@
 use super::super::client::{ConfigRow, Error as WireError, NacosClient};
 use super::super::reading;
 use super::recent::Recent;
-use super::{AT_ONCE, entry, stamp, wire};
+use super::{AT_ONCE, entry, stamp};
 use causeway_core::{DataSelector, Entry, EntryKey, Part};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use std::collections::{BTreeMap, BTreeSet};
@@ -85,11 +85,9 @@ impl Looker {
             let sums: BTreeMap<_, _> = sums.collect();
             self.read(&rows, sums.iter().filter_map(|(key, row)| Some((key.clone(), told(row)?))));
         } else if !due.is_empty() {
-            let (client, keys) = (&self.client, due);
-            let mut reads = Vec::new();
-            for key in keys {
-                reads.push(async move { client.config(&wire(&key)).await.map(|found| (key, found)) });
-            }
+            let client = &self.client;
+            let read = |key| async move { client.config(&key).await.map(|found| (key, found)) };
+            let reads: Vec<_> = due.into_iter().map(read).collect();
             let found: Vec<_> = stream::iter(reads).buffer_unordered(AT_ONCE).try_collect().await?;
             let found = found.into_iter().filter_map(|(key, detail)| Some((key, detail.as_ref().map(entry)?)));
             self.read(&rows, found);

@@ -7,7 +7,7 @@ mod look;
 mod recent;
 mod watch;
 
-use super::client::{Cas, ConfigDetail, ConfigKey, DEFAULT_TYPE, Generation, NacosClient, md5};
+use super::client::{Cas, ConfigDetail, DEFAULT_TYPE, Generation, NacosClient, md5};
 use super::convert;
 use causeway_core::{
     Attributes, Content, DataSelector, DataSink, DataSource, Entry, EntryCapabilities, EntryFacts, EntryKey, Error,
@@ -39,11 +39,6 @@ pub(super) struct NacosData {
     /// Namespaces that the operator named, for users who may not list them.
     named: Vec<String>,
     recent: Arc<Recent>,
-}
-
-fn wire(key: &EntryKey) -> ConfigKey {
-    let of = |text: &Arc<str>| text.to_string();
-    ConfigKey { namespace: of(&key.namespace), group: of(&key.group), data_id: of(&key.name) }
 }
 
 fn stamp(sum: &str, kind: &str) -> Stamp {
@@ -79,7 +74,7 @@ impl NacosData {
     }
 
     async fn detail(&self, key: &EntryKey) -> Result<Option<ConfigDetail>, Error> {
-        self.client.config(&wire(key)).await.map_err(convert::error)
+        self.client.config(key).await.map_err(convert::error)
     }
 
     async fn find(&self, key: &EntryKey) -> Result<Found, Error> {
@@ -115,7 +110,7 @@ impl NacosData {
             None if there.is_none() => return Ok(None),
             // Nobody can say what must stand there for a deletion: what was written between the look and this is lost.
             None => {
-                self.client.delete_config(&wire(&write.key)).await.map_err(convert::error)?;
+                self.client.delete_config(&write.key).await.map_err(convert::error)?;
                 None
             }
         };
@@ -132,7 +127,7 @@ impl NacosData {
             to.kind.clone_from(kind);
         }
         let cas = before.as_deref().map_or(Cas::Absent, Cas::Md5);
-        if !self.client.publish_config(&wire(key), &to, cas).await.map_err(convert::error)? {
+        if !self.client.publish_config(key, &to, cas).await.map_err(convert::error)? {
             return Err(Error::Conflict);
         }
         if before.is_none() && self.detail(key).await?.is_some_and(|stands| stands.md5 != md5(text)) {
@@ -162,10 +157,7 @@ impl DataSource for NacosData {
     }
 
     fn read<'a>(&'a self, keys: &'a [EntryKey]) -> BoxFuture<'a, Vec<Result<Found, Error>>> {
-        let mut reads = Vec::new();
-        for key in keys {
-            reads.push(self.find(key).boxed());
-        }
+        let reads: Vec<_> = keys.iter().map(|key| self.find(key).boxed()).collect();
         stream::iter(reads).buffered(AT_ONCE).collect().boxed()
     }
 
@@ -196,10 +188,7 @@ impl DataSink for NacosData {
     }
 
     fn write<'a>(&'a self, writes: &'a [Write]) -> BoxFuture<'a, Vec<Result<Option<Entry>, Error>>> {
-        let mut calls = Vec::new();
-        for write in writes {
-            calls.push(self.one(write).boxed());
-        }
+        let calls: Vec<_> = writes.iter().map(|write| self.one(write).boxed()).collect();
         stream::iter(calls).buffered(AT_ONCE).collect().boxed()
     }
 }

@@ -1,7 +1,7 @@
 //! From persistent to ephemeral: a service holds only one kind.
 
 use super::Publications;
-use crate::nacos::client::{Error as WireError, ServiceAttributes};
+use crate::nacos::client::{Error as WireError, ServiceAttributes, or_default};
 use crate::nacos::convert;
 use causeway_core::{Change, ServiceKey};
 
@@ -26,19 +26,14 @@ impl Publications {
         if turned.is_empty() || !changes.iter().any(live) {
             return Ok(None);
         }
-        let key = convert::wire_key(scope);
-        let attributes = match self.client.truth(&key).await {
-            Ok(truth) => truth.attributes,
-            Err(WireError::NotFound(_)) => ServiceAttributes::default(),
-            Err(error) => return Err(error),
-        };
+        let attributes = or_default(self.client.attributes(scope).await)?;
         for from in turned {
-            self.publisher().deregister_persistent(&key, &convert::write(from)).await?;
+            self.publisher().write_persistent(scope, &convert::write(from), false).await?;
             if let Some(records) = self.records.lock().get_mut(scope) {
                 records.remove(&from.id());
             }
         }
-        match self.client.delete_service(&key).await {
+        match self.client.delete_service(scope).await {
             Ok(()) => Ok(Some(attributes)),
             Err(WireError::NotFound(_)) => Ok(None),
             Err(error) => {
@@ -53,7 +48,7 @@ impl Publications {
         if convert::attributes(attributes).0.is_empty() {
             return;
         }
-        if let Err(error) = self.client.update_service(&convert::wire_key(scope), attributes).await {
+        if let Err(error) = self.client.update_service(scope, attributes).await {
             tracing::warn!(%scope, %error, "the metadata of the service could not be put back");
         }
     }

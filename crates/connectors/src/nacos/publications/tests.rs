@@ -147,6 +147,6 @@ async fn all_is_asked_for_though_nobody_answers() {
     assert!(!matches!(adopted, Ok(Ok(()))));
     let publisher = publications.publisher();
     assert_eq!(publisher.keys().len(), 500);
-    let set = publisher.desired(&convert::wire_key(&owned[499].0)).unwrap();
+    let set = publisher.desired(&owned[499].0).unwrap();
     assert_eq!(set.iter().map(|one| one.port).collect::<Vec<_>>(), [1], "a shadow that cannot be told");
 }

@@ -2,8 +2,8 @@
 //! same. Nacos keeps and serves what is registered in any namespace, created or not, and goes on doing so after it was
 //! deleted in the console.
 
-use super::names::{Namespace, State};
-use super::{Done, PATIENCE, Watch};
+use super::names::{Knowledge, Namespace};
+use super::{PATIENCE, Watch};
 use crate::nacos::client::{Error as WireError, NacosClient};
 use crate::nacos::reading::parts;
 use causeway_core::{Error, Lost, Part, Parts};
@@ -35,7 +35,7 @@ impl Watch {
             words.retain(|word| self.namespaces.get(&Part(word.clone())).is_none_or(|one| one.listed));
         }
         let followed = self.namespaces.iter().filter(|(_, one)| one.listed).map(|(part, _)| part.clone()).collect();
-        self.work.push(Box::pin(async move { Done::Namespaces(ask(&client, words, followed).await) }));
+        self.spawn(async move { ask(&client, words, followed).await }, Self::listed);
     }
 
     pub(super) fn listed(&mut self, listing: Result<Listing, WireError>) {
@@ -54,7 +54,7 @@ impl Watch {
             Err(error) => {
                 let since = *self.list_failing.get_or_insert_with(Instant::now);
                 if since.elapsed() >= PATIENCE
-                    && self.namespaces.values().any(|one| !matches!(one.state, State::Unknown))
+                    && self.namespaces.values().any(|one| !matches!(one.knowledge, Knowledge::Unknown))
                 {
                     self.lose_all(error);
                 }

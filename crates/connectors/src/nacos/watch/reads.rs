@@ -1,13 +1,12 @@
 //! Which services are read, and how: a few one by one, many by the pages of their namespace. What belongs to the services
 //! themselves is in no page; it follows.
 
-use super::names::State;
-use super::{AGAIN, Done, UNREADABLE, Watch};
-use crate::nacos::client::{Error as WireError, ServiceKey as WireKey};
+use super::names::{Knowledge, Namespace};
+use super::{AGAIN, UNREADABLE, Watch};
+use crate::nacos::client::Error as WireError;
 use crate::nacos::convert;
-use crate::nacos::reading::{IN_FLIGHT, Page, Reading, are_many};
-use causeway_core::{Attributes, Lost, Part, Set, Update};
-use futures_util::future::BoxFuture;
+use crate::nacos::reading::{IN_FLIGHT, Page, are_many};
+use causeway_core::{Attributes, Lost, Part, ServiceKey, Set, Update};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,23 +24,23 @@ fn singles(all: usize) -> usize {
 
 /// What is to be read.
 pub(super) struct Reads {
-    /// Whether the servers have pages that tell enough.
+    /// Whether the servers have pages that tell enough. A namespace may refuse them.
     pages: bool,
     /// Waiting to be read, the first first; also how many of each namespace.
-    pub todo: VecDeque<WireKey>,
-    pub queued: BTreeSet<WireKey>,
+    pub todo: VecDeque<ServiceKey>,
+    pub queued: BTreeSet<ServiceKey>,
     waiting: BTreeMap<Part, usize>,
     /// What no page had: waiting to be read one by one.
-    left: VecDeque<WireKey>,
-    /// Being read one by one, changed while being read, and waiting to be tried again.
-    pub flying: BTreeSet<WireKey>,
-    again: BTreeSet<WireKey>,
-    failed: BTreeSet<WireKey>,
+    left: VecDeque<ServiceKey>,
+    /// Being read one by one, and whether each is wanted again since.
+    pub flying: BTreeMap<ServiceKey, bool>,
+    /// Waiting to be retried.
+    failed: BTreeSet<ServiceKey>,
     rounds: u64,
     /// When the present window began, and how many were read one by one in it.
     window: (Instant, usize),
     /// Services without their attributes, and how many are being asked for theirs.
-    bare: BTreeSet<WireKey>,
+    bare: BTreeSet<ServiceKey>,
     pub asking: usize,
 }
 
@@ -50,8 +49,10 @@ pub(super) struct Round {
     pub id: u64,
     number: usize,
     /// With how many instances, by the list of names.
-    wanted: Arc<BTreeMap<WireKey, i64>>,
-    read: BTreeSet<WireKey>,
+    wanted: Arc<BTreeMap<ServiceKey, i64>>,
+    read: BTreeSet<ServiceKey>,
+    /// Wanted again since the round began, and not read yet.
+    again: BTreeSet<ServiceKey>,
 }
 
 impl Reads {
@@ -62,8 +63,7 @@ impl Reads {
             queued: BTreeSet::new(),
             waiting: BTreeMap::new(),
             left: VecDeque::new(),
-            flying: BTreeSet::new(),
-            again: BTreeSet::new(),
+            flying: BTreeMap::new(),
             failed: BTreeSet::new(),
             rounds: 0,
             window: (Instant::now(), 0),
@@ -76,23 +76,28 @@ impl Reads {
         self.todo.is_empty() && self.left.is_empty() && self.flying.is_empty()
     }
 
-    /// Takes the next service that is read by itself. An error says when there may be one.
-    fn next(&mut self, all: impl Fn(&Part) -> usize) -> Result<Option<WireKey>, Instant> {
+    /// Takes the next service that is read by itself; `most` of a namespace are, within a [`WINDOW`]. An error says when
+    /// there may be one.
+    fn next(&mut self, most: impl Fn(&Part) -> usize) -> Result<Option<ServiceKey>, Instant> {
         if let Some(key) = self.left.pop_front() {
             self.queued.remove(&key);
             return Ok(Some(key));
         }
-        let Some(first) = self.todo.front() else { return Ok(None) };
-        let part = Part::new(&first.namespace);
+        let Some(part) = self.todo.front().map(ServiceKey::part) else { return Ok(None) };
         let now = Instant::now();
         if now >= self.window.0 + WINDOW {
             self.window = (now, 0);
         }
-        if self.pages && self.window.1 >= singles(all(&part)) {
+        if self.window.1 >= most(&part) {
             return Err(self.window.0 + WINDOW);
         }
         self.window.1 += 1;
-        self.take_one(&part);
+        if let Some(count) = self.waiting.get_mut(&part) {
+            *count -= 1;
+            if *count == 0 {
+                self.waiting.remove(&part);
+            }
+        }
         let key = self.todo.pop_front();
         if let Some(key) = &key {
             self.queued.remove(key);
@@ -100,34 +105,14 @@ impl Reads {
         Ok(key)
     }
 
-    fn take_one(&mut self, part: &Part) {
-        if let Some(count) = self.waiting.get_mut(part) {
-            *count -= 1;
-            if *count == 0 {
-                self.waiting.remove(part);
-            }
-        }
-    }
-
     /// Takes all that waits in a namespace.
-    fn take_all(&mut self, part: &Part) -> BTreeSet<WireKey> {
+    fn take_all(&mut self, part: &Part) -> BTreeSet<ServiceKey> {
         self.waiting.remove(part);
-        let (mine, others) =
-            std::mem::take(&mut self.todo).into_iter().partition::<VecDeque<_>, _>(|key| *key.namespace == *part.0);
-        self.todo = others;
-        let mine: BTreeSet<_> = mine.into_iter().collect();
+        let mine: BTreeSet<_> = self.todo.iter().filter(|key| key.namespace == part.0).cloned().collect();
+        self.todo.retain(|key| key.namespace != part.0);
         self.queued.retain(|key| !mine.contains(key));
         mine
     }
-}
-
-/// Asks for the next page.
-fn ask(reading: Reading, part: Part, round: &Round) -> BoxFuture<'static, Done> {
-    let (id, number, wanted) = (round.id, round.number, round.wanted.clone());
-    Box::pin(async move {
-        let page = reading.page(&part.0, number, &wanted).await;
-        Done::Page(part, id, page)
-    })
 }
 
 impl Watch {
@@ -136,14 +121,16 @@ impl Watch {
     }
 
     /// Wants a service read, now or after the read that is under way.
-    pub(super) fn want(&mut self, key: WireKey) {
-        let part = Part::new(&key.namespace);
-        let round = self.namespaces.get(&part).and_then(|namespace| namespace.round.as_ref());
+    pub(super) fn want(&mut self, key: ServiceKey) {
+        let part = key.part();
         let reads = &mut self.reads;
-        if reads.flying.contains(&key)
-            || round.is_some_and(|one| one.wanted.contains_key(&key) && !one.read.contains(&key))
-        {
-            reads.again.insert(key);
+        if let Some(again) = reads.flying.get_mut(&key) {
+            *again = true;
+            return;
+        }
+        let round = self.namespaces.get_mut(&part).and_then(|namespace| namespace.round.as_mut());
+        if let Some(round) = round.filter(|one| one.wanted.contains_key(&key) && !one.read.contains(&key)) {
+            round.again.insert(key);
         } else if reads.queued.insert(key.clone()) {
             reads.todo.push_back(key);
             *reads.waiting.entry(part).or_default() += 1;
@@ -155,48 +142,55 @@ impl Watch {
         if !self.connected {
             return None;
         }
-        if self.reads.pages {
-            let by_pages = |(part, count): (&Part, &usize)| {
-                let namespace = self.namespaces.get(part).filter(|namespace| namespace.round.is_none())?;
-                are_many(*count, namespace.names.len()).then(|| part.clone())
-            };
-            let parts: Vec<_> = self.reads.waiting.iter().filter_map(by_pages).collect();
-            parts.into_iter().for_each(|part| self.start_round(part));
-        }
+        let pages = self.reads.pages;
+        let has_pages = |namespace: &Namespace| pages && !namespace.refuses_pages;
+        let by_pages = |(part, count): (&Part, &usize)| {
+            let namespace = self.namespaces.get(part).filter(|one| one.round.is_none() && has_pages(one))?;
+            are_many(*count, namespace.names.len()).then(|| part.clone())
+        };
+        let parts: Vec<_> = self.reads.waiting.iter().filter_map(by_pages).collect();
+        parts.into_iter().for_each(|part| self.start_round(part));
+        let mut resume = None;
         while self.reads.flying.len() < IN_FLIGHT {
-            let namespaces = &self.namespaces;
-            let all = |part: &Part| namespaces.get(part).map_or(0, |namespace| namespace.names.len());
-            let key = match self.reads.next(all) {
+            let most = |part: &Part| match self.namespaces.get(part) {
+                Some(namespace) if has_pages(namespace) => singles(namespace.names.len()),
+                _ => usize::MAX,
+            };
+            let key = match self.reads.next(most) {
                 Ok(Some(key)) => key,
                 Ok(None) => break,
                 Err(at) => {
-                    self.start_attributes();
-                    return Some(at);
+                    resume = Some(at);
+                    break;
                 }
             };
-            self.reads.flying.insert(key.clone());
+            self.reads.flying.insert(key.clone(), false);
             let reading = self.reading.clone();
-            self.work.push(Box::pin(async move {
-                let set = reading.read(&key).await;
-                Done::Read(key, set)
-            }));
+            let asked = key.clone();
+            self.spawn(async move { reading.read(&asked).await }, |watch, set| watch.read(key, set));
         }
         self.start_attributes();
-        None
+        resume
     }
 
     fn start_round(&mut self, part: Part) {
         let Some(namespace) = self.namespaces.get_mut(&part) else { return };
-        let count = |key: &WireKey| namespace.names.get(key).map_or(0, |counts| counts.instances);
         let wanted = self.reads.take_all(&part).into_iter().map(|key| {
-            let count = count(&key);
+            let count = namespace.names.get(&key).map_or(0, |listed| listed.counts.instances);
             (key, count)
         });
         let wanted = Arc::new(wanted.collect());
         self.reads.rounds += 1;
-        let round = Round { id: self.reads.rounds, number: 1, wanted, read: BTreeSet::new() };
-        self.work.push(ask(self.reading.clone(), part.clone(), &round));
+        let round = Round { id: self.reads.rounds, number: 1, wanted, read: BTreeSet::new(), again: BTreeSet::new() };
+        let next = (round.id, 1, round.wanted.clone());
         namespace.round = Some(round);
+        self.ask_page(part, next);
+    }
+
+    fn ask_page(&mut self, part: Part, (id, number, wanted): (u64, usize, Arc<BTreeMap<ServiceKey, i64>>)) {
+        let (reading, name) = (self.reading.clone(), part.0.clone());
+        let asked = async move { reading.page(&name, number, &wanted).await };
+        self.spawn(asked, move |watch, page| watch.page(&part, id, page));
     }
 
     /// A page has come. What none has is read by itself.
@@ -204,43 +198,36 @@ impl Watch {
         let Some(namespace) = self.namespaces.get_mut(part) else { return };
         // One that was given up may still answer.
         let Some(mut round) = namespace.round.take_if(|round| round.id == id) else { return };
-        let mut sets = Vec::new();
-        let mut more = false;
-        match page {
-            Ok(page) => {
-                round.read.extend(page.sets.iter().map(|(key, _)| key.clone()));
-                more = page.more && round.read.len() < round.wanted.len();
-                sets = page.sets;
-            }
-            Err(error) => {
-                tracing::debug!(%part, %error, "the services are read one by one");
-                self.reads.pages &= error.is_transient();
-            }
-        }
-        if more {
+        let page = page.unwrap_or_else(|error| {
+            tracing::debug!(%part, %error, "the services are read one by one");
+            namespace.refuses_pages = !error.is_transient();
+            Page { sets: Vec::new(), more: false }
+        });
+        round.read.extend(page.sets.iter().map(|(key, _)| key.clone()));
+        let again: BTreeSet<_> = round.again.extract_if(.., |key| round.read.contains(key)).collect();
+        if page.more && round.read.len() < round.wanted.len() {
             round.number += 1;
-            self.work.push(ask(self.reading.clone(), part.clone(), &round));
+            let next = (id, round.number, round.wanted.clone());
             namespace.round = Some(round);
+            self.ask_page(part.clone(), next);
         } else {
-            for key in round.wanted.keys().filter(|key| !round.read.contains(*key)) {
-                self.reads.again.remove(key);
-                self.reads.queued.insert(key.clone());
-                self.reads.left.push_back(key.clone());
-            }
+            let left = round.wanted.keys().filter(|key| !round.read.contains(*key));
+            self.reads.queued.extend(left.clone().cloned());
+            self.reads.left.extend(left.cloned());
         }
-        sets.into_iter().for_each(|(key, set)| self.take(key, Ok(set)));
+        page.sets.into_iter().for_each(|(key, set)| self.take(key, Ok(set)));
+        again.into_iter().for_each(|key| self.want(key));
     }
 
-    pub(super) fn read(&mut self, key: WireKey, set: Result<Set, WireError>) {
-        self.reads.flying.remove(&key);
+    pub(super) fn read(&mut self, key: ServiceKey, set: Result<Set, WireError>) {
+        if self.reads.flying.remove(&key) == Some(true) {
+            self.want(key.clone());
+        }
         self.take(key, set);
     }
 
-    fn take(&mut self, key: WireKey, set: Result<Set, WireError>) {
-        if self.reads.again.remove(&key) {
-            self.want(key.clone());
-        }
-        let part = Part::new(&key.namespace);
+    fn take(&mut self, key: ServiceKey, set: Result<Set, WireError>) {
+        let part = key.part();
         let Some(namespace) = self.namespaces.get_mut(&part).filter(|_| self.connected) else { return };
         let listed = namespace.names.contains_key(&key);
         let set = match set {
@@ -262,14 +249,14 @@ impl Watch {
             }
         };
         let dressed = set.attributes.is_some();
-        match &mut namespace.state {
-            State::Unknown => return,
-            State::Filling { missing, sets } => {
+        match &mut namespace.knowledge {
+            Knowledge::Unknown => return,
+            Knowledge::Filling { missing, sets } => {
                 missing.remove(&key);
                 sets.insert(key.clone(), set);
                 self.report_if_filled(&part);
             }
-            State::Complete => self.ready.push_back(Ok(Update::Changed(set))),
+            Knowledge::Complete => self.ready.push_back(Ok(Update::Changed(set))),
         }
         match dressed {
             true => self.dressed(&key),
@@ -278,33 +265,29 @@ impl Watch {
     }
 
     /// Reads a service once more after this time; one timer a service.
-    fn retry(&mut self, key: WireKey, after: Duration) {
+    fn retry(&mut self, key: ServiceKey, after: Duration) {
         if self.reads.failed.insert(key.clone()) {
-            self.work.push(Box::pin(async move {
-                tokio::time::sleep(after).await;
-                Done::Retry(key)
-            }));
+            self.later(after, |watch| watch.retried(key));
         }
     }
 
-    pub(super) fn retried(&mut self, key: WireKey) {
+    pub(super) fn retried(&mut self, key: ServiceKey) {
         self.reads.failed.remove(&key);
         self.want(key);
     }
 
-    fn dressed(&mut self, key: &WireKey) {
+    fn dressed(&mut self, key: &ServiceKey) {
         self.reads.bare.remove(key);
-        if let Some(namespace) = self.namespaces.get_mut(&Part::new(&key.namespace))
-            && namespace.names.contains_key(key)
-        {
-            namespace.dressed.insert(key.clone());
+        let namespace = self.namespaces.get_mut(&key.part());
+        if let Some(listed) = namespace.and_then(|one| one.names.get_mut(key)) {
+            listed.dressed = true;
         }
     }
 
     /// Wants the attributes of a service read, unless they are known.
-    pub(super) fn want_attributes(&mut self, key: WireKey) {
-        let namespace = self.namespaces.get(&Part::new(&key.namespace));
-        if namespace.is_some_and(|one| one.names.contains_key(&key) && !one.dressed.contains(&key)) {
+    pub(super) fn want_attributes(&mut self, key: ServiceKey) {
+        let listed = self.namespaces.get(&key.part()).and_then(|one| one.names.get(&key));
+        if listed.is_some_and(|listed| !listed.dressed) {
             self.reads.bare.insert(key);
         }
     }
@@ -316,34 +299,29 @@ impl Watch {
             let Some(key) = self.reads.bare.pop_first() else { return };
             self.reads.asking += 1;
             let reading = self.reading.clone();
-            self.work.push(Box::pin(async move {
-                let attributes = reading.attributes(&key).await;
-                Done::Attributes(key, attributes)
-            }));
+            let asked = key.clone();
+            let asked = async move { reading.attributes(&asked).await };
+            self.spawn(asked, |watch, attributes| watch.attributes(key, attributes));
         }
     }
 
-    pub(super) fn attributes(&mut self, key: WireKey, attributes: Result<Attributes, WireError>) {
+    pub(super) fn attributes(&mut self, key: ServiceKey, attributes: Result<Attributes, WireError>) {
         self.reads.asking -= 1;
         let attributes = match attributes {
             Ok(attributes) => attributes,
             Err(error) => {
                 tracing::debug!(service = %key, %error, "cannot tell what belongs to the service itself");
-                self.work.push(Box::pin(async move {
-                    tokio::time::sleep(UNREADABLE).await;
-                    Done::RetryAttributes(key)
-                }));
-                return;
+                return self.later(UNREADABLE, |watch| watch.want_attributes(key));
             }
         };
-        let Some(namespace) = self.namespaces.get_mut(&Part::new(&key.namespace)) else { return };
-        match &mut namespace.state {
-            State::Unknown => return,
-            State::Filling { sets, .. } => match sets.get_mut(&key) {
+        let Some(namespace) = self.namespaces.get_mut(&key.part()) else { return };
+        match &mut namespace.knowledge {
+            Knowledge::Unknown => return,
+            Knowledge::Filling { sets, .. } => match sets.get_mut(&key) {
                 Some(set) => set.attributes = Some(attributes),
                 None => return,
             },
-            State::Complete => self.ready.push_back(Ok(Update::Attributes(convert::scope(&key), attributes))),
+            Knowledge::Complete => self.ready.push_back(Ok(Update::Attributes(key.clone(), attributes))),
         }
         self.dressed(&key);
     }

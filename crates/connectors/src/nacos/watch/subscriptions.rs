@@ -1,7 +1,8 @@
 //! Which services are subscribed: those that are listed, a few at a time, so that reading goes ahead.
 
-use super::{Done, Watch};
-use crate::nacos::client::{Error as WireError, ServiceKey as WireKey};
+use super::Watch;
+use crate::nacos::client::Error as WireError;
+use causeway_core::ServiceKey;
 use std::collections::VecDeque;
 
 /// Subscriptions that are asked for at once: a server is asked for thousands of them after a start.
@@ -10,12 +11,12 @@ const AT_ONCE: usize = 4;
 /// Subscriptions to be made.
 #[derive(Default)]
 pub(super) struct Subscriptions {
-    waiting: VecDeque<WireKey>,
+    waiting: VecDeque<ServiceKey>,
     flying: usize,
 }
 
 impl Watch {
-    pub(super) fn subscribe(&mut self, key: WireKey) {
+    pub(super) fn subscribe(&mut self, key: ServiceKey) {
         self.subscriptions.waiting.push_back(key);
     }
 
@@ -29,14 +30,13 @@ impl Watch {
             }
             self.subscriptions.flying += 1;
             let reader = self.reader.clone();
-            self.work.push(Box::pin(async move {
-                let outcome = reader.subscribe(&key).await;
-                Done::Subscribed(key, outcome)
-            }));
+            let asked = key.clone();
+            let asked = async move { reader.follow(&asked, true).await };
+            self.spawn(asked, |watch, outcome| watch.subscribed(key, outcome));
         }
     }
 
-    pub(super) fn subscribed(&mut self, key: WireKey, outcome: Result<(), WireError>) {
+    pub(super) fn subscribed(&mut self, key: ServiceKey, outcome: Result<(), WireError>) {
         self.subscriptions.flying -= 1;
         if !self.is_listed(&key) {
             self.unsubscribe(key);
@@ -46,14 +46,13 @@ impl Watch {
         }
     }
 
-    pub(super) fn unsubscribe(&mut self, key: WireKey) {
+    pub(super) fn unsubscribe(&mut self, key: ServiceKey) {
         let reader = self.reader.clone();
-        self.work.push(Box::pin(async move {
-            let outcome = reader.unsubscribe(&key).await;
-            if let Err(error) = outcome {
+        let asked = async move {
+            if let Err(error) = reader.follow(&key, false).await {
                 tracing::debug!(service = %key, %error, "cannot unsubscribe");
             }
-            Done::Unsubscribed
-        }));
+        };
+        self.spawn(asked, |_, ()| {});
     }
 }

@@ -1,13 +1,13 @@
-use super::names::{Counts, State};
+use super::names::{Knowledge, ListedService, ServiceCounts};
 use super::*;
-use crate::nacos::client::{Address, Options};
-use crate::nacos::client::{NacosClient, ServiceSummary};
+use crate::nacos::client::{Address, NacosClient, Names, Options, ServiceSummary};
 use crate::nacos::publications::Publications;
-use crate::nacos::reading::IN_FLIGHT;
+use crate::nacos::reading::{IN_FLIGHT, Page};
+use causeway_core::{Attributes, ServiceKey, Set};
 use tokio::time::timeout;
 
 /// A watch of a cluster that nobody answers for, with one namespace of two services that is being read.
-fn watch(keys: &[&WireKey]) -> Watch {
+fn watch(keys: &[&ServiceKey]) -> Watch {
     let address = Address { host: "127.0.0.1".into(), port: 1, https: false };
     let client = NacosClient::new(Options::new(vec![address])).unwrap();
     let publications = Arc::new(Publications::new(client.clone(), "c".into(), None, Vec::new()));
@@ -15,83 +15,84 @@ fn watch(keys: &[&WireKey]) -> Watch {
     let reading = Reading { client, publications };
     let mut watch = Watch::new(reading, Arc::new(causeway_core::Everything), Vec::new(), Trigger::Push(reader));
     watch.connected = true;
-    let names: BTreeMap<_, _> = keys.iter().map(|key| ((*key).clone(), Counts::of(&summary(key)))).collect();
-    let state = State::Filling { missing: names.keys().cloned().collect(), sets: BTreeMap::new() };
-    let namespace = Namespace { state, names, ..Namespace::new(None, true) };
+    let listed = |key| ListedService { counts: ServiceCounts::of(&summary(key)), dressed: false };
+    let names: BTreeMap<_, _> = keys.iter().map(|key| ((*key).clone(), listed(key))).collect();
+    let knowledge = Knowledge::Filling { missing: names.keys().cloned().collect(), sets: BTreeMap::new() };
+    let namespace = Namespace { knowledge, names, ..Namespace::new(None, true) };
     watch.namespaces.insert(Part::new("n"), namespace);
     watch
 }
 
-fn empty(key: &WireKey) -> Set {
-    Set::empty(convert::scope(key))
+fn empty(key: &ServiceKey) -> Set {
+    Set::empty(key.clone())
 }
 
-fn summary(key: &WireKey) -> ServiceSummary {
-    serde_json::from_value(serde_json::json!({"name": key.service, "groupName": key.group})).unwrap()
+fn summary(key: &ServiceKey) -> ServiceSummary {
+    serde_json::from_value(serde_json::json!({"name": key.name, "groupName": key.group})).unwrap()
 }
 
 /// The names come again as they were.
 fn list(watch: &mut Watch) {
     let part = Part::new("n");
     let list = Some(watch.namespaces[&part].names.keys().map(summary).collect());
-    watch.done(Done::Names(part, Ok(Names { fingerprint: 1, list })));
+    watch.names(&part, Ok(Names { fingerprint: 1, list }));
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_unreadable_service_is_read_again_until_it_can_be() {
-    let (good, bad) = (WireKey::new("n", "g", "good"), WireKey::new("n", "g", "bad"));
+    let (good, bad) = (ServiceKey::new("n", "g", "good"), ServiceKey::new("n", "g", "bad"));
     let mut watch = watch(&[&good, &bad]);
     let denied = || Err(WireError::Denied("no right".into()));
-    watch.done(Done::Read(good.clone(), Ok(empty(&good))));
-    watch.done(Done::Read(bad.clone(), denied()));
+    watch.read(good.clone(), Ok(empty(&good)));
+    watch.read(bad.clone(), denied());
     assert!(matches!(watch.ready.pop_front(), Some(Err(Lost { part: Some(_), .. }))));
     list(&mut watch);
-    watch.done(Done::Read(good.clone(), Ok(empty(&good))));
+    watch.read(good.clone(), Ok(empty(&good)));
     // Told already: it must be tried again all the same, and once, however often it failed.
-    watch.done(Done::Read(bad.clone(), denied()));
-    watch.done(Done::Read(bad.clone(), denied()));
+    watch.read(bad.clone(), denied());
+    watch.read(bad.clone(), denied());
     assert!(watch.ready.is_empty() && watch.work.len() == 1);
     watch.reads.todo.clear();
     watch.reads.queued.clear();
     let due = timeout(UNREADABLE * 2, watch.work.next()).await.unwrap().unwrap();
-    watch.done(due);
+    due(&mut watch);
     assert_eq!(watch.reads.todo.front(), Some(&bad));
-    watch.done(Done::Read(bad.clone(), Ok(empty(&bad))));
+    watch.read(bad.clone(), Ok(empty(&bad)));
     assert!(matches!(watch.ready.pop_front(), Some(Ok(Update::Reset { sets, .. })) if sets.len() == 2));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_failure_for_the_moment_is_not_told() {
-    let key = WireKey::new("n", "g", "s");
+    let key = ServiceKey::new("n", "g", "s");
     let mut watch = watch(&[&key]);
-    watch.done(Done::Read(key.clone(), Err(WireError::Unavailable("busy".into()))));
+    watch.read(key.clone(), Err(WireError::Unavailable("busy".into())));
     assert!(watch.ready.is_empty());
     let due = timeout(AGAIN * 2, watch.work.next()).await.unwrap().unwrap();
-    watch.done(due);
+    due(&mut watch);
     assert_eq!(watch.reads.todo, [key]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_is_listed_no_more_is_not_waited_for() {
-    let (key, gone) = (WireKey::new("n", "g", "s"), WireKey::new("n", "g", "gone"));
+    let (key, gone) = (ServiceKey::new("n", "g", "s"), ServiceKey::new("n", "g", "gone"));
     let mut watch = watch(&[&key]);
-    watch.done(Done::Read(gone, Err(WireError::Denied("no right".into()))));
+    watch.read(gone, Err(WireError::Denied("no right".into())));
     assert!(watch.work.is_empty());
 }
 
-fn many(count: usize) -> Vec<WireKey> {
-    (0..count).map(|n| WireKey::new("n", "g", &format!("s{n:03}"))).collect()
+fn many(count: usize) -> Vec<ServiceKey> {
+    (0..count).map(|n| ServiceKey::new("n", "g", &format!("s{n:03}"))).collect()
 }
 
 /// A watch in which all of these are wanted, and what it is waiting for then.
-fn wanting(keys: &[WireKey]) -> Watch {
+fn wanting(keys: &[ServiceKey]) -> Watch {
     let mut watch = watch(&keys.iter().collect::<Vec<_>>());
     keys.iter().for_each(|key| watch.want(key.clone()));
     watch.start_reads();
     watch
 }
 
-fn bare(key: &WireKey) -> (WireKey, Set) {
+fn bare(key: &ServiceKey) -> (ServiceKey, Set) {
     (key.clone(), Set { attributes: None, ..empty(key) })
 }
 
@@ -106,19 +107,21 @@ async fn many_services_are_read_by_pages_and_the_rest_one_by_one() {
     assert!(watch.reads.flying.is_empty() && watch.work.len() == 1);
     // One that changes after its page was made is read again; one that has not come yet, too.
     let page = Page { sets: keys[..20].iter().map(bare).collect(), more: true };
-    watch.done(Done::Page(Part::new("n"), round(&watch).unwrap(), Ok(page)));
+    let id = round(&watch).unwrap();
+    watch.page(&Part::new("n"), id, Ok(page));
     watch.want(keys[0].clone());
     watch.want(keys[30].clone());
     assert_eq!(watch.reads.todo, [keys[0].clone()]);
     assert_eq!(watch.work.len(), 2);
     let page = Page { sets: keys[20..39].iter().map(bare).collect(), more: false };
-    watch.done(Done::Page(Part::new("n"), round(&watch).unwrap(), Ok(page)));
+    let id = round(&watch).unwrap();
+    watch.page(&Part::new("n"), id, Ok(page));
     assert_eq!(round(&watch), None);
     assert_eq!(watch.reads.todo, [keys[0].clone(), keys[30].clone()]);
     assert!(watch.ready.is_empty(), "one is missing");
     watch.start_reads();
-    assert!(watch.reads.flying.contains(&keys[39]) && watch.reads.flying.len() == 3);
-    watch.done(Done::Read(keys[39].clone(), Ok(empty(&keys[39]))));
+    assert!(watch.reads.flying.contains_key(&keys[39]) && watch.reads.flying.len() == 3);
+    watch.read(keys[39].clone(), Ok(empty(&keys[39])));
     assert!(matches!(watch.ready.pop_front(), Some(Ok(Update::Reset { sets, .. })) if sets.len() == 40));
 }
 
@@ -127,12 +130,12 @@ async fn a_server_without_pages_is_asked_one_by_one() {
     let keys = many(40);
     let mut watch = wanting(&keys);
     let id = round(&watch).unwrap();
-    watch.done(Done::Page(Part::new("n"), id, Err(WireError::Denied("no right".into()))));
+    watch.page(&Part::new("n"), id, Err(WireError::Denied("no right".into())));
     assert!(watch.ready.is_empty());
     watch.start_reads();
     assert_eq!((watch.reads.flying.len(), round(&watch)), (IN_FLIGHT, None));
     for key in &keys {
-        watch.done(Done::Read(key.clone(), Ok(empty(key))));
+        watch.read(key.clone(), Ok(empty(key)));
     }
     keys.iter().for_each(|key| watch.want(key.clone()));
     watch.start_reads();
@@ -150,7 +153,7 @@ async fn a_page_of_before_an_outage_counts_for_nothing() {
     watch.start_reads();
     assert_ne!(round(&watch), Some(id));
     let page = Page { sets: keys.iter().map(bare).collect(), more: false };
-    watch.done(Done::Page(Part::new("n"), id, Ok(page)));
+    watch.page(&Part::new("n"), id, Ok(page));
     assert!(watch.ready.is_empty());
 }
 
@@ -176,20 +179,22 @@ async fn attributes_follow_what_pages_tell() {
     let keys = many(40);
     let mut watch = wanting(&keys);
     let page = Page { sets: keys.iter().map(bare).collect(), more: false };
-    watch.done(Done::Page(Part::new("n"), round(&watch).unwrap(), Ok(page)));
+    let id = round(&watch).unwrap();
+    watch.page(&Part::new("n"), id, Ok(page));
     assert!(matches!(watch.ready.pop_front(), Some(Ok(Update::Reset { .. }))));
     for key in &keys {
         watch.start_reads();
         assert!(watch.reads.asking > 0);
-        watch.done(Done::Attributes(key.clone(), Ok(Attributes::default())));
+        watch.attributes(key.clone(), Ok(Attributes::default()));
         let told = watch.ready.pop_front();
-        assert!(matches!(told, Some(Ok(Update::Attributes(scope, _))) if scope == convert::scope(key)));
+        assert!(matches!(told, Some(Ok(Update::Attributes(scope, _))) if scope == *key));
     }
     // They are not asked for again with the next page.
     keys.iter().for_each(|key| watch.want(key.clone()));
     watch.start_reads();
     let page = Page { sets: keys.iter().map(bare).collect(), more: false };
-    watch.done(Done::Page(Part::new("n"), round(&watch).unwrap(), Ok(page)));
+    let id = round(&watch).unwrap();
+    watch.page(&Part::new("n"), id, Ok(page));
     let before = watch.work.len();
     watch.start_reads();
     assert_eq!((watch.work.len(), watch.ready.len()), (before, keys.len()));
@@ -197,13 +202,15 @@ async fn attributes_follow_what_pages_tell() {
 
 #[tokio::test(start_paused = true)]
 async fn names_that_are_as_before_an_outage_are_asked_for_again() {
-    let key = WireKey::new("n", "g", "s");
+    let key = ServiceKey::new("n", "g", "s");
     let mut watch = watch(&[&key]);
     list(&mut watch);
     watch.lose_all(WireError::Unavailable("away".into()));
     let before = watch.work.len();
-    watch.done(Done::Names(Part::new("n"), Ok(Names { fingerprint: 1, list: None })));
+    watch.names(&Part::new("n"), Ok(Names { fingerprint: 1, list: None }));
     assert_eq!(watch.work.len(), before + 1);
     list(&mut watch);
-    assert!(matches!(&watch.namespaces[&Part::new("n")].state, State::Filling { missing, .. } if missing.len() == 1));
+    assert!(
+        matches!(&watch.namespaces[&Part::new("n")].knowledge, Knowledge::Filling { missing, .. } if missing.len() == 1)
+    );
 }
