@@ -88,8 +88,8 @@ impl Publications {
         let carrier = |one: Carried| Carrier {
             what: "connection",
             id: one.id.unwrap_or_default(),
-            records: one.records,
-            bytes: one.bytes,
+            records: one.load.records,
+            bytes: one.load.bytes,
             limit,
         };
         self.carried().into_iter().map(carrier).collect()
@@ -307,6 +307,3 @@ fn make(records: &mut Records, change: &Change, backed: bool) {
         Change::Scope { .. } | Change::Edit { .. } => {}
     }
 }
-
-/// Shared by the reading and the writing side of a cluster.
-pub(super) type SharedPublications = Arc<Publications>;

@@ -2,7 +2,7 @@
 
 use super::client::{Error as WireError, NacosClient, WireInstance, listed, or_default};
 use super::convert;
-use super::publications::SharedPublications;
+use super::publications::Publications;
 use causeway_core::{Attributes, Part, Parts, Selector, ServiceKey, Set};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use std::collections::BTreeMap;
@@ -20,7 +20,7 @@ pub(super) fn are_many(wanted: usize, all: usize) -> bool {
 #[derive(Clone)]
 pub(super) struct Reading {
     pub client: NacosClient,
-    pub publications: SharedPublications,
+    pub publications: Arc<Publications>,
 }
 
 /// Some services of a namespace.

@@ -91,9 +91,9 @@ impl Servers {
 
 /// Whether a server knows all that these connections publish.
 async fn knows(client: &NacosClient, carried: &[Carried]) -> Result<bool, WireError> {
-    for one in carried.iter().filter(|one| one.services > 0) {
+    for one in carried.iter().filter(|one| one.load.services > 0) {
         let Some(id) = &one.id else { return Ok(false) };
-        if client.published(id).await? < one.services {
+        if client.published(id).await? < one.load.services {
             return Ok(false);
         }
     }

@@ -43,7 +43,7 @@ pub async fn publishes(target: Arc<Target>) -> Result<()> {
     stands(&client, &keys[0], 0).await?;
     publisher.publish(&keys[1], Vec::new()).await?;
     stands(&client, &keys[1], 0).await?;
-    ensure!(publisher.keys().is_empty());
+    ensure!(publisher.desired(&keys[0]).is_none() && publisher.desired(&keys[1]).is_none());
     publisher.publish(&keys[1], set(2)).await?;
     stands(&client, &keys[1], 2).await?;
     publisher.close().await;

@@ -256,22 +256,12 @@ impl DataSubject for Entries {
         self.server()?.kill9()
     }
     async fn start(&self) -> Result<()> {
-        match self.server()?.pid() {
-            Some(_) => bail!("it runs"),
-            None => self.server()?.start_again().await,
-        }
+        NacosKind::start(self.server()?).await
     }
     async fn clean(&self) -> Result<()> {
         for one in self.api.configs(&self.namespace).await? {
             self.api.delete_config(&self.namespace, &one.group, &one.id).await?;
         }
-        let path = match self.version {
-            NacosVersion::V3_1 => "/v3/admin/core/namespace",
-            _ => "/v1/console/namespaces",
-        };
-        let form = vec![("namespaceId", self.namespace.clone())];
-        let (status, body) = self.api.call(Method::DELETE, path, &form).await?;
-        ensure!(status.is_success(), "removing {}: {status}: {body}", self.namespace);
-        Ok(())
+        NacosKind::remove_namespace(&self.api, self.version, &self.namespace).await
     }
 }

@@ -315,8 +315,7 @@ impl Inner {
         }
         let _slot = self.writes.acquire().await;
         if record.healthy {
-            let beat = self.client.beat_http(scope, &convert::write(record)).await?;
-            let every = if beat.known { beat.interval } else { upkeep::AGAIN };
+            let every = self.client.beat_http(scope, &convert::write(record)).await?.unwrap_or(upkeep::AGAIN);
             self.kept.lock().beaten(scope, &record.id, Some(every), Instant::now());
         } else {
             // As it stands: an operator may have edited it.

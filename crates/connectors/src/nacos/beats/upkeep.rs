@@ -32,11 +32,9 @@ async fn renew(inner: &Inner, restoring: &Restoring, scope: ServiceKey, id: Inst
     let Some(record) = record.filter(|_| !restoring.lock().contains(&scope)) else { return Renewal::Failed(AGAIN) };
     if record.healthy {
         match inner.client.beat_http(&scope, &convert::write(&record)).await {
-            Ok(beat) if beat.known => {
-                return Renewal::Done(inner.kept.lock().paced(&scope, &id, Some(beat.interval)));
-            }
+            Ok(Some(interval)) => return Renewal::Done(inner.kept.lock().paced(&scope, &id, Some(interval))),
             // The server has lost it: its siblings too, as a rule.
-            Ok(_) => {}
+            Ok(None) => {}
             Err(error) => return failed(&scope, error),
         }
     }

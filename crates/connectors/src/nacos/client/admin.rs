@@ -43,11 +43,11 @@ impl NacosClient {
     ///
     /// Errors: `Unavailable`; `Protocol` when something else than Nacos answers.
     pub async fn version(&self) -> Result<Version> {
-        if let Some(known) = self.core.known_version() {
+        if let Some(known) = self.known_version() {
             return Ok(known);
         }
         let found = self.detect().await?;
-        self.core.remember_version(Some(found.clone()));
+        *self.core.version.lock() = Some(found.clone());
         Ok(found)
     }
 
@@ -57,19 +57,19 @@ impl NacosClient {
 
     /// The servers' version as far as it has been told.
     pub fn known_version(&self) -> Option<Version> {
-        self.core.known_version()
+        self.core.version.lock().clone()
     }
 
     /// Asks again at the next [`NacosClient::version`]: servers may be upgraded under us.
     pub fn forget_version(&self) {
-        self.core.remember_version(None);
+        *self.core.version.lock() = None;
     }
 
     async fn detect(&self) -> Result<Version> {
         let paths = ["/v3/admin/core/state", "/v1/console/server/state"];
         let mut is_nacos = false;
         for path in paths {
-            let reply = self.core.open_call(Call::get(path)).await?;
+            let reply = self.core.http.send(&Call::get(path), None).await?;
             // Nacos answers 404, 410 or (behind its own filter) 403 where a page is not.
             let there = reply.status.is_success();
             is_nacos |= matches!(reply.status.as_u16(), 403 | 404 | 410 | 501);
@@ -79,10 +79,7 @@ impl NacosClient {
                 }
                 continue;
             }
-            let state: BTreeMap<String, Value> = match reply.json() {
-                Ok(state) => state,
-                Err(_) => continue,
-            };
+            let Ok(state) = reply.json::<BTreeMap<String, Value>>() else { continue };
             if let Some(text) = state.get("version").and_then(Value::as_str) {
                 return parse(text);
             }

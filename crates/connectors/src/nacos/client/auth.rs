@@ -118,8 +118,8 @@ impl Auth {
         let Some(keys) = &self.keys else {
             return Vec::new();
         };
-        let signed = sign(keys, service, now_ms());
-        vec![("ak", keys.access.clone()), ("data", signed.data), ("signature", signed.signature)]
+        let (data, signature) = sign(keys, service, now_ms());
+        vec![("ak", keys.access.clone()), ("data", data), ("signature", signature)]
     }
 
     /// Headers of a gRPC request about `service`.
@@ -134,10 +134,7 @@ impl Auth {
 }
 
 async fn log_in(http: &Http, login: &Login, known: &mut Option<usize>) -> Result<Token> {
-    let order: Vec<usize> = match *known {
-        Some(path) => vec![path],
-        None => (0..LOGIN_PATHS.len()).collect(),
-    };
+    let order = known.map_or(0..LOGIN_PATHS.len(), |path| path..path + 1);
     let mut last = Error::Protocol("no login path".into());
     for index in order {
         let call = Call::new(Method::POST, LOGIN_PATHS[index])

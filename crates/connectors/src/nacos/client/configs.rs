@@ -26,7 +26,8 @@ const TRIES: usize = 4;
 const CONFIGS: &str = "/v1/cs/configs";
 
 /// An entry as a list shows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(from = "RawRow")]
 pub struct ConfigRow {
     /// The config group.
     pub group: String,
@@ -78,15 +79,6 @@ pub struct ConfigDetail {
     pub schema: String,
 }
 
-/// What must stand there for a write to be made. 1.x does not look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cas<'a> {
-    /// Nothing.
-    Absent,
-    /// A content with this sum, or nothing.
-    Md5(&'a str),
-}
-
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct RawRow {
@@ -109,7 +101,7 @@ struct RowPage {
     #[serde(deserialize_with = "number::integer")]
     total_count: i64,
     #[serde(default, deserialize_with = "number::list")]
-    page_items: Vec<RawRow>,
+    page_items: Vec<ConfigRow>,
 }
 
 /// The sum of a content by which servers compare it, as 32 hexadecimal digits.
@@ -143,8 +135,7 @@ impl NacosClient {
             let call = Call::get("/v1/cs/history/configs").with("tenant", tenant(namespace));
             let reply = self.core.call(call).await?;
             if reply.status.as_u16() != 404 {
-                let rows: Vec<RawRow> = reply.json()?;
-                return Ok(rows.into_iter().map(ConfigRow::from).collect());
+                return reply.json();
             }
         }
         self.config_sums(namespace).await
@@ -174,7 +165,7 @@ impl NacosClient {
                 return Ok(None);
             }
             let got = found.page_items.len();
-            rows.extend(found.page_items.into_iter().map(ConfigRow::from));
+            rows.extend(found.page_items);
             if rows.len() >= count || got == 0 {
                 break;
             }
@@ -202,9 +193,10 @@ impl NacosClient {
         Ok(Some(found))
     }
 
-    /// Makes or replaces an entry; answers false when what must stand there does not. Of `detail` the sum and the time are
-    /// not looked at; what is empty is left out.
-    pub async fn publish_config(&self, key: &EntryKey, detail: &ConfigDetail, cas: Cas<'_>) -> Result<bool> {
+    /// Makes or replaces an entry where a content with the sum `stands`, or nothing; with none, only where nothing does.
+    /// Returns false when something else stands there; 1.x does not look. Of `detail` the sum and the time are not looked
+    /// at; what is empty is left out.
+    pub async fn publish_config(&self, key: &EntryKey, detail: &ConfigDetail, stands: Option<&str>) -> Result<bool> {
         let tags = self.generation().await?.pick("configTags", "config_tags");
         let mut call = self.config_call(Method::POST, key).await?.with("content", &detail.content);
         let more = [
@@ -219,12 +211,8 @@ impl NacosClient {
         for (name, value) in more.into_iter().filter(|(_, value)| !value.is_empty()) {
             call = call.with(name, value);
         }
-        let sum = match cas {
-            // No content has this sum: what stands there refuses it.
-            Cas::Absent => "0",
-            Cas::Md5(sum) => sum,
-        };
-        call.headers.push(("casMd5", sum.to_owned()));
+        // No content has the sum 0: what stands there refuses it.
+        call.headers.push(("casMd5", stands.unwrap_or("0").to_owned()));
         let reply = self.core.call(call).await?;
         if !reply.status.is_success() {
             return refusal(&reply, detail.content.len());
@@ -285,7 +273,7 @@ mod tests {
 
     #[test]
     fn rows_are_read_as_each_version_writes_them() {
-        let row = |text: &str| ConfigRow::from(serde_json::from_str::<RawRow>(text).unwrap());
+        let row = |text: &str| serde_json::from_str::<ConfigRow>(text).unwrap();
         let two = row(
             r#"{"id":"0","dataId":"a","group":"g","content":null,"md5":null,"tenant":"n","type":"yaml","lastModified":17}"#,
         );

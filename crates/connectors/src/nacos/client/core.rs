@@ -1,6 +1,6 @@
 //! What all parts of one cluster's client share.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -22,9 +22,10 @@ use crate::util::tls::{self, Trust};
 pub(super) struct Core {
     pub(super) options: Options,
     pub(super) auth: Auth,
-    http: Http,
+    pub(super) http: Http,
     grpc_tls: Arc<rustls::ClientConfig>,
-    version: Mutex<Option<Version>>,
+    /// As far as it has been told.
+    pub(super) version: Mutex<Option<Version>>,
     publishers: AtomicU64,
     published_as: Mutex<PublishedAs>,
 }
@@ -105,12 +106,6 @@ impl Core {
         Ok(fresh.filter(|fresh| fresh.expose_secret() != stale.expose_secret()))
     }
 
-    /// Headers of a request that speaks of no service.
-    pub(super) async fn headers(&self) -> Result<HashMap<String, String>> {
-        let token = self.token().await?;
-        Ok(self.auth.headers(token.as_ref(), None))
-    }
-
     /// One HTTP request with our credentials; a refused token is renewed once.
     pub(super) async fn call(&self, mut call: Call) -> Result<Reply> {
         let plain = call.params.len();
@@ -120,7 +115,7 @@ impl Core {
         let reply = self.http.send(&call, bearer).await?;
         if matches!(reply.status.as_u16(), 404 | 410 | 501) && matches!(reply.error(), Error::Protocol(_)) {
             // The interface is not there: perhaps the servers were upgraded under us.
-            self.remember_version(None);
+            *self.version.lock() = None;
         }
         let refused = matches!(reply.status.as_u16(), 401 | 403) && !lacks_right(&reply.body);
         let Some(stale) = token.filter(|_| refused) else { return Ok(reply) };
@@ -138,20 +133,6 @@ impl Core {
     /// [`Core::call`] with a request whose success is all there is to know.
     pub(super) async fn execute(&self, call: Call) -> Result<()> {
         self.call(call).await?.text().map(drop)
-    }
-
-    /// One HTTP request without credentials.
-    pub(super) async fn open_call(&self, call: Call) -> Result<Reply> {
-        self.http.send(&call, None).await
-    }
-
-    /// Which of the addresses answered the last HTTP request.
-    pub(super) fn http_server(&self) -> usize {
-        self.http.preferred()
-    }
-
-    pub(super) fn known_version(&self) -> Option<Version> {
-        self.version.lock().clone()
     }
 
     /// A number for a new publisher.
@@ -179,9 +160,5 @@ impl Core {
     pub(super) fn published_as(&self) -> Vec<String> {
         let ids = self.published_as.lock();
         ids.earlier.iter().chain(ids.present.values()).cloned().collect()
-    }
-
-    pub(super) fn remember_version(&self, version: Option<Version>) {
-        *self.version.lock() = version;
     }
 }

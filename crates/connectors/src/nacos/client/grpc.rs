@@ -123,7 +123,7 @@ impl Connection {
     async fn stream(&self, http2: Http2, origin: http::Uri, on_push: OnPush) -> Result<oneshot::Receiver<()>> {
         let (send, messages) = mpsc::channel(ACKS);
         let setup = ConnectionSetup::new(CLIENT_VERSION, &self.core.options.app_name);
-        let headers = self.core.headers().await?;
+        let headers = self.core.auth.headers(self.core.token().await?.as_ref(), None);
         let first = payload("ConnectionSetupRequest", headers, &self.local_ip, &setup)?;
         if send.send(first).await.is_err() {
             return Err(Error::Unavailable("stream ended at once".into()));

@@ -24,11 +24,13 @@ pub(super) type Number = u64;
 
 /// What one connection holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Load {
+pub struct Load {
     /// As the servers send it to each other, estimated.
-    pub(super) bytes: usize,
-    pub(super) records: usize,
-    pub(super) services: usize,
+    pub bytes: usize,
+    /// Instances.
+    pub records: usize,
+    /// Services with any.
+    pub services: usize,
 }
 
 /// What a connection should publish in a service from now on; empty: nothing.
@@ -99,8 +101,16 @@ impl Layout {
             false => keep(&set, &service.held, &target),
         };
         service.whole = Some(set);
+        self.put(key, service, before)
+    }
+
+    /// Takes in a service that is not counted at the moment, and says what is to be sent for it.
+    fn put(&mut self, key: &ServiceKey, service: Service, before: BTreeSet<Number>) -> Vec<Wish> {
         self.count(key, &service, true);
-        let wishes = wishes(before, &service.held);
+        let none: Instances = Vec::new().into();
+        let numbers: BTreeSet<_> = before.into_iter().chain(service.held.keys().copied()).collect();
+        let wish = |connection| Wish { connection, set: service.held.get(&connection).unwrap_or(&none).clone() };
+        let wishes = numbers.into_iter().map(wish).collect();
         self.services.insert(key.clone(), service);
         wishes
     }
@@ -142,10 +152,7 @@ impl Layout {
         let Some(mut service) = self.services.remove(key) else { return Vec::new() };
         self.count(key, &service, false);
         service.held = target;
-        self.count(key, &service, true);
-        let wishes = wishes(before, &service.held);
-        self.services.insert(key.clone(), service);
-        wishes
+        self.put(key, service, before)
     }
 
     /// A connection for what needs any, a new one where there is none.
@@ -168,16 +175,6 @@ impl Layout {
             self.loads.remove(&number);
         }
         empty
-    }
-
-    /// The whole set of a service.
-    pub(super) fn whole(&self, key: &ServiceKey) -> Option<Instances> {
-        self.services.get(key)?.whole.clone()
-    }
-
-    /// Services in which something is wanted.
-    pub(super) fn keys(&self) -> Vec<ServiceKey> {
-        self.services.keys().cloned().collect()
     }
 
     fn target(&self, key: &ServiceKey) -> Option<(&Service, BTreeMap<Number, Instances>)> {
@@ -206,18 +203,10 @@ impl Layout {
         }
         for (number, (bytes, records)) in loads {
             let load = self.loads.entry(number).or_default();
-            match add {
-                true => {
-                    load.bytes += bytes;
-                    load.records += records;
-                    load.services += 1;
-                }
-                false => {
-                    load.bytes -= bytes;
-                    load.records -= records;
-                    load.services -= 1;
-                }
-            }
+            let change = |count: &mut usize, by| *count = if add { *count + by } else { *count - by };
+            change(&mut load.bytes, bytes);
+            change(&mut load.records, records);
+            change(&mut load.services, 1);
         }
     }
 
@@ -302,13 +291,6 @@ fn keep(
     };
     let sets = numbers.into_iter().map(|number| (*number, of(number)));
     sets.filter(|(_, set)| !set.is_empty()).collect()
-}
-
-fn wishes(before: BTreeSet<Number>, held: &BTreeMap<Number, Instances>) -> Vec<Wish> {
-    let none: Instances = Vec::new().into();
-    let numbers: BTreeSet<_> = before.into_iter().chain(held.keys().copied()).collect();
-    let wish = |connection| Wish { connection, set: held.get(&connection).unwrap_or(&none).clone() };
-    numbers.into_iter().map(wish).collect()
 }
 
 type Id<'a> = (&'a str, u16, &'a str);

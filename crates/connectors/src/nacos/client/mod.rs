@@ -32,7 +32,6 @@ mod v1;
 mod wire;
 mod wish_list;
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,8 +40,9 @@ pub use admin::{Generation, Version};
 pub use auth::Login;
 pub use catalogue::Names;
 pub use causeway_core::ServiceKey;
-pub use configs::{Cas, ConfigDetail, ConfigRow, DEFAULT_TYPE, md5};
+pub use configs::{ConfigDetail, ConfigRow, DEFAULT_TYPE, md5};
 pub use error::{Error, Result, or_default};
+pub use layout::Load;
 pub use link::{Phase, Status};
 pub(super) use pending_looks::PendingLooks;
 pub use publisher::Publisher;
@@ -50,10 +50,9 @@ pub use reader::Reader;
 pub use service_pages::ServicePage;
 pub use sign::AccessKeys;
 pub use spread::{Carried, SpreadPublisher};
-pub use v1::Beat;
 pub(super) use wire::listed;
 pub use wire::{
-    DEFAULT_CLUSTER, Namespace, PublisherRef, ServiceAttributes, ServiceInfo, ServiceSummary, ServiceTruth,
+    DEFAULT_CLUSTER, Namespace, PUBLIC, PublisherRef, ServiceAttributes, ServiceInfo, ServiceSummary, ServiceTruth,
     WireInstance,
 };
 
@@ -62,7 +61,7 @@ use crate::util::backoff::random_index;
 use crate::{SocketKeeper, TlsTexts};
 
 /// How to reach one cluster. [`Options::new`] has Nacos' defaults.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// Servers of the cluster; at least one.
     pub addresses: Vec<Address>,
@@ -130,16 +129,6 @@ impl Options {
     }
 }
 
-impl fmt::Debug for Options {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Options")
-            .field("addresses", &self.addresses)
-            .field("context_path", &self.context_path)
-            .field("user", &self.login.as_ref().map(|l| &l.user))
-            .finish_non_exhaustive()
-    }
-}
-
 /// The client of one cluster. Clones share credentials and HTTP connections.
 #[derive(Clone)]
 pub struct NacosClient {
@@ -177,7 +166,7 @@ impl NacosClient {
 
     /// Which of the addresses answered the last HTTP request: another one may know other things.
     pub fn http_server(&self) -> usize {
-        self.core.http_server()
+        self.core.http.preferred()
     }
 
     /// The server's ids of the connections by which this client publishes, and of the latest by which it has published:
@@ -189,11 +178,5 @@ impl NacosClient {
     /// Starts a connection for subscriptions and queries. Must be called within a tokio runtime.
     pub fn reader(&self) -> Reader {
         Reader::start(Arc::clone(&self.core))
-    }
-}
-
-impl fmt::Debug for NacosClient {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("NacosClient").field("options", &self.core.options).finish()
     }
 }

@@ -114,11 +114,6 @@ impl Publisher {
         self.link.wishes.get(key)
     }
 
-    /// All services in which something is asked for.
-    pub fn keys(&self) -> Vec<ServiceKey> {
-        self.link.wishes.keys()
-    }
-
     /// The state of the connection; its receiver hears of changes.
     pub fn status(&self) -> watch::Receiver<Status> {
         self.link.status()

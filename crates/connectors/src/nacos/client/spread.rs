@@ -38,12 +38,8 @@ pub struct SpreadPublisher {
 pub struct Carried {
     /// The server's id of the connection, while there is one.
     pub id: Option<String>,
-    /// Services in which something is published on it.
-    pub services: usize,
-    /// Instances that are published on it.
-    pub records: usize,
-    /// What the servers send each other because of it, in bytes, estimated.
-    pub bytes: usize,
+    /// What is published on it.
+    pub load: Load,
 }
 
 struct Shared {
@@ -110,13 +106,11 @@ impl SpreadPublisher {
     /// Publishes many sets, `in_flight` at a time; the outcomes are in the order of `sets`. All are asked for before
     /// the first is waited for, so giving up this call loses none: they are met when a server is there.
     pub async fn publish_all(&self, sets: Vec<(ServiceKey, Vec<WireInstance>)>) -> Vec<Result<()>> {
-        let asked: Vec<_> = sets
-            .into_iter()
-            .map(|(key, set)| {
-                let asked = self.shared.want(&key, set);
-                (key, asked)
-            })
-            .collect();
+        let want = |(key, set)| {
+            let asked = self.shared.want(&key, set);
+            (key, asked)
+        };
+        let asked: Vec<_> = sets.into_iter().map(want).collect();
         stream::iter(asked)
             .map(|(key, asked)| async move { meet(&key, asked).await })
             .buffered(self.shared.core.options.in_flight.max(1))
@@ -129,22 +123,12 @@ impl SpreadPublisher {
         self.shared.any()?.write_persistent(key, instance, register).await
     }
 
-    /// The whole set that is asked for in `key`.
-    pub fn desired(&self, key: &ServiceKey) -> Option<Arc<[WireInstance]>> {
-        self.shared.state.lock().layout.whole(key)
-    }
-
-    /// All services in which something is asked for.
-    pub fn keys(&self) -> Vec<ServiceKey> {
-        self.shared.state.lock().layout.keys()
-    }
-
     /// The connections, in the order in which they were opened.
     pub fn carried(&self) -> Vec<Carried> {
         let state = self.shared.state.lock();
-        let carried = |(number, load): (Number, Load)| {
+        let carried = |(number, load)| {
             let id = state.open.get(&number).and_then(|open| open.publisher.connection_id());
-            Carried { id, services: load.services, records: load.records, bytes: load.bytes }
+            Carried { id, load }
         };
         state.layout.loads().map(carried).collect()
     }

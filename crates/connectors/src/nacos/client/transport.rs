@@ -32,20 +32,12 @@ const CONNECTION_WINDOW: u32 = 8 << 20;
 /// Connects to `host:port` within `timeout`.
 pub(super) async fn dial(host: &str, port: u16, timeout: Duration) -> Result<TcpStream> {
     let name = format!("{host}:{port}");
+    let unavailable = |error: io::Error| Error::Unavailable(format!("{name}: {error}"));
+    let late = |_| Error::Unavailable(format!("{name}: no connection within {} ms", timeout.as_millis()));
     let connected = tokio::time::timeout(timeout, TcpStream::connect((host, port))).await;
-    let socket = match connected {
-        Ok(Ok(socket)) => socket,
-        Ok(Err(error)) => return Err(unavailable(&name, &error)),
-        Err(_) => {
-            return Err(Error::Unavailable(format!("{name}: no connection within {} ms", timeout.as_millis())));
-        }
-    };
-    socket.set_nodelay(true).map_err(|e| unavailable(&name, &e))?;
+    let socket = connected.map_err(late)?.map_err(unavailable)?;
+    socket.set_nodelay(true).map_err(unavailable)?;
     Ok(socket)
-}
-
-fn unavailable(name: &str, error: &io::Error) -> Error {
-    Error::Unavailable(format!("{name}: {error}"))
 }
 
 /// Ends a TCP connection for both sides, even while another process holds the socket too.

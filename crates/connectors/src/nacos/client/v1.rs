@@ -14,15 +14,6 @@ use super::http::Call;
 use super::number;
 use super::wire::{DEFAULT_CLUSTER, WireInstance};
 
-/// The answer to a heart beat.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Beat {
-    /// Beat again after this time.
-    pub interval: Duration,
-    /// False: the server does not know the instance; register it.
-    pub known: bool,
-}
-
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct BeatAnswer {
@@ -52,16 +43,15 @@ impl NacosClient {
         self.core.execute(call).await
     }
 
-    /// A light heart beat of a registered instance.
-    pub async fn beat_http(&self, key: &ServiceKey, instance: &WireInstance) -> Result<Beat> {
+    /// A light heart beat of a registered instance. Returns the time after which to beat again; `None`: the server does
+    /// not know the instance.
+    pub async fn beat_http(&self, key: &ServiceKey, instance: &WireInstance) -> Result<Option<Duration>> {
         let call = Call::new(Method::PUT, "/v1/ns/instance/beat");
         let call = address(about(call, key, Generation::V1), instance);
         let answer: BeatAnswer = self.core.read(call).await?;
         let millis = u64::try_from(answer.client_beat_interval).unwrap_or(0);
-        Ok(Beat {
-            interval: if millis > 0 { Duration::from_millis(millis) } else { BEAT },
-            known: answer.code != UNKNOWN,
-        })
+        let interval = if millis > 0 { Duration::from_millis(millis) } else { BEAT };
+        Ok((answer.code != UNKNOWN).then_some(interval))
     }
 
     /// Changes weight and enabled of an instance as an operator does in the console: laid over what its publishers say,

@@ -108,11 +108,6 @@ impl<S: WishSender> WishList<S> {
         self.inner.lock().entries.get(key).is_some_and(|entry| entry.is_met(generation, entry.version))
     }
 
-    /// Keys with wishes.
-    pub(super) fn keys(&self) -> Vec<ServiceKey> {
-        self.inner.lock().entries.keys().cloned().collect()
-    }
-
     /// Meets at least version `wanted` of `key` on `live`. Returns at once when that is done already.
     pub(super) async fn meet(&self, key: &ServiceKey, wanted: u64, live: &Live) -> Result<()> {
         let gate = match self.inner.lock().entries.get(key) {

@@ -7,7 +7,7 @@ mod look;
 mod recent;
 mod watch;
 
-use super::client::{Cas, ConfigDetail, DEFAULT_TYPE, Generation, NacosClient, md5};
+use super::client::{ConfigDetail, DEFAULT_TYPE, Generation, NacosClient, md5};
 use super::convert;
 use causeway_core::{
     Attributes, Content, DataSelector, DataSink, DataSource, Entry, EntryCapabilities, EntryFacts, EntryKey, Error,
@@ -16,12 +16,12 @@ use causeway_core::{
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, StreamExt};
-use look::{Looker, namespaces};
+use look::Looker;
 use recent::Recent;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use watch::Watch;
+use watch::EntryWatch;
 use xxhash_rust::xxh3::Xxh3;
 
 /// The attribute that says what an entry is written in: `yaml`, `properties`, …
@@ -34,10 +34,11 @@ const LARGEST: usize = 10 * 1024 * 1024;
 const AGAIN: Duration = Duration::from_millis(200);
 
 /// The config entries of one cluster. Nothing is asked of it while nobody watches.
+#[derive(Clone)]
 pub(super) struct NacosData {
     client: NacosClient,
     /// Namespaces that the operator named, for users who may not list them.
-    named: Vec<String>,
+    named: Arc<[String]>,
     recent: Arc<Recent>,
 }
 
@@ -70,7 +71,7 @@ fn text(content: &Content) -> Result<&str, String> {
 
 impl NacosData {
     pub fn new(client: NacosClient, named: Vec<String>) -> Self {
-        Self { client, named, recent: Arc::default() }
+        Self { client, named: named.into(), recent: Arc::default() }
     }
 
     async fn detail(&self, key: &EntryKey) -> Result<Option<ConfigDetail>, Error> {
@@ -126,8 +127,7 @@ impl NacosData {
         if let Some(kind) = content.attributes.0.get(TYPE) {
             to.kind.clone_from(kind);
         }
-        let cas = before.as_deref().map_or(Cas::Absent, Cas::Md5);
-        if !self.client.publish_config(key, &to, cas).await.map_err(convert::error)? {
+        if !self.client.publish_config(key, &to, before.as_deref()).await.map_err(convert::error)? {
             return Err(Error::Conflict);
         }
         if before.is_none() && self.detail(key).await?.is_some_and(|stands| stands.md5 != md5(text)) {
@@ -148,7 +148,7 @@ impl DataSource for NacosData {
     }
 
     fn watch(&self, select: &DataSelector) -> BoxStream<'static, Result<News, Lost>> {
-        let watch = Watch::new(self.client.clone(), self.named.clone(), select.clone(), self.recent.clone());
+        let watch = EntryWatch::new(self.clone(), select.clone());
         stream::unfold(watch, async |mut watch| {
             let item = watch.next().await;
             Some((item, watch))
@@ -164,8 +164,8 @@ impl DataSource for NacosData {
     fn list<'a>(&'a self, select: &'a DataSelector) -> BoxFuture<'a, Result<BTreeMap<EntryKey, Entry>, Error>> {
         async move {
             let mut all = BTreeMap::new();
-            for part in namespaces(&self.client, &self.named, select).await.map_err(convert::error)? {
-                let mut looker = Looker::new(self.client.clone(), part, self.recent.clone());
+            for part in self.namespaces(select).await.map_err(convert::error)? {
+                let mut looker = Looker::new(self.clone(), part);
                 all.append(&mut looker.look(select).await.map_err(convert::error)?);
             }
             Ok(all)

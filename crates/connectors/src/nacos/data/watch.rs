@@ -1,12 +1,11 @@
 //! Follows entries by looking at them every second.
 
-use super::super::client::{Error as WireError, NacosClient};
+use super::super::client::Error as WireError;
 use super::super::convert;
-use super::look::{Looker, namespaces};
-use super::recent::Recent;
+use super::NacosData;
+use super::look::Looker;
 use causeway_core::{DataSelector, Entry, EntryKey, Error, Lost, News, Part};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
@@ -20,12 +19,10 @@ const OUTAGE: u32 = 2;
 const NAMESPACES: u32 = 5;
 
 /// One endless watch.
-pub(super) struct Watch {
-    client: NacosClient,
-    named: Vec<String>,
+pub(super) struct EntryWatch {
+    data: NacosData,
     select: DataSelector,
-    recent: Arc<Recent>,
-    parts: BTreeMap<Part, Seen>,
+    parts: BTreeMap<Part, FollowedPart>,
     ready: VecDeque<Result<News, Lost>>,
     due: Instant,
     looks: u32,
@@ -36,7 +33,7 @@ pub(super) struct Watch {
     server: Option<usize>,
 }
 
-struct Seen {
+struct FollowedPart {
     looker: Looker,
     /// `None`: it is not known.
     entries: Option<BTreeMap<EntryKey, Entry>>,
@@ -44,13 +41,11 @@ struct Seen {
     told: Option<String>,
 }
 
-impl Watch {
-    pub fn new(client: NacosClient, named: Vec<String>, select: DataSelector, recent: Arc<Recent>) -> Self {
+impl EntryWatch {
+    pub fn new(data: NacosData, select: DataSelector) -> Self {
         Self {
-            client,
-            named,
+            data,
             select,
-            recent,
             parts: BTreeMap::new(),
             ready: VecDeque::new(),
             due: Instant::now(),
@@ -87,7 +82,7 @@ impl Watch {
     /// Looks once at every namespace.
     async fn round(&mut self) -> Result<(), WireError> {
         if self.parts.is_empty() || self.looks.is_multiple_of(NAMESPACES) {
-            let parts = namespaces(&self.client, &self.named, &self.select).await?;
+            let parts = self.data.namespaces(&self.select).await?;
             self.listed(parts);
         }
         self.looks = self.looks.wrapping_add(1);
@@ -98,8 +93,8 @@ impl Watch {
                 looked => drop(found.insert(part.clone(), looked)),
             }
         }
-        let server = Some(self.client.http_server());
-        if self.server.replace(self.client.http_server()).is_some_and(|before| Some(before) != server) {
+        let server = self.data.client.http_server();
+        if self.server.replace(server).is_some_and(|before| before != server) {
             // What another server holds may be incomplete.
             self.lose(Error::unavailable("another server answers now"));
         }
@@ -111,8 +106,10 @@ impl Watch {
 
     fn listed(&mut self, parts: BTreeSet<Part>) {
         for part in &parts {
-            let looker = || Looker::new(self.client.clone(), part.clone(), self.recent.clone());
-            self.parts.entry(part.clone()).or_insert_with(|| Seen { looker: looker(), entries: None, told: None });
+            self.parts.entry(part.clone()).or_insert_with(|| {
+                let looker = Looker::new(self.data.clone(), part.clone());
+                FollowedPart { looker, entries: None, told: None }
+            });
         }
         let ready = &mut self.ready;
         self.parts.retain(|part, _| {

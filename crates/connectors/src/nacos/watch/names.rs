@@ -10,8 +10,10 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 /// How far one namespace is known.
+#[derive(Default)]
 pub(super) enum Knowledge {
     /// Not read on this connection.
+    #[default]
     Unknown,
     /// Being read: what is still missing, and what has come.
     Filling { missing: BTreeSet<ServiceKey>, sets: BTreeMap<ServiceKey, Set> },
@@ -41,6 +43,7 @@ pub(super) struct ListedService {
 }
 
 /// One namespace that is followed.
+#[derive(Default)]
 pub(super) struct Namespace {
     pub title: Option<Arc<str>>,
     /// Whether the cluster lists it. It serves others too.
@@ -63,20 +66,7 @@ pub(super) struct Namespace {
 
 impl Namespace {
     pub fn new(title: Option<Arc<str>>, listed: bool) -> Self {
-        Self {
-            title,
-            listed,
-            knowledge: Knowledge::Unknown,
-            names: BTreeMap::new(),
-            fingerprint: None,
-            left_out: BTreeSet::new(),
-            selection: None,
-            asking: false,
-            failing: None,
-            told: false,
-            round: None,
-            refuses_pages: false,
-        }
+        Self { title, listed, ..Self::default() }
     }
 
     /// Nothing of it is known any more.

@@ -23,6 +23,7 @@ fn singles(all: usize) -> usize {
 }
 
 /// What is to be read.
+#[derive(Default)]
 pub(super) struct Reads {
     /// Whether the servers have pages that tell enough. A namespace may refuse them.
     pages: bool,
@@ -37,8 +38,8 @@ pub(super) struct Reads {
     /// Waiting to be retried.
     failed: BTreeSet<ServiceKey>,
     rounds: u64,
-    /// When the present window began, and how many were read one by one in it.
-    window: (Instant, usize),
+    /// When the last window began, and how many were read one by one in it.
+    window: Option<(Instant, usize)>,
     /// Services without their attributes, and how many are being asked for theirs.
     bare: BTreeSet<ServiceKey>,
     pub asking: usize,
@@ -57,19 +58,7 @@ pub(super) struct Round {
 
 impl Reads {
     pub fn new(pages: bool) -> Self {
-        Self {
-            pages,
-            todo: VecDeque::new(),
-            queued: BTreeSet::new(),
-            waiting: BTreeMap::new(),
-            left: VecDeque::new(),
-            flying: BTreeMap::new(),
-            failed: BTreeSet::new(),
-            rounds: 0,
-            window: (Instant::now(), 0),
-            bare: BTreeSet::new(),
-            asking: 0,
-        }
+        Self { pages, ..Self::default() }
     }
 
     fn is_idle(&self) -> bool {
@@ -85,13 +74,11 @@ impl Reads {
         }
         let Some(part) = self.todo.front().map(ServiceKey::part) else { return Ok(None) };
         let now = Instant::now();
-        if now >= self.window.0 + WINDOW {
-            self.window = (now, 0);
+        let (began, count) = self.window.filter(|(began, _)| now < *began + WINDOW).unwrap_or((now, 0));
+        if count >= most(&part) {
+            return Err(began + WINDOW);
         }
-        if self.window.1 >= most(&part) {
-            return Err(self.window.0 + WINDOW);
-        }
-        self.window.1 += 1;
+        self.window = Some((began, count + 1));
         if let Some(count) = self.waiting.get_mut(&part) {
             *count -= 1;
             if *count == 0 {
