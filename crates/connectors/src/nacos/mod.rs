@@ -9,7 +9,6 @@ mod beats;
 pub mod client;
 mod convert;
 mod data;
-mod follow;
 mod poll;
 mod protocol;
 mod publications;
@@ -19,6 +18,7 @@ mod services;
 mod shape;
 mod trigger;
 mod v1_records;
+mod versioned_watch;
 mod watch;
 
 use crate::{Connect, Connector};

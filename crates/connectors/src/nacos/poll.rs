@@ -2,7 +2,7 @@
 //! changed.
 
 use super::client::{Error as WireError, NacosClient, PendingLooks, Phase, Status};
-use super::protocol::Mode;
+use super::protocol::ServerProtocol;
 use crate::util::keep_running;
 use crate::util::poll::Pace;
 use causeway_core::ServiceKey;
@@ -28,43 +28,38 @@ const VERSION: u64 = 30;
 
 /// What is known of one namespace.
 #[derive(Default)]
-struct Namespace {
+struct PolledNamespace {
     wanted: BTreeSet<ServiceKey>,
     seen: BTreeMap<ServiceKey, u64>,
     /// Read last in the slow round.
-    turn: Option<ServiceKey>,
+    last_in_turn: Option<ServiceKey>,
 }
 
-struct Shared {
+struct PollState {
     client: NacosClient,
-    mode: Arc<Mode>,
-    namespaces: Mutex<BTreeMap<Arc<str>, Namespace>>,
+    protocol: Arc<ServerProtocol>,
+    namespaces: Mutex<BTreeMap<Arc<str>, PolledNamespace>>,
     looks: PendingLooks,
 }
 
 /// Follows services by polling. Dropping it ends the polls.
-pub(super) struct Poller {
-    shared: Arc<Shared>,
+pub(super) struct FingerprintPoller {
+    shared: Arc<PollState>,
     status: watch::Receiver<Status>,
     _polls: JoinSet<()>,
 }
 
-impl Poller {
+impl FingerprintPoller {
     /// Starts to poll. Must be called within a tokio runtime.
-    pub fn start(client: NacosClient, mode: Arc<Mode>) -> Self {
+    pub fn start(client: NacosClient, protocol: Arc<ServerProtocol>) -> Self {
         let (sender, status) = watch::channel(Status::default());
-        let shared = Shared { client, mode, namespaces: Mutex::default(), looks: PendingLooks::default() };
+        let shared = PollState { client, protocol, namespaces: Mutex::default(), looks: PendingLooks::default() };
         let shared = Arc::new(shared);
         let mut polls = JoinSet::new();
         let polled = shared.clone();
         polls.spawn(async move {
             let told = |failed: Option<String>| {
-                if let Some(why) = failed {
-                    sender.send_modify(|status| {
-                        status.phase = Phase::Down;
-                        status.error = Some(WireError::Unavailable(why));
-                    });
-                }
+                failed.into_iter().for_each(|why| down(&sender, WireError::Unavailable(why)));
             };
             keep_running("polling Nacos", || run(&polled, &sender), told).await;
         });
@@ -97,14 +92,14 @@ impl Poller {
     }
 }
 
-impl Shared {
+impl PollState {
     /// Looks once at everything that is followed.
     async fn round(&self) -> Result<(), WireError> {
         // A refused login is an outage; a namespace that is refused is that namespace's own.
         self.client.sign_in().await?;
         let names: Vec<_> = self.namespaces.lock().keys().cloned().collect();
         if names.is_empty() {
-            return self.mode.ask_again().await.map(drop);
+            return self.protocol.ask_again().await.map(drop);
         }
         for name in names {
             let found = match self.client.fingerprints(&name).await {
@@ -122,7 +117,7 @@ impl Shared {
     }
 }
 
-impl Namespace {
+impl PolledNamespace {
     /// Which services to look at, after these fingerprints (or none).
     fn due(&mut self, found: Option<BTreeMap<ServiceKey, u64>>) -> BTreeSet<ServiceKey> {
         let blind = found.is_none();
@@ -133,15 +128,15 @@ impl Namespace {
         }
         let (round, most) = if blind { (BLIND_ROUND, BLIND_AT_MOST) } else { (ROUND, AT_MOST) };
         let count = self.wanted.len().div_ceil(round).min(most);
-        let after = self.wanted.iter().filter(|key| self.turn.as_ref().is_none_or(|turn| *key > turn));
+        let after = self.wanted.iter().filter(|key| self.last_in_turn.as_ref().is_none_or(|last| *key > last));
         let next: Vec<_> = after.chain(self.wanted.iter()).take(count).cloned().collect();
-        self.turn = next.last().cloned();
+        self.last_in_turn = next.last().cloned();
         due.extend(next);
         due
     }
 }
 
-async fn run(shared: &Shared, status: &watch::Sender<Status>) {
+async fn run(shared: &PollState, status: &watch::Sender<Status>) {
     let (mut failures, mut server, mut rounds) = (0, None, 0u64);
     loop {
         let began = Instant::now();
@@ -153,7 +148,7 @@ async fn run(shared: &Shared, status: &watch::Sender<Status>) {
                     // Another server, or the same after an outage: perhaps of another version, and what it knows may
                     // be incomplete.
                     server = now;
-                    ask(shared).await;
+                    shared.protocol.refresh().await;
                     let addresses = &shared.client.options().addresses;
                     let address = now.and_then(|index| addresses.get(index)).cloned();
                     status.send_modify(|status| {
@@ -168,25 +163,20 @@ async fn run(shared: &Shared, status: &watch::Sender<Status>) {
                 failures += 1;
                 if failures >= PACE.outage || !error.is_transient() {
                     server = None;
-                    status.send_modify(|status| {
-                        status.phase = Phase::Down;
-                        status.error = Some(error);
-                    });
+                    down(status, error);
                 }
             }
         }
         rounds += 1;
         if rounds.is_multiple_of(VERSION) {
-            ask(shared).await;
+            shared.protocol.refresh().await;
         }
         sleep(PACE.pause(began.elapsed())).await;
     }
 }
 
-async fn ask(shared: &Shared) {
-    if let Err(error) = shared.mode.ask_again().await {
-        tracing::debug!(%error, "the version is not told");
-    }
+fn down(status: &watch::Sender<Status>, error: WireError) {
+    status.send_modify(|status| (status.phase, status.error) = (Phase::Down, Some(error)));
 }
 
 #[cfg(test)]
@@ -197,8 +187,8 @@ mod tests {
         ServiceKey::new("n", "g", &format!("s{n:03}"))
     }
 
-    fn namespace(count: usize) -> Namespace {
-        Namespace { wanted: (0..count).map(key).collect(), ..Namespace::default() }
+    fn namespace(count: usize) -> PolledNamespace {
+        PolledNamespace { wanted: (0..count).map(key).collect(), ..PolledNamespace::default() }
     }
 
     #[test]

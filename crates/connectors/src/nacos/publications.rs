@@ -2,14 +2,14 @@
 
 mod attribute;
 mod http;
-mod switch;
+mod kind_switch;
 #[cfg(test)]
 mod tests;
 
 use super::beats::Beats;
 use super::client::{Carried, Error as WireError, NacosClient, SpreadPublisher, WireInstance};
 use super::convert;
-use super::protocol::Mode;
+use super::protocol::ServerProtocol;
 use crate::SocketKeeper;
 use causeway_core::{Carrier, Change, Error, Instance, InstanceId, OwnerId, ServiceKey, Written};
 use parking_lot::Mutex;
@@ -45,7 +45,7 @@ pub(super) struct Publications {
     /// Whether the server tells who publishes an address.
     attributes: OnceCell<bool>,
     /// What the servers speak, and in which way our records were published.
-    mode: Arc<Mode>,
+    protocol: Arc<ServerProtocol>,
     way: tokio::sync::Mutex<Option<bool>>,
     beats: Beats,
 }
@@ -57,10 +57,10 @@ impl Publications {
         keeper: Option<Arc<dyn SocketKeeper>>,
         inherited: Vec<String>,
     ) -> Self {
-        let mode = Arc::new(Mode::new(client.clone()));
+        let protocol = Arc::new(ServerProtocol::new(client.clone()));
         Self {
-            beats: Beats::new(client.clone(), mode.clone()),
-            mode,
+            beats: Beats::new(client.clone(), protocol.clone()),
+            protocol,
             way: tokio::sync::Mutex::default(),
             client,
             name,
@@ -73,8 +73,8 @@ impl Publications {
     }
 
     /// What the servers speak.
-    pub fn mode(&self) -> &Arc<Mode> {
-        &self.mode
+    pub fn protocol(&self) -> &Arc<ServerProtocol> {
+        &self.protocol
     }
 
     fn publisher(&self) -> Arc<SpreadPublisher> {
@@ -227,7 +227,7 @@ impl Publications {
     /// published when the servers are there.
     pub async fn adopt(&self, owned: &[(ServiceKey, Written)]) -> Result<(), Error> {
         // A server that hangs must not hold this up. One that then turns out to be a 1.x is dealt with when it is known.
-        let http = matches!(tokio::time::timeout(PATIENCE, self.mode.http()).await, Ok(Ok(true)));
+        let http = matches!(tokio::time::timeout(PATIENCE, self.protocol.http()).await, Ok(Ok(true)));
         let shadow = owned.iter().find(|(_, written)| written.records.values().any(|record| record.shadow));
         let backed = match shadow {
             Some((scope, _)) if !http => self.can_attribute(scope).await,

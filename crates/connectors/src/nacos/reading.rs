@@ -24,7 +24,7 @@ pub(super) struct Reading {
 }
 
 /// Some services of a namespace.
-pub(super) struct Page {
+pub(super) struct SetPage {
     /// What belongs to the services themselves is not known of these.
     pub sets: Vec<(ServiceKey, Set)>,
     /// Whether there may be another page.
@@ -52,7 +52,7 @@ impl Reading {
         namespace: &Arc<str>,
         number: usize,
         wanted: &BTreeMap<ServiceKey, i64>,
-    ) -> Result<Page, WireError> {
+    ) -> Result<SetPage, WireError> {
         let page = self.client.service_page(namespace, number).await?;
         let whole = |found: &(ServiceKey, Vec<WireInstance>)| {
             wanted.get(&found.0) == i64::try_from(found.1.len()).ok().as_ref()
@@ -63,7 +63,7 @@ impl Reading {
             Ok((key, set))
         });
         let sets = stream::iter(sets).buffered(IN_FLIGHT).try_collect().await?;
-        Ok(Page { sets, more: page.more })
+        Ok(SetPage { sets, more: page.more })
     }
 
     /// Everything in one namespace.
@@ -72,7 +72,7 @@ impl Reading {
         let count = services.len();
         let keys = services.iter().map(|one| (listed(namespace, &one.group_name, &one.name), one.ip_count));
         let mut missing: BTreeMap<_, _> = keys.filter(|(key, _)| select.scope(key)).collect();
-        let mut bare = Vec::with_capacity(missing.len());
+        let mut without_attributes = Vec::with_capacity(missing.len());
         let pages = if are_many(missing.len(), count) { usize::MAX } else { 0 };
         for number in 1..=pages {
             if missing.is_empty() {
@@ -85,12 +85,12 @@ impl Reading {
             for (key, _) in &page.sets {
                 missing.remove(key);
             }
-            bare.extend(page.sets);
+            without_attributes.extend(page.sets);
             if !page.more {
                 break;
             }
         }
-        let dress = bare.into_iter().map(async |(key, set)| {
+        let dress = without_attributes.into_iter().map(async |(key, set)| {
             let attributes = Some(self.attributes(&key).await?);
             Ok(Set { attributes, ..set })
         });

@@ -18,11 +18,11 @@ const AWAY: u32 = 10;
 
 /// The servers of a cluster, one by one. None where the settings name one address only: behind it may be one server, or
 /// a load balancer that hides which one answers.
-pub(super) struct Servers {
+pub(super) struct ReplicaClients {
     clients: Vec<(String, NacosClient)>,
 }
 
-impl Servers {
+impl ReplicaClients {
     /// Touches no network.
     pub fn new(options: &Options) -> Result<Self, WireError> {
         let clients = options.addresses.iter().map(|address| {

@@ -2,12 +2,12 @@
 
 use super::client::{Error as WireError, NacosClient, Namespace, PUBLIC};
 use super::convert;
-use super::follow::Follow;
 use super::publications::Publications;
 use super::reading::{Reading, parts};
-use super::replicas::Servers;
+use super::replicas::ReplicaClients;
 use super::shape;
-use super::v1_records as old;
+use super::v1_records;
+use super::versioned_watch::VersionedWatch;
 use crate::SocketKeeper;
 use causeway_core::{
     Capabilities, Carrier, Change, Counts, Error, Governed, Instance, Limits, Lost, Normalized, Part, Parts, Replica,
@@ -22,10 +22,10 @@ use std::sync::Arc;
 pub(super) struct NacosServices {
     reading: Reading,
     named: Vec<String>,
-    servers: Servers,
+    servers: ReplicaClients,
     capabilities: Capabilities,
     /// Of 1.x.
-    old: Capabilities,
+    v1_capabilities: Capabilities,
 }
 
 impl NacosServices {
@@ -40,27 +40,27 @@ impl NacosServices {
         let capabilities = Capabilities { renames: false, losses, shadows: true, keeps: false };
         let publications = Arc::new(Publications::new(client.clone(), name, keeper, inherited));
         let reading = Reading { client, publications };
-        let old = old::capabilities(&capabilities);
-        let servers = Servers::new(reading.client.options())?;
-        Ok(Self { reading, named, servers, capabilities, old })
+        let v1_capabilities = v1_records::capabilities(&capabilities);
+        let servers = ReplicaClients::new(reading.client.options())?;
+        Ok(Self { reading, named, servers, capabilities, v1_capabilities })
     }
 
     /// The namespaces. From here on it is known which version [`Sink::normalize`] speaks for: a dry run reads, and
     /// never writes or watches.
     async fn namespaces(&self) -> Result<Parts, WireError> {
-        self.reading.publications.mode().http().await?;
+        self.reading.publications.protocol().http().await?;
         parts(&self.reading.client).await
     }
 
     /// Whether the servers are of 1.x, as far as it is known.
-    fn is_old(&self) -> bool {
-        self.reading.publications.mode().is_http()
+    fn is_v1(&self) -> bool {
+        self.reading.publications.protocol().is_http()
     }
 }
 
 impl Source for NacosServices {
     fn watch(&self, select: &Selector) -> BoxStream<'static, Result<Update, Lost>> {
-        let watch = Follow::new(self.reading.clone(), select.clone(), self.named.clone());
+        let watch = VersionedWatch::new(self.reading.clone(), select.clone(), self.named.clone());
         stream::unfold(watch, async |mut watch| {
             let item = watch.next().await;
             Some((item, watch))
@@ -115,19 +115,19 @@ impl Source for NacosServices {
 
 impl Sink for NacosServices {
     fn capabilities(&self) -> &Capabilities {
-        if self.is_old() { &self.old } else { &self.capabilities }
+        if self.is_v1() { &self.v1_capabilities } else { &self.capabilities }
     }
 
     fn limits(&self) -> Limits {
-        match self.is_old() {
-            true => old::limits(),
+        match self.is_v1() {
+            true => v1_records::limits(),
             false => Limits { max_batch: 5_000, in_flight: 32, per_second: None },
         }
     }
 
     fn normalize(&self, scope: &ServiceKey, record: Instance) -> Normalized {
-        match self.is_old() {
-            true => old::normalize(scope, record),
+        match self.is_v1() {
+            true => v1_records::normalize(scope, record),
             false => convert::normalize(scope, record),
         }
     }
@@ -142,7 +142,7 @@ impl Sink for NacosServices {
 
     /// A service of 1.x holds both kinds of instances.
     fn shape(&self, there: &Set, written: &Written, wishes: &mut [Wish]) {
-        if !self.is_old() {
+        if !self.is_v1() {
             shape::shape(there, written, wishes);
         }
     }

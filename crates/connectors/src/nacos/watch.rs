@@ -14,7 +14,7 @@ use causeway_core::{Lost, Part, Selector, Update};
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
-use names::Namespace;
+use names::FollowedNamespace;
 use reads::Reads;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -35,17 +35,17 @@ const AGAIN: Duration = Duration::from_millis(700);
 const UNREADABLE: Duration = Duration::from_secs(5);
 
 /// What the watch does when some work is done.
-type Then = Box<dyn FnOnce(&mut Watch) + Send>;
+type Then = Box<dyn FnOnce(&mut ServiceWatch) + Send>;
 
 /// One watch. Dropping it ends its connection.
-pub(super) struct Watch {
+pub(super) struct ServiceWatch {
     reading: Reading,
     reader: Arc<Trigger>,
     select: Selector,
     named: Vec<String>,
     generation: u64,
     connected: bool,
-    namespaces: BTreeMap<Part, Namespace>,
+    namespaces: BTreeMap<Part, FollowedNamespace>,
     listing: bool,
     listed_at: Option<Instant>,
     /// When namespaces that no list shows were last looked for.
@@ -58,7 +58,7 @@ pub(super) struct Watch {
     ready: VecDeque<Result<Update, Lost>>,
 }
 
-impl Watch {
+impl ServiceWatch {
     pub fn new(reading: Reading, select: Selector, named: Vec<String>, trigger: Trigger) -> Self {
         let mut tick = interval(NAMES);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -133,7 +133,7 @@ impl Watch {
     }
 
     fn lose_all(&mut self, why: WireError) {
-        self.namespaces.values_mut().for_each(Namespace::lose);
+        self.namespaces.values_mut().for_each(FollowedNamespace::lose);
         self.ready.push_back(Err(Lost { part: None, error: convert::error(why) }));
     }
 

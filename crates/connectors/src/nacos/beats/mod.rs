@@ -10,14 +10,14 @@ mod upkeep;
 
 use super::client::{Error as WireError, NacosClient, WireInstance, or_default};
 use super::convert::{self, MARK};
-use super::protocol::Mode;
-use super::v1_records as old;
+use super::protocol::ServerProtocol;
+use super::v1_records;
 use crate::util::keep_running;
 use causeway_core::{Change, Error, Instance, InstanceId, OwnerId, ServiceKey};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, StreamExt};
-use kept::Kept;
+use kept::KeptRecords;
 use parking_lot::Mutex;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -34,7 +34,7 @@ const IN_ONE: usize = 4;
 /// Services that are taken over at a time.
 const SERVICES: usize = 16;
 /// Locks that keep the writers of one service apart.
-const TURNS: usize = 64;
+const LOCKS: usize = 64;
 /// How often, and how long at most, it is looked whether a record that was taken back is gone.
 const LOOK: Duration = Duration::from_millis(100);
 const GONE: Duration = Duration::from_secs(10);
@@ -57,38 +57,38 @@ impl Standing {
     }
 }
 
-struct Inner {
+struct Registrar {
     client: NacosClient,
-    mode: Arc<Mode>,
-    kept: Mutex<Kept>,
-    turns: [tokio::sync::Mutex<()>; TURNS],
+    protocol: Arc<ServerProtocol>,
+    kept: Mutex<KeptRecords>,
+    locks: [tokio::sync::Mutex<()>; LOCKS],
     writes: Semaphore,
 }
 
 /// Everything that this process keeps in a 1.x cluster.
 pub(super) struct Beats {
-    inner: Arc<Inner>,
+    registrar: Arc<Registrar>,
     /// Beats; ends with this.
     upkeep: Mutex<JoinSet<()>>,
 }
 
 impl Beats {
-    pub fn new(client: NacosClient, mode: Arc<Mode>) -> Self {
-        let inner = Inner {
+    pub fn new(client: NacosClient, protocol: Arc<ServerProtocol>) -> Self {
+        let registrar = Registrar {
             client,
-            mode,
+            protocol,
             kept: Mutex::default(),
-            turns: [const { tokio::sync::Mutex::const_new(()) }; TURNS],
+            locks: [const { tokio::sync::Mutex::const_new(()) }; LOCKS],
             writes: Semaphore::new(WRITES),
         };
-        Self { inner: Arc::new(inner), upkeep: Mutex::default() }
+        Self { registrar: Arc::new(registrar), upkeep: Mutex::default() }
     }
 
     fn start(&self) {
         let mut upkeep = self.upkeep.lock();
         if upkeep.is_empty() {
-            let inner = self.inner.clone();
-            let run = move || upkeep::run(inner.clone());
+            let registrar = self.registrar.clone();
+            let run = move || upkeep::run(registrar.clone());
             upkeep.spawn(async move { keep_running("keeping copies alive by heartbeats", run, drop).await });
         }
     }
@@ -96,12 +96,12 @@ impl Beats {
     /// Applies changes of records of one service; one outcome each.
     pub async fn apply(&self, scope: &ServiceKey, changes: &[&Change]) -> Vec<Result<(), Error>> {
         self.start();
-        let _turn = self.inner.turn(scope).lock().await;
-        let standing = match self.inner.standing(scope).await {
+        let _lock = self.registrar.turn(scope).lock().await;
+        let standing = match self.registrar.standing(scope).await {
             Ok(standing) => standing,
             Err(error) => return changes.iter().map(|_| Err(convert::error(error.clone()))).collect(),
         };
-        let writes = changes.iter().map(|change| self.inner.write(scope, change, &standing).boxed()).collect();
+        let writes = changes.iter().map(|change| self.registrar.write(scope, change, &standing).boxed()).collect();
         several(writes, standing.is_empty()).await
     }
 
@@ -111,22 +111,22 @@ impl Beats {
         self.start();
         let now = Instant::now();
         for (scope, records) in &sets {
-            let mut kept = self.inner.kept.lock();
+            let mut kept = self.registrar.kept.lock();
             records.iter().for_each(|(record, owner)| kept.put(scope, record, owner, false, now));
         }
-        let takes: Vec<_> = sets.iter().map(|(scope, _)| self.inner.restore(scope).boxed()).collect();
+        let takes: Vec<_> = sets.iter().map(|(scope, _)| self.registrar.restore(scope).boxed()).collect();
         let outcomes: Vec<_> = stream::iter(takes).buffer_unordered(SERVICES).collect().await;
         outcomes.into_iter().collect()
     }
 
     /// Judges all that stand in a service.
     pub fn judge(&self, scope: &ServiceKey, instances: &[WireInstance]) -> Vec<Standing> {
-        self.inner.judge(scope, instances)
+        self.registrar.judge(scope, instances)
     }
 
     /// Keeps nothing any more, and removes nothing: what stands ends by itself after 30 s.
     pub fn clear(&self) {
-        self.inner.kept.lock().clear();
+        self.registrar.kept.lock().clear();
     }
 
     pub fn close(&self) {
@@ -152,11 +152,11 @@ async fn several<E>(writes: Vec<BoxFuture<'_, Result<(), E>>>, new: bool) -> Vec
     outcomes
 }
 
-impl Inner {
+impl Registrar {
     fn turn(&self, scope: &ServiceKey) -> &tokio::sync::Mutex<()> {
         let mut hasher = DefaultHasher::new();
         scope.hash(&mut hasher);
-        &self.turns[(hasher.finish() as usize) % TURNS]
+        &self.locks[(hasher.finish() as usize) % LOCKS]
     }
 
     /// What stands in a service; nothing where there is no such service.
@@ -206,7 +206,7 @@ impl Inner {
         if here.is_empty() && self.kept.lock().is_pending(scope, record, Instant::now()) {
             return Ok(true);
         }
-        let wire = old::write(record);
+        let wire = v1_records::write(record);
         let alike = here.iter().find(|one| one.read.ephemeral == record.ephemeral);
         let healthy = alike.map(|one| one.read.healthy);
         let _slot = self.writes.acquire().await;
@@ -267,7 +267,7 @@ impl Inner {
 
     /// Sees to all that is kept in a service: beats what stands, registers what is missing.
     async fn restore(&self, scope: &ServiceKey) -> Result<(), WireError> {
-        let _turn = self.turn(scope).lock().await;
+        let _lock = self.turn(scope).lock().await;
         let standing = match self.standing(scope).await {
             Ok(standing) => standing,
             Err(error) => {
@@ -276,7 +276,7 @@ impl Inner {
             }
         };
         let wanted = self.kept.lock().of(scope);
-        let tries = wanted.iter().map(|(record, _)| {
+        let tries = wanted.iter().map(|record| {
             let here: Vec<_> = standing.iter().filter(|one| one.read.id == record.id).collect();
             async move {
                 let outcome = self.restore_one(scope, record, &here).await;
@@ -293,7 +293,7 @@ impl Inner {
     fn retry(&self, scope: &ServiceKey) {
         let at = Instant::now() + upkeep::AGAIN;
         let mut kept = self.kept.lock();
-        kept.of(scope).iter().for_each(|(record, _)| kept.again(scope, &record.id, at));
+        kept.of(scope).iter().for_each(|record| kept.again(scope, &record.id, at));
     }
 
     async fn put_again(&self, scope: &ServiceKey, record: &Instance, here: &[&Standing]) -> Result<(), WireError> {
@@ -319,7 +319,7 @@ impl Inner {
             self.kept.lock().beaten(scope, &record.id, Some(every), Instant::now());
         } else {
             // As it stands: an operator may have edited it.
-            self.client.register_http(scope, &old::write(&there.read)).await?;
+            self.client.register_http(scope, &v1_records::write(&there.read)).await?;
             self.kept.lock().beaten(scope, &record.id, None, Instant::now());
         }
         Ok(())

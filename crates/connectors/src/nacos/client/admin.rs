@@ -31,7 +31,7 @@ impl Generation {
 
 /// A server's version.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Version {
+pub struct ServerVersion {
     /// Decides which interfaces are used.
     pub generation: Generation,
     /// As the server writes it, for instance `2.5.0`; empty when it hides it.
@@ -42,7 +42,7 @@ impl NacosClient {
     /// The servers' version, asked once and remembered. Works without credentials.
     ///
     /// Errors: `Unavailable`; `Protocol` when something else than Nacos answers.
-    pub async fn version(&self) -> Result<Version> {
+    pub async fn version(&self) -> Result<ServerVersion> {
         if let Some(known) = self.known_version() {
             return Ok(known);
         }
@@ -56,7 +56,7 @@ impl NacosClient {
     }
 
     /// The servers' version as far as it has been told.
-    pub fn known_version(&self) -> Option<Version> {
+    pub fn known_version(&self) -> Option<ServerVersion> {
         self.core.version.lock().clone()
     }
 
@@ -65,7 +65,7 @@ impl NacosClient {
         *self.core.version.lock() = None;
     }
 
-    async fn detect(&self) -> Result<Version> {
+    async fn detect(&self) -> Result<ServerVersion> {
         let paths = ["/v3/admin/core/state", "/v1/console/server/state"];
         let mut is_nacos = false;
         for path in paths {
@@ -89,7 +89,7 @@ impl NacosClient {
         }
         // The pages are hidden (a managed cluster): what speaks gRPC and has no 3.x pages is 2.x.
         let generation = if probe(&self.core).await { Generation::V2 } else { Generation::V1 };
-        Ok(Version { generation, text: String::new() })
+        Ok(ServerVersion { generation, text: String::new() })
     }
 
     /// All namespaces, the default one (as `public`) included.
@@ -124,14 +124,14 @@ impl NacosClient {
     }
 }
 
-fn parse(text: &str) -> Result<Version> {
+fn parse(text: &str) -> Result<ServerVersion> {
     let generation = match text.split('.').next() {
         Some("0" | "1") => Generation::V1,
         Some("2") => Generation::V2,
         Some(n) if n.parse::<u32>().is_ok_and(|n| n >= 3) => Generation::V3,
         _ => return Err(Error::Protocol(format!("unknown Nacos version {text:?}"))),
     };
-    Ok(Version { generation, text: text.to_owned() })
+    Ok(ServerVersion { generation, text: text.to_owned() })
 }
 
 #[cfg(test)]

@@ -10,8 +10,8 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::error::{Error, Result};
-use super::http::{Call, Http};
-use super::number;
+use super::http::{Call, NacosHttp};
+use super::lenient;
 use super::sign::{AccessKeys, now_ms, sign};
 
 /// Where a login is asked for, newest first: 3.x, then 1.x and 2.x.
@@ -45,7 +45,7 @@ struct Token {
 }
 
 #[derive(Default)]
-struct State {
+struct LoginState {
     token: Option<Token>,
     refused: Option<(Instant, Error)>,
     /// Index of the path that worked.
@@ -56,25 +56,25 @@ struct State {
 pub(super) struct Auth {
     login: Option<Login>,
     keys: Option<AccessKeys>,
-    state: Mutex<State>,
+    state: Mutex<LoginState>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct LoggedIn {
     access_token: SecretString,
-    #[serde(default, deserialize_with = "number::integer")]
+    #[serde(default, deserialize_with = "lenient::integer")]
     token_ttl: i64,
 }
 
 impl Auth {
     pub(super) fn new(login: Option<Login>, keys: Option<AccessKeys>) -> Self {
-        Auth { login, keys, state: Mutex::new(State::default()) }
+        Auth { login, keys, state: Mutex::new(LoginState::default()) }
     }
 
     /// The current token, and another one than `stale` unless that is young; logs in when there is none or it is near its
     /// end. None without a user.
-    pub(super) async fn fresh(&self, http: &Http, stale: Option<&SecretString>) -> Result<Option<SecretString>> {
+    pub(super) async fn fresh(&self, http: &NacosHttp, stale: Option<&SecretString>) -> Result<Option<SecretString>> {
         let Some(login) = &self.login else {
             return Ok(None);
         };
@@ -133,7 +133,7 @@ impl Auth {
     }
 }
 
-async fn log_in(http: &Http, login: &Login, known: &mut Option<usize>) -> Result<Token> {
+async fn log_in(http: &NacosHttp, login: &Login, known: &mut Option<usize>) -> Result<Token> {
     let order = known.map_or(0..LOGIN_PATHS.len(), |path| path..path + 1);
     let mut last = Error::Protocol("no login path".into());
     for index in order {
@@ -169,7 +169,7 @@ async fn log_in(http: &Http, login: &Login, known: &mut Option<usize>) -> Result
 }
 
 /// True when a 3.x server says that it is well.
-async fn is_ready(http: &Http) -> bool {
+async fn is_ready(http: &NacosHttp) -> bool {
     let call = Call::get("/v3/admin/core/state/readiness");
     http.send(&call, None).await.is_ok_and(|reply| reply.text().is_ok())
 }

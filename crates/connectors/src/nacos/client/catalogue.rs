@@ -13,7 +13,7 @@ use super::NacosClient;
 use super::admin::Generation;
 use super::error::{Error, Result};
 use super::http::Call;
-use super::number;
+use super::lenient;
 use super::wire::{ServiceAttributes, ServiceSummary, ServiceTruth, WireInstance, grouped};
 
 /// Services asked for at first. A namespace with more is asked again for all of them at once:
@@ -27,14 +27,14 @@ const ALL: usize = 1_000_000;
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct SummaryPage {
-    #[serde(alias = "totalCount", deserialize_with = "number::integer")]
+    #[serde(alias = "totalCount", deserialize_with = "lenient::integer")]
     count: i64,
-    #[serde(default, alias = "pageItems", deserialize_with = "number::list")]
+    #[serde(default, alias = "pageItems", deserialize_with = "lenient::list")]
     service_list: Vec<ServiceSummary>,
 }
 
 /// The services of a namespace.
-pub struct Names {
+pub struct ServiceNames {
     /// Of the whole answer.
     pub fingerprint: u64,
     /// None: the answer is the one that was known.
@@ -45,7 +45,7 @@ pub struct Names {
 #[derive(Deserialize)]
 struct OldDetail {
     service: ServiceAttributes,
-    #[serde(default, deserialize_with = "number::list")]
+    #[serde(default, deserialize_with = "lenient::list")]
     clusters: Vec<OldCluster>,
 }
 
@@ -67,9 +67,9 @@ struct NewDetail {
 /// The instances of one cluster, by 1.x and 2.x.
 #[derive(Deserialize)]
 struct OldInstances {
-    #[serde(deserialize_with = "number::integer")]
+    #[serde(deserialize_with = "lenient::integer")]
     count: i64,
-    #[serde(default, deserialize_with = "number::list")]
+    #[serde(default, deserialize_with = "lenient::list")]
     list: Vec<WireInstance>,
 }
 
@@ -80,8 +80,8 @@ impl NacosClient {
         Ok(self.services_since(namespace, None).await?.list.unwrap_or_default())
     }
 
-    /// The same, and nothing where the answer is that of `before`, a [`Names::fingerprint`].
-    pub async fn services_since(&self, namespace: &str, before: Option<u64>) -> Result<Names> {
+    /// The same, and nothing where the answer is that of `before`, a [`ServiceNames::fingerprint`].
+    pub async fn services_since(&self, namespace: &str, before: Option<u64>) -> Result<ServiceNames> {
         let path = self.generation().await?.pick("/v3/admin/ns/service/list", "/v1/ns/catalog/services");
         let mut size = PAGE;
         for _ in 0..TRIES {
@@ -95,12 +95,12 @@ impl NacosClient {
             hasher.write(answer.body.as_bytes());
             let fingerprint = hasher.finish();
             if answer.status.is_success() && before == Some(fingerprint) {
-                return Ok(Names { fingerprint, list: None });
+                return Ok(ServiceNames { fingerprint, list: None });
             }
             let page: SummaryPage = answer.json()?;
             let count = usize::try_from(page.count).unwrap_or(0);
             if page.service_list.len() >= count {
-                return Ok(Names { fingerprint, list: Some(page.service_list) });
+                return Ok(ServiceNames { fingerprint, list: Some(page.service_list) });
             }
             size = count + count / 8 + PAGE;
         }

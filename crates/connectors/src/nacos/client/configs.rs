@@ -10,8 +10,8 @@ use serde::Deserialize;
 use super::NacosClient;
 use super::admin::Generation;
 use super::error::{Error, Result, or_default};
-use super::http::{Call, Reply};
-use super::number;
+use super::http::{Call, HttpReply};
+use super::lenient;
 use super::wire::PUBLIC;
 
 /// What servers make of an entry whose type nobody said.
@@ -48,34 +48,34 @@ pub struct ConfigRow {
 #[serde(rename_all = "camelCase")]
 pub struct ConfigDetail {
     /// What is in it.
-    #[serde(default, deserialize_with = "number::text")]
+    #[serde(default, deserialize_with = "lenient::text")]
     pub content: String,
     /// Of the content, as 32 hexadecimal digits.
-    #[serde(default, deserialize_with = "number::text")]
+    #[serde(default, deserialize_with = "lenient::text")]
     pub md5: String,
     /// `text`, `yaml`, …
-    #[serde(default, rename = "type", deserialize_with = "number::text")]
+    #[serde(default, rename = "type", deserialize_with = "lenient::text")]
     pub kind: String,
     /// When it was last changed, in milliseconds since 1970.
-    #[serde(default, rename = "modifyTime", deserialize_with = "number::integer")]
+    #[serde(default, rename = "modifyTime", deserialize_with = "lenient::integer")]
     pub modified_ms: i64,
     /// An operator's words.
-    #[serde(default, deserialize_with = "number::text")]
+    #[serde(default, deserialize_with = "lenient::text")]
     pub desc: String,
     /// With commas between.
-    #[serde(default, deserialize_with = "number::text")]
+    #[serde(default, deserialize_with = "lenient::text")]
     pub config_tags: String,
     /// The application that it belongs to.
-    #[serde(default, deserialize_with = "number::text")]
+    #[serde(default, deserialize_with = "lenient::text")]
     pub app_name: String,
     /// How an application uses it.
-    #[serde(default, rename = "use", deserialize_with = "number::text")]
+    #[serde(default, rename = "use", deserialize_with = "lenient::text")]
     pub usage: String,
     /// How a change takes effect.
-    #[serde(default, deserialize_with = "number::text")]
+    #[serde(default, deserialize_with = "lenient::text")]
     pub effect: String,
     /// What the content must look like.
-    #[serde(default, deserialize_with = "number::text")]
+    #[serde(default, deserialize_with = "lenient::text")]
     pub schema: String,
 }
 
@@ -85,22 +85,22 @@ struct RawRow {
     data_id: String,
     #[serde(alias = "groupName")]
     group: String,
-    #[serde(default, rename = "type", deserialize_with = "number::text")]
+    #[serde(default, rename = "type", deserialize_with = "lenient::text")]
     kind: String,
     #[serde(default)]
     md5: Option<String>,
     #[serde(default)]
     content: Option<String>,
-    #[serde(default, deserialize_with = "number::some")]
+    #[serde(default, deserialize_with = "lenient::some")]
     last_modified: Option<i64>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct RowPage {
-    #[serde(deserialize_with = "number::integer")]
+    #[serde(deserialize_with = "lenient::integer")]
     total_count: i64,
-    #[serde(default, deserialize_with = "number::list")]
+    #[serde(default, deserialize_with = "lenient::list")]
     page_items: Vec<ConfigRow>,
 }
 
@@ -245,7 +245,7 @@ fn about(call: Call, key: &EntryKey, generation: Generation) -> Call {
 }
 
 /// What an unsuccessful answer to a write means: false for one that something else stands there.
-fn refusal(reply: &Reply, size: usize) -> Result<bool> {
+fn refusal(reply: &HttpReply, size: usize) -> Result<bool> {
     let says = |words: &[&str]| words.iter().any(|word| reply.body.contains(word));
     if says(&["Cas publish fail"]) {
         return Ok(false);
@@ -258,7 +258,7 @@ fn refusal(reply: &Reply, size: usize) -> Result<bool> {
 }
 
 /// 1.x says that a name or a content is not allowed with the status of a fault of its own.
-fn refused(reply: &Reply) -> Error {
+fn refused(reply: &HttpReply) -> Error {
     let words = ["content is blank", "invalid dataId", "invalid group", "invalid content"];
     match reply.error() {
         Error::Unavailable(text) if words.iter().any(|word| reply.body.contains(word)) => Error::Rejected(text),
@@ -288,7 +288,7 @@ mod tests {
     #[test]
     fn refusals_are_sorted() {
         let of = |status: u16, body: &str| {
-            refusal(&Reply { status: StatusCode::from_u16(status).unwrap(), body: body.into() }, 9)
+            refusal(&HttpReply { status: StatusCode::from_u16(status).unwrap(), body: body.into() }, 9)
         };
         assert_eq!(of(500, "caused: Cas publish fail, server md5 may have changed.;"), Ok(false));
         assert_eq!(of(500, r#"{"code":20005,"message":"resource conflict","data":"Cas publish fail, …"}"#), Ok(false));

@@ -12,9 +12,9 @@ use serde::de::DeserializeOwned;
 use super::address::Address;
 use super::auth::{Auth, lacks_right};
 use super::error::{Error, Result};
-use super::http::{Call, Http, Reply};
+use super::http::{Call, HttpReply, NacosHttp};
 use super::transport::Secure;
-use super::{Options, Version};
+use super::{Options, ServerVersion};
 use crate::TlsTexts;
 use crate::util::tls::{self, Trust};
 
@@ -22,10 +22,10 @@ use crate::util::tls::{self, Trust};
 pub(super) struct Core {
     pub(super) options: Options,
     pub(super) auth: Auth,
-    pub(super) http: Http,
+    pub(super) http: NacosHttp,
     grpc_tls: Arc<rustls::ClientConfig>,
     /// As far as it has been told.
-    pub(super) version: Mutex<Option<Version>>,
+    pub(super) version: Mutex<Option<ServerVersion>>,
     publishers: AtomicU64,
     published_as: Mutex<PublishedAs>,
 }
@@ -74,7 +74,7 @@ impl Core {
         let config = tls_config(&options)?;
         let mut grpc_tls = config.clone();
         grpc_tls.alpn_protocols = vec![b"h2".to_vec()];
-        let http = Http::new(config, &options.addresses, &options.context_path, options.http_timeout)?;
+        let http = NacosHttp::new(config, &options.addresses, &options.context_path, options.http_timeout)?;
         Ok(Core {
             auth: Auth::new(options.login.clone(), options.keys.clone()),
             http,
@@ -107,7 +107,7 @@ impl Core {
     }
 
     /// One HTTP request with our credentials; a refused token is renewed once.
-    pub(super) async fn call(&self, mut call: Call) -> Result<Reply> {
+    pub(super) async fn call(&self, mut call: Call) -> Result<HttpReply> {
         let plain = call.params.len();
         call.params.extend(self.auth.signature(call.service.as_deref()));
         let token = self.token().await?;

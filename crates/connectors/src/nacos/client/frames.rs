@@ -1,7 +1,6 @@
 //! gRPC requests and answers: a type name, headers and a JSON body.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use causeway_core::ServiceKey;
 use causeway_proto::Any;
@@ -10,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::error::{Error, Result, brief};
-use super::number;
+use super::http::PATIENCE;
+use super::lenient;
 use super::wire::WireInstance;
 
 /// Set in requests of the naming module.
@@ -112,12 +112,12 @@ impl<'a> ConnectionSetup<'a> {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct Push {
-    #[serde(deserialize_with = "number::text")]
+    #[serde(deserialize_with = "lenient::text")]
     pub(super) request_id: String,
     pub(super) service_info: Option<PushedService>,
-    #[serde(deserialize_with = "number::text")]
+    #[serde(deserialize_with = "lenient::text")]
     pub(super) server_ip: String,
-    #[serde(deserialize_with = "number::text")]
+    #[serde(deserialize_with = "lenient::text")]
     pub(super) server_port: String,
 }
 
@@ -125,9 +125,9 @@ pub(super) struct Push {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct PushedService {
-    #[serde(deserialize_with = "number::text")]
+    #[serde(deserialize_with = "lenient::text")]
     name: String,
-    #[serde(deserialize_with = "number::text")]
+    #[serde(deserialize_with = "lenient::text")]
     group_name: String,
 }
 
@@ -154,14 +154,14 @@ pub(super) const OK: i64 = 200;
 /// An answer; fields of all its kinds.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub(super) struct Answer {
-    #[serde(deserialize_with = "number::integer")]
+pub(super) struct GrpcAnswer {
+    #[serde(deserialize_with = "lenient::integer")]
     result_code: i64,
-    #[serde(deserialize_with = "number::integer")]
+    #[serde(deserialize_with = "lenient::integer")]
     error_code: i64,
-    #[serde(deserialize_with = "number::text")]
+    #[serde(deserialize_with = "lenient::text")]
     message: String,
-    #[serde(deserialize_with = "number::text")]
+    #[serde(deserialize_with = "lenient::text")]
     pub(super) connection_id: String,
     pub(super) support_ability_negotiation: bool,
     pub(super) service_info: Option<Box<RawValue>>,
@@ -190,31 +190,28 @@ pub(super) fn parts(payload: &Payload) -> (&str, &[u8]) {
 
 /// The answer to a request of this kind, or the error that the server put into it. A typed answer can hold an error as
 /// well as an `ErrorResponse`: only the codes count.
-pub(super) fn answer(asked: &str, payload: &Payload) -> std::result::Result<Answer, Refusal> {
+pub(super) fn answer(asked: &str, payload: &Payload) -> std::result::Result<GrpcAnswer, GrpcRefusal> {
     let (kind, body) = parts(payload);
-    let unreadable = |e| Refusal::of(Error::Protocol(format!("answer to {asked}: {kind}: {e}")));
-    let answer: Answer = serde_json::from_slice(body).map_err(unreadable)?;
+    let unreadable = |e| GrpcRefusal::of(Error::Protocol(format!("answer to {asked}: {kind}: {e}")));
+    let answer: GrpcAnswer = serde_json::from_slice(body).map_err(unreadable)?;
     if answer.result_code == OK { Ok(answer) } else { Err(refused(&answer)) }
 }
 
 /// A refused request.
 #[derive(Debug)]
-pub(super) struct Refusal {
+pub(super) struct GrpcRefusal {
     pub(super) error: Error,
     /// The server does not know this connection (any more): a new one is needed.
     pub(super) unregistered: bool,
 }
 
-impl Refusal {
+impl GrpcRefusal {
     pub(super) fn of(error: Error) -> Self {
-        Refusal { error, unregistered: false }
+        GrpcRefusal { error, unregistered: false }
     }
 }
 
-/// How long to wait when the server says that it is over its threshold and not for how long.
-const PATIENCE: Duration = Duration::from_secs(1);
-
-fn refused(outcome: &Answer) -> Refusal {
+fn refused(outcome: &GrpcAnswer) -> GrpcRefusal {
     let text = format!("{} (code {})", brief(&outcome.message), outcome.error_code);
     let unregistered = matches!(outcome.error_code, 301 | -401);
     let error = match outcome.error_code {
@@ -226,7 +223,7 @@ fn refused(outcome: &Answer) -> Refusal {
         // 300: still starting; 301, -401: connection unknown; 500: for instance no raft leader.
         _ => Error::Unavailable(text),
     };
-    Refusal { error, unregistered }
+    GrpcRefusal { error, unregistered }
 }
 
 #[cfg(test)]
@@ -234,7 +231,7 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
-    fn read(body: Value) -> std::result::Result<Answer, Refusal> {
+    fn read(body: Value) -> std::result::Result<GrpcAnswer, GrpcRefusal> {
         let payload = payload("InstanceResponse", HashMap::new(), "", &body).unwrap();
         answer(HEALTH_CHECK, &payload)
     }

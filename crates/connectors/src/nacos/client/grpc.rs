@@ -21,9 +21,9 @@ use super::auth::lacks_right;
 use super::core::Core;
 use super::error::{Error, Result, brief};
 use super::frames::{
-    Answer, CHECK, ConnectionSetup, HEALTH_CHECK, Refusal, SERVER_CHECK, ServiceRequest, answer, payload,
+    CHECK, ConnectionSetup, GrpcAnswer, GrpcRefusal, HEALTH_CHECK, SERVER_CHECK, ServiceRequest, answer, payload,
 };
-use super::pump::{Leave, OnPush, Pump};
+use super::pump::{LeaveReason, OnPush, Pump};
 use super::transport::{Ender, Http2, dial, handshake};
 use super::wire::grouped;
 use crate::SocketKeeper;
@@ -47,7 +47,7 @@ pub(super) struct Connection {
     kept: Mutex<Option<KeptSocket>>,
     tasks: TaskTracker,
     end: CancellationToken,
-    leave: Arc<Mutex<Option<Leave>>>,
+    leave: Arc<Mutex<Option<LeaveReason>>>,
     nudge: Arc<Notify>,
     born: Instant,
     /// Milliseconds after `born` at which the server last answered.
@@ -161,7 +161,7 @@ impl Connection {
         }
         let until = Instant::now() + limit;
         loop {
-            if self.end.is_cancelled() || matches!(self.leaving(), Some(Leave::Reset(_))) {
+            if self.end.is_cancelled() || matches!(self.leaving(), Some(LeaveReason::Reset(_))) {
                 return Err(Error::Unavailable(format!("{}: refused the connection", self.server)));
             }
             match self.unary(HEALTH_CHECK, &CHECK, HashMap::new()).await {
@@ -176,7 +176,7 @@ impl Connection {
 
     /// Sends one request and reads its answer: at most `in_flight` at a time, each bounded by
     /// the request time-out. A refused token is renewed once.
-    pub(super) async fn request(&self, request: &ServiceRequest<'_>) -> Result<Answer> {
+    pub(super) async fn request(&self, request: &ServiceRequest<'_>) -> Result<GrpcAnswer> {
         let limit = self.core.options.request_timeout;
         let Ok(_slot) = self.slots.acquire().await else {
             return Err(Error::Unavailable("connection closed".into()));
@@ -189,7 +189,7 @@ impl Connection {
             Err(refusal) => refusal,
         };
         if refusal.unregistered {
-            self.depart(Leave::Unregistered);
+            self.depart(LeaveReason::Unregistered);
         }
         let refused = matches!(&refusal.error, Error::Denied(text) if !lacks_right(text));
         if let Some(stale) = token.filter(|_| refused) {
@@ -207,12 +207,12 @@ impl Connection {
         kind: &str,
         body: &impl Serialize,
         mut headers: HashMap<String, String>,
-    ) -> std::result::Result<Answer, Refusal> {
+    ) -> std::result::Result<GrpcAnswer, GrpcRefusal> {
         headers.insert("app".into(), self.core.options.app_name.clone());
-        let message = payload(kind, headers, &self.local_ip, body).map_err(Refusal::of)?;
+        let message = payload(kind, headers, &self.local_ip, body).map_err(GrpcRefusal::of)?;
         let mut client = self.client.clone();
         let limit = self.core.options.request_timeout;
-        let silent = |text: String| Refusal::of(Error::Unavailable(format!("{}: {kind}: {text}", self.server)));
+        let silent = |text: String| GrpcRefusal::of(Error::Unavailable(format!("{}: {kind}: {text}", self.server)));
         let sent = tokio::select! {
             biased;
             () = self.end.cancelled() => return Err(silent("connection ended".into())),
@@ -245,7 +245,7 @@ impl Connection {
     pub(super) async fn is_healthy(&self, limit: Duration) -> bool {
         match tokio::time::timeout(limit, self.unary(HEALTH_CHECK, &CHECK, HashMap::new())).await {
             Ok(Err(refusal)) if refusal.unregistered => {
-                self.depart(Leave::Unregistered);
+                self.depart(LeaveReason::Unregistered);
                 false
             }
             Ok(checked) => checked.is_ok(),
@@ -253,13 +253,13 @@ impl Connection {
         }
     }
 
-    fn depart(&self, why: Leave) {
+    fn depart(&self, why: LeaveReason) {
         self.leave.lock().get_or_insert(why);
         self.nudge.notify_one();
     }
 
     /// Why this connection should be given up, though it may still stand.
-    pub(super) fn leaving(&self) -> Option<Leave> {
+    pub(super) fn leaving(&self) -> Option<LeaveReason> {
         self.leave.lock().clone()
     }
 

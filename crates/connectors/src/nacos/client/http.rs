@@ -16,6 +16,8 @@ use crate::util::http::{self, Limits};
 const CONNECT: Duration = Duration::from_secs(2);
 /// How long a list of everything may take.
 const LONG: Duration = Duration::from_secs(30);
+/// How long to wait when a server says that it is over its threshold and not for how long.
+pub(super) const PATIENCE: Duration = Duration::from_secs(1);
 /// Most bytes of an answer.
 const BODY: usize = 256 << 20;
 
@@ -63,15 +65,15 @@ impl Call {
 
 /// What a server answered, whatever its status.
 #[derive(Clone, Debug)]
-pub(super) struct Reply {
+pub(super) struct HttpReply {
     pub(super) status: StatusCode,
     pub(super) body: String,
 }
 
 /// The servers of one cluster over HTTP; the last one that answered is asked first.
-pub(super) struct Http(http::Http);
+pub(super) struct NacosHttp(http::Http);
 
-impl Http {
+impl NacosHttp {
     pub(super) fn new(
         tls: rustls::ClientConfig,
         addresses: &[Address],
@@ -80,11 +82,11 @@ impl Http {
     ) -> Result<Self> {
         let bases = addresses.iter().map(|address| format!("{}/{}", address.base(), context.trim_matches('/')));
         let limits = Limits { connect: CONNECT, answer: timeout, body: BODY };
-        http::Http::new(tls, bases, limits, is_gateway_trouble).map(Http).map_err(Error::Rejected)
+        http::Http::new(tls, bases, limits, is_gateway_trouble).map(NacosHttp).map_err(Error::Rejected)
     }
 
     /// Sends `call`, with a token when given. Servers that cannot be reached, or that answer 502–504, are passed over.
-    pub(super) async fn send(&self, call: &Call, token: Option<&str>) -> Result<Reply> {
+    pub(super) async fn send(&self, call: &Call, token: Option<&str>) -> Result<HttpReply> {
         let build = |client: &Client, base: &str| {
             let mut request = client.request(call.method.clone(), format!("{base}{}", call.path));
             request = match call.method {
@@ -103,7 +105,7 @@ impl Http {
             http::Error::Unavailable(why) => Error::Unavailable(why),
             http::Error::Unusable(why) => Error::Protocol(why),
         })?;
-        Ok(Reply { status: reply.status, body: reply.text() })
+        Ok(HttpReply { status: reply.status, body: reply.text() })
     }
 
     /// Which of the addresses answered last.
@@ -142,7 +144,7 @@ impl<'a> Envelope<'a> {
     }
 }
 
-impl Reply {
+impl HttpReply {
     /// The text of a successful answer.
     pub(super) fn text(self) -> Result<String> {
         self.envelope()?;
@@ -181,10 +183,8 @@ impl Reply {
         }
         match self.status.as_u16() {
             401 | 403 => Error::Denied(text),
-            429 => Error::Throttled(Duration::from_secs(1)),
-            503 if self.body.contains("over") && self.body.contains("threshold") => {
-                Error::Throttled(Duration::from_secs(1))
-            }
+            429 => Error::Throttled(PATIENCE),
+            503 if self.body.contains("over") && self.body.contains("threshold") => Error::Throttled(PATIENCE),
             404 | 405 | 410 | 501 => Error::Protocol(text),
             400 | 409 | 413..=415 | 422 => Error::Rejected(text),
             // 200 with an error code of its own: the request was understood and refused.
@@ -215,8 +215,8 @@ mod tests {
     use super::*;
     use std::collections::BTreeMap;
 
-    fn reply(status: u16, body: &str) -> Reply {
-        Reply { status: StatusCode::from_u16(status).unwrap(), body: body.into() }
+    fn reply(status: u16, body: &str) -> HttpReply {
+        HttpReply { status: StatusCode::from_u16(status).unwrap(), body: body.into() }
     }
 
     #[test]

@@ -20,7 +20,7 @@ mod tests;
 pub(super) type Instances = Arc<[WireInstance]>;
 
 /// A connection, for as long as it carries anything; numbers are not used again.
-pub(super) type Number = u64;
+pub(super) type ConnectionNumber = u64;
 
 /// What one connection holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,8 +35,8 @@ pub struct Load {
 
 /// What a connection should publish in a service from now on; empty: nothing.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Wish {
-    pub(super) connection: Number,
+pub(super) struct ConnectionSet {
+    pub(super) connection: ConnectionNumber,
     pub(super) set: Instances,
 }
 
@@ -48,29 +48,29 @@ pub(super) enum Next {
     /// Some records are not at their home yet.
     Add,
     /// All are at their homes, which are these; some are elsewhere too.
-    Drop(BTreeSet<Number>),
+    Drop(BTreeSet<ConnectionNumber>),
 }
 
-/// Invariants: a load is the sum of what is asked of its connection, or is going to be. After [`Layout::want`] the homes of a service have
+/// Invariants: a load is the sum of what is asked of its connection, or is going to be. After [`ConnectionLayout::want`] the homes of a service have
 /// room for their parts, except for a single record that is larger than the bound. No wanted record is ever without a
 /// connection.
-pub(super) struct Layout {
+pub(super) struct ConnectionLayout {
     limit: usize,
-    next: Number,
-    loads: BTreeMap<Number, Load>,
-    services: BTreeMap<ServiceKey, Service>,
+    next: ConnectionNumber,
+    loads: BTreeMap<ConnectionNumber, Load>,
+    services: BTreeMap<ServiceKey, PlacedService>,
 }
 
 #[derive(Default)]
-struct Service {
+struct PlacedService {
     whole: Option<Instances>,
     /// The home of each part; a power of two of them.
-    homes: Vec<Number>,
+    homes: Vec<ConnectionNumber>,
     /// What is asked of each connection.
-    held: BTreeMap<Number, Instances>,
+    held: BTreeMap<ConnectionNumber, Instances>,
 }
 
-impl Service {
+impl PlacedService {
     /// Whether all of it is on its one home.
     fn is_at_home(&self, whole: &Instances) -> bool {
         let [home] = &*self.homes else { return false };
@@ -78,21 +78,21 @@ impl Service {
     }
 }
 
-impl Layout {
+impl ConnectionLayout {
     /// No connection is to hold more than `limit` bytes.
     pub(super) fn new(limit: usize) -> Self {
-        Layout { limit: limit.max(1), next: 0, loads: BTreeMap::new(), services: BTreeMap::new() }
+        ConnectionLayout { limit: limit.max(1), next: 0, loads: BTreeMap::new(), services: BTreeMap::new() }
     }
 
     /// Notes the whole set of a service. The wishes can be sent at once and in any order: they move no record, and
     /// include every connection that holds some of the service.
-    pub(super) fn want(&mut self, key: &ServiceKey, set: Instances) -> Vec<Wish> {
+    pub(super) fn want(&mut self, key: &ServiceKey, set: Instances) -> Vec<ConnectionSet> {
         let mut service = self.services.remove(key).unwrap_or_default();
         self.count(key, &service, false);
-        let before: BTreeSet<Number> = service.held.keys().copied().collect();
+        let before: BTreeSet<ConnectionNumber> = service.held.keys().copied().collect();
         if set.is_empty() {
             let none: Instances = Vec::new().into();
-            return before.into_iter().map(|connection| Wish { connection, set: none.clone() }).collect();
+            return before.into_iter().map(|connection| ConnectionSet { connection, set: none.clone() }).collect();
         }
         service.homes = self.homes(key, &service.homes, &set);
         let target = spread(&set, &service.homes);
@@ -105,11 +105,17 @@ impl Layout {
     }
 
     /// Takes in a service that is not counted at the moment, and says what is to be sent for it.
-    fn put(&mut self, key: &ServiceKey, service: Service, before: BTreeSet<Number>) -> Vec<Wish> {
+    fn put(
+        &mut self,
+        key: &ServiceKey,
+        service: PlacedService,
+        before: BTreeSet<ConnectionNumber>,
+    ) -> Vec<ConnectionSet> {
         self.count(key, &service, true);
         let none: Instances = Vec::new().into();
         let numbers: BTreeSet<_> = before.into_iter().chain(service.held.keys().copied()).collect();
-        let wish = |connection| Wish { connection, set: service.held.get(&connection).unwrap_or(&none).clone() };
+        let wish =
+            |connection| ConnectionSet { connection, set: service.held.get(&connection).unwrap_or(&none).clone() };
         let wishes = numbers.into_iter().map(wish).collect();
         self.services.insert(key.clone(), service);
         wishes
@@ -118,14 +124,14 @@ impl Layout {
     /// What is left to do in a service.
     pub(super) fn next(&self, key: &ServiceKey) -> Next {
         let Some((service, target)) = self.target(key) else { return Next::Done };
-        let contains = |(number, part): (&Number, &Instances)| {
+        let contains = |(number, part): (&ConnectionNumber, &Instances)| {
             let held = service.held.get(number).map(ids).unwrap_or_default();
             part.iter().all(|one| held.contains(&id(one)))
         };
         if !target.iter().all(contains) {
             return Next::Add;
         }
-        let records = |sets: &BTreeMap<Number, Instances>| sets.values().map(|set| set.len()).sum::<usize>();
+        let records = |sets: &BTreeMap<ConnectionNumber, Instances>| sets.values().map(|set| set.len()).sum::<usize>();
         match records(&target) == records(&service.held) {
             true => Next::Done,
             false => Next::Drop(target.into_keys().collect()),
@@ -133,10 +139,10 @@ impl Layout {
     }
 
     /// Does what is left to do next, and says what is to be sent for it.
-    pub(super) fn advance(&mut self, key: &ServiceKey) -> Vec<Wish> {
+    pub(super) fn advance(&mut self, key: &ServiceKey) -> Vec<ConnectionSet> {
         let next = self.next(key);
         let Some((service, mut target)) = self.target(key) else { return Vec::new() };
-        let before: BTreeSet<Number> = service.held.keys().copied().collect();
+        let before: BTreeSet<ConnectionNumber> = service.held.keys().copied().collect();
         match (next, &service.whole) {
             (Next::Done, _) | (_, None) => return Vec::new(),
             (Next::Drop(_), _) => {}
@@ -156,7 +162,7 @@ impl Layout {
     }
 
     /// A connection for what needs any, a new one where there is none.
-    pub(super) fn any(&mut self) -> Number {
+    pub(super) fn any(&mut self) -> ConnectionNumber {
         match self.loads.keys().next() {
             Some(number) => *number,
             None => self.open(),
@@ -164,12 +170,12 @@ impl Layout {
     }
 
     /// Every connection with its load.
-    pub(super) fn loads(&self) -> impl Iterator<Item = (Number, Load)> {
+    pub(super) fn loads(&self) -> impl Iterator<Item = (ConnectionNumber, Load)> {
         self.loads.iter().map(|(number, load)| (*number, *load))
     }
 
     /// Forgets a connection; only one that holds nothing. False: it holds something.
-    pub(super) fn close(&mut self, number: Number) -> bool {
+    pub(super) fn close(&mut self, number: ConnectionNumber) -> bool {
         let empty = self.loads.get(&number).is_none_or(|load| load.services == 0);
         if empty {
             self.loads.remove(&number);
@@ -177,12 +183,12 @@ impl Layout {
         empty
     }
 
-    fn target(&self, key: &ServiceKey) -> Option<(&Service, BTreeMap<Number, Instances>)> {
+    fn target(&self, key: &ServiceKey) -> Option<(&PlacedService, BTreeMap<ConnectionNumber, Instances>)> {
         let service = self.services.get(key)?;
         Some((service, spread(service.whole.as_ref()?, &service.homes)))
     }
 
-    fn open(&mut self) -> Number {
+    fn open(&mut self) -> ConnectionNumber {
         let number = self.next;
         self.next += 1;
         self.loads.insert(number, Load::default());
@@ -190,10 +196,10 @@ impl Layout {
     }
 
     /// Adds a service to the loads, or takes it off. Where it is going to be counts as if it were there.
-    fn count(&mut self, key: &ServiceKey, service: &Service, add: bool) {
+    fn count(&mut self, key: &ServiceKey, service: &PlacedService, add: bool) {
         let bytes =
             |set: &Instances| size::service(key) + set.iter().map(|one| size::instance(key, one)).sum::<usize>();
-        let mut loads: BTreeMap<Number, (usize, usize)> =
+        let mut loads: BTreeMap<ConnectionNumber, (usize, usize)> =
             service.held.iter().map(|(number, set)| (*number, (bytes(set), set.len()))).collect();
         if let Some(whole) = service.whole.as_ref().filter(|whole| !service.is_at_home(whole)) {
             for (number, set) in spread(whole, &service.homes) {
@@ -211,13 +217,13 @@ impl Layout {
     }
 
     /// The homes of a service that is not counted at the moment: where it was, while there is room.
-    fn homes(&mut self, key: &ServiceKey, before: &[Number], set: &Instances) -> Vec<Number> {
+    fn homes(&mut self, key: &ServiceKey, before: &[ConnectionNumber], set: &Instances) -> Vec<ConnectionNumber> {
         let parts = self.parts(key, before.len().max(1), set);
-        let mut homes: Vec<Number> = Vec::with_capacity(parts.len());
+        let mut homes: Vec<ConnectionNumber> = Vec::with_capacity(parts.len());
         // Of this service, by connection: parts may share one.
-        let mut added: BTreeMap<Number, usize> = BTreeMap::new();
+        let mut added: BTreeMap<ConnectionNumber, usize> = BTreeMap::new();
         for (part, bytes) in parts.into_iter().enumerate() {
-            let load = |number: &Number| {
+            let load = |number: &ConnectionNumber| {
                 let others = self.loads.get(number).map_or(0, |load| load.bytes);
                 others + added.get(number).copied().unwrap_or_default()
             };
@@ -261,11 +267,11 @@ impl Layout {
 }
 
 /// The records of each connection, when each is at its home.
-fn spread(whole: &Instances, homes: &[Number]) -> BTreeMap<Number, Instances> {
+fn spread(whole: &Instances, homes: &[ConnectionNumber]) -> BTreeMap<ConnectionNumber, Instances> {
     if let [home] = homes {
         return BTreeMap::from([(*home, whole.clone())]);
     }
-    let mut sets: BTreeMap<Number, Vec<WireInstance>> = BTreeMap::new();
+    let mut sets: BTreeMap<ConnectionNumber, Vec<WireInstance>> = BTreeMap::new();
     for one in whole.iter() {
         sets.entry(homes[part(hash(one), homes.len())]).or_default().push(one.clone());
     }
@@ -275,12 +281,12 @@ fn spread(whole: &Instances, homes: &[Number]) -> BTreeMap<Number, Instances> {
 /// Every record where it is held already, with its new contents, and a new one at its home.
 fn keep(
     whole: &Instances,
-    held: &BTreeMap<Number, Instances>,
-    target: &BTreeMap<Number, Instances>,
-) -> BTreeMap<Number, Instances> {
+    held: &BTreeMap<ConnectionNumber, Instances>,
+    target: &BTreeMap<ConnectionNumber, Instances>,
+) -> BTreeMap<ConnectionNumber, Instances> {
     let known: HashSet<_> = held.values().flat_map(ids).collect();
     let numbers: BTreeSet<_> = held.keys().chain(target.keys()).collect();
-    let of = |number: &Number| -> Instances {
+    let of = |number: &ConnectionNumber| -> Instances {
         let here = held.get(number).map(ids).unwrap_or_default();
         let home = target.get(number).map(ids).unwrap_or_default();
         let stays = |one: &&WireInstance| {

@@ -101,7 +101,7 @@ impl<S: WishSender> Link<S> {
             close: close.clone(),
             generation: 0,
             backoff: Backoff::new(RETRY.0, RETRY.1),
-            old: None,
+            predecessor: None,
             abandon: abandon.clone(),
             tasks: tasks.clone(),
         };

@@ -1,7 +1,7 @@
 //! The wire client of one Nacos cluster: 2.x and 3.x over gRPC and HTTP, 1.x over HTTP.
 //!
 //! It speaks the protocol and keeps what it was asked to keep; it decides nothing. Building a
-//! [`NacosClient`] touches no network. [`NacosClient::publisher`] and [`NacosClient::reader`]
+//! [`NacosClient`] touches no network. [`NacosClient::publisher`] and [`NacosClient::subscriber`]
 //! start sessions of their own (one TCP connection each); the rest is HTTP.
 
 mod address;
@@ -14,21 +14,21 @@ mod error;
 mod frames;
 mod grpc;
 mod http;
+mod instances_http;
 mod layout;
+mod lenient;
 mod link;
-mod number;
 mod pending_looks;
 mod publisher;
 mod publisher_list;
 mod pump;
-mod reader;
 mod service_pages;
 mod sign;
 mod size;
 mod spread;
+mod subscriber;
 mod supervisor;
 mod transport;
-mod v1;
 mod wire;
 mod wish_list;
 
@@ -36,9 +36,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use address::Address;
-pub use admin::{Generation, Version};
+pub use admin::{Generation, ServerVersion};
 pub use auth::Login;
-pub use catalogue::Names;
+pub use catalogue::ServiceNames;
 pub use causeway_core::ServiceKey;
 pub use configs::{ConfigDetail, ConfigRow, DEFAULT_TYPE, md5};
 pub use error::{Error, Result, or_default};
@@ -46,10 +46,10 @@ pub use layout::Load;
 pub use link::{Phase, Status};
 pub(super) use pending_looks::PendingLooks;
 pub use publisher::Publisher;
-pub use reader::Reader;
 pub use service_pages::ServicePage;
 pub use sign::AccessKeys;
 pub use spread::{Carried, SpreadPublisher};
+pub use subscriber::Subscriber;
 pub(super) use wire::listed;
 pub use wire::{
     DEFAULT_CLUSTER, Namespace, PUBLIC, PublisherRef, ServiceAttributes, ServiceInfo, ServiceSummary, ServiceTruth,
@@ -176,7 +176,7 @@ impl NacosClient {
     }
 
     /// Starts a connection for subscriptions and queries. Must be called within a tokio runtime.
-    pub fn reader(&self) -> Reader {
-        Reader::start(Arc::clone(&self.core))
+    pub fn reader(&self) -> Subscriber {
+        Subscriber::start(Arc::clone(&self.core))
     }
 }

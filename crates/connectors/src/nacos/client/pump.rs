@@ -17,7 +17,7 @@ pub(super) type OnPush = Arc<dyn Fn(&str, &str) + Send + Sync>;
 
 /// Why a connection is no longer to be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Leave {
+pub(super) enum LeaveReason {
     /// The server wants us elsewhere, perhaps at the given `(ip, port)`.
     Reset(Option<(String, String)>),
     /// The server does not know this connection any more.
@@ -30,7 +30,7 @@ pub(super) struct Pump {
     pub(super) send: mpsc::Sender<Payload>,
     /// Told when the server has registered the connection.
     pub(super) up: Option<oneshot::Sender<()>>,
-    pub(super) leave: Arc<Mutex<Option<Leave>>>,
+    pub(super) leave: Arc<Mutex<Option<LeaveReason>>>,
     pub(super) nudge: Arc<Notify>,
     pub(super) local_ip: String,
 }
@@ -87,7 +87,7 @@ impl Pump {
             "ConnectResetRequest" => {
                 let hint = (!push.server_ip.is_empty() && !push.server_port.is_empty())
                     .then_some((push.server_ip, push.server_port));
-                self.leave.lock().get_or_insert(Leave::Reset(hint));
+                self.leave.lock().get_or_insert(LeaveReason::Reset(hint));
                 self.nudge.notify_one();
                 ("ConnectResetResponse", true)
             }

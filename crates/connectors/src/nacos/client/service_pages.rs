@@ -15,7 +15,7 @@ use super::admin::Generation;
 use super::catalogue::PAGE as FIRST;
 use super::error::{Error, Result};
 use super::http::Call;
-use super::number;
+use super::lenient;
 use super::wire::{WireInstance, listed};
 
 /// Services in one answer: about 1.5 MB where each has ten instances.
@@ -26,38 +26,38 @@ const PERSISTENT: &str = "#false";
 /// A service; `C` are its clusters, `M` its metadata.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Detail<C, M> {
+struct ListedDetail<C, M> {
     service_name: String,
-    #[serde(default, deserialize_with = "number::text")]
+    #[serde(default, deserialize_with = "lenient::text")]
     group_name: String,
     cluster_map: Option<C>,
     metadata: Option<M>,
 }
 
-type WithInstances = Detail<BTreeMap<String, Cluster>, IgnoredAny>;
-type Unread<'a> = Detail<&'a RawValue, &'a RawValue>;
+type WithInstances = ListedDetail<BTreeMap<String, ClusterHosts>, IgnoredAny>;
+type Unread<'a> = ListedDetail<&'a RawValue, &'a RawValue>;
 
 #[derive(Deserialize)]
-struct Cluster {
-    #[serde(default, deserialize_with = "number::list")]
-    hosts: Vec<Host>,
+struct ClusterHosts {
+    #[serde(default, deserialize_with = "lenient::list")]
+    hosts: Vec<ListedHost>,
 }
 
 /// An instance; 2.x tells less of it than 3.x, in other words.
 #[derive(Deserialize)]
-struct Host {
+struct ListedHost {
     ip: String,
-    #[serde(deserialize_with = "number::port")]
+    #[serde(deserialize_with = "lenient::port")]
     port: u16,
-    #[serde(deserialize_with = "number::float")]
+    #[serde(deserialize_with = "lenient::float")]
     weight: f64,
-    #[serde(alias = "valid", deserialize_with = "number::flag")]
+    #[serde(alias = "valid", deserialize_with = "lenient::flag")]
     healthy: bool,
-    #[serde(deserialize_with = "number::flag")]
+    #[serde(deserialize_with = "lenient::flag")]
     enabled: bool,
     /// Only 3.x tells.
     ephemeral: Option<bool>,
-    #[serde(default, deserialize_with = "number::texts")]
+    #[serde(default, deserialize_with = "lenient::texts")]
     metadata: Metadata,
 }
 

@@ -18,7 +18,7 @@ use tokio_util::task::TaskTracker;
 
 use super::core::Core;
 use super::error::{Error, Result};
-use super::layout::{Instances, Layout, Load, Next, Number, Wish};
+use super::layout::{ConnectionLayout, ConnectionNumber, ConnectionSet, Instances, Load, Next};
 use super::link::RETRY;
 use super::publisher::Publisher;
 use super::wire::WireInstance;
@@ -29,7 +29,7 @@ use crate::util::keep_running;
 /// All connections by which one process publishes in a cluster. A service is on one of them, unless it is larger by
 /// itself than [`super::Options::connection_bytes`].
 pub struct SpreadPublisher {
-    shared: Arc<Shared>,
+    spread: Arc<Spread>,
     _stop: DropGuard,
 }
 
@@ -42,21 +42,21 @@ pub struct Carried {
     pub load: Load,
 }
 
-struct Shared {
+struct Spread {
     core: Arc<Core>,
     name: String,
     keeper: Option<Arc<dyn SocketKeeper>>,
     /// The address that the first connection tries first; the next one takes the next.
     first: usize,
-    state: Mutex<State>,
+    state: Mutex<SpreadState>,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
 
 /// Invariant: every connection of the layout is open.
-struct State {
-    layout: Layout,
-    open: BTreeMap<Number, Open>,
+struct SpreadState {
+    layout: ConnectionLayout,
+    open: BTreeMap<ConnectionNumber, Open>,
     /// Services that are being handed over, each by a task.
     moving: BTreeSet<ServiceKey>,
     closed: bool,
@@ -69,22 +69,22 @@ struct Open {
 }
 
 /// A wish that was noted with a publisher, and its version there.
-type Asked = (Arc<Publisher>, u64);
+type NotedWish = (Arc<Publisher>, u64);
 
 /// The connections that hold all of a service, each with its generation.
-type Proof = Vec<(Number, u64)>;
+type Proof = Vec<(ConnectionNumber, u64)>;
 
 impl SpreadPublisher {
     pub(super) fn new(core: Arc<Core>, name: &str, keeper: Option<Arc<dyn SocketKeeper>>) -> Self {
         let stop = CancellationToken::new();
-        let state = State {
-            layout: Layout::new(core.options.connection_bytes),
+        let state = SpreadState {
+            layout: ConnectionLayout::new(core.options.connection_bytes),
             open: BTreeMap::new(),
             moving: BTreeSet::new(),
             closed: false,
         };
         let first = random_index(core.options.addresses.len());
-        let shared = Shared {
+        let spread = Spread {
             core,
             name: name.to_owned(),
             keeper,
@@ -93,13 +93,13 @@ impl SpreadPublisher {
             stop: stop.clone(),
             tasks: TaskTracker::new(),
         };
-        SpreadPublisher { shared: Arc::new(shared), _stop: stop.drop_guard() }
+        SpreadPublisher { spread: Arc::new(spread), _stop: stop.drop_guard() }
     }
 
     /// Publishes `instances` as the whole set of `key`; an empty set withdraws. Contract and errors as
     /// [`Publisher::publish`].
     pub async fn publish(&self, key: &ServiceKey, instances: Vec<WireInstance>) -> Result<()> {
-        let asked = self.shared.want(key, instances);
+        let asked = self.spread.want(key, instances);
         meet(key, asked).await
     }
 
@@ -107,25 +107,25 @@ impl SpreadPublisher {
     /// the first is waited for, so giving up this call loses none: they are met when a server is there.
     pub async fn publish_all(&self, sets: Vec<(ServiceKey, Vec<WireInstance>)>) -> Vec<Result<()>> {
         let want = |(key, set)| {
-            let asked = self.shared.want(&key, set);
+            let asked = self.spread.want(&key, set);
             (key, asked)
         };
         let asked: Vec<_> = sets.into_iter().map(want).collect();
         stream::iter(asked)
             .map(|(key, asked)| async move { meet(&key, asked).await })
-            .buffered(self.shared.core.options.in_flight.max(1))
+            .buffered(self.spread.core.options.in_flight.max(1))
             .collect()
             .await
     }
 
     /// Registers or deregisters one persistent instance. See [`Publisher::write_persistent`].
     pub async fn write_persistent(&self, key: &ServiceKey, instance: &WireInstance, register: bool) -> Result<()> {
-        self.shared.any()?.write_persistent(key, instance, register).await
+        self.spread.any()?.write_persistent(key, instance, register).await
     }
 
     /// The connections, in the order in which they were opened.
     pub fn carried(&self) -> Vec<Carried> {
-        let state = self.shared.state.lock();
+        let state = self.spread.state.lock();
         let carried = |(number, load)| {
             let id = state.open.get(&number).and_then(|open| open.publisher.connection_id());
             Carried { id, load }
@@ -136,29 +136,29 @@ impl SpreadPublisher {
     /// Ends all connections for the server too, which drops all publications at once, and waits for all tasks. Dropping
     /// it instead leaves kept sockets with their keeper.
     pub async fn close(&self) {
-        self.shared.stop.cancel();
+        self.spread.stop.cancel();
         let open = {
-            let mut state = self.shared.state.lock();
+            let mut state = self.spread.state.lock();
             state.closed = true;
             std::mem::take(&mut state.open)
         };
         join_all(open.values().map(|open| open.publisher.close())).await;
-        self.shared.tasks.close();
-        self.shared.tasks.wait().await;
+        self.spread.tasks.close();
+        self.spread.tasks.wait().await;
     }
 }
 
 /// Waits until the servers have all that was asked for. Tells of a refusal rather than of a server that is away.
-async fn meet(key: &ServiceKey, asked: Result<Vec<Asked>>) -> Result<()> {
+async fn meet(key: &ServiceKey, asked: Result<Vec<NotedWish>>) -> Result<()> {
     let met = asked?.into_iter().map(|(publisher, version)| async move { publisher.meet(key, version).await });
     let errors: Vec<_> = join_all(met).await.into_iter().filter_map(Result::err).collect();
     let refusal = errors.iter().find(|error| !error.is_transient()).or(errors.first());
     refusal.map_or(Ok(()), |error| Err(error.clone()))
 }
 
-impl Shared {
+impl Spread {
     /// Notes the whole set of a service with the connections that are to carry it.
-    fn want(self: &Arc<Self>, key: &ServiceKey, set: Vec<WireInstance>) -> Result<Vec<Asked>> {
+    fn want(self: &Arc<Self>, key: &ServiceKey, set: Vec<WireInstance>) -> Result<Vec<NotedWish>> {
         let mut state = self.state.lock();
         if state.closed {
             return Err(closed());
@@ -166,13 +166,13 @@ impl Shared {
         let is_empty = set.is_empty();
         let mut wishes = state.layout.want(key, set.into());
         // A connection that has not taken an earlier withdrawal holds it still, though the layout does not know.
-        let holds = |(number, open): (&Number, &Open)| open.publisher.desired(key).map(|_| *number);
+        let holds = |(number, open): (&ConnectionNumber, &Open)| open.publisher.desired(key).map(|_| *number);
         let left = state.open.iter().filter_map(holds);
         let left: Vec<_> = left.filter(|number| wishes.iter().all(|wish| wish.connection != *number)).collect();
         let none: Instances = Vec::new().into();
         for connection in left {
             if is_empty {
-                wishes.push(Wish { connection, set: none.clone() });
+                wishes.push(ConnectionSet { connection, set: none.clone() });
             } else if let Some(open) = state.open.get(&connection) {
                 // Sent by itself: what is published now does not wait for it.
                 open.publisher.want(key, none.clone());
@@ -187,8 +187,8 @@ impl Shared {
         Ok(asked)
     }
 
-    fn ask(self: &Arc<Self>, state: &mut State, key: &ServiceKey, wishes: Vec<Wish>) -> Vec<Asked> {
-        let ask = |Wish { connection, set }: Wish| {
+    fn ask(self: &Arc<Self>, state: &mut SpreadState, key: &ServiceKey, wishes: Vec<ConnectionSet>) -> Vec<NotedWish> {
+        let ask = |ConnectionSet { connection, set }: ConnectionSet| {
             let publisher = self.publisher(state, connection);
             let version = publisher.want(key, set);
             (publisher, version)
@@ -197,7 +197,7 @@ impl Shared {
     }
 
     /// The publisher of a connection of the layout.
-    fn publisher(self: &Arc<Self>, state: &mut State, number: Number) -> Arc<Publisher> {
+    fn publisher(self: &Arc<Self>, state: &mut SpreadState, number: ConnectionNumber) -> Arc<Publisher> {
         if state.open.is_empty() && number == 0 {
             let this = Arc::clone(self);
             self.spawn(move || Arc::clone(&this).close_idle());
@@ -281,9 +281,9 @@ impl Shared {
     }
 
     /// That the homes of a service hold all of it at the server; none while one does not, or records are missing there.
-    fn proof(&self, state: &State, key: &ServiceKey) -> Option<Proof> {
+    fn proof(&self, state: &SpreadState, key: &ServiceKey) -> Option<Proof> {
         let Next::Drop(homes) = state.layout.next(key) else { return None };
-        let held = |number: Number| Some((number, state.open.get(&number)?.publisher.holds(key)?));
+        let held = |number: ConnectionNumber| Some((number, state.open.get(&number)?.publisher.holds(key)?));
         homes.into_iter().map(held).collect()
     }
 

@@ -13,7 +13,7 @@ use super::core::Core;
 use super::error::{Error, Result};
 use super::grpc::Connection;
 use super::link::{Live, Phase, Status, away};
-use super::pump::{Leave, OnPush};
+use super::pump::{LeaveReason, OnPush};
 use super::wish_list::{WishList, WishSender};
 use crate::SocketKeeper;
 use crate::util::backoff::Backoff;
@@ -27,7 +27,7 @@ const OLD_AT_MOST: Duration = Duration::from_secs(30);
 enum EndOfHold {
     Ended,
     Silent,
-    Told(Leave),
+    Told(LeaveReason),
 }
 
 pub(super) struct Supervisor<S: WishSender> {
@@ -44,7 +44,7 @@ pub(super) struct Supervisor<S: WishSender> {
     /// Index of the address to try next.
     pub(super) next: usize,
     /// Tells that the successor of a connection which is to be left has all.
-    pub(super) old: Option<CancellationToken>,
+    pub(super) predecessor: Option<CancellationToken>,
     pub(super) abandon: CancellationToken,
     pub(super) tasks: TaskTracker,
 }
@@ -128,8 +128,8 @@ impl<S: WishSender> Supervisor<S> {
             wishes.replay(&live).await;
             self.backoff.reset();
             self.tell(Phase::Ready, Some(&connection), None);
-            if let Some(old) = self.old.take() {
-                old.cancel();
+            if let Some(predecessor) = self.predecessor.take() {
+                predecessor.cancel();
             }
             // What failed while the connection lives is sent again too.
             loop {
@@ -152,10 +152,10 @@ impl<S: WishSender> Supervisor<S> {
         let (error, keep, usable) = match why {
             EndOfHold::Ended => (format!("{}: connection lost", connection.server), false, false),
             EndOfHold::Silent => (format!("{}: does not answer", connection.server), true, false),
-            EndOfHold::Told(Leave::Unregistered) => {
+            EndOfHold::Told(LeaveReason::Unregistered) => {
                 (format!("{}: does not know the connection", connection.server), false, false)
             }
-            EndOfHold::Told(Leave::Reset(hint)) => {
+            EndOfHold::Told(LeaveReason::Reset(hint)) => {
                 self.follow(hint.as_ref());
                 (format!("{}: sends us away", connection.server), true, true)
             }
@@ -166,7 +166,7 @@ impl<S: WishSender> Supervisor<S> {
         }
         self.tell(Phase::Connecting, None, Some(Error::Unavailable(error)));
         // With a predecessor still there, this connection never got to hold everything.
-        if !keep || self.old.as_ref().is_some_and(|old| !old.is_cancelled()) {
+        if !keep || self.predecessor.as_ref().is_some_and(|predecessor| !predecessor.is_cancelled()) {
             connection.close().await;
         } else {
             self.retire(connection);
@@ -177,7 +177,7 @@ impl<S: WishSender> Supervisor<S> {
     /// has published the same, and nobody sees a gap.
     fn retire(&mut self, connection: Arc<Connection>) {
         let succeeded = CancellationToken::new();
-        self.old = Some(succeeded.clone());
+        self.predecessor = Some(succeeded.clone());
         let overlap = self.core.options.overlap;
         let (close, abandon) = (self.close.clone(), self.abandon.clone());
         self.tasks.spawn(async move {

@@ -7,7 +7,7 @@ use causeway_core::{Metadata, ServiceKey, intern};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-use super::number;
+use super::lenient;
 
 /// Nacos' default group.
 pub const DEFAULT_GROUP: &str = "DEFAULT_GROUP";
@@ -34,32 +34,32 @@ pub struct WireInstance {
     /// IPv4, IPv6 or host name.
     pub ip: String,
     /// 0–65535.
-    #[serde(deserialize_with = "number::port")]
+    #[serde(deserialize_with = "lenient::port")]
     pub port: u16,
     /// 0–10,000, fractions allowed.
-    #[serde(default = "one", deserialize_with = "number::float")]
+    #[serde(default = "one", deserialize_with = "lenient::float")]
     pub weight: f64,
     /// Health as the publisher or the server's probe says.
-    #[serde(default = "yes", deserialize_with = "number::flag")]
+    #[serde(default = "yes", deserialize_with = "lenient::flag")]
     pub healthy: bool,
     /// False: taken offline; hidden from subscribers.
-    #[serde(default = "yes", deserialize_with = "number::flag")]
+    #[serde(default = "yes", deserialize_with = "lenient::flag")]
     pub enabled: bool,
     /// False: persistent, kept by the server until deregistered.
-    #[serde(default = "yes", deserialize_with = "number::flag")]
+    #[serde(default = "yes", deserialize_with = "lenient::flag")]
     pub ephemeral: bool,
     /// Nacos' cluster within the service; `DEFAULT` when empty.
-    #[serde(default, deserialize_with = "number::text")]
+    #[serde(default, deserialize_with = "lenient::text")]
     pub cluster_name: String,
     /// `group@@service` in answers; may be empty in requests.
-    #[serde(default, deserialize_with = "number::text", skip_serializing_if = "String::is_empty")]
+    #[serde(default, deserialize_with = "lenient::text", skip_serializing_if = "String::is_empty")]
     pub service_name: String,
     /// Keys and values.
-    #[serde(default, deserialize_with = "number::texts")]
+    #[serde(default, deserialize_with = "lenient::texts")]
     pub metadata: Metadata,
     /// When somebody last registered or beat it, milliseconds of the server's clock. Only 1.x tells, and only in the
     /// list that shows disabled instances.
-    #[serde(default, deserialize_with = "number::some", skip_serializing)]
+    #[serde(default, deserialize_with = "lenient::some", skip_serializing)]
     pub last_beat: Option<i64>,
 }
 
@@ -94,7 +94,7 @@ impl WireInstance {
 #[serde(default)]
 pub struct ServiceInfo {
     /// The instances.
-    #[serde(deserialize_with = "number::list")]
+    #[serde(deserialize_with = "lenient::list")]
     pub hosts: Vec<WireInstance>,
 }
 
@@ -103,7 +103,7 @@ pub struct ServiceInfo {
 #[serde(rename_all = "camelCase", default)]
 pub struct ServiceAttributes {
     /// Keys and values.
-    #[serde(deserialize_with = "number::texts")]
+    #[serde(deserialize_with = "lenient::texts")]
     pub metadata: BTreeMap<String, String>,
     /// 0–1: below this share of healthy instances, all are shown as healthy.
     #[serde(deserialize_with = "threshold")]
@@ -118,7 +118,7 @@ pub struct ServiceAttributes {
 
 /// The server keeps thresholds as 32-bit floats: 0.7 comes back as 0.699999988….
 fn threshold<'de, D: Deserializer<'de>>(input: D) -> Result<f64, D::Error> {
-    let threshold = number::float(input)?;
+    let threshold = lenient::float(input)?;
     #[expect(clippy::cast_possible_truncation, reason = "the server's own precision")]
     let short = threshold as f32;
     Ok(short.to_string().parse().unwrap_or(threshold))
@@ -138,16 +138,16 @@ pub struct ServiceSummary {
     /// Service name without group.
     pub name: String,
     /// Group name.
-    #[serde(default, deserialize_with = "number::text")]
+    #[serde(default, deserialize_with = "lenient::text")]
     pub group_name: String,
     /// Number of clusters.
-    #[serde(default, deserialize_with = "number::integer")]
+    #[serde(default, deserialize_with = "lenient::integer")]
     pub cluster_count: i64,
     /// Number of instances.
-    #[serde(default, deserialize_with = "number::integer")]
+    #[serde(default, deserialize_with = "lenient::integer")]
     pub ip_count: i64,
     /// Number of healthy ones.
-    #[serde(default, deserialize_with = "number::integer")]
+    #[serde(default, deserialize_with = "lenient::integer")]
     pub healthy_instance_count: i64,
 }
 
@@ -155,13 +155,13 @@ pub struct ServiceSummary {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Namespace {
     /// Id, as naming calls take it.
-    #[serde(default, rename = "namespace", deserialize_with = "number::text")]
+    #[serde(default, rename = "namespace", deserialize_with = "lenient::text")]
     pub id: String,
     /// Display name.
-    #[serde(default, rename = "namespaceShowName", deserialize_with = "number::text")]
+    #[serde(default, rename = "namespaceShowName", deserialize_with = "lenient::text")]
     pub name: String,
     /// Description, often empty.
-    #[serde(default, rename = "namespaceDesc", deserialize_with = "number::text")]
+    #[serde(default, rename = "namespaceDesc", deserialize_with = "lenient::text")]
     pub description: String,
 }
 
@@ -183,10 +183,10 @@ pub struct PublisherRef {
     /// The instance's address.
     pub ip: String,
     /// The instance's port.
-    #[serde(deserialize_with = "number::port")]
+    #[serde(deserialize_with = "lenient::port")]
     pub port: u16,
     /// The instance's cluster name.
-    #[serde(default, alias = "cluster", rename = "clusterName", deserialize_with = "number::text")]
+    #[serde(default, alias = "cluster", rename = "clusterName", deserialize_with = "lenient::text")]
     pub cluster: String,
 }
 

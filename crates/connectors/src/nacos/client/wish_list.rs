@@ -34,7 +34,7 @@ pub(super) trait WishSender: Send + Sync + 'static {
     fn connected(&self, _: &Connection) {}
 }
 
-struct Entry<W> {
+struct WishEntry<W> {
     wish: W,
     /// Grows with every new wish of any key.
     version: u64,
@@ -46,7 +46,7 @@ struct Entry<W> {
     gate: Arc<tokio::sync::Mutex<()>>,
 }
 
-impl<W> Entry<W> {
+impl<W> WishEntry<W> {
     /// Whether at least version `wanted` was met on this generation.
     fn is_met(&self, generation: u64, wanted: u64) -> bool {
         matches!(&self.met, Some((g, v, _)) if *g == generation && *v >= wanted)
@@ -58,8 +58,8 @@ impl<W> Entry<W> {
     }
 }
 
-struct Inner<W> {
-    entries: BTreeMap<ServiceKey, Entry<W>>,
+struct Wishes<W> {
+    entries: BTreeMap<ServiceKey, WishEntry<W>>,
     version: u64,
     /// The connection that was replayed to last.
     generation: Option<u64>,
@@ -72,13 +72,13 @@ struct Inner<W> {
 pub(super) struct WishList<S: WishSender> {
     pub(super) sender: S,
     in_flight: usize,
-    inner: Mutex<Inner<S::Wish>>,
+    inner: Mutex<Wishes<S::Wish>>,
 }
 
 impl<S: WishSender> WishList<S> {
     /// `in_flight`: requests that a replay sends at a time.
     pub(super) fn new(sender: S, in_flight: usize) -> Self {
-        let inner = Inner { entries: BTreeMap::new(), version: 0, generation: None, behind: BTreeSet::new() };
+        let inner = Wishes { entries: BTreeMap::new(), version: 0, generation: None, behind: BTreeSet::new() };
         WishList { sender, in_flight: in_flight.max(1), inner: Mutex::new(inner) }
     }
 
@@ -91,7 +91,7 @@ impl<S: WishSender> WishList<S> {
         match inner.entries.get_mut(key) {
             Some(entry) => (entry.wish, entry.version) = (wish, version),
             None => {
-                let entry = Entry { wish, version, met: None, refused: None, gate: Arc::default() };
+                let entry = WishEntry { wish, version, met: None, refused: None, gate: Arc::default() };
                 inner.entries.insert(key.clone(), entry);
             }
         }
@@ -188,11 +188,11 @@ impl<S: WishSender> WishList<S> {
     /// Keys whose newest wish is neither met nor refused on this generation.
     fn pending(&self, generation: u64) -> Vec<(ServiceKey, u64)> {
         let mut inner = self.inner.lock();
-        let Inner { entries, behind, generation: last, .. } = &mut *inner;
+        let Wishes { entries, behind, generation: last, .. } = &mut *inner;
         if last.replace(generation) != Some(generation) {
             *behind = entries.keys().cloned().collect();
         }
-        let is_pending = |entry: &&Entry<S::Wish>| {
+        let is_pending = |entry: &&WishEntry<S::Wish>| {
             !entry.is_met(generation, entry.version) && entry.refusal(generation, entry.version).is_none()
         };
         behind.retain(|key| entries.get(key).is_some_and(|entry| is_pending(&entry)));

@@ -42,16 +42,16 @@ impl NacosData {
 }
 
 /// Looks at one namespace, and remembers what it has read: 2.x tells cheaply only when an entry has changed.
-pub(super) struct Looker {
+pub(super) struct EntryLooker {
     data: NacosData,
     part: Part,
-    known: BTreeMap<EntryKey, Known>,
+    known: BTreeMap<EntryKey, KnownEntry>,
     /// Whether each entry that was last listed takes part. It is asked once for each, since its answer stays the same.
     decided: BTreeMap<EntryKey, bool>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-struct Known {
+struct KnownEntry {
     kind: String,
     modified_ms: i64,
     /// Since when this time is known.
@@ -59,7 +59,7 @@ struct Known {
     entry: Entry,
 }
 
-impl Looker {
+impl EntryLooker {
     pub fn new(data: NacosData, part: Part) -> Self {
         Self { data, part, known: BTreeMap::new(), decided: BTreeMap::new() }
     }
@@ -131,7 +131,7 @@ impl Looker {
             let before =
                 self.known.get(&key).filter(|known| known.modified_ms == modified_ms && known.kind == row.kind);
             let since = before.map_or_else(Instant::now, |known| known.since);
-            self.known.insert(key, Known { kind: row.kind.clone(), modified_ms, since, entry });
+            self.known.insert(key, KnownEntry { kind: row.kind.clone(), modified_ms, since, entry });
         }
     }
 }
@@ -151,9 +151,9 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    fn looker() -> Looker {
+    fn looker() -> EntryLooker {
         let client = NacosClient::new(Options::new(vec!["127.0.0.1:1".parse().unwrap()])).unwrap();
-        Looker::new(NacosData::new(client, Vec::new()), Part::new("public"))
+        EntryLooker::new(NacosData::new(client, Vec::new()), Part::new("public"))
     }
 
     fn row(modified_ms: i64) -> ConfigRow {

@@ -16,8 +16,8 @@ use causeway_core::{
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, StreamExt};
-use look::Looker;
-use recent::Recent;
+use look::EntryLooker;
+use recent::RecentWrites;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,7 +39,7 @@ pub(super) struct NacosData {
     client: NacosClient,
     /// Namespaces that the operator named, for users who may not list them.
     named: Arc<[String]>,
-    recent: Arc<Recent>,
+    recent: Arc<RecentWrites>,
 }
 
 fn stamp(sum: &str, kind: &str) -> Stamp {
@@ -165,7 +165,7 @@ impl DataSource for NacosData {
         async move {
             let mut all = BTreeMap::new();
             for part in self.namespaces(select).await.map_err(convert::error)? {
-                let mut looker = Looker::new(self.clone(), part);
+                let mut looker = EntryLooker::new(self.clone(), part);
                 all.append(&mut looker.look(select).await.map_err(convert::error)?);
             }
             Ok(all)

@@ -3,7 +3,7 @@
 use super::super::client::Error as WireError;
 use super::super::convert;
 use super::NacosData;
-use super::look::Looker;
+use super::look::EntryLooker;
 use causeway_core::{DataSelector, Entry, EntryKey, Error, Lost, News, Part};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -34,7 +34,7 @@ pub(super) struct EntryWatch {
 }
 
 struct FollowedPart {
-    looker: Looker,
+    looker: EntryLooker,
     /// `None`: it is not known.
     entries: Option<BTreeMap<EntryKey, Entry>>,
     /// What was last told of why not.
@@ -107,7 +107,7 @@ impl EntryWatch {
     fn listed(&mut self, parts: BTreeSet<Part>) {
         for part in &parts {
             self.parts.entry(part.clone()).or_insert_with(|| {
-                let looker = Looker::new(self.data.clone(), part.clone());
+                let looker = EntryLooker::new(self.data.clone(), part.clone());
                 FollowedPart { looker, entries: None, told: None }
             });
         }

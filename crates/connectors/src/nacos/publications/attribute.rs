@@ -1,7 +1,7 @@
 //! How a record is known as ours when its mark has gone: by the connections that publish its address.
 
 use super::{Publications, Published, Records};
-use crate::nacos::client::{Error as WireError, Generation, PublisherRef, WireInstance};
+use crate::nacos::client::{Error as WireError, Generation, PublisherRef, WireInstance, or_default};
 use crate::nacos::convert;
 use causeway_core::{Attributes, Instance, Mark, OwnerId, ServiceKey, Set};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
@@ -20,14 +20,14 @@ type Publishers = BTreeMap<HostPort, Option<Vec<PublisherRef>>>;
 impl Publications {
     /// Whether the server tells who publishes an address: asked once, about an address that nobody has.
     pub(super) async fn can_attribute(&self, scope: &ServiceKey) -> bool {
-        let ask = async || match tokio::time::timeout(SHORT, self.client.publishers(scope, "127.0.0.1", 1)).await {
-            Ok(Ok(_) | Err(WireError::NotFound(_))) => Ok(true),
-            Err(_) => Err(()),
-            Ok(Err(error)) if error.is_transient() => Err(()),
-            Ok(Err(error)) => {
-                tracing::info!(%error, "the server does not tell who publishes an address");
-                Ok(false)
+        let ask = async || {
+            let asked = self.client.publishers(scope, "127.0.0.1", 1);
+            let answer = tokio::time::timeout(SHORT, asked).await.map_err(drop)?;
+            let tells = told(or_default(answer)).map_err(drop)?.is_some();
+            if !tells {
+                tracing::info!("the server does not tell who publishes an address");
             }
+            Ok::<_, ()>(tells)
         };
         *self.attributes.get_or_try_init(ask).await.unwrap_or(&false)
     }
@@ -44,7 +44,7 @@ impl Publications {
         instances: &[WireInstance],
     ) -> Result<Set, WireError> {
         let ours = self.of(scope);
-        let records = match self.mode.is_http() {
+        let records = match self.protocol.is_http() {
             true => self.claimed_http(scope, &ours, instances),
             false => self.claimed(scope, &ours, instances).await?,
         };
@@ -72,10 +72,10 @@ impl Publications {
             ours.get(&read.id()).filter(|published| read.mark != published.record.mark || read.mark.is_none())
         };
         let asked = records.iter().filter(|read| read.ephemeral && doubtful(read).is_some()).map(address).collect();
-        let told = self.publishers(scope, asked).await?;
+        let publishers = self.publishers(scope, asked).await?;
         let mine = self.connections();
         let judge = |read: Instance| {
-            let publishers = told.get(&address(&read)).and_then(Option::as_deref);
+            let publishers = publishers.get(&address(&read)).and_then(Option::as_deref);
             let ours = doubtful(&read).filter(|published| claims(&read, published, publishers, &mine));
             let owner = ours.map(|published| published.owner.clone());
             (read, owner)
@@ -91,39 +91,38 @@ impl Publications {
 
     /// Who publishes these addresses. Errors: transient ones.
     async fn publishers(&self, scope: &ServiceKey, addresses: BTreeSet<HostPort>) -> Result<Publishers, WireError> {
-        let mut told = Publishers::new();
+        let mut publishers = Publishers::new();
         if addresses.is_empty() {
-            return Ok(told);
+            return Ok(publishers);
         }
         // 3.x tells all of a service at once. What it leaves out is asked about by itself.
         if addresses.len() > 1 && self.client.version().await?.generation == Generation::V3 {
-            match self.client.all_publishers(scope).await {
-                Ok(all) => {
-                    for one in all {
-                        let at = (one.ip.clone(), one.port);
-                        if addresses.contains(&at) {
-                            told.entry(at).or_default().get_or_insert_default().push(one);
-                        }
-                    }
+            for one in told(self.client.all_publishers(scope).await)?.unwrap_or_default() {
+                let at = (one.ip.clone(), one.port);
+                if addresses.contains(&at) {
+                    publishers.entry(at).or_default().get_or_insert_default().push(one);
                 }
-                Err(error) if error.is_transient() => return Err(error),
-                Err(error) => tracing::debug!(%scope, %error, "not told of the whole service"),
             }
         }
-        let left: Vec<_> = addresses.into_iter().filter(|at| !told.contains_key(at)).collect();
+        let left: Vec<_> = addresses.into_iter().filter(|at| !publishers.contains_key(at)).collect();
         let ask = |(ip, port): HostPort| async move {
-            match self.client.publishers(scope, &ip, port).await {
-                Ok(found) => Ok(((ip, port), Some(found))),
-                Err(error) if error.is_transient() => Err(error),
-                Err(error) => {
-                    tracing::debug!(%scope, %error, "the server does not tell who publishes an address");
-                    Ok(((ip, port), None))
-                }
-            }
+            let found = told(self.client.publishers(scope, &ip, port).await)?;
+            Ok(((ip, port), found))
         };
         let asked: Vec<_> = stream::iter(left.into_iter().map(ask)).buffer_unordered(AT_ONCE).try_collect().await?;
-        told.extend(asked);
-        Ok(told)
+        publishers.extend(asked);
+        Ok(publishers)
+    }
+}
+
+/// What the server has told; none where it does not tell. Errors: transient ones.
+fn told<T>(answer: Result<T, WireError>) -> Result<Option<T>, WireError> {
+    match answer {
+        Err(error) if !error.is_transient() => {
+            tracing::debug!(%error, "the server does not tell who publishes an address");
+            Ok(None)
+        }
+        answer => answer.map(Some),
     }
 }
 

@@ -10,7 +10,7 @@ impl Publications {
     /// Whether the servers speak only HTTP, when they are known and our records are published in the way that fits:
     /// after an upgrade of the servers they are published again in the new one.
     pub async fn ready(&self) -> Result<bool, WireError> {
-        let http = self.mode.http().await?;
+        let http = self.protocol.http().await?;
         let mut way = self.way.lock().await;
         if *way == Some(http) {
             return Ok(http);

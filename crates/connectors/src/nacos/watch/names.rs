@@ -1,8 +1,8 @@
 //! The names of the services in one namespace, as the polls tell them, and how far the namespace is known.
 
 use super::reads::Round;
-use super::{AGAIN, PATIENCE, Watch};
-use crate::nacos::client::{Error as WireError, Names, ServiceSummary, listed};
+use super::{AGAIN, PATIENCE, ServiceWatch};
+use crate::nacos::client::{Error as WireError, ServiceNames, ServiceSummary, listed};
 use crate::nacos::convert;
 use causeway_core::{Lost, Part, ServiceKey, Set, Update};
 use std::collections::{BTreeMap, BTreeSet};
@@ -39,12 +39,12 @@ impl ServiceCounts {
 pub(super) struct ListedService {
     pub counts: ServiceCounts,
     /// Whether its own attributes were read on this connection.
-    pub dressed: bool,
+    pub has_attributes: bool,
 }
 
 /// One namespace that is followed.
 #[derive(Default)]
-pub(super) struct Namespace {
+pub(super) struct FollowedNamespace {
     pub title: Option<Arc<str>>,
     /// Whether the cluster lists it. It serves others too.
     pub listed: bool,
@@ -64,7 +64,7 @@ pub(super) struct Namespace {
     pub refuses_pages: bool,
 }
 
-impl Namespace {
+impl FollowedNamespace {
     pub fn new(title: Option<Arc<str>>, listed: bool) -> Self {
         Self { title, listed, ..Self::default() }
     }
@@ -78,11 +78,11 @@ impl Namespace {
     /// It has to be read whole again.
     pub fn forget(&mut self) {
         (self.knowledge, self.fingerprint, self.round) = (Knowledge::Unknown, None, None);
-        self.names.values_mut().for_each(|one| one.dressed = false);
+        self.names.values_mut().for_each(|one| one.has_attributes = false);
     }
 }
 
-impl Watch {
+impl ServiceWatch {
     pub(super) fn is_listed(&self, key: &ServiceKey) -> bool {
         self.namespaces.get(&key.part()).is_some_and(|namespace| namespace.names.contains_key(key))
     }
@@ -99,10 +99,10 @@ impl Watch {
         }
     }
 
-    pub(super) fn names(&mut self, part: &Part, names: Result<Names, WireError>) {
+    pub(super) fn names(&mut self, part: &Part, names: Result<ServiceNames, WireError>) {
         let Some(namespace) = self.namespaces.get_mut(part) else { return };
         namespace.asking = false;
-        let Names { fingerprint, list } = match names {
+        let ServiceNames { fingerprint, list } = match names {
             Ok(names) => names,
             Err(error) => {
                 let since = *namespace.failing.get_or_insert_with(Instant::now);
@@ -138,8 +138,8 @@ impl Watch {
                 _ => self.select.scope(&key),
             };
             if selected {
-                let dressed = known.is_some_and(|known| known.dressed);
-                found.insert(key, ListedService { counts: ServiceCounts::of(&one), dressed });
+                let has_attributes = known.is_some_and(|known| known.has_attributes);
+                found.insert(key, ListedService { counts: ServiceCounts::of(&one), has_attributes });
             } else {
                 namespace.left_out.insert(key);
             }

@@ -1,11 +1,11 @@
 //! Which services are read, and how: a few one by one, many by the pages of their namespace. What belongs to the services
 //! themselves is in no page; it follows.
 
-use super::names::{Knowledge, Namespace};
-use super::{AGAIN, UNREADABLE, Watch};
+use super::names::{FollowedNamespace, Knowledge};
+use super::{AGAIN, ServiceWatch, UNREADABLE};
 use crate::nacos::client::Error as WireError;
 use crate::nacos::convert;
-use crate::nacos::reading::{IN_FLIGHT, Page, are_many};
+use crate::nacos::reading::{IN_FLIGHT, SetPage, are_many};
 use causeway_core::{Attributes, Lost, Part, ServiceKey, Set, Update};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -34,14 +34,14 @@ pub(super) struct Reads {
     /// What no page had: waiting to be read one by one.
     left: VecDeque<ServiceKey>,
     /// Being read one by one, and whether each is wanted again since.
-    pub flying: BTreeMap<ServiceKey, bool>,
+    pub in_flight: BTreeMap<ServiceKey, bool>,
     /// Waiting to be retried.
     failed: BTreeSet<ServiceKey>,
     rounds: u64,
     /// When the last window began, and how many were read one by one in it.
     window: Option<(Instant, usize)>,
     /// Services without their attributes, and how many are being asked for theirs.
-    bare: BTreeSet<ServiceKey>,
+    without_attributes: BTreeSet<ServiceKey>,
     pub asking: usize,
 }
 
@@ -62,7 +62,7 @@ impl Reads {
     }
 
     fn is_idle(&self) -> bool {
-        self.todo.is_empty() && self.left.is_empty() && self.flying.is_empty()
+        self.todo.is_empty() && self.left.is_empty() && self.in_flight.is_empty()
     }
 
     /// Takes the next service that is read by itself; `most` of a namespace are, within a [`WINDOW`]. An error says when
@@ -102,7 +102,7 @@ impl Reads {
     }
 }
 
-impl Watch {
+impl ServiceWatch {
     pub(super) fn is_paging(&self) -> bool {
         self.namespaces.values().any(|namespace| namespace.round.is_some())
     }
@@ -111,7 +111,7 @@ impl Watch {
     pub(super) fn want(&mut self, key: ServiceKey) {
         let part = key.part();
         let reads = &mut self.reads;
-        if let Some(again) = reads.flying.get_mut(&key) {
+        if let Some(again) = reads.in_flight.get_mut(&key) {
             *again = true;
             return;
         }
@@ -130,7 +130,7 @@ impl Watch {
             return None;
         }
         let pages = self.reads.pages;
-        let has_pages = |namespace: &Namespace| pages && !namespace.refuses_pages;
+        let has_pages = |namespace: &FollowedNamespace| pages && !namespace.refuses_pages;
         let by_pages = |(part, count): (&Part, &usize)| {
             let namespace = self.namespaces.get(part).filter(|one| one.round.is_none() && has_pages(one))?;
             are_many(*count, namespace.names.len()).then(|| part.clone())
@@ -138,7 +138,7 @@ impl Watch {
         let parts: Vec<_> = self.reads.waiting.iter().filter_map(by_pages).collect();
         parts.into_iter().for_each(|part| self.start_round(part));
         let mut resume = None;
-        while self.reads.flying.len() < IN_FLIGHT {
+        while self.reads.in_flight.len() < IN_FLIGHT {
             let most = |part: &Part| match self.namespaces.get(part) {
                 Some(namespace) if has_pages(namespace) => singles(namespace.names.len()),
                 _ => usize::MAX,
@@ -151,7 +151,7 @@ impl Watch {
                     break;
                 }
             };
-            self.reads.flying.insert(key.clone(), false);
+            self.reads.in_flight.insert(key.clone(), false);
             let reading = self.reading.clone();
             let asked = key.clone();
             self.spawn(async move { reading.read(&asked).await }, |watch, set| watch.read(key, set));
@@ -181,14 +181,14 @@ impl Watch {
     }
 
     /// A page has come. What none has is read by itself.
-    pub(super) fn page(&mut self, part: &Part, id: u64, page: Result<Page, WireError>) {
+    pub(super) fn page(&mut self, part: &Part, id: u64, page: Result<SetPage, WireError>) {
         let Some(namespace) = self.namespaces.get_mut(part) else { return };
         // One that was given up may still answer.
         let Some(mut round) = namespace.round.take_if(|round| round.id == id) else { return };
         let page = page.unwrap_or_else(|error| {
             tracing::debug!(%part, %error, "the services are read one by one");
             namespace.refuses_pages = !error.is_transient();
-            Page { sets: Vec::new(), more: false }
+            SetPage { sets: Vec::new(), more: false }
         });
         round.read.extend(page.sets.iter().map(|(key, _)| key.clone()));
         let again: BTreeSet<_> = round.again.extract_if(.., |key| round.read.contains(key)).collect();
@@ -207,7 +207,7 @@ impl Watch {
     }
 
     pub(super) fn read(&mut self, key: ServiceKey, set: Result<Set, WireError>) {
-        if self.reads.flying.remove(&key) == Some(true) {
+        if self.reads.in_flight.remove(&key) == Some(true) {
             self.want(key.clone());
         }
         self.take(key, set);
@@ -235,7 +235,7 @@ impl Watch {
                 return;
             }
         };
-        let dressed = set.attributes.is_some();
+        let has_attributes = set.attributes.is_some();
         match &mut namespace.knowledge {
             Knowledge::Unknown => return,
             Knowledge::Filling { missing, sets } => {
@@ -245,8 +245,8 @@ impl Watch {
             }
             Knowledge::Complete => self.ready.push_back(Ok(Update::Changed(set))),
         }
-        match dressed {
-            true => self.dressed(&key),
+        match has_attributes {
+            true => self.has_attributes(&key),
             false => self.want_attributes(key),
         }
     }
@@ -263,19 +263,19 @@ impl Watch {
         self.want(key);
     }
 
-    fn dressed(&mut self, key: &ServiceKey) {
-        self.reads.bare.remove(key);
+    fn has_attributes(&mut self, key: &ServiceKey) {
+        self.reads.without_attributes.remove(key);
         let namespace = self.namespaces.get_mut(&key.part());
         if let Some(listed) = namespace.and_then(|one| one.names.get_mut(key)) {
-            listed.dressed = true;
+            listed.has_attributes = true;
         }
     }
 
     /// Wants the attributes of a service read, unless they are known.
     pub(super) fn want_attributes(&mut self, key: ServiceKey) {
         let listed = self.namespaces.get(&key.part()).and_then(|one| one.names.get(&key));
-        if listed.is_some_and(|listed| !listed.dressed) {
-            self.reads.bare.insert(key);
+        if listed.is_some_and(|listed| !listed.has_attributes) {
+            self.reads.without_attributes.insert(key);
         }
     }
 
@@ -283,7 +283,7 @@ impl Watch {
     fn start_attributes(&mut self) {
         let most = if self.reads.is_idle() { ATTRIBUTES } else { 1 };
         while self.reads.asking < most && !self.is_paging() {
-            let Some(key) = self.reads.bare.pop_first() else { return };
+            let Some(key) = self.reads.without_attributes.pop_first() else { return };
             self.reads.asking += 1;
             let reading = self.reading.clone();
             let asked = key.clone();
@@ -310,6 +310,6 @@ impl Watch {
             },
             Knowledge::Complete => self.ready.push_back(Ok(Update::Attributes(key.clone(), attributes))),
         }
-        self.dressed(&key);
+        self.has_attributes(&key);
     }
 }

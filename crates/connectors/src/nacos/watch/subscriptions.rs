@@ -1,6 +1,6 @@
 //! Which services are subscribed: those that are listed, a few at a time, so that reading goes ahead.
 
-use super::Watch;
+use super::ServiceWatch;
 use crate::nacos::client::Error as WireError;
 use causeway_core::ServiceKey;
 use std::collections::VecDeque;
@@ -12,23 +12,23 @@ const AT_ONCE: usize = 4;
 #[derive(Default)]
 pub(super) struct Subscriptions {
     waiting: VecDeque<ServiceKey>,
-    flying: usize,
+    in_flight: usize,
 }
 
-impl Watch {
+impl ServiceWatch {
     pub(super) fn subscribe(&mut self, key: ServiceKey) {
         self.subscriptions.waiting.push_back(key);
     }
 
     /// Asks for the next ones, unless pages are being read: those are short.
     pub(super) fn start_subscriptions(&mut self) {
-        while self.subscriptions.flying < AT_ONCE && !self.is_paging() {
+        while self.subscriptions.in_flight < AT_ONCE && !self.is_paging() {
             let Some(key) = self.subscriptions.waiting.pop_front() else { return };
             // It may have gone from the list since.
             if !self.is_listed(&key) {
                 continue;
             }
-            self.subscriptions.flying += 1;
+            self.subscriptions.in_flight += 1;
             let reader = self.reader.clone();
             let asked = key.clone();
             let asked = async move { reader.follow(&asked, true).await };
@@ -37,7 +37,7 @@ impl Watch {
     }
 
     pub(super) fn subscribed(&mut self, key: ServiceKey, outcome: Result<(), WireError>) {
-        self.subscriptions.flying -= 1;
+        self.subscriptions.in_flight -= 1;
         if !self.is_listed(&key) {
             self.unsubscribe(key);
         } else if let Err(error) = outcome {

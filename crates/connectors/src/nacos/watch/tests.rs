@@ -1,24 +1,24 @@
 use super::names::{Knowledge, ListedService, ServiceCounts};
 use super::*;
-use crate::nacos::client::{Address, NacosClient, Names, Options, ServiceSummary};
+use crate::nacos::client::{Address, NacosClient, Options, ServiceNames, ServiceSummary};
 use crate::nacos::publications::Publications;
-use crate::nacos::reading::{IN_FLIGHT, Page};
+use crate::nacos::reading::{IN_FLIGHT, SetPage};
 use causeway_core::{Attributes, ServiceKey, Set};
 use tokio::time::timeout;
 
 /// A watch of a cluster that nobody answers for, with one namespace of two services that is being read.
-fn watch(keys: &[&ServiceKey]) -> Watch {
+fn watch(keys: &[&ServiceKey]) -> ServiceWatch {
     let address = Address { host: "127.0.0.1".into(), port: 1, https: false };
     let client = NacosClient::new(Options::new(vec![address])).unwrap();
     let publications = Arc::new(Publications::new(client.clone(), "c".into(), None, Vec::new()));
     let reader = client.reader();
     let reading = Reading { client, publications };
-    let mut watch = Watch::new(reading, Arc::new(causeway_core::Everything), Vec::new(), Trigger::Push(reader));
+    let mut watch = ServiceWatch::new(reading, Arc::new(causeway_core::Everything), Vec::new(), Trigger::Push(reader));
     watch.connected = true;
-    let listed = |key| ListedService { counts: ServiceCounts::of(&summary(key)), dressed: false };
+    let listed = |key| ListedService { counts: ServiceCounts::of(&summary(key)), has_attributes: false };
     let names: BTreeMap<_, _> = keys.iter().map(|key| ((*key).clone(), listed(key))).collect();
     let knowledge = Knowledge::Filling { missing: names.keys().cloned().collect(), sets: BTreeMap::new() };
-    let namespace = Namespace { knowledge, names, ..Namespace::new(None, true) };
+    let namespace = FollowedNamespace { knowledge, names, ..FollowedNamespace::new(None, true) };
     watch.namespaces.insert(Part::new("n"), namespace);
     watch
 }
@@ -32,10 +32,10 @@ fn summary(key: &ServiceKey) -> ServiceSummary {
 }
 
 /// The names come again as they were.
-fn list(watch: &mut Watch) {
+fn list(watch: &mut ServiceWatch) {
     let part = Part::new("n");
     let list = Some(watch.namespaces[&part].names.keys().map(summary).collect());
-    watch.names(&part, Ok(Names { fingerprint: 1, list }));
+    watch.names(&part, Ok(ServiceNames { fingerprint: 1, list }));
 }
 
 #[tokio::test(start_paused = true)]
@@ -85,18 +85,18 @@ fn many(count: usize) -> Vec<ServiceKey> {
 }
 
 /// A watch in which all of these are wanted, and what it is waiting for then.
-fn wanting(keys: &[ServiceKey]) -> Watch {
+fn wanting(keys: &[ServiceKey]) -> ServiceWatch {
     let mut watch = watch(&keys.iter().collect::<Vec<_>>());
     keys.iter().for_each(|key| watch.want(key.clone()));
     watch.start_reads();
     watch
 }
 
-fn bare(key: &ServiceKey) -> (ServiceKey, Set) {
+fn without_attributes(key: &ServiceKey) -> (ServiceKey, Set) {
     (key.clone(), Set { attributes: None, ..empty(key) })
 }
 
-fn round(watch: &Watch) -> Option<u64> {
+fn round(watch: &ServiceWatch) -> Option<u64> {
     watch.namespaces[&Part::new("n")].round.as_ref().map(|round| round.id)
 }
 
@@ -104,23 +104,23 @@ fn round(watch: &Watch) -> Option<u64> {
 async fn many_services_are_read_by_pages_and_the_rest_one_by_one() {
     let keys = many(40);
     let mut watch = wanting(&keys);
-    assert!(watch.reads.flying.is_empty() && watch.work.len() == 1);
+    assert!(watch.reads.in_flight.is_empty() && watch.work.len() == 1);
     // One that changes after its page was made is read again; one that has not come yet, too.
-    let page = Page { sets: keys[..20].iter().map(bare).collect(), more: true };
+    let page = SetPage { sets: keys[..20].iter().map(without_attributes).collect(), more: true };
     let id = round(&watch).unwrap();
     watch.page(&Part::new("n"), id, Ok(page));
     watch.want(keys[0].clone());
     watch.want(keys[30].clone());
     assert_eq!(watch.reads.todo, [keys[0].clone()]);
     assert_eq!(watch.work.len(), 2);
-    let page = Page { sets: keys[20..39].iter().map(bare).collect(), more: false };
+    let page = SetPage { sets: keys[20..39].iter().map(without_attributes).collect(), more: false };
     let id = round(&watch).unwrap();
     watch.page(&Part::new("n"), id, Ok(page));
     assert_eq!(round(&watch), None);
     assert_eq!(watch.reads.todo, [keys[0].clone(), keys[30].clone()]);
     assert!(watch.ready.is_empty(), "one is missing");
     watch.start_reads();
-    assert!(watch.reads.flying.contains_key(&keys[39]) && watch.reads.flying.len() == 3);
+    assert!(watch.reads.in_flight.contains_key(&keys[39]) && watch.reads.in_flight.len() == 3);
     watch.read(keys[39].clone(), Ok(empty(&keys[39])));
     assert!(matches!(watch.ready.pop_front(), Some(Ok(Update::Reset { sets, .. })) if sets.len() == 40));
 }
@@ -133,7 +133,7 @@ async fn a_server_without_pages_is_asked_one_by_one() {
     watch.page(&Part::new("n"), id, Err(WireError::Denied("no right".into())));
     assert!(watch.ready.is_empty());
     watch.start_reads();
-    assert_eq!((watch.reads.flying.len(), round(&watch)), (IN_FLIGHT, None));
+    assert_eq!((watch.reads.in_flight.len(), round(&watch)), (IN_FLIGHT, None));
     for key in &keys {
         watch.read(key.clone(), Ok(empty(key)));
     }
@@ -152,7 +152,7 @@ async fn a_page_of_before_an_outage_counts_for_nothing() {
     list(&mut watch);
     watch.start_reads();
     assert_ne!(round(&watch), Some(id));
-    let page = Page { sets: keys.iter().map(bare).collect(), more: false };
+    let page = SetPage { sets: keys.iter().map(without_attributes).collect(), more: false };
     watch.page(&Part::new("n"), id, Ok(page));
     assert!(watch.ready.is_empty());
 }
@@ -165,12 +165,12 @@ async fn a_few_at_a_time_become_many() {
         watch.want(key.clone());
         watch.start_reads();
     }
-    assert_eq!((watch.reads.flying.len(), round(&watch)), (31, None));
+    assert_eq!((watch.reads.in_flight.len(), round(&watch)), (31, None));
     for key in &keys[31..] {
         watch.want(key.clone());
         watch.start_reads();
     }
-    assert_eq!(watch.reads.flying.len(), IN_FLIGHT);
+    assert_eq!(watch.reads.in_flight.len(), IN_FLIGHT);
     assert!(round(&watch).is_some(), "{:?} are waiting", watch.reads.todo);
 }
 
@@ -178,7 +178,7 @@ async fn a_few_at_a_time_become_many() {
 async fn attributes_follow_what_pages_tell() {
     let keys = many(40);
     let mut watch = wanting(&keys);
-    let page = Page { sets: keys.iter().map(bare).collect(), more: false };
+    let page = SetPage { sets: keys.iter().map(without_attributes).collect(), more: false };
     let id = round(&watch).unwrap();
     watch.page(&Part::new("n"), id, Ok(page));
     assert!(matches!(watch.ready.pop_front(), Some(Ok(Update::Reset { .. }))));
@@ -192,7 +192,7 @@ async fn attributes_follow_what_pages_tell() {
     // They are not asked for again with the next page.
     keys.iter().for_each(|key| watch.want(key.clone()));
     watch.start_reads();
-    let page = Page { sets: keys.iter().map(bare).collect(), more: false };
+    let page = SetPage { sets: keys.iter().map(without_attributes).collect(), more: false };
     let id = round(&watch).unwrap();
     watch.page(&Part::new("n"), id, Ok(page));
     let before = watch.work.len();
@@ -207,7 +207,7 @@ async fn names_that_are_as_before_an_outage_are_asked_for_again() {
     list(&mut watch);
     watch.lose_all(WireError::Unavailable("away".into()));
     let before = watch.work.len();
-    watch.names(&Part::new("n"), Ok(Names { fingerprint: 1, list: None }));
+    watch.names(&Part::new("n"), Ok(ServiceNames { fingerprint: 1, list: None }));
     assert_eq!(watch.work.len(), before + 1);
     list(&mut watch);
     assert!(

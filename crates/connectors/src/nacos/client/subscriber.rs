@@ -95,21 +95,21 @@ impl WishSender for Arc<Inbox> {
     }
 }
 
-/// One connection that subscribes and asks. Everything that changes is said by [`Reader::next`]
+/// One connection that subscribes and asks. Everything that changes is said by [`Subscriber::next`]
 /// at least once; changes of one service that nobody has fetched yet become one.
-pub struct Reader {
+pub struct Subscriber {
     inbox: Arc<Inbox>,
     link: Link<Arc<Inbox>>,
 }
 
-impl Reader {
+impl Subscriber {
     pub(super) fn start(core: Arc<Core>) -> Self {
         let inbox = Arc::<Inbox>::default();
         let pushed = Arc::clone(&inbox);
         let on_push = Arc::new(move |group: &str, name: &str| pushed.pushed(group, name));
         let first = random_index(core.options.addresses.len());
-        let link = Link::start(core, Arc::clone(&inbox), on_push, None, "reader", first);
-        Reader { inbox, link }
+        let link = Link::start(core, Arc::clone(&inbox), on_push, None, "subscriber", first);
+        Subscriber { inbox, link }
     }
 
     /// Subscribes to `key`, which is to be looked at then, and again after every reconnect. The

@@ -11,15 +11,15 @@ use super::admin::Generation;
 use super::catalogue::about;
 use super::error::{Error, Result};
 use super::http::Call;
-use super::number;
+use super::lenient;
 use super::wire::{DEFAULT_CLUSTER, WireInstance};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct BeatAnswer {
-    #[serde(default, deserialize_with = "number::integer")]
+    #[serde(default, deserialize_with = "lenient::integer")]
     client_beat_interval: i64,
-    #[serde(default, deserialize_with = "number::integer")]
+    #[serde(default, deserialize_with = "lenient::integer")]
     code: i64,
 }
 
