@@ -1,8 +1,8 @@
-//! Nacos 2.x and 3.x: services over gRPC, names and the whole truth over HTTP. Nacos 1.x: all over HTTP.
+//! Nacos 2.x and 3.x: publications and pushes over gRPC, lists over HTTP. Nacos 1.x: everything over HTTP.
 //!
-//! The version is asked at run time. While it is unknown (no server has answered yet) nothing is written and the
-//! cluster is lost; when another one answers after an outage or in a cluster that is upgraded server by server, the
-//! watch starts anew in the way that fits, and what we publish is published again in that way.
+//! The version is asked at run time. While it is unknown (no server has answered yet) nothing is written and the cluster
+//! counts as lost. When another version answers, after an outage or in a cluster that is upgraded server by server, the
+//! watch is restarted in the way that fits, and what we publish is published again in that way.
 
 mod beat_keys;
 mod beats;

@@ -19,11 +19,11 @@ const PACE: Pace = Pace { every: Duration::from_secs(1), rest: 10, longest: Dura
 /// What fingerprints do not show (the protect threshold) is seen by reading every service within this many looks.
 const ROUND: usize = 60;
 const AT_MOST: usize = 20;
-/// Where the server gives no fingerprints, services are read in turns: all within this many looks, as far as the limit
-/// goes. (A change of the number of instances is seen at once.) So 300 services are followed within 3 s.
+/// Where the server gives no fingerprints, services are read in rotation: all of them within this many looks, as far as
+/// the limit allows. (A change in the number of instances is seen at once.) So 300 services are followed within 3 s.
 const BLIND_ROUND: usize = 3;
 const BLIND_AT_MOST: usize = 100;
-/// Every so many looks the version is asked again: servers of a cluster are upgraded one by one, without an outage.
+/// The version is asked again after this many looks: servers of a cluster are upgraded one by one, without an outage.
 const VERSION: u64 = 30;
 
 /// What is known of one namespace.

@@ -1,5 +1,5 @@
-//! Whether a cluster speaks gRPC (2.x, 3.x) or only HTTP (1.x). Decided at run time: a server may be away when it is
-//! opened, and may be upgraded under us.
+//! Whether a cluster speaks gRPC (2.x, 3.x) or only HTTP (1.x). Decided at run time: a server may be away when the cluster
+//! is opened, and may be upgraded later.
 
 use super::client::{Error as WireError, Generation, NacosClient, ServerVersion};
 use parking_lot::Mutex;
@@ -50,7 +50,7 @@ impl ServerProtocol {
         }
     }
 
-    /// Asks anew: after an outage another version may be there.
+    /// Asks again: after an outage another version may be there.
     pub async fn ask_again(&self) -> Result<bool, WireError> {
         let known = *self.http.borrow();
         let fresh = self.asked.lock().is_some_and(|at| at.elapsed() < FRESH);
@@ -63,7 +63,7 @@ impl ServerProtocol {
         }
     }
 
-    /// The same, where nobody waits for it.
+    /// [`ServerProtocol::ask_again`] where nobody waits for the answer.
     pub async fn refresh(&self) {
         if let Err(error) = self.ask_again().await {
             tracing::debug!(%error, "the version is not told");

@@ -139,7 +139,7 @@ impl Publications {
     }
 
     /// Publishes the whole set of the service with these changes made. One bad record must not spoil the rest, and the
-    /// server does not say which it is: a refused batch is tried again in halves.
+    /// server does not say which it is: a refused batch is retried in halves.
     async fn publish(&self, scope: &ServiceKey, changes: &[&Change]) -> Vec<Result<(), Error>> {
         let before = self.of(scope);
         let mut after = before.clone();
@@ -163,7 +163,7 @@ impl Publications {
                 outcomes.extend(Box::pin(self.publish(scope, right)).await);
                 outcomes
             }
-            // The wish is kept, and met when the server is back; the caller asks again until it is.
+            // The wish is kept, and met when the server is back; the caller retries until then.
             Err(error) => all_failed(changes, &error),
         }
     }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 /// Services read at once.
 pub(super) const IN_FLIGHT: usize = 32;
 
-/// Whether so many services of `all` in a namespace are better read by pages than one by one.
+/// Whether `wanted` of `all` services in a namespace are better read by pages than one by one.
 pub(super) fn are_many(wanted: usize, all: usize) -> bool {
     wanted >= 32 && wanted >= all / 24
 }
@@ -32,8 +32,8 @@ pub(super) struct SetPage {
 }
 
 impl Reading {
-    /// The whole truth of one service, ours known as ours. A service that does not exist is an empty one here: its
-    /// namespace's list says whether it exists.
+    /// Reads all of one service, with our own records marked as ours. A service that does not exist is an empty one here:
+    /// its namespace's list says whether it exists.
     pub async fn read(&self, key: &ServiceKey) -> Result<Set, WireError> {
         let truth = or_default(self.client.truth(key).await)?;
         let attributes = convert::attributes(&truth.attributes);
@@ -45,8 +45,8 @@ impl Reading {
         Ok(convert::attributes(&or_default(self.client.attributes(key).await)?))
     }
 
-    /// One page of a namespace, the first is 1: those of its services that are `wanted` with so many instances, and that
-    /// the page has with as many (it may be half a second behind). What is in no page is to be read by itself.
+    /// Returns one page of a namespace; the first is 1. It has those services that are `wanted` and that have as many
+    /// instances in the page as wanted (the page may be half a second behind). What is in no page is to be read by itself.
     pub async fn page(
         &self,
         namespace: &Arc<str>,

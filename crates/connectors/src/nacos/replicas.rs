@@ -1,5 +1,5 @@
-//! What each server of a cluster lists by itself: a cluster whose servers no longer tell each other everything looks well
-//! from each of them.
+//! What each server of a cluster lists: where servers no longer tell each other everything, each of them looks healthy by
+//! itself.
 
 use super::client::{Carried, Error as WireError, NacosClient, Options, ServiceSummary, listed, or_default};
 use super::convert;
@@ -13,7 +13,7 @@ use tokio::time::sleep;
 const AT_ONCE: usize = 8;
 /// Between two questions whether a server knows what we publish.
 const AGAIN: Duration = Duration::from_millis(500);
-/// A server that does not answer so often in a row is not waited for.
+/// A server that fails to answer this many times in a row is not waited for.
 const AWAY: u32 = 10;
 
 /// The servers of a cluster, one by one. None where the settings name one address only: behind it may be one server, or
@@ -82,10 +82,11 @@ impl ReplicaClients {
     where
         Answer: Future<Output = Result<T, WireError>>,
     {
-        let asked = self.clients.iter().map(|(_, client)| question(client.clone())).collect::<Vec<_>>();
-        let listed = join_all(asked).await.into_iter().map(|listed| listed.map_err(convert::error));
-        let servers = self.clients.iter().map(|(server, _)| server.clone());
-        servers.zip(listed).map(|(server, listed)| Replica { server, listed }).collect()
+        let ask = |(server, client): &(String, NacosClient)| {
+            let (server, answer) = (server.clone(), question(client.clone()));
+            async move { Replica { server, listed: answer.await.map_err(convert::error) } }
+        };
+        join_all(self.clients.iter().map(ask)).await
     }
 }
 

@@ -27,11 +27,11 @@ const NAMES: Duration = Duration::from_secs(1);
 /// Lists may fail for this long before what they list counts as unknown: a server that is really away is known by the
 /// connection's end.
 const PATIENCE: Duration = Duration::from_secs(4);
-/// A service whose reading failed is read again after this time; also one that has just been named, since the lists
-/// follow a change after half a second.
+/// A service whose reading failed is read again after this time; so is one that has just been listed, since the lists of
+/// instances follow a change after half a second.
 const AGAIN: Duration = Duration::from_millis(700);
-/// A service that cannot be read, and not for the moment only (no right, an answer of a proxy or a starting server), is
-/// tried again after this time: its namespace is unknown until then.
+/// A service that cannot be read for more than a moment (no right, an answer of a proxy or a starting server) is retried
+/// after this time: its namespace is unknown until then.
 const UNREADABLE: Duration = Duration::from_secs(5);
 
 /// What the watch does when some work is done.

@@ -193,7 +193,7 @@ impl KeptRecords {
         }
     }
 
-    /// What was read of a service does not have these: whoever stood there has gone.
+    /// Takes in which instances stand in a service (`there`): what was in doubt and is not among them has gone.
     pub fn absent(&mut self, scope: &ServiceKey, there: &BTreeSet<InstanceId>, now: Instant) {
         let Some(all) = self.entries.get(scope) else { return };
         let open = |entry: &KeptRecord| entry.doubt.is_some() || !entry.wanted;

@@ -28,8 +28,8 @@ use tokio::time::{Instant, sleep};
 
 /// Requests that write, at a time; as many more may be beats.
 const WRITES: usize = 32;
-/// Of these, in one service: the server copies a service's whole list at every registration, and one of 512 MB went out
-/// of memory when 16 at a time registered 2,000 instances of one service. With 4 at a time it did not.
+/// Of these, in one service: the server copies a service's whole list at every registration, and a server with 512 MB ran
+/// out of memory when 16 at a time registered 2,000 instances of one service. With 4 at a time it did not.
 const IN_ONE: usize = 4;
 /// Services that are taken over at a time.
 const SERVICES: usize = 16;
@@ -106,7 +106,7 @@ impl Beats {
     }
 
     /// Takes over records that another process, or this one in another way, has written: what stands is beaten at
-    /// once, what has gone is registered again. Returns the first error; what failed is tried again.
+    /// once, what has gone is registered again. Returns the first error; what failed is retried.
     pub async fn adopt(&self, sets: Vec<(ServiceKey, Vec<(Instance, OwnerId)>)>) -> Result<(), WireError> {
         self.start();
         let now = Instant::now();
@@ -231,7 +231,7 @@ impl Registrar {
         Ok(true)
     }
 
-    /// Waits until the server does not show a record any more, for a while.
+    /// Waits until the server no longer shows a record, at most [`GONE`].
     async fn until_gone(&self, scope: &ServiceKey, id: &InstanceId) -> Result<(), WireError> {
         let end = Instant::now() + GONE;
         while Instant::now() < end {
@@ -265,7 +265,7 @@ impl Registrar {
         Ok(())
     }
 
-    /// Sees to all that is kept in a service: beats what stands, registers what is missing.
+    /// Restores all that is kept in a service: beats what stands, registers what is missing.
     async fn restore(&self, scope: &ServiceKey) -> Result<(), WireError> {
         let _lock = self.turn(scope).lock().await;
         let standing = match self.standing(scope).await {

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 /// Beats under way at a time.
 const BEATS: usize = 32;
-/// A beat that failed is tried again after this time.
+/// A beat that failed is retried after this time.
 pub(super) const AGAIN: Duration = Duration::from_secs(1);
 /// After a refusal for lack of rights, and where somebody else's record stands in the way.
 pub(super) const SLOWLY: Duration = Duration::from_secs(5);

@@ -70,16 +70,13 @@ impl NacosClient {
         let mut is_nacos = false;
         for path in paths {
             let reply = self.core.http.send(&Call::get(path), None).await?;
-            // Nacos answers 404, 410 or (behind its own filter) 403 where a page is not.
-            let there = reply.status.is_success();
-            is_nacos |= matches!(reply.status.as_u16(), 403 | 404 | 410 | 501);
-            if !there {
-                if reply.status.is_server_error() && reply.status.as_u16() != 501 {
-                    return Err(reply.error());
-                }
-                continue;
+            match reply.status.as_u16() {
+                // Nacos answers 404, 410 or (behind its own filter) 403 where a page is not.
+                403 | 404 | 410 | 501 => is_nacos = true,
+                500.. => return Err(reply.error()),
+                _ => {}
             }
-            let Ok(state) = reply.json::<BTreeMap<String, Value>>() else { continue };
+            let state = reply.json::<BTreeMap<String, Value>>().unwrap_or_default();
             if let Some(text) = state.get("version").and_then(Value::as_str) {
                 return parse(text);
             }

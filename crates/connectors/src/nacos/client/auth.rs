@@ -16,11 +16,11 @@ use super::sign::{AccessKeys, now_ms, sign};
 
 /// Where a login is asked for, newest first: 3.x, then 1.x and 2.x.
 const LOGIN_PATHS: [&str; 3] = ["/v3/auth/user/login", "/v1/auth/users/login", "/v1/auth/login"];
-/// A refused login is not tried again for this long: a wrong password must not become a storm.
+/// A refused login is not retried for this long: a wrong password must not cause a storm of logins.
 const REFUSED_FOR: Duration = Duration::from_secs(5);
 
 /// A token younger than this is not renewed because a request was refused: then the user lacks a
-/// right, and a request that is denied again and again must not become as many logins.
+/// right, and a request that is denied repeatedly must not cause as many logins.
 const YOUNG: Duration = Duration::from_secs(10);
 
 /// True when a refusal says that the token is fine and the right is missing.
@@ -149,7 +149,7 @@ async fn log_in(http: &NacosHttp, login: &Login, known: &mut Option<usize>) -> R
         match reply.json::<LoggedIn>() {
             Ok(answer) => {
                 *known = Some(index);
-                // Some seconds at least, lest a server without a TTL is asked all the time.
+                // Some seconds at least, so that a server without a TTL is not asked all the time.
                 let ttl = u64::try_from(answer.token_ttl).unwrap_or(0).max(5);
                 return Ok(Token {
                     value: answer.access_token,
@@ -163,7 +163,7 @@ async fn log_in(http: &NacosHttp, login: &Login, known: &mut Option<usize>) -> R
             Err(error) => return Err(error),
         }
     }
-    // The server may have been upgraded: look for the path anew next time.
+    // The server may have been upgraded: look for the path again next time.
     *known = None;
     Err(last)
 }

@@ -19,7 +19,7 @@ use super::wire::{ServiceAttributes, ServiceSummary, ServiceTruth, WireInstance,
 /// Services asked for at first. A namespace with more is asked again for all of them at once:
 /// pages of a list that changes meanwhile would miss some.
 pub(super) const PAGE: usize = 10_000;
-/// How often a growing list is asked for again before we give up.
+/// How often a growing list is asked for again before giving up.
 const TRIES: usize = 4;
 /// Instances of one cluster of one service; the server cuts its own list to this.
 const ALL: usize = 1_000_000;
@@ -104,7 +104,7 @@ impl NacosClient {
             }
             size = count + count / 8 + PAGE;
         }
-        Err(Error::Unavailable(format!("the catalogue of namespace {namespace} would not come whole")))
+        Err(Error::Unavailable(format!("the catalogue of namespace {namespace} could not be read whole")))
     }
 
     /// Whether any service of a namespace has an instance; one call, whatever is in it. An unknown namespace reads as an
@@ -138,7 +138,7 @@ impl NacosClient {
     }
 
     /// Everything about one service: attributes, and all instances of all clusters, disabled
-    /// ones included, with raw health and the operator's overrides laid over.
+    /// ones included, with raw health and the operator's overrides applied.
     ///
     /// The server gathers changes for about half a second: a read right after a write shows the
     /// state before it, and a service that was just made may show no cluster yet.

@@ -14,13 +14,13 @@ use super::http::{Call, HttpReply};
 use super::lenient;
 use super::wire::PUBLIC;
 
-/// What servers make of an entry whose type nobody said.
+/// The type that servers give an entry for which nobody has said one.
 pub const DEFAULT_TYPE: &str = "text";
 /// Entries of one page of 3.x, and of one that holds contents too. A server that gives fewer is asked for more pages of
 /// what it gives.
 const PAGE: usize = 10_000;
 const WHOLE_PAGE: usize = 500;
-/// How often a list that changes while its pages are read is read again before we give up.
+/// How often a list that changes while its pages are read is read again before giving up.
 const TRIES: usize = 4;
 /// Of 1.x and 2.x.
 const CONFIGS: &str = "/v1/cs/configs";
@@ -149,7 +149,7 @@ impl NacosClient {
                 return Ok(rows);
             }
         }
-        Err(Error::Unavailable(format!("the config entries of namespace {namespace} would not come whole")))
+        Err(Error::Unavailable(format!("the config entries of namespace {namespace} could not be read whole")))
     }
 
     /// `None`: the list has changed between its pages, which might have left something out.
@@ -257,7 +257,7 @@ fn refusal(reply: &HttpReply, size: usize) -> Result<bool> {
     Err(refused(reply))
 }
 
-/// 1.x says that a name or a content is not allowed with the status of a fault of its own.
+/// 1.x reports a name or a content that is not allowed with status 500.
 fn refused(reply: &HttpReply) -> Error {
     let words = ["content is blank", "invalid dataId", "invalid group", "invalid content"];
     match reply.error() {

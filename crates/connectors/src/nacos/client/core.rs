@@ -99,8 +99,8 @@ impl Core {
         self.auth.fresh(&self.http, None).await
     }
 
-    /// A token other than `stale`, which the server just refused; none when there is no use in another, because `stale` is
-    /// young.
+    /// A token other than `stale`, which the server just refused; none when `stale` is young, since another one would be
+    /// refused as well.
     pub(super) async fn renew(&self, stale: &SecretString) -> Result<Option<SecretString>> {
         let fresh = self.auth.fresh(&self.http, Some(stale)).await?;
         Ok(fresh.filter(|fresh| fresh.expose_secret() != stale.expose_secret()))

@@ -18,7 +18,7 @@ const NAMING: &str = "naming";
 /// Set in requests of the connection itself.
 const INTERNAL: &str = "internal";
 
-/// A request about one service. Its answer tells of success, and nothing else but for a query.
+/// A request about one service. Except for a query, its answer only tells whether it succeeded.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct ServiceRequest<'a> {

@@ -82,6 +82,7 @@ impl NacosHttp {
     ) -> Result<Self> {
         let bases = addresses.iter().map(|address| format!("{}/{}", address.base(), context.trim_matches('/')));
         let limits = Limits { connect: CONNECT, answer: timeout, body: BODY };
+        let is_gateway_trouble = |status: StatusCode| matches!(status.as_u16(), 502..=504);
         http::Http::new(tls, bases, limits, is_gateway_trouble).map(NacosHttp).map_err(Error::Rejected)
     }
 
@@ -112,10 +113,6 @@ impl NacosHttp {
     pub(super) fn preferred(&self) -> usize {
         self.0.preferred()
     }
-}
-
-fn is_gateway_trouble(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 502..=504)
 }
 
 /// `{code, message, data}` of 2.x and 3.x answers. Read without a tree of what is inside, which may be megabytes.
@@ -178,7 +175,7 @@ impl HttpReply {
             return Error::NotFound(text);
         }
         if self.status.as_u16() == 500 && self.body.contains("instance format invalid") {
-            // 1.x says so with the status of a fault of its own.
+            // 1.x reports a bad request so.
             return Error::Rejected(text);
         }
         match self.status.as_u16() {

@@ -31,8 +31,8 @@ const BEAT: Duration = Duration::from_secs(5);
 
 impl NacosClient {
     /// Registers an instance that lives by [`NacosClient::beat_http`] (or is persistent). Over
-    /// HTTP all who register one address share one record: never use it at an address of
-    /// somebody else's.
+    /// HTTP all who register one address share one record: never use it at an address that
+    /// somebody else uses.
     pub async fn register_http(&self, key: &ServiceKey, instance: &WireInstance) -> Result<()> {
         self.write_instance(Method::POST, key, instance).await
     }
@@ -54,8 +54,8 @@ impl NacosClient {
         Ok((answer.code != UNKNOWN).then_some(interval))
     }
 
-    /// Changes weight and enabled of an instance as an operator does in the console: laid over what its publishers say,
-    /// whoever they are, and stays. Metadata are not laid over, where the server lets us leave them out (not 1.x).
+    /// Changes weight and enabled of an instance as an operator does in the console: the change overrides what all its
+    /// publishers say, and stays. Metadata are not overridden where the server lets us leave them out (not 1.x).
     pub async fn edit_instance(&self, key: &ServiceKey, instance: &WireInstance) -> Result<()> {
         let generation = self.generation().await?;
         if generation == Generation::V1 {

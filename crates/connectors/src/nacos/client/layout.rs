@@ -51,9 +51,9 @@ pub(super) enum Next {
     Drop(BTreeSet<ConnectionNumber>),
 }
 
-/// Invariants: a load is the sum of what is asked of its connection, or is going to be. After [`ConnectionLayout::want`] the homes of a service have
-/// room for their parts, except for a single record that is larger than the bound. No wanted record is ever without a
-/// connection.
+/// Invariants: a load is the sum of what is asked of its connection, or is going to be. After [`ConnectionLayout::want`] the
+/// homes of a service have room for their parts, except for a single record that is larger than the bound. No wanted record
+/// is ever without a connection.
 pub(super) struct ConnectionLayout {
     limit: usize,
     next: ConnectionNumber,

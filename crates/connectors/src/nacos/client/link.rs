@@ -66,10 +66,18 @@ pub(super) struct Link<S: WishSender> {
     pub(super) wishes: Arc<WishList<S>>,
     status: watch::Receiver<Status>,
     live: watch::Receiver<Option<Live>>,
-    close: CancellationToken,
-    abandon: CancellationToken,
-    tasks: TaskTracker,
+    end: SessionEnd,
     patience: Duration,
+}
+
+/// Ends the tasks of a session.
+#[derive(Clone, Default)]
+pub(super) struct SessionEnd {
+    /// For the server too.
+    pub(super) close: CancellationToken,
+    /// Leaves kept sockets to their keeper.
+    pub(super) abandon: CancellationToken,
+    pub(super) tasks: TaskTracker,
 }
 
 impl<S: WishSender> Link<S> {
@@ -84,9 +92,7 @@ impl<S: WishSender> Link<S> {
     ) -> Self {
         let (status, status_rx) = watch::channel(Status::default());
         let (live, live_rx) = watch::channel(None);
-        let close = CancellationToken::new();
-        let abandon = CancellationToken::new();
-        let tasks = TaskTracker::new();
+        let end = SessionEnd::default();
         let wishes = Arc::new(WishList::new(sender, core.options.in_flight));
         let patience = core.options.connect_timeout + core.options.request_timeout;
         let supervisor = Supervisor {
@@ -98,16 +104,14 @@ impl<S: WishSender> Link<S> {
             name: name.to_owned(),
             status,
             live,
-            close: close.clone(),
+            end: end.clone(),
             generation: 0,
             backoff: Backoff::new(RETRY.0, RETRY.1),
             predecessor: None,
-            abandon: abandon.clone(),
-            tasks: tasks.clone(),
         };
-        tasks.spawn(abandon.clone().run_until_cancelled_owned(supervisor.run()));
-        tasks.close();
-        Link { wishes, status: status_rx, live: live_rx, close, abandon, tasks, patience }
+        end.tasks.spawn(end.abandon.clone().run_until_cancelled_owned(supervisor.run()));
+        end.tasks.close();
+        Link { wishes, status: status_rx, live: live_rx, end, patience }
     }
 
     /// The state of the connection; its receiver hears of changes.
@@ -165,14 +169,14 @@ impl<S: WishSender> Link<S> {
 
     /// Ends the connection for the server too, and waits for all tasks.
     pub(super) async fn close(&self) {
-        self.close.cancel();
-        self.tasks.wait().await;
+        self.end.close.cancel();
+        self.end.tasks.wait().await;
     }
 }
 
 impl<S: WishSender> Drop for Link<S> {
     fn drop(&mut self) {
-        self.abandon.cancel();
+        self.end.abandon.cancel();
     }
 }
 

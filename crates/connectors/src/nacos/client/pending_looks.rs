@@ -1,4 +1,4 @@
-//! Services that are to be looked at again, each once however often it was told of.
+//! Services that are to be looked at again, each once however often it has changed.
 
 use std::collections::BTreeSet;
 

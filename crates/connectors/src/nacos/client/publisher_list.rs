@@ -32,7 +32,7 @@ impl NacosClient {
         self.core.read(call).await
     }
 
-    /// Who publishes what in a whole service, on 3.x. 2.x answers an empty list whoever publishes. Errors as
+    /// Who publishes what in a whole service, on 3.x. 2.x returns an empty list in any case. Errors as
     /// [`NacosClient::publishers`].
     pub async fn all_publishers(&self, key: &ServiceKey) -> Result<Vec<PublisherRef>> {
         self.core.read(self.publishers_of(key).await?).await

@@ -18,7 +18,7 @@ pub(super) type OnPush = Arc<dyn Fn(&str, &str) + Send + Sync>;
 /// Why a connection is no longer to be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum LeaveReason {
-    /// The server wants us elsewhere, perhaps at the given `(ip, port)`.
+    /// The server asks us to connect elsewhere, perhaps to the given `(ip, port)`.
     Reset(Option<(String, String)>),
     /// The server does not know this connection any more.
     Unregistered,

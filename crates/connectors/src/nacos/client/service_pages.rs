@@ -70,8 +70,8 @@ struct NewPage {
 
 /// Some services of a namespace with all their instances.
 pub struct ServicePage {
-    /// The instances of each, disabled ones included, with raw health and the operator's overrides laid over. A service of
-    /// which this was not to be had is not in it.
+    /// The instances of each, disabled ones included, with raw health and the operator's overrides applied. A service for
+    /// which the server does not tell all of this is left out.
     pub services: Vec<(ServiceKey, Vec<WireInstance>)>,
     /// Whether there may be another page.
     pub more: bool,

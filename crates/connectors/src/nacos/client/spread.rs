@@ -148,7 +148,7 @@ impl SpreadPublisher {
     }
 }
 
-/// Waits until the servers have all that was asked for. Tells of a refusal rather than of a server that is away.
+/// Waits until the servers have all that was asked for. Of several errors, a refusal is returned rather than an outage.
 async fn meet(key: &ServiceKey, asked: Result<Vec<NotedWish>>) -> Result<()> {
     let met = asked?.into_iter().map(|(publisher, version)| async move { publisher.meet(key, version).await });
     let errors: Vec<_> = join_all(met).await.into_iter().filter_map(Result::err).collect();

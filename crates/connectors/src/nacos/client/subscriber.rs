@@ -98,7 +98,6 @@ impl WishSender for Arc<Inbox> {
 /// One connection that subscribes and asks. Everything that changes is said by [`Subscriber::next`]
 /// at least once; changes of one service that nobody has fetched yet become one.
 pub struct Subscriber {
-    inbox: Arc<Inbox>,
     link: Link<Arc<Inbox>>,
 }
 
@@ -108,8 +107,7 @@ impl Subscriber {
         let pushed = Arc::clone(&inbox);
         let on_push = Arc::new(move |group: &str, name: &str| pushed.pushed(group, name));
         let first = random_index(core.options.addresses.len());
-        let link = Link::start(core, Arc::clone(&inbox), on_push, None, "subscriber", first);
-        Subscriber { inbox, link }
+        Subscriber { link: Link::start(core, inbox, on_push, None, "subscriber", first) }
     }
 
     /// Subscribes to `key`, which is to be looked at then, and again after every reconnect. The
@@ -117,14 +115,14 @@ impl Subscriber {
     ///
     /// Errors: `Unavailable`, `Denied`, `Rejected`.
     pub async fn subscribe(&self, key: &ServiceKey) -> Result<()> {
-        self.inbox.subscribe(key);
+        self.link.wishes.sender.subscribe(key);
         self.wish(key, true).await
     }
 
     /// Ends a subscription. When this fails, the server forgets it with the connection; nothing
     /// is said about the service any more in either case.
     pub async fn unsubscribe(&self, key: &ServiceKey) -> Result<()> {
-        self.inbox.unsubscribe(key);
+        self.link.wishes.sender.unsubscribe(key);
         match self.link.wishes.get(key) {
             Some(_) => self.wish(key, false).await,
             None => Ok(()),
@@ -146,7 +144,7 @@ impl Subscriber {
 
     /// The next service to look at again. For one consumer; dropping the future loses nothing.
     pub async fn next(&self) -> ServiceKey {
-        self.inbox.looks.next().await
+        self.link.wishes.sender.looks.next().await
     }
 
     /// The state of the connection; its receiver hears of changes.

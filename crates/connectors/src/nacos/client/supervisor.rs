@@ -7,12 +7,11 @@ use causeway_core::contain;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use super::core::Core;
 use super::error::{Error, Result};
 use super::grpc::Connection;
-use super::link::{Live, Phase, Status, away};
+use super::link::{Live, Phase, SessionEnd, Status, away};
 use super::pump::{LeaveReason, OnPush};
 use super::wish_list::{WishList, WishSender};
 use crate::SocketKeeper;
@@ -38,21 +37,19 @@ pub(super) struct Supervisor<S: WishSender> {
     pub(super) name: String,
     pub(super) status: watch::Sender<Status>,
     pub(super) live: watch::Sender<Option<Live>>,
-    pub(super) close: CancellationToken,
+    pub(super) end: SessionEnd,
     pub(super) generation: u64,
     pub(super) backoff: Backoff,
     /// Index of the address to try next.
     pub(super) next: usize,
     /// Tells that the successor of a connection which is to be left has all.
     pub(super) predecessor: Option<CancellationToken>,
-    pub(super) abandon: CancellationToken,
-    pub(super) tasks: TaskTracker,
 }
 
 impl<S: WishSender> Supervisor<S> {
     /// Runs until the session is closed.
     pub(super) async fn run(mut self) {
-        let close = self.close.clone();
+        let close = self.end.close.clone();
         tokio::select! {
             () = close.cancelled() => {}
             () = self.supervise() => {}
@@ -63,7 +60,7 @@ impl<S: WishSender> Supervisor<S> {
         self.tell(Phase::Closed, None, None);
     }
 
-    /// Connects anew after a panic.
+    /// Reconnects after a panic.
     async fn supervise(&mut self) {
         while let Err(panic) = contain(self.stay_connected()).await {
             let why = format!("{} failed because of a bug in Causeway and connects again: {panic}", self.name);
@@ -104,7 +101,7 @@ impl<S: WishSender> Supervisor<S> {
             let late = |_| Err(Error::Unavailable(format!("{address}: not set up in time")));
             match opened.unwrap_or_else(late) {
                 Ok(connection) => return Ok(connection),
-                // Tell of a refusal rather than of a server that is away.
+                // A refusal is reported rather than a server that is away.
                 Err(_) if matches!(last, Error::Denied(_)) => {}
                 Err(error) => last = error,
             }
@@ -179,8 +176,8 @@ impl<S: WishSender> Supervisor<S> {
         let succeeded = CancellationToken::new();
         self.predecessor = Some(succeeded.clone());
         let overlap = self.core.options.overlap;
-        let (close, abandon) = (self.close.clone(), self.abandon.clone());
-        self.tasks.spawn(async move {
+        let SessionEnd { close, abandon, tasks } = self.end.clone();
+        tasks.spawn(async move {
             let replaced = async {
                 succeeded.cancelled().await;
                 sleep(overlap).await;

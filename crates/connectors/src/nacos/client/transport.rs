@@ -1,8 +1,8 @@
 //! One HTTP/2 connection over a socket of our own.
 //!
 //! tonic's channel is not used: it makes its sockets itself and reconnects by itself, and both
-//! matter here. A Nacos client *is* its TCP connection, so it must be exactly one, its end must
-//! be seen, and its socket must be at hand.
+//! matter here. A Nacos client *is* its TCP connection: there must be exactly one, its end must
+//! be noticed, and its socket must be accessible.
 
 use std::future::Future;
 use std::io;
@@ -99,7 +99,7 @@ where
     let end = end.clone();
     tasks.spawn(async move {
         let _over = end.clone().drop_guard();
-        // Dropping the driver closes our descriptor without a word to the server.
+        // Dropping the driver closes our descriptor without sending anything to the server.
         tokio::select! {
             biased;
             () = end.cancelled() => {}
@@ -113,8 +113,8 @@ where
     Ok(Http2 { send })
 }
 
-/// Runs hyper's own tasks among those that we wait for, until the end and not a step longer: the
-/// one that writes would say goodbye to the server, which must not hear of our end.
+/// Runs hyper's own tasks among those that we wait for, and stops them at the end: the one that
+/// writes would send a GOAWAY, and the server must not notice our end.
 #[derive(Clone)]
 struct Tracked {
     tasks: TaskTracker,

@@ -15,7 +15,7 @@ const REST: u32 = 2;
 const LONGEST: Duration = Duration::from_secs(30);
 /// Failed looks in a row that count as an outage: one may have met a server that a fail-over has left.
 const OUTAGE: u32 = 2;
-/// Namespaces are listed again every so many looks, and whenever there are none.
+/// Namespaces are listed again after this many looks, and whenever there are none.
 const NAMESPACES: u32 = 5;
 
 /// One endless watch.
@@ -27,7 +27,7 @@ pub(super) struct EntryWatch {
     due: Instant,
     looks: u32,
     failures: u32,
-    /// The whole cluster's outage was told.
+    /// The whole cluster's outage was reported.
     lost: bool,
     /// Which address answered the last look.
     server: Option<usize>,
@@ -37,7 +37,7 @@ struct FollowedPart {
     looker: EntryLooker,
     /// `None`: it is not known.
     entries: Option<BTreeMap<EntryKey, Entry>>,
-    /// What was last told of why not.
+    /// Why they are not known, as it was last reported.
     told: Option<String>,
 }
 
@@ -111,31 +111,22 @@ impl EntryWatch {
                 FollowedPart { looker, entries: None, told: None }
             });
         }
-        let ready = &mut self.ready;
-        self.parts.retain(|part, _| {
-            let there = parts.contains(part);
-            if !there {
-                let error = Error::Missing(format!("namespace {part} is no longer there"));
-                ready.push_back(Err(Lost { part: Some(part.clone()), error }));
-            }
-            there
-        });
+        for (part, _) in self.parts.extract_if(.., |part, _| !parts.contains(part)) {
+            let error = Error::Missing(format!("namespace {part} is no longer there"));
+            self.ready.push_back(Err(Lost { part: Some(part), error }));
+        }
     }
 
     fn looked(&mut self, part: &Part, looked: Result<BTreeMap<EntryKey, Entry>, WireError>) {
         let Some(seen) = self.parts.get_mut(part) else { return };
         match looked {
             Ok(entries) => {
-                seen.told = None;
-                match seen.entries.replace(entries.clone()) {
-                    None => self.ready.push_back(Ok(News::Reset { part: part.clone(), entries })),
-                    Some(before) => {
-                        let changes = changes(&before, &entries);
-                        if !changes.is_empty() {
-                            self.ready.push_back(Ok(News::Changed(changes)));
-                        }
-                    }
-                }
+                let news = match &seen.entries {
+                    None => Some(News::Reset { part: part.clone(), entries: entries.clone() }),
+                    Some(before) => Some(changes(before, &entries)).filter(|all| !all.is_empty()).map(News::Changed),
+                };
+                self.ready.extend(news.map(Ok));
+                (seen.entries, seen.told) = (Some(entries), None);
             }
             Err(error) => {
                 seen.entries = None;

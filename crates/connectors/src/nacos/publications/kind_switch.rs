@@ -6,9 +6,9 @@ use crate::nacos::convert;
 use causeway_core::{Change, ServiceKey};
 
 impl Publications {
-    /// Takes our persistent records of a service away that are to be ephemeral or to go, in favour of ephemeral ones that are
-    /// published next, and lets the server forget what kind of service it was: else it would refuse them for a minute or two. A service in
-    /// which somebody else has an instance stays as it is. What belonged to the service is returned, to be put back.
+    /// Removes our persistent records of a service that become ephemeral or go, in favour of ephemeral ones that are published
+    /// next, and makes the server forget the kind of the service: else it would refuse them for a minute or two. A service
+    /// in which somebody else has an instance stays as it is. Returns what belonged to the service, to be put back.
     pub(super) async fn make_way(
         &self,
         scope: &ServiceKey,
@@ -43,7 +43,7 @@ impl Publications {
         }
     }
 
-    /// What belongs to a service, after it was made anew.
+    /// Writes what belonged to a service before it was made again.
     pub(super) async fn put_attributes_back(&self, scope: &ServiceKey, attributes: &ServiceAttributes) {
         if convert::attributes(attributes).0.is_empty() {
             return;

@@ -52,7 +52,8 @@ pub(super) struct FollowedNamespace {
     pub names: BTreeMap<ServiceKey, ListedService>,
     /// Of the list of names that `names` were made of; `None`: they are to be made again.
     pub fingerprint: Option<u64>,
-    /// Services that are listed and not of interest, by the selection of this epoch; likewise those of `names` are.
+    /// Services that are listed and not of interest, by the selection of the epoch `selection`; those in `names` are of
+    /// interest by the same one.
     pub left_out: BTreeSet<ServiceKey>,
     pub selection: Option<u64>,
     pub asking: bool,
@@ -173,7 +174,7 @@ impl ServiceWatch {
         if !later.is_empty() {
             self.later(AGAIN, |watch| later.into_iter().for_each(|key| watch.want(key)));
         }
-        fresh.into_iter().for_each(|key| self.subscribe(key));
+        self.subscriptions.waiting.extend(fresh);
         gone.into_iter().for_each(|key| self.unsubscribe(key));
         self.report_if_filled(part);
     }

@@ -12,12 +12,12 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Within this time only so many services are read one by one ([`singles`]): more of them may become enough for pages.
+/// Within this time only a limited number of services are read one by one ([`singles`]): more may arrive, enough for pages.
 const WINDOW: Duration = Duration::from_millis(250);
 /// Attributes of services that are asked for at once while there is nothing else to read.
 const ATTRIBUTES: usize = 4;
 
-/// Most services that are read one by one within a [`WINDOW`], in a namespace of so many.
+/// Most services that are read one by one within a [`WINDOW`], in a namespace with `all` services.
 fn singles(all: usize) -> usize {
     32.max(all / 96)
 }
@@ -107,7 +107,7 @@ impl ServiceWatch {
         self.namespaces.values().any(|namespace| namespace.round.is_some())
     }
 
-    /// Wants a service read, now or after the read that is under way.
+    /// Requests that a service be read, now or after the read that is under way.
     pub(super) fn want(&mut self, key: ServiceKey) {
         let part = key.part();
         let reads = &mut self.reads;
@@ -225,8 +225,8 @@ impl ServiceWatch {
                     namespace.forget();
                     self.ready.push_back(Err(Lost { part: Some(part), error: convert::error(error) }));
                 }
-                // Whatever the state: a namespace that waits for this service is filled by nothing else. One that is
-                // listed no more is not waited for.
+                // Whatever the state: nothing else fills a namespace that waits for this service. A service that is no
+                // longer listed is not waited for.
                 match passing {
                     true => self.retry(key, AGAIN),
                     false if listed => self.retry(key, UNREADABLE),
@@ -246,12 +246,12 @@ impl ServiceWatch {
             Knowledge::Complete => self.ready.push_back(Ok(Update::Changed(set))),
         }
         match has_attributes {
-            true => self.has_attributes(&key),
+            true => self.note_attributes(&key),
             false => self.want_attributes(key),
         }
     }
 
-    /// Reads a service once more after this time; one timer a service.
+    /// Reads a service again after this time; one timer for each service.
     fn retry(&mut self, key: ServiceKey, after: Duration) {
         if self.reads.failed.insert(key.clone()) {
             self.later(after, |watch| watch.retried(key));
@@ -263,7 +263,7 @@ impl ServiceWatch {
         self.want(key);
     }
 
-    fn has_attributes(&mut self, key: &ServiceKey) {
+    fn note_attributes(&mut self, key: &ServiceKey) {
         self.reads.without_attributes.remove(key);
         let namespace = self.namespaces.get_mut(&key.part());
         if let Some(listed) = namespace.and_then(|one| one.names.get_mut(key)) {
@@ -271,7 +271,7 @@ impl ServiceWatch {
         }
     }
 
-    /// Wants the attributes of a service read, unless they are known.
+    /// Requests the attributes of a service, unless they are known.
     pub(super) fn want_attributes(&mut self, key: ServiceKey) {
         let listed = self.namespaces.get(&key.part()).and_then(|one| one.names.get(&key));
         if listed.is_some_and(|listed| !listed.has_attributes) {
@@ -310,6 +310,6 @@ impl ServiceWatch {
             },
             Knowledge::Complete => self.ready.push_back(Ok(Update::Attributes(key.clone(), attributes))),
         }
-        self.has_attributes(&key);
+        self.note_attributes(&key);
     }
 }

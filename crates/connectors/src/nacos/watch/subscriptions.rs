@@ -11,15 +11,11 @@ const AT_ONCE: usize = 4;
 /// Subscriptions to be made.
 #[derive(Default)]
 pub(super) struct Subscriptions {
-    waiting: VecDeque<ServiceKey>,
+    pub waiting: VecDeque<ServiceKey>,
     in_flight: usize,
 }
 
 impl ServiceWatch {
-    pub(super) fn subscribe(&mut self, key: ServiceKey) {
-        self.subscriptions.waiting.push_back(key);
-    }
-
     /// Asks for the next ones, unless pages are being read: those are short.
     pub(super) fn start_subscriptions(&mut self) {
         while self.subscriptions.in_flight < AT_ONCE && !self.is_paging() {

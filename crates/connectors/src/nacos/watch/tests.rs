@@ -48,7 +48,7 @@ async fn an_unreadable_service_is_read_again_until_it_can_be() {
     assert!(matches!(watch.ready.pop_front(), Some(Err(Lost { part: Some(_), .. }))));
     list(&mut watch);
     watch.read(good.clone(), Ok(empty(&good)));
-    // Told already: it must be tried again all the same, and once, however often it failed.
+    // Reported already: it is retried all the same, and once, however often it failed.
     watch.read(bad.clone(), denied());
     watch.read(bad.clone(), denied());
     assert!(watch.ready.is_empty() && watch.work.len() == 1);
