@@ -1,7 +1,7 @@
 //! Whether a cluster speaks gRPC (2.x, 3.x) or only HTTP (1.x). Decided at run time: a server may be away when the cluster
 //! is opened, and may be upgraded later.
 
-use super::client::{Error as WireError, Generation, NacosClient, ServerVersion};
+use super::client::{DetectedVersion, Error as WireError, Generation, NacosClient};
 use parking_lot::Mutex;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -89,7 +89,7 @@ impl ServerProtocol {
 
 /// A server that hides its version is told by its gRPC port, which may just be shut for a moment: that is no proof
 /// against what was known.
-fn decide(version: &ServerVersion, known: Option<bool>) -> bool {
+fn decide(version: &DetectedVersion, known: Option<bool>) -> bool {
     let old = version.generation == Generation::V1;
     old && !(version.text.is_empty() && known == Some(false))
 }
@@ -100,7 +100,7 @@ mod tests {
 
     #[test]
     fn a_hidden_version_is_no_proof_of_a_downgrade() {
-        let of = |generation, text: &str| ServerVersion { generation, text: text.into() };
+        let of = |generation, text: &str| DetectedVersion { generation, text: text.into() };
         assert!(decide(&of(Generation::V1, "1.4.1"), Some(false)));
         assert!(decide(&of(Generation::V1, ""), None));
         assert!(!decide(&of(Generation::V1, ""), Some(false)));

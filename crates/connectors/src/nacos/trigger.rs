@@ -1,13 +1,13 @@
 //! What tells which services to look at again: pushes where the servers push, else polls.
 
-use super::client::{Error as WireError, Status, Subscriber};
+use super::client::{Error as WireError, PushSubscriber, Status};
 use super::poll::FingerprintPoller;
 use causeway_core::ServiceKey;
 use tokio::sync::watch;
 
 /// Pushes of 2.x and 3.x, or polls of 1.x.
 pub(super) enum Trigger {
-    Push(Subscriber),
+    Push(PushSubscriber),
     Poll(FingerprintPoller),
 }
 

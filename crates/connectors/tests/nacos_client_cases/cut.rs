@@ -83,7 +83,6 @@ async fn proxied(target: &Target) -> Result<(Proxy, NacosClient)> {
     let address = Address { host: "127.0.0.1".into(), port: proxy.at.port(), https: false };
     let mut options = Options::new(vec![address]);
     options.grpc_port_offset = 0;
-    options.app_name = "causeway-test".into();
     Ok((proxy, NacosClient::new(options)?))
 }
 

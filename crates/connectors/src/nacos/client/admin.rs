@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::NacosClient;
 use super::error::{Error, Result};
 use super::grpc::probe;
-use super::http::Call;
+use super::http::HttpCall;
 use super::wire::{Namespace, PUBLIC};
 
 /// What a server can do, by its first number.
@@ -31,7 +31,7 @@ impl Generation {
 
 /// A server's version.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ServerVersion {
+pub struct DetectedVersion {
     /// Decides which interfaces are used.
     pub generation: Generation,
     /// As the server writes it, for instance `2.5.0`; empty when it hides it.
@@ -42,7 +42,7 @@ impl NacosClient {
     /// The servers' version, asked once and remembered. Works without credentials.
     ///
     /// Errors: `Unavailable`; `Protocol` when something else than Nacos answers.
-    pub async fn version(&self) -> Result<ServerVersion> {
+    pub async fn version(&self) -> Result<DetectedVersion> {
         if let Some(known) = self.known_version() {
             return Ok(known);
         }
@@ -56,7 +56,7 @@ impl NacosClient {
     }
 
     /// The servers' version as far as it has been told.
-    pub fn known_version(&self) -> Option<ServerVersion> {
+    pub fn known_version(&self) -> Option<DetectedVersion> {
         self.core.version.lock().clone()
     }
 
@@ -65,11 +65,11 @@ impl NacosClient {
         *self.core.version.lock() = None;
     }
 
-    async fn detect(&self) -> Result<ServerVersion> {
+    async fn detect(&self) -> Result<DetectedVersion> {
         let paths = ["/v3/admin/core/state", "/v1/console/server/state"];
         let mut is_nacos = false;
         for path in paths {
-            let reply = self.core.http.send(&Call::get(path), None).await?;
+            let reply = self.core.http.send(&HttpCall::get(path), None).await?;
             match reply.status.as_u16() {
                 // Nacos answers 404, 410 or (behind its own filter) 403 where a page is not.
                 403 | 404 | 410 | 501 => is_nacos = true,
@@ -86,7 +86,7 @@ impl NacosClient {
         }
         // The pages are hidden (a managed cluster): what speaks gRPC and has no 3.x pages is 2.x.
         let generation = if probe(&self.core).await { Generation::V2 } else { Generation::V1 };
-        Ok(ServerVersion { generation, text: String::new() })
+        Ok(DetectedVersion { generation, text: String::new() })
     }
 
     /// All namespaces, the default one (as `public`) included.
@@ -94,7 +94,7 @@ impl NacosClient {
     /// Errors: `Denied` where our user may not list them (3.x asks for an administrator).
     pub async fn namespaces(&self) -> Result<Vec<Namespace>> {
         let path = self.generation().await?.pick("/v3/admin/core/namespace/list", "/v1/console/namespaces");
-        let mut all: Vec<Namespace> = self.core.read(Call::get(path)).await?;
+        let mut all: Vec<Namespace> = self.core.read(HttpCall::get(path)).await?;
         // Lists call the default one by no id.
         all.iter_mut().filter(|one| one.id.is_empty()).for_each(|one| PUBLIC.clone_into(&mut one.id));
         Ok(all)
@@ -107,7 +107,7 @@ impl NacosClient {
             .generation()
             .await?
             .pick(("/v3/admin/core/namespace", "namespaceId"), ("/v1/console/namespaces", "customNamespaceId"));
-        let call = Call::new(Method::POST, path)
+        let call = HttpCall::new(Method::POST, path)
             .with(id_name, &namespace.id)
             .with("namespaceName", &namespace.name)
             .with("namespaceDesc", &namespace.description);
@@ -121,14 +121,14 @@ impl NacosClient {
     }
 }
 
-fn parse(text: &str) -> Result<ServerVersion> {
+fn parse(text: &str) -> Result<DetectedVersion> {
     let generation = match text.split('.').next() {
         Some("0" | "1") => Generation::V1,
         Some("2") => Generation::V2,
         Some(n) if n.parse::<u32>().is_ok_and(|n| n >= 3) => Generation::V3,
         _ => return Err(Error::Protocol(format!("unknown Nacos version {text:?}"))),
     };
-    Ok(ServerVersion { generation, text: text.to_owned() })
+    Ok(DetectedVersion { generation, text: text.to_owned() })
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::error::{Error, Result};
-use super::http::{Call, NacosHttp};
+use super::http::{HttpCall, NacosHttp};
 use super::lenient;
 use super::sign::{AccessKeys, now_ms, sign};
 
@@ -137,7 +137,7 @@ async fn log_in(http: &NacosHttp, login: &Login, known: &mut Option<usize>) -> R
     let order = known.map_or(0..LOGIN_PATHS.len(), |path| path..path + 1);
     let mut last = Error::Protocol("no login path".into());
     for index in order {
-        let call = Call::new(Method::POST, LOGIN_PATHS[index])
+        let call = HttpCall::new(Method::POST, LOGIN_PATHS[index])
             .with("username", &login.user)
             .with("password", login.password.expose_secret());
         let started = Instant::now();
@@ -170,6 +170,6 @@ async fn log_in(http: &NacosHttp, login: &Login, known: &mut Option<usize>) -> R
 
 /// True when a 3.x server says that it is well.
 async fn is_ready(http: &NacosHttp) -> bool {
-    let call = Call::get("/v3/admin/core/state/readiness");
+    let call = HttpCall::get("/v3/admin/core/state/readiness");
     http.send(&call, None).await.is_ok_and(|reply| reply.text().is_ok())
 }

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::NacosClient;
 use super::admin::Generation;
 use super::error::{Error, Result};
-use super::http::Call;
+use super::http::HttpCall;
 use super::lenient;
 use super::wire::{ServiceAttributes, ServiceSummary, ServiceTruth, WireInstance, grouped};
 
@@ -85,7 +85,7 @@ impl NacosClient {
         let path = self.generation().await?.pick("/v3/admin/ns/service/list", "/v1/ns/catalog/services");
         let mut size = PAGE;
         for _ in 0..TRIES {
-            let call = Call::get(path).with("namespaceId", namespace).page(1, size);
+            let call = HttpCall::get(path).with("namespaceId", namespace).page(1, size);
             // A server that hangs is left soon; where none is quick, one may only be busy.
             let answer = match self.core.call(call.clone()).await {
                 Err(Error::Unavailable(_)) => self.core.call(call.long()).await?,
@@ -114,7 +114,7 @@ impl NacosClient {
             .generation()
             .await?
             .pick(("/v3/admin/ns/service/list", "ignoreEmptyService"), ("/v1/ns/catalog/services", "hasIpCount"));
-        let call = Call::get(path).with("namespaceId", namespace).page(1, 1).with(without_empty, "true");
+        let call = HttpCall::get(path).with("namespaceId", namespace).page(1, 1).with(without_empty, "true");
         let page: SummaryPage = self.core.read(call).await?;
         Ok(page.count > 0 || !page.service_list.is_empty())
     }
@@ -128,7 +128,7 @@ impl NacosClient {
     async fn detail(&self, key: &ServiceKey) -> Result<(ServiceAttributes, Vec<String>)> {
         let generation = self.generation().await?;
         let path = generation.pick("/v3/admin/ns/service", "/v1/ns/catalog/service");
-        let answer = self.core.call(about(Call::get(path), key, generation)).await?;
+        let answer = self.core.call(about(HttpCall::get(path), key, generation)).await?;
         if generation == Generation::V3 {
             let found: NewDetail = answer.json()?;
             return Ok((found.attributes, found.cluster_map.unwrap_or_default().into_keys().collect()));
@@ -164,7 +164,7 @@ impl NacosClient {
         let mut all = Vec::new();
         for cluster in clusters {
             // The request before was answered: the server does not hang.
-            let call = about(Call::get(path), key, generation).with("clusterName", cluster).long();
+            let call = about(HttpCall::get(path), key, generation).with("clusterName", cluster).long();
             if generation == Generation::V3 {
                 all.extend(self.core.read::<Vec<WireInstance>>(call).await?);
                 continue;
@@ -210,12 +210,12 @@ impl NacosClient {
     }
 }
 
-fn service_call(method: Method, key: &ServiceKey, generation: Generation) -> Call {
-    about(Call::new(method, generation.pick("/v3/admin/ns/service", "/v1/ns/service")), key, generation)
+fn service_call(method: Method, key: &ServiceKey, generation: Generation) -> HttpCall {
+    about(HttpCall::new(method, generation.pick("/v3/admin/ns/service", "/v1/ns/service")), key, generation)
 }
 
 /// Says which service a call is about, in the way of the generation.
-pub(super) fn about(call: Call, key: &ServiceKey, generation: Generation) -> Call {
+pub(super) fn about(call: HttpCall, key: &ServiceKey, generation: Generation) -> HttpCall {
     let mut call = call.with("namespaceId", &*key.namespace);
     call.service = Some(grouped(key));
     match generation {

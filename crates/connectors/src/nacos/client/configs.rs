@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::NacosClient;
 use super::admin::Generation;
 use super::error::{Error, Result, or_default};
-use super::http::{Call, HttpReply};
+use super::http::{HttpCall, HttpReply};
 use super::lenient;
 use super::wire::PUBLIC;
 
@@ -132,7 +132,7 @@ impl NacosClient {
     /// namespace reads as an empty one.
     pub async fn configs(&self, namespace: &str) -> Result<Vec<ConfigRow>> {
         if self.generation().await? == Generation::V2 {
-            let call = Call::get("/v1/cs/history/configs").with("tenant", tenant(namespace));
+            let call = HttpCall::get("/v1/cs/history/configs").with("tenant", tenant(namespace));
             let reply = self.core.call(call).await?;
             if reply.status.as_u16() != 404 {
                 return reply.json();
@@ -158,7 +158,7 @@ impl NacosClient {
         let (mut rows, mut size, mut total) = (Vec::new(), first, None);
         let any = EntryKey::new(namespace, "", "");
         for page in 1.. {
-            let call = about(Call::get(path), &any, generation).with("search", "accurate").page(page, size);
+            let call = about(HttpCall::get(path), &any, generation).with("search", "accurate").page(page, size);
             let found: RowPage = self.core.read(call).await?;
             let count = usize::try_from(found.total_count).unwrap_or(0);
             if *total.get_or_insert(count) != count {
@@ -226,9 +226,9 @@ impl NacosClient {
         self.core.execute(self.config_call(Method::DELETE, key).await?).await
     }
 
-    async fn config_call(&self, method: Method, key: &EntryKey) -> Result<Call> {
+    async fn config_call(&self, method: Method, key: &EntryKey) -> Result<HttpCall> {
         let generation = self.generation().await?;
-        Ok(about(Call::new(method, generation.pick("/v3/admin/cs/config", CONFIGS)), key, generation))
+        Ok(about(HttpCall::new(method, generation.pick("/v3/admin/cs/config", CONFIGS)), key, generation))
     }
 }
 
@@ -238,7 +238,7 @@ fn tenant(namespace: &str) -> &str {
 }
 
 /// Says which entry a call is about, in the way of the generation; an empty name means any.
-fn about(call: Call, key: &EntryKey, generation: Generation) -> Call {
+fn about(call: HttpCall, key: &EntryKey, generation: Generation) -> HttpCall {
     let (namespace, group) =
         generation.pick((("namespaceId", &*key.namespace), "groupName"), (("tenant", tenant(&key.namespace)), "group"));
     call.with("dataId", &*key.name).with(namespace.0, namespace.1).with(group, &*key.group)

@@ -12,9 +12,9 @@ use serde::de::DeserializeOwned;
 use super::address::Address;
 use super::auth::{Auth, lacks_right};
 use super::error::{Error, Result};
-use super::http::{Call, HttpReply, NacosHttp};
+use super::http::{HttpCall, HttpReply, NacosHttp};
 use super::transport::Secure;
-use super::{Options, ServerVersion};
+use super::{DetectedVersion, Options};
 use crate::TlsTexts;
 use crate::util::tls::{self, Trust};
 
@@ -25,7 +25,7 @@ pub(super) struct Core {
     pub(super) http: NacosHttp,
     grpc_tls: Arc<rustls::ClientConfig>,
     /// As far as it has been told.
-    pub(super) version: Mutex<Option<ServerVersion>>,
+    pub(super) version: Mutex<Option<DetectedVersion>>,
     publishers: AtomicU64,
     published_as: Mutex<PublishedAs>,
 }
@@ -74,7 +74,7 @@ impl Core {
         let config = tls_config(&options)?;
         let mut grpc_tls = config.clone();
         grpc_tls.alpn_protocols = vec![b"h2".to_vec()];
-        let http = NacosHttp::new(config, &options.addresses, &options.context_path, options.http_timeout)?;
+        let http = NacosHttp::new(config, &options.addresses, &options.context_path)?;
         Ok(Core {
             auth: Auth::new(options.login.clone(), options.keys.clone()),
             http,
@@ -107,7 +107,7 @@ impl Core {
     }
 
     /// One HTTP request with our credentials; a refused token is renewed once.
-    pub(super) async fn call(&self, mut call: Call) -> Result<HttpReply> {
+    pub(super) async fn call(&self, mut call: HttpCall) -> Result<HttpReply> {
         let plain = call.params.len();
         call.params.extend(self.auth.signature(call.service.as_deref()));
         let token = self.token().await?;
@@ -126,12 +126,12 @@ impl Core {
     }
 
     /// The JSON of a successful answer to [`Core::call`].
-    pub(super) async fn read<T: DeserializeOwned>(&self, call: Call) -> Result<T> {
+    pub(super) async fn read<T: DeserializeOwned>(&self, call: HttpCall) -> Result<T> {
         self.call(call).await?.json()
     }
 
     /// [`Core::call`] with a request whose success is all there is to know.
-    pub(super) async fn execute(&self, call: Call) -> Result<()> {
+    pub(super) async fn execute(&self, call: HttpCall) -> Result<()> {
         self.call(call).await?.text().map(drop)
     }
 

@@ -32,12 +32,12 @@ pub(super) struct ServiceRequest<'a> {
     service_name: &'a str,
     module: &'static str,
     #[serde(flatten)]
-    body: Body<'a>,
+    body: RequestBody<'a>,
 }
 
 #[derive(Serialize)]
 #[serde(untagged, rename_all_fields = "camelCase")]
-enum Body<'a> {
+enum RequestBody<'a> {
     Batch { r#type: &'static str, instances: &'a [WireInstance] },
     One { r#type: &'static str, instance: &'a WireInstance },
     Subscription { subscribe: bool, clusters: &'static str },
@@ -45,35 +45,35 @@ enum Body<'a> {
 }
 
 impl<'a> ServiceRequest<'a> {
-    fn new(kind: &'static str, key: &'a ServiceKey, body: Body<'a>) -> Self {
+    fn new(kind: &'static str, key: &'a ServiceKey, body: RequestBody<'a>) -> Self {
         let ServiceKey { namespace, group, name } = key;
         ServiceRequest { kind, key, namespace, group_name: group, service_name: name, module: NAMING, body }
     }
 
     /// Publishes a whole set: what this connection holds of the service afterwards.
     pub(super) fn batch(key: &'a ServiceKey, instances: &'a [WireInstance]) -> Self {
-        Self::new("BatchInstanceRequest", key, Body::Batch { r#type: "batchRegisterInstance", instances })
+        Self::new("BatchInstanceRequest", key, RequestBody::Batch { r#type: "batchRegisterInstance", instances })
     }
 
     /// Removes all that this connection publishes of the service, whatever instance is named.
     pub(super) fn withdrawal(key: &'a ServiceKey, instance: &'a WireInstance) -> Self {
-        Self::new("InstanceRequest", key, Body::One { r#type: "deregisterInstance", instance })
+        Self::new("InstanceRequest", key, RequestBody::One { r#type: "deregisterInstance", instance })
     }
 
     /// Registers or deregisters a persistent instance, kept by the server whatever happens to the connection.
     pub(super) fn persistent(key: &'a ServiceKey, instance: &'a WireInstance, register: bool) -> Self {
         let r#type = if register { "registerInstance" } else { "deregisterInstance" };
-        Self::new("PersistentInstanceRequest", key, Body::One { r#type, instance })
+        Self::new("PersistentInstanceRequest", key, RequestBody::One { r#type, instance })
     }
 
     /// Begins or ends pushes about the service.
     pub(super) fn subscription(key: &'a ServiceKey, subscribe: bool) -> Self {
-        Self::new("SubscribeServiceRequest", key, Body::Subscription { subscribe, clusters: "" })
+        Self::new("SubscribeServiceRequest", key, RequestBody::Subscription { subscribe, clusters: "" })
     }
 
     /// Asks what a subscriber would be shown now.
     pub(super) fn query(key: &'a ServiceKey) -> Self {
-        Self::new("ServiceQueryRequest", key, Body::Query { cluster: "", healthy_only: false, udp_port: 0 })
+        Self::new("ServiceQueryRequest", key, RequestBody::Query { cluster: "", healthy_only: false, udp_port: 0 })
     }
 }
 

@@ -24,12 +24,14 @@ use super::frames::{
     CHECK, ConnectionSetup, GrpcAnswer, GrpcRefusal, HEALTH_CHECK, SERVER_CHECK, ServiceRequest, answer, payload,
 };
 use super::pump::{LeaveReason, OnPush, Pump};
-use super::transport::{Ender, Http2, dial, handshake};
+use super::transport::{CONNECT, Ender, Http2, dial, handshake};
 use super::wire::grouped;
 use crate::SocketKeeper;
 
 /// Told to the server; 2.x and 3.x parse it and log it.
 const CLIENT_VERSION: &str = "Nacos-Rust-Client:v2.4.0";
+/// Our name in the server's client list.
+const APP: &str = "causeway";
 /// Largest message taken: a push about a service of tens of thousands of instances.
 const MESSAGE_LIMIT: usize = 64 << 20;
 /// Acks waiting to be written.
@@ -70,7 +72,7 @@ impl Connection {
             .port
             .checked_add(options.grpc_port_offset)
             .ok_or_else(|| Error::Rejected(format!("{address}: no gRPC port")))?;
-        let socket = dial(&address.host, port, options.connect_timeout).await?;
+        let socket = dial(&address.host, port).await?;
         let local_ip = socket.local_addr().map_or_else(|_| String::new(), |a| a.ip().to_string());
         let kept = keeper.map(|(keeper, tag)| KeptSocket::new(keeper, tag, &socket));
         let (socket, ender) = Ender::of(socket).map_err(|e| Error::Unavailable(format!("{address}: {e}")))?;
@@ -81,7 +83,7 @@ impl Connection {
         let secure = core.secure(address)?;
         let scheme = if secure.is_some() { "https" } else { "http" };
         let shaking = handshake(socket, secure, &tasks, &end);
-        let http2 = tokio::time::timeout(options.connect_timeout, shaking)
+        let http2 = tokio::time::timeout(CONNECT, shaking)
             .await
             .map_err(|_| Error::Unavailable(format!("{address}: no HTTP/2 in time")))??;
         let origin: http::Uri = format!("{scheme}://{}", address.authority(port))
@@ -122,7 +124,7 @@ impl Connection {
     /// Opens the stream and asks to be registered. The receiver hears of the acknowledgement.
     async fn stream(&self, http2: Http2, origin: http::Uri, on_push: OnPush) -> Result<oneshot::Receiver<()>> {
         let (send, messages) = mpsc::channel(ACKS);
-        let setup = ConnectionSetup::new(CLIENT_VERSION, &self.core.options.app_name);
+        let setup = ConnectionSetup::new(CLIENT_VERSION, APP);
         let headers = self.core.auth.headers(self.core.token().await?.as_ref(), None);
         let first = payload("ConnectionSetupRequest", headers, &self.local_ip, &setup)?;
         if send.send(first).await.is_err() {
@@ -208,7 +210,7 @@ impl Connection {
         body: &impl Serialize,
         mut headers: HashMap<String, String>,
     ) -> std::result::Result<GrpcAnswer, GrpcRefusal> {
-        headers.insert("app".into(), self.core.options.app_name.clone());
+        headers.insert("app".into(), APP.into());
         let message = payload(kind, headers, &self.local_ip, body).map_err(GrpcRefusal::of)?;
         let mut client = self.client.clone();
         let limit = self.core.options.request_timeout;
@@ -327,7 +329,7 @@ impl Drop for KeptSocket {
 /// True when some server of the cluster answers a server check over gRPC.
 pub(super) async fn probe(core: &Arc<Core>) -> bool {
     for address in &core.options.addresses {
-        let limit = core.options.connect_timeout + core.options.request_timeout;
+        let limit = CONNECT + core.options.request_timeout;
         let opening = Connection::open(core, address, Arc::new(|_, _| {}), None);
         if let Ok(Ok(connection)) = tokio::time::timeout(limit, opening).await {
             connection.close().await;

@@ -14,6 +14,8 @@ use crate::util::http::{self, Limits};
 
 /// How long a TCP connection may take to stand.
 const CONNECT: Duration = Duration::from_secs(2);
+/// How long the answer of one server may take.
+const ANSWER: Duration = Duration::from_secs(5);
 /// How long a list of everything may take.
 const LONG: Duration = Duration::from_secs(30);
 /// How long to wait when a server says that it is over its threshold and not for how long.
@@ -24,7 +26,7 @@ const BODY: usize = 256 << 20;
 /// One request. Parameters go into the body of a POST or PUT, so that long metadata does not
 /// hit the server's limit of header size; else into the query.
 #[derive(Clone, Debug)]
-pub(super) struct Call {
+pub(super) struct HttpCall {
     pub(super) method: Method,
     /// Path behind the context path, with a leading slash.
     pub(super) path: &'static str,
@@ -37,13 +39,13 @@ pub(super) struct Call {
     pub(super) limit: Option<Duration>,
 }
 
-impl Call {
+impl HttpCall {
     pub(super) fn new(method: Method, path: &'static str) -> Self {
-        Call { method, path, params: Vec::new(), headers: Vec::new(), service: None, limit: None }
+        HttpCall { method, path, params: Vec::new(), headers: Vec::new(), service: None, limit: None }
     }
 
     pub(super) fn get(path: &'static str) -> Self {
-        Call::new(Method::GET, path)
+        HttpCall::new(Method::GET, path)
     }
 
     /// Of a list that may be long: a busy server takes its time for it.
@@ -74,20 +76,15 @@ pub(super) struct HttpReply {
 pub(super) struct NacosHttp(http::Http);
 
 impl NacosHttp {
-    pub(super) fn new(
-        tls: rustls::ClientConfig,
-        addresses: &[Address],
-        context: &str,
-        timeout: Duration,
-    ) -> Result<Self> {
+    pub(super) fn new(tls: rustls::ClientConfig, addresses: &[Address], context: &str) -> Result<Self> {
         let bases = addresses.iter().map(|address| format!("{}/{}", address.base(), context.trim_matches('/')));
-        let limits = Limits { connect: CONNECT, answer: timeout, body: BODY };
+        let limits = Limits { connect: CONNECT, answer: ANSWER, body: BODY };
         let is_gateway_trouble = |status: StatusCode| matches!(status.as_u16(), 502..=504);
         http::Http::new(tls, bases, limits, is_gateway_trouble).map(NacosHttp).map_err(Error::Rejected)
     }
 
     /// Sends `call`, with a token when given. Servers that cannot be reached, or that answer 502–504, are passed over.
-    pub(super) async fn send(&self, call: &Call, token: Option<&str>) -> Result<HttpReply> {
+    pub(super) async fn send(&self, call: &HttpCall, token: Option<&str>) -> Result<HttpReply> {
         let build = |client: &Client, base: &str| {
             let mut request = client.request(call.method.clone(), format!("{base}{}", call.path));
             request = match call.method {

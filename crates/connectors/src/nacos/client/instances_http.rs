@@ -10,7 +10,7 @@ use super::NacosClient;
 use super::admin::Generation;
 use super::catalogue::about;
 use super::error::{Error, Result};
-use super::http::Call;
+use super::http::HttpCall;
 use super::lenient;
 use super::wire::{DEFAULT_CLUSTER, WireInstance};
 
@@ -39,14 +39,14 @@ impl NacosClient {
 
     /// Deregisters what was registered over HTTP at the address.
     pub async fn deregister_http(&self, key: &ServiceKey, instance: &WireInstance) -> Result<()> {
-        let call = address(about(Call::new(Method::DELETE, INSTANCE), key, Generation::V1), instance);
+        let call = address(about(HttpCall::new(Method::DELETE, INSTANCE), key, Generation::V1), instance);
         self.core.execute(call).await
     }
 
     /// A light heart beat of a registered instance. Returns the time after which to beat again; `None`: the server does
     /// not know the instance.
     pub async fn beat_http(&self, key: &ServiceKey, instance: &WireInstance) -> Result<Option<Duration>> {
-        let call = Call::new(Method::PUT, "/v1/ns/instance/beat");
+        let call = HttpCall::new(Method::PUT, "/v1/ns/instance/beat");
         let call = address(about(call, key, Generation::V1), instance);
         let answer: BeatAnswer = self.core.read(call).await?;
         let millis = u64::try_from(answer.client_beat_interval).unwrap_or(0);
@@ -62,18 +62,18 @@ impl NacosClient {
             return self.write_instance(Method::PUT, key, instance).await;
         }
         let path = generation.pick("/v3/admin/ns/instance", INSTANCE);
-        self.core.execute(weighted(about(Call::new(Method::PUT, path), key, generation), instance)).await
+        self.core.execute(weighted(about(HttpCall::new(Method::PUT, path), key, generation), instance)).await
     }
 
     async fn write_instance(&self, method: Method, key: &ServiceKey, instance: &WireInstance) -> Result<()> {
         let metadata = serde_json::to_string(&instance.metadata);
         let metadata = metadata.map_err(|e| Error::Protocol(format!("metadata: {e}")))?;
-        let call = weighted(about(Call::new(method, INSTANCE), key, Generation::V1), instance);
+        let call = weighted(about(HttpCall::new(method, INSTANCE), key, Generation::V1), instance);
         self.core.execute(call.with("healthy", instance.healthy.to_string()).with("metadata", metadata)).await
     }
 }
 
-fn address(call: Call, instance: &WireInstance) -> Call {
+fn address(call: HttpCall, instance: &WireInstance) -> HttpCall {
     let cluster = match instance.cluster_name.as_str() {
         "" => DEFAULT_CLUSTER,
         name => name,
@@ -84,6 +84,6 @@ fn address(call: Call, instance: &WireInstance) -> Call {
         .with("ephemeral", instance.ephemeral.to_string())
 }
 
-fn weighted(call: Call, instance: &WireInstance) -> Call {
+fn weighted(call: HttpCall, instance: &WireInstance) -> HttpCall {
     address(call, instance).with("weight", instance.weight.to_string()).with("enabled", instance.enabled.to_string())
 }

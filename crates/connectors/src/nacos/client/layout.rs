@@ -63,7 +63,7 @@ pub(super) struct ConnectionLayout {
 
 #[derive(Default)]
 struct PlacedService {
-    whole: Option<Instances>,
+    whole: Instances,
     /// The home of each part; a power of two of them.
     homes: Vec<ConnectionNumber>,
     /// What is asked of each connection.
@@ -72,9 +72,9 @@ struct PlacedService {
 
 impl PlacedService {
     /// Whether all of it is on its one home.
-    fn is_at_home(&self, whole: &Instances) -> bool {
+    fn is_at_home(&self) -> bool {
         let [home] = &*self.homes else { return false };
-        self.held.len() == 1 && self.held.get(home).is_some_and(|held| Arc::ptr_eq(held, whole))
+        self.held.len() == 1 && self.held.get(home).is_some_and(|held| Arc::ptr_eq(held, &self.whole))
     }
 }
 
@@ -91,8 +91,8 @@ impl ConnectionLayout {
         self.count(key, &service, false);
         let before: BTreeSet<ConnectionNumber> = service.held.keys().copied().collect();
         if set.is_empty() {
-            let none: Instances = Vec::new().into();
-            return before.into_iter().map(|connection| ConnectionSet { connection, set: none.clone() }).collect();
+            let nothing = |connection| ConnectionSet { connection, set: Instances::default() };
+            return before.into_iter().map(nothing).collect();
         }
         service.homes = self.homes(key, &service.homes, &set);
         let target = spread(&set, &service.homes);
@@ -100,7 +100,7 @@ impl ConnectionLayout {
             true => target,
             false => keep(&set, &service.held, &target),
         };
-        service.whole = Some(set);
+        service.whole = set;
         self.put(key, service, before)
     }
 
@@ -112,11 +112,10 @@ impl ConnectionLayout {
         before: BTreeSet<ConnectionNumber>,
     ) -> Vec<ConnectionSet> {
         self.count(key, &service, true);
-        let none: Instances = Vec::new().into();
         let numbers: BTreeSet<_> = before.into_iter().chain(service.held.keys().copied()).collect();
-        let wish =
-            |connection| ConnectionSet { connection, set: service.held.get(&connection).unwrap_or(&none).clone() };
-        let wishes = numbers.into_iter().map(wish).collect();
+        let held = |number| service.held.get(&number).cloned().unwrap_or_default();
+        let wishes =
+            numbers.into_iter().map(|connection| ConnectionSet { connection, set: held(connection) }).collect();
         self.services.insert(key.clone(), service);
         wishes
     }
@@ -141,18 +140,14 @@ impl ConnectionLayout {
     /// Does what is left to do next, and says what is to be sent for it.
     pub(super) fn advance(&mut self, key: &ServiceKey) -> Vec<ConnectionSet> {
         let next = self.next(key);
-        let Some((service, mut target)) = self.target(key) else { return Vec::new() };
+        let Some((service, mut target)) = self.target(key).filter(|_| next != Next::Done) else { return Vec::new() };
         let before: BTreeSet<ConnectionNumber> = service.held.keys().copied().collect();
-        match (next, &service.whole) {
-            (Next::Done, _) | (_, None) => return Vec::new(),
-            (Next::Drop(_), _) => {}
-            (Next::Add, Some(whole)) => {
-                for (number, held) in &service.held {
-                    let there = target.get(number).map(ids).unwrap_or_default();
-                    let both: HashSet<_> = ids(held).union(&there).copied().collect();
-                    let set = whole.iter().filter(|one| both.contains(&id(one))).cloned().collect();
-                    target.insert(*number, set);
-                }
+        if next == Next::Add {
+            for (number, held) in &service.held {
+                let there = target.get(number).map(ids).unwrap_or_default();
+                let both: HashSet<_> = ids(held).union(&there).copied().collect();
+                let set = service.whole.iter().filter(|one| both.contains(&id(one))).cloned().collect();
+                target.insert(*number, set);
             }
         }
         let Some(mut service) = self.services.remove(key) else { return Vec::new() };
@@ -185,7 +180,7 @@ impl ConnectionLayout {
 
     fn target(&self, key: &ServiceKey) -> Option<(&PlacedService, BTreeMap<ConnectionNumber, Instances>)> {
         let service = self.services.get(key)?;
-        Some((service, spread(service.whole.as_ref()?, &service.homes)))
+        Some((service, spread(&service.whole, &service.homes)))
     }
 
     fn open(&mut self) -> ConnectionNumber {
@@ -201,8 +196,8 @@ impl ConnectionLayout {
             |set: &Instances| size::service(key) + set.iter().map(|one| size::instance(key, one)).sum::<usize>();
         let mut loads: BTreeMap<ConnectionNumber, (usize, usize)> =
             service.held.iter().map(|(number, set)| (*number, (bytes(set), set.len()))).collect();
-        if let Some(whole) = service.whole.as_ref().filter(|whole| !service.is_at_home(whole)) {
-            for (number, set) in spread(whole, &service.homes) {
+        if !service.is_at_home() {
+            for (number, set) in spread(&service.whole, &service.homes) {
                 let load = loads.entry(number).or_default();
                 load.0 = load.0.max(bytes(&set));
             }

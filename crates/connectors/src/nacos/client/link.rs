@@ -15,6 +15,7 @@ use super::error::{Error, Result};
 use super::grpc::Connection;
 use super::pump::OnPush;
 use super::supervisor::Supervisor;
+use super::transport::CONNECT;
 use super::wish_list::{WishList, WishSender};
 use crate::SocketKeeper;
 use crate::util::backoff::Backoff;
@@ -94,7 +95,7 @@ impl<S: WishSender> Link<S> {
         let (live, live_rx) = watch::channel(None);
         let end = SessionEnd::default();
         let wishes = Arc::new(WishList::new(sender, core.options.in_flight));
-        let patience = core.options.connect_timeout + core.options.request_timeout;
+        let patience = CONNECT + core.options.request_timeout;
         let supervisor = Supervisor {
             next: first,
             core,

@@ -36,7 +36,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use address::Address;
-pub use admin::{Generation, ServerVersion};
+pub use admin::{DetectedVersion, Generation};
 pub use auth::Login;
 pub use catalogue::ServiceNames;
 pub use causeway_core::ServiceKey;
@@ -49,7 +49,7 @@ pub use publisher::Publisher;
 pub use service_pages::ServicePage;
 pub use sign::AccessKeys;
 pub use spread::{Carried, SpreadPublisher};
-pub use subscriber::Subscriber;
+pub use subscriber::PushSubscriber;
 pub(super) use wire::listed;
 pub use wire::{
     DEFAULT_CLUSTER, Namespace, PUBLIC, PublisherRef, ServiceAttributes, ServiceInfo, ServiceSummary, ServiceTruth,
@@ -76,14 +76,8 @@ pub struct Options {
     pub tls: Option<TlsTexts>,
     /// Distance from the HTTP port to the gRPC port.
     pub grpc_port_offset: u16,
-    /// Our name in the server's client list.
-    pub app_name: String,
-    /// Limit for a connection to stand.
-    pub connect_timeout: Duration,
     /// Limit for the answer to one gRPC request.
     pub request_timeout: Duration,
-    /// Limit for the answer to one HTTP request of one server.
-    pub http_timeout: Duration,
     /// A gRPC connection that was silent for this long is checked.
     pub health_every: Duration,
     /// gRPC requests of one connection that may wait for answers at a time.
@@ -93,8 +87,6 @@ pub struct Options {
     pub overlap: Duration,
     /// Most bytes that the connections of [`NacosClient::spread_publisher`] hold each, as the servers send them to each other.
     pub connection_bytes: usize,
-    /// One of them that has carried nothing for this long is closed.
-    pub idle: Duration,
 }
 
 /// A server tells its peers of a change 1 s later, and again 3 s later where that failed; a subscriber there hears of it
@@ -116,15 +108,11 @@ impl Options {
             keys: None,
             tls: None,
             grpc_port_offset: 1000,
-            app_name: "causeway".into(),
-            connect_timeout: Duration::from_secs(3),
             request_timeout: Duration::from_secs(3),
-            http_timeout: Duration::from_secs(5),
             health_every: Duration::from_secs(5),
             in_flight: 64,
             overlap: OVERLAP,
             connection_bytes: CONNECTION_BYTES,
-            idle: spread::IDLE,
         }
     }
 }
@@ -176,7 +164,7 @@ impl NacosClient {
     }
 
     /// Starts a connection for subscriptions and queries. Must be called within a tokio runtime.
-    pub fn reader(&self) -> Subscriber {
-        Subscriber::start(Arc::clone(&self.core))
+    pub fn reader(&self) -> PushSubscriber {
+        PushSubscriber::start(Arc::clone(&self.core))
     }
 }

@@ -9,7 +9,7 @@ use super::NacosClient;
 use super::admin::Generation;
 use super::catalogue::about;
 use super::error::{Error, Result, or_default};
-use super::http::Call;
+use super::http::HttpCall;
 use super::wire::PublisherRef;
 
 /// A service in which a connection publishes.
@@ -43,14 +43,14 @@ impl NacosClient {
     pub async fn published(&self, connection: &str) -> Result<usize> {
         let path = self.client_path("/v3/admin/ns/client/publish/list", "/v2/ns/client/publish/list").await?;
         // One row an instance.
-        let rows = self.core.read::<BTreeSet<PublishedService>>(Call::get(path).with("clientId", connection)).await;
+        let rows = self.core.read::<BTreeSet<PublishedService>>(HttpCall::get(path).with("clientId", connection)).await;
         Ok(or_default(rows)?.len())
     }
 
-    async fn publishers_of(&self, key: &ServiceKey) -> Result<Call> {
+    async fn publishers_of(&self, key: &ServiceKey) -> Result<HttpCall> {
         let (v3, v2) = ("/v3/admin/ns/client/service/publisher/list", "/v2/ns/client/service/publisher/list");
         // Both take group and name apart.
-        Ok(about(Call::get(self.client_path(v3, v2).await?), key, Generation::V3))
+        Ok(about(HttpCall::get(self.client_path(v3, v2).await?), key, Generation::V3))
     }
 
     async fn client_path(&self, v3: &'static str, v2: &'static str) -> Result<&'static str> {

@@ -14,7 +14,7 @@ use super::NacosClient;
 use super::admin::Generation;
 use super::catalogue::PAGE as FIRST;
 use super::error::{Error, Result};
-use super::http::Call;
+use super::http::HttpCall;
 use super::lenient;
 use super::wire::{WireInstance, listed};
 
@@ -35,7 +35,7 @@ struct ListedDetail<C, M> {
 }
 
 type WithInstances = ListedDetail<BTreeMap<String, ClusterHosts>, IgnoredAny>;
-type Unread<'a> = ListedDetail<&'a RawValue, &'a RawValue>;
+type WithRawParts<'a> = ListedDetail<&'a RawValue, &'a RawValue>;
 
 #[derive(Deserialize)]
 struct ClusterHosts {
@@ -106,7 +106,7 @@ impl NacosClient {
 
     /// The addresses at which persistent instances stand, as `ip:port`; of 2.x.
     async fn persistent_addresses(&self) -> Result<BTreeSet<String>> {
-        let clients: Vec<String> = self.core.read(Call::get("/v2/ns/client/list")).await?;
+        let clients: Vec<String> = self.core.read(HttpCall::get("/v2/ns/client/list")).await?;
         Ok(clients.iter().filter_map(|id| id.strip_suffix(PERSISTENT)).map(str::to_owned).collect())
     }
 
@@ -157,14 +157,14 @@ fn instances(
     Some((key, all))
 }
 
-fn with_instances(path: &'static str, namespace: &str) -> Call {
-    Call::get(path).with("namespaceId", namespace).with("withInstances", "true")
+fn with_instances(path: &'static str, namespace: &str) -> HttpCall {
+    HttpCall::get(path).with("namespaceId", namespace).with("withInstances", "true")
 }
 
 fn fingerprints(namespace: &Arc<str>, body: &str) -> Result<Vec<(ServiceKey, u64)>> {
     let unreadable = |why: &dyn std::fmt::Display| Error::Protocol(format!("the services of {namespace}: {why}"));
-    let all: Vec<Unread<'_>> = serde_json::from_str(body).map_err(|e| unreadable(&e))?;
-    let fingerprint = |one: &Unread<'_>| {
+    let all: Vec<WithRawParts<'_>> = serde_json::from_str(body).map_err(|e| unreadable(&e))?;
+    let fingerprint = |one: &WithRawParts<'_>| {
         let clusters = one.cluster_map.ok_or_else(|| unreadable(&"no clusters"))?;
         let mut hasher = DefaultHasher::new();
         clusters.get().hash(&mut hasher);

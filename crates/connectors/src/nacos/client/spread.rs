@@ -11,7 +11,7 @@ use std::time::Duration;
 use causeway_core::ServiceKey;
 use futures_util::future::join_all;
 use futures_util::{StreamExt, stream};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
@@ -25,6 +25,9 @@ use super::wire::WireInstance;
 use crate::SocketKeeper;
 use crate::util::backoff::{Backoff, random_index};
 use crate::util::keep_running;
+
+/// How long a connection that carries nothing is kept open.
+const IDLE: Duration = Duration::from_secs(60);
 
 /// All connections by which one process publishes in a cluster. A service is on one of them, unless it is larger by
 /// itself than [`super::Options::connection_bytes`].
@@ -59,7 +62,6 @@ struct SpreadState {
     open: BTreeMap<ConnectionNumber, Open>,
     /// Services that are being handed over, each by a task.
     moving: BTreeSet<ServiceKey>,
-    closed: bool,
 }
 
 struct Open {
@@ -81,7 +83,6 @@ impl SpreadPublisher {
             layout: ConnectionLayout::new(core.options.connection_bytes),
             open: BTreeMap::new(),
             moving: BTreeSet::new(),
-            closed: false,
         };
         let first = random_index(core.options.addresses.len());
         let spread = Spread {
@@ -137,11 +138,7 @@ impl SpreadPublisher {
     /// it instead leaves kept sockets with their keeper.
     pub async fn close(&self) {
         self.spread.stop.cancel();
-        let open = {
-            let mut state = self.spread.state.lock();
-            state.closed = true;
-            std::mem::take(&mut state.open)
-        };
+        let open = std::mem::take(&mut self.spread.state.lock().open);
         join_all(open.values().map(|open| open.publisher.close())).await;
         self.spread.tasks.close();
         self.spread.tasks.wait().await;
@@ -157,25 +154,30 @@ async fn meet(key: &ServiceKey, asked: Result<Vec<NotedWish>>) -> Result<()> {
 }
 
 impl Spread {
+    /// The state, unless it was closed.
+    fn open_state(&self) -> Result<MutexGuard<'_, SpreadState>> {
+        let state = self.state.lock();
+        match self.stop.is_cancelled() {
+            true => Err(Error::Unavailable("the publications were closed".into())),
+            false => Ok(state),
+        }
+    }
+
     /// Notes the whole set of a service with the connections that are to carry it.
     fn want(self: &Arc<Self>, key: &ServiceKey, set: Vec<WireInstance>) -> Result<Vec<NotedWish>> {
-        let mut state = self.state.lock();
-        if state.closed {
-            return Err(closed());
-        }
+        let mut state = self.open_state()?;
         let is_empty = set.is_empty();
         let mut wishes = state.layout.want(key, set.into());
         // A connection that has not taken an earlier withdrawal holds it still, though the layout does not know.
         let holds = |(number, open): (&ConnectionNumber, &Open)| open.publisher.desired(key).map(|_| *number);
         let left = state.open.iter().filter_map(holds);
         let left: Vec<_> = left.filter(|number| wishes.iter().all(|wish| wish.connection != *number)).collect();
-        let none: Instances = Vec::new().into();
         for connection in left {
             if is_empty {
-                wishes.push(ConnectionSet { connection, set: none.clone() });
+                wishes.push(ConnectionSet { connection, set: Instances::default() });
             } else if let Some(open) = state.open.get(&connection) {
                 // Sent by itself: what is published now does not wait for it.
-                open.publisher.want(key, none.clone());
+                open.publisher.want(key, Instances::default());
             }
         }
         let asked = self.ask(&mut state, key, wishes);
@@ -212,10 +214,7 @@ impl Spread {
     }
 
     fn any(self: &Arc<Self>) -> Result<Arc<Publisher>> {
-        let mut state = self.state.lock();
-        if state.closed {
-            return Err(closed());
-        }
+        let mut state = self.open_state()?;
         let number = state.layout.any();
         let publisher = self.publisher(&mut state, number);
         if let Some(open) = state.open.get_mut(&number) {
@@ -225,13 +224,8 @@ impl Spread {
     }
 
     fn spawn<F: Future<Output = ()> + Send + 'static>(&self, start: impl Fn() -> F + Send + Sync + 'static) {
-        let stop = self.stop.clone();
-        self.tasks.spawn(async move {
-            tokio::select! {
-                () = stop.cancelled() => {}
-                () = keep_running("moving copies between Nacos connections", start, drop) => {}
-            }
-        });
+        let running = keep_running("moving copies between Nacos connections", start, drop);
+        self.tasks.spawn(self.stop.clone().run_until_cancelled_owned(running));
     }
 
     /// Brings the records of one service to their homes: published there first, and withdrawn elsewhere only when the
@@ -289,9 +283,8 @@ impl Spread {
 
     /// Closes connections that have carried nothing for a while.
     async fn close_idle(self: Arc<Self>) {
-        let after = self.core.options.idle;
         loop {
-            sleep(after / 4).await;
+            sleep(IDLE / 4).await;
             let gone = {
                 let mut state = self.state.lock();
                 let loads: Vec<_> = state.layout.loads().collect();
@@ -304,8 +297,7 @@ impl Spread {
                     };
                     if load.services > 0 {
                         open.idle = None;
-                    } else if open.idle.get_or_insert_with(Instant::now).elapsed() >= after
-                        && state.layout.close(number)
+                    } else if open.idle.get_or_insert_with(Instant::now).elapsed() >= IDLE && state.layout.close(number)
                     {
                         gone.extend(state.open.remove(&number));
                     }
@@ -319,10 +311,3 @@ impl Spread {
         }
     }
 }
-
-fn closed() -> Error {
-    Error::Unavailable("the publications were closed".into())
-}
-
-/// How long a connection that carries nothing is kept open.
-pub(super) const IDLE: Duration = Duration::from_secs(60);

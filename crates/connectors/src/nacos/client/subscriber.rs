@@ -95,19 +95,19 @@ impl WishSender for Arc<Inbox> {
     }
 }
 
-/// One connection that subscribes and asks. Everything that changes is said by [`Subscriber::next`]
+/// One connection that subscribes and asks. Everything that changes is said by [`PushSubscriber::next`]
 /// at least once; changes of one service that nobody has fetched yet become one.
-pub struct Subscriber {
+pub struct PushSubscriber {
     link: Link<Arc<Inbox>>,
 }
 
-impl Subscriber {
+impl PushSubscriber {
     pub(super) fn start(core: Arc<Core>) -> Self {
         let inbox = Arc::<Inbox>::default();
         let pushed = Arc::clone(&inbox);
         let on_push = Arc::new(move |group: &str, name: &str| pushed.pushed(group, name));
         let first = random_index(core.options.addresses.len());
-        Subscriber { link: Link::start(core, inbox, on_push, None, "subscriber", first) }
+        PushSubscriber { link: Link::start(core, inbox, on_push, None, "subscriber", first) }
     }
 
     /// Subscribes to `key`, which is to be looked at then, and again after every reconnect. The

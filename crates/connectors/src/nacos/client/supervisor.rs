@@ -13,6 +13,7 @@ use super::error::{Error, Result};
 use super::grpc::Connection;
 use super::link::{Live, Phase, SessionEnd, Status, away};
 use super::pump::{LeaveReason, OnPush};
+use super::transport::CONNECT;
 use super::wish_list::{WishList, WishSender};
 use crate::SocketKeeper;
 use crate::util::backoff::Backoff;
@@ -50,10 +51,7 @@ impl<S: WishSender> Supervisor<S> {
     /// Runs until the session is closed.
     pub(super) async fn run(mut self) {
         let close = self.end.close.clone();
-        tokio::select! {
-            () = close.cancelled() => {}
-            () = self.supervise() => {}
-        }
+        close.run_until_cancelled(self.supervise()).await;
         if let Some(last) = self.live.send_replace(None) {
             last.connection.close().await;
         }
@@ -90,7 +88,7 @@ impl<S: WishSender> Supervisor<S> {
     async fn connect(&mut self) -> Result<Arc<Connection>> {
         let options = &self.core.options;
         // A login and three requests at the very most.
-        let limit = options.connect_timeout + options.request_timeout * 3;
+        let limit = CONNECT + options.request_timeout * 3;
         let mut last = away();
         for _ in 0..options.addresses.len() {
             let address = &options.addresses[self.next % options.addresses.len()];

@@ -29,12 +29,15 @@ use super::error::{Error, Result};
 const STREAM_WINDOW: u32 = 2 << 20;
 const CONNECTION_WINDOW: u32 = 8 << 20;
 
-/// Connects to `host:port` within `timeout`.
-pub(super) async fn dial(host: &str, port: u16, timeout: Duration) -> Result<TcpStream> {
+/// Limit for a connection to stand.
+pub(super) const CONNECT: Duration = Duration::from_secs(3);
+
+/// Connects to `host:port` within [`CONNECT`].
+pub(super) async fn dial(host: &str, port: u16) -> Result<TcpStream> {
     let name = format!("{host}:{port}");
     let unavailable = |error: io::Error| Error::Unavailable(format!("{name}: {error}"));
-    let late = |_| Error::Unavailable(format!("{name}: no connection within {} ms", timeout.as_millis()));
-    let connected = tokio::time::timeout(timeout, TcpStream::connect((host, port))).await;
+    let late = |_| Error::Unavailable(format!("{name}: no connection within {} ms", CONNECT.as_millis()));
+    let connected = tokio::time::timeout(CONNECT, TcpStream::connect((host, port))).await;
     let socket = connected.map_err(late)?.map_err(unavailable)?;
     socket.set_nodelay(true).map_err(unavailable)?;
     Ok(socket)

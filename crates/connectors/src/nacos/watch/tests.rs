@@ -15,7 +15,6 @@ fn watch(keys: &[&ServiceKey]) -> ServiceWatch {
     let reading = Reading { client, publications };
     let mut watch = ServiceWatch::new(reading, Arc::new(causeway_core::Everything), Vec::new(), Trigger::Push(reader));
     watch.connected = true;
-    let listed = |key| ListedService { counts: ServiceCounts::of(&summary(key)), has_attributes: false };
     let names: BTreeMap<_, _> = keys.iter().map(|key| ((*key).clone(), listed(key))).collect();
     let knowledge = Knowledge::Filling { missing: names.keys().cloned().collect(), sets: BTreeMap::new() };
     let namespace = FollowedNamespace { knowledge, names, ..FollowedNamespace::new(None, true) };
@@ -25,6 +24,10 @@ fn watch(keys: &[&ServiceKey]) -> ServiceWatch {
 
 fn empty(key: &ServiceKey) -> Set {
     Set::empty(key.clone())
+}
+
+fn listed(key: &ServiceKey) -> ListedService {
+    ListedService { counts: ServiceCounts::of(&summary(key)), has_attributes: false }
 }
 
 fn summary(key: &ServiceKey) -> ServiceSummary {
@@ -143,18 +146,37 @@ async fn a_server_without_pages_is_asked_one_by_one() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_namespace_refuses_pages_for_itself_alone() {
+    let keys = many(40);
+    let mut watch = wanting(&keys);
+    let id = round(&watch).unwrap();
+    watch.page(&Part::new("n"), id, Err(WireError::Denied("no right".into())));
+    let other = Part::new("m");
+    let others: Vec<_> = keys.iter().map(|key| key.in_part(&other)).collect();
+    let names = others.iter().map(|key| (key.clone(), listed(key))).collect();
+    watch.namespaces.insert(other.clone(), FollowedNamespace { names, ..FollowedNamespace::new(None, true) });
+    others.iter().for_each(|key| watch.want(key.clone()));
+    watch.start_reads();
+    assert!(watch.namespaces[&other].round.is_some());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_page_of_before_an_outage_counts_for_nothing() {
     let keys = many(40);
     let mut watch = wanting(&keys);
     let id = round(&watch).unwrap();
+    watch.want(keys[0].clone());
     watch.lose_all(WireError::Unavailable("away".into()));
     watch.ready.clear();
     list(&mut watch);
     watch.start_reads();
     assert_ne!(round(&watch), Some(id));
-    let page = SetPage { sets: keys.iter().map(without_attributes).collect(), more: false };
-    watch.page(&Part::new("n"), id, Ok(page));
+    let page = || SetPage { sets: keys.iter().map(without_attributes).collect(), more: false };
+    watch.page(&Part::new("n"), id, Ok(page()));
     assert!(watch.ready.is_empty());
+    let id = round(&watch).unwrap();
+    watch.page(&Part::new("n"), id, Ok(page()));
+    assert!(watch.reads.todo.is_empty(), "it was wanted before the outage");
 }
 
 #[tokio::test(start_paused = true)]
