@@ -8,9 +8,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use causeway_connectors::nacos::client::{
-    Address, Error, Login, NacosClient, Options, Phase, Publisher, ServiceKey, Tls, WireInstance,
+    Address, Error, Login, NacosClient, Options, Phase, Publisher, ServiceKey, WireInstance,
 };
+use causeway_connectors::{TlsFiles, TlsTexts};
 use causeway_testbed::{Nacos, NacosVersion, Options as Server, PASSWORD, USER};
+use futures_util::future::try_join_all;
 use libtest_mimic::{Arguments, Failed, Trial};
 use tokio::time::{sleep, timeout};
 
@@ -44,6 +46,10 @@ fn main() -> ExitCode {
 
 fn login(password: &str) -> Option<Login> {
     Some(Login { user: USER.into(), password: password.to_owned().into() })
+}
+
+fn tls(files: TlsFiles) -> Result<Option<TlsTexts>> {
+    files.read().map(Some).map_err(anyhow::Error::msg)
 }
 
 fn set(count: u16) -> Vec<WireInstance> {
@@ -82,12 +88,12 @@ async fn signs_in_over_http(version: NacosVersion) -> Result<()> {
     let mut options = Options::new(vec![address]);
     options.login = login(PASSWORD);
     let client = NacosClient::new(options.clone())?;
-    let key = ServiceKey::new("", "", "signed-in");
+    let key = ServiceKey::new("public", "DEFAULT_GROUP", "signed-in");
     let instance = WireInstance::new("127.0.0.1", 7000);
     client.register_http(&key, &instance).await?;
     stands(&client, &key, 1).await?;
     sleep(Duration::from_secs(8)).await;
-    ensure!(client.beat_http(&key, &instance).await?.known);
+    ensure!(client.beat_http(&key, &instance).await?.is_some());
     options.login = login("wrong");
     let stranger = NacosClient::new(options)?;
     let denied = stranger.services("public").await;
@@ -102,13 +108,13 @@ async fn secured(version: NacosVersion) -> Result<()> {
     let address: Address = format!("https://{}", server.addr()).parse()?;
     let mut options = Options::new(vec![address]);
     options.login = login(PASSWORD);
-    options.tls = Some(Tls { grpc: true, ca: Some(std::fs::read_to_string(server.ca_file())?), ..Tls::default() });
+    options.tls = tls(TlsFiles { ca: Some(server.ca_file()), ..TlsFiles::default() })?;
     let client = NacosClient::new(options.clone())?;
     println!("{:?}", client.version().await?);
     ensure!(client.namespaces().await?.len() == 1);
     let publisher = client.publisher("secured", None);
     let reader = client.reader();
-    let key = ServiceKey::new("", "", "secured");
+    let key = ServiceKey::new("public", "DEFAULT_GROUP", "secured");
     reader.subscribe(&key).await?;
     publisher.publish(&key, set(3)).await?;
     stands(&client, &key, 3).await?;
@@ -138,7 +144,7 @@ async fn secured(version: NacosVersion) -> Result<()> {
     intruder.close().await;
 
     options.login = login(PASSWORD);
-    options.tls = Some(Tls { grpc: true, insecure: true, ..Tls::default() });
+    options.tls = tls(TlsFiles { insecure: true, ..TlsFiles::default() })?;
     let trusting = NacosClient::new(options.clone())?;
     ensure!(count(&trusting, &key).await? == 4);
     let other = trusting.publisher("trusting", None);
@@ -146,7 +152,9 @@ async fn secured(version: NacosVersion) -> Result<()> {
     stands(&client, &key, 5).await?;
     other.close().await;
 
-    options.tls = Some(Tls { grpc: true, ca: Some(strange_authority()), ..Tls::default() });
+    let strange = tempfile::NamedTempFile::new()?;
+    std::fs::write(&strange, strange_authority())?;
+    options.tls = tls(TlsFiles { ca: Some(strange.path().into()), ..TlsFiles::default() })?;
     let doubting = NacosClient::new(options)?;
     let refused = doubting.services("public").await;
     ensure!(matches!(refused, Err(Error::Unavailable(_))), "{refused:?}");
@@ -171,10 +179,8 @@ async fn killed(version: NacosVersion) -> Result<()> {
     let client = NacosClient::new(Options::new(vec![address]))?;
     let publisher = client.publisher("killed", None);
     let reader = client.reader();
-    let sets: Vec<_> = (0..100).map(|n| (ServiceKey::new("", "g", &format!("s{n}")), set(5))).collect();
-    for outcome in publisher.publish_all(sets.clone()).await {
-        outcome?;
-    }
+    let sets: Vec<_> = (0..100).map(|n| (ServiceKey::new("public", "g", &format!("s{n}")), set(5))).collect();
+    try_join_all(sets.iter().map(|(key, set)| publisher.publish(key, set.clone()))).await?;
     let key = sets[0].0.clone();
     reader.subscribe(&key).await?;
     stands(&client, &key, 5).await?;
@@ -211,7 +217,7 @@ async fn cluster() -> Result<()> {
     let addresses: Vec<Address> = servers.addrs().iter().map(|a| a.parse()).collect::<std::result::Result<_, _>>()?;
     let client = NacosClient::new(Options::new(addresses.clone()))?;
     let publisher = client.publisher("cluster", None);
-    let key = ServiceKey::new("", "", "clustered");
+    let key = ServiceKey::new("public", "DEFAULT_GROUP", "clustered");
     publisher.publish(&key, set(3)).await?;
     let server = publisher.status().borrow().server.clone();
     let index = addresses.iter().position(|a| Some(a) == server.as_ref());

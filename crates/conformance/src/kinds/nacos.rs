@@ -5,7 +5,7 @@ use super::providers::Providers;
 use crate::shape::Shape;
 use crate::subject::{Facts, Kind, Limit, Meter, Session, Subject, Told, Who};
 use crate::tap::nacos::Tap;
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use causeway_connectors::Connect;
 use causeway_core::{Endpoint, Instance, InstanceData, InstanceId, Mark, ServiceKey};
 use causeway_testbed::{
@@ -62,6 +62,22 @@ impl NacosKind {
             Nacos::start(self.version()?, options).await.map(Arc::new)
         };
         self.ground.own.get_or_try_init(start).await.cloned()
+    }
+
+    /// Starts a server that was stopped.
+    pub(crate) async fn start(server: &Nacos) -> Result<()> {
+        ensure!(server.pid().is_none(), "it runs");
+        server.start_again().await
+    }
+
+    pub(crate) async fn remove_namespace(api: &OpenApi, version: NacosVersion, id: &str) -> Result<()> {
+        let path = match version {
+            NacosVersion::V3_1 => "/v3/admin/core/namespace",
+            _ => "/v1/console/namespaces",
+        };
+        let (status, body) = api.call(Method::DELETE, path, &vec![("namespaceId", id.to_owned())]).await?;
+        ensure!(status.is_success(), "removing namespace {id}: {status}: {body}");
+        Ok(())
     }
 
     async fn subject(&self, addr: &str, api: OpenApi, own: Option<Arc<Nacos>>) -> Result<NacosSubject> {
@@ -214,13 +230,7 @@ impl Subject for NacosSubject {
 
     async fn remove_namespace(&self, id: &str) -> Result<()> {
         self.providers.close().await?;
-        let path = match self.version {
-            NacosVersion::V3_1 => "/v3/admin/core/namespace",
-            _ => "/v1/console/namespaces",
-        };
-        let (status, body) = self.api.call(Method::DELETE, path, &vec![("namespaceId", id.to_owned())]).await?;
-        ensure!(status.is_success(), "removing namespace {id}: {status}: {body}");
-        Ok(())
+        NacosKind::remove_namespace(&self.api, self.version, id).await
     }
 
     async fn publish(&self, provider: &str, service: &ServiceKey, instances: &[Instance]) -> Result<()> {
@@ -279,10 +289,7 @@ impl Subject for NacosSubject {
     }
 
     async fn start(&self) -> Result<()> {
-        match self.server()?.pid() {
-            Some(_) => bail!("it runs"),
-            None => self.server()?.start_again().await,
-        }
+        NacosKind::start(self.server()?).await
     }
 }
 

@@ -1,7 +1,7 @@
 //! Between Nacos' words and ours. Pure.
 
 use super::beat_keys;
-use super::client::{DEFAULT_CLUSTER, Error as WireError, ServiceAttributes, ServiceKey as WireKey, WireInstance};
+use super::client::{DEFAULT_CLUSTER, Error as WireError, ServiceAttributes, WireInstance};
 use causeway_core::{
     Attributes, Endpoint, Error, Instance, InstanceData, InstanceId, Mark, Metadata, OwnerId, Payload, ServiceKey,
     intern,
@@ -36,16 +36,6 @@ pub(super) const LOSSES: [(&str, &str); 10] = [
     ("unicode in groups", "up to 128 of 0-9 a-z A-Z - _ . : are taken"),
     ("weights over 10,000", "the server takes 0 to 10,000"),
 ];
-
-/// The service, as calls name it.
-pub(super) fn wire_key(scope: &ServiceKey) -> WireKey {
-    WireKey::new(&scope.namespace, &scope.group, &scope.name)
-}
-
-/// The service, as plans name it.
-pub(super) fn scope(key: &WireKey) -> ServiceKey {
-    ServiceKey::new(&key.namespace, &key.group, &key.service)
-}
 
 /// The install that copies of nacos-sync count as: another one's, never touched and not sent on.
 const NACOS_SYNC: &str = "nacos-sync";

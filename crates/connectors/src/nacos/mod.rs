@@ -1,15 +1,14 @@
-//! Nacos 2.x and 3.x: services over gRPC, names and the whole truth over HTTP. Nacos 1.x: all over HTTP.
+//! Nacos 2.x and 3.x: publications and pushes over gRPC, lists over HTTP. Nacos 1.x: everything over HTTP.
 //!
-//! The version is asked at run time. While it is unknown (no server has answered yet) nothing is written and the
-//! cluster is lost; when another one answers after an outage or in a cluster that is upgraded server by server, the
-//! watch starts anew in the way that fits, and what we publish is published again in that way.
+//! The version is asked at run time. While it is unknown (no server has answered yet) nothing is written and the cluster
+//! counts as lost. When another version answers, after an outage or in a cluster that is upgraded server by server, the
+//! watch is restarted in the way that fits, and what we publish is published again in that way.
 
 mod beat_keys;
 mod beats;
 pub mod client;
 mod convert;
 mod data;
-mod follow;
 mod poll;
 mod protocol;
 mod publications;
@@ -19,12 +18,13 @@ mod services;
 mod shape;
 mod trigger;
 mod v1_records;
+mod versioned_watch;
 mod watch;
 
 use crate::{Connect, Connector};
 use causeway_core::{ClusterId, DataPort, Error, Port, Ports};
 use causeway_settings::{Kind, KindFacts};
-use client::{AccessKeys, Address, Login, NacosClient, Options, Tls};
+use client::{AccessKeys, Address, Login, NacosClient, Options};
 use data::NacosData;
 use services::NacosServices;
 use std::sync::Arc;
@@ -76,12 +76,6 @@ fn options(connect: &Connect) -> Result<Options, Error> {
     }
     options.login = connect.login.clone().map(|(user, password)| Login { user, password });
     options.keys = connect.keys.clone().map(|(access, secret)| AccessKeys { access, secret });
-    options.tls = connect.tls.as_ref().map(|texts| Tls {
-        grpc: true,
-        ca: texts.ca.as_ref().map(|ca| ca.text.to_string()),
-        identity: texts.identity.as_ref().map(|(chain, key)| (chain.text.to_string(), key.text.to_string().into())),
-        server_name: texts.server_name.clone(),
-        insecure: texts.insecure,
-    });
+    options.tls.clone_from(&connect.tls);
     Ok(options)
 }

@@ -1,15 +1,16 @@
 //! Follows a 1.x cluster, which pushes nothing over HTTP: one request a second and namespace tells which services have
 //! changed.
 
-use super::client::{Error as WireError, Look, NacosClient, Phase, ServiceKey as WireKey, Status};
-use super::protocol::Mode;
+use super::client::{Error as WireError, NacosClient, PendingLooks, Phase, Status};
+use super::protocol::ServerProtocol;
 use crate::util::keep_running;
 use crate::util::poll::Pace;
+use causeway_core::ServiceKey;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
@@ -18,55 +19,47 @@ const PACE: Pace = Pace { every: Duration::from_secs(1), rest: 10, longest: Dura
 /// What fingerprints do not show (the protect threshold) is seen by reading every service within this many looks.
 const ROUND: usize = 60;
 const AT_MOST: usize = 20;
-/// Where the server gives no fingerprints, services are read in turns: all within this many looks, as far as the limit
-/// goes. (A change of the number of instances is seen at once.) So 300 services are followed within 3 s.
+/// Where the server gives no fingerprints, services are read in rotation: all of them within this many looks, as far as
+/// the limit allows. (A change in the number of instances is seen at once.) So 300 services are followed within 3 s.
 const BLIND_ROUND: usize = 3;
 const BLIND_AT_MOST: usize = 100;
-/// Every so many looks the version is asked again: servers of a cluster are upgraded one by one, without an outage.
+/// The version is asked again after this many looks: servers of a cluster are upgraded one by one, without an outage.
 const VERSION: u64 = 30;
 
 /// What is known of one namespace.
 #[derive(Default)]
-struct Namespace {
-    wanted: BTreeSet<WireKey>,
-    seen: BTreeMap<WireKey, u64>,
+struct PolledNamespace {
+    wanted: BTreeSet<ServiceKey>,
+    seen: BTreeMap<ServiceKey, u64>,
     /// Read last in the slow round.
-    turn: Option<WireKey>,
+    last_in_turn: Option<ServiceKey>,
 }
 
-struct Shared {
+struct PollState {
     client: NacosClient,
-    mode: Arc<Mode>,
-    namespaces: Mutex<BTreeMap<String, Namespace>>,
-    looks: Mutex<BTreeSet<WireKey>>,
-    news: Notify,
+    protocol: Arc<ServerProtocol>,
+    namespaces: Mutex<BTreeMap<Arc<str>, PolledNamespace>>,
+    looks: PendingLooks,
 }
 
 /// Follows services by polling. Dropping it ends the polls.
-pub(super) struct Poller {
-    shared: Arc<Shared>,
+pub(super) struct FingerprintPoller {
+    shared: Arc<PollState>,
     status: watch::Receiver<Status>,
     _polls: JoinSet<()>,
 }
 
-impl Poller {
+impl FingerprintPoller {
     /// Starts to poll. Must be called within a tokio runtime.
-    pub fn start(client: NacosClient, mode: Arc<Mode>) -> Self {
-        let first = Status { phase: Phase::Connecting, connection_id: None, server: None, generation: 0, error: None };
-        let (sender, status) = watch::channel(first);
-        let shared =
-            Shared { client, mode, namespaces: Mutex::default(), looks: Mutex::default(), news: Notify::new() };
+    pub fn start(client: NacosClient, protocol: Arc<ServerProtocol>) -> Self {
+        let (sender, status) = watch::channel(Status::default());
+        let shared = PollState { client, protocol, namespaces: Mutex::default(), looks: PendingLooks::default() };
         let shared = Arc::new(shared);
         let mut polls = JoinSet::new();
         let polled = shared.clone();
         polls.spawn(async move {
             let told = |failed: Option<String>| {
-                if let Some(why) = failed {
-                    sender.send_modify(|status| {
-                        status.phase = Phase::Down;
-                        status.error = Some(WireError::Unavailable(why));
-                    });
-                }
+                failed.into_iter().for_each(|why| down(&sender, WireError::Unavailable(why)));
             };
             keep_running("polling Nacos", || run(&polled, &sender), told).await;
         });
@@ -77,71 +70,56 @@ impl Poller {
         self.status.clone()
     }
 
-    /// Follows a service; it is to be looked at now.
-    pub fn subscribe(&self, key: &WireKey) {
-        self.shared.namespaces.lock().entry(key.namespace.clone()).or_default().wanted.insert(key.clone());
-        self.shared.look([key.clone()]);
-    }
-
-    pub fn unsubscribe(&self, key: &WireKey) {
+    /// Follows a service, which is to be looked at now, or does so no longer.
+    pub fn follow(&self, key: &ServiceKey, follow: bool) {
         let mut namespaces = self.shared.namespaces.lock();
+        if follow {
+            namespaces.entry(key.namespace.clone()).or_default().wanted.insert(key.clone());
+            return self.shared.looks.add([key.clone()]);
+        }
         let Some(namespace) = namespaces.get_mut(&key.namespace) else { return };
         namespace.wanted.remove(key);
         if namespace.wanted.is_empty() {
             namespaces.remove(&key.namespace);
         }
         drop(namespaces);
-        self.shared.looks.lock().remove(key);
+        self.shared.looks.remove(key);
     }
 
     /// The next service to look at again.
-    pub async fn next(&self) -> Look {
-        loop {
-            let news = self.shared.news.notified();
-            if let Some(key) = self.shared.looks.lock().pop_first() {
-                return Look { key, info: None };
-            }
-            news.await;
-        }
+    pub async fn next(&self) -> ServiceKey {
+        self.shared.looks.next().await
     }
 }
 
-impl Shared {
-    fn look(&self, keys: impl IntoIterator<Item = WireKey>) {
-        let mut looks = self.looks.lock();
-        looks.extend(keys);
-        if !looks.is_empty() {
-            self.news.notify_one();
-        }
-    }
-
+impl PollState {
     /// Looks once at everything that is followed.
     async fn round(&self) -> Result<(), WireError> {
         // A refused login is an outage; a namespace that is refused is that namespace's own.
         self.client.sign_in().await?;
         let names: Vec<_> = self.namespaces.lock().keys().cloned().collect();
         if names.is_empty() {
-            return self.mode.ask_again().await.map(drop);
+            return self.protocol.ask_again().await.map(drop);
         }
         for name in names {
             let found = match self.client.fingerprints(&name).await {
                 Ok(found) => Some(found.into_iter().collect()),
                 Err(error) if error.is_transient() => return Err(error),
                 Err(error) => {
-                    tracing::debug!(namespace = name, %error, "no fingerprints: reading in turns");
+                    tracing::debug!(namespace = %name, %error, "no fingerprints: reading in turns");
                     None
                 }
             };
             let due = self.namespaces.lock().get_mut(&name).map(|namespace| namespace.due(found));
-            self.look(due.into_iter().flatten());
+            self.looks.add(due.into_iter().flatten());
         }
         Ok(())
     }
 }
 
-impl Namespace {
+impl PolledNamespace {
     /// Which services to look at, after these fingerprints (or none).
-    fn due(&mut self, found: Option<BTreeMap<WireKey, u64>>) -> BTreeSet<WireKey> {
+    fn due(&mut self, found: Option<BTreeMap<ServiceKey, u64>>) -> BTreeSet<ServiceKey> {
         let blind = found.is_none();
         let mut due = BTreeSet::new();
         if let Some(found) = found {
@@ -150,15 +128,15 @@ impl Namespace {
         }
         let (round, most) = if blind { (BLIND_ROUND, BLIND_AT_MOST) } else { (ROUND, AT_MOST) };
         let count = self.wanted.len().div_ceil(round).min(most);
-        let after = self.wanted.iter().filter(|key| self.turn.as_ref().is_none_or(|turn| *key > turn));
+        let after = self.wanted.iter().filter(|key| self.last_in_turn.as_ref().is_none_or(|last| *key > last));
         let next: Vec<_> = after.chain(self.wanted.iter()).take(count).cloned().collect();
-        self.turn = next.last().cloned();
+        self.last_in_turn = next.last().cloned();
         due.extend(next);
         due
     }
 }
 
-async fn run(shared: &Shared, status: &watch::Sender<Status>) {
+async fn run(shared: &PollState, status: &watch::Sender<Status>) {
     let (mut failures, mut server, mut rounds) = (0, None, 0u64);
     loop {
         let began = Instant::now();
@@ -170,7 +148,7 @@ async fn run(shared: &Shared, status: &watch::Sender<Status>) {
                     // Another server, or the same after an outage: perhaps of another version, and what it knows may
                     // be incomplete.
                     server = now;
-                    ask(shared).await;
+                    shared.protocol.refresh().await;
                     let addresses = &shared.client.options().addresses;
                     let address = now.and_then(|index| addresses.get(index)).cloned();
                     status.send_modify(|status| {
@@ -185,37 +163,32 @@ async fn run(shared: &Shared, status: &watch::Sender<Status>) {
                 failures += 1;
                 if failures >= PACE.outage || !error.is_transient() {
                     server = None;
-                    status.send_modify(|status| {
-                        status.phase = Phase::Down;
-                        status.error = Some(error);
-                    });
+                    down(status, error);
                 }
             }
         }
         rounds += 1;
         if rounds.is_multiple_of(VERSION) {
-            ask(shared).await;
+            shared.protocol.refresh().await;
         }
         sleep(PACE.pause(began.elapsed())).await;
     }
 }
 
-async fn ask(shared: &Shared) {
-    if let Err(error) = shared.mode.ask_again().await {
-        tracing::debug!(%error, "the version is not told");
-    }
+fn down(status: &watch::Sender<Status>, error: WireError) {
+    status.send_modify(|status| (status.phase, status.error) = (Phase::Down, Some(error)));
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn key(n: usize) -> WireKey {
-        WireKey::new("n", "g", &format!("s{n:03}"))
+    fn key(n: usize) -> ServiceKey {
+        ServiceKey::new("n", "g", &format!("s{n:03}"))
     }
 
-    fn namespace(count: usize) -> Namespace {
-        Namespace { wanted: (0..count).map(key).collect(), ..Namespace::default() }
+    fn namespace(count: usize) -> PolledNamespace {
+        PolledNamespace { wanted: (0..count).map(key).collect(), ..PolledNamespace::default() }
     }
 
     #[test]

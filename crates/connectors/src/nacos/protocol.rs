@@ -1,27 +1,27 @@
-//! Whether a cluster speaks gRPC (2.x, 3.x) or only HTTP (1.x). Decided at run time: a server may be away when it is
-//! opened, and may be upgraded under us.
+//! Whether a cluster speaks gRPC (2.x, 3.x) or only HTTP (1.x). Decided at run time: a server may be away when the cluster
+//! is opened, and may be upgraded later.
 
-use super::client::{Error as WireError, Generation, NacosClient, Version};
+use super::client::{DetectedVersion, Error as WireError, Generation, NacosClient};
 use parking_lot::Mutex;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 /// What the servers speak, as far as it is known.
-pub(super) struct Mode {
+pub(super) struct ServerProtocol {
     client: NacosClient,
     http: watch::Sender<Option<bool>>,
     asked: Mutex<Option<Instant>>,
     /// Held by the one who asks, with the last failure: many begin at once, and one asks for all who wait.
-    turn: tokio::sync::Mutex<Option<(Instant, WireError)>>,
+    asking: tokio::sync::Mutex<Option<(Instant, WireError)>>,
 }
 
 /// An answer serves all who ask within this time.
 const FRESH: Duration = Duration::from_millis(500);
 
-impl Mode {
+impl ServerProtocol {
     pub fn new(client: NacosClient) -> Self {
-        Self { client, http: watch::Sender::new(None), asked: Mutex::default(), turn: tokio::sync::Mutex::default() }
+        Self { client, http: watch::Sender::new(None), asked: Mutex::default(), asking: tokio::sync::Mutex::default() }
     }
 
     /// Whether the servers are known to speak only HTTP.
@@ -37,7 +37,7 @@ impl Mode {
             return Ok(http);
         }
         let began = Instant::now();
-        let mut failure = self.turn.lock().await;
+        let mut failure = self.asking.lock().await;
         let known = *self.http.borrow();
         match (known, &*failure) {
             (Some(http), _) => Ok(http),
@@ -50,7 +50,7 @@ impl Mode {
         }
     }
 
-    /// Asks anew: after an outage another version may be there.
+    /// Asks again: after an outage another version may be there.
     pub async fn ask_again(&self) -> Result<bool, WireError> {
         let known = *self.http.borrow();
         let fresh = self.asked.lock().is_some_and(|at| at.elapsed() < FRESH);
@@ -63,28 +63,33 @@ impl Mode {
         }
     }
 
+    /// [`ServerProtocol::ask_again`] where nobody waits for the answer.
+    pub async fn refresh(&self) {
+        if let Err(error) = self.ask_again().await {
+            tracing::debug!(%error, "the version is not told");
+        }
+    }
+
     async fn ask(&self) -> Result<bool, WireError> {
         let version = self.client.version().await?;
         *self.asked.lock() = Some(Instant::now());
         let mut now = false;
         self.http.send_if_modified(|known| {
             now = decide(&version, *known);
-            let news = *known != Some(now);
-            *known = Some(now);
-            news
+            known.replace(now) != Some(now)
         });
         Ok(now)
     }
 
-    /// News of what they speak.
-    pub fn news(&self) -> watch::Receiver<Option<bool>> {
+    /// Tells when what they speak has changed.
+    pub fn changes(&self) -> watch::Receiver<Option<bool>> {
         self.http.subscribe()
     }
 }
 
 /// A server that hides its version is told by its gRPC port, which may just be shut for a moment: that is no proof
 /// against what was known.
-fn decide(version: &Version, known: Option<bool>) -> bool {
+fn decide(version: &DetectedVersion, known: Option<bool>) -> bool {
     let old = version.generation == Generation::V1;
     old && !(version.text.is_empty() && known == Some(false))
 }
@@ -95,7 +100,7 @@ mod tests {
 
     #[test]
     fn a_hidden_version_is_no_proof_of_a_downgrade() {
-        let of = |generation, text: &str| Version { generation, text: text.into() };
+        let of = |generation, text: &str| DetectedVersion { generation, text: text.into() };
         assert!(decide(&of(Generation::V1, "1.4.1"), Some(false)));
         assert!(decide(&of(Generation::V1, ""), None));
         assert!(!decide(&of(Generation::V1, ""), Some(false)));

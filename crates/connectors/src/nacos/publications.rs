@@ -2,14 +2,14 @@
 
 mod attribute;
 mod http;
-mod switch;
+mod kind_switch;
 #[cfg(test)]
 mod tests;
 
 use super::beats::Beats;
-use super::client::{Carried, Error as WireError, NacosClient, SpreadPublisher};
+use super::client::{Carried, Error as WireError, NacosClient, SpreadPublisher, WireInstance};
 use super::convert;
-use super::protocol::Mode;
+use super::protocol::ServerProtocol;
 use crate::SocketKeeper;
 use causeway_core::{Carrier, Change, Error, Instance, InstanceId, OwnerId, ServiceKey, Written};
 use parking_lot::Mutex;
@@ -45,7 +45,7 @@ pub(super) struct Publications {
     /// Whether the server tells who publishes an address.
     attributes: OnceCell<bool>,
     /// What the servers speak, and in which way our records were published.
-    mode: Arc<Mode>,
+    protocol: Arc<ServerProtocol>,
     way: tokio::sync::Mutex<Option<bool>>,
     beats: Beats,
 }
@@ -57,10 +57,10 @@ impl Publications {
         keeper: Option<Arc<dyn SocketKeeper>>,
         inherited: Vec<String>,
     ) -> Self {
-        let mode = Arc::new(Mode::new(client.clone()));
+        let protocol = Arc::new(ServerProtocol::new(client.clone()));
         Self {
-            beats: Beats::new(client.clone(), mode.clone()),
-            mode,
+            beats: Beats::new(client.clone(), protocol.clone()),
+            protocol,
             way: tokio::sync::Mutex::default(),
             client,
             name,
@@ -73,8 +73,8 @@ impl Publications {
     }
 
     /// What the servers speak.
-    pub fn mode(&self) -> &Arc<Mode> {
-        &self.mode
+    pub fn protocol(&self) -> &Arc<ServerProtocol> {
+        &self.protocol
     }
 
     fn publisher(&self) -> Arc<SpreadPublisher> {
@@ -88,8 +88,8 @@ impl Publications {
         let carrier = |one: Carried| Carrier {
             what: "connection",
             id: one.id.unwrap_or_default(),
-            records: one.records,
-            bytes: one.bytes,
+            records: one.load.records,
+            bytes: one.load.bytes,
             limit,
         };
         self.carried().into_iter().map(carrier).collect()
@@ -105,44 +105,41 @@ impl Publications {
         match self.ready().await {
             Ok(true) => return self.apply_http(scope, changes).await,
             Ok(false) => {}
-            Err(error) => return changes.iter().map(|_| Err(convert::error(error.clone()))).collect(),
+            Err(error) => return all_failed(changes, &error),
         }
-        let mut outcomes: Vec<Option<Result<(), Error>>> = changes.iter().map(|_| None).collect();
-        let mut together = Vec::new();
         let emptied = match self.make_way(scope, changes).await {
             Ok(emptied) => emptied,
-            Err(error) => return changes.iter().map(|_| Err(convert::error(error.clone()))).collect(),
+            Err(error) => return all_failed(changes, &error),
         };
-        for (n, change) in changes.iter().enumerate() {
+        let mut outcomes: Vec<_> = changes.iter().map(|_| Err(Error::protocol("not applied"))).collect();
+        let mut together = Vec::new();
+        for (change, outcome) in changes.iter().zip(&mut outcomes) {
             match change {
                 Change::Scope { .. } => {}
-                Change::Edit { to, .. } => outcomes[n] = Some(self.edit(scope, to).await),
-                change if self.is_persistent(scope, change) => {
-                    outcomes[n] = Some(self.write_persistent(scope, change).await);
-                }
-                _ => together.push(n),
+                Change::Edit { to, .. } => *outcome = self.edit(scope, to).await,
+                change if self.is_persistent(scope, change) => *outcome = self.write_persistent(scope, change).await,
+                change => together.push((change, outcome)),
             }
         }
         if !together.is_empty() {
-            let batch: Vec<_> = together.iter().map(|n| &changes[*n]).collect();
-            for (n, outcome) in together.iter().zip(self.publish(scope, &batch).await) {
-                outcomes[*n] = Some(outcome);
-            }
+            let batch: Vec<_> = together.iter().map(|(change, _)| *change).collect();
+            let published = self.publish(scope, &batch).await;
+            together.into_iter().zip(published).for_each(|((_, outcome), published)| *outcome = published);
         }
         if let Some(attributes) = emptied {
             self.put_attributes_back(scope, &attributes).await;
         }
         // Last: registrations make the service.
-        for (n, change) in changes.iter().enumerate() {
+        for (change, outcome) in changes.iter().zip(&mut outcomes) {
             if let Change::Scope { to, .. } = change {
-                outcomes[n] = Some(self.write_attributes(scope, to).await);
+                *outcome = self.write_attributes(scope, to).await;
             }
         }
-        outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(|| Err(Error::protocol("not applied")))).collect()
+        outcomes
     }
 
     /// Publishes the whole set of the service with these changes made. One bad record must not spoil the rest, and the
-    /// server does not say which it is: a refused batch is tried again in halves.
+    /// server does not say which it is: a refused batch is retried in halves.
     async fn publish(&self, scope: &ServiceKey, changes: &[&Change]) -> Vec<Result<(), Error>> {
         let before = self.of(scope);
         let mut after = before.clone();
@@ -153,12 +150,11 @@ impl Publications {
             Ok(()) => changes.iter().map(|_| Ok(())).collect(),
             // Of one record, or of the kind of the whole service: then halves would be refused as well.
             Err(WireError::Rejected(why)) if changes.len() == 1 || convert::is_mixed(&why) => {
-                let undone = self.send(scope, before).await;
-                let error = match undone {
+                let error = match self.send(scope, before).await {
                     Ok(()) | Err(WireError::Unavailable(_)) => WireError::Rejected(why),
                     Err(error) => error,
                 };
-                changes.iter().map(|_| Err(convert::error(error.clone()))).collect()
+                all_failed(changes, &error)
             }
             Err(WireError::Rejected(_)) => {
                 self.records.lock().insert(scope.clone(), before);
@@ -167,16 +163,15 @@ impl Publications {
                 outcomes.extend(Box::pin(self.publish(scope, right)).await);
                 outcomes
             }
-            // The wish is kept, and met when the server is back; the caller asks again until it is.
-            Err(error) => changes.iter().map(|_| Err(convert::error(error.clone()))).collect(),
+            // The wish is kept, and met when the server is back; the caller retries until then.
+            Err(error) => all_failed(changes, &error),
         }
     }
 
     async fn send(&self, scope: &ServiceKey, records: Records) -> Result<(), WireError> {
-        let ephemeral = records.values().filter(|published| published.record.ephemeral);
-        let set = ephemeral.map(|published| convert::write(&published.record)).collect();
+        let set = wire_set(&records);
         self.keep(scope, records);
-        self.publisher().publish(&convert::wire_key(scope), set).await
+        self.publisher().publish(scope, set).await
     }
 
     /// Remembers what is published in a service; nothing of one in which nothing is.
@@ -203,15 +198,12 @@ impl Publications {
     /// Persistent instances stand by themselves, one by one, and share their address with whoever registers there.
     async fn write_persistent(&self, scope: &ServiceKey, change: &Change) -> Result<(), Error> {
         let Some(record) = change.record() else { return Ok(()) };
-        let (key, wire) = (convert::wire_key(scope), convert::write(record));
+        let wire = convert::write(record);
         let mut records = self.of(scope);
-        match change {
-            Change::Delete { .. } => {
-                self.publisher().deregister_persistent(&key, &wire).await.map_err(convert::error)?;
-            }
-            // It stands there already.
-            Change::Adopt(_) => {}
-            _ => self.publisher().register_persistent(&key, &wire).await.map_err(convert::error)?,
+        // What is adopted stands there already.
+        if !matches!(change, Change::Adopt(_)) {
+            let register = !matches!(change, Change::Delete { .. });
+            self.publisher().write_persistent(scope, &wire, register).await.map_err(convert::error)?;
         }
         make(&mut records, change, false);
         self.keep(scope, records);
@@ -220,12 +212,12 @@ impl Publications {
 
     /// Changes a native record as an operator does in the console.
     async fn edit(&self, scope: &ServiceKey, to: &Instance) -> Result<(), Error> {
-        self.client.edit_instance(&convert::wire_key(scope), &convert::write(to)).await.map_err(convert::error)
+        self.client.edit_instance(scope, &convert::write(to)).await.map_err(convert::error)
     }
 
     async fn write_attributes(&self, scope: &ServiceKey, to: &causeway_core::Attributes) -> Result<(), Error> {
-        let (key, wire) = (convert::wire_key(scope), convert::wire_attributes(to));
-        match self.client.update_service(&key, &wire).await {
+        let wire = convert::wire_attributes(to);
+        match self.client.update_service(scope, &wire).await {
             Err(WireError::NotFound(_)) => Err(Error::Conflict),
             outcome => outcome.map_err(convert::error),
         }
@@ -235,7 +227,7 @@ impl Publications {
     /// published when the servers are there.
     pub async fn adopt(&self, owned: &[(ServiceKey, Written)]) -> Result<(), Error> {
         // A server that hangs must not hold this up. One that then turns out to be a 1.x is dealt with when it is known.
-        let http = matches!(tokio::time::timeout(PATIENCE, self.mode.http()).await, Ok(Ok(true)));
+        let http = matches!(tokio::time::timeout(PATIENCE, self.protocol.http()).await, Ok(Ok(true)));
         let shadow = owned.iter().find(|(_, written)| written.records.values().any(|record| record.shadow));
         let backed = match shadow {
             Some((scope, _)) if !http => self.can_attribute(scope).await,
@@ -251,11 +243,10 @@ impl Publications {
                     records.insert(id.clone(), published);
                 }
             }
-            let ephemeral = records.values().filter(|published| published.record.ephemeral);
-            let set: Vec<_> = ephemeral.map(|published| convert::write(&published.record)).collect();
+            let set = wire_set(&records);
             self.records.lock().insert(scope.clone(), records);
             if !set.is_empty() {
-                sets.push((convert::wire_key(scope), set));
+                sets.push((scope.clone(), set));
             }
         }
         *self.way.lock().await = Some(http);
@@ -263,18 +254,16 @@ impl Publications {
             return self.keep_all().await.map_err(convert::error);
         }
         // The connection is still being made at the start: then the wishes are met by its first replay.
-        let mut waiting = Vec::new();
-        for ((key, set), outcome) in sets.clone().into_iter().zip(self.publisher().publish_all(sets).await) {
+        let keys: Vec<_> = sets.iter().map(|(key, _)| key.clone()).collect();
+        let mut done = Ok(());
+        for (key, outcome) in keys.into_iter().zip(self.publisher().publish_all(sets).await) {
             match outcome {
                 Ok(()) => {}
-                Err(WireError::Unavailable(text)) => waiting.push((key, set, text)),
+                Err(WireError::Unavailable(text)) => done = done.and(Err(Error::unavailable(text))),
                 Err(error) => tracing::warn!(service = %key, %error, "what was written before is refused now"),
             }
         }
-        match waiting.into_iter().next() {
-            Some((_, _, text)) => Err(Error::unavailable(text)),
-            None => Ok(()),
-        }
+        done
     }
 
     /// Ends the connections: the servers drop all that they published.
@@ -285,6 +274,17 @@ impl Publications {
             publisher.close().await;
         }
     }
+}
+
+/// The same failure of every change.
+fn all_failed<T>(changes: &[T], error: &WireError) -> Vec<Result<(), Error>> {
+    changes.iter().map(|_| Err(convert::error(error.clone()))).collect()
+}
+
+/// The ephemeral ones, as they are written.
+fn wire_set(records: &Records) -> Vec<WireInstance> {
+    let ephemeral = records.values().filter(|published| published.record.ephemeral);
+    ephemeral.map(|published| convert::write(&published.record)).collect()
 }
 
 /// Makes one change among the records of a service.
@@ -307,6 +307,3 @@ fn make(records: &mut Records, change: &Change, backed: bool) {
         Change::Scope { .. } | Change::Edit { .. } => {}
     }
 }
-
-/// Shared by the reading and the writing side of a cluster.
-pub(super) type SharedPublications = Arc<Publications>;

@@ -1,7 +1,7 @@
-//! What each server of a cluster lists by itself: a cluster whose servers no longer tell each other everything looks well
-//! from each of them.
+//! What each server of a cluster lists: where servers no longer tell each other everything, each of them looks healthy by
+//! itself.
 
-use super::client::{Carried, Error as WireError, NacosClient, Options, ServiceSummary};
+use super::client::{Carried, Error as WireError, NacosClient, Options, ServiceSummary, listed, or_default};
 use super::convert;
 use causeway_core::{Counts, Part, Replica, ServiceKey, Set};
 use futures_util::future::join_all;
@@ -13,16 +13,16 @@ use tokio::time::sleep;
 const AT_ONCE: usize = 8;
 /// Between two questions whether a server knows what we publish.
 const AGAIN: Duration = Duration::from_millis(500);
-/// A server that does not answer so often in a row is not waited for.
+/// A server that fails to answer this many times in a row is not waited for.
 const AWAY: u32 = 10;
 
 /// The servers of a cluster, one by one. None where the settings name one address only: behind it may be one server, or
 /// a load balancer that hides which one answers.
-pub(super) struct Servers {
+pub(super) struct ReplicaClients {
     clients: Vec<(String, NacosClient)>,
 }
 
-impl Servers {
+impl ReplicaClients {
     /// Touches no network.
     pub fn new(options: &Options) -> Result<Self, WireError> {
         let clients = options.addresses.iter().map(|address| {
@@ -38,7 +38,7 @@ impl Servers {
         let count = |client: NacosClient| async move {
             let services = client.services(&part.0).await?;
             let count = |one: ServiceSummary| {
-                let scope = ServiceKey::new(&part.0, &one.group_name, &one.name);
+                let scope = listed(&part.0, &one.group_name, &one.name);
                 (scope, usize::try_from(one.ip_count).unwrap_or_default())
             };
             Ok(services.into_iter().map(count).filter(|(_, count)| *count > 0).collect())
@@ -82,18 +82,19 @@ impl Servers {
     where
         Answer: Future<Output = Result<T, WireError>>,
     {
-        let asked = self.clients.iter().map(|(_, client)| question(client.clone())).collect::<Vec<_>>();
-        let listed = join_all(asked).await.into_iter().map(|listed| listed.map_err(convert::error));
-        let servers = self.clients.iter().map(|(server, _)| server.clone());
-        servers.zip(listed).map(|(server, listed)| Replica { server, listed }).collect()
+        let ask = |(server, client): &(String, NacosClient)| {
+            let (server, answer) = (server.clone(), question(client.clone()));
+            async move { Replica { server, listed: answer.await.map_err(convert::error) } }
+        };
+        join_all(self.clients.iter().map(ask)).await
     }
 }
 
 /// Whether a server knows all that these connections publish.
 async fn knows(client: &NacosClient, carried: &[Carried]) -> Result<bool, WireError> {
-    for one in carried.iter().filter(|one| one.services > 0) {
+    for one in carried.iter().filter(|one| one.load.services > 0) {
         let Some(id) = &one.id else { return Ok(false) };
-        if client.published(id).await? < one.services {
+        if client.published(id).await? < one.load.services {
             return Ok(false);
         }
     }
@@ -102,11 +103,8 @@ async fn knows(client: &NacosClient, carried: &[Carried]) -> Result<bool, WireEr
 
 /// A service that the server does not know is empty.
 async fn read(client: NacosClient, scope: ServiceKey) -> Result<Set, WireError> {
-    let mut set = Set::empty(scope.clone());
-    match client.truth(&convert::wire_key(&scope)).await {
-        Ok(truth) => truth.instances.iter().for_each(|wire| set.put(convert::read(wire))),
-        Err(WireError::NotFound(_)) => {}
-        Err(error) => return Err(error),
-    }
+    let truth = or_default(client.truth(&scope).await)?;
+    let mut set = Set::empty(scope);
+    truth.instances.iter().for_each(|wire| set.put(convert::read(wire)));
     Ok(set)
 }

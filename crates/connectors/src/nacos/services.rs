@@ -1,13 +1,13 @@
 //! Services of a Nacos cluster: the [`Source`] and the [`Sink`].
 
-use super::client::{Error as WireError, NacosClient, Namespace};
+use super::client::{Error as WireError, NacosClient, Namespace, PUBLIC};
 use super::convert;
-use super::follow::Follow;
-use super::publications::{Publications, SharedPublications};
+use super::publications::Publications;
 use super::reading::{Reading, parts};
-use super::replicas::Servers;
+use super::replicas::ReplicaClients;
 use super::shape;
-use super::v1_records as old;
+use super::v1_records;
+use super::versioned_watch::VersionedWatch;
 use crate::SocketKeeper;
 use causeway_core::{
     Capabilities, Carrier, Change, Counts, Error, Governed, Instance, Limits, Lost, Normalized, Part, Parts, Replica,
@@ -18,18 +18,14 @@ use futures_util::stream::{self, BoxStream, StreamExt};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// The default namespace, which always exists.
-const PUBLIC: &str = "public";
-
 /// One Nacos cluster's services.
 pub(super) struct NacosServices {
-    client: NacosClient,
+    reading: Reading,
     named: Vec<String>,
-    publications: SharedPublications,
-    servers: Servers,
+    servers: ReplicaClients,
     capabilities: Capabilities,
     /// Of 1.x.
-    old: Capabilities,
+    v1_capabilities: Capabilities,
 }
 
 impl NacosServices {
@@ -43,26 +39,28 @@ impl NacosServices {
         let losses = BTreeMap::from(convert::LOSSES);
         let capabilities = Capabilities { renames: false, losses, shadows: true, keeps: false };
         let publications = Arc::new(Publications::new(client.clone(), name, keeper, inherited));
-        let old = old::capabilities(&capabilities);
-        let servers = Servers::new(client.options())?;
-        Ok(Self { client, named, publications, servers, capabilities, old })
+        let reading = Reading { client, publications };
+        let v1_capabilities = v1_records::capabilities(&capabilities);
+        let servers = ReplicaClients::new(reading.client.options())?;
+        Ok(Self { reading, named, servers, capabilities, v1_capabilities })
     }
 
     /// The namespaces. From here on it is known which version [`Sink::normalize`] speaks for: a dry run reads, and
     /// never writes or watches.
     async fn namespaces(&self) -> Result<Parts, WireError> {
-        self.publications.mode().http().await?;
-        parts(&self.client).await
+        self.reading.publications.protocol().http().await?;
+        parts(&self.reading.client).await
     }
 
-    fn reading(&self) -> Reading {
-        Reading { client: self.client.clone(), publications: self.publications.clone() }
+    /// Whether the servers are of 1.x, as far as it is known.
+    fn is_v1(&self) -> bool {
+        self.reading.publications.protocol().is_http()
     }
 }
 
 impl Source for NacosServices {
     fn watch(&self, select: &Selector) -> BoxStream<'static, Result<Update, Lost>> {
-        let watch = Follow::new(self.reading(), select.clone(), self.named.clone());
+        let watch = VersionedWatch::new(self.reading.clone(), select.clone(), self.named.clone());
         stream::unfold(watch, async |mut watch| {
             let item = watch.next().await;
             Some((item, watch))
@@ -80,9 +78,9 @@ impl Source for NacosServices {
             // An unknown namespace reads as an empty one, and one that is not listed may be used.
             let there = listed
                 || select.needed().contains(part)
-                || self.client.has_instances(&part.0).await.map_err(convert::error)?;
+                || self.reading.client.has_instances(&part.0).await.map_err(convert::error)?;
             match there {
-                true => self.reading().read_all(&part.0, select).await.map_err(convert::error),
+                true => self.reading.read_all(&part.0, select).await.map_err(convert::error),
                 false => Err(Error::Missing(format!("there is no namespace {part}"))),
             }
         })
@@ -90,7 +88,7 @@ impl Source for NacosServices {
 
     fn count<'a>(&'a self, part: &'a Part) -> BoxFuture<'a, Result<usize, Error>> {
         Box::pin(async move {
-            let services = self.client.services(&part.0).await.map_err(convert::error)?;
+            let services = self.reading.client.services(&part.0).await.map_err(convert::error)?;
             Ok(services.iter().filter(|service| service.ip_count > 0).count())
         })
     }
@@ -117,19 +115,19 @@ impl Source for NacosServices {
 
 impl Sink for NacosServices {
     fn capabilities(&self) -> &Capabilities {
-        if self.publications.mode().is_http() { &self.old } else { &self.capabilities }
+        if self.is_v1() { &self.v1_capabilities } else { &self.capabilities }
     }
 
     fn limits(&self) -> Limits {
-        match self.publications.mode().is_http() {
-            true => old::limits(),
+        match self.is_v1() {
+            true => v1_records::limits(),
             false => Limits { max_batch: 5_000, in_flight: 32, per_second: None },
         }
     }
 
     fn normalize(&self, scope: &ServiceKey, record: Instance) -> Normalized {
-        match self.publications.mode().is_http() {
-            true => old::normalize(scope, record),
+        match self.is_v1() {
+            true => v1_records::normalize(scope, record),
             false => convert::normalize(scope, record),
         }
     }
@@ -144,7 +142,7 @@ impl Sink for NacosServices {
 
     /// A service of 1.x holds both kinds of instances.
     fn shape(&self, there: &Set, written: &Written, wishes: &mut [Wish]) {
-        if !self.publications.mode().is_http() {
+        if !self.is_v1() {
             shape::shape(there, written, wishes);
         }
     }
@@ -155,32 +153,33 @@ impl Sink for NacosServices {
 
     fn prepare<'a>(&'a self, part: &'a Part, title: Option<&'a str>) -> BoxFuture<'a, Result<(), Error>> {
         Box::pin(async move {
-            if &*part.0 == PUBLIC || parts(&self.client).await.map_err(convert::error)?.contains_key(part) {
+            // The default one is always there.
+            if &*part.0 == PUBLIC || parts(&self.reading.client).await.map_err(convert::error)?.contains_key(part) {
                 return Ok(());
             }
             let name = title.unwrap_or(&part.0).to_owned();
             let namespace = Namespace { id: part.0.to_string(), name, description: String::new() };
-            self.client.create_namespace(&namespace).await.map_err(convert::error)
+            self.reading.client.create_namespace(&namespace).await.map_err(convert::error)
         })
     }
 
     fn apply<'a>(&'a self, scope: &'a ServiceKey, changes: &'a [Change]) -> BoxFuture<'a, Vec<Result<(), Error>>> {
-        Box::pin(self.publications.apply(scope, changes))
+        Box::pin(self.reading.publications.apply(scope, changes))
     }
 
     fn adopt<'a>(&'a self, owned: &'a [(ServiceKey, Written)]) -> BoxFuture<'a, Result<(), Error>> {
-        Box::pin(self.publications.adopt(owned))
+        Box::pin(self.reading.publications.adopt(owned))
     }
 
     fn replicated(&self) -> BoxFuture<'_, ()> {
-        Box::pin(self.servers.wait_for(|| self.publications.carried()))
+        Box::pin(self.servers.wait_for(|| self.reading.publications.carried()))
     }
 
     fn carriers(&self) -> Vec<Carrier> {
-        self.publications.carriers()
+        self.reading.publications.carriers()
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {
-        Box::pin(self.publications.close())
+        Box::pin(self.reading.publications.close())
     }
 }

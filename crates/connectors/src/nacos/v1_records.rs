@@ -17,7 +17,7 @@ const LOST: [(&str, &str); 5] = [
 ];
 const NAMES: &str = "Nacos 1.x takes only 0-9 a-z A-Z - . _ : @ in service names";
 
-/// Lighter instances are lifted to this, but for weight 0.
+/// Lighter instances are raised to this, except weight 0.
 const WEIGHT: f64 = 0.01;
 /// The server itself has no limit; a form of this size is far from the 2 MB that its web server takes.
 const METADATA: usize = 65_536;

@@ -6,61 +6,46 @@ mod names;
 mod reads;
 mod subscriptions;
 
-use super::client::{Error as WireError, Look, Names, Phase, ServiceKey as WireKey};
+use super::client::{Error as WireError, Phase, Status};
 use super::convert;
-use super::reading::{Page, Reading};
+use super::reading::Reading;
 use super::trigger::Trigger;
-use causeway_core::{Attributes, Lost, Part, Selector, Set, Update};
+use causeway_core::{Lost, Part, Selector, Update};
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
-use listing::Listing;
-use names::Namespace;
+use names::FollowedNamespace;
 use reads::Reads;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use subscriptions::Subscriptions;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep, sleep_until};
 
 /// New services and namespaces are noticed within twice this time.
 const NAMES: Duration = Duration::from_secs(1);
 /// Lists may fail for this long before what they list counts as unknown: a server that is really away is known by the
 /// connection's end.
 const PATIENCE: Duration = Duration::from_secs(4);
-/// A service whose reading failed is read again after this time; also one that has just been named, since the lists
-/// follow a change after half a second.
+/// A service whose reading failed is read again after this time; so is one that has just been listed, since the lists of
+/// instances follow a change after half a second.
 const AGAIN: Duration = Duration::from_millis(700);
-/// A service that cannot be read, and not for the moment only (no right, an answer of a proxy or a starting server), is
-/// tried again after this time: its namespace is unknown until then.
+/// A service that cannot be read for more than a moment (no right, an answer of a proxy or a starting server) is retried
+/// after this time: its namespace is unknown until then.
 const UNREADABLE: Duration = Duration::from_secs(5);
 
-/// What a call of the watch has come to.
-enum Done {
-    Namespaces(Result<Listing, WireError>),
-    Names(Part, Result<Names, WireError>),
-    Subscribed(WireKey, Result<(), WireError>),
-    Unsubscribed,
-    Read(WireKey, Result<Set, WireError>),
-    /// One page of a namespace, of the round of this number.
-    Page(Part, u64, Result<Page, WireError>),
-    Attributes(WireKey, Result<Attributes, WireError>),
-    Due(Vec<WireKey>),
-    /// The time has come to try again what could not be read.
-    Retry(WireKey),
-    /// The same for attributes.
-    RetryAttributes(WireKey),
-}
+/// What the watch does when some work is done.
+type Then = Box<dyn FnOnce(&mut ServiceWatch) + Send>;
 
 /// One watch. Dropping it ends its connection.
-pub(super) struct Watch {
+pub(super) struct ServiceWatch {
     reading: Reading,
     reader: Arc<Trigger>,
     select: Selector,
     named: Vec<String>,
     generation: u64,
     connected: bool,
-    namespaces: BTreeMap<Part, Namespace>,
+    namespaces: BTreeMap<Part, FollowedNamespace>,
     listing: bool,
     listed_at: Option<Instant>,
     /// When namespaces that no list shows were last looked for.
@@ -68,12 +53,12 @@ pub(super) struct Watch {
     list_failing: Option<Instant>,
     reads: Reads,
     subscriptions: Subscriptions,
-    work: FuturesUnordered<BoxFuture<'static, Done>>,
-    tick: tokio::time::Interval,
+    work: FuturesUnordered<BoxFuture<'static, Then>>,
+    tick: Interval,
     ready: VecDeque<Result<Update, Lost>>,
 }
 
-impl Watch {
+impl ServiceWatch {
     pub fn new(reading: Reading, select: Selector, named: Vec<String>, trigger: Trigger) -> Self {
         let mut tick = interval(NAMES);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -113,19 +98,19 @@ impl Watch {
             }
             let reader = self.reader.clone();
             tokio::select! {
-                Some(done) = self.work.next(), if !self.work.is_empty() => self.done(done),
-                look = reader.next() => if let Some(Look { key, .. }) = look { self.want(key) },
+                Some(then) = self.work.next(), if !self.work.is_empty() => then(self),
+                key = reader.next() => self.want(key),
                 changed = status.changed() => if changed.is_err() {
-                    tokio::time::sleep(NAMES).await;
+                    sleep(NAMES).await;
                 },
                 _ = self.tick.tick() => self.poll(),
-                () = tokio::time::sleep_until(pause.unwrap_or_else(Instant::now)), if pause.is_some() => {}
+                () = sleep_until(pause.unwrap_or_else(Instant::now)), if pause.is_some() => {}
             }
         }
     }
 
     /// A connection that broke takes all certainty with it: what was seen on it may have changed unseen.
-    fn check_connection(&mut self, status: &super::client::Status) {
+    fn check_connection(&mut self, status: &Status) {
         let connected = status.phase == Phase::Ready;
         if self.connected && (!connected || status.generation != self.generation) {
             let why = status.error.clone().unwrap_or_else(|| WireError::Unavailable("connection lost".into()));
@@ -148,7 +133,7 @@ impl Watch {
     }
 
     fn lose_all(&mut self, why: WireError) {
-        self.namespaces.values_mut().for_each(Namespace::lose);
+        self.namespaces.values_mut().for_each(FollowedNamespace::lose);
         self.ready.push_back(Err(Lost { part: None, error: convert::error(why) }));
     }
 
@@ -160,24 +145,25 @@ impl Watch {
         if !self.listing && self.listed_at.is_none_or(|at| at.elapsed() >= NAMES) {
             self.list();
         }
-        let due: Vec<_> =
-            self.namespaces.iter().filter(|(_, namespace)| !namespace.asking).map(|(part, _)| part.clone()).collect();
+        let due = self.namespaces.iter().filter(|(_, namespace)| !namespace.asking);
+        let due: Vec<_> = due.map(|(part, _)| part.clone()).collect();
         due.into_iter().for_each(|part| self.ask_names(part));
     }
 
-    fn done(&mut self, done: Done) {
-        match done {
-            Done::Namespaces(parts) => self.listed(parts),
-            Done::Names(part, names) => self.names(&part, names),
-            Done::Subscribed(key, outcome) => self.subscribed(key, outcome),
-            Done::Unsubscribed => {}
-            Done::Read(key, set) => self.read(key, set),
-            Done::Page(part, round, page) => self.page(&part, round, page),
-            Done::Attributes(key, attributes) => self.attributes(key, attributes),
-            Done::Due(keys) => keys.into_iter().for_each(|key| self.want(key)),
-            Done::Retry(key) => self.retried(key),
-            Done::RetryAttributes(key) => self.want_attributes(key),
-        }
+    /// Does some work beside everything else, and then something with what it has come to.
+    fn spawn<T: Send + 'static>(
+        &mut self,
+        work: impl Future<Output = T> + Send + 'static,
+        then: impl FnOnce(&mut Self, T) + Send + 'static,
+    ) {
+        self.work.push(Box::pin(async move {
+            let outcome = work.await;
+            Box::new(move |watch: &mut Self| then(watch, outcome)) as Then
+        }));
+    }
+
+    fn later(&mut self, after: Duration, then: impl FnOnce(&mut Self) + Send + 'static) {
+        self.spawn(sleep(after), |watch, ()| then(watch));
     }
 }
 

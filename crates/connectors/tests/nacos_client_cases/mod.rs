@@ -13,7 +13,7 @@ use causeway_connectors::nacos::client::{Error, NacosClient, ServiceKey, WireIns
 
 /// A key that no other run uses.
 pub fn key(name: &str) -> ServiceKey {
-    ServiceKey::new("", "causeway-test", &format!("{name}-{}", unique()))
+    ServiceKey::new("public", "causeway-test", &format!("{name}-{}", unique()))
 }
 
 /// Differs from run to run.

@@ -40,7 +40,7 @@ impl NacosDataKind {
         Self { label, of: of.clone() }
     }
 
-    async fn entries(&self, addr: String, api: OpenApi, own: Option<Arc<Nacos>>) -> Result<Entries> {
+    async fn entries(&self, addr: String, api: OpenApi, own: Option<Arc<Nacos>>) -> Result<NacosEntries> {
         let random = uuid::Uuid::new_v4().simple().to_string();
         let namespace = format!("cd-{}", &random[..10]);
         api.create_namespace(&namespace, &namespace).await?;
@@ -48,7 +48,7 @@ impl NacosDataKind {
             api.make_user(&user(&namespace), SECRET, &namespace, "rw").await?;
             sleep(KNOWN_AFTER).await;
         }
-        Ok(Entries { version: self.of.version()?, addr, api, own, namespace })
+        Ok(NacosEntries { version: self.of.version()?, addr, api, own, namespace })
     }
 }
 
@@ -57,7 +57,7 @@ fn user(namespace: &str) -> String {
 }
 
 impl DataKind for NacosDataKind {
-    type Subject = Entries;
+    type Subject = NacosEntries;
 
     fn label(&self) -> &'static str {
         self.label
@@ -65,18 +65,18 @@ impl DataKind for NacosDataKind {
     fn needs(&self) -> &'static [Server] {
         crate::Kind::needs(&self.of)
     }
-    async fn shared(&self) -> Result<Entries> {
+    async fn shared(&self) -> Result<NacosEntries> {
         let (addr, api) = self.of.shared_server()?;
         self.entries(addr, api, None).await
     }
-    async fn own(&self) -> Result<Entries> {
+    async fn own(&self) -> Result<NacosEntries> {
         let own = self.of.own_server().await?;
         self.entries(own.addr(), own.open_api().await?, Some(own)).await
     }
 }
 
 /// One namespace of one server.
-pub struct Entries {
+pub struct NacosEntries {
     version: NacosVersion,
     addr: String,
     api: OpenApi,
@@ -88,7 +88,7 @@ fn attributes(kind: &str) -> Attributes {
     Attributes([(TYPE.to_owned(), kind.to_owned())].into())
 }
 
-impl Entries {
+impl NacosEntries {
     fn connect(&self, addr: &str, login: Login) -> Connect {
         let login = self.own.as_ref().map(|_| match login {
             Login::Administrator => (USER.to_owned(), PASSWORD.to_owned().into()),
@@ -129,7 +129,7 @@ impl Entries {
     }
 }
 
-impl DataSubject for Entries {
+impl DataSubject for NacosEntries {
     fn facts(&self) -> DataFacts {
         let old = self.version == NacosVersion::V1_4;
         DataFacts {
@@ -256,22 +256,12 @@ impl DataSubject for Entries {
         self.server()?.kill9()
     }
     async fn start(&self) -> Result<()> {
-        match self.server()?.pid() {
-            Some(_) => bail!("it runs"),
-            None => self.server()?.start_again().await,
-        }
+        NacosKind::start(self.server()?).await
     }
     async fn clean(&self) -> Result<()> {
         for one in self.api.configs(&self.namespace).await? {
             self.api.delete_config(&self.namespace, &one.group, &one.id).await?;
         }
-        let path = match self.version {
-            NacosVersion::V3_1 => "/v3/admin/core/namespace",
-            _ => "/v1/console/namespaces",
-        };
-        let form = vec![("namespaceId", self.namespace.clone())];
-        let (status, body) = self.api.call(Method::DELETE, path, &form).await?;
-        ensure!(status.is_success(), "removing {}: {status}: {body}", self.namespace);
-        Ok(())
+        NacosKind::remove_namespace(&self.api, self.version, &self.namespace).await
     }
 }

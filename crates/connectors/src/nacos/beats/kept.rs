@@ -31,7 +31,7 @@ struct Doubt {
 }
 
 #[derive(Clone, Debug)]
-struct Entry {
+struct KeptRecord {
     record: Instance,
     owner: OwnerId,
     /// False: given up. Remembered until it is certain whose record stands there.
@@ -43,12 +43,12 @@ struct Entry {
 
 /// Everything that is kept. What is wanted and not in doubt has a lease, and nothing else has one.
 #[derive(Default)]
-pub(super) struct Kept {
-    entries: BTreeMap<ServiceKey, BTreeMap<InstanceId, Entry>>,
+pub(super) struct KeptRecords {
+    entries: BTreeMap<ServiceKey, BTreeMap<InstanceId, KeptRecord>>,
     leases: Arc<Keeper<(ServiceKey, InstanceId)>>,
 }
 
-impl Kept {
+impl KeptRecords {
     /// When each record is beaten.
     pub fn leases(&self) -> Arc<Keeper<(ServiceKey, InstanceId)>> {
         self.leases.clone()
@@ -58,7 +58,8 @@ impl Kept {
     pub fn put(&mut self, scope: &ServiceKey, record: &Instance, owner: &OwnerId, written: bool, now: Instant) {
         let (id, every) = (record.id.clone(), interval(record));
         let written = written.then_some(now);
-        let entry = Entry { record: record.clone(), owner: owner.clone(), wanted: true, written, every, doubt: None };
+        let entry =
+            KeptRecord { record: record.clone(), owner: owner.clone(), wanted: true, written, every, doubt: None };
         self.entries.entry(scope.clone()).or_default().insert(id.clone(), entry);
         self.leases.change(|leases| leases.keep((scope.clone(), id), every, now));
     }
@@ -100,7 +101,7 @@ impl Kept {
         Some(self.entries.get(scope)?.get(id)?.record.clone())
     }
 
-    fn entry(&mut self, scope: &ServiceKey, id: &InstanceId) -> Option<&mut Entry> {
+    fn entry(&mut self, scope: &ServiceKey, id: &InstanceId) -> Option<&mut KeptRecord> {
         self.entries.get_mut(scope)?.get_mut(id)
     }
 
@@ -109,11 +110,11 @@ impl Kept {
         self.leases.change(|leases| leases.remove(&(scope.clone(), id.clone())));
     }
 
-    /// What is to stand in a service, with its owner, but for what is in doubt.
-    pub fn of(&self, scope: &ServiceKey) -> Vec<(Instance, OwnerId)> {
+    /// What is to stand in a service, but for what is in doubt.
+    pub fn of(&self, scope: &ServiceKey) -> Vec<Instance> {
         let all = self.entries.get(scope).into_iter().flat_map(BTreeMap::values);
-        let sure = |entry: &&Entry| entry.wanted && entry.doubt.is_none_or(|doubt| !doubt.others);
-        all.filter(sure).map(|entry| (entry.record.clone(), entry.owner.clone())).collect()
+        let sure = |entry: &&KeptRecord| entry.wanted && entry.doubt.is_none_or(|doubt| !doubt.others);
+        all.filter(sure).map(|entry| entry.record.clone()).collect()
     }
 
     /// No longer keeps a record. While it is not certain whose record stands there, it is remembered.
@@ -192,10 +193,10 @@ impl Kept {
         }
     }
 
-    /// What was read of a service does not have these: whoever stood there has gone.
+    /// Takes in which instances stand in a service (`there`): what was in doubt and is not among them has gone.
     pub fn absent(&mut self, scope: &ServiceKey, there: &BTreeSet<InstanceId>, now: Instant) {
         let Some(all) = self.entries.get(scope) else { return };
-        let open = |entry: &Entry| entry.doubt.is_some() || !entry.wanted;
+        let open = |entry: &KeptRecord| entry.doubt.is_some() || !entry.wanted;
         let gone = all.iter().filter(|(id, entry)| open(entry) && !there.contains(*id));
         for (id, wanted) in gone.map(|(id, entry)| (id.clone(), entry.wanted)).collect::<Vec<_>>() {
             match wanted {
@@ -250,7 +251,7 @@ mod tests {
         ours().with(|one| one.mark = None)
     }
 
-    impl Kept {
+    impl KeptRecords {
         fn pop(&self, now: Instant) -> Option<(ServiceKey, Instance)> {
             let (scope, id) = self.leases.change(|leases| leases.pop(now))?;
             let record = self.record(&scope, &id)?;
@@ -262,8 +263,8 @@ mod tests {
         }
     }
 
-    fn kept(now: Instant) -> Kept {
-        let mut kept = Kept::default();
+    fn kept(now: Instant) -> KeptRecords {
+        let mut kept = KeptRecords::default();
         kept.put(&scope(), &ours(), &owner(), true, now);
         kept
     }

@@ -8,18 +8,17 @@
 mod kept;
 mod upkeep;
 
-use super::client::{Error as WireError, NacosClient, ServiceKey as WireKey, WireInstance};
+use super::client::{Error as WireError, NacosClient, WireInstance, or_default};
 use super::convert::{self, MARK};
-use super::protocol::Mode;
-use super::v1_records as old;
+use super::protocol::ServerProtocol;
+use super::v1_records;
 use crate::util::keep_running;
 use causeway_core::{Change, Error, Instance, InstanceId, OwnerId, ServiceKey};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, StreamExt};
-use kept::Kept;
+use kept::KeptRecords;
 use parking_lot::Mutex;
-use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,22 +28,22 @@ use tokio::time::{Instant, sleep};
 
 /// Requests that write, at a time; as many more may be beats.
 const WRITES: usize = 32;
-/// Of these, in one service: the server copies a service's whole list at every registration, and one of 512 MB went out
-/// of memory when 16 at a time registered 2,000 instances of one service. With 4 at a time it did not.
+/// Of these, in one service: the server copies a service's whole list at every registration, and a server with 512 MB ran
+/// out of memory when 16 at a time registered 2,000 instances of one service. With 4 at a time it did not.
 const IN_ONE: usize = 4;
 /// Services that are taken over at a time.
 const SERVICES: usize = 16;
 /// Locks that keep the writers of one service apart.
-const TURNS: usize = 64;
+const LOCKS: usize = 64;
 /// How often, and how long at most, it is looked whether a record that was taken back is gone.
 const LOOK: Duration = Duration::from_millis(100);
 const GONE: Duration = Duration::from_secs(10);
 
 /// One record as it stands.
-struct Standing {
-    read: Instance,
+pub(super) struct Standing {
+    pub read: Instance,
     /// Ours although its mark is gone.
-    claimed: Option<OwnerId>,
+    pub claimed: Option<OwnerId>,
 }
 
 impl Standing {
@@ -58,38 +57,38 @@ impl Standing {
     }
 }
 
-struct Inner {
+struct Registrar {
     client: NacosClient,
-    mode: Arc<Mode>,
-    kept: Mutex<Kept>,
-    turns: [tokio::sync::Mutex<()>; TURNS],
+    protocol: Arc<ServerProtocol>,
+    kept: Mutex<KeptRecords>,
+    locks: [tokio::sync::Mutex<()>; LOCKS],
     writes: Semaphore,
 }
 
 /// Everything that this process keeps in a 1.x cluster.
 pub(super) struct Beats {
-    inner: Arc<Inner>,
+    registrar: Arc<Registrar>,
     /// Beats; ends with this.
     upkeep: Mutex<JoinSet<()>>,
 }
 
 impl Beats {
-    pub fn new(client: NacosClient, mode: Arc<Mode>) -> Self {
-        let inner = Inner {
+    pub fn new(client: NacosClient, protocol: Arc<ServerProtocol>) -> Self {
+        let registrar = Registrar {
             client,
-            mode,
+            protocol,
             kept: Mutex::default(),
-            turns: [const { tokio::sync::Mutex::const_new(()) }; TURNS],
+            locks: [const { tokio::sync::Mutex::const_new(()) }; LOCKS],
             writes: Semaphore::new(WRITES),
         };
-        Self { inner: Arc::new(inner), upkeep: Mutex::default() }
+        Self { registrar: Arc::new(registrar), upkeep: Mutex::default() }
     }
 
     fn start(&self) {
         let mut upkeep = self.upkeep.lock();
         if upkeep.is_empty() {
-            let inner = self.inner.clone();
-            let run = move || upkeep::run(inner.clone());
+            let registrar = self.registrar.clone();
+            let run = move || upkeep::run(registrar.clone());
             upkeep.spawn(async move { keep_running("keeping copies alive by heartbeats", run, drop).await });
         }
     }
@@ -97,48 +96,37 @@ impl Beats {
     /// Applies changes of records of one service; one outcome each.
     pub async fn apply(&self, scope: &ServiceKey, changes: &[&Change]) -> Vec<Result<(), Error>> {
         self.start();
-        let _turn = self.inner.turn(scope).lock().await;
-        let standing = match self.inner.standing(scope).await {
+        let _lock = self.registrar.turn(scope).lock().await;
+        let standing = match self.registrar.standing(scope).await {
             Ok(standing) => standing,
             Err(error) => return changes.iter().map(|_| Err(convert::error(error.clone()))).collect(),
         };
-        let mut writes = Vec::new();
-        for change in changes {
-            writes.push(self.inner.write(scope, change, &standing).boxed());
-        }
+        let writes = changes.iter().map(|change| self.registrar.write(scope, change, &standing).boxed()).collect();
         several(writes, standing.is_empty()).await
     }
 
     /// Takes over records that another process, or this one in another way, has written: what stands is beaten at
-    /// once, what has gone is registered again. Returns the first error; what failed is tried again.
+    /// once, what has gone is registered again. Returns the first error; what failed is retried.
     pub async fn adopt(&self, sets: Vec<(ServiceKey, Vec<(Instance, OwnerId)>)>) -> Result<(), WireError> {
         self.start();
         let now = Instant::now();
         for (scope, records) in &sets {
-            let mut kept = self.inner.kept.lock();
+            let mut kept = self.registrar.kept.lock();
             records.iter().for_each(|(record, owner)| kept.put(scope, record, owner, false, now));
         }
-        let mut takes = Vec::new();
-        for (scope, _) in &sets {
-            takes.push(self.inner.restore(scope).boxed());
-        }
+        let takes: Vec<_> = sets.iter().map(|(scope, _)| self.registrar.restore(scope).boxed()).collect();
         let outcomes: Vec<_> = stream::iter(takes).buffer_unordered(SERVICES).collect().await;
         outcomes.into_iter().collect()
     }
 
-    /// Whose an ephemeral record is that carries no mark of ours: the owner, when it is ours nevertheless.
-    pub fn judge(&self, scope: &ServiceKey, wire: &WireInstance, read: &Instance) -> Option<OwnerId> {
-        self.inner.kept.lock().judge(scope, read, wire.last_beat, Instant::now())
-    }
-
-    /// These are all that stand in a service.
-    pub fn seen(&self, scope: &ServiceKey, there: &BTreeSet<InstanceId>) {
-        self.inner.kept.lock().absent(scope, there, Instant::now());
+    /// Judges all that stand in a service.
+    pub fn judge(&self, scope: &ServiceKey, instances: &[WireInstance]) -> Vec<Standing> {
+        self.registrar.judge(scope, instances)
     }
 
     /// Keeps nothing any more, and removes nothing: what stands ends by itself after 30 s.
     pub fn clear(&self) {
-        self.inner.kept.lock().clear();
+        self.registrar.kept.lock().clear();
     }
 
     pub fn close(&self) {
@@ -164,33 +152,30 @@ async fn several<E>(writes: Vec<BoxFuture<'_, Result<(), E>>>, new: bool) -> Vec
     outcomes
 }
 
-impl Inner {
+impl Registrar {
     fn turn(&self, scope: &ServiceKey) -> &tokio::sync::Mutex<()> {
         let mut hasher = DefaultHasher::new();
         scope.hash(&mut hasher);
-        &self.turns[(hasher.finish() as usize) % TURNS]
+        &self.locks[(hasher.finish() as usize) % LOCKS]
     }
 
     /// What stands in a service; nothing where there is no such service.
     async fn standing(&self, scope: &ServiceKey) -> Result<Vec<Standing>, WireError> {
-        let truth = match self.client.truth(&convert::wire_key(scope)).await {
-            Err(WireError::NotFound(_)) => return Ok(Vec::new()),
-            truth => truth?,
-        };
+        Ok(self.judge(scope, &or_default(self.client.truth(scope).await)?.instances))
+    }
+
+    fn judge(&self, scope: &ServiceKey, instances: &[WireInstance]) -> Vec<Standing> {
         let now = Instant::now();
         let mut kept = self.kept.lock();
-        let all: Vec<_> = truth
-            .instances
-            .iter()
-            .map(|wire| {
-                let read = convert::read(wire);
-                let claimed = if read.ephemeral { kept.judge(scope, &read, wire.last_beat, now) } else { None };
-                Standing { read, claimed }
-            })
-            .collect();
+        let judge = |wire: &WireInstance| {
+            let read = convert::read(wire);
+            let claimed = if read.ephemeral { kept.judge(scope, &read, wire.last_beat, now) } else { None };
+            Standing { read, claimed }
+        };
+        let all: Vec<_> = instances.iter().map(judge).collect();
         let there = all.iter().filter(|one| one.read.ephemeral).map(|one| one.read.id.clone()).collect();
         kept.absent(scope, &there, now);
-        Ok(all)
+        all
     }
 
     async fn write(&self, scope: &ServiceKey, change: &Change, all: &[Standing]) -> Result<(), Error> {
@@ -221,22 +206,22 @@ impl Inner {
         if here.is_empty() && self.kept.lock().is_pending(scope, record, Instant::now()) {
             return Ok(true);
         }
-        let (key, wire) = (convert::wire_key(scope), old::write(record));
+        let wire = v1_records::write(record);
         let alike = here.iter().find(|one| one.read.ephemeral == record.ephemeral);
         let healthy = alike.map(|one| one.read.healthy);
         let _slot = self.writes.acquire().await;
         if record.ephemeral && !record.healthy && healthy == Some(true) {
             // A registration leaves the health of what stands as it is. A busy server takes in both calls at once: what it
             // still shows counts as standing.
-            self.client.deregister_http(&key, &wire).await?;
-            self.until_gone(&key, &record.id).await?;
+            self.client.deregister_http(scope, &wire).await?;
+            self.until_gone(scope, &record.id).await?;
         }
-        self.client.register_http(&key, &wire).await?;
+        self.client.register_http(scope, &wire).await?;
         for other in here.iter().filter(|one| one.read.ephemeral != record.ephemeral) {
-            self.client.deregister_http(&key, &convert::write(&other.read)).await?;
+            self.client.deregister_http(scope, &convert::write(&other.read)).await?;
         }
         if record.ephemeral && record.healthy && healthy == Some(false) {
-            self.client.beat_http(&key, &wire).await?;
+            self.client.beat_http(scope, &wire).await?;
         }
         let mut kept = self.kept.lock();
         match record.ephemeral {
@@ -246,15 +231,12 @@ impl Inner {
         Ok(true)
     }
 
-    /// Waits until the server does not show a record any more, for a while.
-    async fn until_gone(&self, key: &WireKey, id: &InstanceId) -> Result<(), WireError> {
+    /// Waits until the server no longer shows a record, at most [`GONE`].
+    async fn until_gone(&self, scope: &ServiceKey, id: &InstanceId) -> Result<(), WireError> {
         let end = Instant::now() + GONE;
         while Instant::now() < end {
-            let there = match self.client.truth(key).await {
-                Err(WireError::NotFound(_)) => false,
-                truth => truth?.instances.iter().map(convert::read).any(|one| one.ephemeral && one.id == *id),
-            };
-            if !there {
+            let truth = or_default(self.client.truth(scope).await)?;
+            if !truth.instances.iter().map(convert::read).any(|one| one.ephemeral && one.id == *id) {
                 return Ok(());
             }
             sleep(LOOK).await;
@@ -270,11 +252,10 @@ impl Inner {
         install: &str,
         here: &[&Standing],
     ) -> Result<(), WireError> {
-        let key = convert::wire_key(scope);
         let ours: Vec<_> = here.iter().filter(|one| one.is_ours(install)).collect();
         let _slot = self.writes.acquire().await;
         for one in &ours {
-            self.client.deregister_http(&key, &convert::write(&one.read)).await?;
+            self.client.deregister_http(scope, &convert::write(&one.read)).await?;
         }
         let mut kept = self.kept.lock();
         match ours.is_empty() && !here.is_empty() {
@@ -284,9 +265,9 @@ impl Inner {
         Ok(())
     }
 
-    /// Sees to all that is kept in a service: beats what stands, registers what is missing.
+    /// Restores all that is kept in a service: beats what stands, registers what is missing.
     async fn restore(&self, scope: &ServiceKey) -> Result<(), WireError> {
-        let _turn = self.turn(scope).lock().await;
+        let _lock = self.turn(scope).lock().await;
         let standing = match self.standing(scope).await {
             Ok(standing) => standing,
             Err(error) => {
@@ -295,25 +276,24 @@ impl Inner {
             }
         };
         let wanted = self.kept.lock().of(scope);
-        let mut tries = Vec::new();
-        for (record, _) in &wanted {
+        let tries = wanted.iter().map(|record| {
             let here: Vec<_> = standing.iter().filter(|one| one.read.id == record.id).collect();
-            let one = async move {
+            async move {
                 let outcome = self.restore_one(scope, record, &here).await;
                 if outcome.is_err() {
                     self.kept.lock().again(scope, &record.id, Instant::now() + upkeep::AGAIN);
                 }
                 outcome
-            };
-            tries.push(one.boxed());
-        }
-        several(tries, standing.is_empty()).await.into_iter().collect()
+            }
+            .boxed()
+        });
+        several(tries.collect(), standing.is_empty()).await.into_iter().collect()
     }
 
     fn retry(&self, scope: &ServiceKey) {
         let at = Instant::now() + upkeep::AGAIN;
         let mut kept = self.kept.lock();
-        kept.of(scope).iter().for_each(|(record, _)| kept.again(scope, &record.id, at));
+        kept.of(scope).iter().for_each(|record| kept.again(scope, &record.id, at));
     }
 
     async fn put_again(&self, scope: &ServiceKey, record: &Instance, here: &[&Standing]) -> Result<(), WireError> {
@@ -325,7 +305,6 @@ impl Inner {
 
     async fn restore_one(&self, scope: &ServiceKey, record: &Instance, here: &[&Standing]) -> Result<(), WireError> {
         let Some(mark) = &record.mark else { return Ok(()) };
-        let key = convert::wire_key(scope);
         let there = here.iter().find(|one| one.read.ephemeral).filter(|one| one.is_ours(&mark.owner.install));
         let Some(there) = there.filter(|one| one.read.healthy == record.healthy || record.healthy) else {
             // Nothing there, or a health that only a new record gets. (Nothing is written over somebody else's.)
@@ -336,12 +315,11 @@ impl Inner {
         }
         let _slot = self.writes.acquire().await;
         if record.healthy {
-            let beat = self.client.beat_http(&key, &convert::write(record)).await?;
-            let at = if beat.known { Some(beat.interval) } else { Some(upkeep::AGAIN) };
-            self.kept.lock().beaten(scope, &record.id, at, Instant::now());
+            let every = self.client.beat_http(scope, &convert::write(record)).await?.unwrap_or(upkeep::AGAIN);
+            self.kept.lock().beaten(scope, &record.id, Some(every), Instant::now());
         } else {
             // As it stands: an operator may have edited it.
-            self.client.register_http(&key, &old::write(&there.read)).await?;
+            self.client.register_http(scope, &v1_records::write(&there.read)).await?;
             self.kept.lock().beaten(scope, &record.id, None, Instant::now());
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! The beats themselves: a bounded number at a time, one at a time while the servers are away.
 
-use super::Inner;
+use super::Registrar;
 use crate::nacos::client::Error as WireError;
 use crate::nacos::convert;
 use crate::util::lease::Renewal;
@@ -12,7 +12,7 @@ use std::time::Duration;
 
 /// Beats under way at a time.
 const BEATS: usize = 32;
-/// A beat that failed is tried again after this time.
+/// A beat that failed is retried after this time.
 pub(super) const AGAIN: Duration = Duration::from_secs(1);
 /// After a refusal for lack of rights, and where somebody else's record stands in the way.
 pub(super) const SLOWLY: Duration = Duration::from_secs(5);
@@ -21,46 +21,44 @@ pub(super) const SLOWLY: Duration = Duration::from_secs(5);
 type Restoring = Mutex<BTreeSet<ServiceKey>>;
 
 /// Keeps what is kept, until it is dropped.
-pub(super) async fn run(inner: Arc<Inner>) {
-    let leases = inner.kept.lock().leases();
-    let (inner, restoring) = (&*inner, &Restoring::default());
-    leases.run(BEATS, |(scope, id)| renew(inner, restoring, scope, id)).await;
+pub(super) async fn run(registrar: Arc<Registrar>) {
+    let leases = registrar.kept.lock().leases();
+    let (registrar, restoring) = (&*registrar, &Restoring::default());
+    leases.run(BEATS, |(scope, id)| renew(registrar, restoring, scope, id)).await;
 }
 
-async fn renew(inner: &Inner, restoring: &Restoring, scope: ServiceKey, id: InstanceId) -> Renewal {
-    let record = inner.kept.lock().record(&scope, &id);
+async fn renew(registrar: &Registrar, restoring: &Restoring, scope: ServiceKey, id: InstanceId) -> Renewal {
+    let record = registrar.kept.lock().record(&scope, &id);
     let Some(record) = record.filter(|_| !restoring.lock().contains(&scope)) else { return Renewal::Failed(AGAIN) };
     if record.healthy {
-        match inner.client.beat_http(&convert::wire_key(&scope), &convert::write(&record)).await {
-            Ok(beat) if beat.known => {
-                return Renewal::Done(inner.kept.lock().paced(&scope, &id, Some(beat.interval)));
-            }
+        match registrar.client.beat_http(&scope, &convert::write(&record)).await {
+            Ok(Some(interval)) => return Renewal::Done(registrar.kept.lock().paced(&scope, &id, Some(interval))),
             // The server has lost it: its siblings too, as a rule.
-            Ok(_) => {}
+            Ok(None) => {}
             Err(error) => return failed(&scope, error),
         }
     }
     if !restoring.lock().insert(scope.clone()) {
         return Renewal::Failed(AGAIN);
     }
-    let outcome = restore(inner, &scope, record.healthy).await;
+    let outcome = restore(registrar, &scope, record.healthy).await;
     restoring.lock().remove(&scope);
     match outcome {
         // Each record is planned already, if it is still kept.
         Ok(()) => Renewal::Failed(AGAIN),
         Err(error) => {
-            inner.retry(&scope);
+            registrar.retry(&scope);
             failed(&scope, error)
         }
     }
 }
 
 /// `lost`: the server does not know what it knew, so it was restarted, perhaps as another version.
-async fn restore(inner: &Inner, scope: &ServiceKey, lost: bool) -> Result<(), WireError> {
-    if lost && !inner.mode.ask_again().await? {
+async fn restore(registrar: &Registrar, scope: &ServiceKey, lost: bool) -> Result<(), WireError> {
+    if lost && !registrar.protocol.ask_again().await? {
         return Err(WireError::Throttled(AGAIN));
     }
-    inner.restore(scope).await
+    registrar.restore(scope).await
 }
 
 fn failed(scope: &ServiceKey, error: WireError) -> Renewal {

@@ -10,17 +10,17 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::error::{Error, Result};
-use super::http::{Call, Http};
-use super::number;
+use super::http::{HttpCall, NacosHttp};
+use super::lenient;
 use super::sign::{AccessKeys, now_ms, sign};
 
 /// Where a login is asked for, newest first: 3.x, then 1.x and 2.x.
 const LOGIN_PATHS: [&str; 3] = ["/v3/auth/user/login", "/v1/auth/users/login", "/v1/auth/login"];
-/// A refused login is not tried again for this long: a wrong password must not become a storm.
+/// A refused login is not retried for this long: a wrong password must not cause a storm of logins.
 const REFUSED_FOR: Duration = Duration::from_secs(5);
 
 /// A token younger than this is not renewed because a request was refused: then the user lacks a
-/// right, and a request that is denied again and again must not become as many logins.
+/// right, and a request that is denied repeatedly must not cause as many logins.
 const YOUNG: Duration = Duration::from_secs(10);
 
 /// True when a refusal says that the token is fine and the right is missing.
@@ -45,7 +45,7 @@ struct Token {
 }
 
 #[derive(Default)]
-struct State {
+struct LoginState {
     token: Option<Token>,
     refused: Option<(Instant, Error)>,
     /// Index of the path that worked.
@@ -56,39 +56,25 @@ struct State {
 pub(super) struct Auth {
     login: Option<Login>,
     keys: Option<AccessKeys>,
-    state: Mutex<State>,
+    state: Mutex<LoginState>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct LoggedIn {
     access_token: SecretString,
-    #[serde(default, deserialize_with = "number::integer")]
+    #[serde(default, deserialize_with = "lenient::integer")]
     token_ttl: i64,
 }
 
 impl Auth {
     pub(super) fn new(login: Option<Login>, keys: Option<AccessKeys>) -> Self {
-        Auth { login, keys, state: Mutex::new(State::default()) }
+        Auth { login, keys, state: Mutex::new(LoginState::default()) }
     }
 
-    /// The current token; logs in when there is none or it is near its end. None without a user.
-    pub(super) async fn token(&self, http: &Http) -> Result<Option<SecretString>> {
-        self.fresh(http, None).await
-    }
-
-    /// A token other than `stale`, which the server just refused; none when there is no use in
-    /// another, because `stale` is young.
-    pub(super) async fn renew(&self, http: &Http, stale: Option<&SecretString>) -> Result<Option<SecretString>> {
-        let fresh = self.fresh(http, stale).await?;
-        let same = match (&fresh, stale) {
-            (Some(fresh), Some(stale)) => fresh.expose_secret() == stale.expose_secret(),
-            _ => false,
-        };
-        Ok(fresh.filter(|_| !same))
-    }
-
-    async fn fresh(&self, http: &Http, stale: Option<&SecretString>) -> Result<Option<SecretString>> {
+    /// The current token, and another one than `stale` unless that is young; logs in when there is none or it is near its
+    /// end. None without a user.
+    pub(super) async fn fresh(&self, http: &NacosHttp, stale: Option<&SecretString>) -> Result<Option<SecretString>> {
         let Some(login) = &self.login else {
             return Ok(None);
         };
@@ -132,8 +118,8 @@ impl Auth {
         let Some(keys) = &self.keys else {
             return Vec::new();
         };
-        let signed = sign(keys, service, now_ms());
-        vec![("ak", keys.access.clone()), ("data", signed.data), ("signature", signed.signature)]
+        let (data, signature) = sign(keys, service, now_ms());
+        vec![("ak", keys.access.clone()), ("data", data), ("signature", signature)]
     }
 
     /// Headers of a gRPC request about `service`.
@@ -147,14 +133,11 @@ impl Auth {
     }
 }
 
-async fn log_in(http: &Http, login: &Login, known: &mut Option<usize>) -> Result<Token> {
-    let order: Vec<usize> = match *known {
-        Some(path) => vec![path],
-        None => (0..LOGIN_PATHS.len()).collect(),
-    };
+async fn log_in(http: &NacosHttp, login: &Login, known: &mut Option<usize>) -> Result<Token> {
+    let order = known.map_or(0..LOGIN_PATHS.len(), |path| path..path + 1);
     let mut last = Error::Protocol("no login path".into());
     for index in order {
-        let call = Call::new(Method::POST, LOGIN_PATHS[index])
+        let call = HttpCall::new(Method::POST, LOGIN_PATHS[index])
             .with("username", &login.user)
             .with("password", login.password.expose_secret());
         let started = Instant::now();
@@ -166,7 +149,7 @@ async fn log_in(http: &Http, login: &Login, known: &mut Option<usize>) -> Result
         match reply.json::<LoggedIn>() {
             Ok(answer) => {
                 *known = Some(index);
-                // Some seconds at least, lest a server without a TTL is asked all the time.
+                // Some seconds at least, so that a server without a TTL is not asked all the time.
                 let ttl = u64::try_from(answer.token_ttl).unwrap_or(0).max(5);
                 return Ok(Token {
                     value: answer.access_token,
@@ -180,13 +163,13 @@ async fn log_in(http: &Http, login: &Login, known: &mut Option<usize>) -> Result
             Err(error) => return Err(error),
         }
     }
-    // The server may have been upgraded: look for the path anew next time.
+    // The server may have been upgraded: look for the path again next time.
     *known = None;
     Err(last)
 }
 
 /// True when a 3.x server says that it is well.
-async fn is_ready(http: &Http) -> bool {
-    let call = Call::get("/v3/admin/core/state/readiness");
+async fn is_ready(http: &NacosHttp) -> bool {
+    let call = HttpCall::get("/v3/admin/core/state/readiness");
     http.send(&call, None).await.is_ok_and(|reply| reply.text().is_ok())
 }

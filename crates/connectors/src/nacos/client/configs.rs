@@ -1,41 +1,33 @@
 //! Config entries, over HTTP.
 
 use std::collections::BTreeSet;
-use std::fmt;
 
+use causeway_core::EntryKey;
 use md5::{Digest, Md5};
 use reqwest::Method;
 use serde::Deserialize;
 
 use super::NacosClient;
 use super::admin::Generation;
-use super::error::{Error, Result};
-use super::http::{Call, Reply};
-use super::number;
+use super::error::{Error, Result, or_default};
+use super::http::{HttpCall, HttpReply};
+use super::lenient;
 use super::wire::PUBLIC;
 
-/// What servers make of an entry whose type nobody said.
+/// The type that servers give an entry for which nobody has said one.
 pub const DEFAULT_TYPE: &str = "text";
 /// Entries of one page of 3.x, and of one that holds contents too. A server that gives fewer is asked for more pages of
 /// what it gives.
 const PAGE: usize = 10_000;
 const WHOLE_PAGE: usize = 500;
-/// How often a list that changes while its pages are read is read again before we give up.
+/// How often a list that changes while its pages are read is read again before giving up.
 const TRIES: usize = 4;
-
-/// Where an entry stands.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ConfigKey {
-    /// The namespace's id; `public` is the default one.
-    pub namespace: String,
-    /// The config group.
-    pub group: String,
-    /// The data id.
-    pub data_id: String,
-}
+/// Of 1.x and 2.x.
+const CONFIGS: &str = "/v1/cs/configs";
 
 /// An entry as a list shows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(from = "RawRow")]
 pub struct ConfigRow {
     /// The config group.
     pub group: String,
@@ -56,44 +48,35 @@ pub struct ConfigRow {
 #[serde(rename_all = "camelCase")]
 pub struct ConfigDetail {
     /// What is in it.
-    #[serde(default, deserialize_with = "number::text")]
+    #[serde(default, deserialize_with = "lenient::text")]
     pub content: String,
     /// Of the content, as 32 hexadecimal digits.
-    #[serde(default, deserialize_with = "number::text")]
+    #[serde(default, deserialize_with = "lenient::text")]
     pub md5: String,
     /// `text`, `yaml`, …
-    #[serde(default, rename = "type", deserialize_with = "number::text")]
+    #[serde(default, rename = "type", deserialize_with = "lenient::text")]
     pub kind: String,
     /// When it was last changed, in milliseconds since 1970.
-    #[serde(default, rename = "modifyTime", deserialize_with = "number::integer")]
+    #[serde(default, rename = "modifyTime", deserialize_with = "lenient::integer")]
     pub modified_ms: i64,
     /// An operator's words.
-    #[serde(default, deserialize_with = "number::text")]
+    #[serde(default, deserialize_with = "lenient::text")]
     pub desc: String,
     /// With commas between.
-    #[serde(default, deserialize_with = "number::text")]
+    #[serde(default, deserialize_with = "lenient::text")]
     pub config_tags: String,
     /// The application that it belongs to.
-    #[serde(default, deserialize_with = "number::text")]
+    #[serde(default, deserialize_with = "lenient::text")]
     pub app_name: String,
     /// How an application uses it.
-    #[serde(default, rename = "use", deserialize_with = "number::text")]
+    #[serde(default, rename = "use", deserialize_with = "lenient::text")]
     pub usage: String,
     /// How a change takes effect.
-    #[serde(default, deserialize_with = "number::text")]
+    #[serde(default, deserialize_with = "lenient::text")]
     pub effect: String,
     /// What the content must look like.
-    #[serde(default, deserialize_with = "number::text")]
+    #[serde(default, deserialize_with = "lenient::text")]
     pub schema: String,
-}
-
-/// What must stand there for a write to be made. 1.x does not look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cas<'a> {
-    /// Nothing.
-    Absent,
-    /// A content with this sum, or nothing.
-    Md5(&'a str),
 }
 
 #[derive(Deserialize)]
@@ -102,29 +85,23 @@ struct RawRow {
     data_id: String,
     #[serde(alias = "groupName")]
     group: String,
-    #[serde(default, rename = "type", deserialize_with = "number::text")]
+    #[serde(default, rename = "type", deserialize_with = "lenient::text")]
     kind: String,
     #[serde(default)]
     md5: Option<String>,
     #[serde(default)]
     content: Option<String>,
-    #[serde(default, deserialize_with = "number::some")]
+    #[serde(default, deserialize_with = "lenient::some")]
     last_modified: Option<i64>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Page {
-    #[serde(deserialize_with = "number::integer")]
+struct RowPage {
+    #[serde(deserialize_with = "lenient::integer")]
     total_count: i64,
-    #[serde(default, deserialize_with = "number::list")]
-    page_items: Vec<RawRow>,
-}
-
-impl fmt::Display for ConfigKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}/{}", self.namespace, self.group, self.data_id)
-    }
+    #[serde(default, deserialize_with = "lenient::list")]
+    page_items: Vec<ConfigRow>,
 }
 
 /// The sum of a content by which servers compare it, as 32 hexadecimal digits.
@@ -139,10 +116,8 @@ fn kind(said: String) -> String {
 
 impl From<RawRow> for ConfigRow {
     fn from(raw: RawRow) -> Self {
-        let told = raw.md5.filter(|sum| !sum.is_empty());
-        let sum = || raw.content.as_deref().map(md5);
         Self {
-            md5: told.or_else(sum),
+            md5: raw.md5.filter(|sum| !sum.is_empty()).or_else(|| raw.content.as_deref().map(md5)),
             size: raw.content.as_ref().map(String::len),
             modified_ms: raw.last_modified.filter(|time| *time > 0),
             kind: kind(raw.kind),
@@ -156,59 +131,41 @@ impl NacosClient {
     /// Every entry of a namespace, of every group, as cheaply as the server can tell. Complete, or an error. An unknown
     /// namespace reads as an empty one.
     pub async fn configs(&self, namespace: &str) -> Result<Vec<ConfigRow>> {
-        match self.version().await?.generation {
-            Generation::V3 => self.config_pages(namespace, Generation::V3).await,
-            Generation::V1 => self.config_pages(namespace, Generation::V1).await,
-            Generation::V2 => {
-                let call = Call::get("/v1/cs/history/configs").with("tenant", tenant(namespace));
-                let reply = self.core.call(call).await?;
-                if reply.status.as_u16() == 404 {
-                    return self.config_pages(namespace, Generation::V2).await;
-                }
-                let rows: Vec<RawRow> = reply.json()?;
-                Ok(rows.into_iter().map(ConfigRow::from).collect())
+        if self.generation().await? == Generation::V2 {
+            let call = HttpCall::get("/v1/cs/history/configs").with("tenant", tenant(namespace));
+            let reply = self.core.call(call).await?;
+            if reply.status.as_u16() != 404 {
+                return reply.json();
             }
         }
+        self.config_sums(namespace).await
     }
 
     /// The same, with a sum of every content: on 1.x and 2.x the contents themselves are sent.
     pub async fn config_sums(&self, namespace: &str) -> Result<Vec<ConfigRow>> {
-        let generation = self.version().await?.generation;
-        self.config_pages(namespace, generation).await
-    }
-
-    async fn config_pages(&self, namespace: &str, generation: Generation) -> Result<Vec<ConfigRow>> {
+        let generation = self.generation().await?;
         for _ in 0..TRIES {
             if let Some(rows) = self.config_pages_once(namespace, generation).await? {
                 return Ok(rows);
             }
         }
-        Err(Error::Unavailable(format!("the config entries of namespace {namespace} would not come whole")))
+        Err(Error::Unavailable(format!("the config entries of namespace {namespace} could not be read whole")))
     }
 
     /// `None`: the list has changed between its pages, which might have left something out.
     async fn config_pages_once(&self, namespace: &str, generation: Generation) -> Result<Option<Vec<ConfigRow>>> {
-        let first = if generation == Generation::V3 { PAGE } else { WHOLE_PAGE };
+        let (path, first) = generation.pick(("/v3/admin/cs/config/list", PAGE), (CONFIGS, WHOLE_PAGE));
         let (mut rows, mut size, mut total) = (Vec::new(), first, None);
+        let any = EntryKey::new(namespace, "", "");
         for page in 1.. {
-            let call = match generation {
-                Generation::V3 => {
-                    Call::get("/v3/admin/cs/config/list").with("namespaceId", namespace).with("groupName", "")
-                }
-                _ => Call::get("/v1/cs/configs").with("tenant", tenant(namespace)).with("group", ""),
-            };
-            let call = call
-                .with("search", "accurate")
-                .with("dataId", "")
-                .with("pageNo", page.to_string())
-                .with("pageSize", size.to_string());
-            let found: Page = self.core.call(call).await?.json()?;
+            let call = about(HttpCall::get(path), &any, generation).with("search", "accurate").page(page, size);
+            let found: RowPage = self.core.read(call).await?;
             let count = usize::try_from(found.total_count).unwrap_or(0);
             if *total.get_or_insert(count) != count {
                 return Ok(None);
             }
             let got = found.page_items.len();
-            rows.extend(found.page_items.into_iter().map(ConfigRow::from));
+            rows.extend(found.page_items);
             if rows.len() >= count || got == 0 {
                 break;
             }
@@ -220,39 +177,28 @@ impl NacosClient {
     }
 
     /// One entry, as the database holds it; `None`: there is none.
-    pub async fn config(&self, key: &ConfigKey) -> Result<Option<ConfigDetail>> {
-        let generation = self.version().await?.generation;
-        let call = match generation {
-            Generation::V3 => at(Call::get("/v3/admin/cs/config"), key, generation),
-            _ => at(Call::get("/v1/cs/configs"), key, generation).with("show", "all"),
-        };
+    pub async fn config(&self, key: &EntryKey) -> Result<Option<ConfigDetail>> {
+        let call = self.config_call(Method::GET, key).await?;
+        let call = if self.generation().await? == Generation::V3 { call } else { call.with("show", "all") };
         let reply = self.core.call(call).await?;
         if reply.status.is_success() && reply.body.is_empty() {
             return Ok(None);
         }
-        if !reply.status.is_success() {
-            return match refused(&reply) {
-                Error::NotFound(_) => Ok(None),
-                error => Err(error),
-            };
+        let found = if reply.status.is_success() { reply.json() } else { Err(refused(&reply)) };
+        let Some(mut found) = or_default::<Option<ConfigDetail>>(found.map(Some))? else { return Ok(None) };
+        if found.md5.is_empty() {
+            found.md5 = md5(&found.content);
         }
-        let found: ConfigDetail = match reply.json() {
-            Err(Error::NotFound(_)) => return Ok(None),
-            found => found?,
-        };
-        let sum = if found.md5.is_empty() { md5(&found.content) } else { found.md5.clone() };
-        Ok(Some(ConfigDetail { md5: sum, kind: kind(found.kind.clone()), ..found }))
+        found.kind = kind(found.kind);
+        Ok(Some(found))
     }
 
-    /// Makes or replaces an entry; answers false when what must stand there does not. Of `detail` the sum and the time are
-    /// not looked at; what is empty is left out.
-    pub async fn publish_config(&self, key: &ConfigKey, detail: &ConfigDetail, cas: Cas<'_>) -> Result<bool> {
-        let generation = self.version().await?.generation;
-        let (path, tags) = match generation {
-            Generation::V3 => ("/v3/admin/cs/config", "configTags"),
-            _ => ("/v1/cs/configs", "config_tags"),
-        };
-        let mut call = at(Call::new(Method::POST, path), key, generation).with("content", &detail.content);
+    /// Makes or replaces an entry where a content with the sum `stands`, or nothing; with none, only where nothing does.
+    /// Returns false when something else stands there; 1.x does not look. Of `detail` the sum and the time are not looked
+    /// at; what is empty is left out.
+    pub async fn publish_config(&self, key: &EntryKey, detail: &ConfigDetail, stands: Option<&str>) -> Result<bool> {
+        let tags = self.generation().await?.pick("configTags", "config_tags");
+        let mut call = self.config_call(Method::POST, key).await?.with("content", &detail.content);
         let more = [
             ("type", &detail.kind),
             ("desc", &detail.desc),
@@ -265,12 +211,8 @@ impl NacosClient {
         for (name, value) in more.into_iter().filter(|(_, value)| !value.is_empty()) {
             call = call.with(name, value);
         }
-        let sum = match cas {
-            // No content has this sum: what stands there refuses it.
-            Cas::Absent => "0",
-            Cas::Md5(sum) => sum,
-        };
-        call.headers.push(("casMd5", sum.to_owned()));
+        // No content has the sum 0: what stands there refuses it.
+        call.headers.push(("casMd5", stands.unwrap_or("0").to_owned()));
         let reply = self.core.call(call).await?;
         if !reply.status.is_success() {
             return refusal(&reply, detail.content.len());
@@ -280,10 +222,13 @@ impl NacosClient {
     }
 
     /// Deletes an entry, whatever stands there; also fine when there is none.
-    pub async fn delete_config(&self, key: &ConfigKey) -> Result<()> {
-        let generation = self.version().await?.generation;
-        let path = if generation == Generation::V3 { "/v3/admin/cs/config" } else { "/v1/cs/configs" };
-        self.core.call(at(Call::new(Method::DELETE, path), key, generation)).await?.text().map(|_ok| ())
+    pub async fn delete_config(&self, key: &EntryKey) -> Result<()> {
+        self.core.execute(self.config_call(Method::DELETE, key).await?).await
+    }
+
+    async fn config_call(&self, method: Method, key: &EntryKey) -> Result<HttpCall> {
+        let generation = self.generation().await?;
+        Ok(about(HttpCall::new(method, generation.pick("/v3/admin/cs/config", CONFIGS)), key, generation))
     }
 }
 
@@ -292,16 +237,15 @@ fn tenant(namespace: &str) -> &str {
     if namespace == PUBLIC { "" } else { namespace }
 }
 
-fn at(call: Call, key: &ConfigKey, generation: Generation) -> Call {
-    let call = call.with("dataId", &key.data_id);
-    match generation {
-        Generation::V3 => call.with("namespaceId", &key.namespace).with("groupName", &key.group),
-        _ => call.with("tenant", tenant(&key.namespace)).with("group", &key.group),
-    }
+/// Says which entry a call is about, in the way of the generation; an empty name means any.
+fn about(call: HttpCall, key: &EntryKey, generation: Generation) -> HttpCall {
+    let (namespace, group) =
+        generation.pick((("namespaceId", &*key.namespace), "groupName"), (("tenant", tenant(&key.namespace)), "group"));
+    call.with("dataId", &*key.name).with(namespace.0, namespace.1).with(group, &*key.group)
 }
 
 /// What an unsuccessful answer to a write means: false for one that something else stands there.
-fn refusal(reply: &Reply, size: usize) -> Result<bool> {
+fn refusal(reply: &HttpReply, size: usize) -> Result<bool> {
     let says = |words: &[&str]| words.iter().any(|word| reply.body.contains(word));
     if says(&["Cas publish fail"]) {
         return Ok(false);
@@ -313,8 +257,8 @@ fn refusal(reply: &Reply, size: usize) -> Result<bool> {
     Err(refused(reply))
 }
 
-/// 1.x says that a name or a content is not allowed with the status of a fault of its own.
-fn refused(reply: &Reply) -> Error {
+/// 1.x reports a name or a content that is not allowed with status 500.
+fn refused(reply: &HttpReply) -> Error {
     let words = ["content is blank", "invalid dataId", "invalid group", "invalid content"];
     match reply.error() {
         Error::Unavailable(text) if words.iter().any(|word| reply.body.contains(word)) => Error::Rejected(text),
@@ -329,7 +273,7 @@ mod tests {
 
     #[test]
     fn rows_are_read_as_each_version_writes_them() {
-        let row = |text: &str| ConfigRow::from(serde_json::from_str::<RawRow>(text).unwrap());
+        let row = |text: &str| serde_json::from_str::<ConfigRow>(text).unwrap();
         let two = row(
             r#"{"id":"0","dataId":"a","group":"g","content":null,"md5":null,"tenant":"n","type":"yaml","lastModified":17}"#,
         );
@@ -344,7 +288,7 @@ mod tests {
     #[test]
     fn refusals_are_sorted() {
         let of = |status: u16, body: &str| {
-            refusal(&Reply { status: StatusCode::from_u16(status).unwrap(), body: body.into() }, 9)
+            refusal(&HttpReply { status: StatusCode::from_u16(status).unwrap(), body: body.into() }, 9)
         };
         assert_eq!(of(500, "caused: Cas publish fail, server md5 may have changed.;"), Ok(false));
         assert_eq!(of(500, r#"{"code":20005,"message":"resource conflict","data":"Cas publish fail, …"}"#), Ok(false));

@@ -1,27 +1,31 @@
 //! What all parts of one cluster's client share.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use rustls::pki_types::ServerName;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
+use serde::de::DeserializeOwned;
 
 use super::address::Address;
 use super::auth::{Auth, lacks_right};
 use super::error::{Error, Result};
-use super::http::{Call, Http, Reply};
+use super::http::{HttpCall, HttpReply, NacosHttp};
 use super::transport::Secure;
-use super::{Options, Version, tls};
+use super::{DetectedVersion, Options};
+use crate::TlsTexts;
+use crate::util::tls::{self, Trust};
 
 /// Options, credentials and HTTP of one cluster.
 pub(super) struct Core {
     pub(super) options: Options,
     pub(super) auth: Auth,
-    http: Http,
+    pub(super) http: NacosHttp,
     grpc_tls: Arc<rustls::ClientConfig>,
-    version: Mutex<Option<Version>>,
+    /// As far as it has been told.
+    pub(super) version: Mutex<Option<DetectedVersion>>,
     publishers: AtomicU64,
     published_as: Mutex<PublishedAs>,
 }
@@ -49,17 +53,28 @@ impl PublishedAs {
     }
 }
 
+/// The client side of TLS. The system's certificates are read only where they are needed, so that a machine without any can
+/// still speak plain HTTP.
+fn tls_config(options: &Options) -> Result<rustls::ClientConfig> {
+    let tls = options.tls.as_ref();
+    let trust = match tls.map(|tls| (tls.insecure, &tls.ca)) {
+        Some((true, _)) => Trust::Anybody,
+        Some((false, Some(ca))) => Trust::Given(ca.pem()),
+        None if options.addresses.iter().all(|address| !address.https) => Trust::Nobody,
+        _ => Trust::System,
+    };
+    tls::config(trust, tls.and_then(TlsTexts::identity)).map_err(Error::Rejected)
+}
+
 impl Core {
     pub(super) fn new(options: Options) -> Result<Self> {
         if options.addresses.is_empty() {
             return Err(Error::Rejected("a cluster needs an address".into()));
         }
-        let https = options.addresses.iter().any(|a| a.https);
-        let grpc = options.tls.as_ref().is_some_and(|t| t.grpc);
-        let config = tls::config(options.tls.as_ref(), https || grpc)?;
+        let config = tls_config(&options)?;
         let mut grpc_tls = config.clone();
         grpc_tls.alpn_protocols = vec![b"h2".to_vec()];
-        let http = Http::new(config, &options.addresses, &options.context_path, options.http_timeout)?;
+        let http = NacosHttp::new(config, &options.addresses, &options.context_path)?;
         Ok(Core {
             auth: Auth::new(options.login.clone(), options.keys.clone()),
             http,
@@ -73,33 +88,26 @@ impl Core {
 
     /// TLS for the gRPC port of `address`, when it is wanted.
     pub(super) fn secure(&self, address: &Address) -> Result<Option<Secure>> {
-        let Some(tls) = self.options.tls.as_ref().filter(|t| t.grpc) else {
-            return Ok(None);
-        };
+        let Some(tls) = &self.options.tls else { return Ok(None) };
         let name = tls.server_name.as_ref().unwrap_or(&address.host);
         let name = ServerName::try_from(name.clone()).map_err(|e| Error::Rejected(format!("{address}: {e}")))?;
         Ok(Some(Secure { config: Arc::clone(&self.grpc_tls), name }))
     }
 
-    /// The current token, if a user is set.
+    /// The current token; none without a user.
     pub(super) async fn token(&self) -> Result<Option<SecretString>> {
-        self.auth.token(&self.http).await
+        self.auth.fresh(&self.http, None).await
     }
 
-    /// A token other than the refused one; none when there is no use in another.
-    pub(super) async fn renew(&self, stale: Option<&SecretString>) -> Result<Option<SecretString>> {
-        self.auth.renew(&self.http, stale).await
-    }
-
-    /// Headers of a request that speaks of no service.
-    pub(super) async fn headers(&self) -> Result<HashMap<String, String>> {
-        let token = self.token().await?;
-        Ok(self.auth.headers(token.as_ref(), None))
+    /// A token other than `stale`, which the server just refused; none when `stale` is young, since another one would be
+    /// refused as well.
+    pub(super) async fn renew(&self, stale: &SecretString) -> Result<Option<SecretString>> {
+        let fresh = self.auth.fresh(&self.http, Some(stale)).await?;
+        Ok(fresh.filter(|fresh| fresh.expose_secret() != stale.expose_secret()))
     }
 
     /// One HTTP request with our credentials; a refused token is renewed once.
-    pub(super) async fn call(&self, mut call: Call) -> Result<Reply> {
-        use secrecy::ExposeSecret;
+    pub(super) async fn call(&self, mut call: HttpCall) -> Result<HttpReply> {
         let plain = call.params.len();
         call.params.extend(self.auth.signature(call.service.as_deref()));
         let token = self.token().await?;
@@ -107,32 +115,24 @@ impl Core {
         let reply = self.http.send(&call, bearer).await?;
         if matches!(reply.status.as_u16(), 404 | 410 | 501) && matches!(reply.error(), Error::Protocol(_)) {
             // The interface is not there: perhaps the servers were upgraded under us.
-            self.remember_version(None);
+            *self.version.lock() = None;
         }
-        let refused = matches!(reply.status.as_u16(), 401 | 403);
-        if token.is_none() || !refused || lacks_right(&reply.body) {
-            return Ok(reply);
-        }
-        let Some(fresh) = self.renew(token.as_ref()).await? else {
-            return Ok(reply);
-        };
+        let refused = matches!(reply.status.as_u16(), 401 | 403) && !lacks_right(&reply.body);
+        let Some(stale) = token.filter(|_| refused) else { return Ok(reply) };
+        let Some(fresh) = self.renew(&stale).await? else { return Ok(reply) };
         call.params.truncate(plain);
         call.params.extend(self.auth.signature(call.service.as_deref()));
         self.http.send(&call, Some(fresh.expose_secret())).await
     }
 
-    /// One HTTP request without credentials.
-    pub(super) async fn open_call(&self, call: Call) -> Result<Reply> {
-        self.http.send(&call, None).await
+    /// The JSON of a successful answer to [`Core::call`].
+    pub(super) async fn read<T: DeserializeOwned>(&self, call: HttpCall) -> Result<T> {
+        self.call(call).await?.json()
     }
 
-    /// Which of the addresses answered the last HTTP request.
-    pub(super) fn http_server(&self) -> usize {
-        self.http.preferred()
-    }
-
-    pub(super) fn known_version(&self) -> Option<Version> {
-        self.version.lock().clone()
+    /// [`Core::call`] with a request whose success is all there is to know.
+    pub(super) async fn execute(&self, call: HttpCall) -> Result<()> {
+        self.call(call).await?.text().map(drop)
     }
 
     /// A number for a new publisher.
@@ -160,9 +160,5 @@ impl Core {
     pub(super) fn published_as(&self) -> Vec<String> {
         let ids = self.published_as.lock();
         ids.earlier.iter().chain(ids.present.values()).cloned().collect()
-    }
-
-    pub(super) fn remember_version(&self, version: Option<Version>) {
-        *self.version.lock() = version;
     }
 }

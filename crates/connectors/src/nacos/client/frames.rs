@@ -1,102 +1,93 @@
 //! gRPC requests and answers: a type name, headers and a JSON body.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
+use causeway_core::ServiceKey;
 use causeway_proto::Any;
 use causeway_proto::nacos::{Metadata, Payload};
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use super::error::{Error, Result, brief};
-use super::number;
-use super::wire::{ServiceInfo, ServiceKey, WireInstance};
+use super::http::PATIENCE;
+use super::lenient;
+use super::wire::WireInstance;
 
 /// Set in requests of the naming module.
 const NAMING: &str = "naming";
 /// Set in requests of the connection itself.
 const INTERNAL: &str = "internal";
 
-/// A request: its type name on the wire, and what is answered.
-pub(super) trait Request: Serialize {
-    /// Simple class name at the server.
-    const TYPE: &'static str;
-    /// Body of a successful answer.
-    type Answer: DeserializeOwned;
-    /// The service it speaks of, for signatures.
-    fn service(&self) -> Option<String> {
-        None
-    }
-}
-
-/// An answer whose success is all there is to know.
-#[derive(Debug, Deserialize)]
-pub(super) struct Done {}
-
-/// The fields that say which service a request is about.
+/// A request about one service. Except for a query, its answer only tells whether it succeeded.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Target<'a> {
+pub(super) struct ServiceRequest<'a> {
+    /// Simple class name at the server.
+    #[serde(skip)]
+    pub(super) kind: &'static str,
+    #[serde(skip)]
+    pub(super) key: &'a ServiceKey,
     namespace: &'a str,
     group_name: &'a str,
     service_name: &'a str,
     module: &'static str,
+    #[serde(flatten)]
+    body: RequestBody<'a>,
 }
 
-impl<'a> From<&'a ServiceKey> for Target<'a> {
-    fn from(key: &'a ServiceKey) -> Self {
-        Target { namespace: &key.namespace, group_name: &key.group, service_name: &key.service, module: NAMING }
+#[derive(Serialize)]
+#[serde(untagged, rename_all_fields = "camelCase")]
+enum RequestBody<'a> {
+    Batch { r#type: &'static str, instances: &'a [WireInstance] },
+    One { r#type: &'static str, instance: &'a WireInstance },
+    Subscription { subscribe: bool, clusters: &'static str },
+    Query { cluster: &'static str, healthy_only: bool, udp_port: u16 },
+}
+
+impl<'a> ServiceRequest<'a> {
+    fn new(kind: &'static str, key: &'a ServiceKey, body: RequestBody<'a>) -> Self {
+        let ServiceKey { namespace, group, name } = key;
+        ServiceRequest { kind, key, namespace, group_name: group, service_name: name, module: NAMING, body }
+    }
+
+    /// Publishes a whole set: what this connection holds of the service afterwards.
+    pub(super) fn batch(key: &'a ServiceKey, instances: &'a [WireInstance]) -> Self {
+        Self::new("BatchInstanceRequest", key, RequestBody::Batch { r#type: "batchRegisterInstance", instances })
+    }
+
+    /// Removes all that this connection publishes of the service, whatever instance is named.
+    pub(super) fn withdrawal(key: &'a ServiceKey, instance: &'a WireInstance) -> Self {
+        Self::new("InstanceRequest", key, RequestBody::One { r#type: "deregisterInstance", instance })
+    }
+
+    /// Registers or deregisters a persistent instance, kept by the server whatever happens to the connection.
+    pub(super) fn persistent(key: &'a ServiceKey, instance: &'a WireInstance, register: bool) -> Self {
+        let r#type = if register { "registerInstance" } else { "deregisterInstance" };
+        Self::new("PersistentInstanceRequest", key, RequestBody::One { r#type, instance })
+    }
+
+    /// Begins or ends pushes about the service.
+    pub(super) fn subscription(key: &'a ServiceKey, subscribe: bool) -> Self {
+        Self::new("SubscribeServiceRequest", key, RequestBody::Subscription { subscribe, clusters: "" })
+    }
+
+    /// Asks what a subscriber would be shown now.
+    pub(super) fn query(key: &'a ServiceKey) -> Self {
+        Self::new("ServiceQueryRequest", key, RequestBody::Query { cluster: "", healthy_only: false, udp_port: 0 })
     }
 }
 
-impl Target<'_> {
-    fn grouped(&self) -> Option<String> {
-        Some(format!("{}@@{}", self.group_name, self.service_name))
-    }
+/// The body of a request of the connection itself.
+#[derive(Serialize)]
+pub(super) struct Check {
+    module: &'static str,
 }
 
+pub(super) const CHECK: Check = Check { module: INTERNAL };
 /// Asks for the connection's id; allowed before set-up.
-#[derive(Serialize)]
-pub(super) struct ServerCheck {
-    module: &'static str,
-}
-
-impl ServerCheck {
-    pub(super) fn new() -> Self {
-        ServerCheck { module: INTERNAL }
-    }
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct ServerChecked {
-    #[serde(default, deserialize_with = "number::text")]
-    pub(super) connection_id: String,
-    #[serde(default)]
-    pub(super) support_ability_negotiation: bool,
-}
-
-impl Request for ServerCheck {
-    const TYPE: &'static str = "ServerCheckRequest";
-    type Answer = ServerChecked;
-}
-
+pub(super) const SERVER_CHECK: &str = "ServerCheckRequest";
 /// Asks whether the connection is still registered.
-#[derive(Serialize)]
-pub(super) struct HealthCheck {
-    module: &'static str,
-}
-
-impl HealthCheck {
-    pub(super) fn new() -> Self {
-        HealthCheck { module: INTERNAL }
-    }
-}
-
-impl Request for HealthCheck {
-    const TYPE: &'static str = "HealthCheckRequest";
-    type Answer = Done;
-}
+pub(super) const HEALTH_CHECK: &str = "HealthCheckRequest";
 
 /// First message on the stream: makes the connection a client of the server.
 #[derive(Serialize)]
@@ -110,122 +101,10 @@ pub(super) struct ConnectionSetup<'a> {
     pub(super) module: &'static str,
 }
 
-/// Publishes a whole set: what this connection holds of the service afterwards.
-#[derive(Serialize)]
-pub(super) struct BatchInstances<'a> {
-    #[serde(flatten)]
-    target: Target<'a>,
-    r#type: &'static str,
-    instances: &'a [WireInstance],
-}
-
-impl<'a> BatchInstances<'a> {
-    pub(super) fn new(key: &'a ServiceKey, instances: &'a [WireInstance]) -> Self {
-        BatchInstances { target: key.into(), r#type: "batchRegisterInstance", instances }
-    }
-}
-
-impl Request for BatchInstances<'_> {
-    const TYPE: &'static str = "BatchInstanceRequest";
-    type Answer = Done;
-    fn service(&self) -> Option<String> {
-        self.target.grouped()
-    }
-}
-
-/// One instance, registered or deregistered.
-#[derive(Serialize)]
-pub(super) struct OneInstance<'a> {
-    #[serde(flatten)]
-    target: Target<'a>,
-    r#type: &'static str,
-    instance: &'a WireInstance,
-}
-
-impl<'a> OneInstance<'a> {
-    pub(super) fn register(key: &'a ServiceKey, instance: &'a WireInstance) -> Self {
-        OneInstance { target: key.into(), r#type: "registerInstance", instance }
-    }
-
-    pub(super) fn deregister(key: &'a ServiceKey, instance: &'a WireInstance) -> Self {
-        OneInstance { target: key.into(), r#type: "deregisterInstance", instance }
-    }
-}
-
-/// Of this connection; a deregistration removes all that the connection publishes of the service.
-impl Request for OneInstance<'_> {
-    const TYPE: &'static str = "InstanceRequest";
-    type Answer = Done;
-    fn service(&self) -> Option<String> {
-        self.target.grouped()
-    }
-}
-
-/// A persistent instance, kept by the server whatever happens to the connection.
-#[derive(Serialize)]
-#[serde(transparent)]
-pub(super) struct Persistent<'a>(pub(super) OneInstance<'a>);
-
-impl Request for Persistent<'_> {
-    const TYPE: &'static str = "PersistentInstanceRequest";
-    type Answer = Done;
-    fn service(&self) -> Option<String> {
-        self.0.target.grouped()
-    }
-}
-
-/// Begins or ends pushes about one service.
-#[derive(Serialize)]
-pub(super) struct Subscribe<'a> {
-    #[serde(flatten)]
-    target: Target<'a>,
-    subscribe: bool,
-    clusters: &'static str,
-}
-
-impl<'a> Subscribe<'a> {
-    pub(super) fn new(key: &'a ServiceKey, subscribe: bool) -> Self {
-        Subscribe { target: key.into(), subscribe, clusters: "" }
-    }
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct WithService {
-    #[serde(default)]
-    pub(super) service_info: Option<ServiceInfo>,
-}
-
-impl Request for Subscribe<'_> {
-    const TYPE: &'static str = "SubscribeServiceRequest";
-    type Answer = WithService;
-    fn service(&self) -> Option<String> {
-        self.target.grouped()
-    }
-}
-
-/// What a subscriber would be shown now.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Query<'a> {
-    #[serde(flatten)]
-    target: Target<'a>,
-    cluster: &'static str,
-    healthy_only: bool,
-    udp_port: u16,
-}
-
-impl<'a> Query<'a> {
-    pub(super) fn new(key: &'a ServiceKey) -> Self {
-        Query { target: key.into(), cluster: "", healthy_only: false, udp_port: 0 }
-    }
-}
-
-impl Request for Query<'_> {
-    const TYPE: &'static str = "ServiceQueryRequest";
-    type Answer = WithService;
-    fn service(&self) -> Option<String> {
-        self.target.grouped()
+impl<'a> ConnectionSetup<'a> {
+    pub(super) fn new(client_version: &'static str, app: &'a str) -> Self {
+        let labels = HashMap::from([("source", "sdk"), ("module", NAMING), ("AppName", app)]);
+        ConnectionSetup { client_version, tenant: "", labels, ability_table: HashMap::new(), module: INTERNAL }
     }
 }
 
@@ -233,13 +112,30 @@ impl Request for Query<'_> {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct Push {
-    #[serde(deserialize_with = "number::text")]
+    #[serde(deserialize_with = "lenient::text")]
     pub(super) request_id: String,
-    pub(super) service_info: Option<serde_json::Value>,
-    #[serde(deserialize_with = "number::text")]
+    pub(super) service_info: Option<PushedService>,
+    #[serde(deserialize_with = "lenient::text")]
     pub(super) server_ip: String,
-    #[serde(deserialize_with = "number::text")]
+    #[serde(deserialize_with = "lenient::text")]
     pub(super) server_port: String,
+}
+
+/// The service that a push is about, without its namespace, which is not said.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct PushedService {
+    #[serde(deserialize_with = "lenient::text")]
+    name: String,
+    #[serde(deserialize_with = "lenient::text")]
+    group_name: String,
+}
+
+impl PushedService {
+    /// Group and service name, whichever way the server wrote them.
+    pub(super) fn names(&self) -> (&str, &str) {
+        self.name.split_once("@@").unwrap_or((&self.group_name, &self.name))
+    }
 }
 
 /// The answer to a push.
@@ -247,23 +143,28 @@ pub(super) struct Push {
 #[serde(rename_all = "camelCase")]
 pub(super) struct Ack<'a> {
     pub(super) request_id: &'a str,
-    pub(super) result_code: i32,
-    pub(super) error_code: i32,
+    pub(super) result_code: i64,
+    pub(super) error_code: i64,
     pub(super) success: bool,
 }
 
 /// Success in every `resultCode`.
-pub(super) const OK: i32 = 200;
+pub(super) const OK: i64 = 200;
 
+/// An answer; fields of all its kinds.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct Outcome {
-    #[serde(deserialize_with = "number::integer")]
+pub(super) struct GrpcAnswer {
+    #[serde(deserialize_with = "lenient::integer")]
     result_code: i64,
-    #[serde(deserialize_with = "number::integer")]
+    #[serde(deserialize_with = "lenient::integer")]
     error_code: i64,
-    #[serde(deserialize_with = "number::text")]
+    #[serde(deserialize_with = "lenient::text")]
     message: String,
+    #[serde(deserialize_with = "lenient::text")]
+    pub(super) connection_id: String,
+    pub(super) support_ability_negotiation: bool,
+    pub(super) service_info: Option<Box<RawValue>>,
 }
 
 /// An envelope round `body`.
@@ -287,37 +188,30 @@ pub(super) fn parts(payload: &Payload) -> (&str, &[u8]) {
     (kind, body)
 }
 
-/// The answer to `R`, or the error that the server put into it. A typed answer can hold an error
-/// as well as an `ErrorResponse`: only the codes count.
-pub(super) fn answer<R: Request>(payload: &Payload) -> std::result::Result<R::Answer, Refusal> {
+/// The answer to a request of this kind, or the error that the server put into it. A typed answer can hold an error as
+/// well as an `ErrorResponse`: only the codes count.
+pub(super) fn answer(asked: &str, payload: &Payload) -> std::result::Result<GrpcAnswer, GrpcRefusal> {
     let (kind, body) = parts(payload);
-    let outcome: Outcome = serde_json::from_slice(body)
-        .map_err(|e| Refusal::of(Error::Protocol(format!("answer to {}: {kind}: {e}", R::TYPE))))?;
-    if outcome.result_code != i64::from(OK) {
-        return Err(refused(&outcome));
-    }
-    serde_json::from_slice(body)
-        .map_err(|e| Refusal::of(Error::Protocol(format!("answer to {}: {kind}: {e}", R::TYPE))))
+    let unreadable = |e| GrpcRefusal::of(Error::Protocol(format!("answer to {asked}: {kind}: {e}")));
+    let answer: GrpcAnswer = serde_json::from_slice(body).map_err(unreadable)?;
+    if answer.result_code == OK { Ok(answer) } else { Err(refused(&answer)) }
 }
 
 /// A refused request.
 #[derive(Debug)]
-pub(super) struct Refusal {
+pub(super) struct GrpcRefusal {
     pub(super) error: Error,
     /// The server does not know this connection (any more): a new one is needed.
     pub(super) unregistered: bool,
 }
 
-impl Refusal {
+impl GrpcRefusal {
     pub(super) fn of(error: Error) -> Self {
-        Refusal { error, unregistered: false }
+        GrpcRefusal { error, unregistered: false }
     }
 }
 
-/// How long to wait when the server says that it is over its threshold and not for how long.
-const PATIENCE: Duration = Duration::from_secs(1);
-
-fn refused(outcome: &Outcome) -> Refusal {
+fn refused(outcome: &GrpcAnswer) -> GrpcRefusal {
     let text = format!("{} (code {})", brief(&outcome.message), outcome.error_code);
     let unregistered = matches!(outcome.error_code, 301 | -401);
     let error = match outcome.error_code {
@@ -329,7 +223,7 @@ fn refused(outcome: &Outcome) -> Refusal {
         // 300: still starting; 301, -401: connection unknown; 500: for instance no raft leader.
         _ => Error::Unavailable(text),
     };
-    Refusal { error, unregistered }
+    GrpcRefusal { error, unregistered }
 }
 
 #[cfg(test)]
@@ -337,9 +231,9 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
-    fn read(body: Value) -> std::result::Result<Done, Refusal> {
+    fn read(body: Value) -> std::result::Result<GrpcAnswer, GrpcRefusal> {
         let payload = payload("InstanceResponse", HashMap::new(), "", &body).unwrap();
-        answer::<HealthCheck>(&payload)
+        answer(HEALTH_CHECK, &payload)
     }
 
     #[test]
@@ -357,13 +251,23 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_has_the_servers_shape() {
-        let key = ServiceKey::new("", "", "s");
+    fn requests_have_the_servers_shape() {
+        let key = ServiceKey::new("public", "g", "s");
         let set = [WireInstance::new("127.0.0.1", 1)];
-        let value = serde_json::to_value(BatchInstances::new(&key, &set)).unwrap();
-        assert_eq!(value["namespace"], "public");
-        assert_eq!(value["groupName"], "DEFAULT_GROUP");
-        assert_eq!(value["type"], "batchRegisterInstance");
-        assert_eq!(value["instances"][0]["clusterName"], "DEFAULT");
+        let batch = serde_json::to_value(ServiceRequest::batch(&key, &set)).unwrap();
+        let about = |value: &Value| ["namespace", "groupName", "serviceName", "module"].map(|name| value[name].clone());
+        assert_eq!(about(&batch), ["public", "g", "s", "naming"]);
+        assert_eq!(batch["type"], "batchRegisterInstance");
+        assert_eq!(batch["instances"][0]["clusterName"], "DEFAULT");
+        let query = serde_json::to_value(ServiceRequest::query(&key)).unwrap();
+        assert_eq!((&query["healthyOnly"], &query["udpPort"]), (&json!(false), &json!(0)));
+    }
+
+    #[test]
+    fn takes_names_apart() {
+        let mut service = PushedService { name: "g@@s".into(), ..PushedService::default() };
+        assert_eq!(service.names(), ("g", "s"));
+        (service.name, service.group_name) = ("s".into(), "g2".into());
+        assert_eq!(service.names(), ("g2", "s"));
     }
 }

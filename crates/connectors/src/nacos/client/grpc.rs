@@ -9,6 +9,7 @@ use std::time::Duration;
 use causeway_proto::nacos::bi_request_stream_client::BiRequestStreamClient;
 use causeway_proto::nacos::request_client::RequestClient;
 use parking_lot::Mutex;
+use serde::Serialize;
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
@@ -19,27 +20,22 @@ use super::address::Address;
 use super::auth::lacks_right;
 use super::core::Core;
 use super::error::{Error, Result, brief};
-use super::frames::{ConnectionSetup, HealthCheck, Refusal, Request, ServerCheck, answer, payload};
-use super::pump::{Leave, OnPush, Pump};
-use super::transport::{Ender, Http2, dial, handshake};
+use super::frames::{
+    CHECK, ConnectionSetup, GrpcAnswer, GrpcRefusal, HEALTH_CHECK, SERVER_CHECK, ServiceRequest, answer, payload,
+};
+use super::pump::{LeaveReason, OnPush, Pump};
+use super::transport::{CONNECT, Ender, Http2, dial, handshake};
+use super::wire::grouped;
 use crate::SocketKeeper;
 
 /// Told to the server; 2.x and 3.x parse it and log it.
 const CLIENT_VERSION: &str = "Nacos-Rust-Client:v2.4.0";
+/// Our name in the server's client list.
+const APP: &str = "causeway";
 /// Largest message taken: a push about a service of tens of thousands of instances.
 const MESSAGE_LIMIT: usize = 64 << 20;
 /// Acks waiting to be written.
 const ACKS: usize = 256;
-
-/// What opening a connection needs.
-pub(super) struct Plan<'a> {
-    pub(super) core: &'a Arc<Core>,
-    pub(super) address: &'a Address,
-    pub(super) on_push: OnPush,
-    pub(super) keeper: Option<&'a Arc<dyn SocketKeeper>>,
-    /// Names the socket for the keeper; unique a connection.
-    pub(super) tag: String,
-}
 
 /// A set-up connection. Dropping it leaves the socket to whoever else holds it;
 /// [`Connection::close`] ends it for the server.
@@ -50,10 +46,10 @@ pub(super) struct Connection {
     client: RequestClient<Http2>,
     slots: Semaphore,
     ender: Ender,
-    kept: Mutex<Option<Kept>>,
+    kept: Mutex<Option<KeptSocket>>,
     tasks: TaskTracker,
     end: CancellationToken,
-    leave: Arc<Mutex<Option<Leave>>>,
+    leave: Arc<Mutex<Option<LeaveReason>>>,
     nudge: Arc<Notify>,
     born: Instant,
     /// Milliseconds after `born` at which the server last answered.
@@ -63,17 +59,22 @@ pub(super) struct Connection {
 
 impl Connection {
     /// Connects, checks the server, sets the connection up and waits until the server knows it.
-    /// Bounded by the connect time-out and a few request time-outs.
-    pub(super) async fn open(plan: Plan<'_>) -> Result<Arc<Connection>> {
-        let Plan { core, address, on_push, keeper, tag } = plan;
+    /// Bounded by the connect time-out and a few request time-outs. The socket goes to `keeper` as well, under a tag that
+    /// no other connection has.
+    pub(super) async fn open(
+        core: &Arc<Core>,
+        address: &Address,
+        on_push: OnPush,
+        keeper: Option<(&Arc<dyn SocketKeeper>, String)>,
+    ) -> Result<Arc<Connection>> {
         let options = &core.options;
         let port = address
             .port
             .checked_add(options.grpc_port_offset)
             .ok_or_else(|| Error::Rejected(format!("{address}: no gRPC port")))?;
-        let socket = dial(&address.host, port, options.connect_timeout).await?;
+        let socket = dial(&address.host, port).await?;
         let local_ip = socket.local_addr().map_or_else(|_| String::new(), |a| a.ip().to_string());
-        let kept = keeper.map(|keeper| Kept::new(keeper, tag, &socket));
+        let kept = keeper.map(|(keeper, tag)| KeptSocket::new(keeper, tag, &socket));
         let (socket, ender) = Ender::of(socket).map_err(|e| Error::Unavailable(format!("{address}: {e}")))?;
         let end = CancellationToken::new();
         let stop = end.clone().drop_guard();
@@ -82,7 +83,7 @@ impl Connection {
         let secure = core.secure(address)?;
         let scheme = if secure.is_some() { "https" } else { "http" };
         let shaking = handshake(socket, secure, &tasks, &end);
-        let http2 = tokio::time::timeout(options.connect_timeout, shaking)
+        let http2 = tokio::time::timeout(CONNECT, shaking)
             .await
             .map_err(|_| Error::Unavailable(format!("{address}: no HTTP/2 in time")))??;
         let origin: http::Uri = format!("{scheme}://{}", address.authority(port))
@@ -107,7 +108,7 @@ impl Connection {
             heard: AtomicU64::new(0),
             local_ip,
         };
-        let checked = connection.unary(&ServerCheck::new(), HashMap::new()).await;
+        let checked = connection.unary(SERVER_CHECK, &CHECK, HashMap::new()).await;
         let checked = checked.map_err(|refusal| refusal.error)?;
         connection.id = checked.connection_id;
         let up = connection.stream(http2, origin, on_push).await?;
@@ -123,15 +124,8 @@ impl Connection {
     /// Opens the stream and asks to be registered. The receiver hears of the acknowledgement.
     async fn stream(&self, http2: Http2, origin: http::Uri, on_push: OnPush) -> Result<oneshot::Receiver<()>> {
         let (send, messages) = mpsc::channel(ACKS);
-        let app = self.core.options.app_name.as_str();
-        let setup = ConnectionSetup {
-            client_version: CLIENT_VERSION,
-            tenant: "",
-            labels: HashMap::from([("source", "sdk"), ("module", "naming"), ("AppName", app)]),
-            ability_table: HashMap::new(),
-            module: "internal",
-        };
-        let headers = self.core.headers().await?;
+        let setup = ConnectionSetup::new(CLIENT_VERSION, APP);
+        let headers = self.core.auth.headers(self.core.token().await?.as_ref(), None);
         let first = payload("ConnectionSetupRequest", headers, &self.local_ip, &setup)?;
         if send.send(first).await.is_err() {
             return Err(Error::Unavailable("stream ended at once".into()));
@@ -169,10 +163,10 @@ impl Connection {
         }
         let until = Instant::now() + limit;
         loop {
-            if self.end.is_cancelled() || matches!(self.leaving(), Some(Leave::Reset(_))) {
+            if self.end.is_cancelled() || matches!(self.leaving(), Some(LeaveReason::Reset(_))) {
                 return Err(Error::Unavailable(format!("{}: refused the connection", self.server)));
             }
-            match self.unary(&HealthCheck::new(), HashMap::new()).await {
+            match self.unary(HEALTH_CHECK, &CHECK, HashMap::new()).await {
                 Ok(_) => return Ok(()),
                 Err(refusal) if refusal.unregistered && Instant::now() < until => {
                     tokio::time::sleep(Duration::from_millis(50)).await;
@@ -184,42 +178,43 @@ impl Connection {
 
     /// Sends one request and reads its answer: at most `in_flight` at a time, each bounded by
     /// the request time-out. A refused token is renewed once.
-    pub(super) async fn request<R: Request>(&self, request: &R) -> Result<R::Answer> {
+    pub(super) async fn request(&self, request: &ServiceRequest<'_>) -> Result<GrpcAnswer> {
         let limit = self.core.options.request_timeout;
         let Ok(_slot) = self.slots.acquire().await else {
             return Err(Error::Unavailable("connection closed".into()));
         };
-        let service = request.service();
+        let service = grouped(request.key);
         let token = self.core.token().await?;
-        let headers = self.core.auth.headers(token.as_ref(), service.as_deref());
-        let refusal = match self.unary(request, headers).await {
+        let headers = self.core.auth.headers(token.as_ref(), Some(&service));
+        let refusal = match self.unary(request.kind, request, headers).await {
             Ok(answer) => return Ok(answer),
             Err(refusal) => refusal,
         };
         if refusal.unregistered {
-            self.depart(Leave::Unregistered);
+            self.depart(LeaveReason::Unregistered);
         }
         let refused = matches!(&refusal.error, Error::Denied(text) if !lacks_right(text));
-        if token.is_some() && refused {
-            let fresh = tokio::time::timeout(limit, self.core.renew(token.as_ref()));
+        if let Some(stale) = token.filter(|_| refused) {
+            let fresh = tokio::time::timeout(limit, self.core.renew(&stale));
             if let Ok(Ok(Some(fresh))) = fresh.await {
-                let headers = self.core.auth.headers(Some(&fresh), service.as_deref());
-                return self.unary(request, headers).await.map_err(|r| r.error);
+                let headers = self.core.auth.headers(Some(&fresh), Some(&service));
+                return self.unary(request.kind, request, headers).await.map_err(|r| r.error);
             }
         }
         Err(refusal.error)
     }
 
-    async fn unary<R: Request>(
+    async fn unary(
         &self,
-        request: &R,
+        kind: &str,
+        body: &impl Serialize,
         mut headers: HashMap<String, String>,
-    ) -> std::result::Result<R::Answer, Refusal> {
-        headers.insert("app".into(), self.core.options.app_name.clone());
-        let message = payload(R::TYPE, headers, &self.local_ip, request).map_err(Refusal::of)?;
+    ) -> std::result::Result<GrpcAnswer, GrpcRefusal> {
+        headers.insert("app".into(), APP.into());
+        let message = payload(kind, headers, &self.local_ip, body).map_err(GrpcRefusal::of)?;
         let mut client = self.client.clone();
         let limit = self.core.options.request_timeout;
-        let silent = |text: String| Refusal::of(Error::Unavailable(format!("{}: {}: {text}", self.server, R::TYPE)));
+        let silent = |text: String| GrpcRefusal::of(Error::Unavailable(format!("{}: {kind}: {text}", self.server)));
         let sent = tokio::select! {
             biased;
             () = self.end.cancelled() => return Err(silent("connection ended".into())),
@@ -234,7 +229,7 @@ impl Connection {
             }
         };
         self.hear();
-        answer::<R>(response.get_ref())
+        answer(kind, response.get_ref())
     }
 
     fn hear(&self) {
@@ -250,26 +245,23 @@ impl Connection {
 
     /// One health check within `limit`.
     pub(super) async fn is_healthy(&self, limit: Duration) -> bool {
-        let check = HealthCheck::new();
-        match tokio::time::timeout(limit, self.unary(&check, HashMap::new())).await {
-            Ok(Ok(_)) => true,
-            Ok(Err(refusal)) => {
-                if refusal.unregistered {
-                    self.depart(Leave::Unregistered);
-                }
+        match tokio::time::timeout(limit, self.unary(HEALTH_CHECK, &CHECK, HashMap::new())).await {
+            Ok(Err(refusal)) if refusal.unregistered => {
+                self.depart(LeaveReason::Unregistered);
                 false
             }
+            Ok(checked) => checked.is_ok(),
             Err(_) => false,
         }
     }
 
-    fn depart(&self, why: Leave) {
+    fn depart(&self, why: LeaveReason) {
         self.leave.lock().get_or_insert(why);
         self.nudge.notify_one();
     }
 
     /// Why this connection should be given up, though it may still stand.
-    pub(super) fn leaving(&self) -> Option<Leave> {
+    pub(super) fn leaving(&self) -> Option<LeaveReason> {
         self.leave.lock().clone()
     }
 
@@ -308,16 +300,16 @@ impl Drop for Connection {
 }
 
 /// A socket that a keeper holds; let go when dropped.
-struct Kept {
+struct KeptSocket {
     keeper: Arc<dyn SocketKeeper>,
     tag: String,
     left: bool,
 }
 
-impl Kept {
+impl KeptSocket {
     fn new(keeper: &Arc<dyn SocketKeeper>, tag: String, socket: &TcpStream) -> Self {
         keeper.keep(&tag, socket.as_fd());
-        Kept { keeper: Arc::clone(keeper), tag, left: false }
+        KeptSocket { keeper: Arc::clone(keeper), tag, left: false }
     }
 
     /// Leaves the socket with the keeper.
@@ -326,7 +318,7 @@ impl Kept {
     }
 }
 
-impl Drop for Kept {
+impl Drop for KeptSocket {
     fn drop(&mut self) {
         if !self.left {
             self.keeper.drop_kept(&self.tag);
@@ -337,9 +329,9 @@ impl Drop for Kept {
 /// True when some server of the cluster answers a server check over gRPC.
 pub(super) async fn probe(core: &Arc<Core>) -> bool {
     for address in &core.options.addresses {
-        let plan = Plan { core, address, on_push: Arc::new(|_, _, _| {}), keeper: None, tag: String::new() };
-        let limit = core.options.connect_timeout + core.options.request_timeout;
-        if let Ok(Ok(connection)) = tokio::time::timeout(limit, Connection::open(plan)).await {
+        let limit = CONNECT + core.options.request_timeout;
+        let opening = Connection::open(core, address, Arc::new(|_, _| {}), None);
+        if let Ok(Ok(connection)) = tokio::time::timeout(limit, opening).await {
             connection.close().await;
             return true;
         }

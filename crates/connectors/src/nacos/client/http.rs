@@ -14,15 +14,19 @@ use crate::util::http::{self, Limits};
 
 /// How long a TCP connection may take to stand.
 const CONNECT: Duration = Duration::from_secs(2);
+/// How long the answer of one server may take.
+const ANSWER: Duration = Duration::from_secs(5);
 /// How long a list of everything may take.
 const LONG: Duration = Duration::from_secs(30);
+/// How long to wait when a server says that it is over its threshold and not for how long.
+pub(super) const PATIENCE: Duration = Duration::from_secs(1);
 /// Most bytes of an answer.
 const BODY: usize = 256 << 20;
 
 /// One request. Parameters go into the body of a POST or PUT, so that long metadata does not
 /// hit the server's limit of header size; else into the query.
 #[derive(Clone, Debug)]
-pub(super) struct Call {
+pub(super) struct HttpCall {
     pub(super) method: Method,
     /// Path behind the context path, with a leading slash.
     pub(super) path: &'static str,
@@ -35,19 +39,24 @@ pub(super) struct Call {
     pub(super) limit: Option<Duration>,
 }
 
-impl Call {
+impl HttpCall {
     pub(super) fn new(method: Method, path: &'static str) -> Self {
-        Call { method, path, params: Vec::new(), headers: Vec::new(), service: None, limit: None }
+        HttpCall { method, path, params: Vec::new(), headers: Vec::new(), service: None, limit: None }
     }
 
     pub(super) fn get(path: &'static str) -> Self {
-        Call::new(Method::GET, path)
+        HttpCall::new(Method::GET, path)
     }
 
     /// Of a list that may be long: a busy server takes its time for it.
     pub(super) fn long(mut self) -> Self {
         self.limit = Some(LONG);
         self
+    }
+
+    /// Of a page of a list; the first is 1.
+    pub(super) fn page(self, number: usize, size: usize) -> Self {
+        self.with("pageNo", number.to_string()).with("pageSize", size.to_string())
     }
 
     pub(super) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
@@ -58,28 +67,24 @@ impl Call {
 
 /// What a server answered, whatever its status.
 #[derive(Clone, Debug)]
-pub(super) struct Reply {
+pub(super) struct HttpReply {
     pub(super) status: StatusCode,
     pub(super) body: String,
 }
 
 /// The servers of one cluster over HTTP; the last one that answered is asked first.
-pub(super) struct Http(http::Http);
+pub(super) struct NacosHttp(http::Http);
 
-impl Http {
-    pub(super) fn new(
-        tls: rustls::ClientConfig,
-        addresses: &[Address],
-        context: &str,
-        timeout: Duration,
-    ) -> Result<Self> {
+impl NacosHttp {
+    pub(super) fn new(tls: rustls::ClientConfig, addresses: &[Address], context: &str) -> Result<Self> {
         let bases = addresses.iter().map(|address| format!("{}/{}", address.base(), context.trim_matches('/')));
-        let limits = Limits { connect: CONNECT, answer: timeout, body: BODY };
-        http::Http::new(tls, bases, limits, is_gateway_trouble).map(Http).map_err(Error::Rejected)
+        let limits = Limits { connect: CONNECT, answer: ANSWER, body: BODY };
+        let is_gateway_trouble = |status: StatusCode| matches!(status.as_u16(), 502..=504);
+        http::Http::new(tls, bases, limits, is_gateway_trouble).map(NacosHttp).map_err(Error::Rejected)
     }
 
     /// Sends `call`, with a token when given. Servers that cannot be reached, or that answer 502–504, are passed over.
-    pub(super) async fn send(&self, call: &Call, token: Option<&str>) -> Result<Reply> {
+    pub(super) async fn send(&self, call: &HttpCall, token: Option<&str>) -> Result<HttpReply> {
         let build = |client: &Client, base: &str| {
             let mut request = client.request(call.method.clone(), format!("{base}{}", call.path));
             request = match call.method {
@@ -98,17 +103,13 @@ impl Http {
             http::Error::Unavailable(why) => Error::Unavailable(why),
             http::Error::Unusable(why) => Error::Protocol(why),
         })?;
-        Ok(Reply { status: reply.status, body: reply.text() })
+        Ok(HttpReply { status: reply.status, body: reply.text() })
     }
 
     /// Which of the addresses answered last.
     pub(super) fn preferred(&self) -> usize {
         self.0.preferred()
     }
-}
-
-fn is_gateway_trouble(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 502..=504)
 }
 
 /// `{code, message, data}` of 2.x and 3.x answers. Read without a tree of what is inside, which may be megabytes.
@@ -137,7 +138,7 @@ impl<'a> Envelope<'a> {
     }
 }
 
-impl Reply {
+impl HttpReply {
     /// The text of a successful answer.
     pub(super) fn text(self) -> Result<String> {
         self.envelope()?;
@@ -171,15 +172,13 @@ impl Reply {
             return Error::NotFound(text);
         }
         if self.status.as_u16() == 500 && self.body.contains("instance format invalid") {
-            // 1.x says so with the status of a fault of its own.
+            // 1.x reports a bad request so.
             return Error::Rejected(text);
         }
         match self.status.as_u16() {
             401 | 403 => Error::Denied(text),
-            429 => Error::Throttled(Duration::from_secs(1)),
-            503 if self.body.contains("over") && self.body.contains("threshold") => {
-                Error::Throttled(Duration::from_secs(1))
-            }
+            429 => Error::Throttled(PATIENCE),
+            503 if self.body.contains("over") && self.body.contains("threshold") => Error::Throttled(PATIENCE),
             404 | 405 | 410 | 501 => Error::Protocol(text),
             400 | 409 | 413..=415 | 422 => Error::Rejected(text),
             // 200 with an error code of its own: the request was understood and refused.
@@ -210,8 +209,8 @@ mod tests {
     use super::*;
     use std::collections::BTreeMap;
 
-    fn reply(status: u16, body: &str) -> Reply {
-        Reply { status: StatusCode::from_u16(status).unwrap(), body: body.into() }
+    fn reply(status: u16, body: &str) -> HttpReply {
+        HttpReply { status: StatusCode::from_u16(status).unwrap(), body: body.into() }
     }
 
     #[test]

@@ -8,8 +8,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
+use causeway_core::ServiceKey;
+
 use super::size;
-use super::wire::{ServiceKey, WireInstance};
+use super::wire::WireInstance;
 
 #[cfg(test)]
 mod tests;
@@ -18,21 +20,23 @@ mod tests;
 pub(super) type Instances = Arc<[WireInstance]>;
 
 /// A connection, for as long as it carries anything; numbers are not used again.
-pub(super) type Number = u64;
+pub(super) type ConnectionNumber = u64;
 
 /// What one connection holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Load {
+pub struct Load {
     /// As the servers send it to each other, estimated.
-    pub(super) bytes: usize,
-    pub(super) records: usize,
-    pub(super) services: usize,
+    pub bytes: usize,
+    /// Instances.
+    pub records: usize,
+    /// Services with any.
+    pub services: usize,
 }
 
 /// What a connection should publish in a service from now on; empty: nothing.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Wish {
-    pub(super) connection: Number,
+pub(super) struct ConnectionSet {
+    pub(super) connection: ConnectionNumber,
     pub(super) set: Instances,
 }
 
@@ -44,51 +48,51 @@ pub(super) enum Next {
     /// Some records are not at their home yet.
     Add,
     /// All are at their homes, which are these; some are elsewhere too.
-    Drop(BTreeSet<Number>),
+    Drop(BTreeSet<ConnectionNumber>),
 }
 
-/// Invariants: a load is the sum of what is asked of its connection, or is going to be. After [`Layout::want`] the homes of a service have
-/// room for their parts, except for a single record that is larger than the bound. No wanted record is ever without a
-/// connection.
-pub(super) struct Layout {
+/// Invariants: a load is the sum of what is asked of its connection, or is going to be. After [`ConnectionLayout::want`] the
+/// homes of a service have room for their parts, except for a single record that is larger than the bound. No wanted record
+/// is ever without a connection.
+pub(super) struct ConnectionLayout {
     limit: usize,
-    next: Number,
-    loads: BTreeMap<Number, Load>,
-    services: BTreeMap<ServiceKey, Service>,
+    next: ConnectionNumber,
+    loads: BTreeMap<ConnectionNumber, Load>,
+    services: BTreeMap<ServiceKey, PlacedService>,
 }
 
 #[derive(Default)]
-struct Service {
-    whole: Option<Instances>,
+struct PlacedService {
+    whole: Instances,
     /// The home of each part; a power of two of them.
-    homes: Vec<Number>,
+    homes: Vec<ConnectionNumber>,
     /// What is asked of each connection.
-    held: BTreeMap<Number, Instances>,
+    held: BTreeMap<ConnectionNumber, Instances>,
 }
 
-impl Service {
+impl PlacedService {
     /// Whether all of it is on its one home.
-    fn is_at_home(&self, whole: &Instances) -> bool {
+    fn is_at_home(&self) -> bool {
         let [home] = &*self.homes else { return false };
-        self.held.len() == 1 && self.held.get(home).is_some_and(|held| Arc::ptr_eq(held, whole))
+        self.held.len() == 1 && self.held.get(home).is_some_and(|held| Arc::ptr_eq(held, &self.whole))
     }
 }
 
-impl Layout {
+impl ConnectionLayout {
     /// No connection is to hold more than `limit` bytes.
     pub(super) fn new(limit: usize) -> Self {
-        Layout { limit: limit.max(1), next: 0, loads: BTreeMap::new(), services: BTreeMap::new() }
+        ConnectionLayout { limit: limit.max(1), next: 0, loads: BTreeMap::new(), services: BTreeMap::new() }
     }
 
     /// Notes the whole set of a service. The wishes can be sent at once and in any order: they move no record, and
     /// include every connection that holds some of the service.
-    pub(super) fn want(&mut self, key: &ServiceKey, set: Instances) -> Vec<Wish> {
+    pub(super) fn want(&mut self, key: &ServiceKey, set: Instances) -> Vec<ConnectionSet> {
         let mut service = self.services.remove(key).unwrap_or_default();
         self.count(key, &service, false);
-        let before: BTreeSet<Number> = service.held.keys().copied().collect();
+        let before: BTreeSet<ConnectionNumber> = service.held.keys().copied().collect();
         if set.is_empty() {
-            let none: Instances = Vec::new().into();
-            return before.into_iter().map(|connection| Wish { connection, set: none.clone() }).collect();
+            let nothing = |connection| ConnectionSet { connection, set: Instances::default() };
+            return before.into_iter().map(nothing).collect();
         }
         service.homes = self.homes(key, &service.homes, &set);
         let target = spread(&set, &service.homes);
@@ -96,9 +100,22 @@ impl Layout {
             true => target,
             false => keep(&set, &service.held, &target),
         };
-        service.whole = Some(set);
+        service.whole = set;
+        self.put(key, service, before)
+    }
+
+    /// Takes in a service that is not counted at the moment, and says what is to be sent for it.
+    fn put(
+        &mut self,
+        key: &ServiceKey,
+        service: PlacedService,
+        before: BTreeSet<ConnectionNumber>,
+    ) -> Vec<ConnectionSet> {
         self.count(key, &service, true);
-        let wishes = wishes(before, &service.held);
+        let numbers: BTreeSet<_> = before.into_iter().chain(service.held.keys().copied()).collect();
+        let held = |number| service.held.get(&number).cloned().unwrap_or_default();
+        let wishes =
+            numbers.into_iter().map(|connection| ConnectionSet { connection, set: held(connection) }).collect();
         self.services.insert(key.clone(), service);
         wishes
     }
@@ -106,14 +123,14 @@ impl Layout {
     /// What is left to do in a service.
     pub(super) fn next(&self, key: &ServiceKey) -> Next {
         let Some((service, target)) = self.target(key) else { return Next::Done };
-        let contains = |(number, part): (&Number, &Instances)| {
+        let contains = |(number, part): (&ConnectionNumber, &Instances)| {
             let held = service.held.get(number).map(ids).unwrap_or_default();
             part.iter().all(|one| held.contains(&id(one)))
         };
         if !target.iter().all(contains) {
             return Next::Add;
         }
-        let records = |sets: &BTreeMap<Number, Instances>| sets.values().map(|set| set.len()).sum::<usize>();
+        let records = |sets: &BTreeMap<ConnectionNumber, Instances>| sets.values().map(|set| set.len()).sum::<usize>();
         match records(&target) == records(&service.held) {
             true => Next::Done,
             false => Next::Drop(target.into_keys().collect()),
@@ -121,33 +138,26 @@ impl Layout {
     }
 
     /// Does what is left to do next, and says what is to be sent for it.
-    pub(super) fn advance(&mut self, key: &ServiceKey) -> Vec<Wish> {
+    pub(super) fn advance(&mut self, key: &ServiceKey) -> Vec<ConnectionSet> {
         let next = self.next(key);
-        let Some((service, mut target)) = self.target(key) else { return Vec::new() };
-        let before: BTreeSet<Number> = service.held.keys().copied().collect();
-        match (next, &service.whole) {
-            (Next::Done, _) | (_, None) => return Vec::new(),
-            (Next::Drop(_), _) => {}
-            (Next::Add, Some(whole)) => {
-                for (number, held) in &service.held {
-                    let there = target.get(number).map(ids).unwrap_or_default();
-                    let both: HashSet<_> = ids(held).union(&there).copied().collect();
-                    let set = whole.iter().filter(|one| both.contains(&id(one))).cloned().collect();
-                    target.insert(*number, set);
-                }
+        let Some((service, mut target)) = self.target(key).filter(|_| next != Next::Done) else { return Vec::new() };
+        let before: BTreeSet<ConnectionNumber> = service.held.keys().copied().collect();
+        if next == Next::Add {
+            for (number, held) in &service.held {
+                let there = target.get(number).map(ids).unwrap_or_default();
+                let both: HashSet<_> = ids(held).union(&there).copied().collect();
+                let set = service.whole.iter().filter(|one| both.contains(&id(one))).cloned().collect();
+                target.insert(*number, set);
             }
         }
         let Some(mut service) = self.services.remove(key) else { return Vec::new() };
         self.count(key, &service, false);
         service.held = target;
-        self.count(key, &service, true);
-        let wishes = wishes(before, &service.held);
-        self.services.insert(key.clone(), service);
-        wishes
+        self.put(key, service, before)
     }
 
     /// A connection for what needs any, a new one where there is none.
-    pub(super) fn any(&mut self) -> Number {
+    pub(super) fn any(&mut self) -> ConnectionNumber {
         match self.loads.keys().next() {
             Some(number) => *number,
             None => self.open(),
@@ -155,12 +165,12 @@ impl Layout {
     }
 
     /// Every connection with its load.
-    pub(super) fn loads(&self) -> impl Iterator<Item = (Number, Load)> {
+    pub(super) fn loads(&self) -> impl Iterator<Item = (ConnectionNumber, Load)> {
         self.loads.iter().map(|(number, load)| (*number, *load))
     }
 
     /// Forgets a connection; only one that holds nothing. False: it holds something.
-    pub(super) fn close(&mut self, number: Number) -> bool {
+    pub(super) fn close(&mut self, number: ConnectionNumber) -> bool {
         let empty = self.loads.get(&number).is_none_or(|load| load.services == 0);
         if empty {
             self.loads.remove(&number);
@@ -168,22 +178,12 @@ impl Layout {
         empty
     }
 
-    /// The whole set of a service.
-    pub(super) fn whole(&self, key: &ServiceKey) -> Option<Instances> {
-        self.services.get(key)?.whole.clone()
-    }
-
-    /// Services in which something is wanted.
-    pub(super) fn keys(&self) -> Vec<ServiceKey> {
-        self.services.keys().cloned().collect()
-    }
-
-    fn target(&self, key: &ServiceKey) -> Option<(&Service, BTreeMap<Number, Instances>)> {
+    fn target(&self, key: &ServiceKey) -> Option<(&PlacedService, BTreeMap<ConnectionNumber, Instances>)> {
         let service = self.services.get(key)?;
-        Some((service, spread(service.whole.as_ref()?, &service.homes)))
+        Some((service, spread(&service.whole, &service.homes)))
     }
 
-    fn open(&mut self) -> Number {
+    fn open(&mut self) -> ConnectionNumber {
         let number = self.next;
         self.next += 1;
         self.loads.insert(number, Load::default());
@@ -191,42 +191,34 @@ impl Layout {
     }
 
     /// Adds a service to the loads, or takes it off. Where it is going to be counts as if it were there.
-    fn count(&mut self, key: &ServiceKey, service: &Service, add: bool) {
+    fn count(&mut self, key: &ServiceKey, service: &PlacedService, add: bool) {
         let bytes =
             |set: &Instances| size::service(key) + set.iter().map(|one| size::instance(key, one)).sum::<usize>();
-        let mut loads: BTreeMap<Number, (usize, usize)> =
+        let mut loads: BTreeMap<ConnectionNumber, (usize, usize)> =
             service.held.iter().map(|(number, set)| (*number, (bytes(set), set.len()))).collect();
-        if let Some(whole) = service.whole.as_ref().filter(|whole| !service.is_at_home(whole)) {
-            for (number, set) in spread(whole, &service.homes) {
+        if !service.is_at_home() {
+            for (number, set) in spread(&service.whole, &service.homes) {
                 let load = loads.entry(number).or_default();
                 load.0 = load.0.max(bytes(&set));
             }
         }
         for (number, (bytes, records)) in loads {
             let load = self.loads.entry(number).or_default();
-            match add {
-                true => {
-                    load.bytes += bytes;
-                    load.records += records;
-                    load.services += 1;
-                }
-                false => {
-                    load.bytes -= bytes;
-                    load.records -= records;
-                    load.services -= 1;
-                }
-            }
+            let change = |count: &mut usize, by| *count = if add { *count + by } else { *count - by };
+            change(&mut load.bytes, bytes);
+            change(&mut load.records, records);
+            change(&mut load.services, 1);
         }
     }
 
     /// The homes of a service that is not counted at the moment: where it was, while there is room.
-    fn homes(&mut self, key: &ServiceKey, before: &[Number], set: &Instances) -> Vec<Number> {
+    fn homes(&mut self, key: &ServiceKey, before: &[ConnectionNumber], set: &Instances) -> Vec<ConnectionNumber> {
         let parts = self.parts(key, before.len().max(1), set);
-        let mut homes: Vec<Number> = Vec::with_capacity(parts.len());
+        let mut homes: Vec<ConnectionNumber> = Vec::with_capacity(parts.len());
         // Of this service, by connection: parts may share one.
-        let mut added: BTreeMap<Number, usize> = BTreeMap::new();
+        let mut added: BTreeMap<ConnectionNumber, usize> = BTreeMap::new();
         for (part, bytes) in parts.into_iter().enumerate() {
-            let load = |number: &Number| {
+            let load = |number: &ConnectionNumber| {
                 let others = self.loads.get(number).map_or(0, |load| load.bytes);
                 others + added.get(number).copied().unwrap_or_default()
             };
@@ -270,11 +262,11 @@ impl Layout {
 }
 
 /// The records of each connection, when each is at its home.
-fn spread(whole: &Instances, homes: &[Number]) -> BTreeMap<Number, Instances> {
+fn spread(whole: &Instances, homes: &[ConnectionNumber]) -> BTreeMap<ConnectionNumber, Instances> {
     if let [home] = homes {
         return BTreeMap::from([(*home, whole.clone())]);
     }
-    let mut sets: BTreeMap<Number, Vec<WireInstance>> = BTreeMap::new();
+    let mut sets: BTreeMap<ConnectionNumber, Vec<WireInstance>> = BTreeMap::new();
     for one in whole.iter() {
         sets.entry(homes[part(hash(one), homes.len())]).or_default().push(one.clone());
     }
@@ -284,12 +276,12 @@ fn spread(whole: &Instances, homes: &[Number]) -> BTreeMap<Number, Instances> {
 /// Every record where it is held already, with its new contents, and a new one at its home.
 fn keep(
     whole: &Instances,
-    held: &BTreeMap<Number, Instances>,
-    target: &BTreeMap<Number, Instances>,
-) -> BTreeMap<Number, Instances> {
+    held: &BTreeMap<ConnectionNumber, Instances>,
+    target: &BTreeMap<ConnectionNumber, Instances>,
+) -> BTreeMap<ConnectionNumber, Instances> {
     let known: HashSet<_> = held.values().flat_map(ids).collect();
     let numbers: BTreeSet<_> = held.keys().chain(target.keys()).collect();
-    let of = |number: &Number| -> Instances {
+    let of = |number: &ConnectionNumber| -> Instances {
         let here = held.get(number).map(ids).unwrap_or_default();
         let home = target.get(number).map(ids).unwrap_or_default();
         let stays = |one: &&WireInstance| {
@@ -300,13 +292,6 @@ fn keep(
     };
     let sets = numbers.into_iter().map(|number| (*number, of(number)));
     sets.filter(|(_, set)| !set.is_empty()).collect()
-}
-
-fn wishes(before: BTreeSet<Number>, held: &BTreeMap<Number, Instances>) -> Vec<Wish> {
-    let none: Instances = Vec::new().into();
-    let numbers: BTreeSet<_> = before.into_iter().chain(held.keys().copied()).collect();
-    let wish = |connection| Wish { connection, set: held.get(&connection).unwrap_or(&none).clone() };
-    numbers.into_iter().map(wish).collect()
 }
 
 type Id<'a> = (&'a str, u16, &'a str);

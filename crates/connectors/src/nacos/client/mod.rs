@@ -1,7 +1,7 @@
 //! The wire client of one Nacos cluster: 2.x and 3.x over gRPC and HTTP, 1.x over HTTP.
 //!
 //! It speaks the protocol and keeps what it was asked to keep; it decides nothing. Building a
-//! [`NacosClient`] touches no network. [`NacosClient::publisher`] and [`NacosClient::reader`]
+//! [`NacosClient`] touches no network. [`NacosClient::publisher`] and [`NacosClient::subscriber`]
 //! start sessions of their own (one TCP connection each); the rest is HTTP.
 
 mod address;
@@ -10,56 +10,58 @@ mod auth;
 mod catalogue;
 mod configs;
 mod core;
-mod desired;
-mod digest;
 mod error;
 mod frames;
 mod grpc;
 mod http;
+mod instances_http;
 mod layout;
+mod lenient;
 mod link;
-mod number;
-mod page;
+mod pending_looks;
 mod publisher;
+mod publisher_list;
 mod pump;
-mod reader;
+mod service_pages;
 mod sign;
 mod size;
 mod spread;
-mod tls;
+mod subscriber;
+mod supervisor;
 mod transport;
-mod v1;
 mod wire;
+mod wish_list;
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use address::Address;
-pub use admin::{Generation, Version};
+pub use admin::{DetectedVersion, Generation};
 pub use auth::Login;
-pub use catalogue::Names;
-pub use configs::{Cas, ConfigDetail, ConfigKey, ConfigRow, DEFAULT_TYPE, md5};
-pub use error::{Error, Result};
+pub use catalogue::ServiceNames;
+pub use causeway_core::ServiceKey;
+pub use configs::{ConfigDetail, ConfigRow, DEFAULT_TYPE, md5};
+pub use error::{Error, Result, or_default};
+pub use layout::Load;
 pub use link::{Phase, Status};
-pub use page::ServicePage;
+pub(super) use pending_looks::PendingLooks;
 pub use publisher::Publisher;
-pub use reader::{Look, Reader};
+pub use service_pages::ServicePage;
 pub use sign::AccessKeys;
 pub use spread::{Carried, SpreadPublisher};
-pub use tls::Tls;
-pub use v1::Beat;
+pub use subscriber::PushSubscriber;
+pub(super) use wire::listed;
 pub use wire::{
-    DEFAULT_CLUSTER, DEFAULT_GROUP, Namespace, PUBLIC, PublisherRef, ServiceAttributes, ServiceInfo, ServiceKey,
-    ServiceSummary, ServiceTruth, WireInstance,
+    DEFAULT_CLUSTER, Namespace, PUBLIC, PublisherRef, ServiceAttributes, ServiceInfo, ServiceSummary, ServiceTruth,
+    WireInstance,
 };
 
 use self::core::Core;
-use crate::SocketKeeper;
 use crate::util::backoff::random_index;
+use crate::{SocketKeeper, TlsTexts};
 
 /// How to reach one cluster. [`Options::new`] has Nacos' defaults.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// Servers of the cluster; at least one.
     pub addresses: Vec<Address>,
@@ -69,18 +71,13 @@ pub struct Options {
     pub login: Option<Login>,
     /// Access key; none signs nothing.
     pub keys: Option<AccessKeys>,
-    /// TLS; none trusts the system's certificates for `https` addresses.
-    pub tls: Option<Tls>,
+    /// TLS for the gRPC port, and for the addresses that begin with `https`; none trusts the system's certificates for
+    /// those, and speaks none to the gRPC port.
+    pub tls: Option<TlsTexts>,
     /// Distance from the HTTP port to the gRPC port.
     pub grpc_port_offset: u16,
-    /// Our name in the server's client list.
-    pub app_name: String,
-    /// Limit for a connection to stand.
-    pub connect_timeout: Duration,
     /// Limit for the answer to one gRPC request.
     pub request_timeout: Duration,
-    /// Limit for the answer to one HTTP request of one server.
-    pub http_timeout: Duration,
     /// A gRPC connection that was silent for this long is checked.
     pub health_every: Duration,
     /// gRPC requests of one connection that may wait for answers at a time.
@@ -90,8 +87,6 @@ pub struct Options {
     pub overlap: Duration,
     /// Most bytes that the connections of [`NacosClient::spread_publisher`] hold each, as the servers send them to each other.
     pub connection_bytes: usize,
-    /// One of them that has carried nothing for this long is closed.
-    pub idle: Duration,
 }
 
 /// A server tells its peers of a change 1 s later, and again 3 s later where that failed; a subscriber there hears of it
@@ -113,26 +108,12 @@ impl Options {
             keys: None,
             tls: None,
             grpc_port_offset: 1000,
-            app_name: "causeway".into(),
-            connect_timeout: Duration::from_secs(3),
             request_timeout: Duration::from_secs(3),
-            http_timeout: Duration::from_secs(5),
             health_every: Duration::from_secs(5),
             in_flight: 64,
             overlap: OVERLAP,
             connection_bytes: CONNECTION_BYTES,
-            idle: spread::IDLE,
         }
-    }
-}
-
-impl fmt::Debug for Options {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Options")
-            .field("addresses", &self.addresses)
-            .field("context_path", &self.context_path)
-            .field("user", &self.login.as_ref().map(|l| &l.user))
-            .finish_non_exhaustive()
     }
 }
 
@@ -166,6 +147,16 @@ impl NacosClient {
         SpreadPublisher::new(Arc::clone(&self.core), name, keeper)
     }
 
+    /// Makes sure of a token where a user is set. Errors: `Denied`, `Unavailable`.
+    pub async fn sign_in(&self) -> Result<()> {
+        self.core.token().await.map(drop)
+    }
+
+    /// Which of the addresses answered the last HTTP request: another one may know other things.
+    pub fn http_server(&self) -> usize {
+        self.core.http.preferred()
+    }
+
     /// The server's ids of the connections by which this client publishes, and of the latest by which it has published:
     /// at least 64. A server may not have noticed yet that an earlier one has ended.
     pub fn published_as(&self) -> Vec<String> {
@@ -173,13 +164,7 @@ impl NacosClient {
     }
 
     /// Starts a connection for subscriptions and queries. Must be called within a tokio runtime.
-    pub fn reader(&self) -> Reader {
-        Reader::start(Arc::clone(&self.core))
-    }
-}
-
-impl fmt::Debug for NacosClient {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("NacosClient").field("options", &self.core.options).finish()
+    pub fn reader(&self) -> PushSubscriber {
+        PushSubscriber::start(Arc::clone(&self.core))
     }
 }

@@ -2,49 +2,59 @@
 
 use std::sync::Arc;
 
+use causeway_core::ServiceKey;
 use futures_util::future::BoxFuture;
-use futures_util::{StreamExt, stream};
 use tokio::sync::watch;
 
 use super::core::Core;
-use super::desired::{Desired, Wish};
-use super::error::{Error, Result};
-use super::frames::{BatchInstances, OneInstance, Persistent};
+use super::error::Result;
+use super::frames::ServiceRequest;
 use super::grpc::Connection;
 use super::layout::Instances;
-use super::link::{Link, Live, Session, Status};
-use super::wire::{ServiceKey, WireInstance};
+use super::link::{Link, Status};
+use super::wire::WireInstance;
+use super::wish_list::WishSender;
 use crate::SocketKeeper;
 
-impl Wish for Instances {
-    fn is_gone(&self) -> bool {
-        self.is_empty()
-    }
-}
-
-struct State {
+/// Publishes the whole set of a service.
+struct Batches {
     core: Arc<Core>,
     /// Tells publishers of one cluster apart.
     number: u64,
-    desired: Desired<Instances>,
-    in_flight: usize,
 }
 
-impl Session for State {
-    fn replay<'a>(&'a self, live: &'a Live) -> BoxFuture<'a, ()> {
-        self.core.publishes_as(self.number, &live.connection.id);
-        Box::pin(self.desired.replay(live, self.in_flight, |key, set, last| {
-            let connection = Arc::clone(&live.connection);
-            async move { send(&connection, &key, &set, last.as_ref()).await }
-        }))
+impl WishSender for Batches {
+    type Wish = Instances;
+
+    fn is_gone(wish: &Instances) -> bool {
+        wish.is_empty()
     }
 
-    fn is_behind(&self) -> bool {
-        self.desired.is_behind()
+    /// An empty batch would leave the service in the server's list of what we publish, so an empty
+    /// set deregisters. The server removes the whole publication whatever instance is named.
+    fn send<'a>(
+        &'a self,
+        connection: &'a Connection,
+        key: &'a ServiceKey,
+        set: Instances,
+        last: Option<Instances>,
+    ) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            if !set.is_empty() {
+                return connection.request(&ServiceRequest::batch(key, &set)).await.map(drop);
+            }
+            let placeholder = WireInstance::new("127.0.0.1", 0);
+            let named = last.as_ref().and_then(|set| set.first()).unwrap_or(&placeholder);
+            connection.request(&ServiceRequest::withdrawal(key, named)).await.map(drop)
+        })
+    }
+
+    fn connected(&self, connection: &Connection) {
+        self.core.publishes_as(self.number, &connection.id);
     }
 }
 
-impl Drop for State {
+impl Drop for Batches {
     fn drop(&mut self) {
         self.core.publishes_no_longer(self.number);
     }
@@ -54,24 +64,16 @@ impl Drop for State {
 /// every call gives the whole set of ephemeral instances that this publisher has in a service.
 ///
 /// What was asked for is kept and sent again after every reconnect, also when the call that
-/// asked for it failed: [`Publisher::withdraw`] or another [`Publisher::publish`] changes it.
+/// asked for it failed: another [`Publisher::publish`] changes it.
 pub struct Publisher {
-    state: Arc<State>,
-    link: Link,
+    link: Link<Batches>,
 }
 
 impl Publisher {
     /// `first`: index of the address that is tried first.
     pub(super) fn start(core: Arc<Core>, name: &str, keeper: Option<Arc<dyn SocketKeeper>>, first: usize) -> Self {
-        let state = Arc::new(State {
-            core: Arc::clone(&core),
-            number: core.next_publisher(),
-            desired: Desired::new(),
-            in_flight: core.options.in_flight,
-        });
-        let session: Arc<dyn Session> = Arc::clone(&state) as Arc<dyn Session>;
-        let link = Link::start(core, session, Arc::new(|_, _, _| {}), keeper, name, first);
-        Publisher { state, link }
+        let batches = Batches { core: Arc::clone(&core), number: core.next_publisher() };
+        Publisher { link: Link::start(core, batches, Arc::new(|_, _| {}), keeper, name, first) }
     }
 
     /// Publishes `instances` as the whole set of `key`; an empty set withdraws. Returns when the
@@ -87,85 +89,32 @@ impl Publisher {
 
     /// Notes the whole set of `key`, and gives the version that [`Publisher::meet`] waits for.
     pub(super) fn want(&self, key: &ServiceKey, instances: Instances) -> u64 {
-        self.state.desired.want(key, instances)
+        self.link.wishes.want(key, instances)
     }
 
     /// Whether the server has what is asked for in `key` now: the generation of the connection that holds it.
     pub(super) fn holds(&self, key: &ServiceKey) -> Option<u64> {
-        self.link.generation().filter(|generation| self.state.desired.is_met(key, *generation))
+        self.link.generation().filter(|generation| self.link.wishes.is_met(key, *generation))
     }
 
     /// Waits until the server has at least this version of what is asked for in `key`.
     pub(super) async fn meet(&self, key: &ServiceKey, wanted: u64) -> Result<()> {
-        loop {
-            let live = self.link.live().await?;
-            let connection = Arc::clone(&live.connection);
-            let met = self.state.desired.meet(key, wanted, &live, |set, last| {
-                let connection = Arc::clone(&connection);
-                async move { send(&connection, key, &set, last.as_ref()).await }
-            });
-            match met.await {
-                // The connection was replaced under this request: the next one may do better.
-                Err(Error::Unavailable(_)) if self.link.generation().is_some_and(|g| g != live.generation) => {}
-                result => return result,
-            }
-        }
+        self.link.meet(key, wanted).await
     }
 
-    /// Publishes many sets, `in_flight` at a time; the outcomes are in the order of `sets`. All are asked for before
-    /// the first is waited for, so giving up this call loses none: they are met when a server is there.
-    pub async fn publish_all(&self, sets: Vec<(ServiceKey, Vec<WireInstance>)>) -> Vec<Result<()>> {
-        let want = |(key, set): (ServiceKey, Vec<WireInstance>)| {
-            let wanted = self.state.desired.want(&key, set.into());
-            (key, wanted)
-        };
-        let wishes: Vec<_> = sets.into_iter().map(want).collect();
-        stream::iter(wishes)
-            .map(|(key, wanted)| async move { self.meet(&key, wanted).await })
-            .buffered(self.state.in_flight.max(1))
-            .collect()
-            .await
-    }
-
-    /// Takes back what this publisher has in `key`. Errors as [`Publisher::publish`].
-    pub async fn withdraw(&self, key: &ServiceKey) -> Result<()> {
-        if self.state.desired.get(key).is_none() {
-            return Ok(());
-        }
-        self.publish(key, Vec::new()).await
-    }
-
-    /// Registers one persistent instance. The server keeps it whatever happens to us, so it is
+    /// Registers or deregisters one persistent instance. The server keeps it whatever happens to us, so it is
     /// neither remembered nor sent again here.
-    pub async fn register_persistent(&self, key: &ServiceKey, instance: &WireInstance) -> Result<()> {
+    pub async fn write_persistent(&self, key: &ServiceKey, instance: &WireInstance, register: bool) -> Result<()> {
         let live = self.link.live().await?;
-        let request = Persistent(OneInstance::register(key, instance));
-        live.connection.request(&request).await.map(|_done| ())
-    }
-
-    /// Deregisters one persistent instance.
-    pub async fn deregister_persistent(&self, key: &ServiceKey, instance: &WireInstance) -> Result<()> {
-        let live = self.link.live().await?;
-        let request = Persistent(OneInstance::deregister(key, instance));
-        live.connection.request(&request).await.map(|_done| ())
+        live.connection.request(&ServiceRequest::persistent(key, instance, register)).await.map(drop)
     }
 
     /// What is asked for in `key`: none, or the set (empty: being withdrawn).
     pub fn desired(&self, key: &ServiceKey) -> Option<Arc<[WireInstance]>> {
-        self.state.desired.get(key)
+        self.link.wishes.get(key)
     }
 
-    /// All services in which something is asked for.
-    pub fn keys(&self) -> Vec<ServiceKey> {
-        self.state.desired.keys()
-    }
-
-    /// Sets that the server refuses, as they stand.
-    pub fn refused(&self) -> Vec<(ServiceKey, Error)> {
-        self.state.desired.refused()
-    }
-
-    /// The state of the connection, and news of it.
+    /// The state of the connection; its receiver hears of changes.
     pub fn status(&self) -> watch::Receiver<Status> {
         self.link.status()
     }
@@ -180,17 +129,4 @@ impl Publisher {
     pub async fn close(&self) {
         self.link.close().await;
     }
-}
-
-/// An empty batch would leave the service in the server's list of what we publish, so an empty
-/// set deregisters. The server removes the whole publication whatever instance is named.
-async fn send(connection: &Connection, key: &ServiceKey, set: &Instances, last: Option<&Instances>) -> Result<()> {
-    if set.is_empty() {
-        let placeholder = WireInstance::new("127.0.0.1", 0);
-        let named = last.and_then(|l| l.first()).unwrap_or(&placeholder);
-        let request = OneInstance::deregister(key, named);
-        return connection.request(&request).await.map(|_done| ());
-    }
-    let request = BatchInstances::new(key, set);
-    connection.request(&request).await.map(|_done| ())
 }

@@ -6,21 +6,19 @@ use std::sync::Arc;
 use causeway_proto::nacos::Payload;
 use causeway_proto::nacos::bi_request_stream_client::BiRequestStreamClient;
 use parking_lot::Mutex;
-use serde_json::Value;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::frames::{Ack, OK, Push, parts, payload};
 use super::transport::Http2;
-use super::wire::ServiceInfo;
 
-/// Takes group, service and (where readable) content of a push; must not block.
-pub(super) type OnPush = Arc<dyn Fn(&str, &str, Option<ServiceInfo>) + Send + Sync>;
+/// Takes group and service of a push; must not block.
+pub(super) type OnPush = Arc<dyn Fn(&str, &str) + Send + Sync>;
 
 /// Why a connection is no longer to be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Leave {
-    /// The server wants us elsewhere, perhaps at the given `(ip, port)`.
+pub(super) enum LeaveReason {
+    /// The server asks us to connect elsewhere, perhaps to the given `(ip, port)`.
     Reset(Option<(String, String)>),
     /// The server does not know this connection any more.
     Unregistered,
@@ -32,7 +30,7 @@ pub(super) struct Pump {
     pub(super) send: mpsc::Sender<Payload>,
     /// Told when the server has registered the connection.
     pub(super) up: Option<oneshot::Sender<()>>,
-    pub(super) leave: Arc<Mutex<Option<Leave>>>,
+    pub(super) leave: Arc<Mutex<Option<LeaveReason>>>,
     pub(super) nudge: Arc<Notify>,
     pub(super) local_ip: String,
 }
@@ -79,14 +77,17 @@ impl Pump {
                 return;
             }
             "NotifySubscriberRequest" => {
-                self.notify(push.service_info);
+                if let Some(service) = push.service_info {
+                    let (group, name) = service.names();
+                    (self.on_push)(group, name);
+                }
                 ("NotifySubscriberResponse", true)
             }
             "ClientDetectionRequest" => ("ClientDetectionResponse", true),
             "ConnectResetRequest" => {
                 let hint = (!push.server_ip.is_empty() && !push.server_port.is_empty())
                     .then_some((push.server_ip, push.server_port));
-                self.leave.lock().get_or_insert(Leave::Reset(hint));
+                self.leave.lock().get_or_insert(LeaveReason::Reset(hint));
                 self.nudge.notify_one();
                 ("ConnectResetResponse", true)
             }
@@ -96,31 +97,6 @@ impl Pump {
             }
         };
         self.answer(answer, known, &push.request_id).await;
-    }
-
-    /// A push that cannot be read in full still says where to look again.
-    fn notify(&self, info: Option<Value>) {
-        let Some(value) = info else {
-            return;
-        };
-        match serde_json::from_value::<ServiceInfo>(value.clone()) {
-            Ok(info) => {
-                let (group, service) = info.names();
-                let (group, service) = (group.to_owned(), service.to_owned());
-                (self.on_push)(&group, &service, Some(info));
-            }
-            Err(error) => {
-                tracing::warn!(%error, "unreadable push");
-                let text = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or("");
-                let names = ServiceInfo {
-                    name: text("name").to_owned(),
-                    group_name: text("groupName").to_owned(),
-                    ..ServiceInfo::default()
-                };
-                let (group, service) = names.names();
-                (self.on_push)(group, service, None);
-            }
-        }
     }
 
     async fn answer(&self, kind: &str, known: bool, request_id: &str) {

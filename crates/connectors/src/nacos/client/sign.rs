@@ -19,21 +19,14 @@ pub struct AccessKeys {
     pub secret: SecretString,
 }
 
-/// What a signed request carries beside its parameters.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Signature {
-    pub(crate) data: String,
-    pub(crate) signature: String,
-}
-
-/// Signs a request about `service` (`group@@name`, or none) at `now_ms` since the epoch.
-pub(crate) fn sign(keys: &AccessKeys, service: Option<&str>, now_ms: u64) -> Signature {
+/// Signs a request about `service` (`group@@name`, or none) at `now_ms` since the epoch. Returns `data` and `signature`.
+pub(super) fn sign(keys: &AccessKeys, service: Option<&str>, now_ms: u64) -> (String, String) {
     let data = match service {
         Some(service) if !service.is_empty() => format!("{now_ms}@@{service}"),
         _ => now_ms.to_string(),
     };
     let signature = hmac_sha1(keys.secret.expose_secret().as_bytes(), data.as_bytes());
-    Signature { data, signature }
+    (data, signature)
 }
 
 fn hmac_sha1(key: &[u8], data: &[u8]) -> String {
@@ -47,7 +40,7 @@ fn hmac_sha1(key: &[u8], data: &[u8]) -> String {
 
 /// Milliseconds since 1970: the server compares a signature's age with its own clock.
 #[expect(clippy::disallowed_methods, reason = "a signature carries the time of day; nothing else here reads it")]
-pub(crate) fn now_ms() -> u64 {
+pub(super) fn now_ms() -> u64 {
     std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
@@ -69,11 +62,11 @@ mod tests {
 
     #[test]
     fn data_is_time_and_service() {
-        let signed = sign(&keys("sk"), Some("g@@s"), 1_700_000_000_000);
-        assert_eq!(signed.data, "1700000000000@@g@@s");
-        assert_eq!(signed.signature, hmac_sha1(b"sk", b"1700000000000@@g@@s"), "the signature is over data");
-        assert_eq!(sign(&keys("sk"), None, 5).data, "5");
-        assert_eq!(sign(&keys("sk"), Some(""), 5).data, "5");
+        let (data, signature) = sign(&keys("sk"), Some("g@@s"), 1_700_000_000_000);
+        assert_eq!(data, "1700000000000@@g@@s");
+        assert_eq!(signature, hmac_sha1(b"sk", b"1700000000000@@g@@s"), "the signature is over data");
+        assert_eq!(sign(&keys("sk"), None, 5).0, "5");
+        assert_eq!(sign(&keys("sk"), Some(""), 5).0, "5");
     }
 
     /// Made with the vendor's Java client 2.4.3 (its naming injector) for these keys.
@@ -87,7 +80,7 @@ mod tests {
             (1_700_000_000_000, "", "eWC/gg6kGUU4lHj9JsnCU/lX0ig="),
         ];
         for (time, service, signature) in table {
-            assert_eq!(sign(&keys, Some(service), time).signature, signature, "{service}");
+            assert_eq!(sign(&keys, Some(service), time).1, signature, "{service}");
         }
     }
 

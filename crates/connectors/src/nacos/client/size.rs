@@ -3,7 +3,9 @@
 //! A server writes everything that one connection publishes as one JSON document and sends that as Base64 inside another.
 //! The estimate follows its fields (seen on 2.5.0, see `docs/nacos-facts.md`) and is within one percent.
 
-use super::wire::{ServiceKey, WireInstance};
+use causeway_core::ServiceKey;
+
+use super::wire::WireInstance;
 
 /// Field names, separators, flags and three port numbers of one instance.
 const INSTANCE: usize = 122;
@@ -21,12 +23,12 @@ pub(super) fn instance(key: &ServiceKey, instance: &WireInstance) -> usize {
     let address = 3 * (json(&instance.ip) + json(&instance.cluster_name));
     let weight = if instance.weight == 1.0 { 0 } else { WEIGHT };
     let disabled = if instance.enabled { 0 } else { DISABLED };
-    base64(INSTANCE + address + json(&key.group) + json(&key.service) + metadata + weight + disabled)
+    base64(INSTANCE + address + json(&key.group) + json(&key.name) + metadata + weight + disabled)
 }
 
 /// Bytes that a service takes beside its instances.
 pub(super) fn service(key: &ServiceKey) -> usize {
-    base64(SERVICE + json(&key.namespace) + json(&key.group) + json(&key.service))
+    base64(SERVICE + json(&key.namespace) + json(&key.group) + json(&key.name))
 }
 
 /// Bytes of a text between the quotes.

@@ -8,27 +8,31 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use causeway_core::ServiceKey;
 use futures_util::future::join_all;
 use futures_util::{StreamExt, stream};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use super::core::Core;
 use super::error::{Error, Result};
-use super::layout::{Instances, Layout, Load, Next, Number, Wish};
+use super::layout::{ConnectionLayout, ConnectionNumber, ConnectionSet, Instances, Load, Next};
 use super::link::RETRY;
 use super::publisher::Publisher;
-use super::wire::{ServiceKey, WireInstance};
+use super::wire::WireInstance;
 use crate::SocketKeeper;
 use crate::util::backoff::{Backoff, random_index};
 use crate::util::keep_running;
 
+/// How long a connection that carries nothing is kept open.
+const IDLE: Duration = Duration::from_secs(60);
+
 /// All connections by which one process publishes in a cluster. A service is on one of them, unless it is larger by
 /// itself than [`super::Options::connection_bytes`].
 pub struct SpreadPublisher {
-    shared: Arc<Shared>,
+    spread: Arc<Spread>,
     _stop: DropGuard,
 }
 
@@ -37,32 +41,27 @@ pub struct SpreadPublisher {
 pub struct Carried {
     /// The server's id of the connection, while there is one.
     pub id: Option<String>,
-    /// Services in which something is published on it.
-    pub services: usize,
-    /// Instances that are published on it.
-    pub records: usize,
-    /// What the servers send each other because of it, in bytes, estimated.
-    pub bytes: usize,
+    /// What is published on it.
+    pub load: Load,
 }
 
-struct Shared {
+struct Spread {
     core: Arc<Core>,
     name: String,
     keeper: Option<Arc<dyn SocketKeeper>>,
     /// The address that the first connection tries first; the next one takes the next.
     first: usize,
-    state: Mutex<State>,
+    state: Mutex<SpreadState>,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
 
 /// Invariant: every connection of the layout is open.
-struct State {
-    layout: Layout,
-    open: BTreeMap<Number, Open>,
+struct SpreadState {
+    layout: ConnectionLayout,
+    open: BTreeMap<ConnectionNumber, Open>,
     /// Services that are being handed over, each by a task.
     moving: BTreeSet<ServiceKey>,
-    closed: bool,
 }
 
 struct Open {
@@ -72,22 +71,21 @@ struct Open {
 }
 
 /// A wish that was noted with a publisher, and its version there.
-type Asked = (Arc<Publisher>, u64);
+type NotedWish = (Arc<Publisher>, u64);
 
 /// The connections that hold all of a service, each with its generation.
-type Proof = Vec<(Number, u64)>;
+type Proof = Vec<(ConnectionNumber, u64)>;
 
 impl SpreadPublisher {
     pub(super) fn new(core: Arc<Core>, name: &str, keeper: Option<Arc<dyn SocketKeeper>>) -> Self {
         let stop = CancellationToken::new();
-        let state = State {
-            layout: Layout::new(core.options.connection_bytes),
+        let state = SpreadState {
+            layout: ConnectionLayout::new(core.options.connection_bytes),
             open: BTreeMap::new(),
             moving: BTreeSet::new(),
-            closed: false,
         };
         let first = random_index(core.options.addresses.len());
-        let shared = Shared {
+        let spread = Spread {
             core,
             name: name.to_owned(),
             keeper,
@@ -96,59 +94,42 @@ impl SpreadPublisher {
             stop: stop.clone(),
             tasks: TaskTracker::new(),
         };
-        SpreadPublisher { shared: Arc::new(shared), _stop: stop.drop_guard() }
+        SpreadPublisher { spread: Arc::new(spread), _stop: stop.drop_guard() }
     }
 
     /// Publishes `instances` as the whole set of `key`; an empty set withdraws. Contract and errors as
     /// [`Publisher::publish`].
     pub async fn publish(&self, key: &ServiceKey, instances: Vec<WireInstance>) -> Result<()> {
-        let asked = self.shared.want(key, instances);
+        let asked = self.spread.want(key, instances);
         meet(key, asked).await
     }
 
     /// Publishes many sets, `in_flight` at a time; the outcomes are in the order of `sets`. All are asked for before
     /// the first is waited for, so giving up this call loses none: they are met when a server is there.
     pub async fn publish_all(&self, sets: Vec<(ServiceKey, Vec<WireInstance>)>) -> Vec<Result<()>> {
-        let asked: Vec<_> = sets
-            .into_iter()
-            .map(|(key, set)| {
-                let asked = self.shared.want(&key, set);
-                (key, asked)
-            })
-            .collect();
+        let want = |(key, set)| {
+            let asked = self.spread.want(&key, set);
+            (key, asked)
+        };
+        let asked: Vec<_> = sets.into_iter().map(want).collect();
         stream::iter(asked)
             .map(|(key, asked)| async move { meet(&key, asked).await })
-            .buffered(self.shared.core.options.in_flight.max(1))
+            .buffered(self.spread.core.options.in_flight.max(1))
             .collect()
             .await
     }
 
-    /// Registers one persistent instance. See [`Publisher::register_persistent`].
-    pub async fn register_persistent(&self, key: &ServiceKey, instance: &WireInstance) -> Result<()> {
-        self.shared.any()?.register_persistent(key, instance).await
-    }
-
-    /// Deregisters one persistent instance.
-    pub async fn deregister_persistent(&self, key: &ServiceKey, instance: &WireInstance) -> Result<()> {
-        self.shared.any()?.deregister_persistent(key, instance).await
-    }
-
-    /// The whole set that is asked for in `key`.
-    pub fn desired(&self, key: &ServiceKey) -> Option<Arc<[WireInstance]>> {
-        self.shared.state.lock().layout.whole(key)
-    }
-
-    /// All services in which something is asked for.
-    pub fn keys(&self) -> Vec<ServiceKey> {
-        self.shared.state.lock().layout.keys()
+    /// Registers or deregisters one persistent instance. See [`Publisher::write_persistent`].
+    pub async fn write_persistent(&self, key: &ServiceKey, instance: &WireInstance, register: bool) -> Result<()> {
+        self.spread.any()?.write_persistent(key, instance, register).await
     }
 
     /// The connections, in the order in which they were opened.
     pub fn carried(&self) -> Vec<Carried> {
-        let state = self.shared.state.lock();
-        let carried = |(number, load): (Number, Load)| {
+        let state = self.spread.state.lock();
+        let carried = |(number, load)| {
             let id = state.open.get(&number).and_then(|open| open.publisher.connection_id());
-            Carried { id, services: load.services, records: load.records, bytes: load.bytes }
+            Carried { id, load }
         };
         state.layout.loads().map(carried).collect()
     }
@@ -156,46 +137,47 @@ impl SpreadPublisher {
     /// Ends all connections for the server too, which drops all publications at once, and waits for all tasks. Dropping
     /// it instead leaves kept sockets with their keeper.
     pub async fn close(&self) {
-        self.shared.stop.cancel();
-        let open = {
-            let mut state = self.shared.state.lock();
-            state.closed = true;
-            std::mem::take(&mut state.open)
-        };
+        self.spread.stop.cancel();
+        let open = std::mem::take(&mut self.spread.state.lock().open);
         join_all(open.values().map(|open| open.publisher.close())).await;
-        self.shared.tasks.close();
-        self.shared.tasks.wait().await;
+        self.spread.tasks.close();
+        self.spread.tasks.wait().await;
     }
 }
 
-/// Waits until the servers have all that was asked for. Tells of a refusal rather than of a server that is away.
-async fn meet(key: &ServiceKey, asked: Result<Vec<Asked>>) -> Result<()> {
+/// Waits until the servers have all that was asked for. Of several errors, a refusal is returned rather than an outage.
+async fn meet(key: &ServiceKey, asked: Result<Vec<NotedWish>>) -> Result<()> {
     let met = asked?.into_iter().map(|(publisher, version)| async move { publisher.meet(key, version).await });
     let errors: Vec<_> = join_all(met).await.into_iter().filter_map(Result::err).collect();
     let refusal = errors.iter().find(|error| !error.is_transient()).or(errors.first());
     refusal.map_or(Ok(()), |error| Err(error.clone()))
 }
 
-impl Shared {
-    /// Notes the whole set of a service with the connections that are to carry it.
-    fn want(self: &Arc<Self>, key: &ServiceKey, set: Vec<WireInstance>) -> Result<Vec<Asked>> {
-        let mut state = self.state.lock();
-        if state.closed {
-            return Err(closed());
+impl Spread {
+    /// The state, unless it was closed.
+    fn open_state(&self) -> Result<MutexGuard<'_, SpreadState>> {
+        let state = self.state.lock();
+        match self.stop.is_cancelled() {
+            true => Err(Error::Unavailable("the publications were closed".into())),
+            false => Ok(state),
         }
+    }
+
+    /// Notes the whole set of a service with the connections that are to carry it.
+    fn want(self: &Arc<Self>, key: &ServiceKey, set: Vec<WireInstance>) -> Result<Vec<NotedWish>> {
+        let mut state = self.open_state()?;
         let is_empty = set.is_empty();
         let mut wishes = state.layout.want(key, set.into());
         // A connection that has not taken an earlier withdrawal holds it still, though the layout does not know.
-        let holds = |(number, open): (&Number, &Open)| open.publisher.desired(key).map(|_| *number);
+        let holds = |(number, open): (&ConnectionNumber, &Open)| open.publisher.desired(key).map(|_| *number);
         let left = state.open.iter().filter_map(holds);
         let left: Vec<_> = left.filter(|number| wishes.iter().all(|wish| wish.connection != *number)).collect();
-        let none: Instances = Vec::new().into();
         for connection in left {
             if is_empty {
-                wishes.push(Wish { connection, set: none.clone() });
+                wishes.push(ConnectionSet { connection, set: Instances::default() });
             } else if let Some(open) = state.open.get(&connection) {
                 // Sent by itself: what is published now does not wait for it.
-                open.publisher.want(key, none.clone());
+                open.publisher.want(key, Instances::default());
             }
         }
         let asked = self.ask(&mut state, key, wishes);
@@ -207,8 +189,8 @@ impl Shared {
         Ok(asked)
     }
 
-    fn ask(self: &Arc<Self>, state: &mut State, key: &ServiceKey, wishes: Vec<Wish>) -> Vec<Asked> {
-        let ask = |Wish { connection, set }: Wish| {
+    fn ask(self: &Arc<Self>, state: &mut SpreadState, key: &ServiceKey, wishes: Vec<ConnectionSet>) -> Vec<NotedWish> {
+        let ask = |ConnectionSet { connection, set }: ConnectionSet| {
             let publisher = self.publisher(state, connection);
             let version = publisher.want(key, set);
             (publisher, version)
@@ -217,7 +199,7 @@ impl Shared {
     }
 
     /// The publisher of a connection of the layout.
-    fn publisher(self: &Arc<Self>, state: &mut State, number: Number) -> Arc<Publisher> {
+    fn publisher(self: &Arc<Self>, state: &mut SpreadState, number: ConnectionNumber) -> Arc<Publisher> {
         if state.open.is_empty() && number == 0 {
             let this = Arc::clone(self);
             self.spawn(move || Arc::clone(&this).close_idle());
@@ -232,10 +214,7 @@ impl Shared {
     }
 
     fn any(self: &Arc<Self>) -> Result<Arc<Publisher>> {
-        let mut state = self.state.lock();
-        if state.closed {
-            return Err(closed());
-        }
+        let mut state = self.open_state()?;
         let number = state.layout.any();
         let publisher = self.publisher(&mut state, number);
         if let Some(open) = state.open.get_mut(&number) {
@@ -245,13 +224,8 @@ impl Shared {
     }
 
     fn spawn<F: Future<Output = ()> + Send + 'static>(&self, start: impl Fn() -> F + Send + Sync + 'static) {
-        let stop = self.stop.clone();
-        self.tasks.spawn(async move {
-            tokio::select! {
-                () = stop.cancelled() => {}
-                () = keep_running("moving copies between Nacos connections", start, drop) => {}
-            }
-        });
+        let running = keep_running("moving copies between Nacos connections", start, drop);
+        self.tasks.spawn(self.stop.clone().run_until_cancelled_owned(running));
     }
 
     /// Brings the records of one service to their homes: published there first, and withdrawn elsewhere only when the
@@ -301,17 +275,16 @@ impl Shared {
     }
 
     /// That the homes of a service hold all of it at the server; none while one does not, or records are missing there.
-    fn proof(&self, state: &State, key: &ServiceKey) -> Option<Proof> {
+    fn proof(&self, state: &SpreadState, key: &ServiceKey) -> Option<Proof> {
         let Next::Drop(homes) = state.layout.next(key) else { return None };
-        let held = |number: Number| Some((number, state.open.get(&number)?.publisher.holds(key)?));
+        let held = |number: ConnectionNumber| Some((number, state.open.get(&number)?.publisher.holds(key)?));
         homes.into_iter().map(held).collect()
     }
 
     /// Closes connections that have carried nothing for a while.
     async fn close_idle(self: Arc<Self>) {
-        let after = self.core.options.idle;
         loop {
-            sleep(after / 4).await;
+            sleep(IDLE / 4).await;
             let gone = {
                 let mut state = self.state.lock();
                 let loads: Vec<_> = state.layout.loads().collect();
@@ -324,8 +297,7 @@ impl Shared {
                     };
                     if load.services > 0 {
                         open.idle = None;
-                    } else if open.idle.get_or_insert_with(Instant::now).elapsed() >= after
-                        && state.layout.close(number)
+                    } else if open.idle.get_or_insert_with(Instant::now).elapsed() >= IDLE && state.layout.close(number)
                     {
                         gone.extend(state.open.remove(&number));
                     }
@@ -339,10 +311,3 @@ impl Shared {
         }
     }
 }
-
-fn closed() -> Error {
-    Error::Unavailable("the publications were closed".into())
-}
-
-/// How long a connection that carries nothing is kept open.
-pub(super) const IDLE: Duration = Duration::from_secs(60);

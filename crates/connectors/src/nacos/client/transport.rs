@@ -1,8 +1,8 @@
 //! One HTTP/2 connection over a socket of our own.
 //!
 //! tonic's channel is not used: it makes its sockets itself and reconnects by itself, and both
-//! matter here. A Nacos client *is* its TCP connection, so it must be exactly one, its end must
-//! be seen, and its socket must be at hand.
+//! matter here. A Nacos client *is* its TCP connection: there must be exactly one, its end must
+//! be noticed, and its socket must be accessible.
 
 use std::future::Future;
 use std::io;
@@ -29,23 +29,18 @@ use super::error::{Error, Result};
 const STREAM_WINDOW: u32 = 2 << 20;
 const CONNECTION_WINDOW: u32 = 8 << 20;
 
-/// Connects to `host:port` within `timeout`.
-pub(super) async fn dial(host: &str, port: u16, timeout: Duration) -> Result<TcpStream> {
-    let name = format!("{host}:{port}");
-    let connected = tokio::time::timeout(timeout, TcpStream::connect((host, port))).await;
-    let socket = match connected {
-        Ok(Ok(socket)) => socket,
-        Ok(Err(error)) => return Err(unavailable(&name, &error)),
-        Err(_) => {
-            return Err(Error::Unavailable(format!("{name}: no connection within {} ms", timeout.as_millis())));
-        }
-    };
-    socket.set_nodelay(true).map_err(|e| unavailable(&name, &e))?;
-    Ok(socket)
-}
+/// Limit for a connection to stand.
+pub(super) const CONNECT: Duration = Duration::from_secs(3);
 
-fn unavailable(name: &str, error: &io::Error) -> Error {
-    Error::Unavailable(format!("{name}: {error}"))
+/// Connects to `host:port` within [`CONNECT`].
+pub(super) async fn dial(host: &str, port: u16) -> Result<TcpStream> {
+    let name = format!("{host}:{port}");
+    let unavailable = |error: io::Error| Error::Unavailable(format!("{name}: {error}"));
+    let late = |_| Error::Unavailable(format!("{name}: no connection within {} ms", CONNECT.as_millis()));
+    let connected = tokio::time::timeout(CONNECT, TcpStream::connect((host, port))).await;
+    let socket = connected.map_err(late)?.map_err(unavailable)?;
+    socket.set_nodelay(true).map_err(unavailable)?;
+    Ok(socket)
 }
 
 /// Ends a TCP connection for both sides, even while another process holds the socket too.
@@ -107,7 +102,7 @@ where
     let end = end.clone();
     tasks.spawn(async move {
         let _over = end.clone().drop_guard();
-        // Dropping the driver closes our descriptor without a word to the server.
+        // Dropping the driver closes our descriptor without sending anything to the server.
         tokio::select! {
             biased;
             () = end.cancelled() => {}
@@ -121,8 +116,8 @@ where
     Ok(Http2 { send })
 }
 
-/// Runs hyper's own tasks among those that we wait for, until the end and not a step longer: the
-/// one that writes would say goodbye to the server, which must not hear of our end.
+/// Runs hyper's own tasks among those that we wait for, and stops them at the end: the one that
+/// writes would send a GOAWAY, and the server must not notice our end.
 #[derive(Clone)]
 struct Tracked {
     tasks: TaskTracker,

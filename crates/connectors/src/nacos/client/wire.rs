@@ -1,12 +1,13 @@
 //! The JSON bodies of Nacos' naming interfaces, gRPC and HTTP alike.
 
 use std::collections::BTreeMap;
-use std::fmt;
+use std::sync::Arc;
 
-use causeway_core::Metadata;
-use serde::{Deserialize, Serialize};
+use causeway_core::{Metadata, ServiceKey, intern};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 
-use super::number;
+use super::lenient;
 
 /// Nacos' default group.
 pub const DEFAULT_GROUP: &str = "DEFAULT_GROUP";
@@ -15,34 +16,15 @@ pub const PUBLIC: &str = "public";
 /// The cluster name of an instance that names none.
 pub const DEFAULT_CLUSTER: &str = "DEFAULT";
 
-/// Names one service of a Nacos cluster.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ServiceKey {
-    /// Namespace id; `public` for the default one.
-    pub namespace: String,
-    /// Group name.
-    pub group: String,
-    /// Service name without group.
-    pub service: String,
+/// A service as a list names it: without a group it is in `DEFAULT_GROUP`.
+pub(in crate::nacos) fn listed(namespace: &Arc<str>, group: &str, name: &str) -> ServiceKey {
+    let group = if group.is_empty() { DEFAULT_GROUP } else { group };
+    ServiceKey { namespace: namespace.clone(), group: intern(group), name: intern(name) }
 }
 
-impl ServiceKey {
-    /// A key; an empty namespace becomes `public`, an empty group `DEFAULT_GROUP`.
-    pub fn new(namespace: &str, group: &str, service: &str) -> Self {
-        let or = |given: &str, default: &str| if given.is_empty() { default } else { given }.to_owned();
-        ServiceKey { namespace: or(namespace, PUBLIC), group: or(group, DEFAULT_GROUP), service: service.to_owned() }
-    }
-
-    /// `group@@service`, as the HTTP interfaces of 1.x and 2.x want it.
-    pub fn grouped(&self) -> String {
-        format!("{}@@{}", self.group, self.service)
-    }
-}
-
-impl fmt::Display for ServiceKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}/{}", self.namespace, self.group, self.service)
-    }
+/// `group@@service`, as the HTTP interfaces of 1.x and 2.x and all signatures want it.
+pub(super) fn grouped(key: &ServiceKey) -> String {
+    format!("{}@@{}", key.group, key.name)
 }
 
 /// One instance as the server writes and reads it.
@@ -52,32 +34,32 @@ pub struct WireInstance {
     /// IPv4, IPv6 or host name.
     pub ip: String,
     /// 0–65535.
-    #[serde(deserialize_with = "number::port")]
+    #[serde(deserialize_with = "lenient::port")]
     pub port: u16,
     /// 0–10,000, fractions allowed.
-    #[serde(default = "one", deserialize_with = "number::float")]
+    #[serde(default = "one", deserialize_with = "lenient::float")]
     pub weight: f64,
     /// Health as the publisher or the server's probe says.
-    #[serde(default = "yes", deserialize_with = "number::flag")]
+    #[serde(default = "yes", deserialize_with = "lenient::flag")]
     pub healthy: bool,
     /// False: taken offline; hidden from subscribers.
-    #[serde(default = "yes", deserialize_with = "number::flag")]
+    #[serde(default = "yes", deserialize_with = "lenient::flag")]
     pub enabled: bool,
     /// False: persistent, kept by the server until deregistered.
-    #[serde(default = "yes", deserialize_with = "number::flag")]
+    #[serde(default = "yes", deserialize_with = "lenient::flag")]
     pub ephemeral: bool,
     /// Nacos' cluster within the service; `DEFAULT` when empty.
-    #[serde(default, deserialize_with = "number::text")]
+    #[serde(default, deserialize_with = "lenient::text")]
     pub cluster_name: String,
     /// `group@@service` in answers; may be empty in requests.
-    #[serde(default, deserialize_with = "number::text", skip_serializing_if = "String::is_empty")]
+    #[serde(default, deserialize_with = "lenient::text", skip_serializing_if = "String::is_empty")]
     pub service_name: String,
     /// Keys and values.
-    #[serde(default, deserialize_with = "number::texts")]
+    #[serde(default, deserialize_with = "lenient::texts")]
     pub metadata: Metadata,
     /// When somebody last registered or beat it, milliseconds of the server's clock. Only 1.x tells, and only in the
     /// list that shows disabled instances.
-    #[serde(default, deserialize_with = "number::some", skip_serializing)]
+    #[serde(default, deserialize_with = "lenient::some", skip_serializing)]
     pub last_beat: Option<i64>,
 }
 
@@ -108,49 +90,45 @@ impl WireInstance {
 }
 
 /// What a subscriber is shown: enabled instances only, health subject to the protect threshold.
-/// A trigger to look again, not the truth.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(default)]
 pub struct ServiceInfo {
-    /// Service name, with or without the group in front.
-    #[serde(deserialize_with = "number::text")]
-    pub name: String,
-    /// Group name.
-    #[serde(deserialize_with = "number::text")]
-    pub group_name: String,
     /// The instances.
-    #[serde(deserialize_with = "number::list")]
+    #[serde(deserialize_with = "lenient::list")]
     pub hosts: Vec<WireInstance>,
-    /// The server's time of this answer, milliseconds.
-    #[serde(deserialize_with = "number::integer")]
-    pub last_ref_time: i64,
-    /// True when too few are healthy and all are shown as healthy.
-    #[serde(deserialize_with = "number::flag")]
-    pub reach_protection_threshold: bool,
-}
-
-impl ServiceInfo {
-    /// Group and service name, whichever way the server wrote them.
-    pub fn names(&self) -> (&str, &str) {
-        match self.name.split_once("@@") {
-            Some((group, service)) => (group, service),
-            None => (&self.group_name, &self.name),
-        }
-    }
 }
 
 /// What belongs to a service itself.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 pub struct ServiceAttributes {
     /// Keys and values.
+    #[serde(deserialize_with = "lenient::texts")]
     pub metadata: BTreeMap<String, String>,
     /// 0–1: below this share of healthy instances, all are shown as healthy.
+    #[serde(deserialize_with = "threshold")]
     pub protect_threshold: f64,
     /// Label selector as the server wrote it; none when it is the empty one.
-    pub selector: Option<serde_json::Value>,
+    #[serde(deserialize_with = "selector")]
+    pub selector: Option<Value>,
     /// Whether the service is of ephemeral instances; only 3.x tells. When a service is
     /// created, none means ephemeral.
     pub ephemeral: Option<bool>,
+}
+
+/// The server keeps thresholds as 32-bit floats: 0.7 comes back as 0.699999988….
+fn threshold<'de, D: Deserializer<'de>>(input: D) -> Result<f64, D::Error> {
+    let threshold = lenient::float(input)?;
+    #[expect(clippy::cast_possible_truncation, reason = "the server's own precision")]
+    let short = threshold as f32;
+    Ok(short.to_string().parse().unwrap_or(threshold))
+}
+
+/// A selector that selects nothing special reads as none.
+fn selector<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Value>, D::Error> {
+    let selects = |kind: &str| !kind.is_empty() && kind != "none";
+    let found = Option::<Value>::deserialize(input)?;
+    Ok(found.filter(|found| found.get("type").and_then(Value::as_str).is_some_and(selects)))
 }
 
 /// One line of the catalogue.
@@ -160,27 +138,30 @@ pub struct ServiceSummary {
     /// Service name without group.
     pub name: String,
     /// Group name.
-    #[serde(default, deserialize_with = "number::text")]
+    #[serde(default, deserialize_with = "lenient::text")]
     pub group_name: String,
     /// Number of clusters.
-    #[serde(default, deserialize_with = "number::integer")]
+    #[serde(default, deserialize_with = "lenient::integer")]
     pub cluster_count: i64,
     /// Number of instances.
-    #[serde(default, deserialize_with = "number::integer")]
+    #[serde(default, deserialize_with = "lenient::integer")]
     pub ip_count: i64,
     /// Number of healthy ones.
-    #[serde(default, deserialize_with = "number::integer")]
+    #[serde(default, deserialize_with = "lenient::integer")]
     pub healthy_instance_count: i64,
 }
 
 /// A namespace. `id` is `public` for the default one on every version.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Namespace {
     /// Id, as naming calls take it.
+    #[serde(default, rename = "namespace", deserialize_with = "lenient::text")]
     pub id: String,
     /// Display name.
+    #[serde(default, rename = "namespaceShowName", deserialize_with = "lenient::text")]
     pub name: String,
     /// Description, often empty.
+    #[serde(default, rename = "namespaceDesc", deserialize_with = "lenient::text")]
     pub description: String,
 }
 
@@ -202,10 +183,10 @@ pub struct PublisherRef {
     /// The instance's address.
     pub ip: String,
     /// The instance's port.
-    #[serde(deserialize_with = "number::port")]
+    #[serde(deserialize_with = "lenient::port")]
     pub port: u16,
     /// The instance's cluster name.
-    #[serde(default, alias = "cluster", rename = "clusterName", deserialize_with = "number::text")]
+    #[serde(default, alias = "cluster", rename = "clusterName", deserialize_with = "lenient::text")]
     pub cluster: String,
 }
 
@@ -235,6 +216,14 @@ mod tests {
     }
 
     #[test]
+    fn thresholds_come_back_as_they_were_written() {
+        for (told, written) in [(f64::from(0.7_f32), 0.7), (0.5, 0.5), (0.0, 0.0)] {
+            let read: ServiceAttributes = serde_json::from_value(json!({"protectThreshold": told})).unwrap();
+            assert_eq!(read, ServiceAttributes { protect_threshold: written, ..ServiceAttributes::default() });
+        }
+    }
+
+    #[test]
     fn writes_the_servers_field_names() {
         let mut instance = WireInstance::new("::1", 80);
         instance.metadata.insert("k", "ü");
@@ -243,14 +232,5 @@ mod tests {
             json!({"ip": "::1", "port": 80, "weight": 1.0, "healthy": true, "enabled": true,
                    "ephemeral": true, "clusterName": "DEFAULT", "metadata": {"k": "ü"}})
         );
-    }
-
-    #[test]
-    fn takes_names_apart() {
-        let mut info = ServiceInfo { name: "g@@s".into(), ..ServiceInfo::default() };
-        assert_eq!(info.names(), ("g", "s"));
-        info.name = "s".into();
-        info.group_name = "g2".into();
-        assert_eq!(info.names(), ("g2", "s"));
     }
 }

@@ -1,13 +1,11 @@
 //! One look at the entries of a namespace.
 
-use super::super::client::{ConfigRow, Error as WireError, NacosClient};
+use super::super::client::{ConfigRow, Error as WireError};
 use super::super::reading;
-use super::recent::Recent;
-use super::{AT_ONCE, entry, stamp, wire};
+use super::{AT_ONCE, NacosData, entry, stamp};
 use causeway_core::{DataSelector, Entry, EntryKey, Part};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -17,45 +15,43 @@ const YOUNG: Duration = Duration::from_secs(3);
 /// More entries than this are not read one by one, where they are a good share of all.
 const MANY: usize = 200;
 
-/// The namespaces that may hold what is selected. A server also keeps what stands in namespaces that nobody has created:
-/// such a one is among them when the settings name it and something is there.
-pub(super) async fn namespaces(
-    client: &NacosClient,
-    named: &[String],
-    select: &DataSelector,
-) -> Result<BTreeSet<Part>, WireError> {
-    let may_hold = |part: &Part| select.part(part);
-    let listed = match reading::parts(client).await {
-        Ok(listed) => listed,
-        // Who may not list them can still be told which there are.
-        Err(WireError::Denied(_)) if !named.is_empty() => {
-            return Ok(named.iter().map(|word| Part::new(word)).filter(may_hold).collect());
+impl NacosData {
+    /// The namespaces that may hold what is selected. A server also keeps what stands in namespaces that nobody has created:
+    /// such a one is among them when the settings name it and something is there.
+    pub(super) async fn namespaces(&self, select: &DataSelector) -> Result<BTreeSet<Part>, WireError> {
+        let (client, named) = (&self.client, &self.named);
+        let may_hold = |part: &Part| select.part(part);
+        let listed = match reading::parts(client).await {
+            Ok(listed) => listed,
+            // Who may not list them can still be told which there are.
+            Err(WireError::Denied(_)) if !named.is_empty() => {
+                return Ok(named.iter().map(|word| Part::new(word)).filter(may_hold).collect());
+            }
+            Err(error) => return Err(error),
+        };
+        let mut parts: BTreeSet<Part> = listed.keys().filter(|part| may_hold(part)).cloned().collect();
+        for word in named.iter() {
+            let part = Part::new(word);
+            let shown = listed.contains_key(&part) || listed.values().any(|title| title.as_deref() == Some(word));
+            if !shown && may_hold(&part) && !client.configs(word).await?.is_empty() {
+                parts.insert(part);
+            }
         }
-        Err(error) => return Err(error),
-    };
-    let mut parts: BTreeSet<Part> = listed.keys().filter(|part| may_hold(part)).cloned().collect();
-    for word in named {
-        let part = Part::new(word);
-        let shown = listed.contains_key(&part) || listed.values().any(|title| title.as_deref() == Some(word));
-        if !shown && may_hold(&part) && !client.configs(word).await?.is_empty() {
-            parts.insert(part);
-        }
+        Ok(parts)
     }
-    Ok(parts)
 }
 
 /// Looks at one namespace, and remembers what it has read: 2.x tells cheaply only when an entry has changed.
-pub(super) struct Looker {
-    client: NacosClient,
+pub(super) struct EntryLooker {
+    data: NacosData,
     part: Part,
-    recent: Arc<Recent>,
-    known: BTreeMap<EntryKey, Known>,
+    known: BTreeMap<EntryKey, KnownEntry>,
     /// Whether each entry that was last listed takes part. It is asked once for each, since its answer stays the same.
     decided: BTreeMap<EntryKey, bool>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-struct Known {
+struct KnownEntry {
     kind: String,
     modified_ms: i64,
     /// Since when this time is known.
@@ -63,15 +59,15 @@ struct Known {
     entry: Entry,
 }
 
-impl Looker {
-    pub fn new(client: NacosClient, part: Part, recent: Arc<Recent>) -> Self {
-        Self { client, part, recent, known: BTreeMap::new(), decided: BTreeMap::new() }
+impl EntryLooker {
+    pub fn new(data: NacosData, part: Part) -> Self {
+        Self { data, part, known: BTreeMap::new(), decided: BTreeMap::new() }
     }
 
     /// Every entry that is selected.
     pub async fn look(&mut self, select: &DataSelector) -> Result<BTreeMap<EntryKey, Entry>, WireError> {
-        let namespace = self.part.0.clone();
-        let rows = self.client.configs(&namespace).await?;
+        let (namespace, client) = (self.part.0.clone(), self.data.client.clone());
+        let rows = client.configs(&namespace).await?;
         let of = |row: &ConfigRow| EntryKey::new(&namespace, &row.group, &row.data_id);
         let takes = |key: &EntryKey| key.namespace == namespace && select.takes(key);
         let all = rows.len();
@@ -80,16 +76,14 @@ impl Looker {
         let unread = rows.values().filter(|row| row.md5.is_none()).count();
         let due = self.due(&rows);
         if unread > 0 && due.len() > MANY && due.len() > all / 2 {
-            let sums = self.client.config_sums(&namespace).await?;
+            let sums = client.config_sums(&namespace).await?;
             let sums = sums.into_iter().map(|row| (of(&row), row)).filter(|(key, _)| rows.contains_key(key));
             let sums: BTreeMap<_, _> = sums.collect();
             self.read(&rows, sums.iter().filter_map(|(key, row)| Some((key.clone(), told(row)?))));
         } else if !due.is_empty() {
-            let (client, keys) = (&self.client, due);
-            let mut reads = Vec::new();
-            for key in keys {
-                reads.push(async move { client.config(&wire(&key)).await.map(|found| (key, found)) });
-            }
+            let client = &client;
+            let read = |key| async move { client.config(&key).await.map(|found| (key, found)) };
+            let reads: Vec<_> = due.into_iter().map(read).collect();
             let found: Vec<_> = stream::iter(reads).buffer_unordered(AT_ONCE).try_collect().await?;
             let found = found.into_iter().filter_map(|(key, detail)| Some((key, detail.as_ref().map(entry)?)));
             self.read(&rows, found);
@@ -101,7 +95,7 @@ impl Looker {
             Some((key.clone(), entry))
         });
         let mut entries: BTreeMap<_, _> = entries.collect();
-        self.recent.correct(&mut entries, takes);
+        self.data.recent.correct(&mut entries, takes);
         Ok(entries)
     }
 
@@ -137,7 +131,7 @@ impl Looker {
             let before =
                 self.known.get(&key).filter(|known| known.modified_ms == modified_ms && known.kind == row.kind);
             let since = before.map_or_else(Instant::now, |known| known.since);
-            self.known.insert(key, Known { kind: row.kind.clone(), modified_ms, since, entry });
+            self.known.insert(key, KnownEntry { kind: row.kind.clone(), modified_ms, since, entry });
         }
     }
 }
@@ -152,9 +146,15 @@ fn told(row: &ConfigRow) -> Option<Entry> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nacos::client::Options;
+    use crate::nacos::client::{NacosClient, Options};
     use causeway_core::{EntryInterest, Fingerprint, Stamp};
+    use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
+
+    fn looker() -> EntryLooker {
+        let client = NacosClient::new(Options::new(vec!["127.0.0.1:1".parse().unwrap()])).unwrap();
+        EntryLooker::new(NacosData::new(client, Vec::new()), Part::new("public"))
+    }
 
     fn row(modified_ms: i64) -> ConfigRow {
         let (group, data_id, kind) = ("g".into(), "a".into(), "text".into());
@@ -176,8 +176,7 @@ mod tests {
                 Fingerprint::of("b")
             }
         }
-        let client = NacosClient::new(Options::new(vec!["127.0.0.1:1".parse().unwrap()])).unwrap();
-        let mut looker = Looker::new(client, Part::new("public"), Arc::default());
+        let mut looker = looker();
         let asked = Arc::new(Counted(AtomicUsize::new(0)));
         let select: DataSelector = asked.clone();
         let mut look = |names: &[&str]| {
@@ -193,8 +192,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_changed_a_moment_ago_is_read_again() {
-        let client = NacosClient::new(Options::new(vec!["127.0.0.1:1".parse().unwrap()])).unwrap();
-        let mut looker = Looker::new(client, Part::new("public"), Arc::default());
+        let mut looker = looker();
         let key = EntryKey::new("public", "g", "a");
         let rows = |at| BTreeMap::from([(key.clone(), row(at))]);
         let entry = Entry { stamp: Stamp(1, 1), modified_ms: 0, size: 1, aside: None };

@@ -7,7 +7,7 @@ mod look;
 mod recent;
 mod watch;
 
-use super::client::{Cas, ConfigDetail, ConfigKey, DEFAULT_TYPE, Generation, NacosClient, md5};
+use super::client::{ConfigDetail, DEFAULT_TYPE, Generation, NacosClient, md5};
 use super::convert;
 use causeway_core::{
     Attributes, Content, DataSelector, DataSink, DataSource, Entry, EntryCapabilities, EntryFacts, EntryKey, Error,
@@ -16,12 +16,12 @@ use causeway_core::{
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, StreamExt};
-use look::{Looker, namespaces};
-use recent::Recent;
+use look::EntryLooker;
+use recent::RecentWrites;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use watch::Watch;
+use watch::EntryWatch;
 use xxhash_rust::xxh3::Xxh3;
 
 /// The attribute that says what an entry is written in: `yaml`, `properties`, …
@@ -34,16 +34,12 @@ const LARGEST: usize = 10 * 1024 * 1024;
 const AGAIN: Duration = Duration::from_millis(200);
 
 /// The config entries of one cluster. Nothing is asked of it while nobody watches.
+#[derive(Clone)]
 pub(super) struct NacosData {
     client: NacosClient,
     /// Namespaces that the operator named, for users who may not list them.
-    named: Vec<String>,
-    recent: Arc<Recent>,
-}
-
-fn wire(key: &EntryKey) -> ConfigKey {
-    let of = |text: &Arc<str>| text.to_string();
-    ConfigKey { namespace: of(&key.namespace), group: of(&key.group), data_id: of(&key.name) }
+    named: Arc<[String]>,
+    recent: Arc<RecentWrites>,
 }
 
 fn stamp(sum: &str, kind: &str) -> Stamp {
@@ -75,11 +71,11 @@ fn text(content: &Content) -> Result<&str, String> {
 
 impl NacosData {
     pub fn new(client: NacosClient, named: Vec<String>) -> Self {
-        Self { client, named, recent: Arc::default() }
+        Self { client, named: named.into(), recent: Arc::default() }
     }
 
     async fn detail(&self, key: &EntryKey) -> Result<Option<ConfigDetail>, Error> {
-        self.client.config(&wire(key)).await.map_err(convert::error)
+        self.client.config(key).await.map_err(convert::error)
     }
 
     async fn find(&self, key: &EntryKey) -> Result<Found, Error> {
@@ -115,7 +111,7 @@ impl NacosData {
             None if there.is_none() => return Ok(None),
             // Nobody can say what must stand there for a deletion: what was written between the look and this is lost.
             None => {
-                self.client.delete_config(&wire(&write.key)).await.map_err(convert::error)?;
+                self.client.delete_config(&write.key).await.map_err(convert::error)?;
                 None
             }
         };
@@ -131,8 +127,7 @@ impl NacosData {
         if let Some(kind) = content.attributes.0.get(TYPE) {
             to.kind.clone_from(kind);
         }
-        let cas = before.as_deref().map_or(Cas::Absent, Cas::Md5);
-        if !self.client.publish_config(&wire(key), &to, cas).await.map_err(convert::error)? {
+        if !self.client.publish_config(key, &to, before.as_deref()).await.map_err(convert::error)? {
             return Err(Error::Conflict);
         }
         if before.is_none() && self.detail(key).await?.is_some_and(|stands| stands.md5 != md5(text)) {
@@ -153,7 +148,7 @@ impl DataSource for NacosData {
     }
 
     fn watch(&self, select: &DataSelector) -> BoxStream<'static, Result<News, Lost>> {
-        let watch = Watch::new(self.client.clone(), self.named.clone(), select.clone(), self.recent.clone());
+        let watch = EntryWatch::new(self.clone(), select.clone());
         stream::unfold(watch, async |mut watch| {
             let item = watch.next().await;
             Some((item, watch))
@@ -162,18 +157,15 @@ impl DataSource for NacosData {
     }
 
     fn read<'a>(&'a self, keys: &'a [EntryKey]) -> BoxFuture<'a, Vec<Result<Found, Error>>> {
-        let mut reads = Vec::new();
-        for key in keys {
-            reads.push(self.find(key).boxed());
-        }
+        let reads: Vec<_> = keys.iter().map(|key| self.find(key).boxed()).collect();
         stream::iter(reads).buffered(AT_ONCE).collect().boxed()
     }
 
     fn list<'a>(&'a self, select: &'a DataSelector) -> BoxFuture<'a, Result<BTreeMap<EntryKey, Entry>, Error>> {
         async move {
             let mut all = BTreeMap::new();
-            for part in namespaces(&self.client, &self.named, select).await.map_err(convert::error)? {
-                let mut looker = Looker::new(self.client.clone(), part, self.recent.clone());
+            for part in self.namespaces(select).await.map_err(convert::error)? {
+                let mut looker = EntryLooker::new(self.clone(), part);
                 all.append(&mut looker.look(select).await.map_err(convert::error)?);
             }
             Ok(all)
@@ -196,10 +188,7 @@ impl DataSink for NacosData {
     }
 
     fn write<'a>(&'a self, writes: &'a [Write]) -> BoxFuture<'a, Vec<Result<Option<Entry>, Error>>> {
-        let mut calls = Vec::new();
-        for write in writes {
-            calls.push(self.one(write).boxed());
-        }
+        let calls: Vec<_> = writes.iter().map(|write| self.one(write).boxed()).collect();
         stream::iter(calls).buffered(AT_ONCE).collect().boxed()
     }
 }

@@ -14,20 +14,20 @@ const LAG: Duration = Duration::from_secs(3);
 
 /// Our writes of the last seconds.
 #[derive(Default)]
-pub(super) struct Recent(Mutex<BTreeMap<EntryKey, Written>>);
+pub(super) struct RecentWrites(Mutex<BTreeMap<EntryKey, RecentWrite>>);
 
-struct Written {
+struct RecentWrite {
     before: Option<Stamp>,
     after: Option<Entry>,
     at: Instant,
 }
 
-impl Recent {
+impl RecentWrites {
     /// We have written an entry.
     pub fn note(&self, key: &EntryKey, before: Option<Stamp>, after: Option<Entry>) {
         let mut all = self.0.lock();
         all.retain(|_, written| written.at.elapsed() < LAG);
-        all.insert(key.clone(), Written { before, after, at: Instant::now() });
+        all.insert(key.clone(), RecentWrite { before, after, at: Instant::now() });
     }
 
     /// Whether a server that shows this has not heard of our write yet.
@@ -48,7 +48,7 @@ impl Recent {
     }
 }
 
-impl Written {
+impl RecentWrite {
     fn hides(&self, seen: Option<Entry>) -> bool {
         let seen = seen.map(|entry| entry.stamp);
         self.at.elapsed() < LAG && seen == self.before && seen != self.after.map(|entry| entry.stamp)
@@ -63,7 +63,7 @@ mod tests {
     async fn old_answers_are_corrected_for_a_while() {
         let key = EntryKey::new("public", "g", "a");
         let entry = |n| Entry { stamp: Stamp(n, 0), modified_ms: 0, size: 0, aside: None };
-        let recent = Recent::default();
+        let recent = RecentWrites::default();
         let shown = |seen: Option<i64>| {
             let mut all: BTreeMap<_, _> = seen.map(|n| (key.clone(), entry(n))).into_iter().collect();
             recent.correct(&mut all, |_| true);

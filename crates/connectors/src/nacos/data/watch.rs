@@ -1,12 +1,11 @@
 //! Follows entries by looking at them every second.
 
-use super::super::client::{Error as WireError, NacosClient};
+use super::super::client::Error as WireError;
 use super::super::convert;
-use super::look::{Looker, namespaces};
-use super::recent::Recent;
+use super::NacosData;
+use super::look::EntryLooker;
 use causeway_core::{DataSelector, Entry, EntryKey, Error, Lost, News, Part};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
@@ -16,41 +15,37 @@ const REST: u32 = 2;
 const LONGEST: Duration = Duration::from_secs(30);
 /// Failed looks in a row that count as an outage: one may have met a server that a fail-over has left.
 const OUTAGE: u32 = 2;
-/// Namespaces are listed again every so many looks, and whenever there are none.
+/// Namespaces are listed again after this many looks, and whenever there are none.
 const NAMESPACES: u32 = 5;
 
 /// One endless watch.
-pub(super) struct Watch {
-    client: NacosClient,
-    named: Vec<String>,
+pub(super) struct EntryWatch {
+    data: NacosData,
     select: DataSelector,
-    recent: Arc<Recent>,
-    parts: BTreeMap<Part, Seen>,
+    parts: BTreeMap<Part, FollowedPart>,
     ready: VecDeque<Result<News, Lost>>,
     due: Instant,
     looks: u32,
     failures: u32,
-    /// The whole cluster's outage was told.
+    /// The whole cluster's outage was reported.
     lost: bool,
     /// Which address answered the last look.
     server: Option<usize>,
 }
 
-struct Seen {
-    looker: Looker,
+struct FollowedPart {
+    looker: EntryLooker,
     /// `None`: it is not known.
     entries: Option<BTreeMap<EntryKey, Entry>>,
-    /// What was last told of why not.
+    /// Why they are not known, as it was last reported.
     told: Option<String>,
 }
 
-impl Watch {
-    pub fn new(client: NacosClient, named: Vec<String>, select: DataSelector, recent: Arc<Recent>) -> Self {
+impl EntryWatch {
+    pub fn new(data: NacosData, select: DataSelector) -> Self {
         Self {
-            client,
-            named,
+            data,
             select,
-            recent,
             parts: BTreeMap::new(),
             ready: VecDeque::new(),
             due: Instant::now(),
@@ -87,7 +82,7 @@ impl Watch {
     /// Looks once at every namespace.
     async fn round(&mut self) -> Result<(), WireError> {
         if self.parts.is_empty() || self.looks.is_multiple_of(NAMESPACES) {
-            let parts = namespaces(&self.client, &self.named, &self.select).await?;
+            let parts = self.data.namespaces(&self.select).await?;
             self.listed(parts);
         }
         self.looks = self.looks.wrapping_add(1);
@@ -98,8 +93,8 @@ impl Watch {
                 looked => drop(found.insert(part.clone(), looked)),
             }
         }
-        let server = Some(self.client.http_server());
-        if self.server.replace(self.client.http_server()).is_some_and(|before| Some(before) != server) {
+        let server = self.data.client.http_server();
+        if self.server.replace(server).is_some_and(|before| before != server) {
             // What another server holds may be incomplete.
             self.lose(Error::unavailable("another server answers now"));
         }
@@ -111,34 +106,27 @@ impl Watch {
 
     fn listed(&mut self, parts: BTreeSet<Part>) {
         for part in &parts {
-            let looker = || Looker::new(self.client.clone(), part.clone(), self.recent.clone());
-            self.parts.entry(part.clone()).or_insert_with(|| Seen { looker: looker(), entries: None, told: None });
+            self.parts.entry(part.clone()).or_insert_with(|| {
+                let looker = EntryLooker::new(self.data.clone(), part.clone());
+                FollowedPart { looker, entries: None, told: None }
+            });
         }
-        let ready = &mut self.ready;
-        self.parts.retain(|part, _| {
-            let there = parts.contains(part);
-            if !there {
-                let error = Error::Missing(format!("namespace {part} is no longer there"));
-                ready.push_back(Err(Lost { part: Some(part.clone()), error }));
-            }
-            there
-        });
+        for (part, _) in self.parts.extract_if(.., |part, _| !parts.contains(part)) {
+            let error = Error::Missing(format!("namespace {part} is no longer there"));
+            self.ready.push_back(Err(Lost { part: Some(part), error }));
+        }
     }
 
     fn looked(&mut self, part: &Part, looked: Result<BTreeMap<EntryKey, Entry>, WireError>) {
         let Some(seen) = self.parts.get_mut(part) else { return };
         match looked {
             Ok(entries) => {
-                seen.told = None;
-                match seen.entries.replace(entries.clone()) {
-                    None => self.ready.push_back(Ok(News::Reset { part: part.clone(), entries })),
-                    Some(before) => {
-                        let changes = changes(&before, &entries);
-                        if !changes.is_empty() {
-                            self.ready.push_back(Ok(News::Changed(changes)));
-                        }
-                    }
-                }
+                let news = match &seen.entries {
+                    None => Some(News::Reset { part: part.clone(), entries: entries.clone() }),
+                    Some(before) => Some(changes(before, &entries)).filter(|all| !all.is_empty()).map(News::Changed),
+                };
+                self.ready.extend(news.map(Ok));
+                (seen.entries, seen.told) = (Some(entries), None);
             }
             Err(error) => {
                 seen.entries = None;

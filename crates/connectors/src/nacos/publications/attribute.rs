@@ -1,9 +1,9 @@
 //! How a record is known as ours when its mark has gone: by the connections that publish its address.
 
-use super::{Publications, Published};
-use crate::nacos::client::{Error as WireError, Generation, PublisherRef, WireInstance};
+use super::{Publications, Published, Records};
+use crate::nacos::client::{Error as WireError, Generation, PublisherRef, WireInstance, or_default};
 use crate::nacos::convert;
-use causeway_core::{Attributes, Instance, Mark, ServiceKey, Set};
+use causeway_core::{Attributes, Instance, Mark, OwnerId, ServiceKey, Set};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -13,22 +13,21 @@ const AT_ONCE: usize = 8;
 /// The first question, whether the server tells publishers at all, must not hold up the start.
 const SHORT: Duration = Duration::from_secs(2);
 
-type Address = (String, u16);
+type HostPort = (String, u16);
 /// The publishers of each address that was asked about; none where the server does not tell.
-type Told = BTreeMap<Address, Option<Vec<PublisherRef>>>;
+type Publishers = BTreeMap<HostPort, Option<Vec<PublisherRef>>>;
 
 impl Publications {
     /// Whether the server tells who publishes an address: asked once, about an address that nobody has.
     pub(super) async fn can_attribute(&self, scope: &ServiceKey) -> bool {
-        let key = convert::wire_key(scope);
-        let ask = async || match tokio::time::timeout(SHORT, self.client.publishers(&key, "127.0.0.1", 1)).await {
-            Ok(Ok(_) | Err(WireError::NotFound(_))) => Ok(true),
-            Err(_) => Err(()),
-            Ok(Err(error)) if error.is_transient() => Err(()),
-            Ok(Err(error)) => {
-                tracing::info!(%error, "the server does not tell who publishes an address");
-                Ok(false)
+        let ask = async || {
+            let asked = self.client.publishers(scope, "127.0.0.1", 1);
+            let answer = tokio::time::timeout(SHORT, asked).await.map_err(drop)?;
+            let tells = told(or_default(answer)).map_err(drop)?.is_some();
+            if !tells {
+                tracing::info!("the server does not tell who publishes an address");
             }
+            Ok::<_, ()>(tells)
         };
         *self.attributes.get_or_try_init(ask).await.unwrap_or(&false)
     }
@@ -44,42 +43,44 @@ impl Publications {
         attributes: Option<Attributes>,
         instances: &[WireInstance],
     ) -> Result<Set, WireError> {
-        let mut set = Set { attributes, ..Set::empty(scope.clone()) };
         let ours = self.of(scope);
-        let http = self.mode.is_http();
-        let doubtful = |read: &Instance, published: &Published| {
-            !http && (read.mark != published.record.mark || read.mark.is_none())
+        let records = match self.protocol.is_http() {
+            true => self.claimed_http(scope, &ours, instances),
+            false => self.claimed(scope, &ours, instances).await?,
         };
-        let records: Vec<_> = instances.iter().map(|wire| (wire, convert::read(wire))).collect();
-        let asked = records.iter().filter(|(_, read)| {
-            read.ephemeral && ours.get(&read.id()).is_some_and(|published| doubtful(read, published))
-        });
-        let asked = asked.map(|(_, read)| address(read)).collect();
-        let told = self.publishers(scope, asked).await?;
-        let mine = self.connections();
-        for (wire, read) in records {
-            let owner = match ours.get(&read.id()) {
-                published if http => self.judge(scope, wire, &read, published),
-                Some(published) if doubtful(&read, published) => {
-                    let publishers = told.get(&address(&read)).and_then(Option::as_deref);
-                    claims(&read, published, publishers, &mine).then(|| published.owner.clone())
-                }
-                _ => None,
-            };
-            match owner {
-                None => set.put(read),
-                Some(owner) => {
-                    let mut ours = read;
-                    // What stands where our mark stood is not metadata of the provider's.
-                    ours.metadata.remove(convert::MARK);
-                    set.put(ours.with_mark(Some(Mark::new(owner, Vec::new()))));
-                }
+        let mut set = Set { attributes, ..Set::empty(scope.clone()) };
+        for (mut record, owner) in records {
+            if let Some(owner) = owner {
+                // What stands where our mark stood is not metadata of the provider's.
+                record.metadata.remove(convert::MARK);
+                record = record.with_mark(Some(Mark::new(owner, Vec::new())));
             }
-        }
-        if http {
-            self.seen(scope, instances);
+            set.put(record);
         }
         Ok(set)
+    }
+
+    /// What stands in a service as it is read; with its owner, where it is ours although it does not say so.
+    async fn claimed(
+        &self,
+        scope: &ServiceKey,
+        ours: &Records,
+        instances: &[WireInstance],
+    ) -> Result<Vec<(Instance, Option<OwnerId>)>, WireError> {
+        let records: Vec<_> = instances.iter().map(convert::read).collect();
+        let doubtful = |read: &Instance| {
+            ours.get(&read.id()).filter(|published| read.mark != published.record.mark || read.mark.is_none())
+        };
+        let asked = records.iter().filter(|read| read.ephemeral && doubtful(read).is_some()).map(address).collect();
+        let publishers = self.publishers(scope, asked).await?;
+        let mine = self.connections();
+        let judge = |read: Instance| {
+            let publishers = publishers.get(&address(&read)).and_then(Option::as_deref);
+            let ours = doubtful(&read).filter(|published| claims(&read, published, publishers, &mine));
+            let owner = ours.map(|published| published.owner.clone());
+            (read, owner)
+        };
+        Ok(records.into_iter().map(judge).collect())
     }
 
     /// Every connection by which we publish or have published, an earlier process' too: the server may hold one for a
@@ -89,48 +90,43 @@ impl Publications {
     }
 
     /// Who publishes these addresses. Errors: transient ones.
-    async fn publishers(&self, scope: &ServiceKey, addresses: BTreeSet<Address>) -> Result<Told, WireError> {
-        let mut told = Told::new();
+    async fn publishers(&self, scope: &ServiceKey, addresses: BTreeSet<HostPort>) -> Result<Publishers, WireError> {
+        let mut publishers = Publishers::new();
         if addresses.is_empty() {
-            return Ok(told);
+            return Ok(publishers);
         }
-        let key = convert::wire_key(scope);
         // 3.x tells all of a service at once. What it leaves out is asked about by itself.
         if addresses.len() > 1 && self.client.version().await?.generation == Generation::V3 {
-            match self.client.all_publishers(&key).await {
-                Ok(all) => {
-                    for one in all {
-                        let at = (one.ip.clone(), one.port);
-                        if addresses.contains(&at) {
-                            told.entry(at).or_default().get_or_insert_default().push(one);
-                        }
-                    }
+            for one in told(self.client.all_publishers(scope).await)?.unwrap_or_default() {
+                let at = (one.ip.clone(), one.port);
+                if addresses.contains(&at) {
+                    publishers.entry(at).or_default().get_or_insert_default().push(one);
                 }
-                Err(error) if error.is_transient() => return Err(error),
-                Err(error) => tracing::debug!(%scope, %error, "not told of the whole service"),
             }
         }
-        let left: Vec<_> = addresses.into_iter().filter(|at| !told.contains_key(at)).collect();
-        let ask = |(ip, port): Address| {
-            let key = &key;
-            async move {
-                match self.client.publishers(key, &ip, port).await {
-                    Ok(found) => Ok(((ip, port), Some(found))),
-                    Err(error) if error.is_transient() => Err(error),
-                    Err(error) => {
-                        tracing::debug!(%scope, %error, "the server does not tell who publishes an address");
-                        Ok(((ip, port), None))
-                    }
-                }
-            }
+        let left: Vec<_> = addresses.into_iter().filter(|at| !publishers.contains_key(at)).collect();
+        let ask = |(ip, port): HostPort| async move {
+            let found = told(self.client.publishers(scope, &ip, port).await)?;
+            Ok(((ip, port), found))
         };
         let asked: Vec<_> = stream::iter(left.into_iter().map(ask)).buffer_unordered(AT_ONCE).try_collect().await?;
-        told.extend(asked);
-        Ok(told)
+        publishers.extend(asked);
+        Ok(publishers)
     }
 }
 
-fn address(read: &Instance) -> Address {
+/// What the server has told; none where it does not tell. Errors: transient ones.
+fn told<T>(answer: Result<T, WireError>) -> Result<Option<T>, WireError> {
+    match answer {
+        Err(error) if !error.is_transient() => {
+            tracing::debug!(%error, "the server does not tell who publishes an address");
+            Ok(None)
+        }
+        answer => answer.map(Some),
+    }
+}
+
+fn address(read: &Instance) -> HostPort {
     (read.id.endpoint.host.to_string(), read.id.endpoint.port)
 }
 

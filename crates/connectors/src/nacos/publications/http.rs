@@ -1,16 +1,16 @@
 //! Publications on 1.x.
 
 use super::{Publications, Published, Records, make};
+use crate::nacos::beats::Standing;
 use crate::nacos::client::{Error as WireError, WireInstance};
 use crate::nacos::convert;
-use causeway_core::{Change, Error, Instance, InstanceId, OwnerId, ServiceKey};
-use std::collections::BTreeSet;
+use causeway_core::{Change, Error, Instance, OwnerId, ServiceKey};
 
 impl Publications {
     /// Whether the servers speak only HTTP, when they are known and our records are published in the way that fits:
     /// after an upgrade of the servers they are published again in the new one.
     pub async fn ready(&self) -> Result<bool, WireError> {
-        let http = self.mode.http().await?;
+        let http = self.protocol.http().await?;
         let mut way = self.way.lock().await;
         if *way == Some(http) {
             return Ok(http);
@@ -33,25 +33,23 @@ impl Publications {
         if let Some(publisher) = publisher {
             publisher.close().await;
         }
-        let sets = self.all(|published| Some((published.record.clone(), published.owner.clone())));
+        let sets = self.copies(|published| (published.record.clone(), published.owner.clone()));
         self.beats.adopt(sets).await
     }
 
     /// Hands all ephemeral records to the connections.
     async fn publish_all(&self) -> Result<(), WireError> {
         self.beats.clear();
-        let sets = self.all(|published| Some(convert::write(&published.record)));
-        let sets = sets.into_iter().map(|(scope, set)| (convert::wire_key(&scope), set)).collect();
-        let outcomes = self.publisher().publish_all(sets).await;
-        outcomes.into_iter().collect()
+        let sets = self.copies(|published| convert::write(&published.record));
+        self.publisher().publish_all(sets).await.into_iter().collect()
     }
 
     /// The ephemeral copies of every service; no shadows.
-    fn all<T>(&self, of: impl Fn(&Published) -> Option<T>) -> Vec<(ServiceKey, Vec<T>)> {
+    fn copies<T>(&self, of: impl Fn(&Published) -> T) -> Vec<(ServiceKey, Vec<T>)> {
         let records = self.records.lock();
         let copies = |records: &Records| {
             let copies = records.values().filter(|one| one.record.ephemeral && one.record.mark.is_some());
-            copies.filter_map(&of).collect::<Vec<_>>()
+            copies.map(&of).collect::<Vec<_>>()
         };
         let sets = records.iter().map(|(scope, records)| (scope.clone(), copies(records)));
         sets.filter(|(_, set)| !set.is_empty()).collect()
@@ -89,25 +87,19 @@ impl Publications {
         outcomes
     }
 
-    /// Whose a record is that does not say so itself: the owner when it is ours.
-    pub(super) fn judge(
+    /// What stands in a service as it is read; with its owner, where it is ours although it does not say so.
+    pub(super) fn claimed_http(
         &self,
         scope: &ServiceKey,
-        wire: &WireInstance,
-        read: &Instance,
-        published: Option<&Published>,
-    ) -> Option<OwnerId> {
-        if read.ephemeral {
-            return self.beats.judge(scope, wire, read);
-        }
-        // Nothing tells who registered a persistent one: only our key, whatever it holds now.
-        let published = published.filter(|one| !one.record.ephemeral && read.mark.is_none())?;
-        read.metadata.contains_key(convert::MARK).then(|| published.owner.clone())
-    }
-
-    pub(super) fn seen(&self, scope: &ServiceKey, instances: &[WireInstance]) {
-        let there: BTreeSet<InstanceId> =
-            instances.iter().filter(|one| one.ephemeral).map(|one| convert::read(one).id()).collect();
-        self.beats.seen(scope, &there);
+        ours: &Records,
+        instances: &[WireInstance],
+    ) -> Vec<(Instance, Option<OwnerId>)> {
+        let judge = |Standing { read, claimed }: Standing| {
+            // Nothing tells who registered a persistent one: only our key, whatever it holds now.
+            let keyed = !read.ephemeral && read.mark.is_none() && read.metadata.contains_key(convert::MARK);
+            let published = ours.get(&read.id()).filter(|one| keyed && !one.record.ephemeral);
+            (read, claimed.or(published.map(|one| one.owner.clone())))
+        };
+        self.beats.judge(scope, instances).into_iter().map(judge).collect()
     }
 }

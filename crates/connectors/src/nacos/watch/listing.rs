@@ -2,8 +2,8 @@
 //! same. Nacos keeps and serves what is registered in any namespace, created or not, and goes on doing so after it was
 //! deleted in the console.
 
-use super::names::{Namespace, State};
-use super::{Done, PATIENCE, Watch};
+use super::names::{FollowedNamespace, Knowledge};
+use super::{PATIENCE, ServiceWatch};
 use crate::nacos::client::{Error as WireError, NacosClient};
 use crate::nacos::reading::parts;
 use causeway_core::{Error, Lost, Part, Parts};
@@ -15,14 +15,14 @@ use tokio::time::Instant;
 const LOOK: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// What the cluster said of its namespaces.
-pub(super) struct Listing {
+pub(super) struct NamespaceListing {
     pub listed: Parts,
     /// Of those that were asked for and are not listed: whether any service in them has an instance. One whose look failed
     /// is left out.
     pub used: BTreeMap<Part, bool>,
 }
 
-impl Watch {
+impl ServiceWatch {
     /// Asks for the namespaces.
     pub(super) fn list(&mut self) {
         self.listing = true;
@@ -35,13 +35,13 @@ impl Watch {
             words.retain(|word| self.namespaces.get(&Part(word.clone())).is_none_or(|one| one.listed));
         }
         let followed = self.namespaces.iter().filter(|(_, one)| one.listed).map(|(part, _)| part.clone()).collect();
-        self.work.push(Box::pin(async move { Done::Namespaces(ask(&client, words, followed).await) }));
+        self.spawn(async move { ask(&client, words, followed).await }, Self::listed);
     }
 
-    pub(super) fn listed(&mut self, listing: Result<Listing, WireError>) {
+    pub(super) fn listed(&mut self, listing: Result<NamespaceListing, WireError>) {
         self.listing = false;
         self.listed_at = Some(Instant::now());
-        let Listing { listed, used } = match listing {
+        let NamespaceListing { listed, used } = match listing {
             Ok(listing) => {
                 self.list_failing = None;
                 listing
@@ -49,12 +49,12 @@ impl Watch {
             // Who may not list namespaces can still be told which there are.
             Err(WireError::Denied(_)) => {
                 let named = self.select.named().into_iter().chain(self.named.iter().map(|name| name.as_str().into()));
-                Listing { listed: named.map(|word| (Part(word), None)).collect(), used: BTreeMap::new() }
+                NamespaceListing { listed: named.map(|word| (Part(word), None)).collect(), used: BTreeMap::new() }
             }
             Err(error) => {
                 let since = *self.list_failing.get_or_insert_with(Instant::now);
                 if since.elapsed() >= PATIENCE
-                    && self.namespaces.values().any(|one| !matches!(one.state, State::Unknown))
+                    && self.namespaces.values().any(|one| !matches!(one.knowledge, Knowledge::Unknown))
                 {
                     self.lose_all(error);
                 }
@@ -114,7 +114,7 @@ impl Watch {
     }
 
     fn follow(&mut self, part: Part, title: Option<Arc<str>>, listed: bool) {
-        self.namespaces.insert(part.clone(), Namespace::new(title, listed));
+        self.namespaces.insert(part.clone(), FollowedNamespace::new(title, listed));
         self.ask_names(part);
     }
 
@@ -126,7 +126,11 @@ impl Watch {
 }
 
 /// The listed namespaces, and whether those of `words` and `followed` that are not listed are used.
-async fn ask(client: &NacosClient, words: BTreeSet<Arc<str>>, followed: BTreeSet<Part>) -> Result<Listing, WireError> {
+async fn ask(
+    client: &NacosClient,
+    words: BTreeSet<Arc<str>>,
+    followed: BTreeSet<Part>,
+) -> Result<NamespaceListing, WireError> {
     let listed = parts(client).await?;
     let is_title = |word: &Arc<str>| listed.values().any(|title| title.as_ref() == Some(word));
     let mut asked: BTreeSet<_> = words.into_iter().filter(|word| !is_title(word)).map(Part).collect();
@@ -138,5 +142,5 @@ async fn ask(client: &NacosClient, words: BTreeSet<Arc<str>>, followed: BTreeSet
             Err(error) => tracing::debug!(%part, %error, "cannot tell whether this namespace is used"),
         }
     }
-    Ok(Listing { listed, used })
+    Ok(NamespaceListing { listed, used })
 }

@@ -15,7 +15,7 @@ fn room(instances: u16) -> usize {
 }
 
 /// Does what is left to do, and says on how many connections the service is then.
-fn settle(layout: &mut Layout, key: &ServiceKey) -> usize {
+fn settle(layout: &mut ConnectionLayout, key: &ServiceKey) -> usize {
     let mut steps = 0;
     while layout.next(key) != Next::Done {
         layout.advance(key);
@@ -26,13 +26,13 @@ fn settle(layout: &mut Layout, key: &ServiceKey) -> usize {
 }
 
 /// The number of connections that hold something.
-fn used(layout: &Layout) -> usize {
+fn used(layout: &ConnectionLayout) -> usize {
     layout.loads().filter(|(_, load)| load.services > 0).count()
 }
 
 #[test]
 fn services_fill_one_connection_after_the_other() {
-    let mut layout = Layout::new(room(40));
+    let mut layout = ConnectionLayout::new(room(40));
     for n in 0..12 {
         assert_eq!(layout.want(&key(n), set(10)).len(), 1);
         assert_eq!(layout.next(&key(n)), Next::Done);
@@ -44,7 +44,7 @@ fn services_fill_one_connection_after_the_other() {
 
 #[test]
 fn what_is_freed_is_used_again() {
-    let mut layout = Layout::new(room(40));
+    let mut layout = ConnectionLayout::new(room(40));
     (0..6).for_each(|n| drop(layout.want(&key(n), set(20))));
     assert_eq!(used(&layout), 6);
     let gone = layout.want(&key(2), set(0));
@@ -57,11 +57,11 @@ fn what_is_freed_is_used_again() {
 
 #[test]
 fn a_service_that_outgrows_its_connection_is_published_elsewhere_first() {
-    let mut layout = Layout::new(room(40));
+    let mut layout = ConnectionLayout::new(room(40));
     layout.want(&key(0), set(14));
     let home = layout.want(&key(1), set(14))[0].connection;
     // Room for its growth, then none.
-    assert_eq!(layout.want(&key(1), set(20)), [Wish { connection: home, set: set(20) }]);
+    assert_eq!(layout.want(&key(1), set(20)), [ConnectionSet { connection: home, set: set(20) }]);
     let wishes = layout.want(&key(1), set(35));
     assert_eq!(wishes.len(), 2);
     let (old, new) = (&wishes[0], &wishes[1]);
@@ -79,7 +79,7 @@ fn a_service_that_outgrows_its_connection_is_published_elsewhere_first() {
 
 #[test]
 fn only_a_service_larger_than_the_bound_is_split() {
-    let mut layout = Layout::new(room(100));
+    let mut layout = ConnectionLayout::new(room(100));
     layout.want(&key(0), set(95));
     assert_eq!(settle(&mut layout, &key(0)), 1);
     layout.want(&key(0), set(350));
@@ -94,7 +94,7 @@ fn only_a_service_larger_than_the_bound_is_split() {
 
 #[test]
 fn an_instance_stays_where_it_is_while_others_come_and_go() {
-    let mut layout = Layout::new(room(100));
+    let mut layout = ConnectionLayout::new(room(100));
     layout.want(&key(0), set(350));
     settle(&mut layout, &key(0));
     let before = layout.services[&key(0)].held.clone();
@@ -108,7 +108,7 @@ fn an_instance_stays_where_it_is_while_others_come_and_go() {
 
 #[test]
 fn a_record_larger_than_the_bound_has_a_connection() {
-    let mut layout = Layout::new(1);
+    let mut layout = ConnectionLayout::new(1);
     for _ in 0..3 {
         assert_eq!(layout.want(&key(0), set(1)).len(), 1);
         assert_eq!(layout.next(&key(0)), Next::Done);
@@ -135,10 +135,10 @@ proptest! {
     /// what is held, no connection is over the bound once all is at rest, and a service that fits is on one.
     #[test]
     fn nothing_is_lost_and_no_bound_is_passed(steps in steps()) {
-        let mut layout = Layout::new(room(30));
+        let mut layout = ConnectionLayout::new(room(30));
         let mut wanted: BTreeMap<usize, u16> = BTreeMap::new();
         // As the servers have it: what each connection was told last.
-        let mut told: BTreeMap<(Number, usize), Instances> = BTreeMap::new();
+        let mut told: BTreeMap<(ConnectionNumber, usize), Instances> = BTreeMap::new();
         for step in steps {
             let (n, wishes, before) = match step {
                 Step::Want(n, count) => {
@@ -152,7 +152,7 @@ proptest! {
             // In whatever order they arrive, no record that stays is ever missing: each is kept by some connection.
             let kept = set(before);
             for one in kept.iter() {
-                let stays = |number: Number, after: Option<&Instances>| {
+                let stays = |number: ConnectionNumber, after: Option<&Instances>| {
                     let before = told.get(&(number, n)).map(ids).unwrap_or_default();
                     before.contains(&id(one)) && after.is_none_or(|after| ids(after).contains(&id(one)))
                 };

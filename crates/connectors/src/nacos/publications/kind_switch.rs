@@ -1,14 +1,14 @@
 //! From persistent to ephemeral: a service holds only one kind.
 
 use super::Publications;
-use crate::nacos::client::{Error as WireError, ServiceAttributes};
+use crate::nacos::client::{Error as WireError, ServiceAttributes, or_default};
 use crate::nacos::convert;
 use causeway_core::{Change, ServiceKey};
 
 impl Publications {
-    /// Takes our persistent records of a service away that are to be ephemeral or to go, in favour of ephemeral ones that are
-    /// published next, and lets the server forget what kind of service it was: else it would refuse them for a minute or two. A service in
-    /// which somebody else has an instance stays as it is. What belonged to the service is returned, to be put back.
+    /// Removes our persistent records of a service that become ephemeral or go, in favour of ephemeral ones that are published
+    /// next, and makes the server forget the kind of the service: else it would refuse them for a minute or two. A service
+    /// in which somebody else has an instance stays as it is. Returns what belonged to the service, to be put back.
     pub(super) async fn make_way(
         &self,
         scope: &ServiceKey,
@@ -26,19 +26,14 @@ impl Publications {
         if turned.is_empty() || !changes.iter().any(live) {
             return Ok(None);
         }
-        let key = convert::wire_key(scope);
-        let attributes = match self.client.truth(&key).await {
-            Ok(truth) => truth.attributes,
-            Err(WireError::NotFound(_)) => ServiceAttributes::default(),
-            Err(error) => return Err(error),
-        };
+        let attributes = or_default(self.client.attributes(scope).await)?;
         for from in turned {
-            self.publisher().deregister_persistent(&key, &convert::write(from)).await?;
+            self.publisher().write_persistent(scope, &convert::write(from), false).await?;
             if let Some(records) = self.records.lock().get_mut(scope) {
                 records.remove(&from.id());
             }
         }
-        match self.client.delete_service(&key).await {
+        match self.client.delete_service(scope).await {
             Ok(()) => Ok(Some(attributes)),
             Err(WireError::NotFound(_)) => Ok(None),
             Err(error) => {
@@ -48,12 +43,12 @@ impl Publications {
         }
     }
 
-    /// What belongs to a service, after it was made anew.
+    /// Writes what belonged to a service before it was made again.
     pub(super) async fn put_attributes_back(&self, scope: &ServiceKey, attributes: &ServiceAttributes) {
         if convert::attributes(attributes).0.is_empty() {
             return;
         }
-        if let Err(error) = self.client.update_service(&convert::wire_key(scope), attributes).await {
+        if let Err(error) = self.client.update_service(scope, attributes).await {
             tracing::warn!(%scope, %error, "the metadata of the service could not be put back");
         }
     }

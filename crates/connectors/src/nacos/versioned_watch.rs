@@ -1,10 +1,10 @@
 //! Follows the services of a cluster whatever its servers speak, and across an upgrade from 1.x.
 
-use super::poll::Poller;
-use super::protocol::Mode;
+use super::poll::FingerprintPoller;
+use super::protocol::ServerProtocol;
 use super::reading::Reading;
 use super::trigger::Trigger;
-use super::watch::Watch;
+use super::watch::ServiceWatch;
 use super::{client::Error as WireError, convert};
 use causeway_core::{Error, Lost, Selector, Update};
 use std::sync::Arc;
@@ -18,22 +18,22 @@ const AGAIN: Duration = Duration::from_secs(1);
 const AWAY: Duration = Duration::from_secs(2);
 
 /// One endless watch.
-pub(super) struct Follow {
+pub(super) struct VersionedWatch {
     reading: Reading,
     select: Selector,
     named: Vec<String>,
-    mode: Arc<Mode>,
-    news: Receiver<Option<bool>>,
-    watch: Option<(bool, Watch)>,
+    protocol: Arc<ServerProtocol>,
+    changes: Receiver<Option<bool>>,
+    watch: Option<(bool, ServiceWatch)>,
     told: bool,
     away: bool,
 }
 
-impl Follow {
+impl VersionedWatch {
     pub fn new(reading: Reading, select: Selector, named: Vec<String>) -> Self {
-        let mode = reading.publications.mode().clone();
-        let news = mode.news();
-        Self { reading, select, named, mode, news, watch: None, told: false, away: false }
+        let protocol = reading.publications.protocol().clone();
+        let changes = protocol.changes();
+        Self { reading, select, named, protocol, changes, watch: None, told: false, away: false }
     }
 
     /// The next thing to report. Never ends.
@@ -55,17 +55,15 @@ impl Follow {
                     self.away = matches!(&item, Err(Lost { part: None, .. }));
                     return item;
                 }
-                changed = self.news.changed() => {
-                    if changed.is_ok() && self.mode.is_http() != *http {
+                changed = self.changes.changed() => {
+                    if changed.is_ok() && self.protocol.is_http() != *http {
                         self.watch = None;
                         let text = "its servers are of another version now";
                         return Err(Lost { part: None, error: Error::unavailable(text) });
                     }
                 }
                 () = sleep(AWAY), if away => {
-                    if let Err(error) = self.mode.ask_again().await {
-                        tracing::debug!(%error, "the version is not told");
-                    }
+                    self.protocol.refresh().await;
                 }
             }
         }
@@ -74,10 +72,10 @@ impl Follow {
     async fn begin(&mut self) -> Result<(), WireError> {
         let http = self.reading.publications.ready().await?;
         let trigger = match http {
-            true => Trigger::Poll(Poller::start(self.reading.client.clone(), self.mode.clone())),
+            true => Trigger::Poll(FingerprintPoller::start(self.reading.client.clone(), self.protocol.clone())),
             false => Trigger::Push(self.reading.client.reader()),
         };
-        let watch = Watch::new(self.reading.clone(), self.select.clone(), self.named.clone(), trigger);
+        let watch = ServiceWatch::new(self.reading.clone(), self.select.clone(), self.named.clone(), trigger);
         (self.watch, self.told, self.away) = (Some((http, watch)), false, false);
         Ok(())
     }
