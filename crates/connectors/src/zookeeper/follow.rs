@@ -1,7 +1,6 @@
 //! Follows the data of a cluster.
 
 use super::client::{Changes, Descend, Error as WireError, Listing, Node, Session, Stat, Tree, TreeNews, TreeOptions};
-use super::convert;
 use super::data::part;
 use super::numbered::Numbered;
 use causeway_core::{Aside, Entry, EntryKey, Error, Lost, News};
@@ -134,5 +133,5 @@ pub(super) fn listed(
 }
 
 pub(super) fn lost(error: WireError) -> Lost {
-    Lost { part: None, error: convert::error(error) }
+    Lost { part: None, error: error.into() }
 }

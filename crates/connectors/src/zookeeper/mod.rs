@@ -66,7 +66,7 @@ impl ZooKeeperConnector {
         options.login = connect.login;
         options.tls = connect.tls;
         options.session_timeout = settings.session_timeout;
-        let (servers, chroot) = options.reach().map_err(convert::error)?;
+        let (servers, chroot) = options.reach()?;
         let ours = Publications::new(connect.install, Spread::new(limits, servers, chroot));
         let kept = Kept::new(connect.vault.filter(|_| !connect.looks), turn.clone(), ours.clone());
         if let Some(main) = &main {
@@ -81,7 +81,7 @@ impl ZooKeeperConnector {
             options.keep = Some(kept.keeper(MAIN));
             Carriers::open(options, kept, ours.clone(), others)
         };
-        let carriers = carriers.map_err(convert::error)?;
+        let carriers = carriers?;
         let session = carriers.main();
         let (roots, acl, access) = (Arc::new(settings.roots()), settings.acl, connect.access);
         let data = ZooKeeperData { session: session.clone(), roots: roots.clone(), acl, user };

@@ -1,8 +1,7 @@
 //! Moves znodes of ours from a session that holds too much to others: an earlier version held all in one.
 
 use super::carriers::{Slot, Wish};
-use super::client::{Error as WireError, Op};
-use super::convert;
+use super::client::{Create, Error as WireError, Op};
 use super::writes::Writes;
 use causeway_core::Error;
 use futures_util::FutureExt;
@@ -15,10 +14,7 @@ impl Writes {
     /// Moves some of what a session holds too much. Returns whether anything was moved.
     pub async fn move_some(&self, slot: Slot) -> bool {
         let paths = self.ours.spread().excess(slot, STEP);
-        let mut moves = Vec::new();
-        for path in &paths {
-            moves.push(self.move_one(path, slot).boxed());
-        }
+        let moves: Vec<_> = paths.iter().map(|path| self.move_one(path, slot).boxed()).collect();
         let outcomes: Vec<_> = stream::iter(moves).buffered(STEP).collect().await;
         let failed = outcomes.iter().find_map(|outcome| outcome.as_ref().err());
         let moved = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
@@ -39,7 +35,7 @@ impl Writes {
                 self.ours.spread().release(path);
                 return Ok(());
             }
-            read => read.map_err(convert::error)?,
+            read => read?,
         };
         if self.ours.spread().slot_of(stat.ephemeral_owner) != Some(slot) {
             self.ours.spread().seen(path, Some(stat.ephemeral_owner));
@@ -47,19 +43,18 @@ impl Writes {
         }
         let acl = match self.ours.get(path) {
             Some(one) => self.checked_acl(&one.record),
-            None => now.acl(path).await.map_err(convert::error)?.0,
+            None => now.acl(path).await?.0,
         };
         let moved = async {
             let session = self.carriers.hold(path, Wish::Leave(slot)).await?;
-            let delete = Op::Delete { path: path.to_owned(), version: Some(stat.version) };
-            let create = Op::Create { path: path.to_owned(), data, ephemeral: true, acl };
-            session.multi(&[delete, create]).await.map_err(|failed| convert::error(failed.error))
+            let create = Op::Create(path, data.as_deref(), Create { ephemeral: true, acl: &acl });
+            Ok(session.multi(&[Op::Delete(path, Some(stat.version)), create]).await?)
         };
-        let outcome = moved.await;
+        let outcome: Result<(), Error> = moved.await;
         if outcome.is_err() {
             // Where it was moved in spite of that, the watch tells.
             self.ours.spread().found(path, slot);
         }
-        outcome.map(drop)
+        outcome
     }
 }

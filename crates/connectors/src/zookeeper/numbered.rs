@@ -7,6 +7,7 @@
 //! node itself and its younger siblings. A numbered node is always within these bounds. One that a client named with a
 //! number within them cannot be told from a numbered one.
 
+use super::client::paths::parent;
 use super::client::{Node, Stat};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -18,12 +19,8 @@ pub(super) fn number(path: &str) -> Option<i64> {
     (number <= i64::from(i32::MAX)).then_some(number)
 }
 
-/// Folder and name of a path.
-pub(super) fn parent(path: &str) -> &str {
-    match path.rsplit_once('/') {
-        Some(("", _)) | None => "/",
-        Some((parent, _)) => parent,
-    }
+fn folder_of(node: &Node) -> &str {
+    parent(&node.path).unwrap_or("/")
 }
 
 /// What a folder's stat says of its children.
@@ -64,11 +61,11 @@ impl Numbered {
         self.judged.clear();
         let mut doubtful: BTreeMap<&str, Vec<&Node>> = BTreeMap::new();
         for node in nodes.iter().filter(|node| is_doubtful(node)) {
-            doubtful.entry(parent(&node.path)).or_default().push(node);
+            doubtful.entry(folder_of(node)).or_default().push(node);
         }
         let mut siblings: BTreeMap<&str, Vec<i64>> = doubtful.keys().map(|folder| (*folder, Vec::new())).collect();
         for node in nodes.iter().filter(|node| &*node.path != "/") {
-            if let Some(all) = siblings.get_mut(parent(&node.path)) {
+            if let Some(all) = siblings.get_mut(folder_of(node)) {
                 all.push(node.stat.czxid);
             }
         }
@@ -80,7 +77,7 @@ impl Numbered {
     /// The folders whose stats are needed to judge these nodes.
     pub fn asks<'a>(&self, nodes: impl Iterator<Item = &'a Node>) -> Vec<Arc<str>> {
         let doubtful = nodes.filter(|node| is_doubtful(node) && !self.knows(node));
-        let mut folders: Vec<Arc<str>> = doubtful.map(|node| parent(&node.path).into()).collect();
+        let mut folders: Vec<Arc<str>> = doubtful.map(|node| folder_of(node).into()).collect();
         folders.sort();
         folders.dedup();
         folders
@@ -98,7 +95,7 @@ impl Numbered {
             if looks.len() > LOOKS {
                 looks.remove(0);
             }
-            let below: Vec<&Node> = nodes.iter().copied().filter(|node| parent(&node.path) == &*path).collect();
+            let below: Vec<&Node> = nodes.iter().copied().filter(|node| folder_of(node) == &*path).collect();
             let all = below.iter().map(|node| node.stat.czxid).collect();
             let doubtful: Vec<&Node> =
                 below.iter().copied().filter(|node| is_doubtful(node) && !self.knows(node)).collect();

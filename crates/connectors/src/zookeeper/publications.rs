@@ -1,6 +1,7 @@
 //! What this install has written: the proof, with a znode's session, that it is ours.
 
 use super::carriers::Spread;
+use super::client::{Acl, Create};
 use super::layout;
 use causeway_core::{Error, Instance, InstanceId, Mark, OwnerId, ServiceKey};
 use parking_lot::{Mutex, MutexGuard};
@@ -24,6 +25,11 @@ impl Published {
     /// What the znode is made with: `None` where the znode that the record came from has no data at all.
     pub fn body(&self) -> Option<&[u8]> {
         (!self.data.is_empty() || !layout::has_no_data(&self.record)).then_some(&*self.data)
+    }
+
+    /// How the znode is made.
+    pub fn how<'a>(&self, acl: &'a [Acl]) -> Create<'a> {
+        Create { ephemeral: self.record.ephemeral, acl }
     }
 }
 

@@ -1,10 +1,9 @@
 //! Keeps what is ours standing when sessions end.
 
 use super::carriers::Wish;
-use super::client::{Create, Error as WireError, Op, Session};
-use super::convert;
+use super::client::{Error as WireError, Session};
 use super::publications::Published;
-use super::writes::{AT_ONCE, Writes, acl};
+use super::writes::{AT_ONCE, Writes};
 use causeway_core::Error;
 use futures_util::FutureExt;
 use futures_util::stream::{self, StreamExt};
@@ -27,7 +26,7 @@ impl Writes {
                     !self.is_left(stat.ephemeral_owner)
                 }
                 Ok(None) => false,
-                Err(error) if error.is_transient() => return Err(convert::error(error)),
+                Err(error) if error.is_transient() => return Err(error.into()),
                 // What may not be read is the plan's to tell.
                 Err(_) => true,
             };
@@ -54,17 +53,12 @@ impl Writes {
         if !wanted() {
             return Ok(());
         }
-        let own = self.checked_acl(&one.record);
-        let how = Create { ephemeral: true, acl: &own };
         let session = self.carriers.hold(path, Wish::Any).await?;
-        let made = match session.make_all(path, one.body(), how, &acl(self.acl)).await {
-            Err(WireError::Exists(_)) => self.relive(&session, path, one).await,
-            made => made.map(|_| ()),
-        };
-        match made {
-            Ok(()) if !wanted() => self.take_back(path, one).await,
-            made => made.map_err(convert::error),
+        match self.create(&session, path, one).await {
+            Err(WireError::Exists(_)) => self.relive(&session, path, one).await?,
+            made => made?,
         }
+        if wanted() { Ok(()) } else { self.take_back(path, one).await }
     }
 
     /// What a former session of ours holds lives by this one afterwards, in one step.
@@ -74,9 +68,7 @@ impl Writes {
             self.ours.spread().seen(path, Some(stat.ephemeral_owner));
             return Ok(());
         }
-        let delete = Op::Delete { path: path.to_owned(), version: Some(stat.version) };
-        let create = self.create(path, one);
-        session.multi(&[delete, create]).await.map(|_| ()).map_err(|failed| failed.error)
+        self.create_over(session, path, one, stat.version).await
     }
 
     /// It was withdrawn or changed while it was made again: what was made goes, and what is wanted is the writer's.
@@ -84,12 +76,12 @@ impl Writes {
         let session = self.carriers.session_of(path);
         let (there, stat) = match session.get(path).await {
             Err(WireError::NotFound(_)) => return Ok(()),
-            read => read.map_err(convert::error)?,
+            read => read?,
         };
         if *there == *one.data && self.ours.get(path).is_none() && self.ours.is_own(stat.ephemeral_owner) {
             match session.delete(path, Some(stat.version)).await {
                 Ok(()) | Err(WireError::NotFound(_) | WireError::BadVersion(_)) => {}
-                Err(error) => return Err(convert::error(error)),
+                Err(error) => return Err(error.into()),
             }
             self.ours.spread().release(path);
         }

@@ -1,9 +1,8 @@
 //! Services of one ZooKeeper cluster: all of them in one part, since ZooKeeper has no namespaces.
 
 use super::carriers::keep_up;
-use super::client::{Create, Error as WireError, Session, TreeNews};
-use super::connected::{PATIENCE, readable_within, writable};
-use super::convert;
+use super::client::{Create, Error as WireError, Session};
+use super::connected::{connected, connected_soon, list_tree};
 use super::layout::{Layout, Roots};
 use super::publications::Publications;
 use super::view::{Classes, View};
@@ -98,26 +97,17 @@ impl ZooKeeperServices {
 
     /// Everything there is, read anew. What may not be read in part is not known: an error, and no shorter list.
     async fn look(&self) -> Result<View, Error> {
-        readable_within(self.session(), PATIENCE).await?;
         let mut view = View::new(self.roots().clone(), Classes::default());
         let mut stands = false;
         for root in self.roots().roots() {
-            let mut tree = self.session().tree(tree_options(self.roots(), root)).map_err(convert::error)?;
-            match tree.next().await {
-                Some(TreeNews::Reset(listing)) => {
-                    let denied = denied(self.roots(), &listing.denied);
-                    if let Some(path) = denied.keys().next() {
-                        let more = denied.len() - 1;
-                        return Err(Error::Denied(format!("{path} may not be read, and {more} more")));
-                    }
-                    stands |= !listing.nodes.is_empty();
-                    let nodes = readable(listing);
-                    let nodes = znodes(self.session(), self.roots(), self.writes.access, &view, nodes).await;
-                    view.replace(root, nodes.into_iter(), &BTreeSet::new()).await;
-                }
-                Some(TreeNews::Lost(error)) => return Err(convert::error(error)),
-                _ => return Err(Error::unavailable("the connection was closed")),
+            let listing = list_tree(self.session(), tree_options(self.roots(), root)).await?;
+            let denied = denied(self.roots(), &listing.denied);
+            if let Some(path) = denied.keys().next() {
+                return Err(Error::Denied(format!("{path} may not be read, and {} more", denied.len() - 1)));
             }
+            stands |= !listing.nodes.is_empty();
+            let nodes = znodes(self.session(), self.roots(), self.writes.access, &view, readable(listing)).await;
+            view.replace(root, nodes.into_iter(), &BTreeSet::new()).await;
         }
         if !stands && !self.stands().await? {
             return Err(missing());
@@ -127,8 +117,8 @@ impl ZooKeeperServices {
 
     /// Whether there is the znode that everything stands below.
     async fn stands(&self) -> Result<bool, Error> {
-        readable_within(self.session(), PATIENCE).await?;
-        Ok(self.session().stat("/").await.map_err(convert::error)?.is_some())
+        connected_soon(self.session()).await?;
+        Ok(self.session().stat("/").await?.is_some())
     }
 }
 
@@ -229,9 +219,9 @@ impl Sink for ZooKeeperServices {
                 return Ok(());
             }
             let acl = acl(self.writes.acl);
-            match self.session().create("/", b"", Create { ephemeral: false, acl: &acl }).await {
+            match self.session().create("/", Some(b""), Create { ephemeral: false, acl: &acl }).await {
                 Ok(_) | Err(WireError::Exists(_)) => Ok(()),
-                Err(error) => Err(convert::error(error)),
+                Err(error) => Err(error.into()),
             }
         }
         .boxed()
@@ -248,7 +238,7 @@ impl Sink for ZooKeeperServices {
                     self.writes.remember(scope, one);
                 }
             }
-            writable(self.session()).await?;
+            connected(self.session()).await?;
             self.writes.restore(None).await
         }
         .boxed()

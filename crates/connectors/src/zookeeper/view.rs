@@ -1,5 +1,6 @@
 //! What stands in the trees, service by service. Pure.
 
+use super::client::paths::within;
 use super::layout::{self, Read, Roots};
 use super::publications::Publications;
 use bytes::Bytes;
@@ -88,11 +89,6 @@ struct Seen {
     /// The path of the instance's own name, where this is another one.
     alias_of: Option<String>,
     znode: Znode,
-}
-
-/// Whether a path is this one or below it.
-fn within(above: &str, path: &str) -> bool {
-    path.strip_prefix(above.trim_end_matches('/')).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// Where a task writes its marks among the data: a parameter of a Dubbo URL, metadata of other payloads.

@@ -1,7 +1,6 @@
 //! Follows the trees of a cluster and says what its services look like.
 
 use super::client::{Changes, Error as WireError, Listing, Looker, Node, Session, TreeNews, TreeOptions};
-use super::convert;
 use super::layout::Roots;
 use super::publications::Publications;
 use super::services::{PART, missing};
@@ -153,7 +152,7 @@ impl Watch {
             TreeNews::Changed(changes) => self.take_changes(n, changes).await,
             TreeNews::Lost(error) => {
                 (self.roots[n].generation, self.whole) = (0, false);
-                self.lose(None, convert::error(error));
+                self.lose(None, error.into());
             }
         }
     }
@@ -215,7 +214,7 @@ impl Watch {
                 Ok(None) => Some(missing()),
                 // Those who follow the roots will tell.
                 Err(error) if error.is_transient() => return,
-                Err(error) => Some(convert::error(error)),
+                Err(error) => Some(error.into()),
             };
             if let Some(error) = error {
                 self.whole = false;

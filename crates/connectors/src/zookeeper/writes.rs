@@ -1,13 +1,12 @@
 //! Writes instances as znodes under our sessions, and touches nothing that is not ours.
 
 use super::carriers::{Carriers, Wish};
-use super::client::{Acl, Create, Error as WireError, Op, Session};
+use super::client::{Acl, Error as WireError, Op, Session};
 use super::layout::{self, Node, Roots};
 use super::publications::{Claim, Publications, Published};
 use super::view::{Classes, MARK};
-use super::{access, convert, settings::AclChoice};
+use super::{access, settings::AclChoice};
 use crate::InlineMarks;
-use bytes::Bytes;
 use causeway_core::{Change, Error, Instance, Mark, OwnerId, ServiceKey, WrittenRecord};
 use futures_util::FutureExt;
 use futures_util::stream::{self, StreamExt};
@@ -78,14 +77,8 @@ impl Writes {
             outcomes.push(self.change(scope, first).await);
             rest = others;
         }
-        let mut writes = Vec::new();
-        for change in rest {
-            writes.push(self.change(scope, change).boxed());
-        }
-        let mut writes = stream::iter(writes).buffered(AT_ONCE);
-        while let Some(outcome) = writes.next().await {
-            outcomes.push(outcome);
-        }
+        let writes: Vec<_> = rest.iter().map(|change| self.change(scope, change).boxed()).collect();
+        outcomes.extend(stream::iter(writes).buffered(AT_ONCE).collect::<Vec<_>>().await);
         outcomes
     }
 
@@ -172,9 +165,22 @@ impl Writes {
         self.acl_of(record).unwrap_or_else(|_| vec![Acl::creator()])
     }
 
-    pub fn create(&self, path: &str, one: &Published) -> Op {
-        let (data, record) = (one.body().map(Bytes::copy_from_slice), &one.record);
-        Op::Create { path: path.to_owned(), data, ephemeral: record.ephemeral, acl: self.checked_acl(record) }
+    /// Makes the znode, and the folders above it that are missing.
+    pub async fn create(&self, session: &Session, path: &str, one: &Published) -> Result<(), WireError> {
+        let own = self.checked_acl(&one.record);
+        session.create_all(path, one.body(), one.how(&own), &acl(self.acl)).await.map(drop)
+    }
+
+    /// Makes the znode in place of this version of what stands there: one step, so that nobody sees a gap.
+    pub async fn create_over(
+        &self,
+        session: &Session,
+        path: &str,
+        one: &Published,
+        version: i32,
+    ) -> Result<(), WireError> {
+        let own = self.checked_acl(&one.record);
+        session.multi(&[Op::Delete(path, Some(version)), Op::Create(path, one.body(), one.how(&own))]).await
     }
 
     /// Makes a znode, or takes over the one that stands there when it is ours.
@@ -193,11 +199,9 @@ impl Writes {
 
     async fn make(&self, path: &str, published: &Published, before: Option<&Published>) -> Result<(), Error> {
         let session = self.session_for(&published.record, path, Wish::Any).await?;
-        let own = self.checked_acl(&published.record);
-        let how = Create { ephemeral: published.record.ephemeral, acl: &own };
-        match session.make_all(path, published.body(), how, &acl(self.acl)).await {
+        match self.create(&session, path, published).await {
             Err(WireError::Exists(_)) => self.take_over(&session, path, published, before).await,
-            outcome => outcome.map(|_| ()).map_err(convert::error),
+            outcome => Ok(outcome?),
         }
     }
 
@@ -221,7 +225,7 @@ impl Writes {
         let (found, stat) = match session.read(path).await {
             // It went meanwhile.
             Err(WireError::NotFound(_)) => return Err(Error::Conflict),
-            read => read.map_err(convert::error)?,
+            read => read?,
         };
         let there = found.as_deref().unwrap_or_default();
         let slot = self.ours.spread().slot_of(stat.ephemeral_owner);
@@ -233,21 +237,16 @@ impl Writes {
         if let Some(slot) = slot.filter(|_| lives) {
             self.ours.spread().found(path, slot);
         }
-        let done = match (ours, lives) {
+        match (ours, lives) {
             (true, true) => {
                 let over = (found.as_deref() != wanted.body()).then_some(stat.version);
-                self.make_equal(session, path, wanted, over).await
+                Ok(self.make_equal(session, path, wanted, over).await?)
             }
-            // It lives by a former session of ours, or is to live otherwise: one step, so that nobody sees a gap.
-            (true, false) => {
-                let delete = Op::Delete { path: path.to_owned(), version: Some(stat.version) };
-                let create = self.create(path, wanted);
-                session.multi(&[delete, create]).await.map(|_| ()).map_err(|failed| failed.error)
-            }
+            // It lives by a former session of ours, or is to live otherwise.
+            (true, false) => Ok(self.create_over(session, path, wanted, stat.version).await?),
             // Somebody else's: the plan looks again.
-            (false, _) => return Err(Error::Conflict),
-        };
-        done.map_err(convert::error)
+            (false, _) => Err(Error::Conflict),
+        }
     }
 
     /// Writes the data over this version of them, where there is one, and the access list where it is copied and differs.
@@ -259,7 +258,7 @@ impl Writes {
         over: Option<i32>,
     ) -> Result<(), WireError> {
         if over.is_some() {
-            session.write(path, wanted.body(), over).await?;
+            session.set(path, wanted.body(), over).await?;
         }
         if self.acl == AclChoice::Copy {
             let (list, wanted) = (session.acl(path).await?.0, self.checked_acl(&wanted.record));
@@ -284,8 +283,7 @@ impl Writes {
 
     /// Another znode of ours instead of the one at `old`, in one step.
     async fn replace(&self, old: &str, path: &str, published: Published) -> Result<(), Error> {
-        let create = self.create(path, &published);
-        let Some(stat) = self.carriers.session_of(old).stat(old).await.map_err(convert::error)? else {
+        let Some(stat) = self.carriers.session_of(old).stat(old).await? else {
             self.forget(old);
             return self.put_at(path, published).await;
         };
@@ -296,23 +294,24 @@ impl Writes {
         let (before, proven) = (self.ours.get(old), published.record.ephemeral);
         self.ours.put(path, published.clone());
         self.ours.forget(old);
-        let delete = Op::Delete { path: old.to_owned(), version: Some(stat.version) };
-        match session.multi(&[create, delete]).await {
-            Ok(_) => {
+        let own = self.checked_acl(&published.record);
+        let create = Op::Create(path, published.body(), published.how(&own));
+        match session.multi(&[create, Op::Delete(old, Some(stat.version))]).await {
+            Ok(()) => {
                 self.ours.spread().release(old);
                 self.ours.sure(path, published);
                 Ok(())
             }
             // Either may stand.
-            Err(failed) if failed.error.is_transient() && !proven => Err(convert::error(failed.error)),
-            Err(failed) => {
+            Err(error) if error.is_transient() && !proven => Err(error.into()),
+            Err(error) => {
                 self.forget(path);
                 if let Some(before) = before {
                     self.ours.sure(old, before);
                 }
-                match failed.error {
+                match error {
                     WireError::NotFound(_) => Err(Error::Conflict),
-                    error => Err(convert::error(error)),
+                    error => Err(error.into()),
                 }
             }
         }
@@ -334,7 +333,7 @@ impl Writes {
     async fn remove_at(&self, path: &str) -> Result<(), Error> {
         // What it has written, its server shows.
         let session = self.carriers.session_of(path);
-        let stat = session.stat(path).await.map_err(convert::error)?;
+        let stat = session.stat(path).await?;
         let ours = match &stat {
             Some(stat) if stat.ephemeral_owner != 0 => self.ours.is_own(stat.ephemeral_owner),
             Some(_) => self.still_holds(path).await?,
@@ -343,7 +342,7 @@ impl Writes {
         if let Some(stat) = stat.filter(|_| ours) {
             match session.delete(path, Some(stat.version)).await {
                 Ok(()) | Err(WireError::NotFound(_)) => {}
-                Err(error) => return Err(convert::error(error)),
+                Err(error) => return Err(error.into()),
             }
         }
         self.forget(path);
@@ -362,7 +361,7 @@ impl Writes {
         match self.session.get(path).await {
             Ok((data, _)) => Ok(*data == *published.data),
             Err(WireError::NotFound(_)) => Ok(false),
-            Err(error) => Err(convert::error(error)),
+            Err(error) => Err(error.into()),
         }
     }
 

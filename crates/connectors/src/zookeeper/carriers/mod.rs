@@ -11,7 +11,6 @@ pub(super) use upkeep::keep_up;
 
 use super::client::{self, Phase, SavedSession, Session};
 use super::connected::PATIENCE;
-use super::convert;
 use super::publications::Publications;
 use causeway_core::{Carrier, Error};
 use parking_lot::Mutex;
@@ -179,7 +178,7 @@ impl Carriers {
         if *self.0.closed.borrow() || self.0.kept.is_followed() {
             return Err(Error::unavailable("another connection goes on with the sessions"));
         }
-        let added = self.add(None).map_err(convert::error)?;
+        let added = self.add(None)?;
         Ok(choose(&mut self.0.ours.spread()).unwrap_or(added))
     }
 

@@ -22,7 +22,7 @@ struct Server {
 #[derive(Debug)]
 pub(super) struct Place {
     crowd: Arc<Crowd>,
-    server: usize,
+    pub(super) server: usize,
 }
 
 impl Crowd {
@@ -49,12 +49,6 @@ impl Crowd {
 
     pub(super) fn told(&self, server: usize, number: Option<Number>) {
         self.0.lock().entry(server).or_default().number = number;
-    }
-}
-
-impl Place {
-    pub(super) fn server(&self) -> usize {
-        self.server
     }
 }
 

@@ -13,6 +13,7 @@ mod dial;
 mod error;
 mod jute;
 mod many;
+pub(crate) mod paths;
 mod proto;
 mod session;
 mod sinks;
@@ -25,6 +26,4 @@ pub use crowd::Crowd;
 pub use error::{Error, Result};
 pub use session::Session;
 pub use tree::{Changes, Descend, Listing, Looker, Node, Tree, TreeNews, TreeOptions, Watches};
-pub use types::{
-    Acl, Create, MultiError, Op, Options, Phase, SavedSession, ServerVersion, SessionKeeper, Stat, Status,
-};
+pub use types::{Acl, Create, Op, Options, Phase, SavedSession, SessionKeeper, Stat, Status};

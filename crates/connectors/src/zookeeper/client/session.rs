@@ -2,24 +2,20 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
-use secrecy::{ExposeSecret, SecretBox};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::ability::Lacks;
 use super::address::{self, Address};
 use super::attach::Driver;
-use super::crowd::Crowd;
 use super::error::{Error, Result};
 use super::proto::{self, op};
 use super::sinks::Sinks;
 use super::tls::Tls;
-use super::types::{Options, Phase, ServerVersion, SessionKeeper, Status};
+use super::types::{Options, Status};
 use super::wire::{Call, Manners, Wire};
-use crate::Turn;
 
 /// A ZooKeeper session that is kept alive. Clones are the same session.
 ///
@@ -37,16 +33,7 @@ pub struct Session {
 pub(super) struct Shared {
     pub(super) addresses: Vec<Address>,
     pub(super) tls: Option<Tls>,
-    /// `user:password`, as the digest scheme takes it.
-    pub(super) login: Option<SecretBox<Vec<u8>>>,
-    pub(super) session_timeout: Duration,
-    pub(super) read_only: bool,
-    pub(super) keep: Option<Arc<dyn SessionKeeper>>,
-    pub(super) turn: Option<Turn>,
-    pub(super) renew: bool,
-    /// The session that connects first.
-    pub(super) after: Option<watch::Receiver<Status>>,
-    pub(super) crowd: Arc<Crowd>,
+    pub(super) options: Options,
     pub(super) manners: Manners,
     pub(super) lacks: Lacks,
     pub(super) sinks: Sinks,
@@ -63,13 +50,9 @@ impl Session {
     /// runtime. Errors: `Rejected` for options that cannot be used.
     pub fn open(options: Options) -> Result<Session> {
         let (addresses, chroot) = address::parse(&options.addresses)?;
-        let login = match options.login {
-            Some((user, _)) if user.is_empty() || user.contains(':') => {
-                return Err(Error::Rejected("a user name is not empty and holds no colon".into()));
-            }
-            Some((user, password)) => Some(format!("{user}:{}", password.expose_secret()).into_bytes()),
-            None => None,
-        };
+        if options.login.as_ref().is_some_and(|(user, _)| user.is_empty() || user.contains(':')) {
+            return Err(Error::Rejected("a user name is not empty and holds no colon".into()));
+        }
         if options.session_timeout.is_zero() || options.call_timeout.is_zero() {
             return Err(Error::Rejected("a time-out of nothing".into()));
         }
@@ -77,38 +60,18 @@ impl Session {
         let shared = Arc::new(Shared {
             addresses,
             tls: options.tls.as_ref().map(Tls::new).transpose()?,
-            login: login.map(|login| SecretBox::new(Box::new(login))),
-            session_timeout: options.session_timeout,
-            read_only: options.read_only,
-            keep: options.keep,
-            turn: options.turn,
-            renew: options.renew,
-            after: options.after,
-            crowd: options.crowd,
             manners,
             lacks: Lacks::default(),
             sinks: Sinks::default(),
-            status: watch::Sender::new(Status {
-                phase: Phase::Down,
-                generation: 0,
-                session: None,
-                epoch: 0,
-                server: None,
-                error: None,
-                over: false,
-            }),
+            status: watch::Sender::default(),
             wire: RwLock::new(None),
             seen: AtomicI64::new(0),
             over: AtomicBool::new(false),
+            options,
         });
         let mut tasks = JoinSet::new();
-        tasks.spawn(Driver::new(Arc::clone(&shared), options.saved).run());
+        tasks.spawn(Driver::new(Arc::clone(&shared)).run());
         Ok(Session { shared, tasks: Arc::new(Mutex::new(tasks)) })
-    }
-
-    /// What the servers have in front of each path.
-    pub(super) fn chroot(&self) -> &str {
-        &self.shared.manners.chroot
     }
 
     /// Where it stands, now and from now on.
@@ -133,7 +96,7 @@ impl Session {
     pub async fn end_session(&self) -> Result<()> {
         let wire = self.wire()?;
         self.shared.over.store(true, Ordering::Relaxed);
-        let call = Call { path: "session", frame: proto::plain(op::CLOSE), decode: |body| body.map(drop) };
+        let call = Call { path: "session", frame: proto::plain(op::CLOSE), decode: |answer| answer.map(drop) };
         // The server may close the connection faster than it answers.
         if let Err(error) = wire.run(Ok(call)).await
             && !wire.has_ended()
@@ -143,25 +106,6 @@ impl Session {
         }
         self.close().await;
         Ok(())
-    }
-
-    /// What the server that we are connected to is. One that does not tell its version is tried, which costs us the
-    /// connection once when it is old.
-    pub async fn server_version(&self) -> Result<ServerVersion> {
-        let wire = self.wire()?;
-        let (number, known) = (wire.ability.number, wire.ability.knows(op::ADD_WATCH));
-        if number.is_some() || !known {
-            return Ok(ServerVersion { number, recursive_watches: known });
-        }
-        let recursive_watches = match wire.watch_tree("/").await {
-            Ok(()) => true,
-            Err(Error::Unsupported(_)) => false,
-            Err(error) => return Err(error),
-        };
-        if recursive_watches && !self.shared.sinks.follows("/") {
-            wire.unwatch("/");
-        }
-        Ok(ServerVersion { number: None, recursive_watches })
     }
 
     /// The connection there is now.
@@ -202,6 +146,7 @@ impl std::fmt::Debug for Session {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     #[tokio::test]
     async fn checks_what_it_is_given() {

@@ -9,7 +9,7 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::address::within;
+use super::paths::within;
 
 /// Paths that are kept one by one.
 const MOST_PATHS: usize = 50_000;
@@ -96,11 +96,6 @@ impl Sinks {
         self.followers.lock().iter().filter_map(Weak::upgrade).any(same)
     }
 
-    /// Whether anybody follows exactly this root.
-    pub(super) fn follows(&self, root: &str) -> bool {
-        self.followers.lock().iter().filter_map(Weak::upgrade).any(|dirty| &*dirty.root == root)
-    }
-
     /// An event about a path of the server, chroot and all.
     pub(super) fn event(&self, chroot: &str, path: String) {
         let path = match path.strip_prefix(chroot) {
@@ -137,7 +132,7 @@ mod tests {
         assert_eq!(a.take(), Work { paths: set(&["/a/b/c", "/a/x"]), looks: set(&[]) });
         assert_eq!(ab.take().paths, set(&["/a/b/c"]));
         assert_eq!(a.take(), Work::default());
-        assert!(sinks.follows("/a") && !sinks.shared(&a));
+        assert!(!sinks.shared(&a));
         let again = Dirty::new("/a".into());
         sinks.add(&again);
         assert!(sinks.shared(&a));

@@ -4,13 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use secrecy::SecretString;
 use tokio::sync::watch;
 
 use super::crowd::Crowd;
-use super::error::Error;
+use super::error::{Error, Result};
 use crate::{TlsTexts, Turn};
 
 /// How to reach one cluster, and as whom. [`Options::new`] has the defaults.
@@ -30,8 +29,6 @@ pub struct Options {
     /// Longest request in bytes. A server ends the connection that sends it a longer one than its `jute.maxbuffer`,
     /// so that we refuse it here. Default 1 MiB less 1, which is the server's default.
     pub max_request: usize,
-    /// Be content with a server that lost its ensemble and answers reads only.
-    pub read_only: bool,
     /// A session of before to go on with.
     pub saved: Option<SavedSession>,
     /// Who is told of every new session.
@@ -56,7 +53,6 @@ impl Options {
             session_timeout: Duration::from_secs(40),
             call_timeout: Duration::from_secs(10),
             max_request: 0xf_ffff,
-            read_only: false,
             saved: None,
             keep: None,
             turn: None,
@@ -65,12 +61,10 @@ impl Options {
             crowd: Arc::default(),
         }
     }
-}
 
-impl Options {
     /// How many servers there are, and how many bytes they have in front of each path. Errors: `Rejected` for addresses
     /// that cannot be used.
-    pub fn reach(&self) -> Result<(usize, usize), Error> {
+    pub fn reach(&self) -> Result<(usize, usize)> {
         let (addresses, chroot) = super::address::parse(&self.addresses)?;
         Ok((addresses.len(), chroot.len()))
     }
@@ -116,18 +110,17 @@ impl fmt::Debug for SavedSession {
 }
 
 /// Where a session stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Phase {
     /// No server; tried again and again.
+    #[default]
     Down,
     /// Connected.
     Connected,
-    /// Connected to a server that lost its ensemble: reads only, and what it says may be old.
-    ReadOnly,
 }
 
-/// What is known of a session.
-#[derive(Clone, Debug)]
+/// What is known of a session. The default: it has not tried to connect yet.
+#[derive(Clone, Debug, Default)]
 pub struct Status {
     /// Where it stands.
     pub phase: Phase,
@@ -229,71 +222,21 @@ pub struct Create<'a> {
 }
 
 /// One step of a transaction.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Op {
-    /// The node has this version of data.
-    Check {
-        /// The node.
-        path: String,
-        /// The version it must have.
-        version: i32,
-    },
-    /// Creates a node.
-    Create {
-        /// The node.
-        path: String,
-        /// Its data; `None`: a node without data, which is not the same as empty data.
-        data: Option<Bytes>,
-        /// It goes with our session.
-        ephemeral: bool,
-        /// Who may do what; empty: everybody everything.
-        acl: Vec<Acl>,
-    },
-    /// Writes a node's data.
-    Set {
-        /// The node.
-        path: String,
-        /// Its data.
-        data: Bytes,
-        /// The version it must have; `None`: any.
-        version: Option<i32>,
-    },
-    /// Deletes a node.
-    Delete {
-        /// The node.
-        path: String,
-        /// The version it must have; `None`: any.
-        version: Option<i32>,
-    },
+#[derive(Clone, Copy, Debug)]
+pub enum Op<'a> {
+    /// Creates a node with these data, as [`Session::create`](super::Session::create) does.
+    Create(&'a str, Option<&'a [u8]>, Create<'a>),
+    /// Deletes a node; with a version, only that version.
+    Delete(&'a str, Option<i32>),
 }
 
-impl Op {
+impl Op<'_> {
     /// The node it is about.
     pub fn path(&self) -> &str {
         match self {
-            Op::Check { path, .. } | Op::Create { path, .. } | Op::Set { path, .. } | Op::Delete { path, .. } => path,
+            Op::Create(path, ..) | Op::Delete(path, _) => path,
         }
     }
-}
-
-/// Why a transaction was not done. Nothing of it was, unless the error is `Unavailable` and `at` is `None`: then it
-/// is not known.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{error}")]
-pub struct MultiError {
-    /// The first step that failed; `None`: the transaction as a whole.
-    pub at: Option<usize>,
-    /// Why.
-    pub error: Error,
-}
-
-/// What a server is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ServerVersion {
-    /// Major, minor, patch; `None` when the server does not say (its `srvr` command is switched off).
-    pub number: Option<(u32, u32, u32)>,
-    /// It has recursive watches that stay (3.6 and later).
-    pub recursive_watches: bool,
 }
 
 #[cfg(test)]

@@ -14,8 +14,8 @@ use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use super::ability::Ability;
 use super::dial::Stream;
 use super::error::{AUTH_FAILED, Error, Result, SASL_REQUIRED, SESSION_EXPIRED, SESSION_MOVED, UNIMPLEMENTED};
-use super::jute;
-use super::proto::{self, Header, Requests, op, xid};
+use super::jute::{self, Decoder};
+use super::proto::{self, Header, op, xid};
 use super::sinks::Sinks;
 
 /// Requests that wait to be sent. Whoever finds them full waits.
@@ -39,14 +39,17 @@ struct Outgoing {
 pub(super) struct Call<'a, T> {
     pub(super) path: &'a str,
     pub(super) frame: Vec<u8>,
-    pub(super) decode: fn(Result<Bytes>) -> Result<T>,
+    pub(super) decode: fn(Answer<'_>) -> Result<T>,
 }
+
+/// What a server said to one request, or its refusal.
+pub(super) type Answer<'a> = Result<Decoder<'a>>;
 
 /// A request on its way.
 pub(super) struct Begun<'a, T> {
     path: &'a str,
     told: oneshot::Receiver<Reply>,
-    decode: fn(Result<Bytes>) -> Result<T>,
+    decode: fn(Answer<'_>) -> Result<T>,
     why: Arc<OnceLock<Error>>,
     patience: Duration,
     deadline: Instant,
@@ -57,7 +60,7 @@ impl<T> Begun<'_, T> {
     pub(super) async fn finish(self) -> Result<T> {
         let reply = timeout_at(self.deadline, self.told).await.map_err(|_| late(self.patience))?;
         let (code, body) = reply.map_err(|_| lost(&self.why))?;
-        (self.decode)(if code == 0 { Ok(body) } else { Err(Error::of_code(code, self.path)) })
+        (self.decode)(if code == 0 { Ok(Decoder::new(&body)) } else { Err(Error::of_code(code, self.path)) })
     }
 }
 
@@ -98,8 +101,9 @@ impl Wire {
         (Arc::new(Wire { sender, why, manners, generation, ability }), line)
     }
 
-    pub(super) fn requests(&self) -> Requests<'_> {
-        Requests { chroot: &self.manners.chroot }
+    /// What the server has in front of each path.
+    pub(super) fn chroot(&self) -> &str {
+        &self.manners.chroot
     }
 
     /// Sends a request. Requests go out in the order in which this returns: who begins one only after another was
@@ -316,8 +320,8 @@ pub(super) async fn frame(reader: &mut (impl AsyncRead + Unpin + ?Sized), buffer
 mod tests {
     use super::*;
 
-    fn call(path: &str) -> Result<Call<'_, Bytes>> {
-        Ok(Call { path, frame: proto::plain(op::SYNC), decode: |body| body })
+    fn call(path: &str) -> Result<Call<'_, ()>> {
+        Ok(Call { path, frame: proto::plain(op::SYNC), decode: |answer| answer.map(drop) })
     }
 
     fn manners() -> Manners {

@@ -2,6 +2,7 @@
 
 use super::Layout;
 use crate::zookeeper::Settings;
+use crate::zookeeper::client::paths::within;
 
 /// What stands beside the services under a Dubbo root.
 const NO_INTERFACES: [&str; 3] = ["config", "metadata", "mapping"];
@@ -57,9 +58,25 @@ impl Roots {
         self.place(path).is_some()
     }
 
+    /// Whether a path is the server's own, or lies where services stand: those are no data. What stands beside the services
+    /// under a Dubbo root is.
+    pub fn is_taken(&self, path: &str) -> bool {
+        let below = |root: &String| path.strip_prefix(&**root).and_then(|rest| rest.strip_prefix('/'));
+        let interface = |rest: &str| !NO_INTERFACES.contains(&rest.split('/').next().unwrap_or(rest));
+        within(SYSTEM, path)
+            || self.services.iter().any(|root| below(root).is_some())
+            || self.dubbo.iter().filter_map(below).any(interface)
+            || self.is_candidate(path)
+    }
+
+    /// Whether services stand below a node: it is their folder.
+    pub fn is_root(&self, path: &str) -> bool {
+        self.services.iter().chain(&self.dubbo).chain(&self.plain).any(|root| root == path)
+    }
+
     /// Whether such znodes may stand below this one. Ask only of a znode that has children.
     pub fn descend(&self, path: &str) -> bool {
-        if is_system(path) {
+        if within(SYSTEM, path) {
             return false;
         }
         let path = trim(path);
@@ -81,10 +98,7 @@ impl Roots {
         all.sort_unstable();
         let mut top: Vec<&str> = Vec::new();
         for root in all {
-            if !top
-                .iter()
-                .any(|above| root.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
-            {
+            if !top.iter().any(|above| within(above, root)) {
                 top.push(root);
             }
         }
@@ -118,7 +132,7 @@ impl Roots {
             Rules::Services => rest.rsplit_once('/').map(|(service, name)| Place::Services { root, service, name }),
             Rules::Plain => {
                 let (service, name) = rest.rsplit_once('/').unwrap_or(("/", rest));
-                (!is_system(path)).then_some(Place::Plain { root, service, name })
+                (!within(SYSTEM, path)).then_some(Place::Plain { root, service, name })
             }
         }
     }
@@ -143,10 +157,6 @@ impl Roots {
         let selected = lists.into_iter().filter(move |list| on(list.2));
         selected.flat_map(|(rules, roots, _)| roots.iter().map(move |root| (rules, trim(root))))
     }
-}
-
-fn is_system(path: &str) -> bool {
-    path.strip_prefix(SYSTEM).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 fn trim(root: &str) -> &str {

@@ -2,6 +2,7 @@
 
 use super::addresses::check_path;
 use super::{AclChoice, Category, KEYS, KIND, LAYOUTS, Layout, NewServices, Settings};
+use crate::zookeeper::client::paths::within;
 use causeway_settings::{Cluster, Draft, Fields, Node, Reader};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -151,8 +152,6 @@ fn apart(
     node: &Node,
     path: &str,
 ) {
-    let within =
-        |root: &str, other: &str| root.strip_prefix(other).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     let Some((_, list)) = seen.iter().find(|(other, _)| within(root, other) || within(other, root)) else {
         return seen.push((root.to_owned(), key));
     };

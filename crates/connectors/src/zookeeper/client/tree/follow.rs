@@ -8,9 +8,9 @@ use causeway_core::contain;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
-use super::super::address::{parent, within};
 use super::super::error::{Error, Result};
 use super::super::many::IN_FLIGHT;
+use super::super::paths::{parent, within};
 use super::super::proto::op;
 use super::super::session::Session;
 use super::super::sinks::{Dirty, Work};
@@ -117,9 +117,8 @@ impl Follower {
                 Err(error) => return Err(error),
             },
         };
-        // A server may lag behind what others have shown. One that only reads cannot catch up.
-        if self.session.status().borrow().phase == Phase::Connected
-            && let Err(error) = wire.run(wire.sync_call("/")).await
+        // A server may lag behind what others have shown.
+        if let Err(error) = wire.run(wire.sync()).await
             && error.is_transient()
         {
             return Err(error);

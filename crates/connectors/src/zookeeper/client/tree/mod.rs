@@ -21,8 +21,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use self::follow::Follower;
-use super::address::check_path;
 use super::error::{Error, Result};
+use super::paths::check_path;
 use super::proto::op;
 use super::session::Session;
 use super::sinks::Dirty;

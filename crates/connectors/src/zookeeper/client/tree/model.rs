@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
-use super::super::address::{join, parent, within};
 use super::super::error::Error;
+use super::super::paths::{join, parent, within};
 use super::walk::Found;
 use super::{Changes, Listing, Node};
 

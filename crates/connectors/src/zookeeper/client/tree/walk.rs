@@ -7,8 +7,8 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
-use super::super::address::join;
 use super::super::error::{Error, Result};
+use super::super::paths::join;
 use super::super::types::Stat;
 use super::super::wire::Wire;
 use super::model::Model;
@@ -104,7 +104,7 @@ impl Walk<'_> {
             Err(error) => return Err(error),
         };
         // Servers before 3.9 tell everybody whether a node exists.
-        match self.wire.stat(&path, self.single).await {
+        match self.wire.run(self.wire.stat(&path, self.single)).await {
             Ok(None) => Ok(Read { path, node: None, names: None, denied: None }),
             Ok(Some(stat)) => {
                 let node = Some(Node { path: Arc::clone(&path), stat, data: None });
@@ -122,20 +122,24 @@ impl Walk<'_> {
         let mut names = None;
         let mut stat;
         if self.options.bodies && known.is_none() && !self.single {
-            let (data, stat) = self.wire.read(path).await?;
+            let (data, stat) = self.wire.run(self.wire.read(path)).await?;
             if list {
-                names = Some(if stat.children > 0 { self.wire.children(path, false).await?.0 } else { Vec::new() });
+                names = Some(if stat.children > 0 {
+                    self.wire.run(self.wire.children(path, false)).await?.0
+                } else {
+                    Vec::new()
+                });
             }
             return Ok((stat, data, names));
         }
         if self.single || !list {
             let gone = || Error::NotFound(path.to_owned());
-            stat = self.wire.stat(path, self.single).await?.ok_or_else(gone)?;
+            stat = self.wire.run(self.wire.stat(path, self.single)).await?.ok_or_else(gone)?;
             if list && stat.ephemeral_owner == 0 {
-                names = Some(self.wire.children(path, self.single).await?.0);
+                names = Some(self.wire.run(self.wire.children(path, self.single)).await?.0);
             }
         } else {
-            let (found, its_stat) = self.wire.children(path, false).await?;
+            let (found, its_stat) = self.wire.run(self.wire.children(path, false)).await?;
             (names, stat) = (Some(found), its_stat);
         }
         let mut data = None;
@@ -146,7 +150,7 @@ impl Walk<'_> {
                 // Whether there is no data or empty data matters only of a leaf, and only reading it tells.
                 None if stat.data_length == 0 && stat.children > 0 => Some(Bytes::new()),
                 None => {
-                    let (data, newer) = self.wire.read(path).await?;
+                    let (data, newer) = self.wire.run(self.wire.read(path)).await?;
                     stat = newer;
                     data
                 }
