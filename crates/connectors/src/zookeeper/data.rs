@@ -4,8 +4,8 @@ use super::access;
 use super::client::paths::parent;
 use super::client::{Acl, Create, Error as WireError, Node, Session, Stat, TreeOptions};
 use super::connected::list_tree;
-use super::follow::{Followed, listed, lost};
-use super::layout::Roots;
+use super::follow::{Followed, listed};
+use super::layout::{PUBLIC, Roots};
 use super::numbered::Numbered;
 use super::settings::AclChoice;
 use super::writes::acl as own_acl;
@@ -34,7 +34,7 @@ pub(super) struct ZooKeeperData {
 }
 
 pub(super) fn part() -> Part {
-    Part::new(super::services::PART)
+    Part::new(PUBLIC)
 }
 
 /// What an entry's stamp is made of. Times guard against a server that was wiped, whose transactions begin again.
@@ -268,7 +268,10 @@ impl DataSource for ZooKeeperData {
             Ok(followed) => {
                 stream::unfold(followed, async |mut followed| Some((followed.next().await?, followed))).boxed()
             }
-            Err(error) => stream::iter([Err(lost(error))]).chain(stream::pending()).boxed(),
+            Err(error) => {
+                let lost = Lost { part: None, error: error.into() };
+                stream::iter([Err(lost)]).chain(stream::pending()).boxed()
+            }
         }
     }
 

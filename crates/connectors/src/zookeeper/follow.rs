@@ -33,7 +33,7 @@ impl<T: Fn(&Node) -> Option<Entry>> Followed<T> {
     pub async fn next(&mut self) -> Option<Result<News, Lost>> {
         loop {
             let news = match self.news().await? {
-                TreeNews::Lost(error) => Err(lost(error)),
+                TreeNews::Lost(error) => Err(Lost { part: None, error: error.into() }),
                 TreeNews::Reset(listing) => listed(listing, &self.options.descend, &self.takes, &mut self.numbered)
                     .map(|entries| News::Reset { part: part(), entries }),
                 TreeNews::Changed(_) if self.blind => continue,
@@ -74,14 +74,10 @@ impl<T: Fn(&Node) -> Option<Entry>> Followed<T> {
         // What takes no part any more has gone, too: services may have come to a folder.
         let of = |(path, node): (Arc<str>, Option<Node>)| {
             let plain = Node { path: path.clone(), stat: Stat::default(), data: None };
-            let taken = node.as_ref().and_then(|node| self.taken(node));
+            let taken = node.as_ref().and_then(|node| taken(node, &self.takes, &self.numbered));
             (taken.is_some() || (self.takes)(&plain).is_some()).then(|| (EntryKey::path(&path), taken))
         };
         Ok(changes.nodes.into_iter().filter_map(of).collect())
-    }
-
-    fn taken(&self, node: &Node) -> Option<Entry> {
-        taken(node, &self.takes, &self.numbered)
     }
 
     /// Finds out which of the nodes were numbered.
@@ -130,8 +126,4 @@ pub(super) fn listed(
     numbered.reset(&listing.nodes);
     let entry = |node: &Node| Some((EntryKey::path(&node.path), taken(node, takes, numbered)?));
     Ok(listing.nodes.iter().filter_map(entry).collect())
-}
-
-pub(super) fn lost(error: WireError) -> Lost {
-    Lost { part: None, error: error.into() }
 }

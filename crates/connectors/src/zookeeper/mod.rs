@@ -12,8 +12,8 @@ mod connected;
 mod convert;
 mod data;
 mod follow;
+mod host;
 mod layout;
-mod moves;
 mod numbered;
 mod publications;
 mod restore;
@@ -72,16 +72,14 @@ impl ZooKeeperConnector {
         if let Some(main) = &main {
             kept.load(MAIN, main.clone());
         }
-        let carriers = if connect.looks {
+        let mut further = Vec::new();
+        if connect.looks {
             others.iter().for_each(|saved| ours.spread().remember(saved.id));
-            options.keep = Some(kept.keeper(MAIN));
-            Carriers::open(options, kept, ours.clone(), Vec::new())
         } else {
-            (options.saved, options.turn) = (main, turn);
-            options.keep = Some(kept.keeper(MAIN));
-            Carriers::open(options, kept, ours.clone(), others)
-        };
-        let carriers = carriers?;
+            (options.saved, options.turn, further) = (main, turn, others);
+        }
+        options.keep = Some(kept.keeper(MAIN));
+        let carriers = Carriers::open(options, kept, ours.clone(), further)?;
         let session = carriers.main();
         let (roots, acl, access) = (Arc::new(settings.roots()), settings.acl, connect.access);
         let data = ZooKeeperData { session: session.clone(), roots: roots.clone(), acl, user };

@@ -1,7 +1,8 @@
-//! Keeps what is ours standing when sessions end.
+//! Keeps what is ours standing when sessions end, and moves znodes of ours from a session that holds too much to others: an
+//! earlier version held all in one.
 
-use super::carriers::Wish;
-use super::client::{Error as WireError, Session};
+use super::carriers::{Slot, Wish};
+use super::client::{Create, Error as WireError, Op, Session};
 use super::publications::Published;
 use super::writes::{AT_ONCE, Writes};
 use causeway_core::Error;
@@ -9,6 +10,9 @@ use futures_util::FutureExt;
 use futures_util::stream::{self, StreamExt};
 use std::collections::BTreeSet;
 use std::sync::Arc;
+
+/// Znodes that are moved in one step.
+const STEP: usize = 64;
 
 impl Writes {
     /// Makes sure that everything of ours, or what is ours of these paths, is held by one of our sessions: what is missing is
@@ -86,5 +90,52 @@ impl Writes {
             self.ours.spread().release(path);
         }
         Ok(())
+    }
+
+    /// Moves some of what a session holds too much. Returns whether anything was moved.
+    pub async fn move_some(&self, slot: Slot) -> bool {
+        let paths = self.ours.spread().excess(slot, STEP);
+        let moves: Vec<_> = paths.iter().map(|path| self.move_one(path, slot).boxed()).collect();
+        let outcomes: Vec<_> = stream::iter(moves).buffered(STEP).collect().await;
+        let failed = outcomes.iter().find_map(|outcome| outcome.as_ref().err());
+        let moved = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+        tracing::info!(
+            moved,
+            failed = failed.map(|error| error.to_string()),
+            "copies moved to sessions that hold less"
+        );
+        moved > 0
+    }
+
+    /// Deletes a znode and creates it again under another session, in one transaction: it is there at any moment. Who
+    /// watches it is told of both.
+    async fn move_one(&self, path: &str, slot: Slot) -> Result<(), Error> {
+        let now = self.carriers.session_of(path);
+        let (data, stat) = match now.read(path).await {
+            Err(WireError::NotFound(_)) => {
+                self.ours.spread().release(path);
+                return Ok(());
+            }
+            read => read?,
+        };
+        if self.ours.spread().slot_of(stat.ephemeral_owner) != Some(slot) {
+            self.ours.spread().seen(path, Some(stat.ephemeral_owner));
+            return Ok(());
+        }
+        let acl = match self.ours.get(path) {
+            Some(one) => self.checked_acl(&one.record),
+            None => now.acl(path).await?.0,
+        };
+        let moved = async {
+            let session = self.carriers.hold(path, Wish::Leave(slot)).await?;
+            let create = Op::Create(path, data.as_deref(), Create { ephemeral: true, acl: &acl });
+            Ok(session.multi(&[Op::Delete(path, Some(stat.version)), create]).await?)
+        };
+        let outcome: Result<(), Error> = moved.await;
+        if outcome.is_err() {
+            // Where it was moved in spite of that, the watch tells.
+            self.ours.spread().found(path, slot);
+        }
+        outcome
     }
 }

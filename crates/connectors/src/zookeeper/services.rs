@@ -1,14 +1,12 @@
 //! Services of one ZooKeeper cluster: all of them in one part, since ZooKeeper has no namespaces.
 
 use super::carriers::keep_up;
-use super::client::{Create, Error as WireError, Session};
+use super::client::{Create, Error as WireError};
 use super::connected::{connected, connected_soon, list_tree};
-use super::layout::{Layout, Roots};
-use super::publications::Publications;
+use super::layout::{GROUP, Layout, PUBLIC};
 use super::view::{Classes, View};
 use super::watch::{denied, readable, tree_options, watch};
 use super::writes::{Writes, acl};
-use super::znodes::znodes;
 use crate::util::keep_running;
 use causeway_core::{
     Capabilities, Carrier, Change, Error, Instance, Limits, Lost, Normalized, OwnerId, Part, Parts, Selector,
@@ -19,14 +17,8 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use parking_lot::Mutex;
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
-
-/// The one part.
-pub(super) const PART: &str = "public";
-/// The one group.
-const GROUP: &str = "DEFAULT_GROUP";
 
 /// What no layout can hold, by the names of the conformance suite.
 const LOSSES: [(&str, &str); 6] = [
@@ -83,30 +75,19 @@ impl ZooKeeperServices {
         Self { writes, capabilities, upkeep: Mutex::new(upkeep) }
     }
 
-    fn session(&self) -> &Session {
-        &self.writes.session
-    }
-
-    fn roots(&self) -> &Arc<Roots> {
-        &self.writes.roots
-    }
-
-    fn ours(&self) -> &Publications {
-        &self.writes.ours
-    }
-
     /// Everything there is, read anew. What may not be read in part is not known: an error, and no shorter list.
     async fn look(&self) -> Result<View, Error> {
-        let mut view = View::new(self.roots().clone(), Classes::default());
+        let Writes { session, roots, .. } = &self.writes;
+        let mut view = View::new(roots.clone(), Classes::default(), self.writes.access);
         let mut stands = false;
-        for root in self.roots().roots() {
-            let listing = list_tree(self.session(), tree_options(self.roots(), root)).await?;
-            let denied = denied(self.roots(), &listing.denied);
-            if let Some(path) = denied.keys().next() {
+        for root in roots.roots() {
+            let listing = list_tree(session, tree_options(roots, root)).await?;
+            let denied = denied(roots, &listing.denied);
+            if let Some(path) = denied.first() {
                 return Err(Error::Denied(format!("{path} may not be read, and {} more", denied.len() - 1)));
             }
             stands |= !listing.nodes.is_empty();
-            let nodes = znodes(self.session(), self.roots(), self.writes.access, &view, readable(listing)).await;
+            let nodes = view.znodes(session, readable(listing)).await;
             view.replace(root, nodes.into_iter(), &BTreeSet::new()).await;
         }
         if !stands && !self.stands().await? {
@@ -117,8 +98,8 @@ impl ZooKeeperServices {
 
     /// Whether there is the znode that everything stands below.
     async fn stands(&self) -> Result<bool, Error> {
-        connected_soon(self.session()).await?;
-        Ok(self.session().stat("/").await?.is_some())
+        connected_soon(&self.writes.session).await?;
+        Ok(self.writes.session.stat("/").await?.is_some())
     }
 }
 
@@ -129,14 +110,7 @@ pub(super) fn missing() -> Error {
 
 impl Source for ZooKeeperServices {
     fn watch(&self, select: &Selector) -> BoxStream<'static, Result<Update, Lost>> {
-        watch(
-            self.session(),
-            self.roots(),
-            self.ours(),
-            self.writes.classes.clone(),
-            select.clone(),
-            self.writes.access,
-        )
+        watch(&self.writes, select.clone())
     }
 
     fn read<'a>(&'a self, part: &'a Part, select: &'a Selector) -> BoxFuture<'a, Result<Vec<Set>, Error>> {
@@ -144,7 +118,7 @@ impl Source for ZooKeeperServices {
             known(part)?;
             let view = self.look().await?;
             let scopes = view.scopes().filter(|scope| select.scope(scope));
-            Ok(scopes.map(|scope| view.set(scope, self.ours())).collect())
+            Ok(scopes.map(|scope| view.set(scope, &self.writes.ours)).collect())
         }
         .boxed()
     }
@@ -171,7 +145,7 @@ impl Source for ZooKeeperServices {
             match self.stands().await {
                 Ok(false) => Ok(Parts::new()),
                 // Who may not read it may yet read what is below it.
-                Ok(true) | Err(Error::Denied(_)) => Ok(Parts::from([(Part::new(PART), None)])),
+                Ok(true) | Err(Error::Denied(_)) => Ok(Parts::from([(Part::new(PUBLIC), None)])),
                 Err(error) => Err(error),
             }
         }
@@ -189,7 +163,7 @@ impl Sink for ZooKeeperServices {
     }
 
     fn normalize(&self, scope: &ServiceKey, record: Instance) -> Normalized {
-        if &*scope.namespace != PART {
+        if &*scope.namespace != PUBLIC {
             return Err(no_namespaces(&scope.namespace));
         }
         if &*scope.group != GROUP {
@@ -212,14 +186,14 @@ impl Sink for ZooKeeperServices {
 
     fn prepare<'a>(&'a self, part: &'a Part, _title: Option<&'a str>) -> BoxFuture<'a, Result<(), Error>> {
         async move {
-            if &*part.0 != PART {
+            if &*part.0 != PUBLIC {
                 return Err(Error::Rejected(no_namespaces(&part.0)));
             }
             if self.stands().await? {
                 return Ok(());
             }
             let acl = acl(self.writes.acl);
-            match self.session().create("/", Some(b""), Create { ephemeral: false, acl: &acl }).await {
+            match self.writes.session.create("/", Some(b""), Create { ephemeral: false, acl: &acl }).await {
                 Ok(_) | Err(WireError::Exists(_)) => Ok(()),
                 Err(error) => Err(error.into()),
             }
@@ -238,14 +212,14 @@ impl Sink for ZooKeeperServices {
                     self.writes.remember(scope, one);
                 }
             }
-            connected(self.session()).await?;
+            connected(&self.writes.session).await?;
             self.writes.restore(None).await
         }
         .boxed()
     }
 
     fn carriers(&self) -> Vec<Carrier> {
-        self.writes.carriers.report()
+        self.writes.ours.spread().report()
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {
@@ -259,11 +233,11 @@ impl Sink for ZooKeeperServices {
 
 fn known(part: &Part) -> Result<(), Error> {
     match &*part.0 {
-        PART => Ok(()),
+        PUBLIC => Ok(()),
         other => Err(Error::Missing(no_namespaces(other))),
     }
 }
 
 fn no_namespaces(namespace: &str) -> String {
-    format!("ZooKeeper has no namespaces, and this one is {namespace:?}: name it `{PART}` with map.namespace")
+    format!("ZooKeeper has no namespaces, and this one is {namespace:?}: name it `{PUBLIC}` with map.namespace")
 }

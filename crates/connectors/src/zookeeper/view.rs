@@ -72,8 +72,10 @@ impl Classes {
 
 /// Everything that was read.
 pub(super) struct View {
-    roots: Arc<Roots>,
+    pub roots: Arc<Roots>,
     classes: Classes,
+    /// Whether access lists are read.
+    pub access: bool,
     nodes: BTreeMap<String, Seen>,
     scopes: BTreeMap<ServiceKey, BTreeSet<String>>,
     /// Children that are no instance, and why, since they were last taken.
@@ -104,10 +106,11 @@ fn marked(mut record: Instance) -> Instance {
 }
 
 impl View {
-    pub fn new(roots: Arc<Roots>, classes: Classes) -> Self {
+    pub fn new(roots: Arc<Roots>, classes: Classes, access: bool) -> Self {
         Self {
             roots,
             classes,
+            access,
             nodes: BTreeMap::new(),
             scopes: BTreeMap::new(),
             refused: Vec::new(),
@@ -146,7 +149,7 @@ impl View {
                 let record = marked(instance);
                 self.scopes.entry(scope.clone()).or_default().insert(path.to_owned());
                 touched.insert(scope.clone());
-                let class = layout::class_at(&self.roots, path, &znode.data);
+                let class = layout::class(&self.roots, path, &znode.data);
                 if let Some(class) = &class {
                     self.classes.add(&scope, class);
                 }

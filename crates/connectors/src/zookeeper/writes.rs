@@ -121,7 +121,7 @@ impl Writes {
         if self.ours.get(&node.path).as_ref().is_some_and(other) {
             return Err(Error::Blocked(format!("another instance has the same znode: {}", node.path)));
         }
-        if let Some(class) = layout::class(&self.roots, &node)
+        if let Some(class) = layout::class(&self.roots, &node.path, &node.data)
             && let Some(other) = self.classes.other(scope, &class)
         {
             return Err(Error::Blocked(format!(

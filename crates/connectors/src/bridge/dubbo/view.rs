@@ -18,16 +18,7 @@ pub(super) const PART: &str = "public";
 
 /// Views that are in use. The same view is the same pointer: the engine compares ports by place.
 #[derive(Default)]
-pub struct Views(Mutex<Vec<(Key, Weak<View>)>>);
-
-#[derive(PartialEq, Eq)]
-struct Key {
-    task: Arc<str>,
-    data: usize,
-    root: Root,
-    namespace: String,
-    writes: bool,
-}
+pub struct Views(Mutex<Vec<Weak<View>>>);
 
 impl Views {
     /// A task's view of `namespace` (an id or, where the task only reads it, a display name) of a Nacos. `writes`: whether
@@ -39,17 +30,21 @@ impl Views {
         (root, namespace): (&Root, &str),
         writes: bool,
     ) -> DataPort {
-        let place = Arc::as_ptr(&data.source()).cast::<()>().addr();
-        let (root, namespace) = (root.clone(), namespace.to_owned());
-        let key = Key { task: task.clone(), data: place, root: root.clone(), namespace: namespace.clone(), writes };
+        let at = |source: &Arc<dyn DataSource>| Arc::as_ptr(source).cast::<()>();
+        let same = |view: &Arc<View>| {
+            let Place { namespace: id, root: below, writes: may_write, .. } = &*view.place;
+            let place = (&view.task, id.as_str(), below, *may_write);
+            place == (task, namespace, root, writes) && at(&view.source) == at(&data.source())
+        };
         let mut views = self.0.lock();
-        // A view holds its data port: no other one can stand at that place.
-        views.retain(|(_, view)| view.strong_count() > 0);
-        let known = views.iter().find(|(one, _)| *one == key).and_then(|(_, view)| view.upgrade());
+        views.retain(|view| view.strong_count() > 0);
+        let known = views.iter().filter_map(Weak::upgrade).find(same);
         let view = known.unwrap_or_else(|| {
-            let place = Place { services: services.clone(), namespace, root, writes, found: Mutex::default() };
-            let view = Arc::new(View { place: Arc::new(place), source: data.source(), sink: data.sink() });
-            views.push((key, Arc::downgrade(&view)));
+            let (services, namespace, root) = (services.clone(), namespace.to_owned(), root.clone());
+            let place = Arc::new(Place { services, namespace, root, writes, found: Mutex::default() });
+            let view = View { task: task.clone(), place, source: data.source(), sink: data.sink() };
+            let view = Arc::new(view);
+            views.push(Arc::downgrade(&view));
             view
         });
         match &view.sink {
@@ -61,6 +56,7 @@ impl Views {
 
 /// The view itself.
 struct View {
+    task: Arc<str>,
     place: Arc<Place>,
     source: Arc<dyn DataSource>,
     sink: Option<Arc<dyn DataSink>>,
@@ -185,22 +181,15 @@ impl DataSource for View {
                 Err(error) => return failed(error, keys.len()),
             };
             let root = &self.place.root;
-            let inner: Vec<_> = keys.iter().filter_map(|key| root.to_nacos(&id, key)).collect();
-            let mut found = self.source.read(&inner).await.into_iter();
-            let mut answers = Vec::with_capacity(keys.len());
-            for key in keys {
-                answers.push(match root.to_nacos(&id, key) {
-                    None => Ok(None),
-                    Some(_) => match found.next() {
-                        None => Err(Error::protocol("an answer is missing")),
-                        Some(Ok(Some((entry, content)))) => {
-                            root.check(key, &content).map_err(Error::Rejected).map(|()| Some((entry, content)))
-                        }
-                        Some(answer) => answer,
-                    },
-                });
-            }
-            answers
+            let asked: Vec<_> = keys.iter().filter_map(|key| root.to_nacos(&id, key)).collect();
+            let mut answers = self.source.read(&asked).await.into_iter();
+            let of = |key: &EntryKey| {
+                let Some(_) = root.to_nacos(&id, key) else { return Ok(None) };
+                let Some((entry, content)) = answers.next().unwrap_or_else(missing)? else { return Ok(None) };
+                root.check(key, &content).map_err(Error::Rejected)?;
+                Ok(Some((entry, content)))
+            };
+            keys.iter().map(of).collect()
         }
         .boxed()
     }
@@ -242,23 +231,22 @@ impl DataSink for View {
                 Ok(id) => id,
                 Err(error) => return failed(error, writes.len()),
             };
-            let inner =
-                |write: &Write| Some(Write { key: self.place.root.to_nacos(&id, &write.key)?, ..write.clone() });
-            let (mut inners, mut known) = (Vec::new(), Vec::new());
-            for write in writes {
-                let inner = inner(write);
-                known.push(inner.is_some());
-                inners.extend(inner);
-            }
-            let mut answers = sink.write(&inners).await.into_iter();
-            let of = |(write, known): (&Write, bool)| match known {
-                true => answers.next().unwrap_or_else(|| Err(Error::protocol("an answer is missing"))),
-                false => refused(write),
+            let inner = |write: &Write| self.place.root.to_nacos(&id, &write.key);
+            let moved = |write: &Write| Some(Write { key: inner(write)?, ..write.clone() });
+            let asked: Vec<_> = writes.iter().filter_map(moved).collect();
+            let mut answers = sink.write(&asked).await.into_iter();
+            let of = |write: &Write| match inner(write) {
+                Some(_) => answers.next().unwrap_or_else(missing),
+                None => refused(write),
             };
-            writes.iter().zip(known).map(of).collect()
+            writes.iter().map(of).collect()
         }
         .boxed()
     }
+}
+
+fn missing<T>() -> Result<T, Error> {
+    Err(Error::protocol("an answer is missing"))
 }
 
 /// What a Nacos has no place for.

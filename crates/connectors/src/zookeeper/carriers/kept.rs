@@ -13,7 +13,7 @@ use std::sync::Arc;
 pub(in crate::zookeeper) struct Kept {
     vault: Option<Arc<dyn Vault>>,
     /// Who goes on with the sessions. A connection that another one follows changes nothing any more.
-    pub turn: Option<Turn>,
+    turn: Option<Turn>,
     ours: Publications,
     saved: Mutex<BTreeMap<Slot, SavedSession>>,
 }
@@ -37,11 +37,6 @@ impl Kept {
     /// Tells of the session of one slot.
     pub fn keeper(self: &Arc<Self>, slot: Slot) -> Arc<dyn SessionKeeper> {
         Arc::new(Keeper { kept: self.clone(), slot })
-    }
-
-    /// Whether another connection of this process goes on with the sessions, or is about to.
-    pub fn is_followed(&self) -> bool {
-        self.turn.as_ref().is_some_and(|turn| !turn.is_last())
     }
 
     /// Whoever follows has read the list, and is not to miss a change of it.

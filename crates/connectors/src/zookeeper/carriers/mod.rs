@@ -12,7 +12,7 @@ pub(super) use upkeep::keep_up;
 use super::client::{self, Phase, SavedSession, Session};
 use super::connected::PATIENCE;
 use super::publications::Publications;
-use causeway_core::{Carrier, Error};
+use causeway_core::Error;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -111,13 +111,7 @@ impl Carriers {
             inner.kept.load(slot, saved.clone());
             inner.unknown.send_modify(|unknown| *unknown += 1);
         }
-        let session = match Session::open(options) {
-            Ok(session) => session,
-            Err(error) => {
-                drop(inner.ours.spread().dissolve(slot));
-                return Err(error);
-            }
-        };
+        let session = Session::open(options).inspect_err(|_| drop(inner.ours.spread().dissolve(slot)))?;
         inner.open.lock().insert(slot, session.clone());
         inner.fresh.lock().push(Fresh { slot, session, saved: saved.is_some() });
         inner.opened.notify_one();
@@ -175,7 +169,7 @@ impl Carriers {
         if let Some(slot) = choose(&mut self.0.ours.spread()) {
             return Ok(slot);
         }
-        if *self.0.closed.borrow() || self.0.kept.is_followed() {
+        if *self.0.closed.borrow() || self.0.main.is_followed() {
             return Err(Error::unavailable("another connection goes on with the sessions"));
         }
         let added = self.add(None)?;
@@ -204,20 +198,6 @@ impl Carriers {
             let mut unknown = self.0.unknown.subscribe();
             drop(timeout(PATIENCE, unknown.wait_for(|unknown| *unknown == 0)).await);
         }
-    }
-
-    /// What is shown of the sessions that hold copies.
-    pub fn report(&self) -> Vec<Carrier> {
-        let loads = self.0.ours.spread().loads();
-        let holding = loads.into_iter().filter(|load| load.records > 0);
-        let carrier = |load: spread::Load| Carrier {
-            what: "session",
-            id: load.session.map(|id| format!("{id:#x}")).unwrap_or_default(),
-            records: load.records,
-            bytes: load.bytes,
-            limit: load.limit,
-        };
-        holding.map(carrier).collect()
     }
 
     /// Ends all connections, and leaves the sessions to the servers.

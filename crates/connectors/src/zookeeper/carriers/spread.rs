@@ -8,6 +8,7 @@
 //! 384 KiB, from 20 on 512 KiB. So 12.5 MB of paths are 48 sessions on an ensemble of three (16 connections to each
 //! server, 24 while one is away), and 25 sessions on one server.
 
+use causeway_core::Carrier;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -70,16 +71,6 @@ pub(in crate::zookeeper) struct Spread {
     /// The servers gave us no further session: those that there are take as much as they may.
     refused: bool,
     next: Slot,
-}
-
-/// What `get clusters` shows of one session.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::zookeeper) struct Load {
-    pub slot: Slot,
-    pub session: Option<i64>,
-    pub records: usize,
-    pub bytes: usize,
-    pub limit: usize,
 }
 
 impl Spread {
@@ -309,23 +300,28 @@ impl Spread {
         self.limits
     }
 
-    /// All sessions, in a stable order.
-    pub fn loads(&self) -> Vec<Load> {
-        let session = |slot: Slot| self.ids.iter().find(|(_, of)| **of == Some(slot)).map(|(id, _)| *id);
+    /// How many paths a session holds.
+    pub fn count(&self, slot: Slot) -> usize {
+        self.slots.get(&slot).map_or(0, |held| held.paths.len())
+    }
+
+    /// What is shown of the sessions that hold something, in a stable order.
+    pub fn report(&self) -> Vec<Carrier> {
+        let id = |slot: Slot| self.ids.iter().find(|(_, of)| **of == Some(slot)).map(|(id, _)| format!("{id:#x}"));
         let bound = self.bound(self.total);
         let half = self.limits.path_bytes / 2;
         let limit = |bytes: usize| {
             let stages = STAGES.iter().map(|(halves, _)| half * halves);
             stages.filter(|stage| *stage >= bound && *stage >= bytes).min().unwrap_or_else(|| self.most())
         };
-        let load = |(slot, held): (&Slot, &Held)| Load {
-            slot: *slot,
-            session: session(*slot),
+        let carrier = |(slot, held): (&Slot, &Held)| Carrier {
+            what: "session",
+            id: id(*slot).unwrap_or_default(),
             records: held.paths.len(),
             bytes: held.bytes,
             limit: limit(held.bytes),
         };
-        self.slots.iter().map(load).collect()
+        self.slots.iter().filter(|(_, held)| !held.paths.is_empty()).map(carrier).collect()
     }
 }
 
@@ -492,7 +488,7 @@ mod tests {
         spread.refuse(true);
         assert!((10..20).all(|n| spread.assign(&path(n, 96)) == Some(MAIN)));
         assert_eq!(spread.assign(&path(20, 96)), None);
-        let load = spread.loads().remove(0);
+        let load = spread.report().remove(0);
         assert_eq!((load.records, load.bytes, load.limit), (20, 2000, 2000));
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Carriers, Fresh, LIMIT_REACHED, MAIN, OPENING, Slot};
 use crate::util::backoff::Backoff;
-use crate::zookeeper::client::{Error as WireError, Phase, Session};
+use crate::zookeeper::client::{Error as WireError, Phase, Session, Status};
 use crate::zookeeper::connected::PATIENCE;
 use crate::zookeeper::writes::Writes;
 use causeway_core::Error;
@@ -79,7 +79,7 @@ pub(in crate::zookeeper) async fn keep_up(writes: Writes) {
         // One that is too full is emptied down to its bound.
         overfull = overfull.filter(|slot| !carriers.0.ours.spread().excess(*slot, 1).is_empty());
         overfull = overfull.or_else(|| carriers.0.ours.spread().overfull());
-        let moves = overfull.filter(|_| !moving && !carriers.0.kept.is_followed());
+        let moves = overfull.filter(|_| !moving && !carriers.0.main.is_followed());
         if let Some(slot) = moves.filter(|_| move_at <= Instant::now()) {
             moving = true;
             events.push(writes.move_some(slot).map(Event::Moved).boxed());
@@ -161,27 +161,24 @@ impl Carriers {
         if slot == MAIN {
             return Event::Done;
         }
+        let is_back = |status: &Status| status.phase != Phase::Down || status.over;
         loop {
-            let ended = status.wait_for(|status| status.phase == Phase::Down || status.over).await.map(|s| s.over);
-            match ended {
-                Ok(true) => return Event::Over(slot),
-                Ok(false) => {}
+            match status.wait_for(|status| status.phase == Phase::Down || status.over).await {
+                Ok(status) if status.over => return Event::Over(slot),
+                Ok(_) => {}
                 Err(_) => return Event::Done,
             }
-            let back =
-                timeout(LATE, status.wait_for(|status| status.phase != Phase::Down || status.over)).await.is_ok();
-            if !back {
+            if timeout(LATE, status.wait_for(is_back)).await.is_err() {
                 self.0.ours.spread().away(slot, true);
-                let records =
-                    self.0.ours.spread().loads().iter().find(|load| load.slot == slot).map_or(0, |l| l.records);
-                let (why, followed) = (session.status().borrow().error.clone(), self.0.kept.is_followed());
+                let records = self.0.ours.spread().count(slot);
+                let (why, followed) = (session.status().borrow().error.clone(), self.0.main.is_followed());
                 if let Some(why) = why.filter(|_| !followed && records > 0) {
                     tracing::warn!(
                         records, %why,
                         "a session is not connected: its copies go when its time-out is over{LIMIT_REACHED}"
                     );
                 }
-                drop(status.wait_for(|status| status.phase != Phase::Down || status.over).await);
+                drop(status.wait_for(is_back).await);
                 self.0.ours.spread().away(slot, false);
             }
         }
@@ -192,12 +189,8 @@ impl Carriers {
         let mut status = session.status();
         drop(status.wait_for(|status| status.generation > 0 || status.over).await);
         for _ in 0..3 {
-            let (epoch, over) = {
-                let status = session.status();
-                let status = status.borrow();
-                (status.epoch, status.over)
-            };
-            if epoch > 0 || over {
+            let now = session.status().borrow().clone();
+            if now.epoch > 0 || now.over {
                 return;
             }
             match session.ephemerals().await {
@@ -239,7 +232,7 @@ impl Carriers {
     async fn end_idle(&self) {
         let idle = self.0.ours.spread().idle();
         for slot in idle {
-            if self.0.kept.is_followed() {
+            if self.0.main.is_followed() {
                 return;
             }
             let Some(session) = self.0.open.lock().get(&slot).cloned() else { continue };

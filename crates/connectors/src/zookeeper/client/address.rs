@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::error::{Error, Result};
 use super::paths::check_path;
+use crate::zookeeper::host;
 
 /// ZooKeeper's own default port.
 const DEFAULT_PORT: u16 = 2181;
@@ -18,11 +19,7 @@ pub(super) struct Address {
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') {
-            write!(f, "[{}]:{}", self.host, self.port)
-        } else {
-            write!(f, "{}:{}", self.host, self.port)
-        }
+        f.write_str(&host::join(&self.host, self.port))
     }
 }
 
@@ -60,29 +57,10 @@ pub(super) fn parse(texts: &[String]) -> Result<(Vec<Address>, String)> {
 }
 
 fn server_of(server: &str, whole: &str) -> Result<Address> {
-    let wrong = |why: &str| Error::Rejected(format!("address \"{whole}\": {why}"));
-    let (host, port) = if let Some(rest) = server.strip_prefix('[') {
-        let (host, rest) = rest.split_once(']').ok_or_else(|| wrong("\"]\" is missing"))?;
-        match rest.strip_prefix(':') {
-            Some(port) => (host, port),
-            None if rest.is_empty() => (host, ""),
-            None => return Err(wrong("after \"]\" comes a port")),
-        }
-    } else {
-        match server.split_once(':') {
-            Some((_, port)) if port.contains(':') => return Err(wrong("an IPv6 address needs brackets")),
-            Some((host, port)) => (host, port),
-            None => (server, ""),
-        }
-    };
-    if host.is_empty() || host.chars().any(|c| c.is_whitespace() || c.is_control() || c == '@') {
-        return Err(wrong("no host"));
-    }
-    let port = match port {
-        "" => DEFAULT_PORT,
-        text => text.parse().ok().filter(|port| *port != 0).ok_or_else(|| wrong("the port is no port"))?,
-    };
-    Ok(Address { host: host.to_owned(), port })
+    let with_port = format!("{server}:{DEFAULT_PORT}");
+    let found = host::parse(server).or_else(|| host::parse(&with_port)).filter(|(_, port)| *port != 0);
+    let wrong = || Error::Rejected(format!("address \"{whole}\": no server; write `host:port` or `[IPv6]:port`"));
+    found.map(|(host, port)| Address { host: host.to_owned(), port }).ok_or_else(wrong)
 }
 
 #[cfg(test)]

@@ -19,10 +19,10 @@ use secrecy::ExposeSecret;
 use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::ability::{Ability, Number, number_in};
+use super::ability::{Ability, Number};
 use super::address::Address;
 use super::crowd::Place;
-use super::dial::{Stream, dial, four_letters};
+use super::dial::{self, Stream};
 use super::error::Error;
 use super::proto::{self, ConnectAnswer, ConnectRequest, Header};
 use super::session::Shared;
@@ -228,8 +228,7 @@ impl Driver {
         {
             return Some(number);
         }
-        let asked = four_letters(self.address(), self.shared.tls.as_ref(), "srvr", ASK).await;
-        let number = asked.ok().and_then(|answer| number_in(&answer));
+        let number = dial::version(self.address(), self.shared.tls.as_ref(), ASK).await;
         crowd.told(server, number);
         number
     }
@@ -238,7 +237,7 @@ impl Driver {
     async fn attach(&self, held: Option<&SavedSession>) -> Result<Attached, Refusal> {
         let (address, limit) = (self.address(), self.limit());
         let place = self.shared.options.crowd.take(self.next % self.shared.addresses.len());
-        let stream = dial(address, self.shared.tls.as_ref(), limit).await.map_err(Refusal::Failed)?;
+        let stream = dial::dial(address, self.shared.tls.as_ref(), limit).await.map_err(Refusal::Failed)?;
         match timeout(limit, self.greet(stream, held, place)).await {
             Ok(result) => result,
             Err(_) => {
@@ -349,8 +348,7 @@ impl Driver {
             over: false,
         });
         let keep = Duration::from_millis(u64::try_from(answer.timeout_ms).unwrap_or(0));
-        let manners = &self.shared.manners;
-        let why = line.serve(stream, buffer, keep, &self.shared.seen, &self.shared.sinks, &manners.chroot).await;
+        let why = line.serve(stream, buffer, keep, &self.shared.seen, &self.shared.sinks).await;
         self.last = Some(place.server);
         self.next = self.next.wrapping_add(1);
         why

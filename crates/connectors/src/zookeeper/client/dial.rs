@@ -6,6 +6,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
+use super::ability::{Number, number_in};
 use super::address::Address;
 use super::error::{Error, Result};
 use super::tls::Tls;
@@ -33,23 +34,16 @@ pub(super) async fn dial(address: &Address, tls: Option<&Tls>, limit: Duration) 
     tokio::time::timeout(limit, connecting).await.map_err(|_| late())?
 }
 
-/// A server's answer to one of the four-letter commands, on a connection of its own. Many servers answer only to
-/// some of them.
-pub(super) async fn four_letters(address: &Address, tls: Option<&Tls>, word: &str, limit: Duration) -> Result<String> {
-    let mut stream = dial(address, tls, limit).await?;
+/// A server's version, asked for on a connection of its own; `None` where it does not tell. Many servers do not.
+pub(super) async fn version(address: &Address, tls: Option<&Tls>, limit: Duration) -> Option<Number> {
+    let mut stream = dial(address, tls, limit).await.ok()?;
     let asking = async {
-        stream.write_all(word.as_bytes()).await?;
-        stream.flush().await?;
+        stream.write_all(b"srvr").await.ok()?;
+        stream.flush().await.ok()?;
         let mut answer = Vec::new();
         // Whatever answers here may not be a ZooKeeper server at all. With TLS the end may come without a goodbye.
-        match stream.take(64 * 1024).read_to_end(&mut answer).await {
-            Err(error) if answer.is_empty() => Err(error),
-            _ => Ok(String::from_utf8_lossy(&answer).into_owned()),
-        }
+        drop(stream.take(64 * 1024).read_to_end(&mut answer).await);
+        number_in(&String::from_utf8_lossy(&answer))
     };
-    match tokio::time::timeout(limit, asking).await {
-        Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(error)) => Err(Error::Unavailable(format!("{address}: {word}: {error}"))),
-        Err(_) => Err(Error::Unavailable(format!("{address}: {word}: no answer"))),
-    }
+    tokio::time::timeout(limit, asking).await.ok()?
 }

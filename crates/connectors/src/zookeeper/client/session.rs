@@ -56,13 +56,15 @@ impl Session {
         if options.session_timeout.is_zero() || options.call_timeout.is_zero() {
             return Err(Error::Rejected("a time-out of nothing".into()));
         }
-        let manners = Manners { chroot: chroot.into(), patience: options.call_timeout, longest: options.max_request };
+        let chroot: Arc<str> = chroot.into();
+        let sinks = Sinks::new(chroot.clone());
+        let manners = Manners { chroot, patience: options.call_timeout, longest: options.max_request };
         let shared = Arc::new(Shared {
             addresses,
             tls: options.tls.as_ref().map(Tls::new).transpose()?,
             manners,
             lacks: Lacks::default(),
-            sinks: Sinks::default(),
+            sinks,
             status: watch::Sender::default(),
             wire: RwLock::new(None),
             seen: AtomicI64::new(0),
@@ -118,7 +120,7 @@ impl Session {
     }
 
     /// Whether another connection of this process goes on with the session, or is about to.
-    pub(super) fn is_followed(&self) -> bool {
+    pub fn is_followed(&self) -> bool {
         self.shared.is_followed()
     }
 

@@ -40,28 +40,24 @@ impl Dirty {
 
     /// Something happened to this node.
     pub(super) fn mark(&self, path: String) {
-        {
-            let mut work = self.work.lock();
-            if work.looks.contains(&*self.root) {
-                return;
-            }
-            work.paths.insert(path);
-            if work.paths.len() > MOST_PATHS {
-                work.paths.clear();
-                work.looks = BTreeSet::from([self.root.to_string()]);
-            }
+        let mut work = self.work.lock();
+        if work.looks.contains(&*self.root) {
+            return;
+        }
+        work.paths.insert(path);
+        if work.paths.len() > MOST_PATHS {
+            work.paths.clear();
+            work.looks = BTreeSet::from([self.root.to_string()]);
         }
         self.wake.notify_one();
     }
 
     /// Compare this node, and all below it.
     pub(super) fn look(&self, path: &str) {
-        {
-            let mut work = self.work.lock();
-            work.looks.insert(path.to_owned());
-            if work.looks.len() > MOST_LOOKS {
-                work.looks = BTreeSet::from([self.root.to_string()]);
-            }
+        let mut work = self.work.lock();
+        work.looks.insert(path.to_owned());
+        if work.looks.len() > MOST_LOOKS {
+            work.looks = BTreeSet::from([self.root.to_string()]);
         }
         self.wake.notify_one();
     }
@@ -78,12 +74,17 @@ impl Dirty {
 }
 
 /// All who follow something through one session.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Sinks {
+    chroot: Arc<str>,
     followers: Mutex<Vec<Weak<Dirty>>>,
 }
 
 impl Sinks {
+    pub(super) fn new(chroot: Arc<str>) -> Sinks {
+        Sinks { chroot, followers: Mutex::default() }
+    }
+
     pub(super) fn add(&self, dirty: &Arc<Dirty>) {
         let mut followers = self.followers.lock();
         followers.retain(|follower| follower.strong_count() > 0);
@@ -97,10 +98,10 @@ impl Sinks {
     }
 
     /// An event about a path of the server, chroot and all.
-    pub(super) fn event(&self, chroot: &str, path: String) {
-        let path = match path.strip_prefix(chroot) {
+    pub(super) fn event(&self, path: String) {
+        let path = match path.strip_prefix(&*self.chroot) {
             Some("") => "/".to_owned(),
-            Some(_) if chroot.is_empty() => path,
+            Some(_) if self.chroot.is_empty() => path,
             Some(rest) => rest.to_owned(),
             None => return,
         };
@@ -122,12 +123,12 @@ mod tests {
 
     #[test]
     fn events_reach_who_follows() {
-        let sinks = Sinks::default();
+        let sinks = Sinks::new("/lab".into());
         let (a, ab) = (Dirty::new("/a".into()), Dirty::new("/a/b".into()));
         sinks.add(&a);
         sinks.add(&ab);
         for path in ["/lab/a/b/c", "/lab/a/x", "/lab/a/x", "/lab/b", "/elsewhere/a"] {
-            sinks.event("/lab", path.to_owned());
+            sinks.event(path.to_owned());
         }
         assert_eq!(a.take(), Work { paths: set(&["/a/b/c", "/a/x"]), looks: set(&[]) });
         assert_eq!(ab.take().paths, set(&["/a/b/c"]));

@@ -172,17 +172,12 @@ impl Line {
         keep: Duration,
         seen: &AtomicI64,
         sinks: &Sinks,
-        chroot: &str,
     ) -> Error {
         let pending = Pending::default();
         let (reader, writer) = tokio::io::split(stream);
         let why = Arc::clone(&self.why);
         let ended = tokio::select! {
-            ended = read(reader, buffer, &pending, keep * 2 / 3, |said| match said {
-                Said::Event(path) => sinks.event(chroot, path),
-                Said::After(zxid) => drop(seen.fetch_max(zxid, Ordering::Relaxed)),
-                Said::Unknown(operation) => self.ability.lacks(operation),
-            }) => ended,
+            ended = read(reader, buffer, &pending, keep * 2 / 3, seen, sinks, &self.ability) => ended,
             ended = write(writer, &mut self.requests, &pending, keep / 4) => ended,
         };
         let error = match ended {
@@ -238,23 +233,15 @@ async fn write(
     }
 }
 
-/// What answers and events say besides.
-enum Said {
-    /// Something happened to this path.
-    Event(String),
-    /// The answer is not older than this transaction.
-    After(i64),
-    /// The server does not know this operation.
-    Unknown(i32),
-}
-
 /// Reads answers and events. A server that says nothing for `silence`, though pings ask it to, is gone.
 async fn read(
     mut reader: impl AsyncRead + Unpin,
     mut buffer: BytesMut,
     pending: &Pending,
     silence: Duration,
-    hear: impl Fn(Said),
+    seen: &AtomicI64,
+    sinks: &Sinks,
+    ability: &Ability,
 ) -> Result<()> {
     loop {
         let frame = match timeout(silence, frame(&mut reader, &mut buffer)).await {
@@ -264,7 +251,7 @@ async fn read(
         let header = Header::decode(&frame)?;
         let body = frame.slice(Header::LENGTH..);
         match header.xid {
-            xid::EVENT => hear(Said::Event(proto::event_path(&body)?)),
+            xid::EVENT => sinks.event(proto::event_path(&body)?),
             xid::PING | xid::AUTH => {}
             number => {
                 let Some((expected, operation, tell)) = pending.lock().pop_front() else {
@@ -273,9 +260,9 @@ async fn read(
                 if expected != number {
                     return Err(Error::Protocol(format!("answer {number} where {expected} was due")));
                 }
-                hear(Said::After(header.zxid));
+                seen.fetch_max(header.zxid, Ordering::Relaxed);
                 if header.code == UNIMPLEMENTED {
-                    hear(Said::Unknown(operation));
+                    ability.lacks(operation);
                 }
                 if let Some(tell) = tell {
                     // Who asked may have stopped waiting.
@@ -362,8 +349,8 @@ mod tests {
             let lost = run("/e").await.err();
             assert_eq!(lost, Some(Error::Unavailable("the server closed the connection".into())));
         };
-        let sinks = Sinks::default();
-        let serving = line.serve(Box::new(ours), BytesMut::new(), Duration::from_secs(9), &seen, &sinks, "");
+        let sinks = Sinks::new("".into());
+        let serving = line.serve(Box::new(ours), BytesMut::new(), Duration::from_secs(9), &seen, &sinks);
         tokio::join!(serving, calls);
         assert_eq!(seen.load(Ordering::Relaxed), 7);
     }
@@ -373,9 +360,9 @@ mod tests {
         let (_wire, line) = Wire::new(manners(), Ability::default(), 1);
         let (ours, mut theirs) = tokio::io::duplex(1 << 16);
         let seen = AtomicI64::new(0);
-        let sinks = Sinks::default();
+        let sinks = Sinks::new("".into());
         let begun = Instant::now();
-        let why = line.serve(Box::new(ours), BytesMut::new(), Duration::from_secs(9), &seen, &sinks, "").await;
+        let why = line.serve(Box::new(ours), BytesMut::new(), Duration::from_secs(9), &seen, &sinks).await;
         assert_eq!(why, Error::Unavailable("silent for 6000 ms".into()));
         assert_eq!(begun.elapsed().as_secs(), 6);
         let mut sent = Vec::new();

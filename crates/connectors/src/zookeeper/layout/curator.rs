@@ -5,9 +5,10 @@
 //! name `secure` themselves · `k`, `-` a field that is set or not there · `K`, `~` the same within the payload · `d` the
 //! whole data.
 
+use super::Layout;
 use super::json::{self, Pairs, find, object, quote, string};
 use super::words::{DATA, ID, NAME, ORDER, TIME, UUID, Words, base36, order, reorder};
-use super::{Layout, host};
+use crate::zookeeper::host;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use causeway_core::{Instance, ServiceKey};

@@ -5,7 +5,8 @@
 //! of the parameters · `d` the data · `=` the whole name of the znode.
 
 use super::words::{DATA, ORDER, WHOLE, Words, order, reorder};
-use super::{Layout, escape, host};
+use super::{Layout, escape};
+use crate::zookeeper::host;
 use causeway_core::{Instance, Metadata, ServiceKey};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -101,8 +102,7 @@ pub(super) fn said(
     name: &str,
     ephemeral: bool,
 ) -> Result<(ServiceKey, Instance), String> {
-    let interface = escape::read(interface).ok_or("the interface's name is not escaped as Dubbo does")?;
-    let text = escape::read(name).ok_or("the URL is not escaped as Dubbo does")?;
+    let (interface, text) = unescaped(interface, name)?;
     let url = Url::parse(&text)?;
     let mut instance = Instance::new(url.host, url.port.unwrap_or_default());
     // A parameter without a value has its name for one, as Dubbo reads it.
@@ -123,10 +123,15 @@ pub(super) fn said(
     Ok((super::service(&service), instance))
 }
 
+/// The interface and the URL.
+fn unescaped(interface: &str, name: &str) -> Result<(String, String), String> {
+    let interface = escape::read(interface).ok_or("the interface's name is not escaped as Dubbo does")?;
+    Ok((interface, escape::read(name).ok_or("the URL is not escaped as Dubbo does")?))
+}
+
 /// The service of what [`said`] says, and the same errors.
 pub(super) fn service_said(interface: &str, category: &str, name: &str) -> Result<String, String> {
-    let interface = escape::read(interface).ok_or("the interface's name is not escaped as Dubbo does")?;
-    let text = escape::read(name).ok_or("the URL is not escaped as Dubbo does")?;
+    let (interface, text) = unescaped(interface, name)?;
     let url = Url::parse(&text)?;
     // Of several, the last one stands.
     let part = |wanted: &str| {

@@ -21,7 +21,6 @@ mod alias;
 mod curator;
 mod dubbo;
 mod escape;
-mod host;
 mod json;
 mod plain;
 mod roots;
@@ -33,7 +32,7 @@ pub use alias::alias;
 pub use roots::Roots;
 
 use causeway_core::{Instance, Payload, ServiceKey};
-use roots::Place;
+use roots::{Folder, Position};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, LazyLock};
@@ -41,8 +40,10 @@ use words::{ACCESS, NULL, ROOT, Words};
 
 /// The kind in payloads, as in the settings.
 pub(super) const KIND: &str = "zookeeper";
-const PUBLIC: &str = "public";
-const GROUP: &str = "DEFAULT_GROUP";
+/// The one namespace.
+pub(super) const PUBLIC: &str = "public";
+/// The one group.
+pub(super) const GROUP: &str = "DEFAULT_GROUP";
 
 /// A way in which services stand in a tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -114,24 +115,19 @@ fn read_plain(
     ephemeral: bool,
 ) -> Result<Option<(ServiceKey, Instance)>, String> {
     let Some((layout, scope, mut instance)) = said(roots, path, data, ephemeral)? else { return Ok(None) };
-    let Some(place) = roots.place(path) else { return Ok(None) };
-    let (root, name) = match place {
-        Place::Dubbo { root, name, .. } | Place::Services { root, name, .. } | Place::Plain { root, name, .. } => {
-            (root, name)
-        }
-    };
+    let Some(Position { root, folder, name }) = roots.position(path) else { return Ok(None) };
     let is_first = roots.of(layout).next() == Some(root);
     // Below another root the same name may stand once more.
     let slot = xxhash_rust::xxh3::xxh3_64(if is_first { name } else { path }.as_bytes());
     instance.id.slot = format!("{:08x}", slot >> 32).into();
     for last in [false, true] {
-        let words = match (place, last) {
-            (Place::Dubbo { interface, .. }, false) => dubbo::words(&scope, &instance, interface, name, data),
-            (Place::Dubbo { interface, .. }, true) => dubbo::whole(&scope, &instance, interface, name, data),
-            (Place::Services { service, .. }, false) => curator::words(layout, service, &instance, name, data),
-            (Place::Services { .. }, true) => Some(curator::whole(layout, &instance, name, data)),
-            (Place::Plain { .. }, false) => Some(plain::words(&instance, name, data)),
-            (Place::Plain { .. }, true) => None,
+        let words = match (folder, last) {
+            (Folder::Dubbo { interface, .. }, false) => dubbo::words(&scope, &instance, interface, name, data),
+            (Folder::Dubbo { interface, .. }, true) => dubbo::whole(&scope, &instance, interface, name, data),
+            (Folder::Services(service), false) => curator::words(layout, service, &instance, name, data),
+            (Folder::Services(_), true) => Some(curator::whole(layout, &instance, name, data)),
+            (Folder::Plain(_), false) => Some(plain::words(&instance, name, data)),
+            (Folder::Plain(_), true) => None,
         };
         let Some(mut words) = words else { continue };
         if !is_first {
@@ -160,8 +156,7 @@ pub fn write(roots: &Roots, scope: &ServiceKey, record: &Instance) -> Result<Nod
     if !record.weight.is_finite() || record.weight < 0.0 {
         return Err(format!("{} is no weight", record.weight));
     }
-    let native = record.payload.as_ref().filter(|payload| &*payload.kind == KIND);
-    let words = native.and_then(|payload| Words::decode(&payload.text)).unwrap_or_else(|| {
+    let words = words_of(record).unwrap_or_else(|| {
         Words::new(if dubbo::is_named(&scope.name, record, &roots.categories) {
             Layout::Dubbo
         } else if record.metadata.contains_key("dubbo.metadata.revision") {
@@ -222,14 +217,9 @@ pub fn access(record: &Instance) -> Option<String> {
 /// The class of a znode's payload below a root of Curator's service discovery: `None` where it has no payload, empty
 /// where that names no class. A lookup of Spring Cloud's, Dubbo's or Curator's fails for the whole service when one
 /// payload there has another class than its own: never put a second class into a service.
-pub fn class(roots: &Roots, node: &Node) -> Option<String> {
-    class_at(roots, &node.path, &node.data)
-}
-
-/// The same of a znode in pieces.
-pub fn class_at(roots: &Roots, path: &str, data: &[u8]) -> Option<String> {
-    match roots.place(path)? {
-        Place::Services { .. } => curator::class(data),
+pub fn class(roots: &Roots, path: &str, data: &[u8]) -> Option<String> {
+    match roots.position(path)?.folder {
+        Folder::Services(_) => curator::class(data),
         _ => None,
     }
 }
@@ -246,8 +236,10 @@ fn build(roots: &Roots, scope: &ServiceKey, record: &Instance, words: &Words) ->
 
 /// Whether a znode can be read back as [`build`] asks for, without the record that it says.
 fn check(roots: &Roots, scope: &ServiceKey, words: &Words, node: &Node) -> Result<(), String> {
-    let (layout, there) = match roots.place(&node.path) {
-        Some(Place::Dubbo { interface, category, name, .. }) if roots.layouts.contains(&Layout::Dubbo) => {
+    let (layout, there) = match roots.position(&node.path) {
+        Some(Position { folder: Folder::Dubbo { interface, category }, name, .. })
+            if roots.layouts.contains(&Layout::Dubbo) =>
+        {
             (Layout::Dubbo, service(&dubbo::service_said(interface, category, name)?))
         }
         _ => match said(roots, &node.path, &node.data, node.ephemeral)? {
@@ -292,17 +284,17 @@ fn said(
     data: &[u8],
     ephemeral: bool,
 ) -> Result<Option<(Layout, ServiceKey, Instance)>, String> {
-    let Some(place) = roots.place(path) else { return Ok(None) };
-    let said = match place {
-        Place::Dubbo { interface, category, name, .. } => {
+    let Some(Position { folder, name, .. }) = roots.position(path) else { return Ok(None) };
+    let said = match folder {
+        Folder::Dubbo { interface, category } => {
             let (scope, instance) = dubbo::said(interface, category, name, ephemeral)?;
             (Layout::Dubbo, scope, instance)
         }
         // A service's name may hold `/`: then there are inner nodes on the way, empty or with Curator's default data.
-        Place::Services { .. } if !ephemeral && !data.trim_ascii_start().starts_with(b"{") => return Ok(None),
-        Place::Services { service, .. } => curator::said(service, data, ephemeral)?,
-        Place::Plain { .. } if !ephemeral => return Ok(None),
-        Place::Plain { service, name, .. } => {
+        Folder::Services(_) if !ephemeral && !data.trim_ascii_start().starts_with(b"{") => return Ok(None),
+        Folder::Services(service) => curator::said(service, data, ephemeral)?,
+        Folder::Plain(_) if !ephemeral => return Ok(None),
+        Folder::Plain(service) => {
             let (scope, instance) = plain::said(service, name, data)?;
             (Layout::Plain, scope, instance)
         }

@@ -43,19 +43,28 @@ enum Rules {
 
 /// Where a znode may say that it is an instance.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Place<'a> {
-    /// The interface and the URL are still escaped.
-    Dubbo { root: &'a str, interface: &'a str, category: &'a str, name: &'a str },
+pub(super) struct Position<'a> {
+    pub root: &'a str,
+    pub folder: Folder<'a>,
+    /// The last part of the path; in Dubbo's tree a URL that is still escaped.
+    pub name: &'a str,
+}
+
+/// What stands between root and name.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Folder<'a> {
+    /// The interface is still escaped.
+    Dubbo { interface: &'a str, category: &'a str },
     /// A service's name may hold `/`.
-    Services { root: &'a str, service: &'a str, name: &'a str },
+    Services(&'a str),
     /// The service of a znode right below the root is `/`.
-    Plain { root: &'a str, service: &'a str, name: &'a str },
+    Plain(&'a str),
 }
 
 impl Roots {
     /// Whether this znode is worth reading as an instance. [`read`](super::read) then says whether it is one.
     pub fn is_candidate(&self, path: &str) -> bool {
-        self.place(path).is_some()
+        self.position(path).is_some()
     }
 
     /// Whether a path is the server's own, or lies where services stand: those are no data. What stands beside the services
@@ -119,22 +128,21 @@ impl Roots {
         list.iter().map(|root| trim(root))
     }
 
-    pub(super) fn place<'a>(&'a self, path: &'a str) -> Option<Place<'a>> {
+    pub(super) fn position<'a>(&'a self, path: &'a str) -> Option<Position<'a>> {
         let (rules, root, rest) = self.below(path)?;
         let rest = rest.strip_prefix('/').filter(|rest| rest.split('/').all(|part| !part.is_empty()))?;
-        match rules {
+        let (above, name) = rest.rsplit_once('/').unwrap_or(("", rest));
+        let folder = match rules {
             Rules::Dubbo => {
-                let mut parts = rest.split('/');
-                let (interface, category, name) = (parts.next()?, parts.next()?, parts.next()?);
-                let is_one = parts.next().is_none() && self.reads(category) && !NO_INTERFACES.contains(&interface);
-                is_one.then_some(Place::Dubbo { root, interface, category, name })
+                let (interface, category) = above.split_once('/').filter(|(_, category)| self.reads(category))?;
+                (!NO_INTERFACES.contains(&interface)).then_some(Folder::Dubbo { interface, category })?
             }
-            Rules::Services => rest.rsplit_once('/').map(|(service, name)| Place::Services { root, service, name }),
-            Rules::Plain => {
-                let (service, name) = rest.rsplit_once('/').unwrap_or(("/", rest));
-                (!within(SYSTEM, path)).then_some(Place::Plain { root, service, name })
-            }
-        }
+            Rules::Services if above.is_empty() => return None,
+            Rules::Services => Folder::Services(above),
+            Rules::Plain if within(SYSTEM, path) => return None,
+            Rules::Plain => Folder::Plain(if above.is_empty() { "/" } else { above }),
+        };
+        Some(Position { root, folder, name })
     }
 
     /// The rules of the nearest root above a path, that root, and the rest of the path.

@@ -61,7 +61,8 @@ impl Follower {
             let (error, wire) = match self.session.wire() {
                 Ok(wire) => {
                     let error = match contain(self.follow(&wire, &mut last)).await {
-                        Ok(error) => error,
+                        Ok(Ok(())) => wire.lost(),
+                        Ok(Err(error)) => error,
                         Err(panic) => self.broken(&panic),
                     };
                     (if wire.has_ended() { wire.lost() } else { error }, Some(wire))
@@ -87,14 +88,6 @@ impl Follower {
         }
     }
 
-    /// Follows for as long as the connection lasts and answers. Clears `last` when it has told all there is.
-    async fn follow(&mut self, wire: &Wire, last: &mut Option<Error>) -> Error {
-        match self.try_follow(wire, last).await {
-            Ok(()) => wire.lost(),
-            Err(error) => error,
-        }
-    }
-
     /// After a panic nothing counts as known any more.
     fn broken(&mut self, panic: &str) -> Error {
         let why = format!("following {} failed unexpectedly, and is started again: {panic}", self.options.root);
@@ -103,7 +96,8 @@ impl Follower {
         Error::Unavailable(why)
     }
 
-    async fn try_follow(&mut self, wire: &Wire, last: &mut Option<Error>) -> Result<()> {
+    /// Follows as long as the connection lasts and answers. Clears `last` when it has told all there is.
+    async fn follow(&mut self, wire: &Wire, last: &mut Option<Error>) -> Result<()> {
         // What happened on an earlier connection is part of what is listed now.
         drop(self.dirty.take());
         self.looks.clear();

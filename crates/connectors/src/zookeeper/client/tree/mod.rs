@@ -11,12 +11,9 @@ mod walk;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use futures_util::Stream;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
@@ -119,7 +116,7 @@ impl Changes {
     }
 }
 
-/// The news of one subtree, as a stream. Dropping it ends the watch.
+/// The news of one subtree. Dropping it ends the watch.
 ///
 /// A reader that is slow costs nothing but time: what happens meanwhile is kept as a bounded set of paths, and told as
 /// one [`Changes`] when it is ready.
@@ -147,7 +144,7 @@ impl Session {
 }
 
 impl Tree {
-    /// The next news.
+    /// The next news; `None`: the session was closed for good. Cancelling it loses nothing.
     pub async fn next(&mut self) -> Option<TreeNews> {
         self.news.recv().await
     }
@@ -155,14 +152,6 @@ impl Tree {
     /// A handle to ask for a look while the tree is being read.
     pub fn looker(&self) -> Looker {
         self.looker.clone()
-    }
-}
-
-impl Stream for Tree {
-    type Item = TreeNews;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<TreeNews>> {
-        self.news.poll_recv(cx)
     }
 }
 

@@ -92,25 +92,21 @@ impl Walk<'_> {
     }
 
     async fn read(&self, path: Arc<str>) -> Result<Read> {
-        let error = match self.whole(&path).await {
-            Ok((stat, data, names)) => {
-                let node = Some(Node { path: Arc::clone(&path), stat, data });
-                return Ok(Read { path, node, names, denied: None });
-            }
-            Err(Error::NotFound(_)) => return Ok(Read { path, node: None, names: None, denied: None }),
-            Err(error @ Error::Denied(_)) => error,
+        let none = Read { path: Arc::clone(&path), node: None, names: None, denied: None };
+        match self.whole(&path).await {
+            Ok((stat, data, names)) => Ok(Read { node: Some(Node { path, stat, data }), names, ..none }),
+            Err(Error::NotFound(_)) => Ok(none),
             // A name that no path can hold. Its siblings must not suffer for it.
-            Err(error @ Error::Rejected(_)) => return Ok(Read { path, node: None, names: None, denied: Some(error) }),
-            Err(error) => return Err(error),
-        };
-        // Servers before 3.9 tell everybody whether a node exists.
-        match self.wire.run(self.wire.stat(&path, self.single)).await {
-            Ok(None) => Ok(Read { path, node: None, names: None, denied: None }),
-            Ok(Some(stat)) => {
-                let node = Some(Node { path: Arc::clone(&path), stat, data: None });
-                Ok(Read { path, node, names: None, denied: Some(error) })
-            }
-            Err(Error::Denied(_)) => Ok(Read { path, node: None, names: None, denied: Some(error) }),
+            Err(error @ Error::Rejected(_)) => Ok(Read { denied: Some(error), ..none }),
+            // Servers before 3.9 tell everybody whether a node exists.
+            Err(denied @ Error::Denied(_)) => match self.wire.run(self.wire.stat(&path, self.single)).await {
+                Ok(None) => Ok(none),
+                Ok(Some(stat)) => {
+                    Ok(Read { node: Some(Node { path, stat, data: None }), denied: Some(denied), ..none })
+                }
+                Err(Error::Denied(_)) => Ok(Read { denied: Some(denied), ..none }),
+                Err(error) => Err(error),
+            },
             Err(error) => Err(error),
         }
     }

@@ -6,6 +6,7 @@ mod read;
 mod write;
 
 use super::*;
+use crate::zookeeper::host;
 use causeway_core::Metadata;
 
 /// Dubbo 3.3.4: a provider with group, version, tag and weight.
