@@ -4,11 +4,11 @@ use super::access;
 use super::client::paths::parent;
 use super::client::{Acl, Create, Error as WireError, Node, Session, Stat, TreeOptions};
 use super::connected::list_tree;
+use super::create::acl as own_acl;
 use super::follow::{Followed, listed};
 use super::layout::{PUBLIC, Roots};
 use super::numbered::Numbered;
 use super::settings::AclChoice;
-use super::writes::acl as own_acl;
 use causeway_core::{
     Aside, Content, DataSelector, DataSink, DataSource, Entry, EntryCapabilities, EntryFacts, EntryKey, Error, Expect,
     Found, Limits, Lost, News, Part, Shape, Stamp, StampKind, Write,

@@ -7,9 +7,11 @@
 
 mod access;
 mod carriers;
+mod claim;
 pub mod client;
 mod connected;
 mod convert;
+mod create;
 mod data;
 mod follow;
 mod host;

@@ -3,7 +3,7 @@
 use super::carriers::Spread;
 use super::client::{Acl, Create};
 use super::layout;
-use causeway_core::{Error, Instance, InstanceId, Mark, OwnerId, ServiceKey};
+use causeway_core::{Instance, InstanceId, Mark, OwnerId, ServiceKey};
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
@@ -278,58 +278,12 @@ impl All {
     }
 }
 
-/// A path that was noted as ours before its znode stands: taken back where it comes to nothing, also when nobody waits for
-/// the end any more. Where the session is no proof and there is no answer, either may stand.
-pub(super) struct Claim<'a> {
-    ours: &'a Publications,
-    path: &'a str,
-    published: &'a Published,
-    before: Option<Published>,
-    /// Whether it stands, as far as that is known.
-    stands: Option<bool>,
-}
-
-impl<'a> Claim<'a> {
-    pub fn new(ours: &'a Publications, path: &'a str, published: &'a Published) -> Self {
-        Self { ours, path, published, before: ours.put(path, published.clone()), stands: None }
-    }
-
-    /// What stood there before.
-    pub fn before(&self) -> Option<&Published> {
-        self.before.as_ref()
-    }
-
-    pub fn end(mut self, outcome: &Result<(), Error>) {
-        self.stands = match outcome {
-            Ok(()) => Some(true),
-            Err(Error::Unavailable(_) | Error::Protocol(_)) => None,
-            Err(_) => Some(false),
-        };
-    }
-}
-
-impl Drop for Claim<'_> {
-    fn drop(&mut self) {
-        let ephemeral = |one: &Published| one.record.ephemeral;
-        let proven = ephemeral(self.published) && self.before.as_ref().is_none_or(ephemeral);
-        match (self.stands, self.before.take()) {
-            (Some(true), _) if proven => {}
-            (Some(true), _) => self.ours.sure(self.path, self.published.clone()),
-            (None, _) if !proven => {}
-            (_, Some(before)) => self.ours.sure(self.path, before),
-            (_, None) => {
-                self.ours.forget(self.path);
-                // Should it stand after all, the watch shows it, and it is counted again.
-                self.ours.spread().release(self.path);
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::zookeeper::carriers::{MAIN, SessionLimits};
+    use crate::zookeeper::claim::Claim;
+    use causeway_core::Error;
 
     fn one(data: &str, ephemeral: bool) -> Published {
         let mark = Some(Mark::new(OwnerId::new("i", "t"), Vec::new()));

@@ -3,10 +3,11 @@
 use super::carriers::keep_up;
 use super::client::{Create, Error as WireError};
 use super::connected::{connected, connected_soon, list_tree};
+use super::create::acl;
 use super::layout::{GROUP, Layout, PUBLIC};
 use super::view::{Classes, View};
 use super::watch::{denied, readable, tree_options, watch};
-use super::writes::{Writes, acl};
+use super::writes::Writes;
 use crate::util::keep_running;
 use causeway_core::{
     Capabilities, Carrier, Change, Error, Instance, Limits, Lost, Normalized, OwnerId, Part, Parts, Selector,

@@ -1,11 +1,12 @@
 //! Writes instances as znodes under our sessions, and touches nothing that is not ours.
 
 use super::carriers::{Carriers, Wish};
-use super::client::{Acl, Error as WireError, Op, Session};
+use super::claim::Claim;
+use super::client::{Error as WireError, Op, Session};
 use super::layout::{self, Node, Roots};
-use super::publications::{Claim, Publications, Published};
+use super::publications::{Publications, Published};
+use super::settings::AclChoice;
 use super::view::{Classes, MARK};
-use super::{access, settings::AclChoice};
 use crate::InlineMarks;
 use causeway_core::{Change, Error, Instance, Mark, OwnerId, ServiceKey, WrittenRecord};
 use futures_util::FutureExt;
@@ -19,9 +20,6 @@ pub(super) const AT_ONCE: usize = 256;
 
 /// Most bytes of a znode's path and data.
 const MOST: usize = 1_047_552;
-
-/// The permission to read.
-const READ: i32 = 1;
 
 /// Everything that a write needs.
 #[derive(Clone)]
@@ -39,14 +37,6 @@ pub(super) struct Writes {
     pub access: bool,
 }
 
-/// Who may use what we make.
-pub(super) fn acl(choice: AclChoice) -> Vec<Acl> {
-    match choice {
-        AclChoice::Open | AclChoice::Copy => vec![Acl::open()],
-        AclChoice::Creator => vec![Acl::creator(), Acl::new(READ, "world", "anyone")],
-    }
-}
-
 impl Writes {
     /// The znode of a record, or why it cannot be one. A server ends the connection that brings it a request of 1 MiB; what
     /// besides path and data is in one fits into the rest.
@@ -56,16 +46,6 @@ impl Writes {
         match node.path.len() + node.data.len() {
             size if size > MOST => Err(format!("its path and its data have {size} bytes, and ZooKeeper takes {MOST}")),
             _ => Ok(node),
-        }
-    }
-
-    /// Who may use the znode of a record, or why that cannot be said.
-    fn acl_of(&self, record: &Instance) -> Result<Vec<Acl>, String> {
-        let own = layout::access(record).filter(|_| self.acl == AclChoice::Copy);
-        match own.as_deref() {
-            None => Ok(acl(self.acl)),
-            Some("") => Err("its access list may not be read, and is to be copied".to_owned()),
-            Some(text) => access::read(text),
         }
     }
 
@@ -160,29 +140,6 @@ impl Writes {
         self.replace(&old, &path, published).await
     }
 
-    /// As [`Writes::acl_of`], of what [`Writes::node`] has let pass.
-    pub fn checked_acl(&self, record: &Instance) -> Vec<Acl> {
-        self.acl_of(record).unwrap_or_else(|_| vec![Acl::creator()])
-    }
-
-    /// Makes the znode, and the folders above it that are missing.
-    pub async fn create(&self, session: &Session, path: &str, one: &Published) -> Result<(), WireError> {
-        let own = self.checked_acl(&one.record);
-        session.create_all(path, one.body(), one.how(&own), &acl(self.acl)).await.map(drop)
-    }
-
-    /// Makes the znode in place of this version of what stands there: one step, so that nobody sees a gap.
-    pub async fn create_over(
-        &self,
-        session: &Session,
-        path: &str,
-        one: &Published,
-        version: i32,
-    ) -> Result<(), WireError> {
-        let own = self.checked_acl(&one.record);
-        session.multi(&[Op::Delete(path, Some(version)), Op::Create(path, one.body(), one.how(&own))]).await
-    }
-
     /// Makes a znode, or takes over the one that stands there when it is ours.
     async fn put(&self, scope: &ServiceKey, record: &Instance) -> Result<(), Error> {
         let (path, published) = self.published(scope, record)?;
@@ -247,26 +204,6 @@ impl Writes {
             // Somebody else's: the plan looks again.
             (false, _) => Err(Error::Conflict),
         }
-    }
-
-    /// Writes the data over this version of them, where there is one, and the access list where it is copied and differs.
-    async fn make_equal(
-        &self,
-        session: &Session,
-        path: &str,
-        wanted: &Published,
-        over: Option<i32>,
-    ) -> Result<(), WireError> {
-        if over.is_some() {
-            session.set(path, wanted.body(), over).await?;
-        }
-        if self.acl == AclChoice::Copy {
-            let (list, wanted) = (session.acl(path).await?.0, self.checked_acl(&wanted.record));
-            if access::text(&list) != access::text(&wanted) {
-                session.set_acl(path, &wanted, None).await?;
-            }
-        }
-        Ok(())
     }
 
     async fn update(&self, scope: &ServiceKey, from: &Instance, to: &Instance) -> Result<(), Error> {

@@ -68,7 +68,7 @@ pub async fn loses_its_majority() -> Result<()> {
     reach(&session, |status| status.phase == Phase::Down).await?;
     view.until(&mut tree, |view| view.lost.len() == 1).await?;
     sleep(Duration::from_secs(5)).await;
-    ensure!(session.status().borrow().phase == Phase::Down && view.resets == 1, "{session:?}");
+    ensure!(session.status().borrow().phase == Phase::Down && view.resets == 1, "{:?}", view.lost);
     ensure!(matches!(session.get("/t").await, Err(Error::Unavailable(_))));
 
     servers.nodes[0].start_again().await?;

@@ -8,6 +8,7 @@
 //! The contents are the same: names with commas between; JSON. In data ids Dubbo writes `___` for `$`.
 
 mod companions;
+mod namespace;
 mod view;
 mod watch;
 

@@ -1,10 +1,11 @@
 //! A Nacos' config entries as the znodes of one Dubbo root: a port that looks like a ZooKeeper's.
 
 use super::Root;
+use super::namespace::Place;
 use super::watch::Watch;
 use causeway_core::{
-    Content, DataPort, DataSelector, DataSink, DataSource, Entry, EntryCapabilities, EntryFacts, EntryInterest,
-    EntryKey, Error, Expect, Fingerprint, Found, Limits, Lost, News, Part, Port, Undecided, Write,
+    Content, DataPort, DataSelector, DataSink, DataSource, Entry, EntryCapabilities, EntryFacts, EntryKey, Error,
+    Expect, Found, Limits, Lost, News, Port, Write,
 };
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -12,9 +13,6 @@ use futures_util::stream::{self, BoxStream, StreamExt};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
-
-/// The part that a ZooKeeper has.
-pub(super) const PART: &str = "public";
 
 /// Views that are in use. The same view is the same pointer: the engine compares ports by place.
 #[derive(Default)]
@@ -41,7 +39,7 @@ impl Views {
         let known = views.iter().filter_map(Weak::upgrade).find(same);
         let view = known.unwrap_or_else(|| {
             let (services, namespace, root) = (services.clone(), namespace.to_owned(), root.clone());
-            let place = Arc::new(Place { services, namespace, root, writes, found: Mutex::default() });
+            let place = Arc::new(Place { services, namespace, root, writes, id: Mutex::default() });
             let view = View { task: task.clone(), place, source: data.source(), sink: data.sink() };
             let view = Arc::new(view);
             views.push(Arc::downgrade(&view));
@@ -60,103 +58,6 @@ struct View {
     place: Arc<Place>,
     source: Arc<dyn DataSource>,
     sink: Option<Arc<dyn DataSink>>,
-}
-
-/// Where in the Nacos.
-pub(super) struct Place {
-    services: Port,
-    namespace: String,
-    pub root: Root,
-    writes: bool,
-    /// The namespace's id, once it was found.
-    found: Mutex<Option<Arc<str>>>,
-}
-
-impl Place {
-    /// The namespace's id; `None`: there is none, but the task may make it.
-    pub async fn id(&self) -> Result<Option<Arc<str>>, Error> {
-        let known = self.found.lock().clone();
-        if known.is_some() {
-            return Ok(known);
-        }
-        let services = self.services.source();
-        let id = match services.parts().await {
-            Ok(parts) if parts.contains_key(&Part::new(&self.namespace)) => Some(self.namespace.as_str().into()),
-            Ok(parts) => {
-                let titled = |title: &Option<Arc<str>>| title.as_deref() == Some(&self.namespace);
-                let mut ids = parts.into_iter().filter(|(_, title)| titled(title)).map(|(part, _)| part.0);
-                match ids.next() {
-                    Some(id) => Some(id).filter(|_| ids.next().is_none()),
-                    None => self.id_of_unlisted().await?,
-                }
-            }
-            // Who may not list them is told the id.
-            Err(Error::Denied(_)) => Some(self.namespace.as_str().into()),
-            Err(error) => return Err(error),
-        };
-        match id {
-            Some(id) => {
-                *self.found.lock() = Some(id.clone());
-                Ok(Some(id))
-            }
-            None if self.writes => Ok(None),
-            None => Err(Error::Missing(format!("there is no namespace {}", self.namespace))),
-        }
-    }
-
-    /// Services stand in it though nobody has created it: then its name in the settings is its id.
-    async fn id_of_unlisted(&self) -> Result<Option<Arc<str>>, Error> {
-        let used = self.services.source().count(&Part::new(&self.namespace)).await? > 0;
-        Ok(used.then(|| self.namespace.as_str().into()))
-    }
-
-    pub fn forget(&self) {
-        *self.found.lock() = None;
-    }
-
-    /// The id, where the namespace is made if it is not there.
-    async fn id_to_write(&self) -> Result<Arc<str>, Error> {
-        if let Some(id) = self.id().await? {
-            return Ok(id);
-        }
-        if let Some(sink) = self.services.sink() {
-            sink.prepare(&Part::new(&self.namespace), None).await?;
-        }
-        Ok(self.namespace.as_str().into())
-    }
-
-    pub fn inside(self: &Arc<Self>, id: &Arc<str>, select: &DataSelector) -> DataSelector {
-        Arc::new(Inside { place: self.clone(), id: id.clone(), select: select.clone() })
-    }
-
-    pub fn outside(&self, entries: BTreeMap<EntryKey, Entry>) -> BTreeMap<EntryKey, Entry> {
-        entries.into_iter().filter_map(|(key, entry)| Some((self.root.to_zookeeper(&key)?, entry))).collect()
-    }
-}
-
-/// What a task takes, as the Nacos' own entries.
-struct Inside {
-    place: Arc<Place>,
-    id: Arc<str>,
-    select: DataSelector,
-}
-
-impl EntryInterest for Inside {
-    fn takes(&self, key: &EntryKey) -> bool {
-        key.namespace == self.id && self.place.root.to_zookeeper(key).is_some_and(|path| self.select.takes(&path))
-    }
-    fn undecided(&self, key: &EntryKey) -> Option<Undecided> {
-        self.select.undecided(&self.place.root.to_zookeeper(key)?)
-    }
-    fn part(&self, part: &Part) -> bool {
-        part.0 == self.id
-    }
-    fn may_hold(&self, key: &EntryKey) -> bool {
-        key.namespace == self.id
-    }
-    fn fingerprint(&self) -> Fingerprint {
-        Fingerprint::of(&(&self.id, &self.place.root, self.select.fingerprint()))
-    }
 }
 
 impl DataSource for View {
@@ -280,7 +181,7 @@ fn failed<T>(error: Error, count: usize) -> Vec<Result<T, Error>> {
 mod tests {
     use super::*;
     use crate::memory::{Memory, MemoryData, MemoryPorts};
-    use causeway_core::{Everything, Instance, ServiceKey};
+    use causeway_core::{Everything, Instance, Part, ServiceKey};
 
     struct Fixture {
         memory: Memory,

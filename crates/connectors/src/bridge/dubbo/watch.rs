@@ -1,6 +1,6 @@
 //! Following a Nacos' entries as znodes.
 
-use super::view::{PART, Place};
+use super::namespace::{PART, Place};
 use causeway_core::{DataSelector, DataSource, Error, Lost, News, Part};
 use futures_util::stream::{BoxStream, StreamExt};
 use std::collections::{BTreeMap, VecDeque};

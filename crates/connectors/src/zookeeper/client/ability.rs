@@ -3,12 +3,10 @@
 //! A server says that it does not know an operation, and then closes the connection. So its version is asked first;
 //! where it does not tell, what it did not know is remembered.
 
+use super::proto::op;
+use parking_lot::Mutex;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-
-use parking_lot::Mutex;
-
-use super::proto::op;
 
 /// Major, minor, patch.
 pub(super) type Number = (u32, u32, u32);

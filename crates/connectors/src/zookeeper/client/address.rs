@@ -1,10 +1,9 @@
 //! Where the servers of one cluster are, and which part of their tree is ours.
 
-use std::fmt;
-
 use super::error::{Error, Result};
 use super::paths::check_path;
 use crate::zookeeper::host;
+use std::fmt;
 
 /// ZooKeeper's own default port.
 const DEFAULT_PORT: u16 = 2181;

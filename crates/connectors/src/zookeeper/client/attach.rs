@@ -9,16 +9,6 @@
 //! read from, since that would be going back in time. From the second nothing else will ever come. They are told apart
 //! by how many do so: what a client saw is on a majority of the servers.
 
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
-
-use bytes::BytesMut;
-use causeway_core::contain;
-use secrecy::ExposeSecret;
-use tokio::io::AsyncWriteExt;
-use tokio::time::{Instant, sleep, timeout};
-
 use super::ability::{Ability, Number};
 use super::address::Address;
 use super::crowd::Place;
@@ -29,6 +19,14 @@ use super::session::Shared;
 use super::types::{Phase, SavedSession, Status};
 use super::wire::{Wire, frame};
 use crate::util::backoff::{Backoff, random_index};
+use bytes::BytesMut;
+use causeway_core::contain;
+use secrecy::ExposeSecret;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::io::AsyncWriteExt;
+use tokio::time::{Instant, sleep, timeout};
 
 /// A majority of the servers turned us away for this long: they will not have what we have seen.
 const BEHIND: Duration = Duration::from_secs(3);

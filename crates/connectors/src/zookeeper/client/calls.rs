@@ -1,7 +1,5 @@
 //! The calls, on one connection and on the session.
 
-use bytes::Bytes;
-
 use super::error::{Error, Result};
 use super::jute::{Decoder, Encoder};
 use super::paths::{check_path, parent};
@@ -9,6 +7,7 @@ use super::proto::{self, ANY_WATCH, RECURSIVE, op};
 use super::session::Session;
 use super::types::{Acl, Create, Op, Stat};
 use super::wire::{Answer, Call, Wire};
+use bytes::Bytes;
 
 /// The requests, one by one. All check their paths.
 impl Wire {

@@ -1,11 +1,9 @@
 //! How our sessions share the servers: a server takes a limited number of connections from one address.
 
+use super::ability::Number;
+use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-
-use parking_lot::Mutex;
-
-use super::ability::Number;
 
 /// The connections of several sessions to the same servers, by the place of the server among the addresses.
 #[derive(Debug, Default)]

@@ -1,13 +1,12 @@
 //! Many calls at once on the one connection: the same calls, without waiting for each answer before the next request.
 
-use bytes::Bytes;
-use futures_util::StreamExt;
-use futures_util::stream::FuturesOrdered;
-
 use super::error::{Error, Result};
 use super::session::Session;
 use super::types::{Acl, Create, Stat};
 use super::wire::{Begun, Call, Wire};
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesOrdered;
 
 /// Requests without an answer yet. A server stops reading above 1,000 of all its clients together.
 pub(super) const IN_FLIGHT: usize = 256;

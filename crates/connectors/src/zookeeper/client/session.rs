@@ -1,12 +1,5 @@
 //! The handle of a session.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-
-use parking_lot::{Mutex, RwLock};
-use tokio::sync::watch;
-use tokio::task::JoinSet;
-
 use super::ability::Lacks;
 use super::address::{self, Address};
 use super::attach::Driver;
@@ -16,6 +9,11 @@ use super::sinks::Sinks;
 use super::tls::Tls;
 use super::types::{Options, Status};
 use super::wire::{Call, Manners, Wire};
+use parking_lot::{Mutex, RwLock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 /// A ZooKeeper session that is kept alive. Clones are the same session.
 ///
@@ -136,12 +134,6 @@ impl Session {
 
     pub(super) fn sinks(&self) -> &Sinks {
         &self.shared.sinks
-    }
-}
-
-impl std::fmt::Debug for Session {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Session").field("status", &*self.shared.status.borrow()).finish_non_exhaustive()
     }
 }
 

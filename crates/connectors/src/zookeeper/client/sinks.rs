@@ -3,13 +3,11 @@
 //! An event only says «look again», so that all that is kept of a thousand events is the set of paths that they were
 //! about, up to a limit; above it, all below the root is to be looked at again.
 
+use super::paths::within;
+use parking_lot::Mutex;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Weak};
-
-use parking_lot::Mutex;
 use tokio::sync::Notify;
-
-use super::paths::within;
 
 /// Paths that are kept one by one.
 const MOST_PATHS: usize = 50_000;

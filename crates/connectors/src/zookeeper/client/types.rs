@@ -1,16 +1,14 @@
 //! What goes in and comes out.
 
-use std::fmt;
-use std::sync::Arc;
-use std::time::Duration;
-
-use futures_util::future::BoxFuture;
-use secrecy::SecretString;
-use tokio::sync::watch;
-
 use super::crowd::Crowd;
 use super::error::{Error, Result};
 use crate::{TlsTexts, Turn};
+use futures_util::future::BoxFuture;
+use secrecy::SecretString;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
 
 /// How to reach one cluster, and as whom. [`Options::new`] has the defaults.
 #[derive(Clone)]
@@ -67,17 +65,6 @@ impl Options {
     pub fn reach(&self) -> Result<(usize, usize)> {
         let (addresses, chroot) = super::address::parse(&self.addresses)?;
         Ok((addresses.len(), chroot.len()))
-    }
-}
-
-impl fmt::Debug for Options {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Options")
-            .field("addresses", &self.addresses)
-            .field("user", &self.login.as_ref().map(|(user, _)| user))
-            .field("session_timeout", &self.session_timeout)
-            .field("saved", &self.saved)
-            .finish_non_exhaustive()
     }
 }
 
@@ -246,12 +233,7 @@ mod tests {
     #[test]
     fn shows_no_password() {
         let saved = SavedSession { id: 0x1234, password: b"geheim!!".to_vec() };
-        let mut options = Options::new(vec!["a:1".into()]);
-        options.login = Some(("alice".into(), "pw1".into()));
-        options.saved = Some(saved.clone());
-        let shown = format!("{saved:?} {options:?}");
-        assert!(shown.contains("0x1234") && shown.contains("alice"), "{shown}");
-        assert!(!shown.contains("pw1") && !shown.contains("geheim") && !shown.contains("103"), "{shown}");
+        assert_eq!(format!("{saved:?}"), "SavedSession(0x1234)");
     }
 
     #[test]

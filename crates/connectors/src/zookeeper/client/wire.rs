@@ -1,22 +1,20 @@
 //! One connection: requests go out as they come, answers come back in the same order, events go to who watches.
 
-use std::collections::VecDeque;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
-
-use bytes::{Buf, Bytes, BytesMut};
-use parking_lot::Mutex;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, sleep_until, timeout, timeout_at};
-
 use super::ability::Ability;
 use super::dial::Stream;
 use super::error::{AUTH_FAILED, Error, Result, SASL_REQUIRED, SESSION_EXPIRED, SESSION_MOVED, UNIMPLEMENTED};
 use super::jute::{self, Decoder};
 use super::proto::{self, Header, op, xid};
 use super::sinks::Sinks;
+use bytes::{Buf, Bytes, BytesMut};
+use parking_lot::Mutex;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 /// Requests that wait to be sent. Whoever finds them full waits.
 const QUEUE: usize = 1024;

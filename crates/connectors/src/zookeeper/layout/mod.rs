@@ -24,6 +24,7 @@ mod escape;
 mod json;
 mod plain;
 mod roots;
+mod service_name;
 #[cfg(test)]
 mod tests;
 mod words;
@@ -157,7 +158,7 @@ pub fn write(roots: &Roots, scope: &ServiceKey, record: &Instance) -> Result<Nod
         return Err(format!("{} is no weight", record.weight));
     }
     let words = words_of(record).unwrap_or_else(|| {
-        Words::new(if dubbo::is_named(&scope.name, record, &roots.categories) {
+        Words::new(if service_name::is_service_name(&scope.name, &record.metadata) {
             Layout::Dubbo
         } else if record.metadata.contains_key("dubbo.metadata.revision") {
             Layout::Application

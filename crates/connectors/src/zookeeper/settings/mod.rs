@@ -89,6 +89,9 @@ pub enum Category {
 }
 
 impl Category {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Providers, Self::Consumers, Self::Routers, Self::Configurators];
+
     /// The node's name.
     pub fn word(self) -> &'static str {
         match self {

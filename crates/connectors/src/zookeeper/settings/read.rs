@@ -21,7 +21,6 @@ pub(super) fn read(reader: &mut Reader<'_>, fields: &Fields<'_>, cluster: &Clust
     without_effect(reader, fields);
     let inner = reader.fields(fields.get(KIND)?, &fields.at(KIND), &KEYS)?;
     let default = Settings::default();
-    let categories = [Category::Providers, Category::Consumers, Category::Routers, Category::Configurators];
     let acls = [("open", AclChoice::Open), ("creator", AclChoice::Creator), ("copy", AclChoice::Copy)];
     let new = [NewServices::Spring, NewServices::Application, NewServices::Curator];
     let layouts = reader.words(&inner, "layouts", &LAYOUTS).unwrap_or(default.layouts);
@@ -31,7 +30,7 @@ pub(super) fn read(reader: &mut Reader<'_>, fields: &Fields<'_>, cluster: &Clust
         service_roots,
         plain_roots,
         categories: reader
-            .words(&inner, "categories", &categories.map(|category| (category.word(), category)))
+            .words(&inner, "categories", &Category::ALL.map(|category| (category.word(), category)))
             .unwrap_or(default.categories),
         new_services: reader.word(&inner, "newServices", &new.map(|new| (word(new.layout()), new))).unwrap_or_default(),
         acl: reader.word(&inner, "acl", &acls).unwrap_or_default(),

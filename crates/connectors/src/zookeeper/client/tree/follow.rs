@@ -1,13 +1,5 @@
 //! The task behind a tree.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::time::Duration;
-
-use causeway_core::contain;
-use tokio::sync::mpsc;
-use tokio::time::sleep;
-
 use super::super::error::{Error, Result};
 use super::super::many::IN_FLIGHT;
 use super::super::paths::{parent, within};
@@ -20,6 +12,12 @@ use super::model::Model;
 use super::walk::{Depth, Walk};
 use super::{Changes, TreeNews, TreeOptions, Watches};
 use crate::util::backoff::Backoff;
+use causeway_core::contain;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::sleep;
 
 /// Nodes that a look compares before it lets events in between.
 const SLICE: usize = 256;

@@ -9,14 +9,6 @@ mod follow;
 mod model;
 mod walk;
 
-use std::collections::BTreeMap;
-use std::fmt;
-use std::sync::Arc;
-
-use bytes::Bytes;
-use tokio::sync::mpsc;
-use tokio::task::JoinSet;
-
 use self::follow::Follower;
 use super::error::{Error, Result};
 use super::paths::check_path;
@@ -24,6 +16,11 @@ use super::proto::op;
 use super::session::Session;
 use super::sinks::Dirty;
 use super::types::Stat;
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 /// Whether to list the children of the node at this path. Asked for every node but the root, often.
 pub type Descend = Arc<dyn Fn(&str) -> bool + Send + Sync>;
@@ -45,12 +42,6 @@ impl TreeOptions {
     /// All below `root`, with data.
     pub fn new(root: &str) -> TreeOptions {
         TreeOptions { root: root.to_owned(), descend: Arc::new(|_| true), bodies: true, watches: Watches::Best }
-    }
-}
-
-impl fmt::Debug for TreeOptions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TreeOptions").field("root", &self.root).field("bodies", &self.bodies).finish_non_exhaustive()
     }
 }
 
@@ -120,7 +111,6 @@ impl Changes {
 ///
 /// A reader that is slow costs nothing but time: what happens meanwhile is kept as a bounded set of paths, and told as
 /// one [`Changes`] when it is ready.
-#[derive(Debug)]
 pub struct Tree {
     news: mpsc::Receiver<TreeNews>,
     looker: Looker,

@@ -1,13 +1,12 @@
 //! What is known of a subtree, and how it differs from what was read.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Bound;
-use std::sync::Arc;
-
 use super::super::error::Error;
 use super::super::paths::{join, parent, within};
 use super::walk::Found;
 use super::{Changes, Listing, Node};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+use std::sync::Arc;
 
 /// The nodes as they were last told.
 #[derive(Debug, Default)]

@@ -1,18 +1,16 @@
 //! Reads nodes and what is below them, many at a time.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
-
-use bytes::Bytes;
-use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
-
 use super::super::error::{Error, Result};
 use super::super::paths::join;
 use super::super::types::Stat;
 use super::super::wire::Wire;
 use super::model::Model;
 use super::{Node, TreeOptions};
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 /// What was read.
 #[derive(Debug, Default)]

@@ -6,7 +6,7 @@ mod read;
 mod write;
 
 use super::*;
-use crate::zookeeper::host;
+use crate::zookeeper::{Category, host};
 use causeway_core::Metadata;
 
 /// Dubbo 3.3.4: a provider with group, version, tag and weight.
@@ -40,7 +40,7 @@ const IN_NACOS: &str = "side=provider&interface=lab.Greeter&group=g1&version=1.0
     &deprecated=false&protocol=dubbo&path=lab.Greeter&category=providers";
 
 fn roots() -> Roots {
-    let all = dubbo::CATEGORIES.map(str::to_owned).to_vec();
+    let all = Category::ALL.map(|one| one.word().to_owned()).to_vec();
     Roots { categories: all, plain: vec!["/plain".into(), "/more".into()], ..Roots::default() }
 }
 
