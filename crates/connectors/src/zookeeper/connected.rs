@@ -1,6 +1,6 @@
 //! Waiting for a connection: one that was just opened may take a moment.
 
-use super::client::{Listing, Phase, Session, TreeNews, TreeOptions};
+use super::client::{Phase, Session, TreeListing, TreeNews, TreeOptions};
 use causeway_core::Error;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -27,7 +27,7 @@ pub(super) async fn connected_soon(session: &Session) -> Result<(), Error> {
 }
 
 /// Reads one tree once.
-pub(super) async fn list_tree(session: &Session, options: TreeOptions) -> Result<Listing, Error> {
+pub(super) async fn list_tree(session: &Session, options: TreeOptions) -> Result<TreeListing, Error> {
     connected_soon(session).await?;
     match session.tree(options)?.next().await {
         Some(TreeNews::Reset(listing)) => Ok(listing),

@@ -1,6 +1,6 @@
 //! What an error of the client means for the engine.
 
-use super::client::Error as WireError;
+use super::client::WireError;
 use causeway_core::Error;
 
 impl From<WireError> for Error {

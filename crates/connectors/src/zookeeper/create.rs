@@ -1,7 +1,7 @@
 //! Makes znodes with their data and access lists.
 
 use super::access;
-use super::client::{Acl, Error as WireError, Op, Session};
+use super::client::{Acl, Op, Session, WireError};
 use super::layout;
 use super::publications::Published;
 use super::settings::AclChoice;

@@ -2,10 +2,10 @@
 
 use super::access;
 use super::client::paths::parent;
-use super::client::{Acl, Create, Error as WireError, Node, Session, Stat, TreeOptions};
+use super::client::{Acl, Create, Session, Stat, TreeNode, TreeOptions, WireError};
 use super::connected::list_tree;
 use super::create::acl as own_acl;
-use super::follow::{Followed, listed};
+use super::data_watch::{Followed, listed};
 use super::layout::{PUBLIC, Roots};
 use super::numbered::Numbered;
 use super::settings::AclChoice;
@@ -52,7 +52,7 @@ impl ZooKeeperData {
     }
 
     /// What a listing says of a node; `None`: it takes no part. Which nodes were numbered is told by their siblings.
-    fn takes(&self, select: &DataSelector) -> impl Fn(&Node) -> Option<Entry> + use<> {
+    fn takes(&self, select: &DataSelector) -> impl Fn(&TreeNode) -> Option<Entry> + use<> {
         let (select, roots) = (select.clone(), self.roots.clone());
         move |node| {
             let path = &*node.path;

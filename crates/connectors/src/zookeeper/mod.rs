@@ -13,16 +13,16 @@ mod connected;
 mod convert;
 mod create;
 mod data;
-mod follow;
+mod data_watch;
 mod host;
 mod layout;
 mod numbered;
 mod publications;
 mod restore;
+mod service_watch;
 mod services;
 mod settings;
 mod view;
-mod watch;
 mod writes;
 mod znodes;
 
@@ -31,7 +31,7 @@ pub use layout::{Layout, Roots};
 pub use settings::{AclChoice, Category, NewServices, Settings};
 
 use crate::{Connect, Connector};
-use carriers::{Carriers, Kept, MAIN, Spread, decode};
+use carriers::{Carriers, MAIN, SavedSessions, Spread, decode};
 use causeway_core::{ClusterId, DataPort, Error, Port, Ports};
 use data::ZooKeeperData;
 use publications::Publications;
@@ -70,7 +70,7 @@ impl ZooKeeperConnector {
         options.session_timeout = settings.session_timeout;
         let (servers, chroot) = options.reach()?;
         let ours = Publications::new(connect.install, Spread::new(limits, servers, chroot));
-        let kept = Kept::new(connect.vault.filter(|_| !connect.looks), turn.clone(), ours.clone());
+        let kept = SavedSessions::new(connect.vault.filter(|_| !connect.looks), turn.clone(), ours.clone());
         if let Some(main) = &main {
             kept.load(MAIN, main.clone());
         }

@@ -35,9 +35,9 @@ impl Published {
 
 /// All znodes of ours in one cluster, by path. Clones share them.
 #[derive(Clone)]
-pub(super) struct Publications(Arc<Inner>);
+pub(super) struct Publications(Arc<PublicationsState>);
 
-struct Inner {
+struct PublicationsState {
     install: Arc<str>,
     all: Mutex<All>,
     /// Never taken together with `all`.
@@ -85,7 +85,7 @@ const BACKED: Duration = Duration::from_secs(5);
 impl Publications {
     pub fn new(install: Arc<str>, spread: Spread) -> Self {
         let spread = Mutex::new(spread);
-        Self(Arc::new(Inner { install, all: Mutex::default(), spread, listeners: Mutex::default() }))
+        Self(Arc::new(PublicationsState { install, all: Mutex::default(), spread, listeners: Mutex::default() }))
     }
 
     /// Which of our sessions holds what. A new session is known here before anything can be written in it.

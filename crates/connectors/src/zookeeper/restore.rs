@@ -1,8 +1,8 @@
 //! Keeps what is ours standing when sessions end, and moves znodes of ours from a session that holds too much to others: an
 //! earlier version held all in one.
 
-use super::carriers::{Slot, Wish};
-use super::client::{Create, Error as WireError, Op, Session};
+use super::carriers::{SessionChoice, SessionSlot};
+use super::client::{Create, Op, Session, WireError};
 use super::publications::Published;
 use super::writes::{AT_ONCE, Writes};
 use causeway_core::Error;
@@ -57,7 +57,7 @@ impl Writes {
         if !wanted() {
             return Ok(());
         }
-        let session = self.carriers.hold(path, Wish::Any).await?;
+        let session = self.carriers.hold(path, SessionChoice::Any).await?;
         match self.create(&session, path, one).await {
             Err(WireError::Exists(_)) => self.relive(&session, path, one).await?,
             made => made?,
@@ -93,7 +93,7 @@ impl Writes {
     }
 
     /// Moves some of what a session holds too much. Returns whether anything was moved.
-    pub async fn move_some(&self, slot: Slot) -> bool {
+    pub async fn move_some(&self, slot: SessionSlot) -> bool {
         let paths = self.ours.spread().excess(slot, STEP);
         let moves: Vec<_> = paths.iter().map(|path| self.move_one(path, slot).boxed()).collect();
         let outcomes: Vec<_> = stream::iter(moves).buffered(STEP).collect().await;
@@ -109,7 +109,7 @@ impl Writes {
 
     /// Deletes a znode and creates it again under another session, in one transaction: it is there at any moment. Who
     /// watches it is told of both.
-    async fn move_one(&self, path: &str, slot: Slot) -> Result<(), Error> {
+    async fn move_one(&self, path: &str, slot: SessionSlot) -> Result<(), Error> {
         let now = self.carriers.session_of(path);
         let (data, stat) = match now.read(path).await {
             Err(WireError::NotFound(_)) => {
@@ -127,7 +127,7 @@ impl Writes {
             None => now.acl(path).await?.0,
         };
         let moved = async {
-            let session = self.carriers.hold(path, Wish::Leave(slot)).await?;
+            let session = self.carriers.hold(path, SessionChoice::Leave(slot)).await?;
             let create = Op::Create(path, data.as_deref(), Create { ephemeral: true, acl: &acl });
             Ok(session.multi(&[Op::Delete(path, Some(stat.version)), create]).await?)
         };

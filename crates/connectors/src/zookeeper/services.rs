@@ -1,12 +1,12 @@
 //! Services of one ZooKeeper cluster: all of them in one part, since ZooKeeper has no namespaces.
 
 use super::carriers::keep_up;
-use super::client::{Create, Error as WireError};
+use super::client::{Create, WireError};
 use super::connected::{connected, connected_soon, list_tree};
 use super::create::acl;
 use super::layout::{GROUP, Layout, PUBLIC};
-use super::view::{Classes, View};
-use super::watch::{denied, readable, tree_options, watch};
+use super::service_watch::{denied, readable, tree_options, watch};
+use super::view::{Classes, ServiceView};
 use super::writes::Writes;
 use crate::util::keep_running;
 use causeway_core::{
@@ -77,9 +77,9 @@ impl ZooKeeperServices {
     }
 
     /// Everything there is, read anew. What may not be read in part is not known: an error, and no shorter list.
-    async fn look(&self) -> Result<View, Error> {
+    async fn look(&self) -> Result<ServiceView, Error> {
         let Writes { session, roots, .. } = &self.writes;
-        let mut view = View::new(roots.clone(), Classes::default(), self.writes.access);
+        let mut view = ServiceView::new(roots.clone(), Classes::default(), self.writes.access);
         let mut stands = false;
         for root in roots.roots() {
             let listing = list_tree(session, tree_options(roots, root)).await?;

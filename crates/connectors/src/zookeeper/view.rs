@@ -1,7 +1,7 @@
 //! What stands in the trees, service by service. Pure.
 
 use super::client::paths::within;
-use super::layout::{self, Read, Roots};
+use super::layout::{self, ReadInstance, Roots};
 use super::publications::Publications;
 use bytes::Bytes;
 use causeway_core::{Instance, Mark, ServiceKey, Set, Unreadable};
@@ -71,12 +71,12 @@ impl Classes {
 }
 
 /// Everything that was read.
-pub(super) struct View {
+pub(super) struct ServiceView {
     pub roots: Arc<Roots>,
     classes: Classes,
     /// Whether access lists are read.
     pub access: bool,
-    nodes: BTreeMap<String, Seen>,
+    nodes: BTreeMap<String, SeenInstance>,
     scopes: BTreeMap<ServiceKey, BTreeSet<String>>,
     /// Children that are no instance, and why, since they were last taken.
     refused: Vec<(String, String)>,
@@ -84,7 +84,7 @@ pub(super) struct View {
     unreadable: BTreeSet<String>,
 }
 
-struct Seen {
+struct SeenInstance {
     scope: ServiceKey,
     record: Instance,
     class: Option<String>,
@@ -105,7 +105,7 @@ fn marked(mut record: Instance) -> Instance {
     record.with_mark(mark)
 }
 
-impl View {
+impl ServiceView {
     pub fn new(roots: Arc<Roots>, classes: Classes, access: bool) -> Self {
         Self {
             roots,
@@ -139,7 +139,7 @@ impl View {
         let Some(znode) = znode else { return touched };
         match layout::read(&self.roots, path, &znode.data, znode.owner != 0) {
             Ok(None) => {}
-            Ok(Some(Read { scope, mut instance, alias_of })) => {
+            Ok(Some(ReadInstance { scope, mut instance, alias_of })) => {
                 if znode.null {
                     instance = layout::without_data(instance);
                 }
@@ -153,7 +153,7 @@ impl View {
                 if let Some(class) = &class {
                     self.classes.add(&scope, class);
                 }
-                self.nodes.insert(path.to_owned(), Seen { scope, record, class, alias_of, znode });
+                self.nodes.insert(path.to_owned(), SeenInstance { scope, record, class, alias_of, znode });
             }
             Err(why) => {
                 self.classes.note_unreadable(path, Some(&why));
@@ -227,7 +227,7 @@ impl View {
     }
 }
 
-impl Drop for View {
+impl Drop for ServiceView {
     fn drop(&mut self) {
         self.unreadable.iter().for_each(|path| self.classes.note_unreadable(path, None));
         for seen in self.nodes.values() {

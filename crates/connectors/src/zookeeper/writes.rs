@@ -1,9 +1,9 @@
 //! Writes instances as znodes under our sessions, and touches nothing that is not ours.
 
-use super::carriers::{Carriers, Wish};
+use super::carriers::{Carriers, SessionChoice};
 use super::claim::Claim;
-use super::client::{Error as WireError, Op, Session};
-use super::layout::{self, Node, Roots};
+use super::client::{Op, Session, WireError};
+use super::layout::{self, NewZnode, Roots};
 use super::publications::{Publications, Published};
 use super::settings::AclChoice;
 use super::view::{Classes, MARK};
@@ -40,7 +40,7 @@ pub(super) struct Writes {
 impl Writes {
     /// The znode of a record, or why it cannot be one. A server ends the connection that brings it a request of 1 MiB; what
     /// besides path and data is in one fits into the rest.
-    pub fn node(&self, scope: &ServiceKey, record: &Instance) -> Result<Node, String> {
+    pub fn node(&self, scope: &ServiceKey, record: &Instance) -> Result<NewZnode, String> {
         let node = layout::write(&self.roots, scope, record)?;
         self.acl_of(record)?;
         match node.path.len() + node.data.len() {
@@ -155,7 +155,7 @@ impl Writes {
     }
 
     async fn make(&self, path: &str, published: &Published, before: Option<&Published>) -> Result<(), Error> {
-        let session = self.session_for(&published.record, path, Wish::Any).await?;
+        let session = self.session_for(&published.record, path, SessionChoice::Any).await?;
         match self.create(&session, path, published).await {
             Err(WireError::Exists(_)) => self.take_over(&session, path, published, before).await,
             outcome => Ok(outcome?),
@@ -163,7 +163,7 @@ impl Writes {
     }
 
     /// The session that a record is written with.
-    async fn session_for(&self, record: &Instance, path: &str, wish: Wish<'_>) -> Result<Session, Error> {
+    async fn session_for(&self, record: &Instance, path: &str, wish: SessionChoice<'_>) -> Result<Session, Error> {
         match record.ephemeral {
             true => self.carriers.hold(path, wish).await,
             false => Ok(self.session.clone()),
@@ -227,7 +227,7 @@ impl Writes {
         if !self.is_ours(old, stat.ephemeral_owner) {
             return Err(Error::Conflict);
         }
-        let session = self.session_for(&published.record, path, Wish::Instead(old)).await?;
+        let session = self.session_for(&published.record, path, SessionChoice::Instead(old)).await?;
         let (before, proven) = (self.ours.get(old), published.record.ephemeral);
         self.ours.put(path, published.clone());
         self.ours.forget(old);

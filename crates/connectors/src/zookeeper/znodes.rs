@@ -1,18 +1,18 @@
 //! Znodes as they are kept, with who may use them where that is copied somewhere.
 
 use super::access;
-use super::client::{Acl, Error as WireError, Node, Session};
-use super::view::{View, Znode};
+use super::client::{Acl, Session, TreeNode, WireError};
+use super::view::{ServiceView, Znode};
 use std::sync::Arc;
 
 /// What may not be read, or was not: no list says it, so that nothing is copied with more rights than it has.
 const HIDDEN: &str = "";
 
-impl View {
+impl ServiceView {
     /// The nodes as they are kept, with their access lists where those are read; those that are known already are not read
     /// again.
-    pub async fn znodes(&self, session: &Session, nodes: Vec<Node>) -> Vec<(String, Znode)> {
-        let kept = |node: Node| {
+    pub async fn znodes(&self, session: &Session, nodes: Vec<TreeNode>) -> Vec<(String, Znode)> {
+        let kept = |node: TreeNode| {
             let owner = node.stat.ephemeral_owner;
             let null = node.data.is_none();
             let znode = Znode { data: node.data.unwrap_or_default(), null, owner, access: None, listed: (0, 0) };

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
-use causeway_connectors::zookeeper::client::{Acl, Create, Error, Op, Options, Phase};
+use causeway_connectors::zookeeper::client::{Acl, Create, Op, Options, Phase, WireError};
 use causeway_testbed::{ZkConnect, ZkDoor};
 
 use super::{open, options, own_root, reach};
@@ -16,12 +16,12 @@ pub async fn calls(address: String) -> Result<()> {
     let id = session.status().borrow().session.unwrap_or_default();
     let root = own_root("calls");
     let a = format!("{root}/a");
-    ensure!(session.create(&a, Some(b""), KEPT).await == Err(Error::NotFound(a.clone())));
+    ensure!(session.create(&a, Some(b""), KEPT).await == Err(WireError::NotFound(a.clone())));
     let made = session.create_all(&format!("{root}/x/y/z"), Some(b"z"), HELD, &[]).await?;
     ensure!(made.ephemeral_owner == id && made.data_length == 1 && made.version == 0, "{made:?}");
     ensure!(session.get(&format!("{root}/x/y")).await?.0.is_empty());
     let made = session.create(&a, Some("ü漢".as_bytes()), KEPT).await?;
-    ensure!(session.create(&a, Some(b""), KEPT).await == Err(Error::Exists(a.clone())));
+    ensure!(session.create(&a, Some(b""), KEPT).await == Err(WireError::Exists(a.clone())));
     let (data, stat) = session.get(&a).await?;
     ensure!(data == "ü漢".as_bytes() && stat == made, "{made:?} {stat:?}");
     let (mut names, stat) = session.children(&root).await?;
@@ -29,15 +29,15 @@ pub async fn calls(address: String) -> Result<()> {
     ensure!(names == ["a", "x"] && stat.children == 2 && stat.cversion == 2, "{names:?} {stat:?}");
     let stat = session.set(&a, Some(b"2"), Some(0)).await?;
     ensure!(stat.version == 1 && stat.mzxid > stat.czxid, "{stat:?}");
-    ensure!(session.set(&a, Some(b"3"), Some(0)).await == Err(Error::BadVersion(a.clone())));
+    ensure!(session.set(&a, Some(b"3"), Some(0)).await == Err(WireError::BadVersion(a.clone())));
     ensure!(session.stat(&a).await? == Some(stat));
     ensure!(session.stat(&format!("{root}/nothing")).await?.is_none());
-    ensure!(matches!(session.create(&format!("{root}/x/y/z/w"), Some(b""), KEPT).await, Err(Error::Blocked(_))));
-    ensure!(session.delete(&format!("{root}/x"), None).await == Err(Error::NotEmpty(format!("{root}/x"))));
-    ensure!(session.delete(&a, Some(7)).await == Err(Error::BadVersion(a.clone())));
+    ensure!(matches!(session.create(&format!("{root}/x/y/z/w"), Some(b""), KEPT).await, Err(WireError::Blocked(_))));
+    ensure!(session.delete(&format!("{root}/x"), None).await == Err(WireError::NotEmpty(format!("{root}/x"))));
+    ensure!(session.delete(&a, Some(7)).await == Err(WireError::BadVersion(a.clone())));
     session.delete(&a, Some(1)).await?;
-    ensure!(session.delete(&a, None).await == Err(Error::NotFound(a.clone())));
-    ensure!(matches!(session.get("no/path").await, Err(Error::Rejected(_))));
+    ensure!(session.delete(&a, None).await == Err(WireError::NotFound(a.clone())));
+    ensure!(matches!(session.get("no/path").await, Err(WireError::Rejected(_))));
     ensure!(session.acl(&root).await?.0 == [Acl::open()]);
 
     // The vendor's client sees the same.
@@ -59,7 +59,7 @@ pub async fn calls(address: String) -> Result<()> {
     }
     session.end_session().await?;
     ensure!(other.get(&format!("{root}/x/y/z")).await?.is_none());
-    ensure!(matches!(session.get(&root).await, Err(Error::Unavailable(_))));
+    ensure!(matches!(session.get(&root).await, Err(WireError::Unavailable(_))));
     ensure!(session.status().borrow().phase == Phase::Down);
     other.delete_all(&root).await
 }
@@ -74,9 +74,9 @@ pub async fn transactions(address: String) -> Result<()> {
     session.multi(&[create(&a), create(&b), Op::Delete(&b, None)]).await?;
     ensure!(session.children(&root).await?.0 == ["a"] && session.get(&a).await?.0 == "1");
     let failed = session.multi(&[create(&c), create(&a), create(&d)]).await;
-    ensure!(failed == Err(Error::Exists(a.clone())), "{failed:?}");
+    ensure!(failed == Err(WireError::Exists(a.clone())), "{failed:?}");
     let failed = session.multi(&[create(&c), Op::Delete(&a, Some(1))]).await;
-    ensure!(failed == Err(Error::BadVersion(a.clone())), "{failed:?}");
+    ensure!(failed == Err(WireError::BadVersion(a.clone())), "{failed:?}");
     ensure!(session.children(&root).await?.0 == ["a"]);
     session.multi(&[]).await?;
     // Deleted and created anew in one step: the hand-over of an ephemeral node.
@@ -99,7 +99,7 @@ pub async fn many(address: String) -> Result<()> {
     let made = session.create_many(&bodies).await;
     println!("{} creates in {:?}", nodes.len(), begun.elapsed());
     ensure!(made.iter().filter(|result| result.is_ok()).count() == 5_001);
-    ensure!(made.last() == Some(&Err(Error::Exists(format!("{root}/n0000")))));
+    ensure!(made.last() == Some(&Err(WireError::Exists(format!("{root}/n0000")))));
     // A parent goes just ahead of its child, everywhere.
     let deep: Vec<_> = (0..2_000).flat_map(|n| [format!("{root}/d{n}"), format!("{root}/d{n}/c")]).collect();
     let made = session.create_many(&deep.iter().map(|path| (path, &b""[..], KEPT)).collect::<Vec<_>>()).await;
@@ -114,7 +114,7 @@ pub async fn many(address: String) -> Result<()> {
     for (n, result) in got.iter().take(5_000).enumerate() {
         ensure!(result.as_ref().is_ok_and(|(data, _)| *data == format!("data {n}")), "{n}: {result:?}");
     }
-    ensure!(got.last() == Some(&Err(Error::NotFound(format!("{root}/none")))));
+    ensure!(got.last() == Some(&Err(WireError::NotFound(format!("{root}/none")))));
     let listed = session.children_many(&[&root, &paths[0]]).await;
     ensure!(matches!(&listed[..], [Ok((names, _)), Ok((none, _))] if names.len() == 5_000 && none.is_empty()));
     let stats = session.stat_many(&paths).await;
@@ -140,7 +140,7 @@ pub async fn chroot(address: String) -> Result<()> {
     }
     let lab = open(Options { addresses, ..options(&address) }).await?;
     ensure!(lab.stat("/").await?.is_none());
-    ensure!(matches!(lab.create("/a", Some(b""), KEPT).await, Err(Error::NotFound(_))));
+    ensure!(matches!(lab.create("/a", Some(b""), KEPT).await, Err(WireError::NotFound(_))));
     whole.create_all(&format!("{root}/lab"), Some(b""), KEPT, &[]).await?;
     lab.create_all("/a/b", Some(b"1"), KEPT, &[]).await?;
     ensure!(lab.children("/").await?.0 == ["a"]);
@@ -159,13 +159,13 @@ pub async fn too_long(address: String) -> Result<()> {
     let root = own_root("long");
     session.create(&root, Some(b""), KEPT).await?;
     let long = vec![b'x'; 0x10_0000];
-    ensure!(matches!(session.set(&root, Some(&long), None).await, Err(Error::Rejected(_))));
+    ensure!(matches!(session.set(&root, Some(&long), None).await, Err(WireError::Rejected(_))));
     let just = vec![b'x'; 0xf_ffff - 8 - 4 - root.len() - 4 - 4];
     session.set(&root, Some(&just), None).await?;
     ensure!(session.get(&root).await?.0 == just);
     ensure!(session.status().borrow().generation == 1);
     let bold = open(Options { max_request: usize::MAX, ..options(&address) }).await?;
-    ensure!(matches!(bold.set(&root, Some(&long), None).await, Err(Error::Unavailable(_))));
+    ensure!(matches!(bold.set(&root, Some(&long), None).await, Err(WireError::Unavailable(_))));
     reach(&bold, |status| status.generation == 2 && status.phase == Phase::Connected).await?;
     session.delete(&root, None).await?;
     bold.end_session().await?;

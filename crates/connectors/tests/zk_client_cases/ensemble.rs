@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use causeway_connectors::zookeeper::client::{Create, Error, Options, Phase, TreeOptions};
+use causeway_connectors::zookeeper::client::{Create, Options, Phase, TreeOptions, WireError};
 use causeway_testbed::{ZooKeeperEnsemble, ZooOptions};
 use tokio::time::sleep;
 
@@ -69,7 +69,7 @@ pub async fn loses_its_majority() -> Result<()> {
     view.until(&mut tree, |view| view.lost.len() == 1).await?;
     sleep(Duration::from_secs(5)).await;
     ensure!(session.status().borrow().phase == Phase::Down && view.resets == 1, "{:?}", view.lost);
-    ensure!(matches!(session.get("/t").await, Err(Error::Unavailable(_))));
+    ensure!(matches!(session.get("/t").await, Err(WireError::Unavailable(_))));
 
     servers.nodes[0].start_again().await?;
     let begun = Instant::now();

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use causeway_connectors::Turns;
-use causeway_connectors::zookeeper::client::{Create, Error, Options, Phase, SavedSession, Session, TreeOptions};
+use causeway_connectors::zookeeper::client::{Create, Options, Phase, SavedSession, Session, TreeOptions, WireError};
 use causeway_testbed::{ZkConnect, ZkDoor, ZooKeeper, ZooOptions};
 use tokio::time::sleep;
 
@@ -56,7 +56,7 @@ pub async fn goes_on(address: String) -> Result<()> {
     ensure!(stat.ephemeral_owner == saved.id);
     next.close().await;
     ensure!(next.status().borrow().phase == Phase::Down);
-    ensure!(matches!(next.get(&root).await, Err(Error::Unavailable(_))));
+    ensure!(matches!(next.get(&root).await, Err(WireError::Unavailable(_))));
     let third = open(kept(&address, &keeper, Some(saved.clone()))).await?;
     hold(&third, &format!("{root}/e0"), 1).await.expect_err("ephemeral nodes have no children");
     ensure!(third.children(&root).await?.0.len() == 100 && keeper.all().len() == 1);
@@ -121,7 +121,7 @@ pub async fn followed(address: String) -> Result<()> {
 
     let second = open(turn(saved.clone())).await?;
     reach(&first, |status| status.phase == Phase::Down).await?;
-    ensure!(matches!(first.get(&root).await, Err(Error::Unavailable(_))));
+    ensure!(matches!(first.get(&root).await, Err(WireError::Unavailable(_))));
     ensure!(View::default().quiet(&mut tree, Duration::from_secs(8)).await, "the first has something to say");
     let status = second.status().borrow().clone();
     ensure!(status.generation == 1 && status.epoch == 0 && status.session == saved.map(|saved| saved.id), "{status:?}");
@@ -202,7 +202,7 @@ pub async fn outlives() -> Result<()> {
     let before = view.nodes.clone();
     server.kill9()?;
     view.until(&mut tree, |view| view.lost.len() == 1).await?;
-    ensure!(matches!(session.get("/t").await, Err(Error::Unavailable(_))));
+    ensure!(matches!(session.get("/t").await, Err(WireError::Unavailable(_))));
     // More than 7/5 of the 4 s.
     sleep(Duration::from_secs(9)).await;
     server.start_again().await?;
@@ -258,7 +258,7 @@ pub async fn hangs() -> Result<()> {
     session.create("/t", Some(b"1"), Create::default()).await?;
     server.pause()?;
     let begun = Instant::now();
-    ensure!(matches!(session.get("/t").await, Err(Error::Unavailable(_))));
+    ensure!(matches!(session.get("/t").await, Err(WireError::Unavailable(_))));
     ensure!(begun.elapsed() < Duration::from_millis(1_500));
     reach(&session, |status| status.phase == Phase::Down).await?;
     println!("silence noticed after {:?}", begun.elapsed());

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use causeway_connectors::zookeeper::client::{Acl, Create, Error, Options, TreeOptions, Watches};
+use causeway_connectors::zookeeper::client::{Acl, Create, Options, TreeOptions, Watches, WireError};
 
 use super::{View, open, options, own_root};
 
@@ -21,18 +21,18 @@ pub async fn logins(address: String) -> Result<()> {
     ensure!(list.len() == 1 && list[0].scheme == "digest" && list[0].id.starts_with("alice:"), "{list:?}");
     // A wrong password is no error before something is denied.
     for stranger in [&wrong, &nobody] {
-        ensure!(stranger.get(&root).await == Err(Error::Denied(root.clone())));
-        ensure!(stranger.set(&root, Some(b""), None).await == Err(Error::Denied(root.clone())));
+        ensure!(stranger.get(&root).await == Err(WireError::Denied(root.clone())));
+        ensure!(stranger.set(&root, Some(b""), None).await == Err(WireError::Denied(root.clone())));
     }
     ensure!(alice.get(&root).await?.0 == "secret");
     let both = [Acl::new(1, "world", "anyone"), list[0].clone()];
-    ensure!(alice.set_acl(&root, &both, Some(7)).await == Err(Error::BadVersion(root.clone())));
+    ensure!(alice.set_acl(&root, &both, Some(7)).await == Err(WireError::BadVersion(root.clone())));
     ensure!(alice.set_acl(&root, &both, Some(0)).await?.aversion == 1);
     ensure!(nobody.get(&root).await?.0 == "secret");
     let seen = nobody.acl(&root).await?.0;
     ensure!(seen.len() == 2 && seen[1].id == "alice:x", "{seen:?}");
     let bad = Create { ephemeral: false, acl: &[Acl::new(31, "digest", "nonsense")] };
-    ensure!(matches!(alice.create(&format!("{root}/x"), Some(b""), bad).await, Err(Error::Rejected(_))));
+    ensure!(matches!(alice.create(&format!("{root}/x"), Some(b""), bad).await, Err(WireError::Rejected(_))));
     alice.delete(&root, None).await?;
     for session in [alice, wrong, nobody] {
         session.end_session().await?;
@@ -98,7 +98,7 @@ async fn denied(address: &str, watches: Watches) -> Result<()> {
     // The root itself.
     alice.set_acl(&root, &[Acl::creator()], None).await?;
     tree.looker().look(None);
-    view.until(&mut tree, |view| matches!(view.lost.last(), Some(Error::Denied(_)))).await?;
+    view.until(&mut tree, |view| matches!(view.lost.last(), Some(WireError::Denied(_)))).await?;
     alice.set_acl(&root, &[Acl::open()], None).await?;
     view.until(&mut tree, |view| view.resets == 2).await?;
     ensure!(view.nodes.len() == 5, "{:?}", view.paths());

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 use causeway_connectors::TlsFiles;
-use causeway_connectors::zookeeper::client::{Create, Error, Options, Session};
+use causeway_connectors::zookeeper::client::{Create, Options, Session, WireError};
 use causeway_testbed::{ZooKeeper, ZooOptions};
 
 use super::{open, options, reach};
@@ -25,7 +25,7 @@ pub async fn tls() -> Result<()> {
     for doubting in [TlsFiles::default(), TlsFiles { server_name: Some("elsewhere".into()), ..trusting }] {
         let session = Session::open(with(&doubting))?;
         let status = reach(&session, |status| status.error.is_some()).await?;
-        ensure!(matches!(&status.error, Some(Error::Unavailable(why)) if why.contains("TLS")), "{status:?}");
+        ensure!(matches!(&status.error, Some(WireError::Unavailable(why)) if why.contains("TLS")), "{status:?}");
     }
     // Without TLS on the port with it, and the other way round.
     for options in [options(&server.tls_addr()), Options { tls: anything.read().ok(), ..options(&server.addr()) }] {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 pub(super) const PART: &str = "public";
 
 /// Where in the Nacos.
-pub(super) struct Place {
+pub(super) struct NacosNamespace {
     pub services: Port,
     pub namespace: String,
     pub root: Root,
@@ -19,7 +19,7 @@ pub(super) struct Place {
     pub id: Mutex<Option<Arc<str>>>,
 }
 
-impl Place {
+impl NacosNamespace {
     /// The namespace's id; `None`: there is none, but the task may make it.
     pub async fn id(&self) -> Result<Option<Arc<str>>, Error> {
         let known = self.id.lock().clone();
@@ -73,7 +73,7 @@ impl Place {
     }
 
     pub fn inside(self: &Arc<Self>, id: &Arc<str>, select: &DataSelector) -> DataSelector {
-        Arc::new(Inside { place: self.clone(), id: id.clone(), select: select.clone() })
+        Arc::new(NamespaceInterest { place: self.clone(), id: id.clone(), select: select.clone() })
     }
 
     pub fn outside(&self, entries: BTreeMap<EntryKey, Entry>) -> BTreeMap<EntryKey, Entry> {
@@ -82,13 +82,13 @@ impl Place {
 }
 
 /// What a task takes, as the Nacos' own entries.
-struct Inside {
-    place: Arc<Place>,
+struct NamespaceInterest {
+    place: Arc<NacosNamespace>,
     id: Arc<str>,
     select: DataSelector,
 }
 
-impl EntryInterest for Inside {
+impl EntryInterest for NamespaceInterest {
     fn takes(&self, key: &EntryKey) -> bool {
         key.namespace == self.id && self.place.root.to_zookeeper(key).is_some_and(|path| self.select.takes(&path))
     }

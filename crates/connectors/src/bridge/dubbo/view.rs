@@ -1,8 +1,8 @@
 //! A Nacos' config entries as the znodes of one Dubbo root: a port that looks like a ZooKeeper's.
 
 use super::Root;
-use super::namespace::Place;
-use super::watch::Watch;
+use super::namespace::NacosNamespace;
+use super::watch::DubboWatch;
 use causeway_core::{
     Content, DataPort, DataSelector, DataSink, DataSource, Entry, EntryCapabilities, EntryFacts, EntryKey, Error,
     Expect, Found, Limits, Lost, News, Port, Write,
@@ -16,7 +16,7 @@ use std::sync::{Arc, Weak};
 
 /// Views that are in use. The same view is the same pointer: the engine compares ports by place.
 #[derive(Default)]
-pub struct Views(Mutex<Vec<Weak<View>>>);
+pub struct Views(Mutex<Vec<Weak<DubboView>>>);
 
 impl Views {
     /// A task's view of `namespace` (an id or, where the task only reads it, a display name) of a Nacos. `writes`: whether
@@ -29,8 +29,8 @@ impl Views {
         writes: bool,
     ) -> DataPort {
         let at = |source: &Arc<dyn DataSource>| Arc::as_ptr(source).cast::<()>();
-        let same = |view: &Arc<View>| {
-            let Place { namespace: id, root: below, writes: may_write, .. } = &*view.place;
+        let same = |view: &Arc<DubboView>| {
+            let NacosNamespace { namespace: id, root: below, writes: may_write, .. } = &*view.place;
             let place = (&view.task, id.as_str(), below, *may_write);
             place == (task, namespace, root, writes) && at(&view.source) == at(&data.source())
         };
@@ -39,8 +39,8 @@ impl Views {
         let known = views.iter().filter_map(Weak::upgrade).find(same);
         let view = known.unwrap_or_else(|| {
             let (services, namespace, root) = (services.clone(), namespace.to_owned(), root.clone());
-            let place = Arc::new(Place { services, namespace, root, writes, id: Mutex::default() });
-            let view = View { task: task.clone(), place, source: data.source(), sink: data.sink() };
+            let place = Arc::new(NacosNamespace { services, namespace, root, writes, id: Mutex::default() });
+            let view = DubboView { task: task.clone(), place, source: data.source(), sink: data.sink() };
             let view = Arc::new(view);
             views.push(Arc::downgrade(&view));
             view
@@ -53,20 +53,20 @@ impl Views {
 }
 
 /// The view itself.
-struct View {
+struct DubboView {
     task: Arc<str>,
-    place: Arc<Place>,
+    place: Arc<NacosNamespace>,
     source: Arc<dyn DataSource>,
     sink: Option<Arc<dyn DataSink>>,
 }
 
-impl DataSource for View {
+impl DataSource for DubboView {
     fn facts(&self) -> EntryFacts {
         self.source.facts()
     }
 
     fn watch(&self, select: &DataSelector) -> BoxStream<'static, Result<News, Lost>> {
-        let watch = Watch::new(self.place.clone(), self.source.clone(), select.clone());
+        let watch = DubboWatch::new(self.place.clone(), self.source.clone(), select.clone());
         stream::unfold(watch, async |mut watch| {
             let item = watch.next().await;
             Some((item, watch))
@@ -106,7 +106,7 @@ impl DataSource for View {
     }
 }
 
-impl DataSink for View {
+impl DataSink for DubboView {
     fn capabilities(&self) -> EntryCapabilities {
         self.sink.as_ref().map_or(EntryCapabilities::ALL, |sink| sink.capabilities())
     }

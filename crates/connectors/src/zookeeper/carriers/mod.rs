@@ -1,12 +1,12 @@
 //! The sessions that hold our ephemeral znodes: as many as their paths need.
 
-mod kept;
+mod saved_sessions;
 mod spread;
 mod upkeep;
 
-pub(super) use kept::{Kept, decode};
+pub(super) use saved_sessions::{SavedSessions, decode};
 pub use spread::SessionLimits;
-pub(super) use spread::{MAIN, Slot, Spread};
+pub(super) use spread::{MAIN, SessionSlot, Spread};
 pub(super) use upkeep::keep_up;
 
 use super::client::{self, Phase, SavedSession, Session};
@@ -29,20 +29,20 @@ const LIMIT_REACHED: &str = ". If the server has reached its limit of connection
 
 /// The sessions of one cluster. Clones share them.
 #[derive(Clone)]
-pub(super) struct Carriers(Arc<Inner>);
+pub(super) struct Carriers(Arc<CarriersState>);
 
-struct Inner {
+struct CarriersState {
     main: Session,
     /// How a further session is opened.
     options: client::Options,
-    kept: Arc<Kept>,
+    kept: Arc<SavedSessions>,
     ours: Publications,
     /// By slot, the main one among them.
-    open: Mutex<BTreeMap<Slot, Session>>,
+    open: Mutex<BTreeMap<SessionSlot, Session>>,
     /// Held while a session is chosen or opened.
     opening: Mutex<()>,
     /// What was opened and is not looked after yet.
-    fresh: Mutex<Vec<Fresh>>,
+    fresh: Mutex<Vec<OpenedSession>>,
     opened: Notify,
     /// How many sessions of before are not known yet with all that they hold.
     unknown: watch::Sender<usize>,
@@ -51,18 +51,18 @@ struct Inner {
 
 /// Which session a path is to be assigned to, if it is not yet.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Wish<'a> {
+pub(super) enum SessionChoice<'a> {
     /// Any.
     Any,
     /// The one that holds this path, which it comes in the place of.
     Instead(&'a str),
     /// Another one than this.
-    Leave(Slot),
+    Leave(SessionSlot),
 }
 
 /// A session that was just opened.
-struct Fresh {
-    slot: Slot,
+struct OpenedSession {
+    slot: SessionSlot,
     session: Session,
     /// It goes on with a session of before.
     saved: bool,
@@ -72,17 +72,17 @@ impl Carriers {
     /// Opens the main session and those that were kept.
     pub fn open(
         options: client::Options,
-        kept: Arc<Kept>,
+        kept: Arc<SavedSessions>,
         ours: Publications,
         others: Vec<SavedSession>,
-    ) -> Result<Self, client::Error> {
+    ) -> Result<Self, client::WireError> {
         let main_saved = options.saved.clone();
         let mut further = options.clone();
         let main = Session::open(options)?;
         (further.saved, further.renew, further.after) = (None, false, Some(main.status()));
-        let fresh = Fresh { slot: MAIN, session: main.clone(), saved: main_saved.is_some() };
+        let fresh = OpenedSession { slot: MAIN, session: main.clone(), saved: main_saved.is_some() };
         let unknown = usize::from(fresh.saved);
-        let carriers = Self(Arc::new(Inner {
+        let carriers = Self(Arc::new(CarriersState {
             main: main.clone(),
             options: further,
             kept,
@@ -101,7 +101,7 @@ impl Carriers {
     }
 
     /// Opens a further session, or goes on with one of before.
-    fn add(&self, saved: Option<SavedSession>) -> Result<Slot, client::Error> {
+    fn add(&self, saved: Option<SavedSession>) -> Result<SessionSlot, client::WireError> {
         let inner = &self.0;
         let slot = inner.ours.spread().add();
         let mut options = inner.options.clone();
@@ -113,14 +113,14 @@ impl Carriers {
         }
         let session = Session::open(options).inspect_err(|_| drop(inner.ours.spread().dissolve(slot)))?;
         inner.open.lock().insert(slot, session.clone());
-        inner.fresh.lock().push(Fresh { slot, session, saved: saved.is_some() });
+        inner.fresh.lock().push(OpenedSession { slot, session, saved: saved.is_some() });
         inner.opened.notify_one();
         Ok(slot)
     }
 
     /// Assigns a path to a session, and returns that one as soon as it is connected. Errors: `Unavailable`, with the
     /// reason, where there is no session for it.
-    pub async fn hold(&self, path: &str, wish: Wish<'_>) -> Result<Session, Error> {
+    pub async fn hold(&self, path: &str, wish: SessionChoice<'_>) -> Result<Session, Error> {
         self.known().await;
         let until = Instant::now() + PATIENCE;
         let assigned = self.0.ours.spread().slot(path).is_some();
@@ -157,14 +157,14 @@ impl Carriers {
         Error::unavailable(format!("the session that is to hold it is not connected: {why}{hint}"))
     }
 
-    fn assign(&self, path: &str, wish: Wish<'_>) -> Result<Slot, Error> {
+    fn assign(&self, path: &str, wish: SessionChoice<'_>) -> Result<SessionSlot, Error> {
         // Many who find no room open one session together.
         let _opening = self.0.opening.lock();
         let choose = |spread: &mut Spread| match wish {
-            Wish::Any => spread.assign(path),
-            Wish::Instead(old) => spread.assign_instead(path, old),
-            Wish::Leave(slot) if spread.slot(path) == Some(slot) => spread.reassign(path),
-            Wish::Leave(_) => spread.assign(path),
+            SessionChoice::Any => spread.assign(path),
+            SessionChoice::Instead(old) => spread.assign_instead(path, old),
+            SessionChoice::Leave(slot) if spread.slot(path) == Some(slot) => spread.reassign(path),
+            SessionChoice::Leave(_) => spread.assign(path),
         };
         if let Some(slot) = choose(&mut self.0.ours.spread()) {
             return Ok(slot);
@@ -181,7 +181,7 @@ impl Carriers {
         self.0.main.clone()
     }
 
-    fn session(&self, slot: Slot) -> Option<Session> {
+    fn session(&self, slot: SessionSlot) -> Option<Session> {
         self.0.open.lock().get(&slot).cloned()
     }
 

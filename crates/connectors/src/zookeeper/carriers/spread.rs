@@ -15,10 +15,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// The number of one session's place within this process: it stays the same for as long as the session is kept.
-pub(in crate::zookeeper) type Slot = u32;
+pub(in crate::zookeeper) type SessionSlot = u32;
 
 /// The session that everything else is done with. It holds copies as the others do.
-pub(in crate::zookeeper) const MAIN: Slot = 0;
+pub(in crate::zookeeper) const MAIN: SessionSlot = 0;
 
 /// What copies one session holds at most.
 #[derive(Clone, Copy, Debug)]
@@ -45,7 +45,7 @@ const LENGTH: usize = 4;
 
 /// What one session holds. Invariant: `bytes` is the sum over `paths`.
 #[derive(Debug, Default)]
-struct Held {
+struct SlotLoad {
     paths: BTreeSet<Arc<str>>,
     bytes: usize,
     /// Since when it has held nothing.
@@ -63,14 +63,14 @@ pub(in crate::zookeeper) struct Spread {
     servers: usize,
     /// Bytes that the servers have in front of each path.
     chroot: usize,
-    slots: BTreeMap<Slot, Held>,
-    of: BTreeMap<Arc<str>, Slot>,
+    slots: BTreeMap<SessionSlot, SlotLoad>,
+    of: BTreeMap<Arc<str>, SessionSlot>,
     total: usize,
     /// Our sessions by id, those of before included; with their slot while they are in use.
-    ids: BTreeMap<i64, Option<Slot>>,
+    ids: BTreeMap<i64, Option<SessionSlot>>,
     /// The servers gave us no further session: those that there are take as much as they may.
     refused: bool,
-    next: Slot,
+    next: SessionSlot,
 }
 
 impl Spread {
@@ -82,15 +82,15 @@ impl Spread {
     }
 
     /// A further session.
-    pub fn add(&mut self) -> Slot {
+    pub fn add(&mut self) -> SessionSlot {
         let slot = self.next;
         self.next += 1;
-        self.slots.insert(slot, Held { empty: Some(Instant::now()), ..Held::default() });
+        self.slots.insert(slot, SlotLoad { empty: Some(Instant::now()), ..SlotLoad::default() });
         slot
     }
 
     /// The session of a slot has this id from now on. Its earlier one is over.
-    pub fn own(&mut self, session: i64, slot: Slot) {
+    pub fn own(&mut self, session: i64, slot: SessionSlot) {
         self.disown(slot);
         self.ids.insert(session, Some(slot));
     }
@@ -101,7 +101,7 @@ impl Spread {
     }
 
     /// The session of a slot is not used any more. It was ours, and what it may still hold is ours too.
-    fn disown(&mut self, slot: Slot) {
+    fn disown(&mut self, slot: SessionSlot) {
         self.ids.values_mut().filter(|of| **of == Some(slot)).for_each(|of| *of = None);
     }
 
@@ -111,12 +111,12 @@ impl Spread {
     }
 
     /// The slot of a session that is in use.
-    pub fn slot_of(&self, session: i64) -> Option<Slot> {
+    pub fn slot_of(&self, session: i64) -> Option<SessionSlot> {
         self.ids.get(&session).copied().flatten()
     }
 
     /// The slot that a path is assigned to.
-    pub fn slot(&self, path: &str) -> Option<Slot> {
+    pub fn slot(&self, path: &str) -> Option<SessionSlot> {
         self.of.get(path).copied()
     }
 
@@ -139,7 +139,7 @@ impl Spread {
 
     /// Assigns a path: where it is already, or to the first session that has room. `None`: there is none, and a further
     /// session has to be opened.
-    pub fn assign(&mut self, path: &str) -> Option<Slot> {
+    pub fn assign(&mut self, path: &str) -> Option<SessionSlot> {
         if let Some(slot) = self.slot(path) {
             return Some(slot);
         }
@@ -149,7 +149,7 @@ impl Spread {
     }
 
     /// Assigns a path that comes in the place of another one: to the same session, where it fits.
-    pub fn assign_instead(&mut self, path: &str, old: &str) -> Option<Slot> {
+    pub fn assign_instead(&mut self, path: &str, old: &str) -> Option<SessionSlot> {
         let (size, gone) = (self.size(path), self.size(old));
         let same = self.slot(old).filter(|slot| {
             let bytes = self.slots.get(slot).map_or(0, |held| held.bytes);
@@ -164,15 +164,15 @@ impl Spread {
         }
     }
 
-    fn room(&self, size: usize, except: Option<Slot>) -> Option<Slot> {
+    fn room(&self, size: usize, except: Option<SessionSlot>) -> Option<SessionSlot> {
         let bound = self.bound(self.total + size);
-        let fits = |held: &Held| held.bytes + size <= bound || (held.bytes == 0 && size > bound);
-        let usable = |held: &Held| !held.closed && !held.away;
+        let fits = |held: &SlotLoad| held.bytes + size <= bound || (held.bytes == 0 && size > bound);
+        let usable = |held: &SlotLoad| !held.closed && !held.away;
         let mut slots = self.slots.iter().filter(|(slot, held)| Some(**slot) != except && usable(held));
         slots.find(|(_, held)| fits(held)).map(|(slot, _)| *slot)
     }
 
-    fn put(&mut self, path: Arc<str>, slot: Slot) {
+    fn put(&mut self, path: Arc<str>, slot: SessionSlot) {
         let size = self.size(&path);
         let Some(held) = self.slots.get_mut(&slot) else { return };
         held.bytes += size;
@@ -183,7 +183,7 @@ impl Spread {
     }
 
     /// The servers say that this session holds a path.
-    pub fn found(&mut self, path: &str, slot: Slot) {
+    pub fn found(&mut self, path: &str, slot: SessionSlot) {
         if self.slot(path) != Some(slot) && self.slots.contains_key(&slot) {
             self.release(path);
             self.put(path.into(), slot);
@@ -213,14 +213,14 @@ impl Spread {
     }
 
     /// What a session held has gone with an earlier one: it is to be assigned anew.
-    pub fn clear(&mut self, slot: Slot) -> Vec<Arc<str>> {
+    pub fn clear(&mut self, slot: SessionSlot) -> Vec<Arc<str>> {
         let paths: Vec<_> = self.slots.get(&slot).into_iter().flat_map(|held| held.paths.iter().cloned()).collect();
         paths.iter().for_each(|path| self.release(path));
         paths
     }
 
     /// A session is over, or never came to be: what was assigned to it is to be assigned anew.
-    pub fn dissolve(&mut self, slot: Slot) -> Vec<Arc<str>> {
+    pub fn dissolve(&mut self, slot: SessionSlot) -> Vec<Arc<str>> {
         self.disown(slot);
         let paths = self.clear(slot);
         self.slots.remove(&slot);
@@ -233,13 +233,13 @@ impl Spread {
     }
 
     /// A session that holds more than it may, which it does since an earlier version.
-    pub fn overfull(&self) -> Option<Slot> {
-        let over = |held: &Held| held.bytes > self.most() && held.paths.len() > 1;
+    pub fn overfull(&self) -> Option<SessionSlot> {
+        let over = |held: &SlotLoad| held.bytes > self.most() && held.paths.len() > 1;
         self.slots.iter().find(|(_, held)| over(held)).map(|(slot, _)| *slot)
     }
 
     /// Up to `count` paths of a session that holds too much, the last ones first.
-    pub fn excess(&self, slot: Slot, count: usize) -> Vec<Arc<str>> {
+    pub fn excess(&self, slot: SessionSlot, count: usize) -> Vec<Arc<str>> {
         let (Some(held), bound) = (self.slots.get(&slot), self.bound(self.total)) else { return Vec::new() };
         let mut rest = held.bytes;
         let mut over = |path: &Arc<str>| {
@@ -252,33 +252,33 @@ impl Spread {
     }
 
     /// Assigns a path to another session than the one that it is to leave. `None`: no other one has room.
-    pub fn reassign(&mut self, path: &str) -> Option<Slot> {
+    pub fn reassign(&mut self, path: &str) -> Option<SessionSlot> {
         let slot = self.room(self.size(path), self.slot(path))?;
         self.found(path, slot);
         Some(slot)
     }
 
     /// Sessions that have held nothing for long enough. The main one stays.
-    pub fn idle(&self) -> Vec<Slot> {
-        let long = |held: &Held| held.empty.is_some_and(|since| since.elapsed() >= self.limits.idle);
+    pub fn idle(&self) -> Vec<SessionSlot> {
+        let long = |held: &SlotLoad| held.empty.is_some_and(|since| since.elapsed() >= self.limits.idle);
         self.slots.iter().filter(|(slot, held)| **slot != MAIN && long(held)).map(|(slot, _)| *slot).collect()
     }
 
     /// Assigns nothing more to a session that holds nothing. Returns whether it does hold nothing.
-    pub fn close(&mut self, slot: Slot) -> bool {
+    pub fn close(&mut self, slot: SessionSlot) -> bool {
         let held = self.slots.get_mut(&slot).filter(|held| held.paths.is_empty());
         held.map(|held| held.closed = true).is_some()
     }
 
     /// A session that was to be ended is used again.
-    pub fn reopen(&mut self, slot: Slot) {
+    pub fn reopen(&mut self, slot: SessionSlot) {
         if let Some(held) = self.slots.get_mut(&slot) {
             (held.closed, held.empty) = (false, held.paths.is_empty().then(Instant::now));
         }
     }
 
     /// A session has not been connected for a while, or is again: meanwhile nothing new is assigned to it.
-    pub fn away(&mut self, slot: Slot, away: bool) {
+    pub fn away(&mut self, slot: SessionSlot, away: bool) {
         if let Some(held) = self.slots.get_mut(&slot) {
             held.away = away;
         }
@@ -290,20 +290,21 @@ impl Spread {
     }
 
     /// How many paths a session holds.
-    pub fn count(&self, slot: Slot) -> usize {
+    pub fn count(&self, slot: SessionSlot) -> usize {
         self.slots.get(&slot).map_or(0, |held| held.paths.len())
     }
 
     /// What is shown of the sessions that hold something, in a stable order.
     pub fn report(&self) -> Vec<Carrier> {
-        let id = |slot: Slot| self.ids.iter().find(|(_, of)| **of == Some(slot)).map(|(id, _)| format!("{id:#x}"));
+        let id =
+            |slot: SessionSlot| self.ids.iter().find(|(_, of)| **of == Some(slot)).map(|(id, _)| format!("{id:#x}"));
         let bound = self.bound(self.total);
         let half = self.limits.path_bytes / 2;
         let limit = |bytes: usize| {
             let stages = STAGES.iter().map(|(halves, _)| half * halves);
             stages.filter(|stage| *stage >= bound && *stage >= bytes).min().unwrap_or_else(|| self.most())
         };
-        let carrier = |(slot, held): (&Slot, &Held)| Carrier {
+        let carrier = |(slot, held): (&SessionSlot, &SlotLoad)| Carrier {
             what: "session",
             id: id(*slot).unwrap_or_default(),
             records: held.paths.len(),

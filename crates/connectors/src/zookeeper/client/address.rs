@@ -1,6 +1,6 @@
 //! Where the servers of one cluster are, and which part of their tree is ours.
 
-use super::error::{Error, Result};
+use super::error::{Result, WireError};
 use super::paths::check_path;
 use crate::zookeeper::host;
 use std::fmt;
@@ -10,13 +10,13 @@ const DEFAULT_PORT: u16 = 2181;
 
 /// One server.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Address {
+pub(super) struct ServerAddress {
     /// Host name, IPv4 address, or IPv6 address without brackets.
     pub(super) host: String,
     pub(super) port: u16,
 }
 
-impl fmt::Display for Address {
+impl fmt::Display for ServerAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&host::join(&self.host, self.port))
     }
@@ -25,7 +25,7 @@ impl fmt::Display for Address {
 /// Reads `host:port` texts. Any of them may be several with commas between, and may end with a chroot, as in
 /// ZooKeeper's own connect strings; one chroot counts for all, and there cannot be two. The chroot comes without a
 /// slash at its end, and empty where there is none.
-pub(super) fn parse(texts: &[String]) -> Result<(Vec<Address>, String)> {
+pub(super) fn parse(texts: &[String]) -> Result<(Vec<ServerAddress>, String)> {
     let mut addresses = Vec::new();
     let mut chroot: Option<&str> = None;
     for part in texts.iter().flat_map(|text| text.split(',')).map(str::trim) {
@@ -41,25 +41,25 @@ pub(super) fn parse(texts: &[String]) -> Result<(Vec<Address>, String)> {
         if path.is_empty() {
             continue;
         }
-        check_path(path).map_err(|error| Error::Rejected(format!("address \"{part}\": {error}")))?;
+        check_path(path).map_err(|error| WireError::Rejected(format!("address \"{part}\": {error}")))?;
         match chroot {
             Some(other) if other != path => {
-                return Err(Error::Rejected(format!("addresses with two chroots, {other} and {path}")));
+                return Err(WireError::Rejected(format!("addresses with two chroots, {other} and {path}")));
             }
             _ => chroot = Some(path),
         }
     }
     if addresses.is_empty() {
-        return Err(Error::Rejected("no address".into()));
+        return Err(WireError::Rejected("no address".into()));
     }
     Ok((addresses, chroot.unwrap_or_default().to_owned()))
 }
 
-fn server_of(server: &str, whole: &str) -> Result<Address> {
+fn server_of(server: &str, whole: &str) -> Result<ServerAddress> {
     let with_port = format!("{server}:{DEFAULT_PORT}");
     let found = host::parse(server).or_else(|| host::parse(&with_port)).filter(|(_, port)| *port != 0);
-    let wrong = || Error::Rejected(format!("address \"{whole}\": no server; write `host:port` or `[IPv6]:port`"));
-    found.map(|(host, port)| Address { host: host.to_owned(), port }).ok_or_else(wrong)
+    let wrong = || WireError::Rejected(format!("address \"{whole}\": no server; write `host:port` or `[IPv6]:port`"));
+    found.map(|(host, port)| ServerAddress { host: host.to_owned(), port }).ok_or_else(wrong)
 }
 
 #[cfg(test)]
@@ -86,9 +86,9 @@ mod tests {
     #[test]
     fn refuses_what_is_no_address() {
         for wrong in ["", ":1", "a:0", "a:b", "a:99999", "::1", "[::1", "[::1]2", "a:1/x//y", "a:1/../b", "user@a:1"] {
-            assert!(matches!(read(&[wrong]), Err(Error::Rejected(_))), "{wrong}");
+            assert!(matches!(read(&[wrong]), Err(WireError::Rejected(_))), "{wrong}");
         }
-        assert!(matches!(read(&[]), Err(Error::Rejected(_))));
+        assert!(matches!(read(&[]), Err(WireError::Rejected(_))));
         let two = read(&["a:1/x", "b:1/y"]).unwrap_err().to_string();
         assert!(two.contains("/x") && two.contains("/y"), "{two}");
     }

@@ -9,14 +9,14 @@
 //! read from, since that would be going back in time. From the second nothing else will ever come. They are told apart
 //! by how many do so: what a client saw is on a majority of the servers.
 
-use super::ability::{Ability, Number};
-use super::address::Address;
-use super::crowd::Place;
+use super::address::ServerAddress;
+use super::connection_counts::CountedConnection;
 use super::dial::{self, Stream};
-use super::error::Error;
+use super::error::WireError;
+use super::features::{Features, ServerVersion};
 use super::proto::{self, ConnectAnswer, ConnectRequest, Header};
-use super::session::Shared;
-use super::types::{Phase, SavedSession, Status};
+use super::session::SessionState;
+use super::types::{Phase, SavedSession, SessionStatus};
 use super::wire::{Wire, frame};
 use crate::util::backoff::{Backoff, random_index};
 use bytes::BytesMut;
@@ -46,13 +46,13 @@ const DIAL: (Duration, Duration) = (Duration::from_millis(500), Duration::from_s
 const ASK: Duration = Duration::from_millis(500);
 
 /// Why a server did not take us.
-enum Refusal {
+enum AttachFailure {
     /// It says that the session is over.
     Expired,
     /// It closed the connection instead of answering.
-    TurnedAway(Error),
+    TurnedAway(WireError),
     /// Anything else.
-    Failed(Error),
+    Failed(WireError),
 }
 
 /// Why a new session is not used.
@@ -63,12 +63,12 @@ struct Attached {
     stream: Box<dyn Stream>,
     buffer: BytesMut,
     answer: ConnectAnswer,
-    place: Place,
+    place: CountedConnection,
 }
 
 /// The task behind a session.
 pub(super) struct Driver {
-    shared: Arc<Shared>,
+    shared: Arc<SessionState>,
     held: Option<SavedSession>,
     /// Which address is next.
     next: usize,
@@ -84,7 +84,7 @@ pub(super) struct Driver {
 }
 
 impl Driver {
-    pub(super) fn new(shared: Arc<Shared>) -> Driver {
+    pub(super) fn new(shared: Arc<SessionState>) -> Driver {
         let held = shared.options.saved.clone();
         let next = random_index(shared.addresses.len());
         let backoff = Backoff::new(RETRY.0, RETRY.1);
@@ -105,7 +105,7 @@ impl Driver {
             () = over => {
                 let session = self.held.as_ref().map(|held| format!("{:#x}", held.id));
                 tracing::info!(session, "another connection goes on with the session");
-                shared.down(Error::Unavailable("another connection goes on with the session".into()));
+                shared.down(WireError::Unavailable("another connection goes on with the session".into()));
             }
         }
     }
@@ -115,7 +115,7 @@ impl Driver {
         while let Err(panic) = contain(self.connect_again()).await {
             let why = format!("the ZooKeeper session failed because of a bug in Causeway and connects again: {panic}");
             tracing::error!("{why}");
-            self.shared.down(Error::Unavailable(why));
+            self.shared.down(WireError::Unavailable(why));
             sleep(self.backoff.next()).await;
         }
     }
@@ -139,7 +139,7 @@ impl Driver {
             }
             sleep(self.backoff.next()).await;
         }
-        self.shared.down(Error::Unavailable("the session was ended".into()));
+        self.shared.down(WireError::Unavailable("the session was ended".into()));
     }
 
     /// Where another connection of this process is about to go on with the session, it has probably just taken it: whoever
@@ -159,9 +159,9 @@ impl Driver {
     }
 
     /// Tries every address once.
-    async fn round(&mut self) -> Result<Attached, Error> {
+    async fn round(&mut self) -> Result<Attached, WireError> {
         let count = self.shared.addresses.len();
-        let order = self.shared.options.crowd.order(count, self.next % count, self.last);
+        let order = self.shared.options.connections.order(count, self.next % count, self.last);
         let behind = self.behind.is_some_and(|since| since.elapsed() >= BEHIND);
         self.forget = behind && !self.forget;
         let mut last = None;
@@ -169,16 +169,16 @@ impl Driver {
         for server in order {
             self.next = server;
             let mut tried = self.attach(self.held.as_ref()).await;
-            if matches!(tried, Err(Refusal::Expired)) {
+            if matches!(tried, Err(AttachFailure::Expired)) {
                 if self.shared.is_followed() {
                     let why = "the session is over, and another connection makes the next one";
-                    return Err(Error::Unavailable(why.into()));
+                    return Err(WireError::Unavailable(why.into()));
                 }
                 tracing::warn!(session = self.held.as_ref().map(|h| format!("{:#x}", h.id)), "session is over");
                 self.held = None;
                 if !self.shared.options.renew {
                     self.over = true;
-                    return Err(Error::Unavailable("the session is over".into()));
+                    return Err(WireError::Unavailable("the session is over".into()));
                 }
                 tried = self.attach(None).await;
             }
@@ -187,16 +187,18 @@ impl Driver {
                     self.behind = None;
                     return Ok(attached);
                 }
-                Err(Refusal::Expired) => Error::Protocol(format!("{}: a new session, and over", self.address())),
-                Err(Refusal::TurnedAway(error)) => {
+                Err(AttachFailure::Expired) => {
+                    WireError::Protocol(format!("{}: a new session, and over", self.address()))
+                }
+                Err(AttachFailure::TurnedAway(error)) => {
                     turned_away += 1;
                     error
                 }
-                Err(Refusal::Failed(error)) => error,
+                Err(AttachFailure::Failed(error)) => error,
             };
             tracing::debug!(%error, "not connected");
             // Tell of a refusal rather than of a server that is away.
-            if !matches!(last, Some(Error::Denied(_) | Error::Rejected(_))) {
+            if !matches!(last, Some(WireError::Denied(_) | WireError::Rejected(_))) {
                 last = Some(error);
             }
         }
@@ -206,10 +208,10 @@ impl Driver {
         } else {
             self.behind = None;
         }
-        Err(last.unwrap_or_else(|| Error::Unavailable("no address".into())))
+        Err(last.unwrap_or_else(|| WireError::Unavailable("no address".into())))
     }
 
-    fn address(&self) -> &Address {
+    fn address(&self) -> &ServerAddress {
         &self.shared.addresses[self.next % self.shared.addresses.len()]
     }
 
@@ -219,28 +221,28 @@ impl Driver {
     }
 
     /// The next server's version, if it tells. One of our other sessions may know it.
-    async fn version(&self) -> Option<Number> {
-        let (crowd, server) = (&self.shared.options.crowd, self.next % self.shared.addresses.len());
+    async fn version(&self) -> Option<ServerVersion> {
+        let (counts, server) = (&self.shared.options.connections, self.next % self.shared.addresses.len());
         if self.shared.options.after.is_some()
-            && let Some(number) = crowd.number(server)
+            && let Some(number) = counts.number(server)
         {
             return Some(number);
         }
         let number = dial::version(self.address(), self.shared.tls.as_ref(), ASK).await;
-        crowd.told(server, number);
+        counts.told(server, number);
         number
     }
 
     /// Tries the next address, with the session `held` or with none.
-    async fn attach(&self, held: Option<&SavedSession>) -> Result<Attached, Refusal> {
+    async fn attach(&self, held: Option<&SavedSession>) -> Result<Attached, AttachFailure> {
         let (address, limit) = (self.address(), self.limit());
-        let place = self.shared.options.crowd.take(self.next % self.shared.addresses.len());
-        let stream = dial::dial(address, self.shared.tls.as_ref(), limit).await.map_err(Refusal::Failed)?;
+        let place = self.shared.options.connections.take(self.next % self.shared.addresses.len());
+        let stream = dial::dial(address, self.shared.tls.as_ref(), limit).await.map_err(AttachFailure::Failed)?;
         match timeout(limit, self.greet(stream, held, place)).await {
             Ok(result) => result,
             Err(_) => {
                 let why = format!("{address}: no answer within {} ms", limit.as_millis());
-                Err(Refusal::Failed(Error::Unavailable(why)))
+                Err(AttachFailure::Failed(WireError::Unavailable(why)))
             }
         }
     }
@@ -250,10 +252,10 @@ impl Driver {
         &self,
         mut stream: Box<dyn Stream>,
         held: Option<&SavedSession>,
-        place: Place,
-    ) -> Result<Attached, Refusal> {
+        place: CountedConnection,
+    ) -> Result<Attached, AttachFailure> {
         let address = self.address();
-        let lost = |error: std::io::Error| Refusal::Failed(Error::Unavailable(format!("{address}: {error}")));
+        let lost = |error: std::io::Error| AttachFailure::Failed(WireError::Unavailable(format!("{address}: {error}")));
         let nothing = vec![0; 16];
         let request = ConnectRequest {
             last_zxid: if self.forget { 0 } else { self.shared.seen.load(Ordering::Relaxed) },
@@ -266,37 +268,37 @@ impl Driver {
         let mut buffer = BytesMut::new();
         let body = match frame(&mut *stream, &mut buffer).await {
             Ok(body) => body,
-            Err(Error::Unavailable(_)) => {
+            Err(WireError::Unavailable(_)) => {
                 let why = "closed the connection instead of answering: it is starting, has too many connections, or \
                            lacks what we have seen";
-                return Err(Refusal::TurnedAway(Error::Unavailable(format!("{address}: {why}"))));
+                return Err(AttachFailure::TurnedAway(WireError::Unavailable(format!("{address}: {why}"))));
             }
-            Err(error) => return Err(Refusal::Failed(error)),
+            Err(error) => return Err(AttachFailure::Failed(error)),
         };
         if body.len() == Header::LENGTH {
             // A read-only server that gives no sessions of its own says so as if it had been asked something else.
-            let header = Header::decode(&body).map_err(Refusal::Failed)?;
-            return Err(Refusal::Failed(Error::of_code(header.code, &address.to_string())));
+            let header = Header::decode(&body).map_err(AttachFailure::Failed)?;
+            return Err(AttachFailure::Failed(WireError::of_code(header.code, &address.to_string())));
         }
-        let answer = ConnectAnswer::decode(&body).map_err(Refusal::Failed)?;
+        let answer = ConnectAnswer::decode(&body).map_err(AttachFailure::Failed)?;
         if answer.session == 0 || answer.timeout_ms <= 0 {
-            return Err(Refusal::Expired);
+            return Err(AttachFailure::Expired);
         }
         if let Some((user, password)) = &self.shared.options.login {
             let login = format!("{user}:{}", password.expose_secret());
             stream.write_all(&proto::sign_in(login.as_bytes())).await.map_err(lost)?;
             stream.flush().await.map_err(lost)?;
-            let body = frame(&mut *stream, &mut buffer).await.map_err(Refusal::Failed)?;
-            let header = Header::decode(&body).map_err(Refusal::Failed)?;
+            let body = frame(&mut *stream, &mut buffer).await.map_err(AttachFailure::Failed)?;
+            let header = Header::decode(&body).map_err(AttachFailure::Failed)?;
             if header.code != 0 {
-                return Err(Refusal::Failed(Error::Denied(format!("{address}: does not take the login"))));
+                return Err(AttachFailure::Failed(WireError::Denied(format!("{address}: does not take the login"))));
             }
         }
         Ok(Attached { stream, buffer, answer, place })
     }
 
     /// Tells of the connection, and serves it until it ends.
-    async fn serve(&mut self, attached: Attached) -> Error {
+    async fn serve(&mut self, attached: Attached) -> WireError {
         let Attached { mut stream, buffer, answer, place } = attached;
         if self.forget {
             // Of a session that comes after another one, the servers may have refused no more than the connection.
@@ -319,7 +321,7 @@ impl Driver {
                     // Nobody would go on with it.
                     let ended = stream.write_all(&proto::plain(proto::op::CLOSE)).await;
                     tracing::debug!(?ended, "a new session is not used");
-                    return Error::Unavailable(FOLLOWED.into());
+                    return WireError::Unavailable(FOLLOWED.into());
                 }
                 if timeout(KEPT, keep.kept()).await.is_err() {
                     tracing::warn!(session, "the session is not kept yet: a crash now would cost its ephemeral nodes");
@@ -330,13 +332,13 @@ impl Driver {
         if let Some(turn) = self.shared.options.turn.as_ref().filter(|_| self.shared.options.after.is_none()) {
             turn.begin();
         }
-        let ability = Ability { number: self.version().await, lacks: Arc::clone(&self.shared.lacks) };
+        let features = Features { number: self.version().await, unknown: Arc::clone(&self.shared.unknown) };
         let server = self.address().to_string();
-        tracing::debug!(%server, ?ability, "asked for its version");
-        let (wire, line) = Wire::new(self.shared.manners.clone(), ability, generation);
+        tracing::debug!(%server, ?features, "asked for its version");
+        let (wire, line) = Wire::new(self.shared.limits.clone(), features, generation);
         tracing::info!(%server, session, generation, epoch, "connected");
         *self.shared.wire.write() = Some(wire);
-        self.shared.status.send_replace(Status {
+        self.shared.status.send_replace(SessionStatus {
             phase: Phase::Connected,
             generation,
             session: Some(answer.session),
@@ -346,7 +348,7 @@ impl Driver {
             over: false,
         });
         let keep = Duration::from_millis(u64::try_from(answer.timeout_ms).unwrap_or(0));
-        let why = line.serve(stream, buffer, keep, &self.shared.seen, &self.shared.sinks).await;
+        let why = line.serve(stream, buffer, keep, &self.shared.seen, &self.shared.followers).await;
         self.last = Some(place.server);
         self.next = self.next.wrapping_add(1);
         why
@@ -355,24 +357,24 @@ impl Driver {
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        self.shared.down(Error::Unavailable("closed".into()));
+        self.shared.down(WireError::Unavailable("closed".into()));
     }
 }
 
-impl Shared {
+impl SessionState {
     /// Whether another connection of this process goes on with the session, or is about to.
     pub(super) fn is_followed(&self) -> bool {
         self.options.turn.as_ref().is_some_and(|turn| !turn.is_last())
     }
 
     /// The session is over, and there will be no other.
-    fn expire(&self, why: Error) {
+    fn expire(&self, why: WireError) {
         self.down(why);
         self.status.send_modify(|status| status.over = true);
     }
 
     /// There is no connection.
-    fn down(&self, why: Error) {
+    fn down(&self, why: WireError) {
         *self.wire.write() = None;
         self.status.send_modify(|status| {
             if status.phase != Phase::Down && !self.is_followed() {

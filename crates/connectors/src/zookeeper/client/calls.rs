@@ -1,12 +1,12 @@
 //! The calls, on one connection and on the session.
 
-use super::error::{Error, Result};
+use super::error::{Result, WireError};
 use super::jute::{Decoder, Encoder};
 use super::paths::{check_path, parent};
 use super::proto::{self, ANY_WATCH, RECURSIVE, op};
 use super::session::Session;
 use super::types::{Acl, Create, Op, Stat};
-use super::wire::{Answer, Call, Wire};
+use super::wire::{Answered, PreparedCall, Wire};
 use bytes::Bytes;
 
 /// The requests, one by one. All check their paths.
@@ -17,17 +17,17 @@ impl Wire {
         operation: i32,
         path: &'a str,
         rest: impl FnOnce(&mut Encoder) -> &mut Encoder,
-        decode: fn(Answer<'_>) -> Result<T>,
-    ) -> Result<Call<'a, T>> {
+        decode: fn(Answered<'_>) -> Result<T>,
+    ) -> Result<PreparedCall<'a, T>> {
         check_path(path)?;
         let mut encoder = Encoder::request(operation);
         rest(encoder.path(self.chroot(), path));
-        Ok(Call { path, frame: encoder.finish(), decode })
+        Ok(PreparedCall { path, frame: encoder.finish(), decode })
     }
 
     /// A node's data and stat. No data at all is not the same as empty data.
-    pub(super) fn read<'a>(&self, path: &'a str) -> Result<Call<'a, (Option<Bytes>, Stat)>> {
-        let decode = |answer: Answer<'_>| {
+    pub(super) fn read<'a>(&self, path: &'a str) -> Result<PreparedCall<'a, (Option<Bytes>, Stat)>> {
+        let decode = |answer: Answered<'_>| {
             let mut answer = answer?;
             // A copy, so that the data does not hold on to the whole of what was read from the socket.
             let data = answer.buffer_if_any()?.map(Bytes::copy_from_slice);
@@ -37,8 +37,8 @@ impl Wire {
     }
 
     /// With `watch`, an event comes when a child comes or goes, or the node goes.
-    pub(super) fn children<'a>(&self, path: &'a str, watch: bool) -> Result<Call<'a, (Vec<String>, Stat)>> {
-        let decode = |answer: Answer<'_>| {
+    pub(super) fn children<'a>(&self, path: &'a str, watch: bool) -> Result<PreparedCall<'a, (Vec<String>, Stat)>> {
+        let decode = |answer: Answered<'_>| {
             let mut answer = answer?;
             Ok((answer.list(Decoder::text)?, answer.stat()?))
         };
@@ -46,9 +46,9 @@ impl Wire {
     }
 
     /// With `watch`, an event comes when the node comes, goes, or its data changes.
-    pub(super) fn stat<'a>(&self, path: &'a str, watch: bool) -> Result<Call<'a, Option<Stat>>> {
-        let decode = |answer: Answer<'_>| match answer {
-            Err(Error::NotFound(_)) => Ok(None),
+    pub(super) fn stat<'a>(&self, path: &'a str, watch: bool) -> Result<PreparedCall<'a, Option<Stat>>> {
+        let decode = |answer: Answered<'_>| match answer {
+            Err(WireError::NotFound(_)) => Ok(None),
             answer => answer?.stat().map(Some),
         };
         self.about(op::EXISTS, path, |to| to.flag(watch), decode)
@@ -60,12 +60,14 @@ impl Wire {
         path: &'a str,
         data: Option<&[u8]>,
         how: Create<'_>,
-    ) -> Result<Call<'a, Option<Stat>>> {
-        let operation = if self.ability.knows(op::CREATE_STAT) { op::CREATE_STAT } else { op::CREATE };
-        let decode = |answer: Answer<'_>| {
+    ) -> Result<PreparedCall<'a, Option<Stat>>> {
+        let operation = if self.features.knows(op::CREATE_STAT) { op::CREATE_STAT } else { op::CREATE };
+        let decode = |answer: Answered<'_>| {
             let mut answer = answer.map_err(|error| match error {
                 // The next time it is asked in the old way.
-                Error::Unsupported(path) => Error::Unavailable(format!("{path}: the server is older than thought")),
+                WireError::Unsupported(path) => {
+                    WireError::Unavailable(format!("{path}: the server is older than thought"))
+                }
                 other => other,
             })?;
             answer.buffer()?;
@@ -74,16 +76,21 @@ impl Wire {
         self.about(operation, path, |to| to.creation(data, how), decode)
     }
 
-    pub(super) fn set<'a>(&self, path: &'a str, data: Option<&[u8]>, version: Option<i32>) -> Result<Call<'a, Stat>> {
+    pub(super) fn set<'a>(
+        &self,
+        path: &'a str,
+        data: Option<&[u8]>,
+        version: Option<i32>,
+    ) -> Result<PreparedCall<'a, Stat>> {
         self.about(op::SET, path, |to| to.buffer_if_any(data).version(version), |answer| answer?.stat())
     }
 
-    pub(super) fn delete<'a>(&self, path: &'a str, version: Option<i32>) -> Result<Call<'a, ()>> {
+    pub(super) fn delete<'a>(&self, path: &'a str, version: Option<i32>) -> Result<PreparedCall<'a, ()>> {
         self.about(op::DELETE, path, |to| to.version(version), |answer| answer.map(drop))
     }
 
-    pub(super) fn acl<'a>(&self, path: &'a str) -> Result<Call<'a, (Vec<Acl>, Stat)>> {
-        let decode = |answer: Answer<'_>| {
+    pub(super) fn acl<'a>(&self, path: &'a str) -> Result<PreparedCall<'a, (Vec<Acl>, Stat)>> {
+        let decode = |answer: Answered<'_>| {
             let mut answer = answer?;
             Ok((answer.acl()?, answer.stat()?))
         };
@@ -91,7 +98,7 @@ impl Wire {
     }
 
     /// Waits until the server has all that the ensemble had decided on before the call.
-    pub(super) fn sync(&self) -> Result<Call<'static, ()>> {
+    pub(super) fn sync(&self) -> Result<PreparedCall<'static, ()>> {
         self.about(op::SYNC, "/", |to| to, |answer| answer.map(drop))
     }
 
@@ -101,7 +108,7 @@ impl Wire {
             None => self.run(self.stat(path, false)).await?,
             told => told,
         };
-        stat.ok_or_else(|| Error::NotFound(path.to_owned()))
+        stat.ok_or_else(|| WireError::NotFound(path.to_owned()))
     }
 
     /// From now on an event comes for everything that happens to the node or below it. The node need not exist.
@@ -120,7 +127,7 @@ impl Wire {
 /// Paths begin with a slash and are below the chroot. All calls fail with `Unavailable` at once while there is no
 /// connection, and when no answer comes in time. A write that ends so may have been done.
 impl Session {
-    async fn call<'a, T>(&self, call: impl FnOnce(&Wire) -> Result<Call<'a, T>>) -> Result<T> {
+    async fn call<'a, T>(&self, call: impl FnOnce(&Wire) -> Result<PreparedCall<'a, T>>) -> Result<T> {
         self.begin(call).await?.finish().await
     }
 
@@ -159,7 +166,7 @@ impl Session {
     pub async fn create_all(&self, path: &str, data: Option<&[u8]>, how: Create<'_>, parents: &[Acl]) -> Result<Stat> {
         let wire = self.wire()?;
         match wire.create_one(path, data, how).await {
-            Err(Error::NotFound(_)) => {}
+            Err(WireError::NotFound(_)) => {}
             other => return other,
         }
         let folder = Create { ephemeral: false, acl: parents };
@@ -169,14 +176,14 @@ impl Session {
         while let Some(folder_path) = above.filter(|above| *above != "/") {
             match wire.run(wire.stat(folder_path, false)).await {
                 Ok(None) => missing.push(folder_path),
-                Ok(Some(_)) | Err(Error::Denied(_)) => break,
+                Ok(Some(_)) | Err(WireError::Denied(_)) => break,
                 Err(error) => return Err(error),
             }
             above = parent(folder_path);
         }
         for folder_path in missing.into_iter().rev() {
             match wire.create_one(folder_path, Some(b""), folder).await {
-                Ok(_) | Err(Error::Exists(_)) => {}
+                Ok(_) | Err(WireError::Exists(_)) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -190,7 +197,7 @@ impl Session {
 
     /// Writes a node's access list; with a version (`Stat::aversion`), only onto that version.
     pub async fn set_acl(&self, path: &str, acl: &[Acl], version: Option<i32>) -> Result<Stat> {
-        let decode = |answer: Answer<'_>| answer?.stat();
+        let decode = |answer: Answered<'_>| answer?.stat();
         self.call(|wire| wire.about(op::SET_ACL, path, |to| to.acl(acl).version(version), decode)).await
     }
 
@@ -209,14 +216,14 @@ impl Session {
             step.encode(&mut encoder, wire.chroot());
         }
         encoder.int(op::ERROR).flag(true).int(-1);
-        let decode = |answer: Answer<'_>| proto::multi_answer(answer?);
-        let codes = wire.run(Ok(Call { path: "transaction", frame: encoder.finish(), decode })).await?;
+        let decode = |answer: Answered<'_>| proto::multi_answer(answer?);
+        let codes = wire.run(Ok(PreparedCall { path: "transaction", frame: encoder.finish(), decode })).await?;
         if codes.len() != steps.len() {
-            return Err(Error::Protocol(format!("{} answers to {} steps", codes.len(), steps.len())));
+            return Err(WireError::Protocol(format!("{} answers to {} steps", codes.len(), steps.len())));
         }
         // Steps before the one that failed say 0, those after it that they were not tried.
         match codes.iter().zip(steps).find(|(code, _)| **code != 0) {
-            Some((code, step)) => Err(Error::of_code(*code, step.path())),
+            Some((code, step)) => Err(WireError::of_code(*code, step.path())),
             None => Ok(()),
         }
     }
@@ -227,14 +234,14 @@ impl Session {
         let path = "ephemeral nodes of a session";
         let wire = self.wire()?;
         wire.run(wire.sync()).await?;
-        if !wire.ability.knows(op::EPHEMERALS) {
-            return Err(Error::Unsupported(path.into()));
+        if !wire.features.knows(op::EPHEMERALS) {
+            return Err(WireError::Unsupported(path.into()));
         }
         // The server applies the chroot neither to the request nor to what it tells.
         let mut encoder = Encoder::request(op::EPHEMERALS);
         encoder.text("/");
-        let decode = |answer: Answer<'_>| answer?.list(Decoder::text);
-        let all = wire.run(Ok(Call { path, frame: encoder.finish(), decode })).await?;
+        let decode = |answer: Answered<'_>| answer?.list(Decoder::text);
+        let all = wire.run(Ok(PreparedCall { path, frame: encoder.finish(), decode })).await?;
         let below = |path: String| match path.strip_prefix(wire.chroot()) {
             Some(rest) if rest.starts_with('/') => rest.to_owned(),
             _ => path.trim_start_matches('/').to_owned(),

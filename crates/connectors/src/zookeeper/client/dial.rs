@@ -1,8 +1,8 @@
 //! Sockets to servers.
 
-use super::ability::{Number, number_in};
-use super::address::Address;
-use super::error::{Error, Result};
+use super::address::ServerAddress;
+use super::error::{Result, WireError};
+use super::features::{ServerVersion, number_in};
 use super::tls::Tls;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -15,9 +15,9 @@ pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
 /// Connects within `limit`.
-pub(super) async fn dial(address: &Address, tls: Option<&Tls>, limit: Duration) -> Result<Box<dyn Stream>> {
+pub(super) async fn dial(address: &ServerAddress, tls: Option<&Tls>, limit: Duration) -> Result<Box<dyn Stream>> {
     let connecting = async {
-        let failed = |e: std::io::Error| Error::Unavailable(format!("{address}: {e}"));
+        let failed = |e: std::io::Error| WireError::Unavailable(format!("{address}: {e}"));
         let socket = TcpStream::connect((address.host.as_str(), address.port)).await.map_err(failed)?;
         socket.set_nodelay(true).map_err(failed)?;
         let Some(tls) = tls else { return Ok(Box::new(socket) as Box<dyn Stream>) };
@@ -25,15 +25,15 @@ pub(super) async fn dial(address: &Address, tls: Option<&Tls>, limit: Duration) 
         let stream = TlsConnector::from(tls.config.clone())
             .connect(name, socket)
             .await
-            .map_err(|e| Error::Unavailable(format!("{address}: TLS: {e}")))?;
+            .map_err(|e| WireError::Unavailable(format!("{address}: TLS: {e}")))?;
         Ok(Box::new(stream) as Box<dyn Stream>)
     };
-    let late = || Error::Unavailable(format!("{address}: no connection within {} ms", limit.as_millis()));
+    let late = || WireError::Unavailable(format!("{address}: no connection within {} ms", limit.as_millis()));
     tokio::time::timeout(limit, connecting).await.map_err(|_| late())?
 }
 
 /// A server's version, asked for on a connection of its own; `None` where it does not tell. Many servers do not.
-pub(super) async fn version(address: &Address, tls: Option<&Tls>, limit: Duration) -> Option<Number> {
+pub(super) async fn version(address: &ServerAddress, tls: Option<&Tls>, limit: Duration) -> Option<ServerVersion> {
     let mut stream = dial(address, tls, limit).await.ok()?;
     let asking = async {
         stream.write_all(b"srvr").await.ok()?;

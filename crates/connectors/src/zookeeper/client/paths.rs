@@ -1,10 +1,10 @@
 //! Paths of nodes.
 
-use super::error::{Error, Result};
+use super::error::{Result, WireError};
 
 /// Refuses what a server would refuse as a path, before it is sent. Some such requests would end the connection.
 pub(super) fn check_path(path: &str) -> Result<()> {
-    let wrong = |why: &str| Err(Error::Rejected(format!("path \"{path}\": {why}")));
+    let wrong = |why: &str| Err(WireError::Rejected(format!("path \"{path}\": {why}")));
     if path == "/" {
         return Ok(());
     }

@@ -1,6 +1,6 @@
 //! The requests and answers of ZooKeeper's protocol that we use.
 
-use super::error::{Error, Result};
+use super::error::{Result, WireError};
 use super::jute::{self, Decoder, Encoder};
 use super::types::{Acl, Create, Op, Stat};
 
@@ -190,7 +190,7 @@ pub(super) fn multi_answer(mut decoder: Decoder<'_>) -> Result<Vec<i32>> {
             op::CREATE => drop(decoder.buffer()?),
             op::DELETE => {}
             op::ERROR => drop(decoder.int()?),
-            other => return Err(Error::Protocol(format!("a transaction's answer of kind {other}"))),
+            other => return Err(WireError::Protocol(format!("a transaction's answer of kind {other}"))),
         }
         codes.push(if kind == op::ERROR { code } else { 0 });
     }

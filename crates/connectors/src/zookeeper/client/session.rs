@@ -1,14 +1,14 @@
 //! The handle of a session.
 
-use super::ability::Lacks;
-use super::address::{self, Address};
+use super::address::{self, ServerAddress};
 use super::attach::Driver;
-use super::error::{Error, Result};
+use super::error::{Result, WireError};
+use super::features::UnknownOperations;
+use super::followers::Followers;
 use super::proto::{self, op};
-use super::sinks::Sinks;
 use super::tls::Tls;
-use super::types::{Options, Status};
-use super::wire::{Call, Manners, Wire};
+use super::types::{Options, SessionStatus};
+use super::wire::{CallLimits, PreparedCall, Wire};
 use parking_lot::{Mutex, RwLock};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -23,19 +23,19 @@ use tokio::task::JoinSet;
 /// the [`super::SavedSession`] can go on with it.
 #[derive(Clone)]
 pub struct Session {
-    shared: Arc<Shared>,
+    shared: Arc<SessionState>,
     tasks: Arc<Mutex<JoinSet<()>>>,
 }
 
 /// What the handles and the task have in common.
-pub(super) struct Shared {
-    pub(super) addresses: Vec<Address>,
+pub(super) struct SessionState {
+    pub(super) addresses: Vec<ServerAddress>,
     pub(super) tls: Option<Tls>,
     pub(super) options: Options,
-    pub(super) manners: Manners,
-    pub(super) lacks: Lacks,
-    pub(super) sinks: Sinks,
-    pub(super) status: watch::Sender<Status>,
+    pub(super) limits: CallLimits,
+    pub(super) unknown: UnknownOperations,
+    pub(super) followers: Followers,
+    pub(super) status: watch::Sender<SessionStatus>,
     pub(super) wire: RwLock<Option<Arc<Wire>>>,
     /// The latest transaction that we have seen the effect of.
     pub(super) seen: AtomicI64,
@@ -49,20 +49,20 @@ impl Session {
     pub fn open(options: Options) -> Result<Session> {
         let (addresses, chroot) = address::parse(&options.addresses)?;
         if options.login.as_ref().is_some_and(|(user, _)| user.is_empty() || user.contains(':')) {
-            return Err(Error::Rejected("a user name is not empty and holds no colon".into()));
+            return Err(WireError::Rejected("a user name is not empty and holds no colon".into()));
         }
         if options.session_timeout.is_zero() || options.call_timeout.is_zero() {
-            return Err(Error::Rejected("a time-out of nothing".into()));
+            return Err(WireError::Rejected("a time-out of nothing".into()));
         }
         let chroot: Arc<str> = chroot.into();
-        let sinks = Sinks::new(chroot.clone());
-        let manners = Manners { chroot, patience: options.call_timeout, longest: options.max_request };
-        let shared = Arc::new(Shared {
+        let followers = Followers::new(chroot.clone());
+        let limits = CallLimits { chroot, patience: options.call_timeout, longest: options.max_request };
+        let shared = Arc::new(SessionState {
             addresses,
             tls: options.tls.as_ref().map(Tls::new).transpose()?,
-            manners,
-            lacks: Lacks::default(),
-            sinks,
+            limits,
+            unknown: UnknownOperations::default(),
+            followers,
             status: watch::Sender::default(),
             wire: RwLock::new(None),
             seen: AtomicI64::new(0),
@@ -75,7 +75,7 @@ impl Session {
     }
 
     /// Where it stands, now and from now on.
-    pub fn status(&self) -> watch::Receiver<Status> {
+    pub fn status(&self) -> watch::Receiver<SessionStatus> {
         self.shared.status.subscribe()
     }
 
@@ -96,7 +96,7 @@ impl Session {
     pub async fn end_session(&self) -> Result<()> {
         let wire = self.wire()?;
         self.shared.over.store(true, Ordering::Relaxed);
-        let call = Call { path: "session", frame: proto::plain(op::CLOSE), decode: |answer| answer.map(drop) };
+        let call = PreparedCall { path: "session", frame: proto::plain(op::CLOSE), decode: |answer| answer.map(drop) };
         // The server may close the connection faster than it answers.
         if let Err(error) = wire.run(Ok(call)).await
             && !wire.has_ended()
@@ -114,7 +114,7 @@ impl Session {
             return Ok(Arc::clone(wire));
         }
         let error = self.shared.status.borrow().error.clone();
-        Err(error.unwrap_or_else(|| Error::Unavailable("not connected yet".into())))
+        Err(error.unwrap_or_else(|| WireError::Unavailable("not connected yet".into())))
     }
 
     /// Whether another connection of this process goes on with the session, or is about to.
@@ -124,7 +124,7 @@ impl Session {
 
     /// The longest request in bytes ([`Options::max_request`]).
     pub fn longest(&self) -> usize {
-        self.shared.manners.longest
+        self.shared.limits.longest
     }
 
     /// The latest transaction that was seen, of the servers as they are now; 0 before the first.
@@ -132,8 +132,8 @@ impl Session {
         self.shared.seen.load(Ordering::Relaxed)
     }
 
-    pub(super) fn sinks(&self) -> &Sinks {
-        &self.shared.sinks
+    pub(super) fn followers(&self) -> &Followers {
+        &self.shared.followers
     }
 }
 
@@ -154,7 +154,7 @@ mod tests {
         assert!(refused(|o| o.login = Some(("a:b".into(), "c".into()))).contains("user name"));
         assert!(refused(|o| o.session_timeout = Duration::ZERO).contains("time-out"));
         let session = Session::open(Options::new(vec!["127.0.0.1:1".into()])).unwrap();
-        assert!(matches!(session.get("/").await, Err(Error::Unavailable(_))));
-        assert!(matches!(session.end_session().await, Err(Error::Unavailable(_))));
+        assert!(matches!(session.get("/").await, Err(WireError::Unavailable(_))));
+        assert!(matches!(session.end_session().await, Err(WireError::Unavailable(_))));
     }
 }

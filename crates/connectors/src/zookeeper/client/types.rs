@@ -1,7 +1,7 @@
 //! What goes in and comes out.
 
-use super::crowd::Crowd;
-use super::error::{Error, Result};
+use super::connection_counts::ConnectionCounts;
+use super::error::{Result, WireError};
 use crate::{TlsTexts, Turn};
 use futures_util::future::BoxFuture;
 use secrecy::SecretString;
@@ -36,9 +36,9 @@ pub struct Options {
     /// Whether another session is made when a server says that this one is over.
     pub renew: bool,
     /// Another session of ours that connects first: without it, this one is of no use.
-    pub after: Option<watch::Receiver<Status>>,
+    pub after: Option<watch::Receiver<SessionStatus>>,
     /// The connections of all sessions to the same servers.
-    pub crowd: Arc<Crowd>,
+    pub connections: Arc<ConnectionCounts>,
 }
 
 impl Options {
@@ -56,7 +56,7 @@ impl Options {
             turn: None,
             renew: true,
             after: None,
-            crowd: Arc::default(),
+            connections: Arc::default(),
         }
     }
 
@@ -108,7 +108,7 @@ pub enum Phase {
 
 /// What is known of a session. The default: it has not tried to connect yet.
 #[derive(Clone, Debug, Default)]
-pub struct Status {
+pub struct SessionStatus {
     /// Where it stands.
     pub phase: Phase,
     /// Grows by one with every connection; 0 before the first. Watches end with their connection, so that whoever
@@ -122,7 +122,7 @@ pub struct Status {
     /// The server that we are connected to, `host:port`.
     pub server: Option<String>,
     /// Why the last connection or try failed, while there is no other.
-    pub error: Option<Error>,
+    pub error: Option<WireError>,
     /// The session is over, and no other one is made ([`Options::renew`]).
     pub over: bool,
 }

@@ -33,7 +33,7 @@ pub use alias::alias;
 pub use roots::Roots;
 
 use causeway_core::{Instance, Payload, ServiceKey};
-use roots::{Folder, Position};
+use roots::{Position, ServiceFolder};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, LazyLock};
@@ -80,7 +80,7 @@ impl Layout {
 
 /// An instance as a znode says it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Read {
+pub struct ReadInstance {
     /// Its service.
     pub scope: ServiceKey,
     /// What it is.
@@ -91,7 +91,7 @@ pub struct Read {
 
 /// A znode that holds an instance.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Node {
+pub struct NewZnode {
     /// Its path below the chroot.
     pub path: String,
     /// Its data.
@@ -103,10 +103,10 @@ pub struct Node {
 /// Reads a znode as an instance: `None` where it is none of ours to read (an inner node, a layout that is not selected),
 /// an error where it should be one and why it is not. [`write()`] makes of the record the same znode again; of one with
 /// another name, that with its own.
-pub fn read(roots: &Roots, path: &str, data: &[u8], ephemeral: bool) -> Result<Option<Read>, String> {
+pub fn read(roots: &Roots, path: &str, data: &[u8], ephemeral: bool) -> Result<Option<ReadInstance>, String> {
     let plain = alias::plain(roots, path, data);
     let read = read_plain(roots, plain.as_deref().unwrap_or(path), data, ephemeral)?;
-    Ok(read.map(|(scope, instance)| Read { scope, instance, alias_of: plain }))
+    Ok(read.map(|(scope, instance)| ReadInstance { scope, instance, alias_of: plain }))
 }
 
 fn read_plain(
@@ -123,12 +123,12 @@ fn read_plain(
     instance.id.slot = format!("{:08x}", slot >> 32).into();
     for last in [false, true] {
         let words = match (folder, last) {
-            (Folder::Dubbo { interface, .. }, false) => dubbo::words(&scope, &instance, interface, name, data),
-            (Folder::Dubbo { interface, .. }, true) => dubbo::whole(&scope, &instance, interface, name, data),
-            (Folder::Services(service), false) => curator::words(layout, service, &instance, name, data),
-            (Folder::Services(_), true) => Some(curator::whole(layout, &instance, name, data)),
-            (Folder::Plain(_), false) => Some(plain::words(&instance, name, data)),
-            (Folder::Plain(_), true) => None,
+            (ServiceFolder::Dubbo { interface, .. }, false) => dubbo::words(&scope, &instance, interface, name, data),
+            (ServiceFolder::Dubbo { interface, .. }, true) => dubbo::whole(&scope, &instance, interface, name, data),
+            (ServiceFolder::Services(service), false) => curator::words(layout, service, &instance, name, data),
+            (ServiceFolder::Services(_), true) => Some(curator::whole(layout, &instance, name, data)),
+            (ServiceFolder::Plain(_), false) => Some(plain::words(&instance, name, data)),
+            (ServiceFolder::Plain(_), true) => None,
         };
         let Some(mut words) = words else { continue };
         if !is_first {
@@ -147,7 +147,7 @@ fn read_plain(
 /// Makes the znode of a record, or says why ZooKeeper cannot hold it. A record that was read from ZooKeeper becomes the
 /// same znode again, but for what was edited since; any other becomes the canonical one, always the same. What
 /// [`read`] then makes of it is the record as this kind holds it.
-pub fn write(roots: &Roots, scope: &ServiceKey, record: &Instance) -> Result<Node, String> {
+pub fn write(roots: &Roots, scope: &ServiceKey, record: &Instance) -> Result<NewZnode, String> {
     if (&*scope.namespace, &*scope.group) != (PUBLIC, GROUP) {
         let (namespace, group) = (&scope.namespace, &scope.group);
         return Err(format!(
@@ -220,14 +220,14 @@ pub fn access(record: &Instance) -> Option<String> {
 /// payload there has another class than its own: never put a second class into a service.
 pub fn class(roots: &Roots, path: &str, data: &[u8]) -> Option<String> {
     match roots.position(path)?.folder {
-        Folder::Services(_) => curator::class(data),
+        ServiceFolder::Services(_) => curator::class(data),
         _ => None,
     }
 }
 
 /// The znode that a record and its words make, and what it says. What cannot be read back must not be written: it might
 /// hide its siblings.
-fn build(roots: &Roots, scope: &ServiceKey, record: &Instance, words: &Words) -> Result<(Node, Instance), String> {
+fn build(roots: &Roots, scope: &ServiceKey, record: &Instance, words: &Words) -> Result<(NewZnode, Instance), String> {
     let node = make(roots, scope, record, words)?;
     match said(roots, &node.path, &node.data, node.ephemeral)? {
         Some((layout, there, instance)) if layout == words.layout && there == *scope => Ok((node, instance)),
@@ -236,9 +236,9 @@ fn build(roots: &Roots, scope: &ServiceKey, record: &Instance, words: &Words) ->
 }
 
 /// Whether a znode can be read back as [`build`] asks for, without the record that it says.
-fn check(roots: &Roots, scope: &ServiceKey, words: &Words, node: &Node) -> Result<(), String> {
+fn check(roots: &Roots, scope: &ServiceKey, words: &Words, node: &NewZnode) -> Result<(), String> {
     let (layout, there) = match roots.position(&node.path) {
-        Some(Position { folder: Folder::Dubbo { interface, category }, name, .. })
+        Some(Position { folder: ServiceFolder::Dubbo { interface, category }, name, .. })
             if roots.layouts.contains(&Layout::Dubbo) =>
         {
             (Layout::Dubbo, service(&dubbo::service_said(interface, category, name)?))
@@ -251,12 +251,12 @@ fn check(roots: &Roots, scope: &ServiceKey, words: &Words, node: &Node) -> Resul
     (layout == words.layout && there == *scope).then_some(()).ok_or_else(|| elsewhere(scope, node))
 }
 
-fn elsewhere(scope: &ServiceKey, node: &Node) -> String {
+fn elsewhere(scope: &ServiceKey, node: &NewZnode) -> String {
     format!("{:?} would not be read as an instance of {:?}", node.path, scope.name)
 }
 
 /// The znode that a record and its words make.
-fn make(roots: &Roots, scope: &ServiceKey, record: &Instance, words: &Words) -> Result<Node, String> {
+fn make(roots: &Roots, scope: &ServiceKey, record: &Instance, words: &Words) -> Result<NewZnode, String> {
     let layout = words.layout;
     if !roots.layouts.contains(&layout) {
         return Err(format!("the layout {layout:?} is not selected"));
@@ -275,7 +275,7 @@ fn make(roots: &Roots, scope: &ServiceKey, record: &Instance, words: &Words) -> 
     if path.split('/').skip(1).any(|part| part.is_empty() || part == "." || part == "..") || has_odd(&path) {
         return Err(format!("{path:?} is no path of ZooKeeper's"));
     }
-    Ok(Node { path, data, ephemeral: record.ephemeral })
+    Ok(NewZnode { path, data, ephemeral: record.ephemeral })
 }
 
 /// What a znode says, without what only its words hold.
@@ -287,15 +287,15 @@ fn said(
 ) -> Result<Option<(Layout, ServiceKey, Instance)>, String> {
     let Some(Position { folder, name, .. }) = roots.position(path) else { return Ok(None) };
     let said = match folder {
-        Folder::Dubbo { interface, category } => {
+        ServiceFolder::Dubbo { interface, category } => {
             let (scope, instance) = dubbo::said(interface, category, name, ephemeral)?;
             (Layout::Dubbo, scope, instance)
         }
         // A service's name may hold `/`: then there are inner nodes on the way, empty or with Curator's default data.
-        Folder::Services(_) if !ephemeral && !data.trim_ascii_start().starts_with(b"{") => return Ok(None),
-        Folder::Services(service) => curator::said(service, data, ephemeral)?,
-        Folder::Plain(_) if !ephemeral => return Ok(None),
-        Folder::Plain(service) => {
+        ServiceFolder::Services(_) if !ephemeral && !data.trim_ascii_start().starts_with(b"{") => return Ok(None),
+        ServiceFolder::Services(service) => curator::said(service, data, ephemeral)?,
+        ServiceFolder::Plain(_) if !ephemeral => return Ok(None),
+        ServiceFolder::Plain(service) => {
             let (scope, instance) = plain::said(service, name, data)?;
             (Layout::Plain, scope, instance)
         }

@@ -35,7 +35,7 @@ impl Default for Roots {
 
 /// Which rules hold for a path.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Rules {
+enum RootForm {
     Dubbo,
     Services,
     Plain,
@@ -45,14 +45,14 @@ enum Rules {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Position<'a> {
     pub root: &'a str,
-    pub folder: Folder<'a>,
+    pub folder: ServiceFolder<'a>,
     /// The last part of the path; in Dubbo's tree a URL that is still escaped.
     pub name: &'a str,
 }
 
 /// What stands between root and name.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Folder<'a> {
+pub(super) enum ServiceFolder<'a> {
     /// The interface is still escaped.
     Dubbo { interface: &'a str, category: &'a str },
     /// A service's name may hold `/`.
@@ -89,11 +89,11 @@ impl Roots {
             return false;
         }
         let path = trim(path);
-        let leads = |(_, root): (Rules, &str)| root.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'));
+        let leads = |(_, root): (RootForm, &str)| root.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'));
         self.all().any(leads)
             || self.below(path).is_some_and(|(rules, _, rest)| match rules {
-                Rules::Services | Rules::Plain => true,
-                Rules::Dubbo => {
+                RootForm::Services | RootForm::Plain => true,
+                RootForm::Dubbo => {
                     let mut rest = rest.split('/').filter(|part| !part.is_empty());
                     let interface = rest.next().is_none_or(|word| !NO_INTERFACES.contains(&word));
                     interface && rest.next().is_none_or(|word| self.reads(word)) && rest.next().is_none()
@@ -133,21 +133,21 @@ impl Roots {
         let rest = rest.strip_prefix('/').filter(|rest| rest.split('/').all(|part| !part.is_empty()))?;
         let (above, name) = rest.rsplit_once('/').unwrap_or(("", rest));
         let folder = match rules {
-            Rules::Dubbo => {
+            RootForm::Dubbo => {
                 let (interface, category) = above.split_once('/').filter(|(_, category)| self.reads(category))?;
-                (!NO_INTERFACES.contains(&interface)).then_some(Folder::Dubbo { interface, category })?
+                (!NO_INTERFACES.contains(&interface)).then_some(ServiceFolder::Dubbo { interface, category })?
             }
-            Rules::Services if above.is_empty() => return None,
-            Rules::Services => Folder::Services(above),
-            Rules::Plain if within(SYSTEM, path) => return None,
-            Rules::Plain => Folder::Plain(if above.is_empty() { "/" } else { above }),
+            RootForm::Services if above.is_empty() => return None,
+            RootForm::Services => ServiceFolder::Services(above),
+            RootForm::Plain if within(SYSTEM, path) => return None,
+            RootForm::Plain => ServiceFolder::Plain(if above.is_empty() { "/" } else { above }),
         };
         Some(Position { root, folder, name })
     }
 
     /// The rules of the nearest root above a path, that root, and the rest of the path.
-    fn below<'a>(&'a self, path: &'a str) -> Option<(Rules, &'a str, &'a str)> {
-        let fits = |(rules, root): (Rules, &'a str)| {
+    fn below<'a>(&'a self, path: &'a str) -> Option<(RootForm, &'a str, &'a str)> {
+        let fits = |(rules, root): (RootForm, &'a str)| {
             let rest = path.strip_prefix(root).filter(|rest| rest.is_empty() || rest.starts_with('/'))?;
             Some((rules, root, rest))
         };
@@ -155,11 +155,11 @@ impl Roots {
         self.all().filter_map(fits).reduce(|best, next| if next.1.len() > best.1.len() { next } else { best })
     }
 
-    fn all(&self) -> impl Iterator<Item = (Rules, &str)> {
+    fn all(&self) -> impl Iterator<Item = (RootForm, &str)> {
         let lists = [
-            (Rules::Dubbo, &self.dubbo, [Layout::Dubbo].as_slice()),
-            (Rules::Services, &self.services, &[Layout::Application, Layout::Spring, Layout::Curator]),
-            (Rules::Plain, &self.plain, &[Layout::Plain]),
+            (RootForm::Dubbo, &self.dubbo, [Layout::Dubbo].as_slice()),
+            (RootForm::Services, &self.services, &[Layout::Application, Layout::Spring, Layout::Curator]),
+            (RootForm::Plain, &self.plain, &[Layout::Plain]),
         ];
         let on = |layouts: &[Layout]| layouts.iter().any(|layout| self.layouts.contains(layout));
         let selected = lists.into_iter().filter(move |list| on(list.2));

@@ -6,7 +6,7 @@ fn path(n: usize, length: usize) -> String {
     format!("/{n:0>width$}", width = length - 1)
 }
 
-fn assign(spread: &mut Spread, path: &str) -> Slot {
+fn assign(spread: &mut Spread, path: &str) -> SessionSlot {
     spread.assign(path).unwrap_or_else(|| {
         spread.add();
         spread.assign(path).unwrap()

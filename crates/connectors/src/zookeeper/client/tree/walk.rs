@@ -1,11 +1,11 @@
 //! Reads nodes and what is below them, many at a time.
 
-use super::super::error::{Error, Result};
+use super::super::error::{Result, WireError};
 use super::super::paths::join;
 use super::super::types::Stat;
 use super::super::wire::Wire;
 use super::model::Model;
-use super::{Node, TreeOptions};
+use super::{TreeNode, TreeOptions};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -14,10 +14,10 @@ use std::sync::Arc;
 
 /// What was read.
 #[derive(Debug, Default)]
-pub(super) struct Found {
-    pub(super) nodes: BTreeMap<Arc<str>, Node>,
+pub(super) struct WalkResult {
+    pub(super) nodes: BTreeMap<Arc<str>, TreeNode>,
     /// Nodes that could not be read, for a reason that lies with them.
-    pub(super) denied: BTreeMap<Arc<str>, Error>,
+    pub(super) denied: BTreeMap<Arc<str>, WireError>,
     pub(super) gone: Vec<Arc<str>>,
     /// Names of all children, of nodes whose children were asked for.
     pub(super) listed: BTreeMap<Arc<str>, Vec<String>>,
@@ -47,20 +47,20 @@ pub(super) struct Walk<'a> {
 }
 
 /// One node as it was read.
-struct Read {
+struct ReadNode {
     path: Arc<str>,
-    node: Option<Node>,
+    node: Option<TreeNode>,
     names: Option<Vec<String>>,
-    denied: Option<Error>,
+    denied: Option<WireError>,
 }
 
 type Whole = (Stat, Option<Bytes>, Option<Vec<String>>);
 
 impl Walk<'_> {
     /// Reads; errors when anything but the nodes themselves is in the way.
-    pub(super) async fn run(&self, start: impl IntoIterator<Item = Arc<str>>) -> Result<Found> {
+    pub(super) async fn run(&self, start: impl IntoIterator<Item = Arc<str>>) -> Result<WalkResult> {
         let mut queue: VecDeque<Arc<str>> = start.into_iter().collect();
-        let mut found = Found::default();
+        let mut found = WalkResult::default();
         let mut reading = FuturesUnordered::new();
         loop {
             while reading.len() < self.at_a_time
@@ -69,7 +69,7 @@ impl Walk<'_> {
                 reading.push(self.read(path));
             }
             let Some(read) = reading.next().await else { return Ok(found) };
-            let Read { path, node, names, denied } = read?;
+            let ReadNode { path, node, names, denied } = read?;
             if let Some(names) = names {
                 let children = names.iter().map(|name| join(&path, name));
                 if self.depth == Depth::All {
@@ -89,20 +89,20 @@ impl Walk<'_> {
         }
     }
 
-    async fn read(&self, path: Arc<str>) -> Result<Read> {
-        let none = Read { path: Arc::clone(&path), node: None, names: None, denied: None };
+    async fn read(&self, path: Arc<str>) -> Result<ReadNode> {
+        let none = ReadNode { path: Arc::clone(&path), node: None, names: None, denied: None };
         match self.whole(&path).await {
-            Ok((stat, data, names)) => Ok(Read { node: Some(Node { path, stat, data }), names, ..none }),
-            Err(Error::NotFound(_)) => Ok(none),
+            Ok((stat, data, names)) => Ok(ReadNode { node: Some(TreeNode { path, stat, data }), names, ..none }),
+            Err(WireError::NotFound(_)) => Ok(none),
             // A name that no path can hold. Its siblings must not suffer for it.
-            Err(error @ Error::Rejected(_)) => Ok(Read { denied: Some(error), ..none }),
+            Err(error @ WireError::Rejected(_)) => Ok(ReadNode { denied: Some(error), ..none }),
             // Servers before 3.9 tell everybody whether a node exists.
-            Err(denied @ Error::Denied(_)) => match self.wire.run(self.wire.stat(&path, self.single)).await {
+            Err(denied @ WireError::Denied(_)) => match self.wire.run(self.wire.stat(&path, self.single)).await {
                 Ok(None) => Ok(none),
                 Ok(Some(stat)) => {
-                    Ok(Read { node: Some(Node { path, stat, data: None }), denied: Some(denied), ..none })
+                    Ok(ReadNode { node: Some(TreeNode { path, stat, data: None }), denied: Some(denied), ..none })
                 }
-                Err(Error::Denied(_)) => Ok(Read { denied: Some(denied), ..none }),
+                Err(WireError::Denied(_)) => Ok(ReadNode { denied: Some(denied), ..none }),
                 Err(error) => Err(error),
             },
             Err(error) => Err(error),
@@ -127,7 +127,7 @@ impl Walk<'_> {
             return Ok((stat, data, names));
         }
         if self.single || !list {
-            let gone = || Error::NotFound(path.to_owned());
+            let gone = || WireError::NotFound(path.to_owned());
             stat = self.wire.run(self.wire.stat(path, self.single)).await?.ok_or_else(gone)?;
             if list && stat.ephemeral_owner == 0 {
                 names = Some(self.wire.run(self.wire.children(path, self.single)).await?.0);

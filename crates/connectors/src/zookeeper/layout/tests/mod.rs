@@ -50,8 +50,8 @@ fn text(record: &Instance) -> &str {
 
 /// Reads a znode, and writes it again.
 fn exact(roots: &Roots, path: &str, data: &[u8]) -> (String, Instance) {
-    let Read { scope, instance: record, .. } = read(roots, path, data, true).unwrap().unwrap();
-    assert_eq!(write(roots, &scope, &record), Ok(Node { path: path.into(), data: data.into(), ephemeral: true }));
+    let ReadInstance { scope, instance: record, .. } = read(roots, path, data, true).unwrap().unwrap();
+    assert_eq!(write(roots, &scope, &record), Ok(NewZnode { path: path.into(), data: data.into(), ephemeral: true }));
     (scope.name.to_string(), record)
 }
 
@@ -67,9 +67,10 @@ fn home(mut record: Instance) -> Instance {
 }
 
 /// What a record of another kind becomes.
-fn copied(name: &str, record: &Instance) -> (Node, Instance) {
+fn copied(name: &str, record: &Instance) -> (NewZnode, Instance) {
     let node = write(&roots(), &service(name), record).unwrap();
-    let Read { scope, instance: there, .. } = read(&roots(), &node.path, &node.data, node.ephemeral).unwrap().unwrap();
+    let ReadInstance { scope, instance: there, .. } =
+        read(&roots(), &node.path, &node.data, node.ephemeral).unwrap().unwrap();
     assert_eq!(scope, service(name));
     assert_eq!(write(&roots(), &scope, &there), Ok(node.clone()), "a copy is stable");
     (node, there)

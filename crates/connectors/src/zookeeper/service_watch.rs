@@ -1,10 +1,10 @@
 //! Follows the trees of a cluster and says what its services look like.
 
-use super::client::{Changes, Error as WireError, Listing, Looker, Node, Session, TreeNews, TreeOptions};
+use super::client::{Session, TreeChanges, TreeListing, TreeLooker, TreeNews, TreeNode, TreeOptions, WireError};
 use super::layout::{PUBLIC, Roots};
 use super::publications::Publications;
 use super::services::missing;
-use super::view::View;
+use super::view::ServiceView;
 use super::writes::Writes;
 use causeway_core::{Error, Lost, Part, Selector, ServiceKey, Update};
 use futures_util::stream::{self, BoxStream, SelectAll, StreamExt};
@@ -22,12 +22,12 @@ const ASK: Duration = Duration::from_secs(1);
 const AGAIN: Duration = Duration::from_secs(30);
 
 /// What a watch yields.
-type Item = Result<Update, Lost>;
+type WatchItem = Result<Update, Lost>;
 
 /// One root that is followed.
-struct Root {
+struct WatchedRoot {
     path: String,
-    looker: Option<Looker>,
+    looker: Option<TreeLooker>,
     /// The connection on which it is known completely; 0 for none.
     generation: u64,
     /// Whether there is a znode.
@@ -37,18 +37,18 @@ struct Root {
 }
 
 /// One watch at work.
-struct Watch {
+struct ServiceWatch {
     session: Session,
     news: SelectAll<BoxStream<'static, (usize, TreeNews)>>,
     all: Arc<Roots>,
-    roots: Vec<Root>,
+    roots: Vec<WatchedRoot>,
     /// Whether the part has been reported whole since it was last lost.
     whole: bool,
     /// Whether it was of interest then.
     reported: bool,
     /// Why it is lost, as it was last told.
     lost: Option<Discriminant<Error>>,
-    view: View,
+    view: ServiceView,
     ours: Publications,
     select: Selector,
     /// The selection's epoch, and what is not of interest by it.
@@ -56,11 +56,11 @@ struct Watch {
     left_out: BTreeSet<ServiceKey>,
     told: usize,
     tried: Instant,
-    ready: VecDeque<Item>,
+    ready: VecDeque<WatchItem>,
 }
 
 /// Follows all roots. Never ends.
-pub(super) fn watch(writes: &Writes, select: Selector) -> BoxStream<'static, Item> {
+pub(super) fn watch(writes: &Writes, select: Selector) -> BoxStream<'static, WatchItem> {
     let Writes { session, roots, ours, .. } = writes;
     let (mut news, mut followed) = (SelectAll::new(), Vec::new());
     for (n, path) in roots.roots().into_iter().map(str::to_owned).enumerate() {
@@ -73,9 +73,9 @@ pub(super) fn watch(writes: &Writes, select: Selector) -> BoxStream<'static, Ite
             }
             Err(error) => stream::iter([(n, TreeNews::Lost(error))]).chain(stream::pending()).boxed(),
         });
-        followed.push(Root { path, looker, generation: 0, stands: false, denied: BTreeSet::new() });
+        followed.push(WatchedRoot { path, looker, generation: 0, stands: false, denied: BTreeSet::new() });
     }
-    let watch = Watch {
+    let watch = ServiceWatch {
         session: session.clone(),
         news,
         all: roots.clone(),
@@ -83,7 +83,7 @@ pub(super) fn watch(writes: &Writes, select: Selector) -> BoxStream<'static, Ite
         whole: false,
         reported: false,
         lost: None,
-        view: View::new(roots.clone(), writes.classes.clone(), writes.access),
+        view: ServiceView::new(roots.clone(), writes.classes.clone(), writes.access),
         ours: ours.clone(),
         selection: select.epoch(),
         left_out: BTreeSet::new(),
@@ -134,12 +134,12 @@ pub(super) fn denied(roots: &Roots, listed: &BTreeMap<Arc<str>, WireError>) -> B
 }
 
 /// Everything that could be read. What may not be read hides nothing else.
-pub(super) fn readable(listing: Listing) -> Vec<Node> {
-    let Listing { nodes, denied } = listing;
+pub(super) fn readable(listing: TreeListing) -> Vec<TreeNode> {
+    let TreeListing { nodes, denied } = listing;
     nodes.into_iter().filter(|node| !denied.contains_key(&node.path)).collect()
 }
 
-impl Watch {
+impl ServiceWatch {
     async fn take(&mut self, n: usize, news: TreeNews) {
         match news {
             TreeNews::Reset(listing) => self.take_listing(n, listing).await,
@@ -151,7 +151,7 @@ impl Watch {
         }
     }
 
-    async fn take_listing(&mut self, n: usize, listing: Listing) {
+    async fn take_listing(&mut self, n: usize, listing: TreeListing) {
         let generation = self.session.status().borrow().generation;
         let denied = told_denied(&self.all, &listing.denied);
         let root = &mut self.roots[n];
@@ -165,7 +165,7 @@ impl Watch {
         }
     }
 
-    async fn take_changes(&mut self, n: usize, changes: Changes) {
+    async fn take_changes(&mut self, n: usize, changes: TreeChanges) {
         let denied = told_denied(&self.all, &changes.denied);
         let root = &mut self.roots[n];
         root.denied.extend(denied);

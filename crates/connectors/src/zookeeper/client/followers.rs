@@ -25,15 +25,15 @@ pub(super) struct Work {
 
 /// What changed below one root since it was last taken. Bounded.
 #[derive(Debug)]
-pub(super) struct Dirty {
+pub(super) struct DirtyPaths {
     pub(super) root: Arc<str>,
     work: Mutex<Work>,
     wake: Notify,
 }
 
-impl Dirty {
-    pub(super) fn new(root: Arc<str>) -> Arc<Dirty> {
-        Arc::new(Dirty { root, work: Mutex::default(), wake: Notify::new() })
+impl DirtyPaths {
+    pub(super) fn new(root: Arc<str>) -> Arc<DirtyPaths> {
+        Arc::new(DirtyPaths { root, work: Mutex::default(), wake: Notify::new() })
     }
 
     /// Something happened to this node.
@@ -73,25 +73,25 @@ impl Dirty {
 
 /// All who follow something through one session.
 #[derive(Debug)]
-pub(super) struct Sinks {
+pub(super) struct Followers {
     chroot: Arc<str>,
-    followers: Mutex<Vec<Weak<Dirty>>>,
+    followers: Mutex<Vec<Weak<DirtyPaths>>>,
 }
 
-impl Sinks {
-    pub(super) fn new(chroot: Arc<str>) -> Sinks {
-        Sinks { chroot, followers: Mutex::default() }
+impl Followers {
+    pub(super) fn new(chroot: Arc<str>) -> Followers {
+        Followers { chroot, followers: Mutex::default() }
     }
 
-    pub(super) fn add(&self, dirty: &Arc<Dirty>) {
+    pub(super) fn add(&self, dirty: &Arc<DirtyPaths>) {
         let mut followers = self.followers.lock();
         followers.retain(|follower| follower.strong_count() > 0);
         followers.push(Arc::downgrade(dirty));
     }
 
     /// Whether anybody else than `dirty` follows the same root.
-    pub(super) fn shared(&self, dirty: &Arc<Dirty>) -> bool {
-        let same = |other: Arc<Dirty>| other.root == dirty.root && !Arc::ptr_eq(&other, dirty);
+    pub(super) fn shared(&self, dirty: &Arc<DirtyPaths>) -> bool {
+        let same = |other: Arc<DirtyPaths>| other.root == dirty.root && !Arc::ptr_eq(&other, dirty);
         self.followers.lock().iter().filter_map(Weak::upgrade).any(same)
     }
 
@@ -121,27 +121,27 @@ mod tests {
 
     #[test]
     fn events_reach_who_follows() {
-        let sinks = Sinks::new("/lab".into());
-        let (a, ab) = (Dirty::new("/a".into()), Dirty::new("/a/b".into()));
-        sinks.add(&a);
-        sinks.add(&ab);
+        let followers = Followers::new("/lab".into());
+        let (a, ab) = (DirtyPaths::new("/a".into()), DirtyPaths::new("/a/b".into()));
+        followers.add(&a);
+        followers.add(&ab);
         for path in ["/lab/a/b/c", "/lab/a/x", "/lab/a/x", "/lab/b", "/elsewhere/a"] {
-            sinks.event(path.to_owned());
+            followers.event(path.to_owned());
         }
         assert_eq!(a.take(), Work { paths: set(&["/a/b/c", "/a/x"]), looks: set(&[]) });
         assert_eq!(ab.take().paths, set(&["/a/b/c"]));
         assert_eq!(a.take(), Work::default());
-        assert!(!sinks.shared(&a));
-        let again = Dirty::new("/a".into());
-        sinks.add(&again);
-        assert!(sinks.shared(&a));
+        assert!(!followers.shared(&a));
+        let again = DirtyPaths::new("/a".into());
+        followers.add(&again);
+        assert!(followers.shared(&a));
         drop(again);
-        assert!(!sinks.shared(&a));
+        assert!(!followers.shared(&a));
     }
 
     #[test]
     fn a_flood_becomes_one_look() {
-        let dirty = Dirty::new("/a".into());
+        let dirty = DirtyPaths::new("/a".into());
         for n in 0..3 * MOST_PATHS {
             dirty.mark(format!("/a/{n}"));
         }

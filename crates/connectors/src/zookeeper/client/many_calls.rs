@@ -1,9 +1,9 @@
 //! Many calls at once on the one connection: the same calls, without waiting for each answer before the next request.
 
-use super::error::{Error, Result};
+use super::error::{Result, WireError};
 use super::session::Session;
 use super::types::{Acl, Create, Stat};
-use super::wire::{Begun, Call, Wire};
+use super::wire::{InFlight, PreparedCall, Wire};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesOrdered;
@@ -18,7 +18,7 @@ impl Session {
     async fn each<'a, I, T>(
         &self,
         items: impl IntoIterator<Item = I>,
-        call: impl Fn(&Wire, I) -> Result<Call<'a, T>>,
+        call: impl Fn(&Wire, I) -> Result<PreparedCall<'a, T>>,
     ) -> Vec<Result<T>> {
         let items = items.into_iter();
         let mut results = Vec::with_capacity(items.size_hint().0);
@@ -36,7 +36,10 @@ impl Session {
         results
     }
 
-    pub(super) async fn begin<'a, T>(&self, call: impl FnOnce(&Wire) -> Result<Call<'a, T>>) -> Result<Begun<'a, T>> {
+    pub(super) async fn begin<'a, T>(
+        &self,
+        call: impl FnOnce(&Wire) -> Result<PreparedCall<'a, T>>,
+    ) -> Result<InFlight<'a, T>> {
         let wire = self.wire()?;
         wire.begin(call(&wire)?).await
     }
@@ -78,7 +81,7 @@ impl Session {
                 None => stats.next().unwrap_or(Ok(None))?,
                 told => told,
             };
-            stat.ok_or_else(|| Error::NotFound(node.0.as_ref().to_owned()))
+            stat.ok_or_else(|| WireError::NotFound(node.0.as_ref().to_owned()))
         };
         made.into_iter().zip(nodes).map(told).collect()
     }
