@@ -3,8 +3,8 @@
 use super::publications::{Publications, Published};
 use causeway_core::Error;
 
-/// A path that was noted as ours before its znode stands: taken back where it comes to nothing, also when nobody waits for
-/// the end any more. Where the session is no proof and there is no answer, either may stand.
+/// A path that is noted as ours before its znode stands. The note is taken back when the write fails, also when the write is
+/// cancelled. Where the session is no proof and there is no answer, both versions are remembered.
 pub(super) struct Claim<'a> {
     ours: &'a Publications,
     path: &'a str,

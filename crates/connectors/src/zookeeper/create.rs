@@ -11,7 +11,7 @@ use causeway_core::Instance;
 /// The permission to read.
 const READ: i32 = 1;
 
-/// Who may use what we make.
+/// The access list of what we make, as the settings choose it.
 pub(super) fn acl(choice: AclChoice) -> Vec<Acl> {
     match choice {
         AclChoice::Open | AclChoice::Copy => vec![Acl::open()],
@@ -20,7 +20,7 @@ pub(super) fn acl(choice: AclChoice) -> Vec<Acl> {
 }
 
 impl Writes {
-    /// Who may use the znode of a record, or why that cannot be said.
+    /// The access list of a record's znode. Errors: why there is none.
     pub fn acl_of(&self, record: &Instance) -> Result<Vec<Acl>, String> {
         let own = layout::access(record).filter(|_| self.acl == AclChoice::Copy);
         match own.as_deref() {
@@ -30,7 +30,7 @@ impl Writes {
         }
     }
 
-    /// As [`Writes::acl_of`], of what [`Writes::node`] has let pass.
+    /// [`Writes::acl_of`] of a record that [`Writes::node`] has accepted.
     pub fn checked_acl(&self, record: &Instance) -> Vec<Acl> {
         self.acl_of(record).unwrap_or_else(|_| vec![Acl::creator()])
     }

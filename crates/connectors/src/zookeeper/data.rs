@@ -78,7 +78,7 @@ impl ZooKeeperData {
             if stat.ephemeral_owner != 0 {
                 return Ok(None);
             }
-            // Data and list come in two answers: of two versions, they are neither.
+            // Data and list come in two answers, which must be of one version.
             if entry(&stat) == entry(&later) {
                 let attributes = causeway_core::Attributes([(ACL.to_owned(), access::text(&list))].into());
                 let body = data.map(|data| Arc::from(&*data));
@@ -142,7 +142,7 @@ impl ZooKeeperData {
 
     async fn change(&self, path: &str, stamp: Stamp, to: &Content) -> Result<Option<Entry>, Error> {
         match self.try_change(path, stamp, to).await {
-            // Somebody has deleted it since it was looked at.
+            // It was deleted since it was read.
             Err(Error::Missing(_)) => Err(Error::Conflict),
             done => done,
         }
@@ -182,7 +182,7 @@ impl ZooKeeperData {
         let written = match same {
             true => found,
             false => match self.session.set(path, body, Some(stat.version)).await {
-                // A list of ours from before everything below was written lets us change the list only.
+                // A provisional list of ours lets us change the list only.
                 Err(WireError::Denied(denied)) => {
                     let ours = access::with_us(acl, self.user.as_deref(), access::FILL | access::WRITE);
                     let ours = ours.ok_or(WireError::Denied(denied))?;
@@ -193,12 +193,12 @@ impl ZooKeeperData {
             },
         };
         match self.session.set_acl(path, acl, Some(lists)).await {
-            // Somebody wrote in between: that is looked at.
+            // It was written in between, and is read again.
             Ok(now) if now.version != written.version => Err(conflict()),
             Ok(now) => Ok(Some(entry(&now))),
             Err(error) => {
                 if !error.is_transient() && !same {
-                    // Whoever has written in between is left alone.
+                    // A write in between is left alone.
                     drop(self.session.set(path, before.as_deref(), Some(written.version)).await);
                 }
                 Err(error)
@@ -243,7 +243,7 @@ fn refused(error: WireError, path: &str, moves: bool) -> Error {
     ))
 }
 
-/// Children of ours go first: what is left below takes no part.
+/// What a refused removal means. Our own children are removed first, so that any that are left take no part.
 fn removal(error: WireError, path: &str) -> Error {
     match error {
         WireError::NotFound(_) => Error::Conflict,
@@ -343,7 +343,7 @@ impl DataSink for ZooKeeperData {
 enum Sort {
     /// Its parents are there, so that it takes one call: many go without waiting for answers, in order.
     Creation,
-    /// Concerns nobody but its own entry.
+    /// Concerns no other entry.
     Edit,
     /// Many go in order, children before their parents.
     Removal,

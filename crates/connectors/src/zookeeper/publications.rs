@@ -71,12 +71,12 @@ struct All {
     ids: BTreeMap<ServiceKey, BTreeMap<InstanceId, Arc<str>>>,
     /// What stood, or may have come to stand, before the last write of a record whose outcome is not known.
     doubts: BTreeMap<ServiceKey, Vec<(Arc<str>, Published)>>,
-    /// Paths that are left to somebody else, and until when.
+    /// Paths that are left to others, and until when.
     left: BTreeMap<Arc<str>, Instant>,
 }
 
-/// What somebody took away is not made again sooner: Curator registers a provider by removing what stands at its path and
-/// making it anew, and gives up without a word when we are quicker.
+/// What others removed is not made again sooner: Curator registers a provider by removing what stands at its path and
+/// creating it again, and gives up silently when we are quicker.
 const TAKEN: Duration = Duration::from_millis(1500);
 /// Where a native znode went that a shadow backs, nothing is made sooner: a provider that has lost its session comes back
 /// with the same znode, and would first remove ours. The shadow serves as well.
@@ -122,7 +122,7 @@ impl Publications {
         }
     }
 
-    /// Whether these data at `path` may be ours of before, though something else was put there.
+    /// Whether these data at `path` may be what we wrote earlier, though something else was put there.
     pub fn may_hold(&self, scope: &ServiceKey, path: &str, data: &[u8]) -> bool {
         let all = self.0.all.lock();
         let mut doubts = all.doubts.get(scope).into_iter().flatten();
@@ -143,18 +143,18 @@ impl Publications {
         all.left.insert(path.into(), now + wait);
     }
 
-    /// How long a path is still left to somebody else.
+    /// How long a path is still left to others.
     pub fn left_for(&self, path: &str) -> Option<Duration> {
         let until = *self.0.all.lock().left.get(path)?;
         Some(until.saturating_duration_since(Instant::now())).filter(|rest| !rest.is_zero())
     }
 
-    /// Whether any path may be left to somebody else.
+    /// Whether any path may be left to others.
     pub fn leaves_any(&self) -> bool {
         !self.0.all.lock().left.is_empty()
     }
 
-    /// Nothing of ours stands at `path` any more.
+    /// Forgets `path`: nothing of ours stands there any more.
     pub fn forget(&self, path: &str) {
         let mut all = self.0.all.lock();
         let Some(gone) = all.take(path) else { return };
@@ -207,7 +207,7 @@ impl Publications {
         }
     }
 
-    /// What is told from now on.
+    /// Returns a listener for all changes from now on.
     pub fn listen(&self) -> Arc<Touched> {
         let listener = Arc::<Touched>::default();
         let mut listeners = self.0.listeners.lock();

@@ -1,5 +1,5 @@
-//! Keeps what is ours standing when sessions end, and moves znodes of ours from a session that holds too much to others: an
-//! earlier version held all in one.
+//! Restores our znodes when sessions end, and moves them out of a session that holds too much: an earlier version held all
+//! in one.
 
 use super::carriers::{SessionChoice, SessionSlot};
 use super::client::{Create, Op, Session, WireError};
@@ -65,7 +65,7 @@ impl Writes {
         if wanted() { Ok(()) } else { self.take_back(path, one).await }
     }
 
-    /// What a former session of ours holds lives by this one afterwards, in one step.
+    /// Moves a znode that an earlier session of ours holds to this one, in one step.
     async fn relive(&self, session: &Session, path: &str, one: &Published) -> Result<(), WireError> {
         let Some(stat) = session.stat(path).await? else { return Ok(()) };
         if !self.is_left(stat.ephemeral_owner) {
@@ -107,8 +107,8 @@ impl Writes {
         moved > 0
     }
 
-    /// Deletes a znode and creates it again under another session, in one transaction: it is there at any moment. Who
-    /// watches it is told of both.
+    /// Deletes a znode and creates it again under another session, in one transaction: it is there at any moment. Watchers
+    /// see both events.
     async fn move_one(&self, path: &str, slot: SessionSlot) -> Result<(), Error> {
         let now = self.carriers.session_of(path);
         let (data, stat) = match now.read(path).await {

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-/// So many children that are no instances are told of, each; the rest is counted.
+/// How many children that are no instances are logged one by one.
 const TOLD: usize = 20;
 /// How often a cluster with nothing at all is asked whether it is there.
 const ASK: Duration = Duration::from_secs(1);
@@ -125,8 +125,7 @@ pub(super) fn tree_options(roots: &Arc<Roots>, path: &str) -> TreeOptions {
     TreeOptions { descend: Arc::new(move |path| roots.descend(path)), ..TreeOptions::new(path) }
 }
 
-/// What may not be read and could hold an instance. A name that no path can hold is somebody's mistake, and no reason to
-/// doubt its siblings.
+/// What may not be read and could hold an instance. A name that no path can hold does not count: its siblings are known.
 pub(super) fn denied(roots: &Roots, listed: &BTreeMap<Arc<str>, WireError>) -> BTreeSet<Arc<str>> {
     let matters = |path: &str| roots.is_candidate(path) || roots.descend(path);
     let denied = listed.iter().filter(|(path, error)| matches!(error, WireError::Denied(_)) && matters(path));
@@ -204,7 +203,7 @@ impl ServiceWatch {
             let error = match self.session.stat("/").await {
                 Ok(Some(_)) => None,
                 Ok(None) => Some(missing()),
-                // Those who follow the roots will tell.
+                // The trees of the roots report that.
                 Err(error) if error.is_transient() => return,
                 Err(error) => Some(error.into()),
             };
@@ -276,7 +275,7 @@ impl ServiceWatch {
         self.ready.push_back(Ok(Update::Reset { part, title: None, sets }));
     }
 
-    /// A child that is no instance is left out and told of; its siblings go on.
+    /// Logs children that are no instances. They are left out; their siblings take part.
     fn tell_refused(&mut self) {
         for (path, why) in self.view.take_refused() {
             self.told += 1;
@@ -290,7 +289,7 @@ impl ServiceWatch {
     }
 }
 
-/// [`denied`], which is told of: it stays as it was known.
+/// Logs and returns what is [`denied`].
 fn told_denied(roots: &Roots, listed: &BTreeMap<Arc<str>, WireError>) -> BTreeSet<Arc<str>> {
     let denied = denied(roots, listed);
     for path in &denied {

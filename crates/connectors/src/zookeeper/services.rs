@@ -33,7 +33,7 @@ const LOSSES: [(&str, &str); 6] = [
 const NO_GROUPS: &str = "ZooKeeper has none: a task maps all to DEFAULT_GROUP, else it is refused";
 const NO_SLOTS: &str = "what tells two apart is the name of the znode; a copy elsewhere has a hash of it";
 
-/// What Spring Cloud's layout cannot hold besides, which records become that are nobody else's.
+/// What Spring Cloud's layout, which records of other kinds get by default, cannot hold either.
 const SPRING_LOSSES: [(&str, &str); 7] = [
     ("disabled and unhealthy", "one word says either; it is written as disabled"),
     ("unicode in service names", "a path has no characters beyond U+FFFF; it is refused"),
@@ -55,7 +55,7 @@ const DUBBO_LOSSES: [(&str, &str); 6] = [
     ("weight 0.001", "a weight is a whole number, 100 as 1: less than 0.01 is written as that"),
 ];
 
-/// One cluster. Its sessions go on after it: they keep what we wrote.
+/// One cluster. Its sessions outlive it: they keep what we wrote.
 pub(super) struct ZooKeeperServices {
     writes: Writes,
     capabilities: Capabilities,
@@ -76,7 +76,7 @@ impl ZooKeeperServices {
         Self { writes, capabilities, upkeep: Mutex::new(upkeep) }
     }
 
-    /// Everything there is, read anew. What may not be read in part is not known: an error, and no shorter list.
+    /// Reads everything once. If part of it may not be read, that is an error, and never a shorter list.
     async fn look(&self) -> Result<ServiceView, Error> {
         let Writes { session, roots, .. } = &self.writes;
         let mut view = ServiceView::new(roots.clone(), Classes::default(), self.writes.access);
@@ -104,7 +104,7 @@ impl ZooKeeperServices {
     }
 }
 
-/// The address ends with a path that does not exist.
+/// The error for an address that ends with a path that does not exist.
 pub(super) fn missing() -> Error {
     Error::Missing("the path at the end of the address is no znode".into())
 }
@@ -132,7 +132,7 @@ impl Source for ZooKeeperServices {
         .boxed()
     }
 
-    /// Ephemeral znodes outlive a server that stops. A provider that writes its znode anew may be away for a moment.
+    /// Ephemeral znodes outlive a server that stops. A provider that rewrites its znode may be away for a moment.
     fn doubt(&self) -> Duration {
         Duration::from_millis(200)
     }
@@ -145,7 +145,7 @@ impl Source for ZooKeeperServices {
         async move {
             match self.stands().await {
                 Ok(false) => Ok(Parts::new()),
-                // Who may not read it may yet read what is below it.
+                // What is below it may still be readable.
                 Ok(true) | Err(Error::Denied(_)) => Ok(Parts::from([(Part::new(PUBLIC), None)])),
                 Err(error) => Err(error),
             }
@@ -174,7 +174,7 @@ impl Sink for ZooKeeperServices {
         Ok(record)
     }
 
-    /// Only what stands alone: where there are others, consumers have whom to call, and one that stands twice would get
+    /// Only a single instance: where there are others, consumers have them to call, and one that stands twice would get
     /// twice its share.
     fn shadows(&self, there: &Set, native: &Instance, owner: &OwnerId) -> bool {
         there.records.len() == 1 && self.writes.shadows(&there.scope, native, owner)

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// So many znodes are taken in at a time.
+/// Znodes that are taken in before other tasks get a turn.
 const AT_A_TIME: usize = 100;
 
 /// A znode of a service.
@@ -118,7 +118,7 @@ impl ServiceView {
         }
     }
 
-    /// Takes in what stands at a path now; answers the services that it concerns.
+    /// Takes in what stands at a path now. Returns the services that it concerns.
     pub fn put(&mut self, path: &str, znode: Option<Znode>) -> BTreeSet<ServiceKey> {
         let mut touched = BTreeSet::new();
         if let Some(before) = self.nodes.remove(path) {
@@ -164,7 +164,7 @@ impl ServiceView {
         touched
     }
 
-    /// Takes in everything below a root, and leaves what may not be read as it was known; answers the services that
+    /// Takes in everything below a root, and leaves what may not be read as it was known. Returns the services that
     /// changed. Lets others work in between: the pings of our own session, which a long listing could cost its life.
     pub async fn replace(
         &mut self,

@@ -79,7 +79,7 @@ impl Writes {
 
     /// How long the place of a record is to be left alone.
     fn wait(&self, scope: &ServiceKey, record: &Instance) -> Option<Duration> {
-        // To know its path means to make its znode.
+        // Its path is known only once its znode has been built.
         self.ours.leaves_any().then(|| self.ours.left_for(&self.path_of(scope, record).ok()?))?
     }
 
@@ -111,8 +111,8 @@ impl Writes {
         Ok((node.path, Published { scope: scope.clone(), record: record.clone(), data: node.data.into() }))
     }
 
-    /// Whether a native record can be backed by another znode of ours that says the same. One that carries its mark among
-    /// its data does not say the same.
+    /// Whether a native record can be backed by another znode of ours with the same content. A mark among the data makes
+    /// the content another one.
     pub fn shadows(&self, scope: &ServiceKey, native: &Instance, owner: &OwnerId) -> bool {
         native.ephemeral && !self.inline.has(&owner.task) && self.backing(scope, native, owner).is_ok()
     }
@@ -199,9 +199,9 @@ impl Writes {
                 let over = (found.as_deref() != wanted.body()).then_some(stat.version);
                 Ok(self.make_equal(session, path, wanted, over).await?)
             }
-            // It lives by a former session of ours, or is to live otherwise.
+            // An earlier session of ours holds it, or it must be of the other sort, ephemeral or persistent.
             (true, false) => Ok(self.create_over(session, path, wanted, stat.version).await?),
-            // Somebody else's: the plan looks again.
+            // It belongs to others: the plan looks again.
             (false, _) => Err(Error::Conflict),
         }
     }
@@ -218,7 +218,7 @@ impl Writes {
         }
     }
 
-    /// Another znode of ours instead of the one at `old`, in one step.
+    /// Replaces our znode at `old` by another one, in one step.
     async fn replace(&self, old: &str, path: &str, published: Published) -> Result<(), Error> {
         let Some(stat) = self.carriers.session_of(old).stat(old).await? else {
             self.forget(old);
@@ -254,7 +254,7 @@ impl Writes {
         }
     }
 
-    /// Removes a znode if it is ours; what is gone is gone.
+    /// Removes a znode if it is ours. One that is gone already is no error.
     async fn remove(&self, scope: &ServiceKey, record: &Instance) -> Result<(), Error> {
         if let Some(path) = self.ours.path_of(scope, &record.id()) {
             return self.remove_at(&path).await;
@@ -286,7 +286,7 @@ impl Writes {
         Ok(())
     }
 
-    /// Nothing of ours stands at a path any more.
+    /// Forgets a path: nothing of ours stands there any more.
     fn forget(&self, path: &str) {
         self.ours.spread().release(path);
         self.ours.forget(path);

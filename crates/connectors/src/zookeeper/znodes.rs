@@ -1,11 +1,12 @@
-//! Znodes as they are kept, with who may use them where that is copied somewhere.
+//! Znodes as they are kept, with their access lists where those are copied somewhere.
 
 use super::access;
 use super::client::{Acl, Session, TreeNode, WireError};
 use super::view::{ServiceView, Znode};
 use std::sync::Arc;
 
-/// What may not be read, or was not: no list says it, so that nothing is copied with more rights than it has.
+/// Stands for an access list that could not be read. No list has this text, so that nothing is copied with more rights
+/// than it has.
 const HIDDEN: &str = "";
 
 impl ServiceView {

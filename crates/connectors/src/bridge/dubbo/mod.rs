@@ -87,7 +87,7 @@ impl Root {
         (self.to_nacos(&key.namespace, &path).as_ref() == Some(key)).then_some(path)
     }
 
-    /// Why a content is none that Dubbo writes: a group of that name may be somebody else's.
+    /// Errors: why Dubbo cannot have written this content. A group of that name may belong to others.
     fn check(&self, key: &EntryKey, content: &Content) -> Result<(), String> {
         let text = std::str::from_utf8(content.body.as_deref().unwrap_or_default()).unwrap_or_default();
         match self.name(&key.name) {

@@ -37,7 +37,7 @@ impl NacosNamespace {
                     None => self.id_of_unlisted().await?,
                 }
             }
-            // Who may not list them is told the id.
+            // Without the right to list them, the name must be the id.
             Err(Error::Denied(_)) => Some(self.namespace.as_str().into()),
             Err(error) => return Err(error),
         };
@@ -51,7 +51,7 @@ impl NacosNamespace {
         }
     }
 
-    /// Services stand in it though nobody has created it: then its name in the settings is its id.
+    /// The id of a namespace that was never created but has services: its name in the settings.
     async fn id_of_unlisted(&self) -> Result<Option<Arc<str>>, Error> {
         let used = self.services.source().count(&Part::new(&self.namespace)).await? > 0;
         Ok(used.then(|| self.namespace.as_str().into()))

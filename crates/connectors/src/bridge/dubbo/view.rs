@@ -28,6 +28,7 @@ impl Views {
         (root, namespace): (&Root, &str),
         writes: bool,
     ) -> DataPort {
+        // A view holds its source: no other one can stand at that place.
         let at = |source: &Arc<dyn DataSource>| Arc::as_ptr(source).cast::<()>();
         let same = |view: &Arc<DubboView>| {
             let NacosNamespace { namespace: id, root: below, writes: may_write, .. } = &*view.place;

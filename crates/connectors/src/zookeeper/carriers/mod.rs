@@ -41,20 +41,20 @@ struct CarriersState {
     open: Mutex<BTreeMap<SessionSlot, Session>>,
     /// Held while a session is chosen or opened.
     opening: Mutex<()>,
-    /// What was opened and is not looked after yet.
+    /// Sessions that were opened and that [`keep_up`] has not taken over yet.
     fresh: Mutex<Vec<OpenedSession>>,
     opened: Notify,
-    /// How many sessions of before are not known yet with all that they hold.
+    /// How many sessions of an earlier process are there of which it is not known yet what they hold.
     unknown: watch::Sender<usize>,
     closed: watch::Sender<bool>,
 }
 
-/// Which session a path is to be assigned to, if it is not yet.
+/// Which session a path is assigned to, if it is not assigned yet.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum SessionChoice<'a> {
     /// Any.
     Any,
-    /// The one that holds this path, which it comes in the place of.
+    /// The one that holds this path, which it replaces.
     Instead(&'a str),
     /// Another one than this.
     Leave(SessionSlot),
@@ -64,7 +64,7 @@ pub(super) enum SessionChoice<'a> {
 struct OpenedSession {
     slot: SessionSlot,
     session: Session,
-    /// It goes on with a session of before.
+    /// It continues a session of an earlier process.
     saved: bool,
 }
 
@@ -100,7 +100,7 @@ impl Carriers {
         Ok(carriers)
     }
 
-    /// Opens a further session, or goes on with one of before.
+    /// Opens a further session, or continues one of an earlier process.
     fn add(&self, saved: Option<SavedSession>) -> Result<SessionSlot, client::WireError> {
         let inner = &self.0;
         let slot = inner.ours.spread().add();
@@ -192,7 +192,7 @@ impl Carriers {
         slot.and_then(|slot| self.session(slot)).filter(connected).unwrap_or_else(|| self.0.main.clone())
     }
 
-    /// Waits, for a while, until it is known what the sessions of before hold.
+    /// Waits, up to [`PATIENCE`], until it is known what the sessions of an earlier process hold.
     async fn known(&self) {
         if *self.0.unknown.borrow() > 0 {
             let mut unknown = self.0.unknown.subscribe();

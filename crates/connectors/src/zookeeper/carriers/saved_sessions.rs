@@ -12,7 +12,7 @@ use std::sync::Arc;
 /// The sessions of one cluster. What is kept in the vault is always the whole list.
 pub(in crate::zookeeper) struct SavedSessions {
     vault: Option<Arc<dyn Vault>>,
-    /// Who goes on with the sessions. A connection that another one follows changes nothing any more.
+    /// Whose turn it is with the sessions. A connection that another one follows changes nothing any more.
     turn: Option<Turn>,
     ours: Publications,
     saved: Mutex<BTreeMap<SessionSlot, SavedSession>>,
@@ -39,7 +39,8 @@ impl SavedSessions {
         Arc::new(SlotKeeper { kept: self.clone(), slot })
     }
 
-    /// Whoever follows has read the list, and is not to miss a change of it.
+    /// Changes the list, unless another connection follows: it has read the list and would miss the change. Returns whether it
+    /// was changed.
     fn change(&self, change: impl FnOnce(&mut BTreeMap<SessionSlot, SavedSession>)) -> bool {
         let write = || {
             let mut saved = self.saved.lock();

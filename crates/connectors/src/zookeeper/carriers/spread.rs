@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The number of one session's place within this process: it stays the same for as long as the session is kept.
+/// The number of one session's place within this process: it stays the same as long as the session is kept.
 pub(in crate::zookeeper) type SessionSlot = u32;
 
 /// The session that everything else is done with. It holds copies as the others do.
@@ -66,7 +66,7 @@ pub(in crate::zookeeper) struct Spread {
     slots: BTreeMap<SessionSlot, SlotLoad>,
     of: BTreeMap<Arc<str>, SessionSlot>,
     total: usize,
-    /// Our sessions by id, those of before included; with their slot while they are in use.
+    /// Our sessions by id, earlier ones included; with their slot while they are in use.
     ids: BTreeMap<i64, Option<SessionSlot>>,
     /// The servers gave us no further session: those that there are take as much as they may.
     refused: bool,
@@ -95,7 +95,7 @@ impl Spread {
         self.ids.insert(session, Some(slot));
     }
 
-    /// A session of ours that somebody else uses.
+    /// A session of ours that another connection uses.
     pub fn remember(&mut self, session: i64) {
         self.ids.insert(session, None);
     }
@@ -132,7 +132,7 @@ impl Spread {
         half * stage.map_or(LAST_STAGE, |(halves, _)| *halves)
     }
 
-    /// What a session never holds more of, but for one path that is longer by itself.
+    /// The most bytes that a session ever holds, unless a single path is longer.
     fn most(&self) -> usize {
         self.limits.path_bytes / 2 * LAST_STAGE
     }
@@ -198,7 +198,7 @@ impl Spread {
         }
     }
 
-    /// Nothing of ours is at a path any more.
+    /// Forgets a path: nothing of ours stands there any more.
     pub fn release(&mut self, path: &str) {
         let Some((path, slot)) = self.of.remove_entry(path) else { return };
         let size = self.size(&path);
@@ -212,14 +212,14 @@ impl Spread {
         }
     }
 
-    /// What a session held has gone with an earlier one: it is to be assigned anew.
+    /// What a session held went with its earlier id. Returns the paths, which must be assigned again.
     pub fn clear(&mut self, slot: SessionSlot) -> Vec<Arc<str>> {
         let paths: Vec<_> = self.slots.get(&slot).into_iter().flat_map(|held| held.paths.iter().cloned()).collect();
         paths.iter().for_each(|path| self.release(path));
         paths
     }
 
-    /// A session is over, or never came to be: what was assigned to it is to be assigned anew.
+    /// A session is over, or was never opened. Returns its paths, which must be assigned again.
     pub fn dissolve(&mut self, slot: SessionSlot) -> Vec<Arc<str>> {
         self.disown(slot);
         let paths = self.clear(slot);
@@ -284,7 +284,7 @@ impl Spread {
         }
     }
 
-    /// What it was made with.
+    /// The limits that it was made with.
     pub fn limits(&self) -> SessionLimits {
         self.limits
     }

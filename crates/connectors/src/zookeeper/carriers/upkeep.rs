@@ -15,7 +15,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
 /// Between two tries to make again what was lost: at first, and at most.
 const AGAIN: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
-/// A session that is not connected for this long, while others are, is told of.
+/// A session that is not connected for this long, while others are, is logged.
 const LATE: Duration = Duration::from_secs(5);
 /// Between two steps of a move: a client that watches a folder lists it again after each.
 const STEP: Duration = Duration::from_millis(250);
@@ -41,7 +41,7 @@ enum SessionEvent {
 /// What is to be done.
 #[derive(Default)]
 struct Due {
-    /// Everything of ours is to be looked at.
+    /// Everything of ours must be checked.
     all: bool,
     /// What lost sessions held.
     paths: BTreeSet<Arc<str>>,
@@ -184,7 +184,7 @@ impl Carriers {
         }
     }
 
-    /// Takes in what a session of before holds, as the servers say: more than the ledger may, after a crash.
+    /// Reads from the servers what a session of an earlier process holds. After a crash that may be more than the ledger says.
     async fn take_stock(&self, slot: SessionSlot, session: &Session) {
         let mut status = session.status();
         drop(status.wait_for(|status| status.generation > 0 || status.over).await);

@@ -32,7 +32,7 @@ use tokio::time::{Instant, sleep, timeout};
 const BEHIND: Duration = Duration::from_secs(3);
 /// A connection that ended sooner was no success.
 const SHORT: Duration = Duration::from_secs(1);
-/// How long nothing is done in a new session while it is not kept. A crash of ours would leave what it holds to nobody.
+/// How long a new session is not used while it is not kept: after a crash, no process could continue it.
 const KEPT: Duration = Duration::from_secs(2);
 /// How long a session that comes after another one waits for that one's connection.
 const LEAD: Duration = Duration::from_secs(1);
@@ -142,15 +142,15 @@ impl Driver {
         self.shared.down(WireError::Unavailable("the session was ended".into()));
     }
 
-    /// Where another connection of this process is about to go on with the session, it has probably just taken it: whoever
-    /// takes it back at once takes it for nothing.
+    /// Where another connection of this process is about to go on with the session, it has probably just taken it, and would
+    /// lose it for a moment if we took it back at once.
     async fn let_follow(&self) {
         if self.shared.is_followed() {
             sleep(FOLLOW).await;
         }
     }
 
-    /// Where another session comes first: it has been connected once, and goes ahead again after an outage.
+    /// Waits for the session that comes first: until its first connection, and after an outage up to [`LEAD`].
     async fn let_lead(&self) {
         let Some(mut after) = self.shared.options.after.clone() else { return };
         if after.wait_for(|status| status.generation > 0).await.is_ok() {
@@ -318,7 +318,7 @@ impl Driver {
             let saved = SavedSession { id: answer.session, password: answer.password };
             if let Some(keep) = &self.shared.options.keep {
                 if !keep.save(&saved) {
-                    // Nobody would go on with it.
+                    // No later process could continue it.
                     let ended = stream.write_all(&proto::plain(proto::op::CLOSE)).await;
                     tracing::debug!(?ended, "a new session is not used");
                     return WireError::Unavailable(FOLLOWED.into());

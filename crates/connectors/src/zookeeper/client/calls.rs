@@ -146,12 +146,12 @@ impl Session {
         self.call(|wire| wire.children(path, false)).await
     }
 
-    /// A node's stat; `None` without the node. Servers since 3.9 tell it only to who may read the node.
+    /// A node's stat; `None` without the node. Servers since 3.9 refuse it to those who may not read the node.
     pub async fn stat(&self, path: &str) -> Result<Option<Stat>> {
         self.call(|wire| wire.stat(path, false)).await
     }
 
-    /// A node's access list. Who may not administer the node gets digests with an `x` for their hash.
+    /// A node's access list. Without the right to administer the node, digests have an `x` for their hash.
     pub async fn acl(&self, path: &str) -> Result<(Vec<Acl>, Stat)> {
         self.call(|wire| wire.acl(path)).await
     }
@@ -162,7 +162,7 @@ impl Session {
     }
 
     /// [`Session::create`] that first creates those of the node's parents that are missing: persistent, with empty data,
-    /// with the access list `parents` (empty: everybody everything).
+    /// with the access list `parents` (empty: open to all).
     pub async fn create_all(&self, path: &str, data: Option<&[u8]>, how: Create<'_>, parents: &[Acl]) -> Result<Stat> {
         let wire = self.wire()?;
         match wire.create_one(path, data, how).await {

@@ -55,7 +55,7 @@ impl ConnectRequest<'_> {
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut encoder = Encoder::bare();
         encoder.int(0).long(self.last_zxid).int(self.timeout_ms).long(self.session);
-        // Not content with a server that lost its ensemble and answers reads only.
+        // A server that lost its ensemble and answers reads only must refuse us.
         encoder.buffer(self.password).flag(false);
         encoder.finish()
     }
@@ -93,7 +93,7 @@ impl Header {
     }
 }
 
-/// The path that an event is about. Its kind does not matter, since whoever watches reads the node anew.
+/// The path that an event is about. Its kind does not matter, since the node is read again in any case.
 pub(super) fn event_path(body: &[u8]) -> Result<String> {
     let mut decoder = Decoder::new(body);
     decoder.int()?;
@@ -127,7 +127,7 @@ impl Encoder {
         self.int(version.unwrap_or(ANY_VERSION))
     }
 
-    /// An empty list would be refused by the server; here it means everybody.
+    /// An empty list, which the server would refuse, stands for one that is open to all.
     pub(super) fn acl(&mut self, acl: &[Acl]) -> &mut Self {
         if acl.is_empty() {
             return self.acl(&[Acl::open()]);

@@ -17,10 +17,10 @@ use tokio::task::JoinSet;
 
 /// A ZooKeeper session that is kept alive. Clones are the same session.
 ///
-/// It connects and connects again by itself. The session stays the same for as long as a server knows it: a new one is
+/// It connects and connects again by itself. The session stays the same as long as a server knows it: a new one is
 /// taken only after a server has said that the old one is over. Dropping all clones, or [`Session::close`], ends the
-/// connection but not the session: the server keeps our ephemeral nodes for the session's time-out, and whoever has
-/// the [`super::SavedSession`] can go on with it.
+/// connection but not the session: the server keeps our ephemeral nodes for the session's time-out, and the
+/// [`super::SavedSession`] can continue it.
 #[derive(Clone)]
 pub struct Session {
     shared: Arc<SessionState>,
@@ -74,7 +74,7 @@ impl Session {
         Ok(Session { shared, tasks: Arc::new(Mutex::new(tasks)) })
     }
 
-    /// Where it stands, now and from now on.
+    /// Its status, now and from now on.
     pub fn status(&self) -> watch::Receiver<SessionStatus> {
         self.shared.status.subscribe()
     }
@@ -85,7 +85,7 @@ impl Session {
         tasks.shutdown().await;
     }
 
-    /// [`Session::close`], of a session that nobody is to wait for any more.
+    /// [`Session::close`], and the status says that the session is over, so that nothing waits for it any more.
     pub async fn give_up(&self) {
         self.shared.status.send_modify(|status| status.over = true);
         self.close().await;

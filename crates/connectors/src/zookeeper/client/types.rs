@@ -1,4 +1,4 @@
-//! What goes in and comes out.
+//! What callers of the client give and get.
 
 use super::connection_counts::ConnectionCounts;
 use super::error::{Result, WireError};
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// How to reach one cluster, and as whom. [`Options::new`] has the defaults.
+/// How to reach one cluster and to sign in. [`Options::new`] has the defaults.
 #[derive(Clone)]
 pub struct Options {
     /// `host:port` each; any may end with a chroot, the same for all.
@@ -27,9 +27,9 @@ pub struct Options {
     /// Longest request in bytes. A server ends the connection that sends it a longer one than its `jute.maxbuffer`,
     /// so that we refuse it here. Default 1 MiB less 1, which is the server's default.
     pub max_request: usize,
-    /// A session of before to go on with.
+    /// An earlier session to continue.
     pub saved: Option<SavedSession>,
-    /// Who is told of every new session.
+    /// Receives every new session.
     pub keep: Option<Arc<dyn SessionKeeper>>,
     /// Our turn with the saved session, where another connection of this process may have it, or want it.
     pub turn: Option<Turn>,
@@ -68,7 +68,7 @@ impl Options {
     }
 }
 
-/// Somebody who keeps the session's id and password, so that a later process can go on with it.
+/// Keeps the session's id and password, so that a later process can continue it.
 pub trait SessionKeeper: Send + Sync {
     /// A new session, before anything can be written in it. Must not block. Returns false where the session is not to be
     /// used: it is ended then.
@@ -76,12 +76,10 @@ pub trait SessionKeeper: Send + Sync {
 
     /// Completes once what was saved last would survive the end of this process. Nothing is written in the session before,
     /// for two seconds at most.
-    fn kept(&self) -> BoxFuture<'_, ()> {
-        Box::pin(std::future::ready(()))
-    }
+    fn kept(&self) -> BoxFuture<'_, ()>;
 }
 
-/// What it takes to go on with a session. Whoever has it can take the session over.
+/// Id and password of a session: all that it takes to continue it, or to take it over.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SavedSession {
     /// The server's id for the session; what `ephemeral_owner` of its nodes says.
@@ -111,8 +109,8 @@ pub enum Phase {
 pub struct SessionStatus {
     /// Where it stands.
     pub phase: Phase,
-    /// Grows by one with every connection; 0 before the first. Watches end with their connection, so that whoever
-    /// follows something must look anew at every new generation.
+    /// Grows by one with every connection; 0 before the first. Watches end with their connection, so that
+    /// everything that is followed must be read again at every new generation.
     pub generation: u64,
     /// The session's id; `None` before the first.
     pub session: Option<i64>,
@@ -175,7 +173,7 @@ pub struct Acl {
     pub permissions: i32,
     /// `world`, `digest`, `ip`, `auth`, `x509`, `sasl`, …
     pub scheme: String,
-    /// Whom of that scheme.
+    /// The user, address, … within that scheme.
     pub id: String,
 }
 
@@ -188,12 +186,12 @@ impl Acl {
         Acl { permissions, scheme: scheme.to_owned(), id: id.to_owned() }
     }
 
-    /// Everybody may do everything.
+    /// Open to all.
     pub fn open() -> Acl {
         Acl::new(Acl::ALL, "world", "anyone")
     }
 
-    /// Whoever is signed in as the node's creator may do everything.
+    /// The user who creates the node may do everything.
     pub fn creator() -> Acl {
         Acl::new(Acl::ALL, "auth", "")
     }
@@ -204,7 +202,7 @@ impl Acl {
 pub struct Create<'a> {
     /// It goes with our session.
     pub ephemeral: bool,
-    /// Who may do what; empty: everybody everything.
+    /// Its access list; empty: open to all.
     pub acl: &'a [Acl],
 }
 

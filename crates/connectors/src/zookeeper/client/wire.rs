@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
-/// Requests that wait to be sent. Whoever finds them full waits.
+/// Requests that wait to be sent. Callers wait while there are so many.
 const QUEUE: usize = 1024;
 /// Requests that are put together for one write.
 const BATCH: usize = 256;
@@ -81,7 +81,7 @@ pub(super) struct CallLimits {
     pub(super) longest: usize,
 }
 
-/// The callers' end of one connection. It stays one connection: when that ends, all calls fail.
+/// The callers' end of one connection. When the connection ends, all calls fail.
 pub(super) struct Wire {
     sender: mpsc::Sender<Outgoing>,
     why: Arc<OnceLock<WireError>>,

@@ -100,7 +100,7 @@ pub struct NewZnode {
     pub ephemeral: bool,
 }
 
-/// Reads a znode as an instance: `None` where it is none of ours to read (an inner node, a layout that is not selected),
+/// Reads a znode as an instance: `None` where it is not for us to read (an inner node, a layout that is not selected),
 /// an error where it should be one and why it is not. [`write()`] makes of the record the same znode again; of one with
 /// another name, that with its own.
 pub fn read(roots: &Roots, path: &str, data: &[u8], ephemeral: bool) -> Result<Option<ReadInstance>, String> {
@@ -303,7 +303,7 @@ fn said(
     Ok(Some(said).filter(|said| roots.layouts.contains(&said.0)))
 }
 
-/// Whether two records say the same; slots, payloads and marks aside.
+/// Whether two records say the same, apart from slots, payloads and marks.
 fn agree(left: &Instance, right: &Instance) -> bool {
     let plain = |one: &Instance| (one.weight, one.enabled, one.healthy, one.ephemeral);
     left.id.endpoint == right.id.endpoint && plain(left) == plain(right) && left.metadata == right.metadata

@@ -1,7 +1,7 @@
 //! Follows one subtree.
 //!
 //! One recursive watch is set before anything is listed, so that nothing is missed; every event marks a path, and
-//! marked paths are read anew. Servers before 3.6 have no such watch: there, every node gets watches of its own, which
+//! marked paths are read again. Servers before 3.6 have no such watch: there, every node gets watches of its own, which
 //! fire once and are set again by the next read. Watches end with their connection, so that after every reconnection
 //! the whole is listed again; bodies are read again only where they changed.
 
