@@ -76,12 +76,11 @@ impl Carriers {
         ours: Publications,
         others: Vec<SavedSession>,
     ) -> Result<Self, client::WireError> {
-        let main_saved = options.saved.clone();
+        let saved = options.saved.is_some();
         let mut further = options.clone();
         let main = Session::open(options)?;
         (further.saved, further.renew, further.after) = (None, false, Some(main.status()));
-        let fresh = OpenedSession { slot: MAIN, session: main.clone(), saved: main_saved.is_some() };
-        let unknown = usize::from(fresh.saved);
+        let fresh = OpenedSession { slot: MAIN, session: main.clone(), saved };
         let carriers = Self(Arc::new(CarriersState {
             main: main.clone(),
             options: further,
@@ -91,7 +90,7 @@ impl Carriers {
             opening: Mutex::default(),
             fresh: Mutex::new(vec![fresh]),
             opened: Notify::new(),
-            unknown: watch::Sender::new(unknown),
+            unknown: watch::Sender::new(usize::from(saved)),
             closed: watch::Sender::new(false),
         }));
         for saved in others {
@@ -105,7 +104,7 @@ impl Carriers {
         let inner = &self.0;
         let slot = inner.ours.spread().add();
         let mut options = inner.options.clone();
-        options.keep = options.keep.map(|_| inner.kept.keeper(slot));
+        options.keep = Some(inner.kept.keeper(slot));
         options.saved.clone_from(&saved);
         if let Some(saved) = &saved {
             inner.kept.load(slot, saved.clone());

@@ -67,14 +67,20 @@ impl Layout {
     /// All of them.
     pub const ALL: [Self; 5] = [Self::Dubbo, Self::Application, Self::Spring, Self::Curator, Self::Plain];
 
-    fn code(self) -> char {
+    /// Its name in the settings.
+    pub fn word(self) -> &'static str {
         match self {
-            Self::Dubbo => 'd',
-            Self::Application => 'a',
-            Self::Spring => 's',
-            Self::Curator => 'c',
-            Self::Plain => 'p',
+            Self::Dubbo => "dubbo",
+            Self::Application => "application",
+            Self::Spring => "spring",
+            Self::Curator => "curator",
+            Self::Plain => "plain",
         }
+    }
+
+    /// Its letter in payloads, another one for each.
+    fn code(self) -> char {
+        char::from(self.word().as_bytes()[0])
     }
 }
 
