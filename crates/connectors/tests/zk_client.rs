@@ -69,7 +69,7 @@ fn main() -> ExitCode {
         full("a_slow_reader_costs_no_memory", tree::slow_reader),
         full("tls", tls::tls),
         full("ensemble_fails_over", ensemble::fails_over),
-        full("ensemble_reads_only", ensemble::reads_only),
+        full("ensemble_loses_its_majority", ensemble::loses_its_majority),
         figures("figures_100k", bench::listing),
     ];
     libtest_mimic::run(&arguments, causeway_testbed::share(trials)).exit_code()

@@ -1,18 +1,19 @@
-//! Between the client's errors and ours.
+//! What an error of the client means for the engine.
 
-use super::client::Error as WireError;
+use super::client::WireError;
 use causeway_core::Error;
 
-/// What to do about an error of the client.
-pub(super) fn error(error: WireError) -> Error {
-    match error {
-        WireError::Unavailable(text) => Error::unavailable(text),
-        WireError::Denied(text) => Error::Denied(text),
-        WireError::NotFound(path) => Error::Missing(format!("no znode {path}")),
-        WireError::Exists(_) | WireError::NotEmpty(_) | WireError::BadVersion(_) => Error::Conflict,
-        WireError::Rejected(text) => Error::Rejected(text),
-        WireError::Blocked(text) => Error::Blocked(text),
-        WireError::Unsupported(text) => Error::Rejected(format!("this server is too old for {text}")),
-        WireError::Protocol(text) => Error::protocol(text),
+impl From<WireError> for Error {
+    fn from(error: WireError) -> Self {
+        match error {
+            WireError::Unavailable(text) => Self::unavailable(text),
+            WireError::Denied(text) => Self::Denied(text),
+            WireError::NotFound(path) => Self::Missing(format!("no znode {path}")),
+            WireError::Exists(_) | WireError::NotEmpty(_) | WireError::BadVersion(_) => Self::Conflict,
+            WireError::Rejected(text) => Self::Rejected(text),
+            WireError::Blocked(text) => Self::Blocked(text),
+            WireError::Unsupported(text) => Self::Rejected(format!("this server is too old for {text}")),
+            WireError::Protocol(text) => Self::protocol(text),
+        }
     }
 }

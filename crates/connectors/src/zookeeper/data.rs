@@ -1,13 +1,14 @@
 //! Persistent znodes as config entries: data and access lists, parents before children.
 
-use super::client::{Acl, Create, Error as WireError, Node, Session, Stat, TreeNews, TreeOptions};
-use super::connected::{PATIENCE, readable_within};
-use super::follow::{Followed, listed, lost};
-use super::layout::Roots;
-use super::numbered::{Numbered, parent};
+use super::access;
+use super::client::paths::parent;
+use super::client::{Acl, Create, Session, Stat, TreeNode, TreeOptions, WireError};
+use super::connected::list_tree;
+use super::create::acl as own_acl;
+use super::data_watch::{Followed, listed};
+use super::layout::{PUBLIC, Roots};
+use super::numbered::Numbered;
 use super::settings::AclChoice;
-use super::writes::acl as own_acl;
-use super::{access, convert};
 use causeway_core::{
     Aside, Content, DataSelector, DataSink, DataSource, Entry, EntryCapabilities, EntryFacts, EntryKey, Error, Expect,
     Found, Limits, Lost, News, Part, Shape, Stamp, StampKind, Write,
@@ -22,8 +23,6 @@ use std::sync::Arc;
 const ACL: &str = "acl";
 /// Reads of an entry that changes all the time.
 const TRIES: usize = 8;
-/// The server's own tree.
-const SYSTEM: &str = "/zookeeper";
 
 /// The data of one cluster.
 pub(super) struct ZooKeeperData {
@@ -35,7 +34,7 @@ pub(super) struct ZooKeeperData {
 }
 
 pub(super) fn part() -> Part {
-    Part::new(super::services::PART)
+    Part::new(PUBLIC)
 }
 
 /// What an entry's stamp is made of. Times guard against a server that was wiped, whose transactions begin again.
@@ -48,20 +47,20 @@ pub(super) fn entry(stat: &Stat) -> Entry {
 impl ZooKeeperData {
     fn options(&self, select: &DataSelector) -> TreeOptions {
         let (select, roots) = (select.clone(), self.roots.clone());
-        let descend = move |path: &str| !is_services(&roots, path) && select.may_hold(&EntryKey::path(path));
+        let descend = move |path: &str| !roots.is_taken(path) && select.may_hold(&EntryKey::path(path));
         TreeOptions { bodies: false, descend: Arc::new(descend), ..TreeOptions::new("/") }
     }
 
     /// What a listing says of a node; `None`: it takes no part. Which nodes were numbered is told by their siblings.
-    fn takes(&self, select: &DataSelector) -> impl Fn(&Node) -> Option<Entry> + use<> {
+    fn takes(&self, select: &DataSelector) -> impl Fn(&TreeNode) -> Option<Entry> + use<> {
         let (select, roots) = (select.clone(), self.roots.clone());
         move |node| {
             let path = &*node.path;
-            if path == "/" || is_services(&roots, path) || !select.takes(&EntryKey::path(path)) {
+            if path == "/" || roots.is_taken(path) || !select.takes(&EntryKey::path(path)) {
                 return None;
             }
             let aside = match node.stat.ephemeral_owner {
-                _ if is_root(&roots, path) => Some(Aside::Services),
+                _ if roots.is_root(path) => Some(Aside::Services),
                 0 => None,
                 _ => Some(Aside::Ephemeral),
             };
@@ -74,12 +73,12 @@ impl ZooKeeperData {
             let (data, list) = tokio::join!(self.session.read(path), self.session.acl(path));
             let ((data, stat), (list, later)) = match (data, list) {
                 (Err(WireError::NotFound(_)), _) | (_, Err(WireError::NotFound(_))) => return Ok(None),
-                (data, list) => (data.map_err(convert::error)?, list.map_err(convert::error)?),
+                (data, list) => (data?, list?),
             };
             if stat.ephemeral_owner != 0 {
                 return Ok(None);
             }
-            // Data and list come in two answers: of two versions, they are neither.
+            // Data and list come in two answers, which must be of one version.
             if entry(&stat) == entry(&later) {
                 let attributes = causeway_core::Attributes([(ACL.to_owned(), access::text(&list))].into());
                 let body = data.map(|data| Arc::from(&*data));
@@ -89,24 +88,18 @@ impl ZooKeeperData {
         Err(Error::Conflict)
     }
 
-    /// The access list that an entry is to have; `None`: the one that it has, or that a new one gets.
-    fn wanted(&self, content: &Content) -> Result<Option<Vec<Acl>>, Error> {
-        content.attributes.0.get(ACL).map(|text| access::read(text).map_err(Error::Rejected)).transpose()
-    }
-
     async fn create(&self, write: &Write, content: &Content) -> Result<Option<Entry>, Error> {
         let (path, body) = (&*write.key.name, content.body.as_deref());
-        let acl = self.wanted(content)?.unwrap_or_else(|| own_acl(self.acl));
+        let acl = wanted(content)?.unwrap_or_else(|| own_acl(self.acl));
         let how = Create { ephemeral: false, acl: &acl };
-        let made = self.session.make_all(path, body, how, &own_acl(self.acl)).await;
+        let made = self.session.create_all(path, body, how, &own_acl(self.acl)).await;
         made.map(|stat| Some(entry(&stat))).map_err(|error| refused(error, path, true))
     }
 
     /// Makes new entries, parents before children.
     async fn make(&self, writes: &[Write]) -> Vec<Result<Option<Entry>, Error>> {
         let own = own_acl(self.acl);
-        let wanted: Vec<_> =
-            writes.iter().map(|write| write.to.as_ref().map_or(Ok(None), |to| self.wanted(to))).collect();
+        let wanted: Vec<_> = writes.iter().map(|write| write.to.as_ref().map_or(Ok(None), wanted)).collect();
         let mut nodes = Vec::new();
         for (write, acl) in writes.iter().zip(&wanted) {
             if let (Ok(acl), Some(content)) = (acl, &write.to) {
@@ -114,14 +107,12 @@ impl ZooKeeperData {
                 nodes.push((&*write.key.name, content.body.as_deref(), how));
             }
         }
-        let mut made = self.session.make_many(&nodes).await.into_iter();
+        let mut made = self.session.create_many(&nodes).await.into_iter();
         let gone = || Err(WireError::Unavailable("no answer".into()));
-        let outcome = |(acl, write): (Result<_, Error>, &Write)| match acl {
-            Ok(_) => {
-                let made = made.next().unwrap_or_else(gone).map(|stat| Some(entry(&stat)));
-                made.map_err(|error| refused(error, &write.key.name, true))
-            }
-            Err(error) => Err(error),
+        let outcome = |(acl, write): (Result<_, Error>, &Write)| {
+            acl?;
+            let made = made.next().unwrap_or_else(gone).map(|stat| Some(entry(&stat)));
+            made.map_err(|error| refused(error, &write.key.name, true))
         };
         wanted.into_iter().zip(writes).map(outcome).collect()
     }
@@ -132,14 +123,14 @@ impl ZooKeeperData {
         let mut due = Vec::new();
         let mut outcomes: Vec<Result<Option<Entry>, Error>> = Vec::new();
         for (write, stat) in writes.iter().zip(self.session.stat_many(&paths).await) {
-            let fits = |stat: &Stat| stat.ephemeral_owner == 0 && write.expect == Expect::Stamp(entry(stat).stamp);
+            let fits = |stat: &Stat| matches!(write.expect, Expect::Stamp(stamp) if stands(stat, stamp));
             outcomes.push(match stat {
                 Ok(Some(stat)) if fits(&stat) => {
                     due.push((outcomes.len(), (&*write.key.name, Some(stat.version))));
                     Ok(None)
                 }
                 Ok(_) => Err(Error::Conflict),
-                Err(error) => Err(convert::error(error)),
+                Err(error) => Err(error.into()),
             });
         }
         let nodes: Vec<_> = due.iter().map(|(_, node)| *node).collect();
@@ -149,36 +140,26 @@ impl ZooKeeperData {
         outcomes
     }
 
-    async fn change(&self, write: &Write, stamp: Stamp, to: Option<&Content>) -> Result<Option<Entry>, Error> {
-        match self.try_change(write, stamp, to).await {
-            // Somebody has deleted it since it was looked at.
+    async fn change(&self, path: &str, stamp: Stamp, to: &Content) -> Result<Option<Entry>, Error> {
+        match self.try_change(path, stamp, to).await {
+            // It was deleted since it was read.
             Err(Error::Missing(_)) => Err(Error::Conflict),
             done => done,
         }
     }
 
-    async fn try_change(&self, write: &Write, stamp: Stamp, to: Option<&Content>) -> Result<Option<Entry>, Error> {
-        let path = &*write.key.name;
-        let stat = self.session.stat(path).await.map_err(convert::error)?;
-        let stat =
-            stat.filter(|stat| stat.ephemeral_owner == 0 && entry(stat).stamp == stamp).ok_or(Error::Conflict)?;
-        let Some(content) = to else {
-            return self
-                .session
-                .delete(path, Some(stat.version))
-                .await
-                .map(|()| None)
-                .map_err(|error| removal(error, path));
-        };
-        let body = content.body.as_deref();
-        if let Some(acl) = self.wanted(content)? {
-            let (there, _) = self.session.acl(path).await.map_err(convert::error)?;
+    async fn try_change(&self, path: &str, stamp: Stamp, to: &Content) -> Result<Option<Entry>, Error> {
+        let stat = self.session.stat(path).await?;
+        let stat = stat.filter(|stat| stands(stat, stamp)).ok_or(Error::Conflict)?;
+        let body = to.body.as_deref();
+        if let Some(acl) = wanted(to)? {
+            let (there, _) = self.session.acl(path).await?;
             if access::text(&there) != access::text(&acl) {
                 let done = self.change_both(path, &stat, body, &acl).await;
                 return done.map_err(|error| refused(error, path, false));
             }
         }
-        let set = self.session.write(path, body, Some(stat.version)).await;
+        let set = self.session.set(path, body, Some(stat.version)).await;
         set.map(|now| Some(entry(&now))).map_err(|error| refused(error, path, false))
     }
 
@@ -200,49 +181,60 @@ impl ZooKeeperData {
         let mut lists = stat.aversion;
         let written = match same {
             true => found,
-            false => match self.session.write(path, body, Some(stat.version)).await {
-                // A list of ours from before everything below was written lets us change the list only.
+            false => match self.session.set(path, body, Some(stat.version)).await {
+                // A provisional list of ours lets us change the list only.
                 Err(WireError::Denied(denied)) => {
                     let ours = access::with_us(acl, self.user.as_deref(), access::FILL | access::WRITE);
                     let ours = ours.ok_or(WireError::Denied(denied))?;
                     lists = self.session.set_acl(path, &ours, Some(lists)).await?.aversion;
-                    self.session.write(path, body, Some(stat.version)).await?
+                    self.session.set(path, body, Some(stat.version)).await?
                 }
                 written => written?,
             },
         };
         match self.session.set_acl(path, acl, Some(lists)).await {
-            // Somebody wrote in between: that is looked at.
+            // It was written in between, and is read again.
             Ok(now) if now.version != written.version => Err(conflict()),
             Ok(now) => Ok(Some(entry(&now))),
             Err(error) => {
                 if !error.is_transient() && !same {
-                    // Whoever has written in between is left alone.
-                    drop(self.session.write(path, before.as_deref(), Some(written.version)).await);
+                    // A write in between is left alone.
+                    drop(self.session.set(path, before.as_deref(), Some(written.version)).await);
                 }
                 Err(error)
             }
         }
     }
 
+    /// Makes any write by itself, but removals.
     async fn one(&self, write: &Write) -> Result<Option<Entry>, Error> {
         match (write.expect, &write.to) {
             (Expect::Absent, Some(content)) => self.create(write, content).await,
-            (Expect::Absent, None) => {
-                let there = self.session.stat(&write.key.name).await.map_err(convert::error)?;
+            (Expect::Stamp(stamp), Some(content)) => self.change(&write.key.name, stamp, content).await,
+            (_, None) => {
+                let there = self.session.stat(&write.key.name).await?;
                 let there = there.filter(|stat| stat.ephemeral_owner == 0);
                 there.map_or(Ok(None), |_| Err(Error::Conflict))
             }
-            (Expect::Stamp(stamp), to) => self.change(write, stamp, to.as_ref()).await,
         }
     }
 }
 
+/// The access list that an entry is to have; `None`: the one that it has, or that a new one gets.
+fn wanted(content: &Content) -> Result<Option<Vec<Acl>>, Error> {
+    content.attributes.0.get(ACL).map(|text| access::read(text).map_err(Error::Rejected)).transpose()
+}
+
+/// Whether a node is the entry with this stamp.
+fn stands(stat: &Stat, stamp: Stamp) -> bool {
+    stat.ephemeral_owner == 0 && entry(stat).stamp == stamp
+}
+
 /// What a refused write means. `moves`: it makes or removes the node, which takes a right on the folder above it.
 fn refused(error: WireError, path: &str, moves: bool) -> Error {
-    let WireError::Denied(_) = error else { return convert::error(error) };
+    let WireError::Denied(_) = error else { return error.into() };
     let (what, whose) = match moves {
-        true => ("make or remove", parent(path)),
+        true => ("make or remove", parent(path).unwrap_or("/")),
         false => ("change", path),
     };
     Error::Denied(format!(
@@ -251,34 +243,13 @@ fn refused(error: WireError, path: &str, moves: bool) -> Error {
     ))
 }
 
-/// Children of ours go first: what is left below takes no part.
+/// What a refused removal means. Our own children are removed first, so that any that are left take no part.
 fn removal(error: WireError, path: &str) -> Error {
     match error {
         WireError::NotFound(_) => Error::Conflict,
         WireError::NotEmpty(_) => Error::Rejected("something lies below it that takes no part: it stays".into()),
         error => refused(error, path, true),
     }
-}
-
-/// Whether a path is the server's own, or lies where services stand: those are no data. Dubbo's `config`, `mapping` and
-/// `metadata` are.
-fn is_services(roots: &Roots, path: &str) -> bool {
-    let below = |root: &str| path.strip_prefix(root).and_then(|rest| rest.strip_prefix('/'));
-    let interface = |root: &String| below(root).is_some_and(|rest| !is_kept(rest.split('/').next().unwrap_or(rest)));
-    path == SYSTEM
-        || below(SYSTEM).is_some()
-        || roots.services.iter().any(|root| below(root).is_some())
-        || roots.dubbo.iter().any(interface)
-        || roots.is_candidate(path)
-}
-
-/// Whether services stand below a node: it is their folder.
-fn is_root(roots: &Roots, path: &str) -> bool {
-    roots.services.iter().chain(&roots.dubbo).chain(&roots.plain).any(|root| root == path)
-}
-
-fn is_kept(name: &str) -> bool {
-    matches!(name, "config" | "mapping" | "metadata")
 }
 
 impl DataSource for ZooKeeperData {
@@ -297,30 +268,24 @@ impl DataSource for ZooKeeperData {
             Ok(followed) => {
                 stream::unfold(followed, async |mut followed| Some((followed.next().await?, followed))).boxed()
             }
-            Err(error) => stream::iter([Err(lost(error))]).chain(stream::pending()).boxed(),
+            Err(error) => {
+                let lost = Lost { part: None, error: error.into() };
+                stream::iter([Err(lost)]).chain(stream::pending()).boxed()
+            }
         }
     }
 
     fn read<'a>(&'a self, keys: &'a [EntryKey]) -> BoxFuture<'a, Vec<Result<Found, Error>>> {
-        let mut reads = Vec::new();
-        for key in keys {
-            reads.push(self.find(&key.name).boxed());
-        }
+        let reads: Vec<_> = keys.iter().map(|key| self.find(&key.name).boxed()).collect();
         stream::iter(reads).buffered(AT_ONCE).collect().boxed()
     }
 
     fn list<'a>(&'a self, select: &'a DataSelector) -> BoxFuture<'a, Result<BTreeMap<EntryKey, Entry>, Error>> {
         async move {
-            readable_within(&self.session, PATIENCE).await?;
-            let (takes, options) = (self.takes(select), self.options(select));
-            let mut tree = self.session.tree(options.clone()).map_err(convert::error)?;
-            match tree.next().await {
-                Some(TreeNews::Reset(listing)) => {
-                    listed(listing, &options.descend, &takes, &mut Numbered::default()).map_err(|lost| lost.error)
-                }
-                Some(TreeNews::Lost(error)) => Err(convert::error(error)),
-                _ => Err(Error::unavailable("the connection was closed")),
-            }
+            let options = self.options(select);
+            let listing = list_tree(&self.session, options.clone()).await?;
+            let entries = listed(listing, &options.descend, &self.takes(select), &mut Numbered::default());
+            entries.map_err(|lost| lost.error)
         }
         .boxed()
     }
@@ -357,21 +322,15 @@ impl DataSink for ZooKeeperData {
     fn write<'a>(&'a self, writes: &'a [Write]) -> BoxFuture<'a, Vec<Result<Option<Entry>, Error>>> {
         async move {
             let mut outcomes = Vec::with_capacity(writes.len());
-            for run in writes.chunk_by(|a, b| sort(a) == sort(b) && sort(a).is_some()) {
-                if is_new(&run[0]) {
-                    outcomes.extend(self.make(run).await);
-                    continue;
-                }
-                if is_removal(&run[0]) {
-                    outcomes.extend(self.remove(run).await);
-                    continue;
-                }
-                let mut calls = Vec::new();
-                for write in run {
-                    calls.push(self.one(write).boxed());
-                }
-                let done: Vec<_> = stream::iter(calls).buffered(AT_ONCE).collect().await;
-                outcomes.extend(done);
+            for run in writes.chunk_by(|a, b| sort(a) == sort(b) && sort(a) != Sort::Alone) {
+                outcomes.extend(match sort(&run[0]) {
+                    Sort::Creation => self.make(run).await,
+                    Sort::Removal => self.remove(run).await,
+                    Sort::Edit | Sort::Alone => {
+                        let calls: Vec<_> = run.iter().map(|write| self.one(write).boxed()).collect();
+                        stream::iter(calls).buffered(AT_ONCE).collect().await
+                    }
+                });
             }
             outcomes
         }
@@ -379,22 +338,24 @@ impl DataSink for ZooKeeperData {
     }
 }
 
-/// A creation whose parents are there takes one call: many go without waiting for answers, in order.
-fn is_new(write: &Write) -> bool {
-    write.expect == Expect::Absent && write.to.is_some() && !write.parents
+/// What may go together.
+#[derive(PartialEq)]
+enum Sort {
+    /// Its parents are there, so that it takes one call: many go without waiting for answers, in order.
+    Creation,
+    /// Concerns no other entry.
+    Edit,
+    /// Many go in order, children before their parents.
+    Removal,
+    /// Goes by itself.
+    Alone,
 }
 
-/// An edit concerns nobody but its own entry.
-fn is_edit(write: &Write) -> bool {
-    write.to.is_some() && matches!(write.expect, Expect::Stamp(_))
-}
-
-/// Deletions go in order, children before their parents.
-fn is_removal(write: &Write) -> bool {
-    write.to.is_none() && matches!(write.expect, Expect::Stamp(_))
-}
-
-/// What may go together; `None`: it goes alone.
-fn sort(write: &Write) -> Option<u8> {
-    [is_new(write), is_edit(write), is_removal(write)].iter().position(|is| *is).and_then(|n| u8::try_from(n).ok())
+fn sort(write: &Write) -> Sort {
+    match (write.expect, &write.to) {
+        (Expect::Absent, Some(_)) if !write.parents => Sort::Creation,
+        (Expect::Stamp(_), Some(_)) => Sort::Edit,
+        (Expect::Stamp(_), None) => Sort::Removal,
+        (Expect::Absent, _) => Sort::Alone,
+    }
 }

@@ -7,20 +7,22 @@
 
 mod access;
 mod carriers;
+mod claim;
 pub mod client;
 mod connected;
 mod convert;
+mod create;
 mod data;
-mod follow;
+mod data_watch;
+mod host;
 mod layout;
-mod moves;
 mod numbered;
 mod publications;
 mod restore;
+mod service_watch;
 mod services;
 mod settings;
 mod view;
-mod watch;
 mod writes;
 mod znodes;
 
@@ -29,7 +31,7 @@ pub use layout::{Layout, Roots};
 pub use settings::{AclChoice, Category, NewServices, Settings};
 
 use crate::{Connect, Connector};
-use carriers::{Carriers, Kept, MAIN, Spread, decode};
+use carriers::{Carriers, MAIN, SavedSessions, Spread, decode};
 use causeway_core::{ClusterId, DataPort, Error, Port, Ports};
 use data::ZooKeeperData;
 use publications::Publications;
@@ -66,22 +68,20 @@ impl ZooKeeperConnector {
         options.login = connect.login;
         options.tls = connect.tls;
         options.session_timeout = settings.session_timeout;
-        let (servers, chroot) = options.reach().map_err(convert::error)?;
+        let (servers, chroot) = options.reach()?;
         let ours = Publications::new(connect.install, Spread::new(limits, servers, chroot));
-        let kept = Kept::new(connect.vault.filter(|_| !connect.looks), turn.clone(), ours.clone());
+        let kept = SavedSessions::new(connect.vault.filter(|_| !connect.looks), turn.clone(), ours.clone());
         if let Some(main) = &main {
             kept.load(MAIN, main.clone());
         }
-        let carriers = if connect.looks {
+        let mut further = Vec::new();
+        if connect.looks {
             others.iter().for_each(|saved| ours.spread().remember(saved.id));
-            options.keep = Some(kept.keeper(MAIN));
-            Carriers::open(options, kept, ours.clone(), Vec::new())
         } else {
-            (options.saved, options.turn) = (main, turn);
-            options.keep = Some(kept.keeper(MAIN));
-            Carriers::open(options, kept, ours.clone(), others)
-        };
-        let carriers = carriers.map_err(convert::error)?;
+            (options.saved, options.turn, further) = (main, turn, others);
+        }
+        options.keep = Some(kept.keeper(MAIN));
+        let carriers = Carriers::open(options, kept, ours.clone(), further)?;
         let session = carriers.main();
         let (roots, acl, access) = (Arc::new(settings.roots()), settings.acl, connect.access);
         let data = ZooKeeperData { session: session.clone(), roots: roots.clone(), acl, user };

@@ -7,7 +7,8 @@
 //! node itself and its younger siblings. A numbered node is always within these bounds. One that a client named with a
 //! number within them cannot be told from a numbered one.
 
-use super::client::{Node, Stat};
+use super::client::paths::parent;
+use super::client::{Stat, TreeNode};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -18,24 +19,20 @@ pub(super) fn number(path: &str) -> Option<i64> {
     (number <= i64::from(i32::MAX)).then_some(number)
 }
 
-/// Folder and name of a path.
-pub(super) fn parent(path: &str) -> &str {
-    match path.rsplit_once('/') {
-        Some(("", _)) | None => "/",
-        Some((parent, _)) => parent,
-    }
+fn folder_of(node: &TreeNode) -> &str {
+    parent(&node.path).unwrap_or("/")
 }
 
 /// What a folder's stat says of its children.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Folder {
+pub(super) struct FolderCount {
     /// Children that were ever created.
     creations: i64,
     /// The transaction of the last coming or going of a child that is counted.
     until: i64,
 }
 
-impl Folder {
+impl FolderCount {
     pub fn of(stat: &Stat) -> Self {
         // Both are 32 bits and wrap around.
         let doubled = stat.cversion.wrapping_add(stat.children).cast_unsigned();
@@ -50,25 +47,25 @@ const LOOKS: usize = 16;
 #[derive(Debug, Default)]
 pub(super) struct Numbered {
     /// Folders as they were seen, the latest last: a node may be told some looks after it was made.
-    folders: HashMap<Arc<str>, Vec<Folder>>,
+    folders: HashMap<Arc<str>, Vec<FolderCount>>,
     /// Nodes whose names end with ten digits: the transactions that created them, and whether they were numbered.
     judged: HashMap<Arc<str>, (i64, bool)>,
 }
 
 impl Numbered {
     /// Takes in a whole listing.
-    pub fn reset(&mut self, nodes: &[Node]) {
-        let is_folder = |node: &&Node| node.stat.cversion != 0 || node.stat.children != 0;
-        let folder = |node: &Node| (node.path.clone(), vec![Folder::of(&node.stat)]);
+    pub fn reset(&mut self, nodes: &[TreeNode]) {
+        let is_folder = |node: &&TreeNode| node.stat.cversion != 0 || node.stat.children != 0;
+        let folder = |node: &TreeNode| (node.path.clone(), vec![FolderCount::of(&node.stat)]);
         self.folders = nodes.iter().filter(is_folder).map(folder).collect();
         self.judged.clear();
-        let mut doubtful: BTreeMap<&str, Vec<&Node>> = BTreeMap::new();
+        let mut doubtful: BTreeMap<&str, Vec<&TreeNode>> = BTreeMap::new();
         for node in nodes.iter().filter(|node| is_doubtful(node)) {
-            doubtful.entry(parent(&node.path)).or_default().push(node);
+            doubtful.entry(folder_of(node)).or_default().push(node);
         }
         let mut siblings: BTreeMap<&str, Vec<i64>> = doubtful.keys().map(|folder| (*folder, Vec::new())).collect();
         for node in nodes.iter().filter(|node| &*node.path != "/") {
-            if let Some(all) = siblings.get_mut(parent(&node.path)) {
+            if let Some(all) = siblings.get_mut(folder_of(node)) {
                 all.push(node.stat.czxid);
             }
         }
@@ -78,36 +75,36 @@ impl Numbered {
     }
 
     /// The folders whose stats are needed to judge these nodes.
-    pub fn asks<'a>(&self, nodes: impl Iterator<Item = &'a Node>) -> Vec<Arc<str>> {
+    pub fn asks<'a>(&self, nodes: impl Iterator<Item = &'a TreeNode>) -> Vec<Arc<str>> {
         let doubtful = nodes.filter(|node| is_doubtful(node) && !self.knows(node));
-        let mut folders: Vec<Arc<str>> = doubtful.map(|node| parent(&node.path).into()).collect();
+        let mut folders: Vec<Arc<str>> = doubtful.map(|node| folder_of(node).into()).collect();
         folders.sort();
         folders.dedup();
         folders
     }
 
-    fn knows(&self, node: &Node) -> bool {
+    fn knows(&self, node: &TreeNode) -> bool {
         self.judged.get(&node.path).is_some_and(|(czxid, _)| *czxid == node.stat.czxid)
     }
 
     /// Takes in nodes that have changed, and their folders' stats as they were read afterwards.
-    pub fn changed(&mut self, nodes: &[&Node], folders: Vec<(Arc<str>, Stat)>) {
+    pub fn changed(&mut self, nodes: &[&TreeNode], folders: Vec<(Arc<str>, Stat)>) {
         for (path, stat) in folders {
             let looks = self.folders.entry(path.clone()).or_default();
-            looks.push(Folder::of(&stat));
+            looks.push(FolderCount::of(&stat));
             if looks.len() > LOOKS {
                 looks.remove(0);
             }
-            let below: Vec<&Node> = nodes.iter().copied().filter(|node| parent(&node.path) == &*path).collect();
+            let below: Vec<&TreeNode> = nodes.iter().copied().filter(|node| folder_of(node) == &*path).collect();
             let all = below.iter().map(|node| node.stat.czxid).collect();
-            let doubtful: Vec<&Node> =
+            let doubtful: Vec<&TreeNode> =
                 below.iter().copied().filter(|node| is_doubtful(node) && !self.knows(node)).collect();
             self.judge(&path, &doubtful, all);
         }
     }
 
     /// Judges nodes of one folder. `all`: the transactions that created them and their siblings, as far as is known.
-    fn judge(&mut self, folder: &str, nodes: &[&Node], mut all: Vec<i64>) {
+    fn judge(&mut self, folder: &str, nodes: &[&TreeNode], mut all: Vec<i64>) {
         let looks = self.folders.get(folder).map(Vec::as_slice).unwrap_or_default();
         all.sort_unstable();
         for node in nodes {
@@ -137,14 +134,14 @@ impl Numbered {
     }
 
     /// Whether the server numbered a node. One that could not be judged counts as numbered until the next listing.
-    pub fn has(&self, node: &Node) -> bool {
+    pub fn has(&self, node: &TreeNode) -> bool {
         is_doubtful(node)
             && self.judged.get(&node.path).is_none_or(|(czxid, numbered)| *numbered || *czxid != node.stat.czxid)
     }
 }
 
 /// Whether a node may have been numbered, as far as its name tells.
-fn is_doubtful(node: &Node) -> bool {
+fn is_doubtful(node: &TreeNode) -> bool {
     node.stat.ephemeral_owner == 0 && number(&node.path).is_some()
 }
 
@@ -157,7 +154,7 @@ mod tests {
         creations: i32,
         zxid: i64,
         until: i64,
-        nodes: Vec<Node>,
+        nodes: Vec<TreeNode>,
     }
 
     impl Server {
@@ -169,7 +166,7 @@ mod tests {
             self.until = self.zxid;
             self.creations += 1;
             let stat = Stat { czxid: self.zxid, ..Stat::default() };
-            self.nodes.push(Node { path: format!("/f/{name}").into(), stat, data: None });
+            self.nodes.push(TreeNode { path: format!("/f/{name}").into(), stat, data: None });
             self
         }
         fn numbered(&mut self, prefix: &str) -> &mut Self {
@@ -187,8 +184,8 @@ mod tests {
             let cversion = self.creations.wrapping_mul(2).wrapping_sub(children);
             Stat { cversion, children, pzxid: self.until, ..Stat::default() }
         }
-        fn listing(&self) -> Vec<Node> {
-            let folder = Node { path: "/f".into(), stat: self.stat(), data: None };
+        fn listing(&self) -> Vec<TreeNode> {
+            let folder = TreeNode { path: "/f".into(), stat: self.stat(), data: None };
             [folder].into_iter().chain(self.nodes.iter().cloned()).collect()
         }
         /// Those that are taken for numbered, from a listing.
@@ -242,7 +239,7 @@ mod tests {
         for n in 1..=4 {
             server.named(&format!("{n:010}")).numbered("q-");
         }
-        let news: Vec<&Node> = server.nodes[before..].iter().collect();
+        let news: Vec<&TreeNode> = server.nodes[before..].iter().collect();
         let asks = numbered.asks(news.iter().copied());
         assert_eq!(asks, ["/f".into()]);
         numbered.changed(&news, vec![("/f".into(), server.stat())]);
@@ -265,7 +262,7 @@ mod tests {
             server.named(&format!("900000000000000000{n}")).numbered("q-");
         }
         for news in server.nodes[30..].chunks(3) {
-            let news: Vec<&Node> = news.iter().collect();
+            let news: Vec<&TreeNode> = news.iter().collect();
             numbered.changed(&news, vec![("/f".into(), server.stat())]);
         }
         let told = server.names(&numbered);
@@ -279,6 +276,6 @@ mod tests {
         server.numbered("n-");
         assert_eq!((&server.nodes[0].path[3..], server.judged().len()), ("n-2147483646", 1));
         let stat = Stat { cversion: (i32::MAX).wrapping_mul(2).wrapping_sub(1), children: 1, ..Stat::default() };
-        assert_eq!(Folder::of(&stat).creations, i64::from(i32::MAX));
+        assert_eq!(FolderCount::of(&stat).creations, i64::from(i32::MAX));
     }
 }

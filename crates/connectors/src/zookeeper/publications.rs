@@ -1,8 +1,9 @@
 //! What this install has written: the proof, with a znode's session, that it is ours.
 
 use super::carriers::Spread;
+use super::client::{Acl, Create};
 use super::layout;
-use causeway_core::{Error, Instance, InstanceId, Mark, OwnerId, ServiceKey};
+use causeway_core::{Instance, InstanceId, Mark, OwnerId, ServiceKey};
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
@@ -25,13 +26,18 @@ impl Published {
     pub fn body(&self) -> Option<&[u8]> {
         (!self.data.is_empty() || !layout::has_no_data(&self.record)).then_some(&*self.data)
     }
+
+    /// How the znode is made.
+    pub fn how<'a>(&self, acl: &'a [Acl]) -> Create<'a> {
+        Create { ephemeral: self.record.ephemeral, acl }
+    }
 }
 
 /// All znodes of ours in one cluster, by path. Clones share them.
 #[derive(Clone)]
-pub(super) struct Publications(Arc<Inner>);
+pub(super) struct Publications(Arc<PublicationsState>);
 
-struct Inner {
+struct PublicationsState {
     install: Arc<str>,
     all: Mutex<All>,
     /// Never taken together with `all`.
@@ -65,12 +71,12 @@ struct All {
     ids: BTreeMap<ServiceKey, BTreeMap<InstanceId, Arc<str>>>,
     /// What stood, or may have come to stand, before the last write of a record whose outcome is not known.
     doubts: BTreeMap<ServiceKey, Vec<(Arc<str>, Published)>>,
-    /// Paths that are left to somebody else, and until when.
+    /// Paths that are left to others, and until when.
     left: BTreeMap<Arc<str>, Instant>,
 }
 
-/// What somebody took away is not made again sooner: Curator registers a provider by removing what stands at its path and
-/// making it anew, and gives up without a word when we are quicker.
+/// What others removed is not made again sooner: Curator registers a provider by removing what stands at its path and
+/// creating it again, and gives up silently when we are quicker.
 const TAKEN: Duration = Duration::from_millis(1500);
 /// Where a native znode went that a shadow backs, nothing is made sooner: a provider that has lost its session comes back
 /// with the same znode, and would first remove ours. The shadow serves as well.
@@ -79,7 +85,7 @@ const BACKED: Duration = Duration::from_secs(5);
 impl Publications {
     pub fn new(install: Arc<str>, spread: Spread) -> Self {
         let spread = Mutex::new(spread);
-        Self(Arc::new(Inner { install, all: Mutex::default(), spread, listeners: Mutex::default() }))
+        Self(Arc::new(PublicationsState { install, all: Mutex::default(), spread, listeners: Mutex::default() }))
     }
 
     /// Which of our sessions holds what. A new session is known here before anything can be written in it.
@@ -116,7 +122,7 @@ impl Publications {
         }
     }
 
-    /// Whether these data at `path` may be ours of before, though something else was put there.
+    /// Whether these data at `path` may be what we wrote earlier, though something else was put there.
     pub fn may_hold(&self, scope: &ServiceKey, path: &str, data: &[u8]) -> bool {
         let all = self.0.all.lock();
         let mut doubts = all.doubts.get(scope).into_iter().flatten();
@@ -137,18 +143,18 @@ impl Publications {
         all.left.insert(path.into(), now + wait);
     }
 
-    /// How long a path is still left to somebody else.
+    /// How long a path is still left to others.
     pub fn left_for(&self, path: &str) -> Option<Duration> {
         let until = *self.0.all.lock().left.get(path)?;
         Some(until.saturating_duration_since(Instant::now())).filter(|rest| !rest.is_zero())
     }
 
-    /// Whether any path may be left to somebody else.
+    /// Whether any path may be left to others.
     pub fn leaves_any(&self) -> bool {
         !self.0.all.lock().left.is_empty()
     }
 
-    /// Nothing of ours stands at `path` any more.
+    /// Forgets `path`: nothing of ours stands there any more.
     pub fn forget(&self, path: &str) {
         let mut all = self.0.all.lock();
         let Some(gone) = all.take(path) else { return };
@@ -201,7 +207,7 @@ impl Publications {
         }
     }
 
-    /// What is told from now on.
+    /// Returns a listener for all changes from now on.
     pub fn listen(&self) -> Arc<Touched> {
         let listener = Arc::<Touched>::default();
         let mut listeners = self.0.listeners.lock();
@@ -272,58 +278,12 @@ impl All {
     }
 }
 
-/// A path that was noted as ours before its znode stands: taken back where it comes to nothing, also when nobody waits for
-/// the end any more. Where the session is no proof and there is no answer, either may stand.
-pub(super) struct Claim<'a> {
-    ours: &'a Publications,
-    path: &'a str,
-    published: &'a Published,
-    before: Option<Published>,
-    /// Whether it stands, as far as that is known.
-    stands: Option<bool>,
-}
-
-impl<'a> Claim<'a> {
-    pub fn new(ours: &'a Publications, path: &'a str, published: &'a Published) -> Self {
-        Self { ours, path, published, before: ours.put(path, published.clone()), stands: None }
-    }
-
-    /// What stood there before.
-    pub fn before(&self) -> Option<&Published> {
-        self.before.as_ref()
-    }
-
-    pub fn end(mut self, outcome: &Result<(), Error>) {
-        self.stands = match outcome {
-            Ok(()) => Some(true),
-            Err(Error::Unavailable(_) | Error::Protocol(_)) => None,
-            Err(_) => Some(false),
-        };
-    }
-}
-
-impl Drop for Claim<'_> {
-    fn drop(&mut self) {
-        let ephemeral = |one: &Published| one.record.ephemeral;
-        let proven = ephemeral(self.published) && self.before.as_ref().is_none_or(ephemeral);
-        match (self.stands, self.before.take()) {
-            (Some(true), _) if proven => {}
-            (Some(true), _) => self.ours.sure(self.path, self.published.clone()),
-            (None, _) if !proven => {}
-            (_, Some(before)) => self.ours.sure(self.path, before),
-            (_, None) => {
-                self.ours.forget(self.path);
-                // Should it stand after all, the watch shows it, and it is counted again.
-                self.ours.spread().release(self.path);
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::zookeeper::carriers::{MAIN, SessionLimits};
+    use crate::zookeeper::claim::Claim;
+    use causeway_core::Error;
 
     fn one(data: &str, ephemeral: bool) -> Published {
         let mark = Some(Mark::new(OwnerId::new("i", "t"), Vec::new()));

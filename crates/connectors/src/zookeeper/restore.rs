@@ -1,15 +1,18 @@
-//! Keeps what is ours standing when sessions end.
+//! Restores our znodes when sessions end, and moves them out of a session that holds too much: an earlier version held all
+//! in one.
 
-use super::carriers::Wish;
-use super::client::{Create, Error as WireError, Op, Session};
-use super::convert;
+use super::carriers::{SessionChoice, SessionSlot};
+use super::client::{Create, Op, Session, WireError};
 use super::publications::Published;
-use super::writes::{AT_ONCE, Writes, acl};
+use super::writes::{AT_ONCE, Writes};
 use causeway_core::Error;
 use futures_util::FutureExt;
 use futures_util::stream::{self, StreamExt};
 use std::collections::BTreeSet;
 use std::sync::Arc;
+
+/// Znodes that are moved in one step.
+const STEP: usize = 64;
 
 impl Writes {
     /// Makes sure that everything of ours, or what is ours of these paths, is held by one of our sessions: what is missing is
@@ -27,7 +30,7 @@ impl Writes {
                     !self.is_left(stat.ephemeral_owner)
                 }
                 Ok(None) => false,
-                Err(error) if error.is_transient() => return Err(convert::error(error)),
+                Err(error) if error.is_transient() => return Err(error.into()),
                 // What may not be read is the plan's to tell.
                 Err(_) => true,
             };
@@ -54,29 +57,22 @@ impl Writes {
         if !wanted() {
             return Ok(());
         }
-        let own = self.checked_acl(&one.record);
-        let how = Create { ephemeral: true, acl: &own };
-        let session = self.carriers.hold(path, Wish::Any).await?;
-        let made = match session.make_all(path, one.body(), how, &acl(self.acl)).await {
-            Err(WireError::Exists(_)) => self.relive(&session, path, one).await,
-            made => made.map(|_| ()),
-        };
-        match made {
-            Ok(()) if !wanted() => self.take_back(path, one).await,
-            made => made.map_err(convert::error),
+        let session = self.carriers.hold(path, SessionChoice::Any).await?;
+        match self.create(&session, path, one).await {
+            Err(WireError::Exists(_)) => self.relive(&session, path, one).await?,
+            made => made?,
         }
+        if wanted() { Ok(()) } else { self.take_back(path, one).await }
     }
 
-    /// What a former session of ours holds lives by this one afterwards, in one step.
+    /// Moves a znode that an earlier session of ours holds to this one, in one step.
     async fn relive(&self, session: &Session, path: &str, one: &Published) -> Result<(), WireError> {
         let Some(stat) = session.stat(path).await? else { return Ok(()) };
         if !self.is_left(stat.ephemeral_owner) {
             self.ours.spread().seen(path, Some(stat.ephemeral_owner));
             return Ok(());
         }
-        let delete = Op::Delete { path: path.to_owned(), version: Some(stat.version) };
-        let create = self.create(path, one);
-        session.multi(&[delete, create]).await.map(|_| ()).map_err(|failed| failed.error)
+        self.create_over(session, path, one, stat.version).await
     }
 
     /// It was withdrawn or changed while it was made again: what was made goes, and what is wanted is the writer's.
@@ -84,15 +80,62 @@ impl Writes {
         let session = self.carriers.session_of(path);
         let (there, stat) = match session.get(path).await {
             Err(WireError::NotFound(_)) => return Ok(()),
-            read => read.map_err(convert::error)?,
+            read => read?,
         };
         if *there == *one.data && self.ours.get(path).is_none() && self.ours.is_own(stat.ephemeral_owner) {
             match session.delete(path, Some(stat.version)).await {
                 Ok(()) | Err(WireError::NotFound(_) | WireError::BadVersion(_)) => {}
-                Err(error) => return Err(convert::error(error)),
+                Err(error) => return Err(error.into()),
             }
             self.ours.spread().release(path);
         }
         Ok(())
+    }
+
+    /// Moves some of what a session holds too much. Returns whether anything was moved.
+    pub async fn move_some(&self, slot: SessionSlot) -> bool {
+        let paths = self.ours.spread().excess(slot, STEP);
+        let moves: Vec<_> = paths.iter().map(|path| self.move_one(path, slot).boxed()).collect();
+        let outcomes: Vec<_> = stream::iter(moves).buffered(STEP).collect().await;
+        let failed = outcomes.iter().find_map(|outcome| outcome.as_ref().err());
+        let moved = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+        tracing::info!(
+            moved,
+            failed = failed.map(|error| error.to_string()),
+            "copies moved to sessions that hold less"
+        );
+        moved > 0
+    }
+
+    /// Deletes a znode and creates it again under another session, in one transaction: it is there at any moment. Watchers
+    /// see both events.
+    async fn move_one(&self, path: &str, slot: SessionSlot) -> Result<(), Error> {
+        let now = self.carriers.session_of(path);
+        let (data, stat) = match now.read(path).await {
+            Err(WireError::NotFound(_)) => {
+                self.ours.spread().release(path);
+                return Ok(());
+            }
+            read => read?,
+        };
+        if self.ours.spread().slot_of(stat.ephemeral_owner) != Some(slot) {
+            self.ours.spread().seen(path, Some(stat.ephemeral_owner));
+            return Ok(());
+        }
+        let acl = match self.ours.get(path) {
+            Some(one) => self.checked_acl(&one.record),
+            None => now.acl(path).await?.0,
+        };
+        let moved = async {
+            let session = self.carriers.hold(path, SessionChoice::Leave(slot)).await?;
+            let create = Op::Create(path, data.as_deref(), Create { ephemeral: true, acl: &acl });
+            Ok(session.multi(&[Op::Delete(path, Some(stat.version)), create]).await?)
+        };
+        let outcome: Result<(), Error> = moved.await;
+        if outcome.is_err() {
+            // Where it was moved in spite of that, the watch tells.
+            self.ours.spread().found(path, slot);
+        }
+        outcome
     }
 }

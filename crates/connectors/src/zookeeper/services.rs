@@ -1,15 +1,13 @@
 //! Services of one ZooKeeper cluster: all of them in one part, since ZooKeeper has no namespaces.
 
 use super::carriers::keep_up;
-use super::client::{Create, Error as WireError, Session, TreeNews};
-use super::connected::{PATIENCE, readable_within, writable};
-use super::convert;
-use super::layout::{Layout, Roots};
-use super::publications::Publications;
-use super::view::{Classes, View};
-use super::watch::{denied, readable, tree_options, watch};
-use super::writes::{Writes, acl};
-use super::znodes::znodes;
+use super::client::{Create, WireError};
+use super::connected::{connected, connected_soon, list_tree};
+use super::create::acl;
+use super::layout::{GROUP, Layout, PUBLIC};
+use super::service_watch::{denied, readable, tree_options, watch};
+use super::view::{Classes, ServiceView};
+use super::writes::Writes;
 use crate::util::keep_running;
 use causeway_core::{
     Capabilities, Carrier, Change, Error, Instance, Limits, Lost, Normalized, OwnerId, Part, Parts, Selector,
@@ -20,14 +18,8 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use parking_lot::Mutex;
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
-
-/// The one part.
-pub(super) const PART: &str = "public";
-/// The one group.
-const GROUP: &str = "DEFAULT_GROUP";
 
 /// What no layout can hold, by the names of the conformance suite.
 const LOSSES: [(&str, &str); 6] = [
@@ -41,7 +33,7 @@ const LOSSES: [(&str, &str); 6] = [
 const NO_GROUPS: &str = "ZooKeeper has none: a task maps all to DEFAULT_GROUP, else it is refused";
 const NO_SLOTS: &str = "what tells two apart is the name of the znode; a copy elsewhere has a hash of it";
 
-/// What Spring Cloud's layout cannot hold besides, which records become that are nobody else's.
+/// What Spring Cloud's layout, which records of other kinds get by default, cannot hold either.
 const SPRING_LOSSES: [(&str, &str); 7] = [
     ("disabled and unhealthy", "one word says either; it is written as disabled"),
     ("unicode in service names", "a path has no characters beyond U+FFFF; it is refused"),
@@ -63,7 +55,7 @@ const DUBBO_LOSSES: [(&str, &str); 6] = [
     ("weight 0.001", "a weight is a whole number, 100 as 1: less than 0.01 is written as that"),
 ];
 
-/// One cluster. Its sessions go on after it: they keep what we wrote.
+/// One cluster. Its sessions outlive it: they keep what we wrote.
 pub(super) struct ZooKeeperServices {
     writes: Writes,
     capabilities: Capabilities,
@@ -84,40 +76,20 @@ impl ZooKeeperServices {
         Self { writes, capabilities, upkeep: Mutex::new(upkeep) }
     }
 
-    fn session(&self) -> &Session {
-        &self.writes.session
-    }
-
-    fn roots(&self) -> &Arc<Roots> {
-        &self.writes.roots
-    }
-
-    fn ours(&self) -> &Publications {
-        &self.writes.ours
-    }
-
-    /// Everything there is, read anew. What may not be read in part is not known: an error, and no shorter list.
-    async fn look(&self) -> Result<View, Error> {
-        readable_within(self.session(), PATIENCE).await?;
-        let mut view = View::new(self.roots().clone(), Classes::default());
+    /// Reads everything once. If part of it may not be read, that is an error, and never a shorter list.
+    async fn look(&self) -> Result<ServiceView, Error> {
+        let Writes { session, roots, .. } = &self.writes;
+        let mut view = ServiceView::new(roots.clone(), Classes::default(), self.writes.access);
         let mut stands = false;
-        for root in self.roots().roots() {
-            let mut tree = self.session().tree(tree_options(self.roots(), root)).map_err(convert::error)?;
-            match tree.next().await {
-                Some(TreeNews::Reset(listing)) => {
-                    let denied = denied(self.roots(), &listing.denied);
-                    if let Some(path) = denied.keys().next() {
-                        let more = denied.len() - 1;
-                        return Err(Error::Denied(format!("{path} may not be read, and {more} more")));
-                    }
-                    stands |= !listing.nodes.is_empty();
-                    let nodes = readable(listing);
-                    let nodes = znodes(self.session(), self.roots(), self.writes.access, &view, nodes).await;
-                    view.replace(root, nodes.into_iter(), &BTreeSet::new()).await;
-                }
-                Some(TreeNews::Lost(error)) => return Err(convert::error(error)),
-                _ => return Err(Error::unavailable("the connection was closed")),
+        for root in roots.roots() {
+            let listing = list_tree(session, tree_options(roots, root)).await?;
+            let denied = denied(roots, &listing.denied);
+            if let Some(path) = denied.first() {
+                return Err(Error::Denied(format!("{path} may not be read, and {} more", denied.len() - 1)));
             }
+            stands |= !listing.nodes.is_empty();
+            let nodes = view.znodes(session, readable(listing)).await;
+            view.replace(root, nodes.into_iter(), &BTreeSet::new()).await;
         }
         if !stands && !self.stands().await? {
             return Err(missing());
@@ -127,26 +99,19 @@ impl ZooKeeperServices {
 
     /// Whether there is the znode that everything stands below.
     async fn stands(&self) -> Result<bool, Error> {
-        readable_within(self.session(), PATIENCE).await?;
-        Ok(self.session().stat("/").await.map_err(convert::error)?.is_some())
+        connected_soon(&self.writes.session).await?;
+        Ok(self.writes.session.stat("/").await?.is_some())
     }
 }
 
-/// The address ends with a path that does not exist.
+/// The error for an address that ends with a path that does not exist.
 pub(super) fn missing() -> Error {
     Error::Missing("the path at the end of the address is no znode".into())
 }
 
 impl Source for ZooKeeperServices {
     fn watch(&self, select: &Selector) -> BoxStream<'static, Result<Update, Lost>> {
-        watch(
-            self.session(),
-            self.roots(),
-            self.ours(),
-            self.writes.classes.clone(),
-            select.clone(),
-            self.writes.access,
-        )
+        watch(&self.writes, select.clone())
     }
 
     fn read<'a>(&'a self, part: &'a Part, select: &'a Selector) -> BoxFuture<'a, Result<Vec<Set>, Error>> {
@@ -154,7 +119,7 @@ impl Source for ZooKeeperServices {
             known(part)?;
             let view = self.look().await?;
             let scopes = view.scopes().filter(|scope| select.scope(scope));
-            Ok(scopes.map(|scope| view.set(scope, self.ours())).collect())
+            Ok(scopes.map(|scope| view.set(scope, &self.writes.ours)).collect())
         }
         .boxed()
     }
@@ -167,7 +132,7 @@ impl Source for ZooKeeperServices {
         .boxed()
     }
 
-    /// Ephemeral znodes outlive a server that stops. A provider that writes its znode anew may be away for a moment.
+    /// Ephemeral znodes outlive a server that stops. A provider that rewrites its znode may be away for a moment.
     fn doubt(&self) -> Duration {
         Duration::from_millis(200)
     }
@@ -180,8 +145,8 @@ impl Source for ZooKeeperServices {
         async move {
             match self.stands().await {
                 Ok(false) => Ok(Parts::new()),
-                // Who may not read it may yet read what is below it.
-                Ok(true) | Err(Error::Denied(_)) => Ok(Parts::from([(Part::new(PART), None)])),
+                // What is below it may still be readable.
+                Ok(true) | Err(Error::Denied(_)) => Ok(Parts::from([(Part::new(PUBLIC), None)])),
                 Err(error) => Err(error),
             }
         }
@@ -199,7 +164,7 @@ impl Sink for ZooKeeperServices {
     }
 
     fn normalize(&self, scope: &ServiceKey, record: Instance) -> Normalized {
-        if &*scope.namespace != PART {
+        if &*scope.namespace != PUBLIC {
             return Err(no_namespaces(&scope.namespace));
         }
         if &*scope.group != GROUP {
@@ -209,7 +174,7 @@ impl Sink for ZooKeeperServices {
         Ok(record)
     }
 
-    /// Only what stands alone: where there are others, consumers have whom to call, and one that stands twice would get
+    /// Only a single instance: where there are others, consumers have them to call, and one that stands twice would get
     /// twice its share.
     fn shadows(&self, there: &Set, native: &Instance, owner: &OwnerId) -> bool {
         there.records.len() == 1 && self.writes.shadows(&there.scope, native, owner)
@@ -222,16 +187,16 @@ impl Sink for ZooKeeperServices {
 
     fn prepare<'a>(&'a self, part: &'a Part, _title: Option<&'a str>) -> BoxFuture<'a, Result<(), Error>> {
         async move {
-            if &*part.0 != PART {
+            if &*part.0 != PUBLIC {
                 return Err(Error::Rejected(no_namespaces(&part.0)));
             }
             if self.stands().await? {
                 return Ok(());
             }
             let acl = acl(self.writes.acl);
-            match self.session().create("/", b"", Create { ephemeral: false, acl: &acl }).await {
+            match self.writes.session.create("/", Some(b""), Create { ephemeral: false, acl: &acl }).await {
                 Ok(_) | Err(WireError::Exists(_)) => Ok(()),
-                Err(error) => Err(convert::error(error)),
+                Err(error) => Err(error.into()),
             }
         }
         .boxed()
@@ -248,14 +213,14 @@ impl Sink for ZooKeeperServices {
                     self.writes.remember(scope, one);
                 }
             }
-            writable(self.session()).await?;
+            connected(&self.writes.session).await?;
             self.writes.restore(None).await
         }
         .boxed()
     }
 
     fn carriers(&self) -> Vec<Carrier> {
-        self.writes.carriers.report()
+        self.writes.ours.spread().report()
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {
@@ -269,11 +234,11 @@ impl Sink for ZooKeeperServices {
 
 fn known(part: &Part) -> Result<(), Error> {
     match &*part.0 {
-        PART => Ok(()),
+        PUBLIC => Ok(()),
         other => Err(Error::Missing(no_namespaces(other))),
     }
 }
 
 fn no_namespaces(namespace: &str) -> String {
-    format!("ZooKeeper has no namespaces, and this one is {namespace:?}: name it `{PART}` with map.namespace")
+    format!("ZooKeeper has no namespaces, and this one is {namespace:?}: name it `{PUBLIC}` with map.namespace")
 }

@@ -1,6 +1,7 @@
 //! What stands in the trees, service by service. Pure.
 
-use super::layout::{self, Read, Roots};
+use super::client::paths::within;
+use super::layout::{self, ReadInstance, Roots};
 use super::publications::Publications;
 use bytes::Bytes;
 use causeway_core::{Instance, Mark, ServiceKey, Set, Unreadable};
@@ -8,7 +9,7 @@ use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// So many znodes are taken in at a time.
+/// Znodes that are taken in before other tasks get a turn.
 const AT_A_TIME: usize = 100;
 
 /// A znode of a service.
@@ -70,10 +71,12 @@ impl Classes {
 }
 
 /// Everything that was read.
-pub(super) struct View {
-    roots: Arc<Roots>,
+pub(super) struct ServiceView {
+    pub roots: Arc<Roots>,
     classes: Classes,
-    nodes: BTreeMap<String, Seen>,
+    /// Whether access lists are read.
+    pub access: bool,
+    nodes: BTreeMap<String, SeenInstance>,
     scopes: BTreeMap<ServiceKey, BTreeSet<String>>,
     /// Children that are no instance, and why, since they were last taken.
     refused: Vec<(String, String)>,
@@ -81,18 +84,13 @@ pub(super) struct View {
     unreadable: BTreeSet<String>,
 }
 
-struct Seen {
+struct SeenInstance {
     scope: ServiceKey,
     record: Instance,
     class: Option<String>,
     /// The path of the instance's own name, where this is another one.
     alias_of: Option<String>,
     znode: Znode,
-}
-
-/// Whether a path is this one or below it.
-fn within(above: &str, path: &str) -> bool {
-    path.strip_prefix(above.trim_end_matches('/')).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// Where a task writes its marks among the data: a parameter of a Dubbo URL, metadata of other payloads.
@@ -107,11 +105,12 @@ fn marked(mut record: Instance) -> Instance {
     record.with_mark(mark)
 }
 
-impl View {
-    pub fn new(roots: Arc<Roots>, classes: Classes) -> Self {
+impl ServiceView {
+    pub fn new(roots: Arc<Roots>, classes: Classes, access: bool) -> Self {
         Self {
             roots,
             classes,
+            access,
             nodes: BTreeMap::new(),
             scopes: BTreeMap::new(),
             refused: Vec::new(),
@@ -119,7 +118,7 @@ impl View {
         }
     }
 
-    /// Takes in what stands at a path now; answers the services that it concerns.
+    /// Takes in what stands at a path now. Returns the services that it concerns.
     pub fn put(&mut self, path: &str, znode: Option<Znode>) -> BTreeSet<ServiceKey> {
         let mut touched = BTreeSet::new();
         if let Some(before) = self.nodes.remove(path) {
@@ -140,7 +139,7 @@ impl View {
         let Some(znode) = znode else { return touched };
         match layout::read(&self.roots, path, &znode.data, znode.owner != 0) {
             Ok(None) => {}
-            Ok(Some(Read { scope, mut instance, alias_of })) => {
+            Ok(Some(ReadInstance { scope, mut instance, alias_of })) => {
                 if znode.null {
                     instance = layout::without_data(instance);
                 }
@@ -150,11 +149,11 @@ impl View {
                 let record = marked(instance);
                 self.scopes.entry(scope.clone()).or_default().insert(path.to_owned());
                 touched.insert(scope.clone());
-                let class = layout::class_at(&self.roots, path, &znode.data);
+                let class = layout::class(&self.roots, path, &znode.data);
                 if let Some(class) = &class {
                     self.classes.add(&scope, class);
                 }
-                self.nodes.insert(path.to_owned(), Seen { scope, record, class, alias_of, znode });
+                self.nodes.insert(path.to_owned(), SeenInstance { scope, record, class, alias_of, znode });
             }
             Err(why) => {
                 self.classes.note_unreadable(path, Some(&why));
@@ -165,7 +164,7 @@ impl View {
         touched
     }
 
-    /// Takes in everything below a root, and leaves what may not be read as it was known; answers the services that
+    /// Takes in everything below a root, and leaves what may not be read as it was known. Returns the services that
     /// changed. Lets others work in between: the pings of our own session, which a long listing could cost its life.
     pub async fn replace(
         &mut self,
@@ -228,7 +227,7 @@ impl View {
     }
 }
 
-impl Drop for View {
+impl Drop for ServiceView {
     fn drop(&mut self) {
         self.unreadable.iter().for_each(|path| self.classes.note_unreadable(path, None));
         for seen in self.nodes.values() {

@@ -1,13 +1,13 @@
 //! Writes instances as znodes under our sessions, and touches nothing that is not ours.
 
-use super::carriers::{Carriers, Wish};
-use super::client::{Acl, Create, Error as WireError, Op, Session};
-use super::layout::{self, Node, Roots};
-use super::publications::{Claim, Publications, Published};
+use super::carriers::{Carriers, SessionChoice};
+use super::claim::Claim;
+use super::client::{Op, Session, WireError};
+use super::layout::{self, NewZnode, Roots};
+use super::publications::{Publications, Published};
+use super::settings::AclChoice;
 use super::view::{Classes, MARK};
-use super::{access, convert, settings::AclChoice};
 use crate::InlineMarks;
-use bytes::Bytes;
 use causeway_core::{Change, Error, Instance, Mark, OwnerId, ServiceKey, WrittenRecord};
 use futures_util::FutureExt;
 use futures_util::stream::{self, StreamExt};
@@ -20,9 +20,6 @@ pub(super) const AT_ONCE: usize = 256;
 
 /// Most bytes of a znode's path and data.
 const MOST: usize = 1_047_552;
-
-/// The permission to read.
-const READ: i32 = 1;
 
 /// Everything that a write needs.
 #[derive(Clone)]
@@ -40,33 +37,15 @@ pub(super) struct Writes {
     pub access: bool,
 }
 
-/// Who may use what we make.
-pub(super) fn acl(choice: AclChoice) -> Vec<Acl> {
-    match choice {
-        AclChoice::Open | AclChoice::Copy => vec![Acl::open()],
-        AclChoice::Creator => vec![Acl::creator(), Acl::new(READ, "world", "anyone")],
-    }
-}
-
 impl Writes {
     /// The znode of a record, or why it cannot be one. A server ends the connection that brings it a request of 1 MiB; what
     /// besides path and data is in one fits into the rest.
-    pub fn node(&self, scope: &ServiceKey, record: &Instance) -> Result<Node, String> {
+    pub fn node(&self, scope: &ServiceKey, record: &Instance) -> Result<NewZnode, String> {
         let node = layout::write(&self.roots, scope, record)?;
         self.acl_of(record)?;
         match node.path.len() + node.data.len() {
             size if size > MOST => Err(format!("its path and its data have {size} bytes, and ZooKeeper takes {MOST}")),
             _ => Ok(node),
-        }
-    }
-
-    /// Who may use the znode of a record, or why that cannot be said.
-    fn acl_of(&self, record: &Instance) -> Result<Vec<Acl>, String> {
-        let own = layout::access(record).filter(|_| self.acl == AclChoice::Copy);
-        match own.as_deref() {
-            None => Ok(acl(self.acl)),
-            Some("") => Err("its access list may not be read, and is to be copied".to_owned()),
-            Some(text) => access::read(text),
         }
     }
 
@@ -78,14 +57,8 @@ impl Writes {
             outcomes.push(self.change(scope, first).await);
             rest = others;
         }
-        let mut writes = Vec::new();
-        for change in rest {
-            writes.push(self.change(scope, change).boxed());
-        }
-        let mut writes = stream::iter(writes).buffered(AT_ONCE);
-        while let Some(outcome) = writes.next().await {
-            outcomes.push(outcome);
-        }
+        let writes: Vec<_> = rest.iter().map(|change| self.change(scope, change).boxed()).collect();
+        outcomes.extend(stream::iter(writes).buffered(AT_ONCE).collect::<Vec<_>>().await);
         outcomes
     }
 
@@ -106,7 +79,7 @@ impl Writes {
 
     /// How long the place of a record is to be left alone.
     fn wait(&self, scope: &ServiceKey, record: &Instance) -> Option<Duration> {
-        // To know its path means to make its znode.
+        // Its path is known only once its znode has been built.
         self.ours.leaves_any().then(|| self.ours.left_for(&self.path_of(scope, record).ok()?))?
     }
 
@@ -128,7 +101,7 @@ impl Writes {
         if self.ours.get(&node.path).as_ref().is_some_and(other) {
             return Err(Error::Blocked(format!("another instance has the same znode: {}", node.path)));
         }
-        if let Some(class) = layout::class(&self.roots, &node)
+        if let Some(class) = layout::class(&self.roots, &node.path, &node.data)
             && let Some(other) = self.classes.other(scope, &class)
         {
             return Err(Error::Blocked(format!(
@@ -138,8 +111,8 @@ impl Writes {
         Ok((node.path, Published { scope: scope.clone(), record: record.clone(), data: node.data.into() }))
     }
 
-    /// Whether a native record can be backed by another znode of ours that says the same. One that carries its mark among
-    /// its data does not say the same.
+    /// Whether a native record can be backed by another znode of ours with the same content. A mark among the data makes
+    /// the content another one.
     pub fn shadows(&self, scope: &ServiceKey, native: &Instance, owner: &OwnerId) -> bool {
         native.ephemeral && !self.inline.has(&owner.task) && self.backing(scope, native, owner).is_ok()
     }
@@ -167,16 +140,6 @@ impl Writes {
         self.replace(&old, &path, published).await
     }
 
-    /// As [`Writes::acl_of`], of what [`Writes::node`] has let pass.
-    pub fn checked_acl(&self, record: &Instance) -> Vec<Acl> {
-        self.acl_of(record).unwrap_or_else(|_| vec![Acl::creator()])
-    }
-
-    pub fn create(&self, path: &str, one: &Published) -> Op {
-        let (data, record) = (one.body().map(Bytes::copy_from_slice), &one.record);
-        Op::Create { path: path.to_owned(), data, ephemeral: record.ephemeral, acl: self.checked_acl(record) }
-    }
-
     /// Makes a znode, or takes over the one that stands there when it is ours.
     async fn put(&self, scope: &ServiceKey, record: &Instance) -> Result<(), Error> {
         let (path, published) = self.published(scope, record)?;
@@ -192,17 +155,15 @@ impl Writes {
     }
 
     async fn make(&self, path: &str, published: &Published, before: Option<&Published>) -> Result<(), Error> {
-        let session = self.session_for(&published.record, path, Wish::Any).await?;
-        let own = self.checked_acl(&published.record);
-        let how = Create { ephemeral: published.record.ephemeral, acl: &own };
-        match session.make_all(path, published.body(), how, &acl(self.acl)).await {
+        let session = self.session_for(&published.record, path, SessionChoice::Any).await?;
+        match self.create(&session, path, published).await {
             Err(WireError::Exists(_)) => self.take_over(&session, path, published, before).await,
-            outcome => outcome.map(|_| ()).map_err(convert::error),
+            outcome => Ok(outcome?),
         }
     }
 
     /// The session that a record is written with.
-    async fn session_for(&self, record: &Instance, path: &str, wish: Wish<'_>) -> Result<Session, Error> {
+    async fn session_for(&self, record: &Instance, path: &str, wish: SessionChoice<'_>) -> Result<Session, Error> {
         match record.ephemeral {
             true => self.carriers.hold(path, wish).await,
             false => Ok(self.session.clone()),
@@ -221,7 +182,7 @@ impl Writes {
         let (found, stat) = match session.read(path).await {
             // It went meanwhile.
             Err(WireError::NotFound(_)) => return Err(Error::Conflict),
-            read => read.map_err(convert::error)?,
+            read => read?,
         };
         let there = found.as_deref().unwrap_or_default();
         let slot = self.ours.spread().slot_of(stat.ephemeral_owner);
@@ -233,41 +194,16 @@ impl Writes {
         if let Some(slot) = slot.filter(|_| lives) {
             self.ours.spread().found(path, slot);
         }
-        let done = match (ours, lives) {
+        match (ours, lives) {
             (true, true) => {
                 let over = (found.as_deref() != wanted.body()).then_some(stat.version);
-                self.make_equal(session, path, wanted, over).await
+                Ok(self.make_equal(session, path, wanted, over).await?)
             }
-            // It lives by a former session of ours, or is to live otherwise: one step, so that nobody sees a gap.
-            (true, false) => {
-                let delete = Op::Delete { path: path.to_owned(), version: Some(stat.version) };
-                let create = self.create(path, wanted);
-                session.multi(&[delete, create]).await.map(|_| ()).map_err(|failed| failed.error)
-            }
-            // Somebody else's: the plan looks again.
-            (false, _) => return Err(Error::Conflict),
-        };
-        done.map_err(convert::error)
-    }
-
-    /// Writes the data over this version of them, where there is one, and the access list where it is copied and differs.
-    async fn make_equal(
-        &self,
-        session: &Session,
-        path: &str,
-        wanted: &Published,
-        over: Option<i32>,
-    ) -> Result<(), WireError> {
-        if over.is_some() {
-            session.write(path, wanted.body(), over).await?;
+            // An earlier session of ours holds it, or it must be of the other sort, ephemeral or persistent.
+            (true, false) => Ok(self.create_over(session, path, wanted, stat.version).await?),
+            // It belongs to others: the plan looks again.
+            (false, _) => Err(Error::Conflict),
         }
-        if self.acl == AclChoice::Copy {
-            let (list, wanted) = (session.acl(path).await?.0, self.checked_acl(&wanted.record));
-            if access::text(&list) != access::text(&wanted) {
-                session.set_acl(path, &wanted, None).await?;
-            }
-        }
-        Ok(())
     }
 
     async fn update(&self, scope: &ServiceKey, from: &Instance, to: &Instance) -> Result<(), Error> {
@@ -282,43 +218,43 @@ impl Writes {
         }
     }
 
-    /// Another znode of ours instead of the one at `old`, in one step.
+    /// Replaces our znode at `old` by another one, in one step.
     async fn replace(&self, old: &str, path: &str, published: Published) -> Result<(), Error> {
-        let create = self.create(path, &published);
-        let Some(stat) = self.carriers.session_of(old).stat(old).await.map_err(convert::error)? else {
+        let Some(stat) = self.carriers.session_of(old).stat(old).await? else {
             self.forget(old);
             return self.put_at(path, published).await;
         };
         if !self.is_ours(old, stat.ephemeral_owner) {
             return Err(Error::Conflict);
         }
-        let session = self.session_for(&published.record, path, Wish::Instead(old)).await?;
+        let session = self.session_for(&published.record, path, SessionChoice::Instead(old)).await?;
         let (before, proven) = (self.ours.get(old), published.record.ephemeral);
         self.ours.put(path, published.clone());
         self.ours.forget(old);
-        let delete = Op::Delete { path: old.to_owned(), version: Some(stat.version) };
-        match session.multi(&[create, delete]).await {
-            Ok(_) => {
+        let own = self.checked_acl(&published.record);
+        let create = Op::Create(path, published.body(), published.how(&own));
+        match session.multi(&[create, Op::Delete(old, Some(stat.version))]).await {
+            Ok(()) => {
                 self.ours.spread().release(old);
                 self.ours.sure(path, published);
                 Ok(())
             }
             // Either may stand.
-            Err(failed) if failed.error.is_transient() && !proven => Err(convert::error(failed.error)),
-            Err(failed) => {
+            Err(error) if error.is_transient() && !proven => Err(error.into()),
+            Err(error) => {
                 self.forget(path);
                 if let Some(before) = before {
                     self.ours.sure(old, before);
                 }
-                match failed.error {
+                match error {
                     WireError::NotFound(_) => Err(Error::Conflict),
-                    error => Err(convert::error(error)),
+                    error => Err(error.into()),
                 }
             }
         }
     }
 
-    /// Removes a znode if it is ours; what is gone is gone.
+    /// Removes a znode if it is ours. One that is gone already is no error.
     async fn remove(&self, scope: &ServiceKey, record: &Instance) -> Result<(), Error> {
         if let Some(path) = self.ours.path_of(scope, &record.id()) {
             return self.remove_at(&path).await;
@@ -334,7 +270,7 @@ impl Writes {
     async fn remove_at(&self, path: &str) -> Result<(), Error> {
         // What it has written, its server shows.
         let session = self.carriers.session_of(path);
-        let stat = session.stat(path).await.map_err(convert::error)?;
+        let stat = session.stat(path).await?;
         let ours = match &stat {
             Some(stat) if stat.ephemeral_owner != 0 => self.ours.is_own(stat.ephemeral_owner),
             Some(_) => self.still_holds(path).await?,
@@ -343,14 +279,14 @@ impl Writes {
         if let Some(stat) = stat.filter(|_| ours) {
             match session.delete(path, Some(stat.version)).await {
                 Ok(()) | Err(WireError::NotFound(_)) => {}
-                Err(error) => return Err(convert::error(error)),
+                Err(error) => return Err(error.into()),
             }
         }
         self.forget(path);
         Ok(())
     }
 
-    /// Nothing of ours stands at a path any more.
+    /// Forgets a path: nothing of ours stands there any more.
     fn forget(&self, path: &str) {
         self.ours.spread().release(path);
         self.ours.forget(path);
@@ -362,7 +298,7 @@ impl Writes {
         match self.session.get(path).await {
             Ok((data, _)) => Ok(*data == *published.data),
             Err(WireError::NotFound(_)) => Ok(false),
-            Err(error) => Err(convert::error(error)),
+            Err(error) => Err(error.into()),
         }
     }
 

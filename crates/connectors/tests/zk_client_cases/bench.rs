@@ -51,7 +51,7 @@ pub async fn listing() -> Result<()> {
     let options = Options { session_timeout: Duration::from_secs(30), ..options(&server.addr()) };
     let session = open(options).await?;
     let (paths, data) = (paths(), "x".repeat(400));
-    let nodes: Vec<_> = paths.iter().map(|path| (path, &data, Create::default())).collect();
+    let nodes: Vec<_> = paths.iter().map(|path| (path, data.as_bytes(), Create::default())).collect();
     let made = timed("create_many", session.create_many(&nodes)).await;
     ensure!(made.iter().all(Result::is_ok));
     for round in 1..=3 {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use causeway_connectors::Turns;
-use causeway_connectors::zookeeper::client::{Create, Error, Options, Phase, SavedSession, Session, TreeOptions};
+use causeway_connectors::zookeeper::client::{Create, Options, Phase, SavedSession, Session, TreeOptions, WireError};
 use causeway_testbed::{ZkConnect, ZkDoor, ZooKeeper, ZooOptions};
 use tokio::time::sleep;
 
@@ -19,7 +19,7 @@ fn kept(address: &str, keeper: &Arc<Keeper>, saved: Option<SavedSession>) -> Opt
 }
 
 async fn hold(session: &Session, root: &str, count: usize) -> Result<()> {
-    let nodes: Vec<_> = (0..count).map(|n| (format!("{root}/e{n}"), "held", HELD)).collect();
+    let nodes: Vec<_> = (0..count).map(|n| (format!("{root}/e{n}"), &b"held"[..], HELD)).collect();
     for made in session.create_many(&nodes).await {
         made?;
     }
@@ -56,7 +56,7 @@ pub async fn goes_on(address: String) -> Result<()> {
     ensure!(stat.ephemeral_owner == saved.id);
     next.close().await;
     ensure!(next.status().borrow().phase == Phase::Down);
-    ensure!(matches!(next.get(&root).await, Err(Error::Unavailable(_))));
+    ensure!(matches!(next.get(&root).await, Err(WireError::Unavailable(_))));
     let third = open(kept(&address, &keeper, Some(saved.clone()))).await?;
     hold(&third, &format!("{root}/e0"), 1).await.expect_err("ephemeral nodes have no children");
     ensure!(third.children(&root).await?.0.len() == 100 && keeper.all().len() == 1);
@@ -114,14 +114,14 @@ pub async fn followed(address: String) -> Result<()> {
     let saved = keeper.last();
     let astray = Session::open(Options { addresses: vec!["127.0.0.1:1".into()], ..turn(saved.clone()) })?;
     ensure!(View::default().quiet(&mut tree, Duration::from_secs(1)).await);
-    first.set(&format!("{root}/e0"), b"still ours", None).await?;
+    first.set(&format!("{root}/e0"), Some(b"still ours"), None).await?;
     View::default().until(&mut tree, |view| view.changes == 1).await?;
     watch.wait(SOON, |events| events.len() == 1).await?;
     watch.forget();
 
     let second = open(turn(saved.clone())).await?;
     reach(&first, |status| status.phase == Phase::Down).await?;
-    ensure!(matches!(first.get(&root).await, Err(Error::Unavailable(_))));
+    ensure!(matches!(first.get(&root).await, Err(WireError::Unavailable(_))));
     ensure!(View::default().quiet(&mut tree, Duration::from_secs(8)).await, "the first has something to say");
     let status = second.status().borrow().clone();
     ensure!(status.generation == 1 && status.epoch == 0 && status.session == saved.map(|saved| saved.id), "{status:?}");
@@ -137,7 +137,7 @@ pub async fn followed(address: String) -> Result<()> {
 pub async fn expires(address: String) -> Result<()> {
     let root = own_root("expires");
     let other = open(options(&address)).await?;
-    other.create(&root, b"", Create::default()).await?;
+    other.create(&root, Some(b""), Create::default()).await?;
     let keeper = Arc::new(Keeper::default());
     let session = open(kept(&address, &keeper, None)).await?;
     hold(&session, &root, 3).await?;
@@ -172,7 +172,7 @@ pub async fn terminated() -> Result<()> {
     let door = ZkDoor::start().await?;
     let keeper = Arc::new(Keeper::default());
     let session = open(kept(&server.addr(), &keeper, None)).await?;
-    session.create("/t", b"", Create::default()).await?;
+    session.create("/t", Some(b""), Create::default()).await?;
     hold(&session, "/t", 10).await?;
     let mut tree = session.tree(TreeOptions::new("/t"))?;
     let mut view = View::default();
@@ -194,7 +194,7 @@ pub async fn outlives() -> Result<()> {
     let server = ZooKeeper::start(ZooOptions { max_session_ms: 4_000, ..ZooOptions::default() }).await?;
     let keeper = Arc::new(Keeper::default());
     let session = open(kept(&server.addr(), &keeper, None)).await?;
-    session.create("/t", b"", Create::default()).await?;
+    session.create("/t", Some(b""), Create::default()).await?;
     hold(&session, "/t", 50).await?;
     let mut tree = session.tree(TreeOptions::new("/t"))?;
     let mut view = View::default();
@@ -202,7 +202,7 @@ pub async fn outlives() -> Result<()> {
     let before = view.nodes.clone();
     server.kill9()?;
     view.until(&mut tree, |view| view.lost.len() == 1).await?;
-    ensure!(matches!(session.get("/t").await, Err(Error::Unavailable(_))));
+    ensure!(matches!(session.get("/t").await, Err(WireError::Unavailable(_))));
     // More than 7/5 of the 4 s.
     sleep(Duration::from_secs(9)).await;
     server.start_again().await?;
@@ -224,7 +224,7 @@ pub async fn wiped() -> Result<()> {
     let server = ZooKeeper::start(ZooOptions::default()).await?;
     let keeper = Arc::new(Keeper::default());
     let session = open(kept(&server.addr(), &keeper, None)).await?;
-    session.create("/t", b"1", Create::default()).await?;
+    session.create("/t", Some(b"1"), Create::default()).await?;
     hold(&session, "/t", 5).await?;
     let mut tree = session.tree(TreeOptions::new("/t"))?;
     let mut view = View::default();
@@ -240,7 +240,7 @@ pub async fn wiped() -> Result<()> {
     view.until(&mut tree, |view| view.resets == 2).await?;
     ensure!(view.nodes.is_empty());
     // Its transactions begin anew, and what looks the same is not.
-    session.create("/t", b"2", Create::default()).await?;
+    session.create("/t", Some(b"2"), Create::default()).await?;
     view.until(&mut tree, |view| view.text("/t").as_deref() == Some("2")).await?;
     server.kill9()?;
     server.start_again().await?;
@@ -255,10 +255,10 @@ pub async fn hangs() -> Result<()> {
     let keeper = Arc::new(Keeper::default());
     let options = Options { call_timeout: Duration::from_secs(1), ..kept(&server.addr(), &keeper, None) };
     let session = open(options).await?;
-    session.create("/t", b"1", Create::default()).await?;
+    session.create("/t", Some(b"1"), Create::default()).await?;
     server.pause()?;
     let begun = Instant::now();
-    ensure!(matches!(session.get("/t").await, Err(Error::Unavailable(_))));
+    ensure!(matches!(session.get("/t").await, Err(WireError::Unavailable(_))));
     ensure!(begun.elapsed() < Duration::from_millis(1_500));
     reach(&session, |status| status.phase == Phase::Down).await?;
     println!("silence noticed after {:?}", begun.elapsed());

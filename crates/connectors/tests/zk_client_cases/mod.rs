@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use causeway_connectors::zookeeper::client::{
-    Error, Node, Options, Phase, SavedSession, Session, SessionKeeper, Status, Tree, TreeNews,
+    Options, Phase, SavedSession, Session, SessionKeeper, SessionStatus, Tree, TreeNews, TreeNode, WireError,
 };
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
@@ -67,7 +67,7 @@ pub async fn open(options: Options) -> Result<Session> {
 }
 
 /// Waits for a status.
-pub async fn reach(session: &Session, wanted: impl FnMut(&Status) -> bool) -> Result<Status> {
+pub async fn reach(session: &Session, wanted: impl FnMut(&SessionStatus) -> bool) -> Result<SessionStatus> {
     let mut status = session.status();
     let reached = timeout(SOON, status.wait_for(wanted)).await;
     match reached {
@@ -84,12 +84,12 @@ pub fn own_root(name: &str) -> String {
 /// What a reader of a tree knows.
 #[derive(Default)]
 pub struct View {
-    pub nodes: BTreeMap<Arc<str>, Node>,
-    pub denied: BTreeMap<Arc<str>, Error>,
+    pub nodes: BTreeMap<Arc<str>, TreeNode>,
+    pub denied: BTreeMap<Arc<str>, WireError>,
     /// `None` before the first, and after every loss.
     pub resets: usize,
     pub changes: usize,
-    pub lost: Vec<Error>,
+    pub lost: Vec<WireError>,
     /// All paths that a change called gone.
     pub gone: Vec<Arc<str>>,
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use causeway_connectors::zookeeper::client::{Acl, Create, Error, Options, TreeOptions, Watches};
+use causeway_connectors::zookeeper::client::{Acl, Create, Options, TreeOptions, Watches, WireError};
 
 use super::{View, open, options, own_root};
 
@@ -16,23 +16,23 @@ pub async fn logins(address: String) -> Result<()> {
     let wrong = open(as_user(&address, "alice", "other")).await?;
     let nobody = open(options(&address)).await?;
     let root = own_root("rights");
-    alice.create(&root, b"secret", Create { ephemeral: false, acl: &[Acl::creator()] }).await?;
+    alice.create(&root, Some(b"secret"), Create { ephemeral: false, acl: &[Acl::creator()] }).await?;
     let list = alice.acl(&root).await?.0;
     ensure!(list.len() == 1 && list[0].scheme == "digest" && list[0].id.starts_with("alice:"), "{list:?}");
     // A wrong password is no error before something is denied.
     for stranger in [&wrong, &nobody] {
-        ensure!(stranger.get(&root).await == Err(Error::Denied(root.clone())));
-        ensure!(stranger.set(&root, b"", None).await == Err(Error::Denied(root.clone())));
+        ensure!(stranger.get(&root).await == Err(WireError::Denied(root.clone())));
+        ensure!(stranger.set(&root, Some(b""), None).await == Err(WireError::Denied(root.clone())));
     }
     ensure!(alice.get(&root).await?.0 == "secret");
     let both = [Acl::new(1, "world", "anyone"), list[0].clone()];
-    ensure!(alice.set_acl(&root, &both, Some(7)).await == Err(Error::BadVersion(root.clone())));
+    ensure!(alice.set_acl(&root, &both, Some(7)).await == Err(WireError::BadVersion(root.clone())));
     ensure!(alice.set_acl(&root, &both, Some(0)).await?.aversion == 1);
     ensure!(nobody.get(&root).await?.0 == "secret");
     let seen = nobody.acl(&root).await?.0;
     ensure!(seen.len() == 2 && seen[1].id == "alice:x", "{seen:?}");
     let bad = Create { ephemeral: false, acl: &[Acl::new(31, "digest", "nonsense")] };
-    ensure!(matches!(alice.create(&format!("{root}/x"), b"", bad).await, Err(Error::Rejected(_))));
+    ensure!(matches!(alice.create(&format!("{root}/x"), Some(b""), bad).await, Err(WireError::Rejected(_))));
     alice.delete(&root, None).await?;
     for session in [alice, wrong, nobody] {
         session.end_session().await?;
@@ -54,10 +54,10 @@ async fn denied(address: &str, watches: Watches) -> Result<()> {
     let root = own_root("denied");
     let own = Create { ephemeral: false, acl: &[Acl::creator()] };
     let path = |name: &str| format!("{root}/{name}");
-    alice.create_all(&path("a"), b"1", Create::default(), &[]).await?;
-    alice.create(&path("own"), b"secret", own).await?;
-    alice.create(&path("own/below"), b"2", Create::default()).await?;
-    alice.create(&path("z"), b"3", Create::default()).await?;
+    alice.create_all(&path("a"), Some(b"1"), Create::default(), &[]).await?;
+    alice.create(&path("own"), Some(b"secret"), own).await?;
+    alice.create(&path("own/below"), Some(b"2"), Create::default()).await?;
+    alice.create(&path("z"), Some(b"3"), Create::default()).await?;
 
     let mut tree = us.tree(TreeOptions { watches, ..TreeOptions::new(&root) })?;
     let mut view = View::default();
@@ -68,9 +68,9 @@ async fn denied(address: &str, watches: Watches) -> Result<()> {
     ensure!(view.denied.keys().map(|path| &**path).collect::<Vec<_>>() == [path("own")], "{:?}", view.denied);
 
     // What happens to it goes unseen, and what happens to its siblings is seen.
-    alice.create(&path("own2"), b"", own).await?;
-    alice.set(&path("own"), b"secret 2", None).await?;
-    alice.set(&path("a"), b"11", None).await?;
+    alice.create(&path("own2"), Some(b""), own).await?;
+    alice.set(&path("own"), Some(b"secret 2"), None).await?;
+    alice.set(&path("a"), Some(b"11"), None).await?;
     view.until(&mut tree, |view| view.text(&path("a")).as_deref() == Some("11")).await?;
     tree.looker().look(None);
     view.until(&mut tree, |view| view.denied.contains_key(path("own2").as_str())).await?;
@@ -98,7 +98,7 @@ async fn denied(address: &str, watches: Watches) -> Result<()> {
     // The root itself.
     alice.set_acl(&root, &[Acl::creator()], None).await?;
     tree.looker().look(None);
-    view.until(&mut tree, |view| matches!(view.lost.last(), Some(Error::Denied(_)))).await?;
+    view.until(&mut tree, |view| matches!(view.lost.last(), Some(WireError::Denied(_)))).await?;
     alice.set_acl(&root, &[Acl::open()], None).await?;
     view.until(&mut tree, |view| view.resets == 2).await?;
     ensure!(view.nodes.len() == 5, "{:?}", view.paths());

@@ -15,7 +15,7 @@ pub enum Form {
 }
 
 /// A znode that a provider writes. Without a path it needs a new one.
-pub struct Written {
+pub struct ProviderZnode {
     pub path: Option<String>,
     pub data: Vec<u8>,
 }
@@ -52,12 +52,12 @@ impl Form {
         }
     }
 
-    pub fn write(self, service: &str, one: &Instance) -> Written {
+    pub fn write(self, service: &str, one: &Instance) -> ProviderZnode {
         match self {
-            Self::Spring => Written { path: None, data: spring(service, one).to_string().into_bytes() },
+            Self::Spring => ProviderZnode { path: None, data: spring(service, one).to_string().into_bytes() },
             Self::Dubbo => {
                 let path = format!("{}/{}", self.folder(service), escaped(&url(service, one)));
-                Written { path: Some(path), data: b"127.0.0.1".to_vec() }
+                ProviderZnode { path: Some(path), data: b"127.0.0.1".to_vec() }
             }
         }
     }
@@ -209,7 +209,7 @@ mod tests {
             one.metadata.insert("a", "b c%+é");
             one.enabled = false;
             let service = (form.shape().service)("orders");
-            let Written { path, data } = form.write(&service, &one);
+            let ProviderZnode { path, data } = form.write(&service, &one);
             let path = path.unwrap_or_else(|| format!("{}/x", form.folder(&service)));
             let name = path.strip_prefix(&form.folder(&service)).expect("its folder").trim_start_matches('/');
             assert_eq!(form.read(&service, name, &data, true), Some(one));

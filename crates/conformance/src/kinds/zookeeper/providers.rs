@@ -1,6 +1,6 @@
 //! What native providers hold, each in a session of its own, by the vendor's own client.
 
-use super::form::{Form, Written, with_id};
+use super::form::{Form, ProviderZnode, with_id};
 use anyhow::{Context, Result};
 use causeway_core::{Instance, InstanceId, ServiceKey};
 use causeway_testbed::{ZkClient, ZkConnect, ZkDoor, ZkNode};
@@ -60,7 +60,7 @@ impl Providers {
     async fn hold(&self, one: &mut Provider, service: &ServiceKey, instance: &Instance) -> Result<()> {
         let key = (service.clone(), instance.id.clone());
         let before = one.held.get(&key).cloned();
-        let Written { path, mut data } = self.form.write(&service.name, instance);
+        let ProviderZnode { path, mut data } = self.form.write(&service.name, instance);
         let old = before.as_ref().map(|(path, _)| path.clone());
         let path = path
             .or_else(|| old.clone())

@@ -1,6 +1,7 @@
 //! What consumers of Dubbo's services need beside instances, between two clusters.
 
 use super::{MAPPING, METADATA, Root};
+use crate::zookeeper::client::paths::within;
 use crate::zookeeper::{Layout, Settings};
 use causeway_core::{EntryInterest, EntryKey, Fingerprint, Part};
 use causeway_settings::Cluster;
@@ -58,15 +59,11 @@ pub fn lists(cluster: &Cluster) -> Vec<String> {
     roots.into_iter().map(|root| format!("{root}/{MAPPING}/")).collect()
 }
 
-fn is_within(path: &str, root: &str) -> bool {
-    path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-}
-
 impl EntryInterest for Companions {
     fn takes(&self, key: &EntryKey) -> bool {
         match self {
             Self::None => false,
-            Self::Subtrees(roots) => roots.iter().any(|root| is_within(&key.name, root)),
+            Self::Subtrees(roots) => roots.iter().any(|root| within(root, &key.name)),
             Self::Application(root) => root.takes(key),
         }
     }
@@ -77,7 +74,7 @@ impl EntryInterest for Companions {
 
     fn may_hold(&self, key: &EntryKey) -> bool {
         let path = &*key.name;
-        let towards = |root: &String| is_within(path, root) || path == "/" || is_within(root, path);
+        let towards = |root: &String| within(root, path) || within(path, root);
         match self {
             Self::None => false,
             Self::Subtrees(roots) => roots.iter().any(towards),

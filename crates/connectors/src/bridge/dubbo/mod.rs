@@ -8,6 +8,7 @@
 //! The contents are the same: names with commas between; JSON. In data ids Dubbo writes `___` for `$`.
 
 mod companions;
+mod namespace;
 mod view;
 mod watch;
 
@@ -28,7 +29,7 @@ pub struct Root(pub String);
 
 /// What an entry is about.
 #[derive(Debug, PartialEq, Eq)]
-enum Name<'a> {
+enum DubboEntry<'a> {
     Mapping { interface: &'a str },
     Metadata { application: &'a str, revision: &'a str },
 }
@@ -55,12 +56,12 @@ impl Root {
 
     /// What a znode is about; `None`: nothing that Nacos holds too. A name that would come back from there as another one
     /// stays where it is.
-    fn name<'a>(&self, path: &'a str) -> Option<Name<'a>> {
+    fn name<'a>(&self, path: &'a str) -> Option<DubboEntry<'a>> {
         let comes_back = |name: &str| !name.is_empty() && plain(&data_id(name)) == name;
         match *self.steps(path)? {
-            [MAPPING, interface] if comes_back(interface) => Some(Name::Mapping { interface }),
+            [MAPPING, interface] if comes_back(interface) => Some(DubboEntry::Mapping { interface }),
             [METADATA, application, revision] if comes_back(application) && is_revision(revision) => {
-                Some(Name::Metadata { application, revision })
+                Some(DubboEntry::Metadata { application, revision })
             }
             _ => None,
         }
@@ -69,8 +70,8 @@ impl Root {
     /// The same entry in a namespace of a Nacos.
     fn to_nacos(&self, namespace: &str, key: &EntryKey) -> Option<EntryKey> {
         Some(match self.name(&key.name)? {
-            Name::Mapping { interface } => EntryKey::new(namespace, MAPPING, &data_id(interface)),
-            Name::Metadata { application, revision } => EntryKey::new(namespace, revision, &data_id(application)),
+            DubboEntry::Mapping { interface } => EntryKey::new(namespace, MAPPING, &data_id(interface)),
+            DubboEntry::Metadata { application, revision } => EntryKey::new(namespace, revision, &data_id(application)),
         })
     }
 
@@ -86,14 +87,14 @@ impl Root {
         (self.to_nacos(&key.namespace, &path).as_ref() == Some(key)).then_some(path)
     }
 
-    /// Why a content is none that Dubbo writes: a group of that name may be somebody else's.
+    /// Errors: why Dubbo cannot have written this content. A group of that name may belong to others.
     fn check(&self, key: &EntryKey, content: &Content) -> Result<(), String> {
         let text = std::str::from_utf8(content.body.as_deref().unwrap_or_default()).unwrap_or_default();
         match self.name(&key.name) {
-            Some(Name::Mapping { .. }) if !text.split(',').all(|name| is_application(name.trim())) => {
+            Some(DubboEntry::Mapping { .. }) if !text.split(',').all(|name| is_application(name.trim())) => {
                 Err("it is no list of applications".into())
             }
-            Some(Name::Metadata { application, revision }) if !describes(text, application, revision) => {
+            Some(DubboEntry::Metadata { application, revision }) if !describes(text, application, revision) => {
                 Err("it is not what an application offers".into())
             }
             _ => Ok(()),

@@ -1,10 +1,11 @@
 //! A Nacos' config entries as the znodes of one Dubbo root: a port that looks like a ZooKeeper's.
 
 use super::Root;
-use super::watch::Watch;
+use super::namespace::NacosNamespace;
+use super::watch::DubboWatch;
 use causeway_core::{
-    Content, DataPort, DataSelector, DataSink, DataSource, Entry, EntryCapabilities, EntryFacts, EntryInterest,
-    EntryKey, Error, Expect, Fingerprint, Found, Limits, Lost, News, Part, Port, Undecided, Write,
+    Content, DataPort, DataSelector, DataSink, DataSource, Entry, EntryCapabilities, EntryFacts, EntryKey, Error,
+    Expect, Found, Limits, Lost, News, Port, Write,
 };
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -13,21 +14,9 @@ use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 
-/// The part that a ZooKeeper has.
-pub(super) const PART: &str = "public";
-
 /// Views that are in use. The same view is the same pointer: the engine compares ports by place.
 #[derive(Default)]
-pub struct Views(Mutex<Vec<(Key, Weak<View>)>>);
-
-#[derive(PartialEq, Eq)]
-struct Key {
-    task: Arc<str>,
-    data: usize,
-    root: Root,
-    namespace: String,
-    writes: bool,
-}
+pub struct Views(Mutex<Vec<Weak<DubboView>>>);
 
 impl Views {
     /// A task's view of `namespace` (an id or, where the task only reads it, a display name) of a Nacos. `writes`: whether
@@ -39,17 +28,22 @@ impl Views {
         (root, namespace): (&Root, &str),
         writes: bool,
     ) -> DataPort {
-        let place = Arc::as_ptr(&data.source()).cast::<()>().addr();
-        let (root, namespace) = (root.clone(), namespace.to_owned());
-        let key = Key { task: task.clone(), data: place, root: root.clone(), namespace: namespace.clone(), writes };
+        // A view holds its source: no other one can stand at that place.
+        let at = |source: &Arc<dyn DataSource>| Arc::as_ptr(source).cast::<()>();
+        let same = |view: &Arc<DubboView>| {
+            let NacosNamespace { namespace: id, root: below, writes: may_write, .. } = &*view.place;
+            let place = (&view.task, id.as_str(), below, *may_write);
+            place == (task, namespace, root, writes) && at(&view.source) == at(&data.source())
+        };
         let mut views = self.0.lock();
-        // A view holds its data port: no other one can stand at that place.
-        views.retain(|(_, view)| view.strong_count() > 0);
-        let known = views.iter().find(|(one, _)| *one == key).and_then(|(_, view)| view.upgrade());
+        views.retain(|view| view.strong_count() > 0);
+        let known = views.iter().filter_map(Weak::upgrade).find(same);
         let view = known.unwrap_or_else(|| {
-            let place = Place { services: services.clone(), namespace, root, writes, found: Mutex::default() };
-            let view = Arc::new(View { place: Arc::new(place), source: data.source(), sink: data.sink() });
-            views.push((key, Arc::downgrade(&view)));
+            let (services, namespace, root) = (services.clone(), namespace.to_owned(), root.clone());
+            let place = Arc::new(NacosNamespace { services, namespace, root, writes, id: Mutex::default() });
+            let view = DubboView { task: task.clone(), place, source: data.source(), sink: data.sink() };
+            let view = Arc::new(view);
+            views.push(Arc::downgrade(&view));
             view
         });
         match &view.sink {
@@ -60,116 +54,20 @@ impl Views {
 }
 
 /// The view itself.
-struct View {
-    place: Arc<Place>,
+struct DubboView {
+    task: Arc<str>,
+    place: Arc<NacosNamespace>,
     source: Arc<dyn DataSource>,
     sink: Option<Arc<dyn DataSink>>,
 }
 
-/// Where in the Nacos.
-pub(super) struct Place {
-    services: Port,
-    namespace: String,
-    pub root: Root,
-    writes: bool,
-    /// The namespace's id, once it was found.
-    found: Mutex<Option<Arc<str>>>,
-}
-
-impl Place {
-    /// The namespace's id; `None`: there is none, but the task may make it.
-    pub async fn id(&self) -> Result<Option<Arc<str>>, Error> {
-        let known = self.found.lock().clone();
-        if known.is_some() {
-            return Ok(known);
-        }
-        let services = self.services.source();
-        let id = match services.parts().await {
-            Ok(parts) if parts.contains_key(&Part::new(&self.namespace)) => Some(self.namespace.as_str().into()),
-            Ok(parts) => {
-                let titled = |title: &Option<Arc<str>>| title.as_deref() == Some(&self.namespace);
-                let mut ids = parts.into_iter().filter(|(_, title)| titled(title)).map(|(part, _)| part.0);
-                match ids.next() {
-                    Some(id) => Some(id).filter(|_| ids.next().is_none()),
-                    None => self.id_of_unlisted().await?,
-                }
-            }
-            // Who may not list them is told the id.
-            Err(Error::Denied(_)) => Some(self.namespace.as_str().into()),
-            Err(error) => return Err(error),
-        };
-        match id {
-            Some(id) => {
-                *self.found.lock() = Some(id.clone());
-                Ok(Some(id))
-            }
-            None if self.writes => Ok(None),
-            None => Err(Error::Missing(format!("there is no namespace {}", self.namespace))),
-        }
-    }
-
-    /// Services stand in it though nobody has created it: then its name in the settings is its id.
-    async fn id_of_unlisted(&self) -> Result<Option<Arc<str>>, Error> {
-        let used = self.services.source().count(&Part::new(&self.namespace)).await? > 0;
-        Ok(used.then(|| self.namespace.as_str().into()))
-    }
-
-    pub fn forget(&self) {
-        *self.found.lock() = None;
-    }
-
-    /// The id, where the namespace is made if it is not there.
-    async fn id_to_write(&self) -> Result<Arc<str>, Error> {
-        if let Some(id) = self.id().await? {
-            return Ok(id);
-        }
-        if let Some(sink) = self.services.sink() {
-            sink.prepare(&Part::new(&self.namespace), None).await?;
-        }
-        Ok(self.namespace.as_str().into())
-    }
-
-    pub fn inside(self: &Arc<Self>, id: &Arc<str>, select: &DataSelector) -> DataSelector {
-        Arc::new(Inside { place: self.clone(), id: id.clone(), select: select.clone() })
-    }
-
-    pub fn outside(&self, entries: BTreeMap<EntryKey, Entry>) -> BTreeMap<EntryKey, Entry> {
-        entries.into_iter().filter_map(|(key, entry)| Some((self.root.to_zookeeper(&key)?, entry))).collect()
-    }
-}
-
-/// What a task takes, as the Nacos' own entries.
-struct Inside {
-    place: Arc<Place>,
-    id: Arc<str>,
-    select: DataSelector,
-}
-
-impl EntryInterest for Inside {
-    fn takes(&self, key: &EntryKey) -> bool {
-        key.namespace == self.id && self.place.root.to_zookeeper(key).is_some_and(|path| self.select.takes(&path))
-    }
-    fn undecided(&self, key: &EntryKey) -> Option<Undecided> {
-        self.select.undecided(&self.place.root.to_zookeeper(key)?)
-    }
-    fn part(&self, part: &Part) -> bool {
-        part.0 == self.id
-    }
-    fn may_hold(&self, key: &EntryKey) -> bool {
-        key.namespace == self.id
-    }
-    fn fingerprint(&self) -> Fingerprint {
-        Fingerprint::of(&(&self.id, &self.place.root, self.select.fingerprint()))
-    }
-}
-
-impl DataSource for View {
+impl DataSource for DubboView {
     fn facts(&self) -> EntryFacts {
         self.source.facts()
     }
 
     fn watch(&self, select: &DataSelector) -> BoxStream<'static, Result<News, Lost>> {
-        let watch = Watch::new(self.place.clone(), self.source.clone(), select.clone());
+        let watch = DubboWatch::new(self.place.clone(), self.source.clone(), select.clone());
         stream::unfold(watch, async |mut watch| {
             let item = watch.next().await;
             Some((item, watch))
@@ -185,22 +83,15 @@ impl DataSource for View {
                 Err(error) => return failed(error, keys.len()),
             };
             let root = &self.place.root;
-            let inner: Vec<_> = keys.iter().filter_map(|key| root.to_nacos(&id, key)).collect();
-            let mut found = self.source.read(&inner).await.into_iter();
-            let mut answers = Vec::with_capacity(keys.len());
-            for key in keys {
-                answers.push(match root.to_nacos(&id, key) {
-                    None => Ok(None),
-                    Some(_) => match found.next() {
-                        None => Err(Error::protocol("an answer is missing")),
-                        Some(Ok(Some((entry, content)))) => {
-                            root.check(key, &content).map_err(Error::Rejected).map(|()| Some((entry, content)))
-                        }
-                        Some(answer) => answer,
-                    },
-                });
-            }
-            answers
+            let asked: Vec<_> = keys.iter().filter_map(|key| root.to_nacos(&id, key)).collect();
+            let mut answers = self.source.read(&asked).await.into_iter();
+            let of = |key: &EntryKey| {
+                let Some(_) = root.to_nacos(&id, key) else { return Ok(None) };
+                let Some((entry, content)) = answers.next().unwrap_or_else(missing)? else { return Ok(None) };
+                root.check(key, &content).map_err(Error::Rejected)?;
+                Ok(Some((entry, content)))
+            };
+            keys.iter().map(of).collect()
         }
         .boxed()
     }
@@ -216,7 +107,7 @@ impl DataSource for View {
     }
 }
 
-impl DataSink for View {
+impl DataSink for DubboView {
     fn capabilities(&self) -> EntryCapabilities {
         self.sink.as_ref().map_or(EntryCapabilities::ALL, |sink| sink.capabilities())
     }
@@ -242,23 +133,22 @@ impl DataSink for View {
                 Ok(id) => id,
                 Err(error) => return failed(error, writes.len()),
             };
-            let inner =
-                |write: &Write| Some(Write { key: self.place.root.to_nacos(&id, &write.key)?, ..write.clone() });
-            let (mut inners, mut known) = (Vec::new(), Vec::new());
-            for write in writes {
-                let inner = inner(write);
-                known.push(inner.is_some());
-                inners.extend(inner);
-            }
-            let mut answers = sink.write(&inners).await.into_iter();
-            let of = |(write, known): (&Write, bool)| match known {
-                true => answers.next().unwrap_or_else(|| Err(Error::protocol("an answer is missing"))),
-                false => refused(write),
+            let inner = |write: &Write| self.place.root.to_nacos(&id, &write.key);
+            let moved = |write: &Write| Some(Write { key: inner(write)?, ..write.clone() });
+            let asked: Vec<_> = writes.iter().filter_map(moved).collect();
+            let mut answers = sink.write(&asked).await.into_iter();
+            let of = |write: &Write| match inner(write) {
+                Some(_) => answers.next().unwrap_or_else(missing),
+                None => refused(write),
             };
-            writes.iter().zip(known).map(of).collect()
+            writes.iter().map(of).collect()
         }
         .boxed()
     }
+}
+
+fn missing<T>() -> Result<T, Error> {
+    Err(Error::protocol("an answer is missing"))
 }
 
 /// What a Nacos has no place for.
@@ -292,7 +182,7 @@ fn failed<T>(error: Error, count: usize) -> Vec<Result<T, Error>> {
 mod tests {
     use super::*;
     use crate::memory::{Memory, MemoryData, MemoryPorts};
-    use causeway_core::{Everything, Instance, ServiceKey};
+    use causeway_core::{Everything, Instance, Part, ServiceKey};
 
     struct Fixture {
         memory: Memory,

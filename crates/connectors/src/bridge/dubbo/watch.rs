@@ -1,6 +1,6 @@
 //! Following a Nacos' entries as znodes.
 
-use super::view::{PART, Place};
+use super::namespace::{NacosNamespace, PART};
 use causeway_core::{DataSelector, DataSource, Error, Lost, News, Part};
 use futures_util::stream::{BoxStream, StreamExt};
 use std::collections::{BTreeMap, VecDeque};
@@ -11,8 +11,8 @@ use std::time::Duration;
 const AGAIN: Duration = Duration::from_secs(2);
 
 /// One endless watch.
-pub(super) struct Watch {
-    place: Arc<Place>,
+pub(super) struct DubboWatch {
+    place: Arc<NacosNamespace>,
     source: Arc<dyn DataSource>,
     select: DataSelector,
     following: Option<Following>,
@@ -27,8 +27,8 @@ struct Following {
     news: BoxStream<'static, Result<News, Lost>>,
 }
 
-impl Watch {
-    pub fn new(place: Arc<Place>, source: Arc<dyn DataSource>, select: DataSelector) -> Self {
+impl DubboWatch {
+    pub fn new(place: Arc<NacosNamespace>, source: Arc<dyn DataSource>, select: DataSelector) -> Self {
         Self { place, source, select, following: None, told: None, ready: VecDeque::new() }
     }
 
@@ -76,7 +76,7 @@ impl Watch {
     }
 }
 
-impl Place {
+impl NacosNamespace {
     /// What the Nacos says, in our words; `None`: it speaks of something else.
     fn tell(&self, id: &Arc<str>, item: Result<News, Lost>) -> Option<Result<News, Lost>> {
         let ours = |part: &Part| part.0 == *id;

@@ -1,19 +1,18 @@
 //! The sessions that hold our ephemeral znodes: as many as their paths need.
 
-mod kept;
+mod saved_sessions;
 mod spread;
 mod upkeep;
 
-pub(super) use kept::{Kept, decode};
+pub(super) use saved_sessions::{SavedSessions, decode};
 pub use spread::SessionLimits;
-pub(super) use spread::{MAIN, Slot, Spread};
+pub(super) use spread::{MAIN, SessionSlot, Spread};
 pub(super) use upkeep::keep_up;
 
 use super::client::{self, Phase, SavedSession, Session};
 use super::connected::PATIENCE;
-use super::convert;
 use super::publications::Publications;
-use causeway_core::{Carrier, Error};
+use causeway_core::Error;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,42 +29,42 @@ const LIMIT_REACHED: &str = ". If the server has reached its limit of connection
 
 /// The sessions of one cluster. Clones share them.
 #[derive(Clone)]
-pub(super) struct Carriers(Arc<Inner>);
+pub(super) struct Carriers(Arc<CarriersState>);
 
-struct Inner {
+struct CarriersState {
     main: Session,
     /// How a further session is opened.
     options: client::Options,
-    kept: Arc<Kept>,
+    kept: Arc<SavedSessions>,
     ours: Publications,
     /// By slot, the main one among them.
-    open: Mutex<BTreeMap<Slot, Session>>,
+    open: Mutex<BTreeMap<SessionSlot, Session>>,
     /// Held while a session is chosen or opened.
     opening: Mutex<()>,
-    /// What was opened and is not looked after yet.
-    fresh: Mutex<Vec<Fresh>>,
+    /// Sessions that were opened and that [`keep_up`] has not taken over yet.
+    fresh: Mutex<Vec<OpenedSession>>,
     opened: Notify,
-    /// How many sessions of before are not known yet with all that they hold.
+    /// How many sessions of an earlier process are there of which it is not known yet what they hold.
     unknown: watch::Sender<usize>,
     closed: watch::Sender<bool>,
 }
 
-/// Which session a path is to be assigned to, if it is not yet.
+/// Which session a path is assigned to, if it is not assigned yet.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Wish<'a> {
+pub(super) enum SessionChoice<'a> {
     /// Any.
     Any,
-    /// The one that holds this path, which it comes in the place of.
+    /// The one that holds this path, which it replaces.
     Instead(&'a str),
     /// Another one than this.
-    Leave(Slot),
+    Leave(SessionSlot),
 }
 
 /// A session that was just opened.
-struct Fresh {
-    slot: Slot,
+struct OpenedSession {
+    slot: SessionSlot,
     session: Session,
-    /// It goes on with a session of before.
+    /// It continues a session of an earlier process.
     saved: bool,
 }
 
@@ -73,17 +72,16 @@ impl Carriers {
     /// Opens the main session and those that were kept.
     pub fn open(
         options: client::Options,
-        kept: Arc<Kept>,
+        kept: Arc<SavedSessions>,
         ours: Publications,
         others: Vec<SavedSession>,
-    ) -> Result<Self, client::Error> {
-        let main_saved = options.saved.clone();
+    ) -> Result<Self, client::WireError> {
+        let saved = options.saved.is_some();
         let mut further = options.clone();
         let main = Session::open(options)?;
         (further.saved, further.renew, further.after) = (None, false, Some(main.status()));
-        let fresh = Fresh { slot: MAIN, session: main.clone(), saved: main_saved.is_some() };
-        let unknown = usize::from(fresh.saved);
-        let carriers = Self(Arc::new(Inner {
+        let fresh = OpenedSession { slot: MAIN, session: main.clone(), saved };
+        let carriers = Self(Arc::new(CarriersState {
             main: main.clone(),
             options: further,
             kept,
@@ -92,7 +90,7 @@ impl Carriers {
             opening: Mutex::default(),
             fresh: Mutex::new(vec![fresh]),
             opened: Notify::new(),
-            unknown: watch::Sender::new(unknown),
+            unknown: watch::Sender::new(usize::from(saved)),
             closed: watch::Sender::new(false),
         }));
         for saved in others {
@@ -101,33 +99,27 @@ impl Carriers {
         Ok(carriers)
     }
 
-    /// Opens a further session, or goes on with one of before.
-    fn add(&self, saved: Option<SavedSession>) -> Result<Slot, client::Error> {
+    /// Opens a further session, or continues one of an earlier process.
+    fn add(&self, saved: Option<SavedSession>) -> Result<SessionSlot, client::WireError> {
         let inner = &self.0;
         let slot = inner.ours.spread().add();
         let mut options = inner.options.clone();
-        options.keep = options.keep.map(|_| inner.kept.keeper(slot));
+        options.keep = Some(inner.kept.keeper(slot));
         options.saved.clone_from(&saved);
         if let Some(saved) = &saved {
             inner.kept.load(slot, saved.clone());
             inner.unknown.send_modify(|unknown| *unknown += 1);
         }
-        let session = match Session::open(options) {
-            Ok(session) => session,
-            Err(error) => {
-                drop(inner.ours.spread().dissolve(slot));
-                return Err(error);
-            }
-        };
+        let session = Session::open(options).inspect_err(|_| drop(inner.ours.spread().dissolve(slot)))?;
         inner.open.lock().insert(slot, session.clone());
-        inner.fresh.lock().push(Fresh { slot, session, saved: saved.is_some() });
+        inner.fresh.lock().push(OpenedSession { slot, session, saved: saved.is_some() });
         inner.opened.notify_one();
         Ok(slot)
     }
 
     /// Assigns a path to a session, and returns that one as soon as it is connected. Errors: `Unavailable`, with the
     /// reason, where there is no session for it.
-    pub async fn hold(&self, path: &str, wish: Wish<'_>) -> Result<Session, Error> {
+    pub async fn hold(&self, path: &str, wish: SessionChoice<'_>) -> Result<Session, Error> {
         self.known().await;
         let until = Instant::now() + PATIENCE;
         let assigned = self.0.ours.spread().slot(path).is_some();
@@ -164,22 +156,22 @@ impl Carriers {
         Error::unavailable(format!("the session that is to hold it is not connected: {why}{hint}"))
     }
 
-    fn assign(&self, path: &str, wish: Wish<'_>) -> Result<Slot, Error> {
+    fn assign(&self, path: &str, wish: SessionChoice<'_>) -> Result<SessionSlot, Error> {
         // Many who find no room open one session together.
         let _opening = self.0.opening.lock();
         let choose = |spread: &mut Spread| match wish {
-            Wish::Any => spread.assign(path),
-            Wish::Instead(old) => spread.assign_instead(path, old),
-            Wish::Leave(slot) if spread.slot(path) == Some(slot) => spread.reassign(path),
-            Wish::Leave(_) => spread.assign(path),
+            SessionChoice::Any => spread.assign(path),
+            SessionChoice::Instead(old) => spread.assign_instead(path, old),
+            SessionChoice::Leave(slot) if spread.slot(path) == Some(slot) => spread.reassign(path),
+            SessionChoice::Leave(_) => spread.assign(path),
         };
         if let Some(slot) = choose(&mut self.0.ours.spread()) {
             return Ok(slot);
         }
-        if *self.0.closed.borrow() || self.0.kept.is_followed() {
+        if *self.0.closed.borrow() || self.0.main.is_followed() {
             return Err(Error::unavailable("another connection goes on with the sessions"));
         }
-        let added = self.add(None).map_err(convert::error)?;
+        let added = self.add(None)?;
         Ok(choose(&mut self.0.ours.spread()).unwrap_or(added))
     }
 
@@ -188,7 +180,7 @@ impl Carriers {
         self.0.main.clone()
     }
 
-    fn session(&self, slot: Slot) -> Option<Session> {
+    fn session(&self, slot: SessionSlot) -> Option<Session> {
         self.0.open.lock().get(&slot).cloned()
     }
 
@@ -199,26 +191,12 @@ impl Carriers {
         slot.and_then(|slot| self.session(slot)).filter(connected).unwrap_or_else(|| self.0.main.clone())
     }
 
-    /// Waits, for a while, until it is known what the sessions of before hold.
+    /// Waits, up to [`PATIENCE`], until it is known what the sessions of an earlier process hold.
     async fn known(&self) {
         if *self.0.unknown.borrow() > 0 {
             let mut unknown = self.0.unknown.subscribe();
             drop(timeout(PATIENCE, unknown.wait_for(|unknown| *unknown == 0)).await);
         }
-    }
-
-    /// What is shown of the sessions that hold copies.
-    pub fn report(&self) -> Vec<Carrier> {
-        let loads = self.0.ours.spread().loads();
-        let holding = loads.into_iter().filter(|load| load.records > 0);
-        let carrier = |load: spread::Load| Carrier {
-            what: "session",
-            id: load.session.map(|id| format!("{id:#x}")).unwrap_or_default(),
-            records: load.records,
-            bytes: load.bytes,
-            limit: load.limit,
-        };
-        holding.map(carrier).collect()
     }
 
     /// Ends all connections, and leaves the sessions to the servers.

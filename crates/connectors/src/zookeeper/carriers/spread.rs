@@ -8,16 +8,17 @@
 //! 384 KiB, from 20 on 512 KiB. So 12.5 MB of paths are 48 sessions on an ensemble of three (16 connections to each
 //! server, 24 while one is away), and 25 sessions on one server.
 
+use causeway_core::Carrier;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The number of one session's place within this process: it stays the same for as long as the session is kept.
-pub(in crate::zookeeper) type Slot = u32;
+/// The number of one session's place within this process: it stays the same as long as the session is kept.
+pub(in crate::zookeeper) type SessionSlot = u32;
 
 /// The session that everything else is done with. It holds copies as the others do.
-pub(in crate::zookeeper) const MAIN: Slot = 0;
+pub(in crate::zookeeper) const MAIN: SessionSlot = 0;
 
 /// What copies one session holds at most.
 #[derive(Clone, Copy, Debug)]
@@ -43,8 +44,8 @@ const LAST_STAGE: usize = 4;
 const LENGTH: usize = 4;
 
 /// What one session holds. Invariant: `bytes` is the sum over `paths`.
-#[derive(Debug)]
-struct Held {
+#[derive(Debug, Default)]
+struct SlotLoad {
     paths: BTreeSet<Arc<str>>,
     bytes: usize,
     /// Since when it has held nothing.
@@ -56,72 +57,51 @@ struct Held {
 }
 
 /// Which session holds which path. Invariant: a path is in the set of its slot, and in no other.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(in crate::zookeeper) struct Spread {
     limits: SessionLimits,
     servers: usize,
     /// Bytes that the servers have in front of each path.
     chroot: usize,
-    slots: BTreeMap<Slot, Held>,
-    of: BTreeMap<Arc<str>, Slot>,
+    slots: BTreeMap<SessionSlot, SlotLoad>,
+    of: BTreeMap<Arc<str>, SessionSlot>,
     total: usize,
-    /// Our sessions by id, those of before included; with their slot while they are in use.
-    ids: BTreeMap<i64, Option<Slot>>,
+    /// Our sessions by id, earlier ones included; with their slot while they are in use.
+    ids: BTreeMap<i64, Option<SessionSlot>>,
     /// The servers gave us no further session: those that there are take as much as they may.
     refused: bool,
-    next: Slot,
-}
-
-/// What `get clusters` shows of one session.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::zookeeper) struct Load {
-    pub slot: Slot,
-    pub session: Option<i64>,
-    pub records: usize,
-    pub bytes: usize,
-    pub limit: usize,
+    next: SessionSlot,
 }
 
 impl Spread {
     /// One session, and nothing in it. `servers`: how many addresses there are.
     pub fn new(limits: SessionLimits, servers: usize, chroot: usize) -> Self {
-        let mut spread = Self {
-            limits,
-            servers: servers.max(1),
-            chroot,
-            slots: BTreeMap::new(),
-            of: BTreeMap::new(),
-            total: 0,
-            ids: BTreeMap::new(),
-            refused: false,
-            next: MAIN,
-        };
+        let mut spread = Self { limits, servers: servers.max(1), chroot, ..Self::default() };
         spread.add();
         spread
     }
 
     /// A further session.
-    pub fn add(&mut self) -> Slot {
+    pub fn add(&mut self) -> SessionSlot {
         let slot = self.next;
         self.next += 1;
-        let (paths, empty) = (BTreeSet::new(), Some(Instant::now()));
-        self.slots.insert(slot, Held { paths, bytes: 0, empty, closed: false, away: false });
+        self.slots.insert(slot, SlotLoad { empty: Some(Instant::now()), ..SlotLoad::default() });
         slot
     }
 
     /// The session of a slot has this id from now on. Its earlier one is over.
-    pub fn own(&mut self, session: i64, slot: Slot) {
+    pub fn own(&mut self, session: i64, slot: SessionSlot) {
         self.disown(slot);
         self.ids.insert(session, Some(slot));
     }
 
-    /// A session of ours that somebody else uses.
+    /// A session of ours that another connection uses.
     pub fn remember(&mut self, session: i64) {
         self.ids.insert(session, None);
     }
 
     /// The session of a slot is not used any more. It was ours, and what it may still hold is ours too.
-    fn disown(&mut self, slot: Slot) {
+    fn disown(&mut self, slot: SessionSlot) {
         self.ids.values_mut().filter(|of| **of == Some(slot)).for_each(|of| *of = None);
     }
 
@@ -131,12 +111,12 @@ impl Spread {
     }
 
     /// The slot of a session that is in use.
-    pub fn slot_of(&self, session: i64) -> Option<Slot> {
+    pub fn slot_of(&self, session: i64) -> Option<SessionSlot> {
         self.ids.get(&session).copied().flatten()
     }
 
     /// The slot that a path is assigned to.
-    pub fn slot(&self, path: &str) -> Option<Slot> {
+    pub fn slot(&self, path: &str) -> Option<SessionSlot> {
         self.of.get(path).copied()
     }
 
@@ -152,14 +132,14 @@ impl Spread {
         half * stage.map_or(LAST_STAGE, |(halves, _)| *halves)
     }
 
-    /// What a session never holds more of, but for one path that is longer by itself.
+    /// The most bytes that a session ever holds, unless a single path is longer.
     fn most(&self) -> usize {
         self.limits.path_bytes / 2 * LAST_STAGE
     }
 
     /// Assigns a path: where it is already, or to the first session that has room. `None`: there is none, and a further
     /// session has to be opened.
-    pub fn assign(&mut self, path: &str) -> Option<Slot> {
+    pub fn assign(&mut self, path: &str) -> Option<SessionSlot> {
         if let Some(slot) = self.slot(path) {
             return Some(slot);
         }
@@ -169,7 +149,7 @@ impl Spread {
     }
 
     /// Assigns a path that comes in the place of another one: to the same session, where it fits.
-    pub fn assign_instead(&mut self, path: &str, old: &str) -> Option<Slot> {
+    pub fn assign_instead(&mut self, path: &str, old: &str) -> Option<SessionSlot> {
         let (size, gone) = (self.size(path), self.size(old));
         let same = self.slot(old).filter(|slot| {
             let bytes = self.slots.get(slot).map_or(0, |held| held.bytes);
@@ -184,15 +164,15 @@ impl Spread {
         }
     }
 
-    fn room(&self, size: usize, except: Option<Slot>) -> Option<Slot> {
+    fn room(&self, size: usize, except: Option<SessionSlot>) -> Option<SessionSlot> {
         let bound = self.bound(self.total + size);
-        let fits = |held: &Held| held.bytes + size <= bound || (held.bytes == 0 && size > bound);
-        let usable = |held: &Held| !held.closed && !held.away;
+        let fits = |held: &SlotLoad| held.bytes + size <= bound || (held.bytes == 0 && size > bound);
+        let usable = |held: &SlotLoad| !held.closed && !held.away;
         let mut slots = self.slots.iter().filter(|(slot, held)| Some(**slot) != except && usable(held));
         slots.find(|(_, held)| fits(held)).map(|(slot, _)| *slot)
     }
 
-    fn put(&mut self, path: Arc<str>, slot: Slot) {
+    fn put(&mut self, path: Arc<str>, slot: SessionSlot) {
         let size = self.size(&path);
         let Some(held) = self.slots.get_mut(&slot) else { return };
         held.bytes += size;
@@ -203,7 +183,7 @@ impl Spread {
     }
 
     /// The servers say that this session holds a path.
-    pub fn found(&mut self, path: &str, slot: Slot) {
+    pub fn found(&mut self, path: &str, slot: SessionSlot) {
         if self.slot(path) != Some(slot) && self.slots.contains_key(&slot) {
             self.release(path);
             self.put(path.into(), slot);
@@ -218,7 +198,7 @@ impl Spread {
         }
     }
 
-    /// Nothing of ours is at a path any more.
+    /// Forgets a path: nothing of ours stands there any more.
     pub fn release(&mut self, path: &str) {
         let Some((path, slot)) = self.of.remove_entry(path) else { return };
         let size = self.size(&path);
@@ -232,15 +212,15 @@ impl Spread {
         }
     }
 
-    /// What a session held has gone with an earlier one: it is to be assigned anew.
-    pub fn clear(&mut self, slot: Slot) -> Vec<Arc<str>> {
+    /// What a session held went with its earlier id. Returns the paths, which must be assigned again.
+    pub fn clear(&mut self, slot: SessionSlot) -> Vec<Arc<str>> {
         let paths: Vec<_> = self.slots.get(&slot).into_iter().flat_map(|held| held.paths.iter().cloned()).collect();
         paths.iter().for_each(|path| self.release(path));
         paths
     }
 
-    /// A session is over, or never came to be: what was assigned to it is to be assigned anew.
-    pub fn dissolve(&mut self, slot: Slot) -> Vec<Arc<str>> {
+    /// A session is over, or was never opened. Returns its paths, which must be assigned again.
+    pub fn dissolve(&mut self, slot: SessionSlot) -> Vec<Arc<str>> {
         self.disown(slot);
         let paths = self.clear(slot);
         self.slots.remove(&slot);
@@ -253,13 +233,13 @@ impl Spread {
     }
 
     /// A session that holds more than it may, which it does since an earlier version.
-    pub fn overfull(&self) -> Option<Slot> {
-        let over = |held: &Held| held.bytes > self.most() && held.paths.len() > 1;
+    pub fn overfull(&self) -> Option<SessionSlot> {
+        let over = |held: &SlotLoad| held.bytes > self.most() && held.paths.len() > 1;
         self.slots.iter().find(|(_, held)| over(held)).map(|(slot, _)| *slot)
     }
 
     /// Up to `count` paths of a session that holds too much, the last ones first.
-    pub fn excess(&self, slot: Slot, count: usize) -> Vec<Arc<str>> {
+    pub fn excess(&self, slot: SessionSlot, count: usize) -> Vec<Arc<str>> {
         let (Some(held), bound) = (self.slots.get(&slot), self.bound(self.total)) else { return Vec::new() };
         let mut rest = held.bytes;
         let mut over = |path: &Arc<str>| {
@@ -272,227 +252,68 @@ impl Spread {
     }
 
     /// Assigns a path to another session than the one that it is to leave. `None`: no other one has room.
-    pub fn reassign(&mut self, path: &str) -> Option<Slot> {
+    pub fn reassign(&mut self, path: &str) -> Option<SessionSlot> {
         let slot = self.room(self.size(path), self.slot(path))?;
         self.found(path, slot);
         Some(slot)
     }
 
     /// Sessions that have held nothing for long enough. The main one stays.
-    pub fn idle(&self) -> Vec<Slot> {
-        let long = |held: &Held| held.empty.is_some_and(|since| since.elapsed() >= self.limits.idle);
+    pub fn idle(&self) -> Vec<SessionSlot> {
+        let long = |held: &SlotLoad| held.empty.is_some_and(|since| since.elapsed() >= self.limits.idle);
         self.slots.iter().filter(|(slot, held)| **slot != MAIN && long(held)).map(|(slot, _)| *slot).collect()
     }
 
     /// Assigns nothing more to a session that holds nothing. Returns whether it does hold nothing.
-    pub fn close(&mut self, slot: Slot) -> bool {
+    pub fn close(&mut self, slot: SessionSlot) -> bool {
         let held = self.slots.get_mut(&slot).filter(|held| held.paths.is_empty());
         held.map(|held| held.closed = true).is_some()
     }
 
     /// A session that was to be ended is used again.
-    pub fn reopen(&mut self, slot: Slot) {
+    pub fn reopen(&mut self, slot: SessionSlot) {
         if let Some(held) = self.slots.get_mut(&slot) {
             (held.closed, held.empty) = (false, held.paths.is_empty().then(Instant::now));
         }
     }
 
     /// A session has not been connected for a while, or is again: meanwhile nothing new is assigned to it.
-    pub fn away(&mut self, slot: Slot, away: bool) {
+    pub fn away(&mut self, slot: SessionSlot, away: bool) {
         if let Some(held) = self.slots.get_mut(&slot) {
             held.away = away;
         }
     }
 
-    /// What it was made with.
+    /// The limits that it was made with.
     pub fn limits(&self) -> SessionLimits {
         self.limits
     }
 
-    /// All sessions, in a stable order.
-    pub fn loads(&self) -> Vec<Load> {
-        let session = |slot: Slot| self.ids.iter().find(|(_, of)| **of == Some(slot)).map(|(id, _)| *id);
+    /// How many paths a session holds.
+    pub fn count(&self, slot: SessionSlot) -> usize {
+        self.slots.get(&slot).map_or(0, |held| held.paths.len())
+    }
+
+    /// What is shown of the sessions that hold something, in a stable order.
+    pub fn report(&self) -> Vec<Carrier> {
+        let id =
+            |slot: SessionSlot| self.ids.iter().find(|(_, of)| **of == Some(slot)).map(|(id, _)| format!("{id:#x}"));
         let bound = self.bound(self.total);
         let half = self.limits.path_bytes / 2;
         let limit = |bytes: usize| {
             let stages = STAGES.iter().map(|(halves, _)| half * halves);
             stages.filter(|stage| *stage >= bound && *stage >= bytes).min().unwrap_or_else(|| self.most())
         };
-        let load = |(slot, held): (&Slot, &Held)| Load {
-            slot: *slot,
-            session: session(*slot),
+        let carrier = |(slot, held): (&SessionSlot, &SlotLoad)| Carrier {
+            what: "session",
+            id: id(*slot).unwrap_or_default(),
             records: held.paths.len(),
             bytes: held.bytes,
             limit: limit(held.bytes),
         };
-        self.slots.iter().map(load).collect()
+        self.slots.iter().filter(|(_, held)| !held.paths.is_empty()).map(carrier).collect()
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const LIMITS: SessionLimits = SessionLimits { path_bytes: 1000, idle: Duration::from_secs(60) };
-
-    fn path(n: usize, length: usize) -> String {
-        format!("/{n:0>width$}", width = length - 1)
-    }
-
-    fn assign(spread: &mut Spread, path: &str) -> Slot {
-        spread.assign(path).unwrap_or_else(|| {
-            spread.add();
-            spread.assign(path).unwrap()
-        })
-    }
-
-    /// A number that looks random.
-    fn random(seed: &mut u64) -> usize {
-        *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        usize::try_from(*seed >> 40).unwrap()
-    }
-
-    fn check(spread: &Spread) {
-        for (slot, held) in &spread.slots {
-            let sum: usize = held.paths.iter().map(|path| spread.size(path)).sum();
-            assert_eq!(sum, held.bytes, "slot {slot}");
-            assert!(held.bytes <= spread.most() || held.paths.len() == 1, "slot {slot}: {}", held.bytes);
-            assert!(held.paths.iter().all(|path| spread.of[path] == *slot));
-            assert_eq!(held.paths.is_empty(), held.empty.is_some());
-        }
-        assert_eq!(spread.total, spread.slots.values().map(|held| held.bytes).sum::<usize>());
-        assert_eq!(spread.of.len(), spread.slots.values().map(|held| held.paths.len()).sum::<usize>());
-    }
-
-    #[test]
-    fn nothing_new_is_assigned_to_a_session_that_is_away() {
-        let mut spread = Spread::new(LIMITS, 1, 0);
-        let other = spread.add();
-        assert_eq!(spread.assign(&path(1, 300)), Some(MAIN));
-        spread.away(MAIN, true);
-        assert_eq!((spread.assign(&path(1, 300)), spread.assign(&path(2, 300))), (Some(MAIN), Some(other)));
-        spread.away(MAIN, false);
-        assert_eq!(spread.assign(&path(3, 300)), Some(MAIN));
-    }
-
-    #[test]
-    fn no_session_exceeds_its_bound_and_no_path_moves() {
-        for servers in [1, 3] {
-            let (mut spread, mut seed) = (Spread::new(LIMITS, servers, 7), 42);
-            let mut known = BTreeMap::new();
-            for n in 0..20_000 {
-                let path = path(random(&mut seed) % 3000, 20 + n % 5 * 30);
-                if random(&mut seed).is_multiple_of(3) {
-                    spread.release(&path);
-                    known.remove(&path);
-                } else {
-                    let slot = assign(&mut spread, &path);
-                    assert_eq!(*known.entry(path).or_insert(slot), slot);
-                }
-            }
-            check(&spread);
-            assert!(known.iter().all(|(path, slot)| spread.slot(path) == Some(*slot)));
-        }
-    }
-
-    #[test]
-    fn a_session_may_hold_more_when_there_are_many() {
-        // 100 bytes each.
-        let counts = |paths: usize, servers: usize| {
-            let mut spread = Spread::new(LIMITS, servers, 0);
-            for n in 0..paths {
-                assign(&mut spread, &path(n, 96));
-            }
-            check(&spread);
-            let fullest = spread.slots.values().map(|held| held.bytes).max().unwrap();
-            (spread.slots.len(), fullest)
-        };
-        assert_eq!(counts(10, 1), (1, 1000));
-        assert_eq!(counts(160, 1), (16, 1000));
-        assert_eq!(counts(300, 1), (20, 1500));
-        assert_eq!(counts(480, 1), (24, 2000));
-        assert_eq!(counts(480, 3), (48, 1000));
-        assert_eq!(counts(1000, 1), (50, 2000));
-    }
-
-    #[test]
-    fn freed_bytes_are_used_again() {
-        let mut spread = Spread::new(LIMITS, 3, 0);
-        for n in 0..100 {
-            assign(&mut spread, &path(n, 96));
-        }
-        assert_eq!(spread.slots.len(), 10);
-        for round in 1..50 {
-            (0..100).filter(|n| n % 7 == round % 7).for_each(|n| spread.release(&path(n, 96)));
-            (0..100).filter(|n| n % 7 == round % 7).for_each(|n| assert!(assign(&mut spread, &path(n, 96)) < 10));
-        }
-        assert_eq!(spread.slots.len(), 10);
-        check(&spread);
-    }
-
-    #[test]
-    fn one_that_is_too_long_has_a_session_to_itself() {
-        let mut spread = Spread::new(LIMITS, 1, 0);
-        let small = assign(&mut spread, &path(1, 96));
-        let large = assign(&mut spread, &path(2, 5000));
-        assert!(small == MAIN && large != MAIN);
-        assert_eq!(assign(&mut spread, &path(3, 96)), MAIN);
-        check(&spread);
-        assert_eq!(spread.overfull(), None);
-    }
-
-    #[test]
-    fn what_outgrew_a_session_leaves_it() {
-        let mut spread = Spread::new(LIMITS, 3, 0);
-        spread.own(7, MAIN);
-        (0..100).for_each(|n| spread.seen(&path(n, 96), Some(7)));
-        assert_eq!(spread.overfull(), Some(MAIN));
-        let mut steps = 0;
-        loop {
-            let some = spread.excess(MAIN, 16);
-            if some.is_empty() {
-                break;
-            }
-            steps += 1;
-            for path in some {
-                while spread.reassign(&path).is_none() {
-                    spread.add();
-                }
-            }
-        }
-        assert_eq!((steps, spread.slots[&MAIN].bytes, spread.slots.len()), (6, 1000, 10));
-        check(&spread);
-    }
-
-    #[test]
-    fn a_lost_sessions_paths_are_assigned_anew() {
-        let mut spread = Spread::new(LIMITS, 3, 0);
-        spread.own(7, MAIN);
-        let second = (0..20).map(|n| assign(&mut spread, &path(n, 96))).max().unwrap();
-        spread.own(8, second);
-        assert_eq!(spread.dissolve(second).len(), 10);
-        assert!(spread.is_own(8) && spread.slot_of(8).is_none() && spread.slot_of(7) == Some(MAIN));
-        spread.seen(&path(15, 96), Some(8));
-        assert_eq!(spread.slot(&path(15, 96)), None);
-        let third = assign(&mut spread, &path(15, 96));
-        assert!(third != second && third != MAIN);
-        // The servers know better.
-        spread.seen(&path(15, 96), Some(7));
-        assert_eq!(spread.slot(&path(15, 96)), Some(MAIN));
-        check(&spread);
-    }
-
-    #[test]
-    fn with_no_further_session_those_that_there_are_take_more() {
-        let mut spread = Spread::new(LIMITS, 3, 0);
-        for n in 0..10 {
-            spread.assign(&path(n, 96));
-        }
-        assert_eq!(spread.assign(&path(10, 96)), None);
-        spread.refuse(true);
-        assert!((10..20).all(|n| spread.assign(&path(n, 96)) == Some(MAIN)));
-        assert_eq!(spread.assign(&path(20, 96)), None);
-        let load = spread.loads().remove(0);
-        assert_eq!((load.records, load.bytes, load.limit), (20, 2000, 2000));
-    }
-}
+mod tests;

@@ -1,8 +1,8 @@
 //! Looks after the sessions: makes again what a lost one held, opens and ends them, and moves what outgrew one.
 
-use super::{Carriers, Fresh, LIMIT_REACHED, MAIN, OPENING, Slot};
+use super::{Carriers, LIMIT_REACHED, MAIN, OPENING, OpenedSession, SessionSlot};
 use crate::util::backoff::Backoff;
-use crate::zookeeper::client::{Error as WireError, Phase, Session};
+use crate::zookeeper::client::{Phase, Session, SessionStatus, WireError};
 use crate::zookeeper::connected::PATIENCE;
 use crate::zookeeper::writes::Writes;
 use causeway_core::Error;
@@ -15,7 +15,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
 /// Between two tries to make again what was lost: at first, and at most.
 const AGAIN: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
-/// A session that is not connected for this long, while others are, is told of.
+/// A session that is not connected for this long, while others are, is logged.
 const LATE: Duration = Duration::from_secs(5);
 /// Between two steps of a move: a client that watches a folder lists it again after each.
 const STEP: Duration = Duration::from_millis(250);
@@ -23,11 +23,11 @@ const STEP: Duration = Duration::from_millis(250);
 const LOOK: Duration = Duration::from_secs(60);
 
 /// What happened to the sessions.
-enum Event {
+enum SessionEvent {
     /// A server said that a session is over.
-    Over(Slot),
+    Over(SessionSlot),
     /// No server gives us a further session.
-    Refused(Slot, WireError),
+    Refused(SessionSlot, WireError),
     /// What was to be made again stands, or why not.
     Restored(Result<(), Error>),
     /// A step of a move is done; whether anything was moved.
@@ -41,7 +41,7 @@ enum Event {
 /// What is to be done.
 #[derive(Default)]
 struct Due {
-    /// Everything of ours is to be looked at.
+    /// Everything of ours must be checked.
     all: bool,
     /// What lost sessions held.
     paths: BTreeSet<Arc<str>>,
@@ -52,7 +52,7 @@ pub(in crate::zookeeper) async fn keep_up(writes: Writes) {
     let carriers = writes.carriers.clone();
     carriers.tend_all();
     let mut status = carriers.0.main.status();
-    let mut events: FuturesUnordered<BoxFuture<'_, Event>> = FuturesUnordered::new();
+    let mut events: FuturesUnordered<BoxFuture<'_, SessionEvent>> = FuturesUnordered::new();
     let (mut epoch, mut due, mut pause) = (0, Due::default(), Backoff::new(AGAIN.0, AGAIN.1));
     let (mut restoring, mut restore_at) = (None::<Due>, Instant::now());
     let (mut overfull, mut moving, mut move_at) = (None, false, Instant::now());
@@ -74,15 +74,15 @@ pub(in crate::zookeeper) async fn keep_up(writes: Writes) {
             let todo = std::mem::take(&mut due);
             let paths = (!todo.all).then(|| todo.paths.clone());
             restoring = Some(todo);
-            events.push(writes.restore(paths).map(Event::Restored).boxed());
+            events.push(writes.restore(paths).map(SessionEvent::Restored).boxed());
         }
         // One that is too full is emptied down to its bound.
         overfull = overfull.filter(|slot| !carriers.0.ours.spread().excess(*slot, 1).is_empty());
         overfull = overfull.or_else(|| carriers.0.ours.spread().overfull());
-        let moves = overfull.filter(|_| !moving && !carriers.0.kept.is_followed());
+        let moves = overfull.filter(|_| !moving && !carriers.0.main.is_followed());
         if let Some(slot) = moves.filter(|_| move_at <= Instant::now()) {
             moving = true;
-            events.push(writes.move_some(slot).map(Event::Moved).boxed());
+            events.push(writes.move_some(slot).map(SessionEvent::Moved).boxed());
         }
         tokio::select! {
             changed = status.changed() => if changed.is_err() {
@@ -93,20 +93,20 @@ pub(in crate::zookeeper) async fn keep_up(writes: Writes) {
             () = sleep_until(move_at), if moves.is_some() => {}
             _ = look.tick(), if !looking => {
                 looking = true;
-                events.push(carriers.end_idle().map(|()| Event::Looked).boxed());
+                events.push(carriers.end_idle().map(|()| SessionEvent::Looked).boxed());
             }
             Some(event) = events.next() => match event {
-                Event::Over(slot) => {
+                SessionEvent::Over(slot) => {
                     due.paths.extend(carriers.lose(slot).await);
                     // What was seen to go before the session was known to be over is assigned to none any more.
                     due.all = true;
                 }
-                Event::Refused(slot, why) => due.paths.extend(carriers.refuse(slot, &why).await),
-                Event::Restored(Ok(())) => {
+                SessionEvent::Refused(slot, why) => due.paths.extend(carriers.refuse(slot, &why).await),
+                SessionEvent::Restored(Ok(())) => {
                     restoring = None;
                     pause.reset();
                 }
-                Event::Restored(Err(error)) => {
+                SessionEvent::Restored(Err(error)) => {
                     tracing::info!(%error, "not all of ours stands under the new session yet");
                     if let Some(again) = restoring.take() {
                         due.all |= again.all;
@@ -114,12 +114,12 @@ pub(in crate::zookeeper) async fn keep_up(writes: Writes) {
                     }
                     restore_at = Instant::now() + pause.next();
                 }
-                Event::Moved(any) => {
+                SessionEvent::Moved(any) => {
                     moving = false;
                     move_at = Instant::now() + if any { STEP } else { AGAIN.1 };
                 }
-                Event::Looked => looking = false,
-                Event::Done => {}
+                SessionEvent::Looked => looking = false,
+                SessionEvent::Done => {}
             },
         }
     }
@@ -131,15 +131,15 @@ impl Carriers {
         let mut fresh = self.0.fresh.lock();
         for (slot, session) in &*self.0.open.lock() {
             if fresh.iter().all(|one| one.slot != *slot) {
-                fresh.push(Fresh { slot: *slot, session: session.clone(), saved: true });
+                fresh.push(OpenedSession { slot: *slot, session: session.clone(), saved: true });
             }
         }
         self.0.unknown.send_replace(fresh.iter().filter(|one| one.saved).count());
     }
 
     /// Follows one session until there is something to do about it.
-    async fn tend(&self, fresh: Fresh) -> Event {
-        let Fresh { slot, session, saved } = fresh;
+    async fn tend(&self, fresh: OpenedSession) -> SessionEvent {
+        let OpenedSession { slot, session, saved } = fresh;
         let mut status = session.status();
         self.0.ours.spread().away(slot, false);
         if saved {
@@ -153,51 +153,44 @@ impl Carriers {
                 let main = self.0.main.status().borrow().phase;
                 let why = session.status().borrow().error.clone();
                 if let Some(why) = why.filter(|_| main != Phase::Down) {
-                    return Event::Refused(slot, why);
+                    return SessionEvent::Refused(slot, why);
                 }
             }
             self.0.ours.spread().refuse(false);
         }
         if slot == MAIN {
-            return Event::Done;
+            return SessionEvent::Done;
         }
+        let is_back = |status: &SessionStatus| status.phase != Phase::Down || status.over;
         loop {
-            let ended = status.wait_for(|status| status.phase == Phase::Down || status.over).await.map(|s| s.over);
-            match ended {
-                Ok(true) => return Event::Over(slot),
-                Ok(false) => {}
-                Err(_) => return Event::Done,
+            match status.wait_for(|status| status.phase == Phase::Down || status.over).await {
+                Ok(status) if status.over => return SessionEvent::Over(slot),
+                Ok(_) => {}
+                Err(_) => return SessionEvent::Done,
             }
-            let back =
-                timeout(LATE, status.wait_for(|status| status.phase != Phase::Down || status.over)).await.is_ok();
-            if !back {
+            if timeout(LATE, status.wait_for(is_back)).await.is_err() {
                 self.0.ours.spread().away(slot, true);
-                let records =
-                    self.0.ours.spread().loads().iter().find(|load| load.slot == slot).map_or(0, |l| l.records);
-                let (why, followed) = (session.status().borrow().error.clone(), self.0.kept.is_followed());
+                let records = self.0.ours.spread().count(slot);
+                let (why, followed) = (session.status().borrow().error.clone(), self.0.main.is_followed());
                 if let Some(why) = why.filter(|_| !followed && records > 0) {
                     tracing::warn!(
                         records, %why,
                         "a session is not connected: its copies go when its time-out is over{LIMIT_REACHED}"
                     );
                 }
-                drop(status.wait_for(|status| status.phase != Phase::Down || status.over).await);
+                drop(status.wait_for(is_back).await);
                 self.0.ours.spread().away(slot, false);
             }
         }
     }
 
-    /// Takes in what a session of before holds, as the servers say: more than the ledger may, after a crash.
-    async fn take_stock(&self, slot: Slot, session: &Session) {
+    /// Reads from the servers what a session of an earlier process holds. After a crash that may be more than the ledger says.
+    async fn take_stock(&self, slot: SessionSlot, session: &Session) {
         let mut status = session.status();
         drop(status.wait_for(|status| status.generation > 0 || status.over).await);
         for _ in 0..3 {
-            let (epoch, over) = {
-                let status = session.status();
-                let status = status.borrow();
-                (status.epoch, status.over)
-            };
-            if epoch > 0 || over {
+            let now = session.status().borrow().clone();
+            if now.epoch > 0 || now.over {
                 return;
             }
             match session.ephemerals().await {
@@ -214,7 +207,7 @@ impl Carriers {
     }
 
     /// A session is over: what it held is to be made again in others.
-    async fn lose(&self, slot: Slot) -> Vec<Arc<str>> {
+    async fn lose(&self, slot: SessionSlot) -> Vec<Arc<str>> {
         let paths = self.0.ours.spread().dissolve(slot);
         self.0.kept.remove(slot);
         let session = self.0.open.lock().remove(&slot);
@@ -225,7 +218,7 @@ impl Carriers {
     }
 
     /// There is no further session: those that there are hold more, up to twice as much.
-    async fn refuse(&self, slot: Slot, why: &WireError) -> Vec<Arc<str>> {
+    async fn refuse(&self, slot: SessionSlot, why: &WireError) -> Vec<Arc<str>> {
         let sessions = self.0.open.lock().len() - 1;
         tracing::warn!(
             sessions, %why,
@@ -239,7 +232,7 @@ impl Carriers {
     async fn end_idle(&self) {
         let idle = self.0.ours.spread().idle();
         for slot in idle {
-            if self.0.kept.is_followed() {
+            if self.0.main.is_followed() {
                 return;
             }
             let Some(session) = self.0.open.lock().get(&slot).cloned() else { continue };

@@ -1,34 +1,31 @@
 //! Where the servers of one cluster are, and which part of their tree is ours.
 
+use super::error::{Result, WireError};
+use super::paths::check_path;
+use crate::zookeeper::host;
 use std::fmt;
-
-use super::error::{Error, Result};
 
 /// ZooKeeper's own default port.
 const DEFAULT_PORT: u16 = 2181;
 
 /// One server.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Address {
+pub(super) struct ServerAddress {
     /// Host name, IPv4 address, or IPv6 address without brackets.
     pub(super) host: String,
     pub(super) port: u16,
 }
 
-impl fmt::Display for Address {
+impl fmt::Display for ServerAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') {
-            write!(f, "[{}]:{}", self.host, self.port)
-        } else {
-            write!(f, "{}:{}", self.host, self.port)
-        }
+        f.write_str(&host::join(&self.host, self.port))
     }
 }
 
 /// Reads `host:port` texts. Any of them may be several with commas between, and may end with a chroot, as in
 /// ZooKeeper's own connect strings; one chroot counts for all, and there cannot be two. The chroot comes without a
 /// slash at its end, and empty where there is none.
-pub(super) fn parse(texts: &[String]) -> Result<(Vec<Address>, String)> {
+pub(super) fn parse(texts: &[String]) -> Result<(Vec<ServerAddress>, String)> {
     let mut addresses = Vec::new();
     let mut chroot: Option<&str> = None;
     for part in texts.iter().flat_map(|text| text.split(',')).map(str::trim) {
@@ -44,86 +41,25 @@ pub(super) fn parse(texts: &[String]) -> Result<(Vec<Address>, String)> {
         if path.is_empty() {
             continue;
         }
-        check_path(path).map_err(|error| Error::Rejected(format!("address \"{part}\": {error}")))?;
+        check_path(path).map_err(|error| WireError::Rejected(format!("address \"{part}\": {error}")))?;
         match chroot {
             Some(other) if other != path => {
-                return Err(Error::Rejected(format!("addresses with two chroots, {other} and {path}")));
+                return Err(WireError::Rejected(format!("addresses with two chroots, {other} and {path}")));
             }
             _ => chroot = Some(path),
         }
     }
     if addresses.is_empty() {
-        return Err(Error::Rejected("no address".into()));
+        return Err(WireError::Rejected("no address".into()));
     }
     Ok((addresses, chroot.unwrap_or_default().to_owned()))
 }
 
-fn server_of(server: &str, whole: &str) -> Result<Address> {
-    let wrong = |why: &str| Error::Rejected(format!("address \"{whole}\": {why}"));
-    let (host, port) = if let Some(rest) = server.strip_prefix('[') {
-        let (host, rest) = rest.split_once(']').ok_or_else(|| wrong("\"]\" is missing"))?;
-        match rest.strip_prefix(':') {
-            Some(port) => (host, port),
-            None if rest.is_empty() => (host, ""),
-            None => return Err(wrong("after \"]\" comes a port")),
-        }
-    } else {
-        match server.split_once(':') {
-            Some((_, port)) if port.contains(':') => return Err(wrong("an IPv6 address needs brackets")),
-            Some((host, port)) => (host, port),
-            None => (server, ""),
-        }
-    };
-    if host.is_empty() || host.chars().any(|c| c.is_whitespace() || c.is_control() || c == '@') {
-        return Err(wrong("no host"));
-    }
-    let port = match port {
-        "" => DEFAULT_PORT,
-        text => text.parse().ok().filter(|port| *port != 0).ok_or_else(|| wrong("the port is no port"))?,
-    };
-    Ok(Address { host: host.to_owned(), port })
-}
-
-/// Refuses what a server would refuse as a path, before it is sent. Some such requests would end the connection.
-pub(super) fn check_path(path: &str) -> Result<()> {
-    let wrong = |why: &str| Err(Error::Rejected(format!("path \"{path}\": {why}")));
-    if path == "/" {
-        return Ok(());
-    }
-    let Some(rest) = path.strip_prefix('/') else { return wrong("does not begin with a slash") };
-    for part in rest.split('/') {
-        match part {
-            "" => return wrong("has an empty part"),
-            "." | ".." => return wrong("is relative"),
-            _ => {}
-        }
-    }
-    let forbidden = |c: char| {
-        matches!(u32::from(c), 0x0..=0x1f | 0x7f..=0x9f | 0xd800..=0xf8ff | 0xfff0..=0xffff) || u32::from(c) > 0xffff
-    };
-    if rest.chars().any(forbidden) {
-        return wrong("holds a character that ZooKeeper does not take");
-    }
-    Ok(())
-}
-
-/// The path of the parent; `None` for the root.
-pub(super) fn parent(path: &str) -> Option<&str> {
-    match path.rfind('/')? {
-        0 if path.len() == 1 => None,
-        0 => Some("/"),
-        at => Some(&path[..at]),
-    }
-}
-
-/// The path of a child.
-pub(super) fn join(path: &str, name: &str) -> String {
-    if path == "/" { format!("/{name}") } else { format!("{path}/{name}") }
-}
-
-/// Whether `path` is `root` or lies below it.
-pub(super) fn within(root: &str, path: &str) -> bool {
-    root == "/" || path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+fn server_of(server: &str, whole: &str) -> Result<ServerAddress> {
+    let with_port = format!("{server}:{DEFAULT_PORT}");
+    let found = host::parse(server).or_else(|| host::parse(&with_port)).filter(|(_, port)| *port != 0);
+    let wrong = || WireError::Rejected(format!("address \"{whole}\": no server; write `host:port` or `[IPv6]:port`"));
+    found.map(|(host, port)| ServerAddress { host: host.to_owned(), port }).ok_or_else(wrong)
 }
 
 #[cfg(test)]
@@ -150,31 +86,10 @@ mod tests {
     #[test]
     fn refuses_what_is_no_address() {
         for wrong in ["", ":1", "a:0", "a:b", "a:99999", "::1", "[::1", "[::1]2", "a:1/x//y", "a:1/../b", "user@a:1"] {
-            assert!(matches!(read(&[wrong]), Err(Error::Rejected(_))), "{wrong}");
+            assert!(matches!(read(&[wrong]), Err(WireError::Rejected(_))), "{wrong}");
         }
-        assert!(matches!(read(&[]), Err(Error::Rejected(_))));
+        assert!(matches!(read(&[]), Err(WireError::Rejected(_))));
         let two = read(&["a:1/x", "b:1/y"]).unwrap_err().to_string();
         assert!(two.contains("/x") && two.contains("/y"), "{two}");
-    }
-
-    #[test]
-    fn checks_paths() {
-        for fine in ["/", "/a", "/a/b.c", "/服务/...", "/a%2Fb"] {
-            assert!(check_path(fine).is_ok(), "{fine}");
-        }
-        for wrong in ["", "a", "/a/", "//a", "/a//b", "/./a", "/a/..", "/a\u{0}", "/\u{1f600}", "/\u{e000}"] {
-            assert!(check_path(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn walks_paths() {
-        assert_eq!(parent("/"), None);
-        assert_eq!(parent("/a"), Some("/"));
-        assert_eq!(parent("/a/b"), Some("/a"));
-        assert_eq!(join("/", "a"), "/a");
-        assert_eq!(join("/a", "b"), "/a/b");
-        assert!(within("/", "/a") && within("/a", "/a") && within("/a", "/a/b"));
-        assert!(!within("/a", "/ab") && !within("/a/b", "/a"));
     }
 }

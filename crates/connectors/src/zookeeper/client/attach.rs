@@ -9,32 +9,30 @@
 //! read from, since that would be going back in time. From the second nothing else will ever come. They are told apart
 //! by how many do so: what a client saw is on a majority of the servers.
 
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
-
+use super::address::ServerAddress;
+use super::connection_counts::CountedConnection;
+use super::dial::{self, Stream};
+use super::error::WireError;
+use super::features::{Features, ServerVersion};
+use super::proto::{self, ConnectAnswer, ConnectRequest, Header};
+use super::session::SessionState;
+use super::types::{Phase, SavedSession, SessionStatus};
+use super::wire::{Wire, frame};
+use crate::util::backoff::{Backoff, random_index};
 use bytes::BytesMut;
 use causeway_core::contain;
 use secrecy::ExposeSecret;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, sleep, timeout};
-
-use super::ability::{Ability, Number, number_in};
-use super::address::Address;
-use super::crowd::Place;
-use super::dial::{Stream, dial, four_letters};
-use super::error::Error;
-use super::proto::{self, ConnectAnswer, ConnectRequest, Header, xid};
-use super::session::Shared;
-use super::types::{Phase, SavedSession, Status};
-use super::wire::{Wire, frame};
-use crate::util::backoff::{Backoff, random_index};
 
 /// A majority of the servers turned us away for this long: they will not have what we have seen.
 const BEHIND: Duration = Duration::from_secs(3);
 /// A connection that ended sooner was no success.
 const SHORT: Duration = Duration::from_secs(1);
-/// How long nothing is done in a new session while it is not kept. A crash of ours would leave what it holds to nobody.
+/// How long a new session is not used while it is not kept: after a crash, no process could continue it.
 const KEPT: Duration = Duration::from_secs(2);
 /// How long a session that comes after another one waits for that one's connection.
 const LEAD: Duration = Duration::from_secs(1);
@@ -46,17 +44,15 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_s
 const DIAL: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
 /// Limit for asking a server that took us for its version.
 const ASK: Duration = Duration::from_millis(500);
-/// How often a read-only session looks for a server that takes writes: from, up to.
-const SEEK: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
 /// Why a server did not take us.
-enum Refusal {
+enum AttachFailure {
     /// It says that the session is over.
     Expired,
     /// It closed the connection instead of answering.
-    TurnedAway(Error),
+    TurnedAway(WireError),
     /// Anything else.
-    Failed(Error),
+    Failed(WireError),
 }
 
 /// Why a new session is not used.
@@ -67,12 +63,12 @@ struct Attached {
     stream: Box<dyn Stream>,
     buffer: BytesMut,
     answer: ConnectAnswer,
-    place: Place,
+    place: CountedConnection,
 }
 
 /// The task behind a session.
 pub(super) struct Driver {
-    shared: Arc<Shared>,
+    shared: Arc<SessionState>,
     held: Option<SavedSession>,
     /// Which address is next.
     next: usize,
@@ -88,17 +84,18 @@ pub(super) struct Driver {
 }
 
 impl Driver {
-    pub(super) fn new(shared: Arc<Shared>, saved: Option<SavedSession>) -> Driver {
+    pub(super) fn new(shared: Arc<SessionState>) -> Driver {
+        let held = shared.options.saved.clone();
         let next = random_index(shared.addresses.len());
         let backoff = Backoff::new(RETRY.0, RETRY.1);
-        Driver { shared, held: saved, next, last: None, over: false, behind: None, forget: false, backoff }
+        Driver { shared, held, next, last: None, over: false, behind: None, forget: false, backoff }
     }
 
     /// Runs until it is aborted, or until the session was ended, or another connection of this process goes on with it.
     pub(super) async fn run(mut self) {
         let shared = Arc::clone(&self.shared);
         let over = async {
-            match &shared.turn {
+            match &shared.options.turn {
                 Some(turn) => turn.over().await,
                 None => std::future::pending().await,
             }
@@ -108,7 +105,7 @@ impl Driver {
             () = over => {
                 let session = self.held.as_ref().map(|held| format!("{:#x}", held.id));
                 tracing::info!(session, "another connection goes on with the session");
-                shared.down(Error::Unavailable("another connection goes on with the session".into()));
+                shared.down(WireError::Unavailable("another connection goes on with the session".into()));
             }
         }
     }
@@ -118,7 +115,7 @@ impl Driver {
         while let Err(panic) = contain(self.connect_again()).await {
             let why = format!("the ZooKeeper session failed because of a bug in Causeway and connects again: {panic}");
             tracing::error!("{why}");
-            self.down(Error::Unavailable(why));
+            self.shared.down(WireError::Unavailable(why));
             sleep(self.backoff.next()).await;
         }
     }
@@ -130,7 +127,7 @@ impl Driver {
                 Ok(attached) => {
                     let begun = Instant::now();
                     let why = self.serve(attached).await;
-                    self.down(why);
+                    self.shared.down(why);
                     self.let_follow().await;
                     if begun.elapsed() >= SHORT {
                         self.backoff.reset();
@@ -138,33 +135,33 @@ impl Driver {
                     }
                 }
                 Err(why) if self.over => return self.shared.expire(why),
-                Err(why) => self.down(why),
+                Err(why) => self.shared.down(why),
             }
             sleep(self.backoff.next()).await;
         }
-        self.down(Error::Unavailable("the session was ended".into()));
+        self.shared.down(WireError::Unavailable("the session was ended".into()));
     }
 
-    /// Where another connection of this process is about to go on with the session, it has probably just taken it: whoever
-    /// takes it back at once takes it for nothing.
+    /// Where another connection of this process is about to go on with the session, it has probably just taken it, and would
+    /// lose it for a moment if we took it back at once.
     async fn let_follow(&self) {
         if self.shared.is_followed() {
             sleep(FOLLOW).await;
         }
     }
 
-    /// Where another session comes first: it has been connected once, and goes ahead again after an outage.
+    /// Waits for the session that comes first: until its first connection, and after an outage up to [`LEAD`].
     async fn let_lead(&self) {
-        let Some(mut after) = self.shared.after.clone() else { return };
+        let Some(mut after) = self.shared.options.after.clone() else { return };
         if after.wait_for(|status| status.generation > 0).await.is_ok() {
             drop(timeout(LEAD, after.wait_for(|status| status.phase != Phase::Down)).await);
         }
     }
 
     /// Tries every address once.
-    async fn round(&mut self) -> Result<Attached, Error> {
+    async fn round(&mut self) -> Result<Attached, WireError> {
         let count = self.shared.addresses.len();
-        let order = self.shared.crowd.order(count, self.next % count, self.last);
+        let order = self.shared.options.connections.order(count, self.next % count, self.last);
         let behind = self.behind.is_some_and(|since| since.elapsed() >= BEHIND);
         self.forget = behind && !self.forget;
         let mut last = None;
@@ -172,37 +169,36 @@ impl Driver {
         for server in order {
             self.next = server;
             let mut tried = self.attach(self.held.as_ref()).await;
-            if matches!(tried, Err(Refusal::Expired)) && self.shared.is_followed() {
-                return Err(Error::Unavailable(
-                    "the session is over, and another connection makes the next one".into(),
-                ));
-            }
-            if matches!(tried, Err(Refusal::Expired)) {
+            if matches!(tried, Err(AttachFailure::Expired)) {
+                if self.shared.is_followed() {
+                    let why = "the session is over, and another connection makes the next one";
+                    return Err(WireError::Unavailable(why.into()));
+                }
                 tracing::warn!(session = self.held.as_ref().map(|h| format!("{:#x}", h.id)), "session is over");
                 self.held = None;
-                if !self.shared.renew {
+                if !self.shared.options.renew {
                     self.over = true;
-                    return Err(Error::Unavailable("the session is over".into()));
+                    return Err(WireError::Unavailable("the session is over".into()));
                 }
                 tried = self.attach(None).await;
-            } else if matches!(tried, Err(Refusal::TurnedAway(_))) && self.held.is_some() && self.is_read_only().await {
-                tried = self.attach_to_read().await;
             }
             let error = match tried {
                 Ok(attached) => {
                     self.behind = None;
                     return Ok(attached);
                 }
-                Err(Refusal::Expired) => Error::Protocol(format!("{}: a new session, and over", self.address())),
-                Err(Refusal::TurnedAway(error)) => {
+                Err(AttachFailure::Expired) => {
+                    WireError::Protocol(format!("{}: a new session, and over", self.address()))
+                }
+                Err(AttachFailure::TurnedAway(error)) => {
                     turned_away += 1;
                     error
                 }
-                Err(Refusal::Failed(error)) => error,
+                Err(AttachFailure::Failed(error)) => error,
             };
             tracing::debug!(%error, "not connected");
             // Tell of a refusal rather than of a server that is away.
-            if !matches!(last, Some(Error::Denied(_) | Error::Rejected(_))) {
+            if !matches!(last, Some(WireError::Denied(_) | WireError::Rejected(_))) {
                 last = Some(error);
             }
         }
@@ -212,69 +208,42 @@ impl Driver {
         } else {
             self.behind = None;
         }
-        Err(last.unwrap_or_else(|| Error::Unavailable("no address".into())))
+        Err(last.unwrap_or_else(|| WireError::Unavailable("no address".into())))
     }
 
-    fn address(&self) -> &Address {
+    fn address(&self) -> &ServerAddress {
         &self.shared.addresses[self.next % self.shared.addresses.len()]
     }
 
     /// Limit for one step of connecting: several tries must fit into the session's time.
     fn limit(&self) -> Duration {
-        (self.shared.session_timeout / 4).clamp(DIAL.0, DIAL.1)
-    }
-
-    /// Whether we would be content with reading, and the next server offers no more.
-    async fn is_read_only(&self) -> bool {
-        self.shared.read_only && self.mode().await.is_ok_and(|answer| answer.trim() == "ro")
-    }
-
-    /// `rw` or `ro`, as the next server says.
-    async fn mode(&self) -> Result<String, Error> {
-        four_letters(self.address(), self.shared.tls.as_ref(), "isro", self.limit()).await
+        (self.shared.options.session_timeout / 4).clamp(DIAL.0, DIAL.1)
     }
 
     /// The next server's version, if it tells. One of our other sessions may know it.
-    async fn version(&self) -> Option<Number> {
-        let (crowd, server) = (&self.shared.crowd, self.next % self.shared.addresses.len());
-        if self.shared.after.is_some()
-            && let Some(number) = crowd.number(server)
+    async fn version(&self) -> Option<ServerVersion> {
+        let (counts, server) = (&self.shared.options.connections, self.next % self.shared.addresses.len());
+        if self.shared.options.after.is_some()
+            && let Some(number) = counts.number(server)
         {
             return Some(number);
         }
-        let number = self.ask_version().await;
-        crowd.told(server, number);
+        let number = dial::version(self.address(), self.shared.tls.as_ref(), ASK).await;
+        counts.told(server, number);
         number
     }
 
-    async fn ask_version(&self) -> Option<Number> {
-        let asked = four_letters(self.address(), self.shared.tls.as_ref(), "srvr", ASK).await;
-        asked.ok().and_then(|answer| number_in(&answer))
-    }
-
-    /// A server without its ensemble takes no session that the ensemble gave, and gives one of its own.
-    async fn attach_to_read(&self) -> Result<Attached, Refusal> {
-        let mut attached = self.attach(None).await?;
-        if attached.answer.read_only {
-            return Ok(attached);
-        }
-        // It found its ensemble in between, and gave us a session that we do not want.
-        let goodbye = proto::plain(proto::op::CLOSE);
-        let sent = attached.stream.write_all(&goodbye).await;
-        Err(Refusal::Failed(Error::Unavailable(format!("{}: just began to serve, {sent:?}", self.address()))))
-    }
-
     /// Tries the next address, with the session `held` or with none.
-    async fn attach(&self, held: Option<&SavedSession>) -> Result<Attached, Refusal> {
+    async fn attach(&self, held: Option<&SavedSession>) -> Result<Attached, AttachFailure> {
         let (address, limit) = (self.address(), self.limit());
-        let place = self.shared.crowd.take(self.next % self.shared.addresses.len());
-        let stream = dial(address, self.shared.tls.as_ref(), limit).await.map_err(Refusal::Failed)?;
+        let place = self.shared.options.connections.take(self.next % self.shared.addresses.len());
+        let stream = dial::dial(address, self.shared.tls.as_ref(), limit).await.map_err(AttachFailure::Failed)?;
         match timeout(limit, self.greet(stream, held, place)).await {
             Ok(result) => result,
-            Err(_) => Err(Refusal::Failed(Error::Unavailable(format!(
-                "{address}: no answer within {} ms",
-                limit.as_millis()
-            )))),
+            Err(_) => {
+                let why = format!("{address}: no answer within {} ms", limit.as_millis());
+                Err(AttachFailure::Failed(WireError::Unavailable(why)))
+            }
         }
     }
 
@@ -283,166 +252,129 @@ impl Driver {
         &self,
         mut stream: Box<dyn Stream>,
         held: Option<&SavedSession>,
-        place: Place,
-    ) -> Result<Attached, Refusal> {
+        place: CountedConnection,
+    ) -> Result<Attached, AttachFailure> {
         let address = self.address();
-        let lost = |error: std::io::Error| Refusal::Failed(Error::Unavailable(format!("{address}: {error}")));
+        let lost = |error: std::io::Error| AttachFailure::Failed(WireError::Unavailable(format!("{address}: {error}")));
         let nothing = vec![0; 16];
         let request = ConnectRequest {
             last_zxid: if self.forget { 0 } else { self.shared.seen.load(Ordering::Relaxed) },
-            timeout_ms: i32::try_from(self.shared.session_timeout.as_millis()).unwrap_or(i32::MAX),
+            timeout_ms: i32::try_from(self.shared.options.session_timeout.as_millis()).unwrap_or(i32::MAX),
             session: held.map_or(0, |held| held.id),
             password: held.map_or(&nothing, |held| &held.password),
-            read_only: self.shared.read_only,
         };
         stream.write_all(&request.encode()).await.map_err(lost)?;
         stream.flush().await.map_err(lost)?;
         let mut buffer = BytesMut::new();
         let body = match frame(&mut *stream, &mut buffer).await {
             Ok(body) => body,
-            Err(Error::Unavailable(_)) => {
+            Err(WireError::Unavailable(_)) => {
                 let why = "closed the connection instead of answering: it is starting, has too many connections, or \
                            lacks what we have seen";
-                return Err(Refusal::TurnedAway(Error::Unavailable(format!("{address}: {why}"))));
+                return Err(AttachFailure::TurnedAway(WireError::Unavailable(format!("{address}: {why}"))));
             }
-            Err(error) => return Err(Refusal::Failed(error)),
+            Err(error) => return Err(AttachFailure::Failed(error)),
         };
         if body.len() == Header::LENGTH {
             // A read-only server that gives no sessions of its own says so as if it had been asked something else.
-            let header = Header::decode(&body).map_err(Refusal::Failed)?;
-            return Err(Refusal::Failed(Error::of_code(header.code, &address.to_string())));
+            let header = Header::decode(&body).map_err(AttachFailure::Failed)?;
+            return Err(AttachFailure::Failed(WireError::of_code(header.code, &address.to_string())));
         }
-        let answer = ConnectAnswer::decode(&body).map_err(Refusal::Failed)?;
+        let answer = ConnectAnswer::decode(&body).map_err(AttachFailure::Failed)?;
         if answer.session == 0 || answer.timeout_ms <= 0 {
-            return Err(Refusal::Expired);
+            return Err(AttachFailure::Expired);
         }
-        if let Some(login) = &self.shared.login {
-            let mut request = proto::auth("digest", login.expose_secret());
-            super::jute::number(&mut request, xid::AUTH);
-            stream.write_all(&request).await.map_err(lost)?;
+        if let Some((user, password)) = &self.shared.options.login {
+            let login = format!("{user}:{}", password.expose_secret());
+            stream.write_all(&proto::sign_in(login.as_bytes())).await.map_err(lost)?;
             stream.flush().await.map_err(lost)?;
-            let body = frame(&mut *stream, &mut buffer).await.map_err(Refusal::Failed)?;
-            let header = Header::decode(&body).map_err(Refusal::Failed)?;
+            let body = frame(&mut *stream, &mut buffer).await.map_err(AttachFailure::Failed)?;
+            let header = Header::decode(&body).map_err(AttachFailure::Failed)?;
             if header.code != 0 {
-                return Err(Refusal::Failed(Error::Denied(format!("{address}: does not take the login"))));
+                return Err(AttachFailure::Failed(WireError::Denied(format!("{address}: does not take the login"))));
             }
         }
         Ok(Attached { stream, buffer, answer, place })
     }
 
     /// Tells of the connection, and serves it until it ends.
-    async fn serve(&mut self, attached: Attached) -> Error {
+    async fn serve(&mut self, attached: Attached) -> WireError {
         let Attached { mut stream, buffer, answer, place } = attached;
         if self.forget {
             // Of a session that comes after another one, the servers may have refused no more than the connection.
-            if self.shared.after.is_none() {
+            if self.shared.options.after.is_none() {
                 tracing::warn!(server = %self.address(), "the servers lack what was seen of them: wiped, or put back");
             }
             self.shared.seen.store(0, Ordering::Relaxed);
             self.forget = false;
         }
-        let before = self.shared.status.borrow().clone();
-        let (mut session, mut epoch) = (before.session, before.epoch);
-        // A read-only server makes up a session of its own for who has none yet. It is not worth keeping.
-        if !answer.read_only {
-            session = Some(answer.session);
-            if self.held.as_ref().is_none_or(|held| held.id != answer.session) {
-                epoch += 1;
-                let saved = SavedSession { id: answer.session, password: answer.password };
-                if let Some(keep) = &self.shared.keep {
-                    if !keep.save(&saved) {
-                        // Nobody would go on with it.
-                        let ended = stream.write_all(&proto::plain(proto::op::CLOSE)).await;
-                        tracing::debug!(?ended, "a new session is not used");
-                        return Error::Unavailable(FOLLOWED.into());
-                    }
-                    if timeout(KEPT, keep.kept()).await.is_err() {
-                        let session = format!("{:#x}", saved.id);
-                        tracing::warn!(
-                            session,
-                            "the session is not kept yet: a crash now would cost its ephemeral nodes"
-                        );
-                    }
+        let session = format!("{:#x}", answer.session);
+        let (mut epoch, generation) = {
+            let before = self.shared.status.borrow();
+            (before.epoch, before.generation + 1)
+        };
+        if self.held.as_ref().is_none_or(|held| held.id != answer.session) {
+            epoch += 1;
+            let saved = SavedSession { id: answer.session, password: answer.password };
+            if let Some(keep) = &self.shared.options.keep {
+                if !keep.save(&saved) {
+                    // No later process could continue it.
+                    let ended = stream.write_all(&proto::plain(proto::op::CLOSE)).await;
+                    tracing::debug!(?ended, "a new session is not used");
+                    return WireError::Unavailable(FOLLOWED.into());
                 }
-                self.held = Some(saved);
+                if timeout(KEPT, keep.kept()).await.is_err() {
+                    tracing::warn!(session, "the session is not kept yet: a crash now would cost its ephemeral nodes");
+                }
             }
+            self.held = Some(saved);
         }
-        if let Some(turn) = self.shared.turn.as_ref().filter(|_| !answer.read_only && self.shared.after.is_none()) {
+        if let Some(turn) = self.shared.options.turn.as_ref().filter(|_| self.shared.options.after.is_none()) {
             turn.begin();
         }
-        let server_at = place.server();
-        let generation = before.generation + 1;
-        let ability = Ability { number: self.version().await, lacks: Arc::clone(&self.shared.lacks) };
+        let features = Features { number: self.version().await, unknown: Arc::clone(&self.shared.unknown) };
         let server = self.address().to_string();
-        tracing::debug!(%server, ?ability, "asked for its version");
-        let (wire, line) = Wire::new(self.shared.manners.clone(), ability, generation);
-        tracing::info!(%server, session = session.map(|id| format!("{id:#x}")), generation, epoch, "connected");
+        tracing::debug!(%server, ?features, "asked for its version");
+        let (wire, line) = Wire::new(self.shared.limits.clone(), features, generation);
+        tracing::info!(%server, session, generation, epoch, "connected");
         *self.shared.wire.write() = Some(wire);
-        let phase = if answer.read_only { Phase::ReadOnly } else { Phase::Connected };
-        self.shared.status.send_replace(Status {
-            phase,
+        self.shared.status.send_replace(SessionStatus {
+            phase: Phase::Connected,
             generation,
-            session,
+            session: Some(answer.session),
             epoch,
             server: Some(server),
             error: None,
             over: false,
         });
         let keep = Duration::from_millis(u64::try_from(answer.timeout_ms).unwrap_or(0));
-        let serving =
-            line.serve(stream, buffer, keep, &self.shared.seen, &self.shared.sinks, &self.shared.manners.chroot);
-        tokio::select! {
-            why = serving => {
-                self.last = Some(server_at);
-                self.next = self.next.wrapping_add(1);
-                why
-            }
-            better = self.seek(), if answer.read_only => {
-                (self.next, self.last) = (better, Some(server_at));
-                Error::Unavailable("another server takes writes".into())
-            }
-        }
-    }
-
-    /// Waits until one of the other servers says that it takes writes.
-    async fn seek(&self) -> usize {
-        let mut pause = Backoff::new(SEEK.0, SEEK.1);
-        loop {
-            sleep(pause.next()).await;
-            for (index, address) in self.shared.addresses.iter().enumerate() {
-                let asked = four_letters(address, self.shared.tls.as_ref(), "isro", self.limit()).await;
-                if asked.is_ok_and(|answer| answer.trim() == "rw") {
-                    return index;
-                }
-            }
-        }
-    }
-
-    fn down(&self, why: Error) {
-        self.shared.down(why);
+        let why = line.serve(stream, buffer, keep, &self.shared.seen, &self.shared.followers).await;
+        self.last = Some(place.server);
+        self.next = self.next.wrapping_add(1);
+        why
     }
 }
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        self.shared.down(Error::Unavailable("closed".into()));
+        self.shared.down(WireError::Unavailable("closed".into()));
     }
 }
 
-impl Shared {
+impl SessionState {
     /// Whether another connection of this process goes on with the session, or is about to.
     pub(super) fn is_followed(&self) -> bool {
-        self.turn.as_ref().is_some_and(|turn| !turn.is_last())
+        self.options.turn.as_ref().is_some_and(|turn| !turn.is_last())
     }
 
     /// The session is over, and there will be no other.
-    fn expire(&self, why: Error) {
+    fn expire(&self, why: WireError) {
         self.down(why);
         self.status.send_modify(|status| status.over = true);
     }
 
     /// There is no connection.
-    fn down(&self, why: Error) {
+    fn down(&self, why: WireError) {
         *self.wire.write() = None;
         self.status.send_modify(|status| {
             if status.phase != Phase::Down && !self.is_followed() {

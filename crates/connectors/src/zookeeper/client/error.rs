@@ -2,7 +2,7 @@
 
 /// An error of the ZooKeeper client. Texts never hold passwords.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Error {
+pub enum WireError {
     /// No server answered, or one that cannot serve right now. Try again. A write that ends so may have been done.
     #[error("unavailable: {0}")]
     Unavailable(String),
@@ -37,7 +37,7 @@ pub enum Error {
 }
 
 /// Result of the ZooKeeper client.
-pub type Result<T> = std::result::Result<T, Error>;
+pub type Result<T> = std::result::Result<T, WireError>;
 
 /// Codes that the connection itself looks at.
 pub(super) const UNIMPLEMENTED: i32 = -6;
@@ -46,38 +46,38 @@ pub(super) const AUTH_FAILED: i32 = -115;
 pub(super) const SESSION_MOVED: i32 = -118;
 pub(super) const SASL_REQUIRED: i32 = -124;
 
-impl Error {
+impl WireError {
     /// True when the same call may succeed later without anybody doing anything.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Error::Unavailable(_))
+        matches!(self, WireError::Unavailable(_))
     }
 
     /// What a server's error code means for a call about `path`.
-    pub(super) fn of_code(code: i32, path: &str) -> Error {
+    pub(super) fn of_code(code: i32, path: &str) -> WireError {
         let at = |why: &str| format!("{path}: {why}");
         match code {
-            UNIMPLEMENTED => Error::Unsupported(path.to_owned()),
-            -8 => Error::Rejected(at("bad arguments")),
-            -101 => Error::NotFound(path.to_owned()),
-            -102 => Error::Denied(path.to_owned()),
-            -103 => Error::BadVersion(path.to_owned()),
-            -108 => Error::Blocked(at("its parent is ephemeral, and such nodes have no children")),
-            -110 => Error::Exists(path.to_owned()),
-            -111 => Error::NotEmpty(path.to_owned()),
-            -114 => Error::Rejected(at("invalid ACL")),
-            AUTH_FAILED => Error::Denied(at("authentication failed")),
-            SASL_REQUIRED => Error::Denied(at("the server asks for another way to sign in")),
-            -120 => Error::Blocked(at("this server's local sessions hold no ephemeral nodes")),
-            -121 => Error::NotFound(at("no such watch")),
-            -123 => Error::Rejected(at("reconfiguration is switched off")),
-            -125 => Error::Blocked(at("quota exceeded")),
-            -2 => Error::Unavailable(at("not tried, since a neighbour in the same transaction failed")),
-            SESSION_EXPIRED => Error::Unavailable(at("the session has expired")),
-            SESSION_MOVED => Error::Unavailable(at("the session is held through another server")),
-            -119 => Error::Unavailable(at("the server is read-only now")),
-            -127 => Error::Unavailable(at("the server throttles")),
-            -1 | -4 | -7 | -9 | -13 | -14 | -116 | -122 => Error::Unavailable(at(&format!("server error {code}"))),
-            _ => Error::Protocol(at(&format!("server error {code}"))),
+            UNIMPLEMENTED => WireError::Unsupported(path.to_owned()),
+            -8 => WireError::Rejected(at("bad arguments")),
+            -101 => WireError::NotFound(path.to_owned()),
+            -102 => WireError::Denied(path.to_owned()),
+            -103 => WireError::BadVersion(path.to_owned()),
+            -108 => WireError::Blocked(at("its parent is ephemeral, and such nodes have no children")),
+            -110 => WireError::Exists(path.to_owned()),
+            -111 => WireError::NotEmpty(path.to_owned()),
+            -114 => WireError::Rejected(at("invalid ACL")),
+            AUTH_FAILED => WireError::Denied(at("authentication failed")),
+            SASL_REQUIRED => WireError::Denied(at("the server asks for another way to sign in")),
+            -120 => WireError::Blocked(at("this server's local sessions hold no ephemeral nodes")),
+            -121 => WireError::NotFound(at("no such watch")),
+            -123 => WireError::Rejected(at("reconfiguration is switched off")),
+            -125 => WireError::Blocked(at("quota exceeded")),
+            -2 => WireError::Unavailable(at("not tried, since a neighbour in the same transaction failed")),
+            SESSION_EXPIRED => WireError::Unavailable(at("the session has expired")),
+            SESSION_MOVED => WireError::Unavailable(at("the session is held through another server")),
+            -119 => WireError::Unavailable(at("the server is read-only now")),
+            -127 => WireError::Unavailable(at("the server throttles")),
+            -1 | -4 | -7 | -9 | -13 | -14 | -116 | -122 => WireError::Unavailable(at(&format!("server error {code}"))),
+            _ => WireError::Protocol(at(&format!("server error {code}"))),
         }
     }
 }
@@ -88,12 +88,12 @@ mod tests {
 
     #[test]
     fn codes_become_what_to_do() {
-        assert_eq!(Error::of_code(-101, "/a"), Error::NotFound("/a".into()));
-        assert_eq!(Error::of_code(-102, "/a"), Error::Denied("/a".into()));
-        assert_eq!(Error::of_code(-6, "/a"), Error::Unsupported("/a".into()));
-        assert!(Error::of_code(-127, "/a").is_transient());
-        assert!(Error::of_code(-119, "/a").is_transient());
-        assert!(matches!(Error::of_code(-125, "/a"), Error::Blocked(_)));
-        assert!(matches!(Error::of_code(-4711, "/a"), Error::Protocol(_)));
+        assert_eq!(WireError::of_code(-101, "/a"), WireError::NotFound("/a".into()));
+        assert_eq!(WireError::of_code(-102, "/a"), WireError::Denied("/a".into()));
+        assert_eq!(WireError::of_code(-6, "/a"), WireError::Unsupported("/a".into()));
+        assert!(WireError::of_code(-127, "/a").is_transient());
+        assert!(WireError::of_code(-119, "/a").is_transient());
+        assert!(matches!(WireError::of_code(-125, "/a"), WireError::Blocked(_)));
+        assert!(matches!(WireError::of_code(-4711, "/a"), WireError::Protocol(_)));
     }
 }

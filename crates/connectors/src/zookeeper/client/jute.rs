@@ -1,6 +1,6 @@
 //! ZooKeeper's way to write numbers, texts and bytes: big-endian, with lengths in front, -1 for none.
 
-use super::error::{Error, Result};
+use super::error::{Result, WireError};
 
 /// Where a request's own number stands in its frame.
 const XID_AT: usize = 4;
@@ -106,14 +106,16 @@ impl<'a> Decoder<'a> {
     }
 
     fn take(&mut self, count: usize) -> Result<&'a [u8]> {
-        let (taken, rest) =
-            self.rest.split_at_checked(count).ok_or_else(|| Error::Protocol("an answer that is too short".into()))?;
+        let (taken, rest) = self
+            .rest
+            .split_at_checked(count)
+            .ok_or_else(|| WireError::Protocol("an answer that is too short".into()))?;
         self.rest = rest;
         Ok(taken)
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
-        self.take(N)?.try_into().map_err(|_| Error::Protocol("an answer that is too short".into()))
+        self.take(N)?.try_into().map_err(|_| WireError::Protocol("an answer that is too short".into()))
     }
 
     pub(super) fn int(&mut self) -> Result<i32> {

@@ -4,27 +4,26 @@
 //! no network. Built on tokio alone: the id and the password of a session must go in and come out, which no published
 //! client allows, and a session must outlive every outage of its servers.
 
-mod ability;
 mod address;
 mod attach;
 mod calls;
-mod crowd;
+mod connection_counts;
 mod dial;
 mod error;
+mod features;
+mod followers;
 mod jute;
-mod many;
+mod many_calls;
+pub(crate) mod paths;
 mod proto;
 mod session;
-mod sinks;
 mod tls;
 mod tree;
 mod types;
 mod wire;
 
-pub use crowd::Crowd;
-pub use error::{Error, Result};
+pub use connection_counts::ConnectionCounts;
+pub use error::{Result, WireError};
 pub use session::Session;
-pub use tree::{Changes, Descend, Listing, Looker, Node, Tree, TreeNews, TreeOptions, Watches};
-pub use types::{
-    Acl, Create, MultiError, Op, Options, Phase, SavedSession, ServerVersion, SessionKeeper, Stat, Status,
-};
+pub use tree::{Descend, Tree, TreeChanges, TreeListing, TreeLooker, TreeNews, TreeNode, TreeOptions, Watches};
+pub use types::{Acl, Create, Op, Options, Phase, SavedSession, SessionKeeper, SessionStatus, Stat};

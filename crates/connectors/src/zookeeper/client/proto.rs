@@ -1,8 +1,8 @@
 //! The requests and answers of ZooKeeper's protocol that we use.
 
-use super::error::{Error, Result};
-use super::jute::{Decoder, Encoder};
-use super::types::{Acl, Op, Stat};
+use super::error::{Result, WireError};
+use super::jute::{self, Decoder, Encoder};
+use super::types::{Acl, Create, Op, Stat};
 
 /// Numbers of the operations.
 pub(super) mod op {
@@ -17,7 +17,6 @@ pub(super) mod op {
     pub(crate) const PING: i32 = 11;
     /// Children and the node's own stat.
     pub(crate) const CHILDREN: i32 = 12;
-    pub(crate) const CHECK: i32 = 13;
     pub(crate) const MULTI: i32 = 14;
     /// As `CREATE`, and the answer holds the new node's stat. 3.5 and later.
     pub(crate) const CREATE_STAT: i32 = 15;
@@ -38,9 +37,9 @@ pub(super) mod xid {
 }
 
 /// `addWatch`: the node and all below it, until removed.
-const RECURSIVE: i32 = 1;
+pub(super) const RECURSIVE: i32 = 1;
 /// `removeWatches`: of any kind.
-const ANY_WATCH: i32 = 3;
+pub(super) const ANY_WATCH: i32 = 3;
 /// No particular version.
 const ANY_VERSION: i32 = -1;
 
@@ -50,14 +49,14 @@ pub(super) struct ConnectRequest<'a> {
     pub(super) timeout_ms: i32,
     pub(super) session: i64,
     pub(super) password: &'a [u8],
-    pub(super) read_only: bool,
 }
 
 impl ConnectRequest<'_> {
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut encoder = Encoder::bare();
         encoder.int(0).long(self.last_zxid).int(self.timeout_ms).long(self.session);
-        encoder.buffer(self.password).flag(self.read_only);
+        // A server that lost its ensemble and answers reads only must refuse us.
+        encoder.buffer(self.password).flag(false);
         encoder.finish()
     }
 }
@@ -67,19 +66,14 @@ pub(super) struct ConnectAnswer {
     pub(super) timeout_ms: i32,
     pub(super) session: i64,
     pub(super) password: Vec<u8>,
-    pub(super) read_only: bool,
 }
 
 impl ConnectAnswer {
     pub(super) fn decode(body: &[u8]) -> Result<ConnectAnswer> {
         let mut decoder = Decoder::new(body);
         decoder.int()?;
-        let timeout_ms = decoder.int()?;
-        let session = decoder.long()?;
-        let password = decoder.buffer()?.to_vec();
-        // Servers before 3.4 say nothing of this.
-        let read_only = decoder.left() > 0 && decoder.flag()?;
-        Ok(ConnectAnswer { timeout_ms, session, password, read_only })
+        let (timeout_ms, session) = (decoder.int()?, decoder.long()?);
+        Ok(ConnectAnswer { timeout_ms, session, password: decoder.buffer()?.to_vec() })
     }
 }
 
@@ -99,7 +93,7 @@ impl Header {
     }
 }
 
-/// The path that an event is about. Its kind does not matter, since whoever watches reads the node anew.
+/// The path that an event is about. Its kind does not matter, since the node is read again in any case.
 pub(super) fn event_path(body: &[u8]) -> Result<String> {
     let mut decoder = Decoder::new(body);
     decoder.int()?;
@@ -107,10 +101,13 @@ pub(super) fn event_path(body: &[u8]) -> Result<String> {
     decoder.text()
 }
 
-pub(super) fn auth(scheme: &str, secret: &[u8]) -> Vec<u8> {
+/// Signs in with the scheme `digest`.
+pub(super) fn sign_in(user_and_password: &[u8]) -> Vec<u8> {
     let mut encoder = Encoder::request(op::AUTH);
-    encoder.int(0).text(scheme).buffer(secret);
-    encoder.finish()
+    encoder.int(0).text("digest").buffer(user_and_password);
+    let mut frame = encoder.finish();
+    jute::number(&mut frame, xid::AUTH);
+    frame
 }
 
 /// A request that is nothing but its header.
@@ -118,165 +115,84 @@ pub(super) fn plain(operation: i32) -> Vec<u8> {
     Encoder::request(operation).finish()
 }
 
-/// Builds requests about nodes below one chroot.
-#[derive(Clone, Copy)]
-pub(super) struct Requests<'a> {
-    pub(super) chroot: &'a str,
-}
-
-impl Requests<'_> {
-    fn about(self, operation: i32, path: &str) -> Encoder {
-        let mut encoder = Encoder::request(operation);
-        encoder.path(self.chroot, path);
-        encoder
+/// What several requests hold.
+impl Encoder {
+    /// The rest of a request to create a node.
+    pub(super) fn creation(&mut self, data: Option<&[u8]>, how: Create<'_>) -> &mut Self {
+        self.buffer_if_any(data).acl(how.acl).int(i32::from(how.ephemeral))
     }
 
-    /// `GET`, `EXISTS` or `CHILDREN`.
-    pub(super) fn read(self, operation: i32, path: &str, watch: bool) -> Vec<u8> {
-        let mut encoder = self.about(operation, path);
-        encoder.flag(watch);
-        encoder.finish()
+    /// The version that a node must have; `None`: any.
+    pub(super) fn version(&mut self, version: Option<i32>) -> &mut Self {
+        self.int(version.unwrap_or(ANY_VERSION))
     }
 
-    /// `GET_ACL` or `SYNC`.
-    pub(super) fn name(self, operation: i32, path: &str) -> Vec<u8> {
-        self.about(operation, path).finish()
-    }
-
-    /// `CREATE` or `CREATE_STAT`.
-    pub(super) fn create(
-        self,
-        operation: i32,
-        path: &str,
-        data: Option<&[u8]>,
-        acl: &[Acl],
-        ephemeral: bool,
-    ) -> Vec<u8> {
-        let mut encoder = self.about(operation, path);
-        put_creation(&mut encoder, data, acl, ephemeral);
-        encoder.finish()
-    }
-
-    pub(super) fn set(self, path: &str, data: Option<&[u8]>, version: Option<i32>) -> Vec<u8> {
-        let mut encoder = self.about(op::SET, path);
-        encoder.buffer_if_any(data).int(version.unwrap_or(ANY_VERSION));
-        encoder.finish()
-    }
-
-    pub(super) fn set_acl(self, path: &str, acl: &[Acl], version: Option<i32>) -> Vec<u8> {
-        let mut encoder = self.about(op::SET_ACL, path);
-        put_acl(&mut encoder, acl);
-        encoder.int(version.unwrap_or(ANY_VERSION));
-        encoder.finish()
-    }
-
-    pub(super) fn delete(self, path: &str, version: Option<i32>) -> Vec<u8> {
-        let mut encoder = self.about(op::DELETE, path);
-        encoder.int(version.unwrap_or(ANY_VERSION));
-        encoder.finish()
-    }
-
-    pub(super) fn add_recursive_watch(self, path: &str) -> Vec<u8> {
-        let mut encoder = self.about(op::ADD_WATCH, path);
-        encoder.int(RECURSIVE);
-        encoder.finish()
-    }
-
-    pub(super) fn remove_watches(self, path: &str) -> Vec<u8> {
-        let mut encoder = self.about(op::REMOVE_WATCHES, path);
-        encoder.int(ANY_WATCH);
-        encoder.finish()
-    }
-
-    pub(super) fn multi(self, steps: &[Op]) -> Vec<u8> {
-        let mut encoder = Encoder::request(op::MULTI);
-        for step in steps {
-            let kind = match step {
-                Op::Check { .. } => op::CHECK,
-                Op::Create { .. } => op::CREATE,
-                Op::Set { .. } => op::SET,
-                Op::Delete { .. } => op::DELETE,
-            };
-            encoder.int(kind).flag(false).int(-1).path(self.chroot, step.path());
-            match step {
-                Op::Check { version, .. } => {
-                    encoder.int(*version);
-                }
-                Op::Create { data, ephemeral, acl, .. } => put_creation(&mut encoder, data.as_deref(), acl, *ephemeral),
-                Op::Set { data, version, .. } => {
-                    encoder.buffer(data).int(version.unwrap_or(ANY_VERSION));
-                }
-                Op::Delete { version, .. } => {
-                    encoder.int(version.unwrap_or(ANY_VERSION));
-                }
-            }
+    /// An empty list, which the server would refuse, stands for one that is open to all.
+    pub(super) fn acl(&mut self, acl: &[Acl]) -> &mut Self {
+        if acl.is_empty() {
+            return self.acl(&[Acl::open()]);
         }
-        encoder.int(op::ERROR).flag(true).int(-1);
-        encoder.finish()
+        self.int(i32::try_from(acl.len()).unwrap_or(i32::MAX));
+        for entry in acl {
+            self.int(entry.permissions).text(&entry.scheme).text(&entry.id);
+        }
+        self
     }
 }
 
-fn put_creation(encoder: &mut Encoder, data: Option<&[u8]>, acl: &[Acl], ephemeral: bool) {
-    encoder.buffer_if_any(data);
-    put_acl(encoder, acl);
-    encoder.int(i32::from(ephemeral));
-}
-
-/// An empty list would be refused by the server; here it means everybody.
-fn put_acl(encoder: &mut Encoder, acl: &[Acl]) {
-    if acl.is_empty() {
-        encoder.int(1).int(Acl::ALL).text("world").text("anyone");
-        return;
-    }
-    encoder.int(i32::try_from(acl.len()).unwrap_or(i32::MAX));
-    for entry in acl {
-        encoder.int(entry.permissions).text(&entry.scheme).text(&entry.id);
+/// One step of a transaction.
+impl Op<'_> {
+    pub(super) fn encode(&self, encoder: &mut Encoder, chroot: &str) {
+        match self {
+            Op::Create(path, data, how) => {
+                encoder.int(op::CREATE).flag(false).int(-1).path(chroot, path).creation(*data, *how)
+            }
+            Op::Delete(path, version) => {
+                encoder.int(op::DELETE).flag(false).int(-1).path(chroot, path).version(*version)
+            }
+        };
     }
 }
 
-pub(super) fn stat(decoder: &mut Decoder<'_>) -> Result<Stat> {
-    Ok(Stat {
-        czxid: decoder.long()?,
-        mzxid: decoder.long()?,
-        ctime: decoder.long()?,
-        mtime: decoder.long()?,
-        version: decoder.int()?,
-        cversion: decoder.int()?,
-        aversion: decoder.int()?,
-        ephemeral_owner: decoder.long()?,
-        data_length: decoder.int()?,
-        children: decoder.int()?,
-        pzxid: decoder.long()?,
-    })
+/// What several answers hold.
+impl Decoder<'_> {
+    pub(super) fn stat(&mut self) -> Result<Stat> {
+        Ok(Stat {
+            czxid: self.long()?,
+            mzxid: self.long()?,
+            ctime: self.long()?,
+            mtime: self.long()?,
+            version: self.int()?,
+            cversion: self.int()?,
+            aversion: self.int()?,
+            ephemeral_owner: self.long()?,
+            data_length: self.int()?,
+            children: self.int()?,
+            pzxid: self.long()?,
+        })
+    }
+
+    pub(super) fn acl(&mut self) -> Result<Vec<Acl>> {
+        self.list(|entry| Ok(Acl { permissions: entry.int()?, scheme: entry.text()?, id: entry.text()? }))
+    }
 }
 
-pub(super) fn acl(decoder: &mut Decoder<'_>) -> Result<Vec<Acl>> {
-    decoder.list(|entry| Ok(Acl { permissions: entry.int()?, scheme: entry.text()?, id: entry.text()? }))
-}
-
-/// What became of each step of a transaction: its new stat, where there is one, or its error code. The codes of a
-/// transaction that failed are 0 before the step that failed, and -2 after it.
-pub(super) fn multi_answer(body: &[u8]) -> Result<Vec<std::result::Result<Option<Stat>, i32>>> {
-    let mut decoder = Decoder::new(body);
-    let mut found = Vec::new();
+/// The error code of each step of a transaction, 0 for none. Those of a transaction that failed are 0 before the step that
+/// failed, and -2 after it.
+pub(super) fn multi_answer(mut decoder: Decoder<'_>) -> Result<Vec<i32>> {
+    let mut codes = Vec::new();
     loop {
         let (kind, done, code) = (decoder.int()?, decoder.flag()?, decoder.int()?);
         if done {
-            return Ok(found);
+            return Ok(codes);
         }
-        found.push(match kind {
-            op::CREATE => {
-                decoder.buffer()?;
-                Ok(None)
-            }
-            op::SET => Ok(Some(stat(&mut decoder)?)),
-            op::DELETE | op::CHECK => Ok(None),
-            op::ERROR => {
-                decoder.int()?;
-                Err(code)
-            }
-            other => return Err(Error::Protocol(format!("a transaction's answer of kind {other}"))),
-        });
+        match kind {
+            op::CREATE => drop(decoder.buffer()?),
+            op::DELETE => {}
+            op::ERROR => drop(decoder.int()?),
+            other => return Err(WireError::Protocol(format!("a transaction's answer of kind {other}"))),
+        }
+        codes.push(if kind == op::ERROR { code } else { 0 });
     }
 }
 
@@ -284,26 +200,13 @@ pub(super) fn multi_answer(body: &[u8]) -> Result<Vec<std::result::Result<Option
 mod tests {
     use super::*;
 
-    const IN_LAB: Requests<'_> = Requests { chroot: "/lab" };
-
     #[test]
-    fn paths_get_the_chroot() {
-        let frame = IN_LAB.read(op::GET, "/a", true);
-        let mut decoder = Decoder::new(&frame[12..]);
-        assert_eq!((decoder.text().unwrap(), decoder.flag().unwrap(), decoder.left()), ("/lab/a".into(), true, 0));
-        let frame = IN_LAB.name(op::SYNC, "/");
-        assert_eq!(Decoder::new(&frame[12..]).text().unwrap(), "/lab");
-        let frame = Requests { chroot: "" }.name(op::SYNC, "/");
-        assert_eq!(Decoder::new(&frame[12..]).text().unwrap(), "/");
-    }
-
-    #[test]
-    fn an_old_servers_answer_lacks_read_only() {
+    fn an_old_servers_answer_is_shorter() {
         let mut encoder = Encoder::bare();
         encoder.int(0).int(4000).long(5).buffer(&[1; 16]);
         let frame = encoder.finish();
         let answer = ConnectAnswer::decode(&frame[4..]).unwrap();
-        assert_eq!((answer.timeout_ms, answer.session, answer.read_only), (4000, 5, false));
+        assert_eq!((answer.timeout_ms, answer.session), (4000, 5));
         assert_eq!(answer.password, [1; 16]);
     }
 
@@ -315,15 +218,13 @@ mod tests {
         }
         encoder.int(op::ERROR).flag(true).int(-1);
         let frame = encoder.finish();
-        assert_eq!(multi_answer(&frame[4..]).unwrap(), [Err(0), Err(-110), Err(-2)]);
+        assert_eq!(multi_answer(Decoder::new(&frame[4..])).unwrap(), [0, -110, -2]);
     }
 
     #[test]
     fn no_acl_is_everybody() {
-        let frame = IN_LAB.set_acl("/a", &[], None);
-        let mut decoder = Decoder::new(&frame[12..]);
-        decoder.text().unwrap();
-        assert_eq!(acl(&mut decoder).unwrap(), [Acl::open()]);
-        assert_eq!(decoder.int().unwrap(), -1);
+        let mut encoder = Encoder::bare();
+        encoder.acl(&[]);
+        assert_eq!(Decoder::new(&encoder.finish()[4..]).acl().unwrap(), [Acl::open()]);
     }
 }

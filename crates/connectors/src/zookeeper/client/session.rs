@@ -1,56 +1,41 @@
 //! The handle of a session.
 
+use super::address::{self, ServerAddress};
+use super::attach::Driver;
+use super::error::{Result, WireError};
+use super::features::UnknownOperations;
+use super::followers::Followers;
+use super::proto::{self, op};
+use super::tls::Tls;
+use super::types::{Options, SessionStatus};
+use super::wire::{CallLimits, PreparedCall, Wire};
+use parking_lot::{Mutex, RwLock};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::time::Duration;
-
-use parking_lot::{Mutex, RwLock};
-use secrecy::{ExposeSecret, SecretBox};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::ability::Lacks;
-use super::address::{self, Address};
-use super::attach::Driver;
-use super::crowd::Crowd;
-use super::error::{Error, Result};
-use super::proto::{self, op};
-use super::sinks::Sinks;
-use super::tls::Tls;
-use super::types::{Options, Phase, ServerVersion, SessionKeeper, Status};
-use super::wire::{Call, Manners, Wire};
-use crate::Turn;
-
 /// A ZooKeeper session that is kept alive. Clones are the same session.
 ///
-/// It connects and connects again by itself. The session stays the same for as long as a server knows it: a new one is
+/// It connects and connects again by itself. The session stays the same as long as a server knows it: a new one is
 /// taken only after a server has said that the old one is over. Dropping all clones, or [`Session::close`], ends the
-/// connection but not the session: the server keeps our ephemeral nodes for the session's time-out, and whoever has
-/// the [`super::SavedSession`] can go on with it.
+/// connection but not the session: the server keeps our ephemeral nodes for the session's time-out, and the
+/// [`super::SavedSession`] can continue it.
 #[derive(Clone)]
 pub struct Session {
-    shared: Arc<Shared>,
+    shared: Arc<SessionState>,
     tasks: Arc<Mutex<JoinSet<()>>>,
 }
 
 /// What the handles and the task have in common.
-pub(super) struct Shared {
-    pub(super) addresses: Vec<Address>,
+pub(super) struct SessionState {
+    pub(super) addresses: Vec<ServerAddress>,
     pub(super) tls: Option<Tls>,
-    /// `user:password`, as the digest scheme takes it.
-    pub(super) login: Option<SecretBox<Vec<u8>>>,
-    pub(super) session_timeout: Duration,
-    pub(super) read_only: bool,
-    pub(super) keep: Option<Arc<dyn SessionKeeper>>,
-    pub(super) turn: Option<Turn>,
-    pub(super) renew: bool,
-    /// The session that connects first.
-    pub(super) after: Option<watch::Receiver<Status>>,
-    pub(super) crowd: Arc<Crowd>,
-    pub(super) manners: Manners,
-    pub(super) lacks: Lacks,
-    pub(super) sinks: Sinks,
-    pub(super) status: watch::Sender<Status>,
+    pub(super) options: Options,
+    pub(super) limits: CallLimits,
+    pub(super) unknown: UnknownOperations,
+    pub(super) followers: Followers,
+    pub(super) status: watch::Sender<SessionStatus>,
     pub(super) wire: RwLock<Option<Arc<Wire>>>,
     /// The latest transaction that we have seen the effect of.
     pub(super) seen: AtomicI64,
@@ -63,56 +48,34 @@ impl Session {
     /// runtime. Errors: `Rejected` for options that cannot be used.
     pub fn open(options: Options) -> Result<Session> {
         let (addresses, chroot) = address::parse(&options.addresses)?;
-        let login = match options.login {
-            Some((user, _)) if user.is_empty() || user.contains(':') => {
-                return Err(Error::Rejected("a user name is not empty and holds no colon".into()));
-            }
-            Some((user, password)) => Some(format!("{user}:{}", password.expose_secret()).into_bytes()),
-            None => None,
-        };
-        if options.session_timeout.is_zero() || options.call_timeout.is_zero() {
-            return Err(Error::Rejected("a time-out of nothing".into()));
+        if options.login.as_ref().is_some_and(|(user, _)| user.is_empty() || user.contains(':')) {
+            return Err(WireError::Rejected("a user name is not empty and holds no colon".into()));
         }
-        let manners = Manners { chroot: chroot.into(), patience: options.call_timeout, longest: options.max_request };
-        let shared = Arc::new(Shared {
+        if options.session_timeout.is_zero() || options.call_timeout.is_zero() {
+            return Err(WireError::Rejected("a time-out of nothing".into()));
+        }
+        let chroot: Arc<str> = chroot.into();
+        let followers = Followers::new(chroot.clone());
+        let limits = CallLimits { chroot, patience: options.call_timeout, longest: options.max_request };
+        let shared = Arc::new(SessionState {
             addresses,
             tls: options.tls.as_ref().map(Tls::new).transpose()?,
-            login: login.map(|login| SecretBox::new(Box::new(login))),
-            session_timeout: options.session_timeout,
-            read_only: options.read_only,
-            keep: options.keep,
-            turn: options.turn,
-            renew: options.renew,
-            after: options.after,
-            crowd: options.crowd,
-            manners,
-            lacks: Lacks::default(),
-            sinks: Sinks::default(),
-            status: watch::Sender::new(Status {
-                phase: Phase::Down,
-                generation: 0,
-                session: None,
-                epoch: 0,
-                server: None,
-                error: None,
-                over: false,
-            }),
+            limits,
+            unknown: UnknownOperations::default(),
+            followers,
+            status: watch::Sender::default(),
             wire: RwLock::new(None),
             seen: AtomicI64::new(0),
             over: AtomicBool::new(false),
+            options,
         });
         let mut tasks = JoinSet::new();
-        tasks.spawn(Driver::new(Arc::clone(&shared), options.saved).run());
+        tasks.spawn(Driver::new(Arc::clone(&shared)).run());
         Ok(Session { shared, tasks: Arc::new(Mutex::new(tasks)) })
     }
 
-    /// What the servers have in front of each path.
-    pub(super) fn chroot(&self) -> &str {
-        &self.shared.manners.chroot
-    }
-
-    /// Where it stands, now and from now on.
-    pub fn status(&self) -> watch::Receiver<Status> {
+    /// Its status, now and from now on.
+    pub fn status(&self) -> watch::Receiver<SessionStatus> {
         self.shared.status.subscribe()
     }
 
@@ -122,7 +85,7 @@ impl Session {
         tasks.shutdown().await;
     }
 
-    /// [`Session::close`], of a session that nobody is to wait for any more.
+    /// [`Session::close`], and the status says that the session is over, so that nothing waits for it any more.
     pub async fn give_up(&self) {
         self.shared.status.send_modify(|status| status.over = true);
         self.close().await;
@@ -133,7 +96,7 @@ impl Session {
     pub async fn end_session(&self) -> Result<()> {
         let wire = self.wire()?;
         self.shared.over.store(true, Ordering::Relaxed);
-        let call = Call { path: "session", frame: proto::plain(op::CLOSE), decode: |body| body.map(drop) };
+        let call = PreparedCall { path: "session", frame: proto::plain(op::CLOSE), decode: |answer| answer.map(drop) };
         // The server may close the connection faster than it answers.
         if let Err(error) = wire.run(Ok(call)).await
             && !wire.has_ended()
@@ -145,42 +108,23 @@ impl Session {
         Ok(())
     }
 
-    /// What the server that we are connected to is. One that does not tell its version is tried, which costs us the
-    /// connection once when it is old.
-    pub async fn server_version(&self) -> Result<ServerVersion> {
-        let wire = self.wire()?;
-        let (number, known) = (wire.ability.number, wire.ability.knows(op::ADD_WATCH));
-        if number.is_some() || !known {
-            return Ok(ServerVersion { number, recursive_watches: known });
-        }
-        let recursive_watches = match wire.watch_tree("/").await {
-            Ok(()) => true,
-            Err(Error::Unsupported(_)) => false,
-            Err(error) => return Err(error),
-        };
-        if recursive_watches && !self.shared.sinks.follows("/") {
-            wire.unwatch("/");
-        }
-        Ok(ServerVersion { number: None, recursive_watches })
-    }
-
     /// The connection there is now.
     pub(super) fn wire(&self) -> Result<Arc<Wire>> {
         if let Some(wire) = self.shared.wire.read().as_ref() {
             return Ok(Arc::clone(wire));
         }
         let error = self.shared.status.borrow().error.clone();
-        Err(error.unwrap_or_else(|| Error::Unavailable("not connected yet".into())))
+        Err(error.unwrap_or_else(|| WireError::Unavailable("not connected yet".into())))
     }
 
     /// Whether another connection of this process goes on with the session, or is about to.
-    pub(super) fn is_followed(&self) -> bool {
+    pub fn is_followed(&self) -> bool {
         self.shared.is_followed()
     }
 
     /// The longest request in bytes ([`Options::max_request`]).
     pub fn longest(&self) -> usize {
-        self.shared.manners.longest
+        self.shared.limits.longest
     }
 
     /// The latest transaction that was seen, of the servers as they are now; 0 before the first.
@@ -188,20 +132,15 @@ impl Session {
         self.shared.seen.load(Ordering::Relaxed)
     }
 
-    pub(super) fn sinks(&self) -> &Sinks {
-        &self.shared.sinks
-    }
-}
-
-impl std::fmt::Debug for Session {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Session").field("status", &*self.shared.status.borrow()).finish_non_exhaustive()
+    pub(super) fn followers(&self) -> &Followers {
+        &self.shared.followers
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     #[tokio::test]
     async fn checks_what_it_is_given() {
@@ -215,7 +154,7 @@ mod tests {
         assert!(refused(|o| o.login = Some(("a:b".into(), "c".into()))).contains("user name"));
         assert!(refused(|o| o.session_timeout = Duration::ZERO).contains("time-out"));
         let session = Session::open(Options::new(vec!["127.0.0.1:1".into()])).unwrap();
-        assert!(matches!(session.get("/").await, Err(Error::Unavailable(_))));
-        assert!(matches!(session.end_session().await, Err(Error::Unavailable(_))));
+        assert!(matches!(session.get("/").await, Err(WireError::Unavailable(_))));
+        assert!(matches!(session.end_session().await, Err(WireError::Unavailable(_))));
     }
 }

@@ -1,6 +1,6 @@
 //! TLS from what the operator named.
 
-use super::error::{Error, Result};
+use super::error::{Result, WireError};
 use crate::TlsTexts;
 use crate::util::tls::{Trust, config};
 use rustls::ClientConfig;
@@ -23,7 +23,7 @@ impl Tls {
             None => Trust::System,
         };
         let name = texts.server_name.as_deref().map(name_of).transpose()?;
-        Ok(Tls { config: Arc::new(config(trust, texts.identity()).map_err(Error::Rejected)?), name })
+        Ok(Tls { config: Arc::new(config(trust, texts.identity()).map_err(WireError::Rejected)?), name })
     }
 
     /// What the certificate of the server at `host` must be for.
@@ -33,7 +33,8 @@ impl Tls {
 }
 
 fn name_of(host: &str) -> Result<ServerName<'static>> {
-    ServerName::try_from(host.to_owned()).map_err(|_| Error::Rejected(format!("TLS: \"{host}\" is no server's name")))
+    ServerName::try_from(host.to_owned())
+        .map_err(|_| WireError::Rejected(format!("TLS: \"{host}\" is no server's name")))
 }
 
 #[cfg(test)]

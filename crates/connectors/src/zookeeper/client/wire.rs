@@ -1,24 +1,22 @@
 //! One connection: requests go out as they come, answers come back in the same order, events go to who watches.
 
+use super::dial::Stream;
+use super::error::{AUTH_FAILED, Result, SASL_REQUIRED, SESSION_EXPIRED, SESSION_MOVED, UNIMPLEMENTED, WireError};
+use super::features::Features;
+use super::followers::Followers;
+use super::jute::{self, Decoder};
+use super::proto::{self, Header, op, xid};
+use bytes::{Buf, Bytes, BytesMut};
+use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-
-use bytes::{Buf, Bytes, BytesMut};
-use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
-use super::ability::Ability;
-use super::dial::Stream;
-use super::error::{AUTH_FAILED, Error, Result, SASL_REQUIRED, SESSION_EXPIRED, SESSION_MOVED, UNIMPLEMENTED};
-use super::jute;
-use super::proto::{self, Header, Requests, op, xid};
-use super::sinks::Sinks;
-
-/// Requests that wait to be sent. Whoever finds them full waits.
+/// Requests that wait to be sent. Callers wait while there are so many.
 const QUEUE: usize = 1024;
 /// Requests that are put together for one write.
 const BATCH: usize = 256;
@@ -28,50 +26,53 @@ const LONGEST: usize = 256 << 20;
 const CHUNK: usize = 64 << 10;
 
 /// What a server said to one request: its error code and the rest.
-type Reply = (i32, Bytes);
+type RawReply = (i32, Bytes);
 
 struct Outgoing {
     frame: Vec<u8>,
-    tell: Option<oneshot::Sender<Reply>>,
+    tell: Option<oneshot::Sender<RawReply>>,
 }
 
 /// One request about `path`, and how to understand the answer.
-pub(super) struct Call<'a, T> {
+pub(super) struct PreparedCall<'a, T> {
     pub(super) path: &'a str,
     pub(super) frame: Vec<u8>,
-    pub(super) decode: fn(Result<Bytes>) -> Result<T>,
+    pub(super) decode: fn(Answered<'_>) -> Result<T>,
 }
 
+/// What a server said to one request, or its refusal.
+pub(super) type Answered<'a> = Result<Decoder<'a>>;
+
 /// A request on its way.
-pub(super) struct Begun<'a, T> {
+pub(super) struct InFlight<'a, T> {
     path: &'a str,
-    told: oneshot::Receiver<Reply>,
-    decode: fn(Result<Bytes>) -> Result<T>,
-    why: Arc<OnceLock<Error>>,
+    told: oneshot::Receiver<RawReply>,
+    decode: fn(Answered<'_>) -> Result<T>,
+    why: Arc<OnceLock<WireError>>,
     patience: Duration,
     deadline: Instant,
 }
 
-impl<T> Begun<'_, T> {
+impl<T> InFlight<'_, T> {
     /// The answer.
     pub(super) async fn finish(self) -> Result<T> {
         let reply = timeout_at(self.deadline, self.told).await.map_err(|_| late(self.patience))?;
         let (code, body) = reply.map_err(|_| lost(&self.why))?;
-        (self.decode)(if code == 0 { Ok(body) } else { Err(Error::of_code(code, self.path)) })
+        (self.decode)(if code == 0 { Ok(Decoder::new(&body)) } else { Err(WireError::of_code(code, self.path)) })
     }
 }
 
-fn late(patience: Duration) -> Error {
-    Error::Unavailable(format!("no answer within {} ms", patience.as_millis()))
+fn late(patience: Duration) -> WireError {
+    WireError::Unavailable(format!("no answer within {} ms", patience.as_millis()))
 }
 
-fn lost(why: &OnceLock<Error>) -> Error {
-    why.get().cloned().unwrap_or_else(|| Error::Unavailable("the connection was lost".into()))
+fn lost(why: &OnceLock<WireError>) -> WireError {
+    why.get().cloned().unwrap_or_else(|| WireError::Unavailable("the connection was lost".into()))
 }
 
 /// What all calls of a session have in common.
 #[derive(Clone)]
-pub(super) struct Manners {
+pub(super) struct CallLimits {
     /// Put in front of every path; empty for none.
     pub(super) chroot: Arc<str>,
     /// Limit for one call.
@@ -80,46 +81,47 @@ pub(super) struct Manners {
     pub(super) longest: usize,
 }
 
-/// The callers' end of one connection. It stays one connection: when that ends, all calls fail.
+/// The callers' end of one connection. When the connection ends, all calls fail.
 pub(super) struct Wire {
     sender: mpsc::Sender<Outgoing>,
-    why: Arc<OnceLock<Error>>,
-    manners: Manners,
+    why: Arc<OnceLock<WireError>>,
+    limits: CallLimits,
     pub(super) generation: u64,
-    pub(super) ability: Ability,
+    pub(super) features: Features,
 }
 
 impl Wire {
-    /// Both ends, for a connection that [`Line::serve`] will serve.
-    pub(super) fn new(manners: Manners, ability: Ability, generation: u64) -> (Arc<Wire>, Line) {
+    /// Both ends, for a connection that [`WireConnection::serve`] will serve.
+    pub(super) fn new(limits: CallLimits, features: Features, generation: u64) -> (Arc<Wire>, WireConnection) {
         let (sender, requests) = mpsc::channel(QUEUE);
         let why = Arc::new(OnceLock::new());
-        let line = Line { requests, why: Arc::clone(&why), ability: ability.clone() };
-        (Arc::new(Wire { sender, why, manners, generation, ability }), line)
+        let line = WireConnection { requests, why: Arc::clone(&why), features: features.clone() };
+        (Arc::new(Wire { sender, why, limits, generation, features }), line)
     }
 
-    pub(super) fn requests(&self) -> Requests<'_> {
-        Requests { chroot: &self.manners.chroot }
+    /// What the server has in front of each path.
+    pub(super) fn chroot(&self) -> &str {
+        &self.limits.chroot
     }
 
     /// Sends a request. Requests go out in the order in which this returns: who begins one only after another was
     /// begun can rely on the server to do them in that order.
-    pub(super) async fn begin<'a, T>(&self, call: Call<'a, T>) -> Result<Begun<'a, T>> {
-        let Call { path, frame, decode } = call;
-        if frame.len() - 4 > self.manners.longest {
-            let (size, limit) = (frame.len() - 4, self.manners.longest);
-            return Err(Error::Rejected(format!("{path}: a request of {size} bytes; the server takes {limit}")));
+    pub(super) async fn begin<'a, T>(&self, call: PreparedCall<'a, T>) -> Result<InFlight<'a, T>> {
+        let PreparedCall { path, frame, decode } = call;
+        if frame.len() - 4 > self.limits.longest {
+            let (size, limit) = (frame.len() - 4, self.limits.longest);
+            return Err(WireError::Rejected(format!("{path}: a request of {size} bytes; the server takes {limit}")));
         }
-        let patience = self.manners.patience;
+        let patience = self.limits.patience;
         let deadline = Instant::now() + patience;
         let (tell, told) = oneshot::channel();
         let sent = timeout_at(deadline, self.sender.send(Outgoing { frame, tell: Some(tell) })).await;
         sent.map_err(|_| late(patience))?.map_err(|_| self.lost())?;
-        Ok(Begun { path, told, decode, why: Arc::clone(&self.why), patience, deadline })
+        Ok(InFlight { path, told, decode, why: Arc::clone(&self.why), patience, deadline })
     }
 
     /// Sends a request and waits for its answer.
-    pub(super) async fn run<T>(&self, call: Result<Call<'_, T>>) -> Result<T> {
+    pub(super) async fn run<T>(&self, call: Result<PreparedCall<'_, T>>) -> Result<T> {
         self.begin(call?).await?.finish().await
     }
 
@@ -140,25 +142,25 @@ impl Wire {
     }
 
     /// Why it ended.
-    pub(super) fn lost(&self) -> Error {
+    pub(super) fn lost(&self) -> WireError {
         lost(&self.why)
     }
 }
 
 /// A request on its way: its number, its operation, and who waits.
-type Waiting = (i32, i32, Option<oneshot::Sender<Reply>>);
+type AwaitedAnswer = (i32, i32, Option<oneshot::Sender<RawReply>>);
 
 /// In the order of their answers.
-type Pending = Mutex<VecDeque<Waiting>>;
+type Pending = Mutex<VecDeque<AwaitedAnswer>>;
 
 /// The connection's end of a [`Wire`].
-pub(super) struct Line {
+pub(super) struct WireConnection {
     requests: mpsc::Receiver<Outgoing>,
-    why: Arc<OnceLock<Error>>,
-    ability: Ability,
+    why: Arc<OnceLock<WireError>>,
+    features: Features,
 }
 
-impl Line {
+impl WireConnection {
     /// Serves until the connection ends, and says why it did. `buffer` is what was read already; `keep` the time after
     /// which the server gives the session up; `seen` the latest transaction that any answer came after.
     pub(super) async fn serve(
@@ -167,22 +169,17 @@ impl Line {
         buffer: BytesMut,
         keep: Duration,
         seen: &AtomicI64,
-        sinks: &Sinks,
-        chroot: &str,
-    ) -> Error {
+        followers: &Followers,
+    ) -> WireError {
         let pending = Pending::default();
         let (reader, writer) = tokio::io::split(stream);
         let why = Arc::clone(&self.why);
         let ended = tokio::select! {
-            ended = read(reader, buffer, &pending, keep * 2 / 3, |said| match said {
-                Said::Event(path) => sinks.event(chroot, path),
-                Said::After(zxid) => drop(seen.fetch_max(zxid, Ordering::Relaxed)),
-                Said::Unknown(operation) => self.ability.lacks(operation),
-            }) => ended,
+            ended = read(reader, buffer, &pending, keep * 2 / 3, seen, followers, &self.features) => ended,
             ended = write(writer, &mut self.requests, &pending, keep / 4) => ended,
         };
         let error = match ended {
-            Ok(()) => Error::Unavailable("the connection was closed".into()),
+            Ok(()) => WireError::Unavailable("the connection was closed".into()),
             Err(error) => error,
         };
         // Before the queue goes, so that every caller finds the reason.
@@ -227,21 +224,11 @@ async fn write(
             writer.write_all(&bytes).await?;
             writer.flush().await
         };
-        writing.await.map_err(|e| Error::Unavailable(format!("writing: {e}")))?;
+        writing.await.map_err(|e| WireError::Unavailable(format!("writing: {e}")))?;
         bytes.clear();
         bytes.shrink_to(CHUNK);
         last = Instant::now();
     }
-}
-
-/// What answers and events say besides.
-enum Said {
-    /// Something happened to this path.
-    Event(String),
-    /// The answer is not older than this transaction.
-    After(i64),
-    /// The server does not know this operation.
-    Unknown(i32),
 }
 
 /// Reads answers and events. A server that says nothing for `silence`, though pings ask it to, is gone.
@@ -250,28 +237,30 @@ async fn read(
     mut buffer: BytesMut,
     pending: &Pending,
     silence: Duration,
-    hear: impl Fn(Said),
+    seen: &AtomicI64,
+    followers: &Followers,
+    features: &Features,
 ) -> Result<()> {
     loop {
         let frame = match timeout(silence, frame(&mut reader, &mut buffer)).await {
             Ok(frame) => frame?,
-            Err(_) => return Err(Error::Unavailable(format!("silent for {} ms", silence.as_millis()))),
+            Err(_) => return Err(WireError::Unavailable(format!("silent for {} ms", silence.as_millis()))),
         };
         let header = Header::decode(&frame)?;
         let body = frame.slice(Header::LENGTH..);
         match header.xid {
-            xid::EVENT => hear(Said::Event(proto::event_path(&body)?)),
+            xid::EVENT => followers.event(proto::event_path(&body)?),
             xid::PING | xid::AUTH => {}
             number => {
                 let Some((expected, operation, tell)) = pending.lock().pop_front() else {
-                    return Err(Error::Protocol(format!("an answer to nothing, number {number}")));
+                    return Err(WireError::Protocol(format!("an answer to nothing, number {number}")));
                 };
                 if expected != number {
-                    return Err(Error::Protocol(format!("answer {number} where {expected} was due")));
+                    return Err(WireError::Protocol(format!("answer {number} where {expected} was due")));
                 }
-                hear(Said::After(header.zxid));
+                seen.fetch_max(header.zxid, Ordering::Relaxed);
                 if header.code == UNIMPLEMENTED {
-                    hear(Said::Unknown(operation));
+                    features.note_unknown(operation);
                 }
                 if let Some(tell) = tell {
                     // Who asked may have stopped waiting.
@@ -281,7 +270,7 @@ async fn read(
         }
         match header.code {
             SESSION_EXPIRED | SESSION_MOVED | AUTH_FAILED | SASL_REQUIRED => {
-                return Err(Error::of_code(header.code, "session"));
+                return Err(WireError::of_code(header.code, "session"));
             }
             _ => {}
         }
@@ -295,7 +284,7 @@ pub(super) async fn frame(reader: &mut (impl AsyncRead + Unpin + ?Sized), buffer
         if let Some(length) = buffer.first_chunk::<4>() {
             let length = usize::try_from(i32::from_be_bytes(*length)).ok().filter(|length| *length <= LONGEST);
             let Some(length) = length else {
-                return Err(Error::Protocol("a frame of impossible length: not a ZooKeeper server?".into()));
+                return Err(WireError::Protocol("a frame of impossible length: not a ZooKeeper server?".into()));
             };
             if buffer.len() >= 4 + length {
                 buffer.advance(4);
@@ -305,9 +294,9 @@ pub(super) async fn frame(reader: &mut (impl AsyncRead + Unpin + ?Sized), buffer
         }
         buffer.reserve(missing.max(CHUNK));
         match reader.read_buf(buffer).await {
-            Ok(0) => return Err(Error::Unavailable("the server closed the connection".into())),
+            Ok(0) => return Err(WireError::Unavailable("the server closed the connection".into())),
             Ok(_) => {}
-            Err(error) => return Err(Error::Unavailable(format!("reading: {error}"))),
+            Err(error) => return Err(WireError::Unavailable(format!("reading: {error}"))),
         }
     }
 }
@@ -316,12 +305,12 @@ pub(super) async fn frame(reader: &mut (impl AsyncRead + Unpin + ?Sized), buffer
 mod tests {
     use super::*;
 
-    fn call(path: &str) -> Result<Call<'_, Bytes>> {
-        Ok(Call { path, frame: proto::plain(op::SYNC), decode: |body| body })
+    fn call(path: &str) -> Result<PreparedCall<'_, ()>> {
+        Ok(PreparedCall { path, frame: proto::plain(op::SYNC), decode: |answer| answer.map(drop) })
     }
 
-    fn manners() -> Manners {
-        Manners { chroot: "".into(), patience: Duration::from_millis(500), longest: 64 }
+    fn limits() -> CallLimits {
+        CallLimits { chroot: "".into(), patience: Duration::from_millis(500), longest: 64 }
     }
 
     fn answer(number: i32, code: i32) -> Vec<u8> {
@@ -332,7 +321,7 @@ mod tests {
 
     #[tokio::test]
     async fn answers_find_their_calls() {
-        let (wire, line) = Wire::new(manners(), Ability::default(), 1);
+        let (wire, line) = Wire::new(limits(), Features::default(), 1);
         let (ours, mut theirs) = tokio::io::duplex(1 << 16);
         let seen = AtomicI64::new(0);
         let server = async {
@@ -350,29 +339,29 @@ mod tests {
             let run = |path| wire.run(call(path));
             let (first, second, third, server) = tokio::join!(run("/a"), run("/b"), run("/c"), server);
             assert!(first.is_ok() && third.is_ok());
-            assert_eq!(second, Err(Error::NotFound("/b".into())));
-            let long = Call { frame: vec![0; 100], ..call("/d").unwrap() };
-            assert!(matches!(wire.run(Ok(long)).await, Err(Error::Rejected(_))));
+            assert_eq!(second, Err(WireError::NotFound("/b".into())));
+            let long = PreparedCall { frame: vec![0; 100], ..call("/d").unwrap() };
+            assert!(matches!(wire.run(Ok(long)).await, Err(WireError::Rejected(_))));
             drop(server);
             wire.ended().await;
             let lost = run("/e").await.err();
-            assert_eq!(lost, Some(Error::Unavailable("the server closed the connection".into())));
+            assert_eq!(lost, Some(WireError::Unavailable("the server closed the connection".into())));
         };
-        let sinks = Sinks::default();
-        let serving = line.serve(Box::new(ours), BytesMut::new(), Duration::from_secs(9), &seen, &sinks, "");
+        let followers = Followers::new("".into());
+        let serving = line.serve(Box::new(ours), BytesMut::new(), Duration::from_secs(9), &seen, &followers);
         tokio::join!(serving, calls);
         assert_eq!(seen.load(Ordering::Relaxed), 7);
     }
 
     #[tokio::test(start_paused = true)]
     async fn pings_and_gives_up_on_silence() {
-        let (_wire, line) = Wire::new(manners(), Ability::default(), 1);
+        let (_wire, line) = Wire::new(limits(), Features::default(), 1);
         let (ours, mut theirs) = tokio::io::duplex(1 << 16);
         let seen = AtomicI64::new(0);
-        let sinks = Sinks::default();
+        let followers = Followers::new("".into());
         let begun = Instant::now();
-        let why = line.serve(Box::new(ours), BytesMut::new(), Duration::from_secs(9), &seen, &sinks, "").await;
-        assert_eq!(why, Error::Unavailable("silent for 6000 ms".into()));
+        let why = line.serve(Box::new(ours), BytesMut::new(), Duration::from_secs(9), &seen, &followers).await;
+        assert_eq!(why, WireError::Unavailable("silent for 6000 ms".into()));
         assert_eq!(begun.elapsed().as_secs(), 6);
         let mut sent = Vec::new();
         theirs.read_to_end(&mut sent).await.unwrap();
@@ -383,6 +372,6 @@ mod tests {
     async fn a_foreign_server_is_no_reason_to_reserve_memory() {
         let mut buffer = BytesMut::from(&b"HTTP/1.1 400 Bad Request"[..]);
         let mut nothing = tokio::io::empty();
-        assert!(matches!(frame(&mut nothing, &mut buffer).await, Err(Error::Protocol(_))));
+        assert!(matches!(frame(&mut nothing, &mut buffer).await, Err(WireError::Protocol(_))));
     }
 }

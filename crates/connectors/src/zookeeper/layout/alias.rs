@@ -5,7 +5,7 @@
 //! there is none. (It must be another URL: Dubbo's consumers in Go drop an address when either of two equal URLs goes.) Its
 //! application level: the name ends with `~`, since consumers read the payload.
 
-use super::roots::Place;
+use super::roots::ServiceFolder;
 use super::{Layout, Roots, curator, dubbo};
 
 /// What ends the name in Dubbo's application level.
@@ -32,10 +32,10 @@ pub fn alias(roots: &Roots, path: &str, data: &[u8]) -> Option<String> {
 /// The path of the instance's own name, where `path` is another name.
 pub(super) fn plain(roots: &Roots, path: &str, data: &[u8]) -> Option<String> {
     let (folder, name) = path.rsplit_once('/')?;
-    let plain = match roots.place(path)? {
-        Place::Dubbo { .. } => unstamped(name)?,
-        Place::Services { .. } => name.strip_suffix(END).filter(|name| !name.is_empty())?.to_owned(),
-        Place::Plain { .. } => return None,
+    let plain = match roots.position(path)?.folder {
+        ServiceFolder::Dubbo { .. } => unstamped(name)?,
+        ServiceFolder::Services(_) => name.strip_suffix(END).filter(|name| !name.is_empty())?.to_owned(),
+        ServiceFolder::Plain(_) => return None,
     };
     let plain = format!("{folder}/{plain}");
     (alias(roots, &plain, data).as_deref() == Some(path)).then_some(plain)
@@ -43,9 +43,9 @@ pub(super) fn plain(roots: &Roots, path: &str, data: &[u8]) -> Option<String> {
 
 /// The layout, where it is one of those with other names.
 fn of(roots: &Roots, path: &str, data: &[u8]) -> Option<Layout> {
-    let layout = match roots.place(path)? {
-        Place::Dubbo { category: dubbo::PROVIDERS, .. } => Layout::Dubbo,
-        Place::Services { .. } if curator::class(data).as_deref() == Some(curator::DUBBO) => Layout::Application,
+    let layout = match roots.position(path)?.folder {
+        ServiceFolder::Dubbo { category: dubbo::PROVIDERS, .. } => Layout::Dubbo,
+        ServiceFolder::Services(_) if curator::class(data).as_deref() == Some(curator::DUBBO) => Layout::Application,
         _ => return None,
     };
     roots.layouts.contains(&layout).then_some(layout)

@@ -5,9 +5,10 @@
 //! name `secure` themselves · `k`, `-` a field that is set or not there · `K`, `~` the same within the payload · `d` the
 //! whole data.
 
-use super::json::{self, Pairs, find, object, quote, string};
+use super::Layout;
+use super::json::{self, JsonPairs, find, object, quote, string};
 use super::words::{DATA, ID, NAME, ORDER, TIME, UUID, Words, base36, order, reorder};
-use super::{Layout, host};
+use crate::zookeeper::host;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use causeway_core::{Instance, ServiceKey};
@@ -72,7 +73,7 @@ pub(super) fn said(service: &str, data: &[u8], ephemeral: bool) -> Result<(Layou
 }
 
 /// The fields of a znode that every reader of Curator's takes: one that it does not take hides all its siblings.
-fn fields(data: &[u8]) -> Result<Pairs, String> {
+fn fields(data: &[u8]) -> Result<JsonPairs, String> {
     let text = str::from_utf8(data).map_err(|_| "its data are no UTF-8")?;
     let top = json::pairs(text).map_err(|error| format!("its data are no JSON object: {error}"))?;
     for key in ["name", "id"] {
@@ -105,7 +106,7 @@ fn is_uri_spec(raw: &str) -> bool {
 }
 
 /// The layout that a payload's class tells, and the metadata in it.
-fn payload(top: &Pairs) -> Result<(Layout, BTreeMap<String, String>), String> {
+fn payload(top: &JsonPairs) -> Result<(Layout, BTreeMap<String, String>), String> {
     let Some(inner) = find(top, "payload").and_then(|raw| json::pairs(raw).ok()) else {
         return Ok((Layout::Curator, BTreeMap::new()));
     };
@@ -125,7 +126,7 @@ fn payload(top: &Pairs) -> Result<(Layout, BTreeMap<String, String>), String> {
 }
 
 /// The pairs of an object that holds nothing but text.
-fn strings<C: FromIterator<(String, String)>>(pairs: &Pairs) -> Option<C> {
+fn strings<C: FromIterator<(String, String)>>(pairs: &JsonPairs) -> Option<C> {
     pairs.iter().map(|(key, raw)| Some((key.clone(), string(raw)?))).collect()
 }
 
@@ -297,7 +298,7 @@ fn canonical_payload(layout: Layout, service: &str, instance: &Instance, name: &
 }
 
 /// All fields of the znode. `None` when the words are broken.
-fn json_of(layout: Layout, service: &str, instance: &Instance, name: &str, words: &Words) -> Option<Pairs> {
+fn json_of(layout: Layout, service: &str, instance: &Instance, name: &str, words: &Words) -> Option<JsonPairs> {
     let id = words.get(ID).unwrap_or(name);
     let mut payload = canonical_payload(layout, service, instance, name, words);
     if words.get(INNER_SET).is_some() || words.get(INNER_GONE).is_some() {
@@ -318,7 +319,7 @@ fn json_of(layout: Layout, service: &str, instance: &Instance, name: &str, words
         ("serviceType", quote(if instance.ephemeral { "DYNAMIC" } else { "STATIC" })),
         ("uriSpec", if layout == Layout::Spring { URI_SPEC.to_owned() } else { "null".to_owned() }),
     ];
-    let mut pairs: Pairs = pairs.map(|(key, raw)| (key.to_owned(), raw)).into();
+    let mut pairs: JsonPairs = pairs.map(|(key, raw)| (key.to_owned(), raw)).into();
     if layout == Layout::Curator && !super::takes_calls(instance) {
         pairs.push(("enabled".to_owned(), "false".to_owned()));
     }

@@ -4,9 +4,11 @@
 //! brackets · `u` user and password · `-` a parameter that is not there · `x` one that is there besides · `o` the order
 //! of the parameters · `d` the data · `=` the whole name of the znode.
 
+use super::service_name::{GROUP, ServiceName, VERSION};
 use super::words::{DATA, ORDER, WHOLE, Words, order, reorder};
-use super::{Layout, escape, host};
-use causeway_core::{Instance, Metadata, ServiceKey};
+use super::{Layout, escape};
+use crate::zookeeper::host;
+use causeway_core::{Instance, ServiceKey};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
@@ -17,15 +19,11 @@ const USER: char = 'u';
 const GONE: char = '-';
 const EXTRA: char = 'x';
 
-/// The categories that Dubbo itself has.
-pub(super) const CATEGORIES: [&str; 4] = [PROVIDERS, "consumers", "routers", "configurators"];
 pub(super) const PROVIDERS: &str = "providers";
 const PROTOCOL: &str = "protocol";
 const PATH: &str = "path";
 const CATEGORY: &str = "category";
 const INTERFACE: &str = "interface";
-const VERSION: &str = "version";
-const GROUP: &str = "group";
 const WEIGHT: &str = "weight";
 const ENABLED: &str = "enabled";
 /// Dubbo's weight of a provider that names none.
@@ -101,8 +99,7 @@ pub(super) fn said(
     name: &str,
     ephemeral: bool,
 ) -> Result<(ServiceKey, Instance), String> {
-    let interface = escape::read(interface).ok_or("the interface's name is not escaped as Dubbo does")?;
-    let text = escape::read(name).ok_or("the URL is not escaped as Dubbo does")?;
+    let (interface, text) = unescaped(interface, name)?;
     let url = Url::parse(&text)?;
     let mut instance = Instance::new(url.host, url.port.unwrap_or_default());
     // A parameter without a value has its name for one, as Dubbo reads it.
@@ -118,26 +115,28 @@ pub(super) fn said(
     instance.enabled = metadata.get(ENABLED).is_none_or(|text| is_enabled(text));
     instance.ephemeral = ephemeral;
     let part = |key| metadata.get(key).map(String::as_str).unwrap_or_default();
-    let service = named(category, &interface, part(VERSION), part(GROUP));
+    let service =
+        ServiceName { category, interface: &interface, version: part(VERSION), group: part(GROUP) }.to_string();
     instance.metadata = metadata.into();
     Ok((super::service(&service), instance))
 }
 
+/// The interface and the URL.
+fn unescaped(interface: &str, name: &str) -> Result<(String, String), String> {
+    let interface = escape::read(interface).ok_or("the interface's name is not escaped as Dubbo does")?;
+    Ok((interface, escape::read(name).ok_or("the URL is not escaped as Dubbo does")?))
+}
+
 /// The service of what [`said`] says, and the same errors.
 pub(super) fn service_said(interface: &str, category: &str, name: &str) -> Result<String, String> {
-    let interface = escape::read(interface).ok_or("the interface's name is not escaped as Dubbo does")?;
-    let text = escape::read(name).ok_or("the URL is not escaped as Dubbo does")?;
+    let (interface, text) = unescaped(interface, name)?;
     let url = Url::parse(&text)?;
     // Of several, the last one stands.
     let part = |wanted: &str| {
         let found = url.params.iter().rev().find(|param| key(param) == wanted);
         found.map_or("", |param| param.split_once('=').map_or(param, |pair| pair.1))
     };
-    Ok(named(category, &interface, part(VERSION), part(GROUP)))
-}
-
-fn named(category: &str, interface: &str, version: &str, group: &str) -> String {
-    [category, interface, version, group].join(":")
+    Ok(ServiceName { category, interface: &interface, version: part(VERSION), group: part(GROUP) }.to_string())
 }
 
 /// Dubbo's weight as ours: 100 is 1.
@@ -149,7 +148,7 @@ fn scaled(text: &str) -> f64 {
 pub(super) fn words(scope: &ServiceKey, instance: &Instance, folder: &str, name: &str, data: &[u8]) -> Option<Words> {
     let text = escape::read(name)?;
     let url = Url::parse(&text).ok()?;
-    let service = Service::of(&scope.name, &instance.metadata)?;
+    let service = ServiceName::of(&scope.name, &instance.metadata)?;
     if url.params.len() > PARAMS {
         return None;
     }
@@ -191,13 +190,13 @@ pub(super) fn words(scope: &ServiceKey, instance: &Instance, folder: &str, name:
 
 /// The last resort: the whole name of the znode.
 pub(super) fn whole(scope: &ServiceKey, instance: &Instance, folder: &str, name: &str, data: &[u8]) -> Option<Words> {
-    let mut words = frame(&Service::of(&scope.name, &instance.metadata)?, instance, folder, data);
+    let mut words = frame(&ServiceName::of(&scope.name, &instance.metadata)?, instance, folder, data);
     words.push(WHOLE, name);
     Some(words)
 }
 
 /// Words of what is not the URL.
-fn frame(service: &Service<'_>, instance: &Instance, folder: &str, data: &[u8]) -> Words {
+fn frame(service: &ServiceName<'_>, instance: &Instance, folder: &str, data: &[u8]) -> Words {
     let mut words = Words::new(Layout::Dubbo);
     if !escape::is(service.interface, 0, folder) {
         words.push(FOLDER, folder);
@@ -211,7 +210,7 @@ fn frame(service: &Service<'_>, instance: &Instance, folder: &str, data: &[u8]) 
 /// The path below the root, and the data.
 pub(super) fn build(name: &str, instance: &Instance, words: &Words) -> Result<(String, Vec<u8>), String> {
     let wrong = || format!("{name:?} is no service of Dubbo's; their names are category:interface:version:group");
-    let service = Service::of(name, &instance.metadata).ok_or_else(wrong)?;
+    let service = ServiceName::of(name, &instance.metadata).ok_or_else(wrong)?;
     let host = &instance.id.endpoint.host;
     if !host::is_one(host) {
         return Err(format!("{host:?} is no host"));
@@ -303,7 +302,7 @@ impl<'a> Params<'a> {
 }
 
 /// The canonical parameters, sorted by their keys: what the metadata say, and what the service's name says.
-fn canonical<'a>(service: &Service<'a>, instance: &'a Instance) -> Vec<Param<'a>> {
+fn canonical<'a>(service: &ServiceName<'a>, instance: &'a Instance) -> Vec<Param<'a>> {
     let own = |pair: &(&str, &str)| pair.0 != PROTOCOL && pair.0 != PATH;
     let mut all = Vec::with_capacity(instance.metadata.len() + 4);
     all.extend(instance.metadata.iter().filter(own).map(|(key, value)| Param { key, value: value.into() }));
@@ -354,42 +353,4 @@ fn sorted(mut params: Vec<String>, words: &Words) -> Vec<String> {
 
 fn key(param: &str) -> &str {
     param.split_once('=').map_or(param, |pair| pair.0)
-}
-
-/// A service as Dubbo names it in flat registries: `category:interface:version:group`.
-struct Service<'a> {
-    category: &'a str,
-    interface: &'a str,
-    version: &'a str,
-    group: &'a str,
-}
-
-impl<'a> Service<'a> {
-    /// The parts of a name. What the metadata say of version and group tells where the interface ends, should a part hold
-    /// a colon.
-    fn of(name: &'a str, metadata: &Metadata) -> Option<Self> {
-        let (category, rest) = name.split_once(':')?;
-        let part = |key| metadata.get(key).unwrap_or_default();
-        let (version, group) = (part(VERSION), part(GROUP));
-        let known = rest.strip_suffix(group).and_then(|rest| rest.strip_suffix(':'));
-        let known = known.and_then(|rest| rest.strip_suffix(version)).and_then(|rest| rest.strip_suffix(':'));
-        let (interface, version, group) = match known {
-            Some(interface) => {
-                let tail = &rest[interface.len() + 1..];
-                (interface, &tail[..version.len()], &tail[version.len() + 1..])
-            }
-            None => {
-                let (rest, group) = rest.rsplit_once(':')?;
-                let (interface, version) = rest.rsplit_once(':')?;
-                (interface, version, group)
-            }
-        };
-        (!category.is_empty() && !interface.is_empty()).then_some(Self { category, interface, version, group })
-    }
-}
-
-/// Whether this is the name of a service of Dubbo's.
-pub(super) fn is_named(name: &str, instance: &Instance, categories: &[String]) -> bool {
-    let known = |category| CATEGORIES.contains(&category) || categories.iter().any(|one| one == category);
-    Service::of(name, &instance.metadata).is_some_and(|service| known(service.category))
 }

@@ -1,6 +1,8 @@
 //! How URLs are made names of znodes. Dubbo says `java.net.URLEncoder`; those who write Dubbo's trees in other languages
 //! use what theirs has.
 
+use std::sync::LazyLock;
+
 /// One way of escaping. The name of Dubbo's own is the first.
 struct Style {
     /// What stays beside letters and digits.
@@ -27,31 +29,13 @@ pub(super) const WAYS: usize = STYLES.len();
 
 impl Style {
     /// What becomes of a byte: itself, `+`, or two digits.
-    const fn of(&self, byte: u8) -> Escaped {
-        let (mut at, safe) = (0, self.safe.as_bytes());
-        while at < safe.len() {
-            if safe[at] == byte {
-                return Escaped::Not;
-            }
-            at += 1;
-        }
+    fn of(&self, byte: u8) -> Escaped {
+        let hex = if self.small { b"0123456789abcdef" } else { b"0123456789ABCDEF" };
         match byte {
             b' ' if self.plus => Escaped::Plus,
-            _ if byte.is_ascii_alphanumeric() => Escaped::Not,
-            _ => {
-                let hex = if self.small { b"0123456789abcdef" } else { b"0123456789ABCDEF" };
-                Escaped::Hex([b'%', hex[(byte >> 4) as usize], hex[(byte & 15) as usize]])
-            }
+            _ if byte.is_ascii_alphanumeric() || self.safe.as_bytes().contains(&byte) => Escaped::Not,
+            _ => Escaped::Hex([b'%', hex[usize::from(byte >> 4)], hex[usize::from(byte & 15)]]),
         }
-    }
-
-    const fn table(&self) -> [Escaped; 256] {
-        let (mut table, mut byte) = ([Escaped::Not; 256], 0);
-        while byte < table.len() {
-            table[byte] = self.of(byte as u8);
-            byte += 1;
-        }
-        table
     }
 }
 
@@ -64,8 +48,8 @@ enum Escaped {
 }
 
 /// For each way and each byte: a large estate has tens of millions of them.
-static TABLES: [[Escaped; 256]; WAYS] =
-    [STYLES[0].table(), STYLES[1].table(), STYLES[2].table(), STYLES[3].table(), STYLES[4].table()];
+static TABLES: LazyLock<[[Escaped; 256]; WAYS]> =
+    LazyLock::new(|| STYLES.map(|style| std::array::from_fn(|byte| style.of(u8::try_from(byte).unwrap_or_default()))));
 
 fn table(way: usize) -> &'static [Escaped; 256] {
     TABLES.get(way).unwrap_or(&TABLES[0])

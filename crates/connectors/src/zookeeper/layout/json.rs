@@ -5,9 +5,9 @@ use serde_json::value::RawValue;
 use std::fmt;
 
 /// An object's keys, and its values as they are written.
-pub(super) type Pairs = Vec<(String, String)>;
+pub(super) type JsonPairs = Vec<(String, String)>;
 
-struct Object(Pairs);
+struct Object(JsonPairs);
 
 impl<'de> Deserialize<'de> for Object {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -18,7 +18,7 @@ impl<'de> Deserialize<'de> for Object {
                 f.write_str("a JSON object")
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object, A::Error> {
-                let mut pairs = Pairs::new();
+                let mut pairs = JsonPairs::new();
                 while let Some((key, value)) = map.next_entry::<String, &RawValue>()? {
                     pairs.push((key, value.get().to_owned()));
                 }
@@ -30,12 +30,12 @@ impl<'de> Deserialize<'de> for Object {
 }
 
 /// The pairs of an object.
-pub(super) fn pairs(text: &str) -> Result<Pairs, String> {
+pub(super) fn pairs(text: &str) -> Result<JsonPairs, String> {
     serde_json::from_str::<Object>(text).map(|object| object.0).map_err(|error| error.to_string())
 }
 
 /// The value of a key, if it is there and not null. Of several, readers take the last.
-pub(super) fn find<'a>(pairs: &'a Pairs, key: &str) -> Option<&'a str> {
+pub(super) fn find<'a>(pairs: &'a JsonPairs, key: &str) -> Option<&'a str> {
     pairs.iter().rev().find(|pair| pair.0 == key).map(|pair| pair.1.as_str()).filter(|raw| *raw != "null")
 }
 
@@ -45,7 +45,7 @@ pub(super) fn string(raw: &str) -> Option<String> {
 }
 
 /// An object in its shortest form.
-pub(super) fn object(pairs: &Pairs) -> String {
+pub(super) fn object(pairs: &JsonPairs) -> String {
     let inner: Vec<_> = pairs.iter().map(|(key, raw)| format!("{}:{raw}", quote(key))).collect();
     format!("{{{}}}", inner.join(","))
 }
@@ -74,7 +74,7 @@ pub(super) fn quote(text: &str) -> String {
 }
 
 /// What makes `wanted` of `base`: the keys that go, and the pairs that come or change, as `key=value`.
-pub(super) fn patch(base: &Pairs, wanted: &Pairs) -> (Vec<String>, Vec<String>) {
+pub(super) fn patch(base: &JsonPairs, wanted: &JsonPairs) -> (Vec<String>, Vec<String>) {
     let gone = base.iter().filter(|pair| wanted.iter().all(|other| other.0 != pair.0));
     let set = wanted.iter().filter(|pair| !base.contains(pair));
     (gone.map(|pair| pair.0.clone()).collect(), set.map(|(key, raw)| format!("{key}={raw}")).collect())
@@ -82,7 +82,7 @@ pub(super) fn patch(base: &Pairs, wanted: &Pairs) -> (Vec<String>, Vec<String>) 
 
 /// Does what [`patch`] found.
 pub(super) fn apply<'a>(
-    base: &mut Pairs,
+    base: &mut JsonPairs,
     gone: impl Iterator<Item = &'a str>,
     set: impl Iterator<Item = &'a str>,
 ) -> Option<()> {

@@ -21,10 +21,10 @@ mod alias;
 mod curator;
 mod dubbo;
 mod escape;
-mod host;
 mod json;
 mod plain;
 mod roots;
+mod service_name;
 #[cfg(test)]
 mod tests;
 mod words;
@@ -33,7 +33,7 @@ pub use alias::alias;
 pub use roots::Roots;
 
 use causeway_core::{Instance, Payload, ServiceKey};
-use roots::Place;
+use roots::{Position, ServiceFolder};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, LazyLock};
@@ -41,8 +41,10 @@ use words::{ACCESS, NULL, ROOT, Words};
 
 /// The kind in payloads, as in the settings.
 pub(super) const KIND: &str = "zookeeper";
-const PUBLIC: &str = "public";
-const GROUP: &str = "DEFAULT_GROUP";
+/// The one namespace.
+pub(super) const PUBLIC: &str = "public";
+/// The one group.
+pub(super) const GROUP: &str = "DEFAULT_GROUP";
 
 /// A way in which services stand in a tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -65,20 +67,26 @@ impl Layout {
     /// All of them.
     pub const ALL: [Self; 5] = [Self::Dubbo, Self::Application, Self::Spring, Self::Curator, Self::Plain];
 
-    fn code(self) -> char {
+    /// Its name in the settings.
+    pub fn word(self) -> &'static str {
         match self {
-            Self::Dubbo => 'd',
-            Self::Application => 'a',
-            Self::Spring => 's',
-            Self::Curator => 'c',
-            Self::Plain => 'p',
+            Self::Dubbo => "dubbo",
+            Self::Application => "application",
+            Self::Spring => "spring",
+            Self::Curator => "curator",
+            Self::Plain => "plain",
         }
+    }
+
+    /// Its letter in payloads, another one for each.
+    fn code(self) -> char {
+        char::from(self.word().as_bytes()[0])
     }
 }
 
 /// An instance as a znode says it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Read {
+pub struct ReadInstance {
     /// Its service.
     pub scope: ServiceKey,
     /// What it is.
@@ -89,7 +97,7 @@ pub struct Read {
 
 /// A znode that holds an instance.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Node {
+pub struct NewZnode {
     /// Its path below the chroot.
     pub path: String,
     /// Its data.
@@ -98,13 +106,13 @@ pub struct Node {
     pub ephemeral: bool,
 }
 
-/// Reads a znode as an instance: `None` where it is none of ours to read (an inner node, a layout that is not selected),
+/// Reads a znode as an instance: `None` where it is not for us to read (an inner node, a layout that is not selected),
 /// an error where it should be one and why it is not. [`write()`] makes of the record the same znode again; of one with
 /// another name, that with its own.
-pub fn read(roots: &Roots, path: &str, data: &[u8], ephemeral: bool) -> Result<Option<Read>, String> {
+pub fn read(roots: &Roots, path: &str, data: &[u8], ephemeral: bool) -> Result<Option<ReadInstance>, String> {
     let plain = alias::plain(roots, path, data);
     let read = read_plain(roots, plain.as_deref().unwrap_or(path), data, ephemeral)?;
-    Ok(read.map(|(scope, instance)| Read { scope, instance, alias_of: plain }))
+    Ok(read.map(|(scope, instance)| ReadInstance { scope, instance, alias_of: plain }))
 }
 
 fn read_plain(
@@ -114,24 +122,19 @@ fn read_plain(
     ephemeral: bool,
 ) -> Result<Option<(ServiceKey, Instance)>, String> {
     let Some((layout, scope, mut instance)) = said(roots, path, data, ephemeral)? else { return Ok(None) };
-    let Some(place) = roots.place(path) else { return Ok(None) };
-    let (root, name) = match place {
-        Place::Dubbo { root, name, .. } | Place::Services { root, name, .. } | Place::Plain { root, name, .. } => {
-            (root, name)
-        }
-    };
+    let Some(Position { root, folder, name }) = roots.position(path) else { return Ok(None) };
     let is_first = roots.of(layout).next() == Some(root);
     // Below another root the same name may stand once more.
     let slot = xxhash_rust::xxh3::xxh3_64(if is_first { name } else { path }.as_bytes());
     instance.id.slot = format!("{:08x}", slot >> 32).into();
     for last in [false, true] {
-        let words = match (place, last) {
-            (Place::Dubbo { interface, .. }, false) => dubbo::words(&scope, &instance, interface, name, data),
-            (Place::Dubbo { interface, .. }, true) => dubbo::whole(&scope, &instance, interface, name, data),
-            (Place::Services { service, .. }, false) => curator::words(layout, service, &instance, name, data),
-            (Place::Services { .. }, true) => Some(curator::whole(layout, &instance, name, data)),
-            (Place::Plain { .. }, false) => Some(plain::words(&instance, name, data)),
-            (Place::Plain { .. }, true) => None,
+        let words = match (folder, last) {
+            (ServiceFolder::Dubbo { interface, .. }, false) => dubbo::words(&scope, &instance, interface, name, data),
+            (ServiceFolder::Dubbo { interface, .. }, true) => dubbo::whole(&scope, &instance, interface, name, data),
+            (ServiceFolder::Services(service), false) => curator::words(layout, service, &instance, name, data),
+            (ServiceFolder::Services(_), true) => Some(curator::whole(layout, &instance, name, data)),
+            (ServiceFolder::Plain(_), false) => Some(plain::words(&instance, name, data)),
+            (ServiceFolder::Plain(_), true) => None,
         };
         let Some(mut words) = words else { continue };
         if !is_first {
@@ -150,7 +153,7 @@ fn read_plain(
 /// Makes the znode of a record, or says why ZooKeeper cannot hold it. A record that was read from ZooKeeper becomes the
 /// same znode again, but for what was edited since; any other becomes the canonical one, always the same. What
 /// [`read`] then makes of it is the record as this kind holds it.
-pub fn write(roots: &Roots, scope: &ServiceKey, record: &Instance) -> Result<Node, String> {
+pub fn write(roots: &Roots, scope: &ServiceKey, record: &Instance) -> Result<NewZnode, String> {
     if (&*scope.namespace, &*scope.group) != (PUBLIC, GROUP) {
         let (namespace, group) = (&scope.namespace, &scope.group);
         return Err(format!(
@@ -160,9 +163,8 @@ pub fn write(roots: &Roots, scope: &ServiceKey, record: &Instance) -> Result<Nod
     if !record.weight.is_finite() || record.weight < 0.0 {
         return Err(format!("{} is no weight", record.weight));
     }
-    let native = record.payload.as_ref().filter(|payload| &*payload.kind == KIND);
-    let words = native.and_then(|payload| Words::decode(&payload.text)).unwrap_or_else(|| {
-        Words::new(if dubbo::is_named(&scope.name, record, &roots.categories) {
+    let words = words_of(record).unwrap_or_else(|| {
+        Words::new(if service_name::is_service_name(&scope.name, &record.metadata) {
             Layout::Dubbo
         } else if record.metadata.contains_key("dubbo.metadata.revision") {
             Layout::Application
@@ -222,21 +224,16 @@ pub fn access(record: &Instance) -> Option<String> {
 /// The class of a znode's payload below a root of Curator's service discovery: `None` where it has no payload, empty
 /// where that names no class. A lookup of Spring Cloud's, Dubbo's or Curator's fails for the whole service when one
 /// payload there has another class than its own: never put a second class into a service.
-pub fn class(roots: &Roots, node: &Node) -> Option<String> {
-    class_at(roots, &node.path, &node.data)
-}
-
-/// The same of a znode in pieces.
-pub fn class_at(roots: &Roots, path: &str, data: &[u8]) -> Option<String> {
-    match roots.place(path)? {
-        Place::Services { .. } => curator::class(data),
+pub fn class(roots: &Roots, path: &str, data: &[u8]) -> Option<String> {
+    match roots.position(path)?.folder {
+        ServiceFolder::Services(_) => curator::class(data),
         _ => None,
     }
 }
 
 /// The znode that a record and its words make, and what it says. What cannot be read back must not be written: it might
 /// hide its siblings.
-fn build(roots: &Roots, scope: &ServiceKey, record: &Instance, words: &Words) -> Result<(Node, Instance), String> {
+fn build(roots: &Roots, scope: &ServiceKey, record: &Instance, words: &Words) -> Result<(NewZnode, Instance), String> {
     let node = make(roots, scope, record, words)?;
     match said(roots, &node.path, &node.data, node.ephemeral)? {
         Some((layout, there, instance)) if layout == words.layout && there == *scope => Ok((node, instance)),
@@ -245,9 +242,11 @@ fn build(roots: &Roots, scope: &ServiceKey, record: &Instance, words: &Words) ->
 }
 
 /// Whether a znode can be read back as [`build`] asks for, without the record that it says.
-fn check(roots: &Roots, scope: &ServiceKey, words: &Words, node: &Node) -> Result<(), String> {
-    let (layout, there) = match roots.place(&node.path) {
-        Some(Place::Dubbo { interface, category, name, .. }) if roots.layouts.contains(&Layout::Dubbo) => {
+fn check(roots: &Roots, scope: &ServiceKey, words: &Words, node: &NewZnode) -> Result<(), String> {
+    let (layout, there) = match roots.position(&node.path) {
+        Some(Position { folder: ServiceFolder::Dubbo { interface, category }, name, .. })
+            if roots.layouts.contains(&Layout::Dubbo) =>
+        {
             (Layout::Dubbo, service(&dubbo::service_said(interface, category, name)?))
         }
         _ => match said(roots, &node.path, &node.data, node.ephemeral)? {
@@ -258,12 +257,12 @@ fn check(roots: &Roots, scope: &ServiceKey, words: &Words, node: &Node) -> Resul
     (layout == words.layout && there == *scope).then_some(()).ok_or_else(|| elsewhere(scope, node))
 }
 
-fn elsewhere(scope: &ServiceKey, node: &Node) -> String {
+fn elsewhere(scope: &ServiceKey, node: &NewZnode) -> String {
     format!("{:?} would not be read as an instance of {:?}", node.path, scope.name)
 }
 
 /// The znode that a record and its words make.
-fn make(roots: &Roots, scope: &ServiceKey, record: &Instance, words: &Words) -> Result<Node, String> {
+fn make(roots: &Roots, scope: &ServiceKey, record: &Instance, words: &Words) -> Result<NewZnode, String> {
     let layout = words.layout;
     if !roots.layouts.contains(&layout) {
         return Err(format!("the layout {layout:?} is not selected"));
@@ -282,7 +281,7 @@ fn make(roots: &Roots, scope: &ServiceKey, record: &Instance, words: &Words) -> 
     if path.split('/').skip(1).any(|part| part.is_empty() || part == "." || part == "..") || has_odd(&path) {
         return Err(format!("{path:?} is no path of ZooKeeper's"));
     }
-    Ok(Node { path, data, ephemeral: record.ephemeral })
+    Ok(NewZnode { path, data, ephemeral: record.ephemeral })
 }
 
 /// What a znode says, without what only its words hold.
@@ -292,17 +291,17 @@ fn said(
     data: &[u8],
     ephemeral: bool,
 ) -> Result<Option<(Layout, ServiceKey, Instance)>, String> {
-    let Some(place) = roots.place(path) else { return Ok(None) };
-    let said = match place {
-        Place::Dubbo { interface, category, name, .. } => {
+    let Some(Position { folder, name, .. }) = roots.position(path) else { return Ok(None) };
+    let said = match folder {
+        ServiceFolder::Dubbo { interface, category } => {
             let (scope, instance) = dubbo::said(interface, category, name, ephemeral)?;
             (Layout::Dubbo, scope, instance)
         }
         // A service's name may hold `/`: then there are inner nodes on the way, empty or with Curator's default data.
-        Place::Services { .. } if !ephemeral && !data.trim_ascii_start().starts_with(b"{") => return Ok(None),
-        Place::Services { service, .. } => curator::said(service, data, ephemeral)?,
-        Place::Plain { .. } if !ephemeral => return Ok(None),
-        Place::Plain { service, name, .. } => {
+        ServiceFolder::Services(_) if !ephemeral && !data.trim_ascii_start().starts_with(b"{") => return Ok(None),
+        ServiceFolder::Services(service) => curator::said(service, data, ephemeral)?,
+        ServiceFolder::Plain(_) if !ephemeral => return Ok(None),
+        ServiceFolder::Plain(service) => {
             let (scope, instance) = plain::said(service, name, data)?;
             (Layout::Plain, scope, instance)
         }
@@ -310,7 +309,7 @@ fn said(
     Ok(Some(said).filter(|said| roots.layouts.contains(&said.0)))
 }
 
-/// Whether two records say the same; slots, payloads and marks aside.
+/// Whether two records say the same, apart from slots, payloads and marks.
 fn agree(left: &Instance, right: &Instance) -> bool {
     let plain = |one: &Instance| (one.weight, one.enabled, one.healthy, one.ephemeral);
     left.id.endpoint == right.id.endpoint && plain(left) == plain(right) && left.metadata == right.metadata

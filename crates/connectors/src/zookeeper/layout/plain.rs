@@ -2,7 +2,8 @@
 //! or in its data. Items of its words: `n` the znode's name · `d` the data.
 
 use super::words::{DATA, NAME, Words};
-use super::{Layout, host, json};
+use super::{Layout, json};
+use crate::zookeeper::host;
 use causeway_core::{Instance, ServiceKey};
 
 /// What a znode says.

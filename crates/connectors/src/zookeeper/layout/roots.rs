@@ -2,6 +2,7 @@
 
 use super::Layout;
 use crate::zookeeper::Settings;
+use crate::zookeeper::client::paths::within;
 
 /// What stands beside the services under a Dubbo root.
 const NO_INTERFACES: [&str; 3] = ["config", "metadata", "mapping"];
@@ -34,7 +35,7 @@ impl Default for Roots {
 
 /// Which rules hold for a path.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Rules {
+enum RootForm {
     Dubbo,
     Services,
     Plain,
@@ -42,32 +43,57 @@ enum Rules {
 
 /// Where a znode may say that it is an instance.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Place<'a> {
-    /// The interface and the URL are still escaped.
-    Dubbo { root: &'a str, interface: &'a str, category: &'a str, name: &'a str },
+pub(super) struct Position<'a> {
+    pub root: &'a str,
+    pub folder: ServiceFolder<'a>,
+    /// The last part of the path; in Dubbo's tree a URL that is still escaped.
+    pub name: &'a str,
+}
+
+/// What stands between root and name.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum ServiceFolder<'a> {
+    /// The interface is still escaped.
+    Dubbo { interface: &'a str, category: &'a str },
     /// A service's name may hold `/`.
-    Services { root: &'a str, service: &'a str, name: &'a str },
+    Services(&'a str),
     /// The service of a znode right below the root is `/`.
-    Plain { root: &'a str, service: &'a str, name: &'a str },
+    Plain(&'a str),
 }
 
 impl Roots {
     /// Whether this znode is worth reading as an instance. [`read`](super::read) then says whether it is one.
     pub fn is_candidate(&self, path: &str) -> bool {
-        self.place(path).is_some()
+        self.position(path).is_some()
+    }
+
+    /// Whether a path is the server's own, or lies where services stand: those are no data. What stands beside the services
+    /// under a Dubbo root is.
+    pub fn is_taken(&self, path: &str) -> bool {
+        let below = |root: &String| path.strip_prefix(&**root).and_then(|rest| rest.strip_prefix('/'));
+        let interface = |rest: &str| !NO_INTERFACES.contains(&rest.split('/').next().unwrap_or(rest));
+        within(SYSTEM, path)
+            || self.services.iter().any(|root| below(root).is_some())
+            || self.dubbo.iter().filter_map(below).any(interface)
+            || self.is_candidate(path)
+    }
+
+    /// Whether services stand below a node: it is their folder.
+    pub fn is_root(&self, path: &str) -> bool {
+        self.services.iter().chain(&self.dubbo).chain(&self.plain).any(|root| root == path)
     }
 
     /// Whether such znodes may stand below this one. Ask only of a znode that has children.
     pub fn descend(&self, path: &str) -> bool {
-        if is_system(path) {
+        if within(SYSTEM, path) {
             return false;
         }
         let path = trim(path);
-        let leads = |(_, root): (Rules, &str)| root.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'));
+        let leads = |(_, root): (RootForm, &str)| root.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'));
         self.all().any(leads)
             || self.below(path).is_some_and(|(rules, _, rest)| match rules {
-                Rules::Services | Rules::Plain => true,
-                Rules::Dubbo => {
+                RootForm::Services | RootForm::Plain => true,
+                RootForm::Dubbo => {
                     let mut rest = rest.split('/').filter(|part| !part.is_empty());
                     let interface = rest.next().is_none_or(|word| !NO_INTERFACES.contains(&word));
                     interface && rest.next().is_none_or(|word| self.reads(word)) && rest.next().is_none()
@@ -81,10 +107,7 @@ impl Roots {
         all.sort_unstable();
         let mut top: Vec<&str> = Vec::new();
         for root in all {
-            if !top
-                .iter()
-                .any(|above| root.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
-            {
+            if !top.iter().any(|above| within(above, root)) {
                 top.push(root);
             }
         }
@@ -105,27 +128,26 @@ impl Roots {
         list.iter().map(|root| trim(root))
     }
 
-    pub(super) fn place<'a>(&'a self, path: &'a str) -> Option<Place<'a>> {
+    pub(super) fn position<'a>(&'a self, path: &'a str) -> Option<Position<'a>> {
         let (rules, root, rest) = self.below(path)?;
         let rest = rest.strip_prefix('/').filter(|rest| rest.split('/').all(|part| !part.is_empty()))?;
-        match rules {
-            Rules::Dubbo => {
-                let mut parts = rest.split('/');
-                let (interface, category, name) = (parts.next()?, parts.next()?, parts.next()?);
-                let is_one = parts.next().is_none() && self.reads(category) && !NO_INTERFACES.contains(&interface);
-                is_one.then_some(Place::Dubbo { root, interface, category, name })
+        let (above, name) = rest.rsplit_once('/').unwrap_or(("", rest));
+        let folder = match rules {
+            RootForm::Dubbo => {
+                let (interface, category) = above.split_once('/').filter(|(_, category)| self.reads(category))?;
+                (!NO_INTERFACES.contains(&interface)).then_some(ServiceFolder::Dubbo { interface, category })?
             }
-            Rules::Services => rest.rsplit_once('/').map(|(service, name)| Place::Services { root, service, name }),
-            Rules::Plain => {
-                let (service, name) = rest.rsplit_once('/').unwrap_or(("/", rest));
-                (!is_system(path)).then_some(Place::Plain { root, service, name })
-            }
-        }
+            RootForm::Services if above.is_empty() => return None,
+            RootForm::Services => ServiceFolder::Services(above),
+            RootForm::Plain if within(SYSTEM, path) => return None,
+            RootForm::Plain => ServiceFolder::Plain(if above.is_empty() { "/" } else { above }),
+        };
+        Some(Position { root, folder, name })
     }
 
     /// The rules of the nearest root above a path, that root, and the rest of the path.
-    fn below<'a>(&'a self, path: &'a str) -> Option<(Rules, &'a str, &'a str)> {
-        let fits = |(rules, root): (Rules, &'a str)| {
+    fn below<'a>(&'a self, path: &'a str) -> Option<(RootForm, &'a str, &'a str)> {
+        let fits = |(rules, root): (RootForm, &'a str)| {
             let rest = path.strip_prefix(root).filter(|rest| rest.is_empty() || rest.starts_with('/'))?;
             Some((rules, root, rest))
         };
@@ -133,20 +155,16 @@ impl Roots {
         self.all().filter_map(fits).reduce(|best, next| if next.1.len() > best.1.len() { next } else { best })
     }
 
-    fn all(&self) -> impl Iterator<Item = (Rules, &str)> {
+    fn all(&self) -> impl Iterator<Item = (RootForm, &str)> {
         let lists = [
-            (Rules::Dubbo, &self.dubbo, [Layout::Dubbo].as_slice()),
-            (Rules::Services, &self.services, &[Layout::Application, Layout::Spring, Layout::Curator]),
-            (Rules::Plain, &self.plain, &[Layout::Plain]),
+            (RootForm::Dubbo, &self.dubbo, [Layout::Dubbo].as_slice()),
+            (RootForm::Services, &self.services, &[Layout::Application, Layout::Spring, Layout::Curator]),
+            (RootForm::Plain, &self.plain, &[Layout::Plain]),
         ];
         let on = |layouts: &[Layout]| layouts.iter().any(|layout| self.layouts.contains(layout));
         let selected = lists.into_iter().filter(move |list| on(list.2));
         selected.flat_map(|(rules, roots, _)| roots.iter().map(move |root| (rules, trim(root))))
     }
-}
-
-fn is_system(path: &str) -> bool {
-    path.strip_prefix(SYSTEM).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 fn trim(root: &str) -> &str {

@@ -4,6 +4,7 @@
 //! and whatever is not plain text stand as `!XX`, byte by byte. The text of a canonical Dubbo provider is empty.
 
 use super::Layout;
+use super::escape::unescape;
 
 /// The item that names the root, where it is not the first of its layout.
 pub(super) const ROOT: char = 'r';
@@ -92,7 +93,7 @@ impl Words {
         let layout = Layout::ALL.into_iter().find(|layout| layout.code() == code)?;
         let item = |text: &str| {
             let letter = text.chars().next()?;
-            Some((letter, unescape(&text[letter.len_utf8()..])?))
+            Some((letter, unescape(&text.as_bytes()[letter.len_utf8()..], ESCAPE as u8)?))
         };
         Some(Self { layout, items: items.map(item).collect::<Option<_>>()? })
     }
@@ -111,10 +112,6 @@ fn escape(value: &[u8], text: &mut String) {
         }
         chunk.invalid().iter().for_each(|byte| text.push_str(&format!("{ESCAPE}{byte:02X}")));
     }
-}
-
-fn unescape(text: &str) -> Option<Vec<u8>> {
-    super::escape::unescape(text.as_bytes(), ESCAPE as u8)
 }
 
 const DIGITS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";

@@ -12,7 +12,9 @@ pub(super) fn read(reader: &mut Reader<'_>, items: &[(&Node, String)]) -> Vec<St
     for (node, path) in items {
         let mut form = |text: &str| if one { connect_string(text) } else { server(text).map(|server| vec![server]) };
         match each(reader, node, path, expected, &mut form) {
-            Some(read) => servers.extend(read.into_iter().map(|(host, chroot)| Server { node, path, host, chroot })),
+            Some(read) => {
+                servers.extend(read.into_iter().map(|(host, chroot)| ServerText { node, path, host, chroot }))
+            }
             None => broken = true,
         }
     }
@@ -23,7 +25,7 @@ pub(super) fn read(reader: &mut Reader<'_>, items: &[(&Node, String)]) -> Vec<St
     servers.into_iter().map(|server| server.host + &chroot).collect()
 }
 
-struct Server<'n> {
+struct ServerText<'n> {
     node: &'n Node,
     path: &'n str,
     host: String,
@@ -31,7 +33,7 @@ struct Server<'n> {
 }
 
 /// The chroot stands at every address, or behind the last one only, as in ZooKeeper's own connect string.
-fn check_chroots(reader: &mut Reader<'_>, servers: &[Server<'_>]) {
+fn check_chroots(reader: &mut Reader<'_>, servers: &[ServerText<'_>]) {
     let Some((last, others)) = servers.split_last() else { return };
     let others_have_none = others.iter().all(|server| server.chroot.is_none());
     let Some(wrong) = others.iter().find(|server| server.chroot != last.chroot) else { return };

@@ -56,7 +56,7 @@ impl Default for Settings {
             dubbo_roots: vec!["/dubbo".into()],
             service_roots: vec!["/services".into()],
             plain_roots: Vec::new(),
-            layouts: LAYOUTS.iter().map(|(_, layout)| *layout).collect(),
+            layouts: Layout::ALL.into(),
             categories: BTreeSet::from([Category::Providers]),
             new_services: NewServices::default(),
             acl: AclChoice::default(),
@@ -64,14 +64,6 @@ impl Default for Settings {
         }
     }
 }
-
-const LAYOUTS: [(&str, Layout); 5] = [
-    ("dubbo", Layout::Dubbo),
-    ("application", Layout::Application),
-    ("spring", Layout::Spring),
-    ("curator", Layout::Curator),
-    ("plain", Layout::Plain),
-];
 
 /// What stands below an interface in Dubbo's tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -89,6 +81,9 @@ pub enum Category {
 }
 
 impl Category {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Providers, Self::Consumers, Self::Routers, Self::Configurators];
+
     /// The node's name.
     pub fn word(self) -> &'static str {
         match self {

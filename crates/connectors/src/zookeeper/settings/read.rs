@@ -1,7 +1,8 @@
 //! Reading the block `zookeeper` of a cluster.
 
 use super::addresses::check_path;
-use super::{AclChoice, Category, KEYS, KIND, LAYOUTS, Layout, NewServices, Settings};
+use super::{AclChoice, Category, KEYS, KIND, Layout, NewServices, Settings};
+use crate::zookeeper::client::paths::within;
 use causeway_settings::{Cluster, Draft, Fields, Node, Reader};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -20,19 +21,21 @@ pub(super) fn read(reader: &mut Reader<'_>, fields: &Fields<'_>, cluster: &Clust
     without_effect(reader, fields);
     let inner = reader.fields(fields.get(KIND)?, &fields.at(KIND), &KEYS)?;
     let default = Settings::default();
-    let categories = [Category::Providers, Category::Consumers, Category::Routers, Category::Configurators];
     let acls = [("open", AclChoice::Open), ("creator", AclChoice::Creator), ("copy", AclChoice::Copy)];
     let new = [NewServices::Spring, NewServices::Application, NewServices::Curator];
-    let layouts = reader.words(&inner, "layouts", &LAYOUTS).unwrap_or(default.layouts);
+    let layouts =
+        reader.words(&inner, "layouts", &Layout::ALL.map(|layout| (layout.word(), layout))).unwrap_or(default.layouts);
     let [dubbo_roots, service_roots, plain_roots] = roots(reader, &inner, &layouts);
     let read = Settings {
         dubbo_roots,
         service_roots,
         plain_roots,
         categories: reader
-            .words(&inner, "categories", &categories.map(|category| (category.word(), category)))
+            .words(&inner, "categories", &Category::ALL.map(|category| (category.word(), category)))
             .unwrap_or(default.categories),
-        new_services: reader.word(&inner, "newServices", &new.map(|new| (word(new.layout()), new))).unwrap_or_default(),
+        new_services: reader
+            .word(&inner, "newServices", &new.map(|new| (new.layout().word(), new)))
+            .unwrap_or_default(),
         acl: reader.word(&inner, "acl", &acls).unwrap_or_default(),
         session_timeout: session_timeout(reader, &inner, default.session_timeout),
         layouts,
@@ -51,10 +54,6 @@ pub(super) fn read(reader: &mut Reader<'_>, fields: &Fields<'_>, cluster: &Clust
         );
     }
     Some(read)
-}
-
-fn word(layout: Layout) -> &'static str {
-    LAYOUTS.iter().find(|(_, own)| *own == layout).map_or("", |(word, _)| word)
 }
 
 fn without_effect(reader: &mut Reader<'_>, fields: &Fields<'_>) {
@@ -85,11 +84,11 @@ fn check(reader: &mut Reader<'_>, fields: &Fields<'_>, read: &Settings) {
     let layout = read.new_services.layout();
     // Who says nothing may choose the layouts freely: what has no form is not written then.
     if read.new_services != NewServices::default() && !read.layouts.contains(&layout) {
-        let message = format!("services of the form `{}` are not among the `layouts`", word(layout));
+        let message = format!("services of the form `{}` are not among the `layouts`", layout.word());
         reader.report(
             Draft::error(fields.place_of(key), fields.at(key), message)
                 .expected("one of the `layouts`: what is written must be read too")
-                .help(format!("add `{}` to `layouts`, or choose another form", word(layout))),
+                .help(format!("add `{}` to `layouts`, or choose another form", layout.word())),
         );
     }
     let key = "categories";
@@ -151,8 +150,6 @@ fn apart(
     node: &Node,
     path: &str,
 ) {
-    let within =
-        |root: &str, other: &str| root.strip_prefix(other).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     let Some((_, list)) = seen.iter().find(|(other, _)| within(root, other) || within(other, root)) else {
         return seen.push((root.to_owned(), key));
     };

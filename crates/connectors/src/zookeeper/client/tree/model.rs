@@ -1,37 +1,36 @@
 //! What is known of a subtree, and how it differs from what was read.
 
+use super::super::error::WireError;
+use super::super::paths::{join, parent, within};
+use super::walk::WalkResult;
+use super::{TreeChanges, TreeListing, TreeNode};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
-use super::super::address::{join, parent, within};
-use super::super::error::Error;
-use super::walk::Found;
-use super::{Changes, Listing, Node};
-
 /// The nodes as they were last told.
 #[derive(Debug, Default)]
 pub(super) struct Model {
-    nodes: BTreeMap<Arc<str>, Node>,
-    denied: BTreeMap<Arc<str>, Error>,
+    nodes: BTreeMap<Arc<str>, TreeNode>,
+    denied: BTreeMap<Arc<str>, WireError>,
 }
 
 impl Model {
-    pub(super) fn get(&self, path: &str) -> Option<&Node> {
+    pub(super) fn get(&self, path: &str) -> Option<&TreeNode> {
         self.nodes.get(path)
     }
 
     /// Takes a complete listing for the truth.
-    pub(super) fn reset(&mut self, found: Found) -> Listing {
+    pub(super) fn reset(&mut self, found: WalkResult) -> TreeListing {
         self.nodes = found.nodes;
         self.denied = found.denied;
-        Listing { nodes: self.nodes.values().cloned().collect(), denied: self.denied.clone() }
+        TreeListing { nodes: self.nodes.values().cloned().collect(), denied: self.denied.clone() }
     }
 
     /// Takes over what was read, and adds what is new about it to `changes`. Nodes that were not read stay as they
     /// are, unless a node above them is gone, or they are missing among the children that their parent was found to
     /// have.
-    pub(super) fn apply(&mut self, found: Found, changes: &mut Changes) {
+    pub(super) fn apply(&mut self, found: WalkResult, changes: &mut TreeChanges) {
         for path in &found.gone {
             self.remove(path, changes);
         }
@@ -67,7 +66,7 @@ impl Model {
     }
 
     /// Removes a node and all below it.
-    fn remove(&mut self, path: &str, changes: &mut Changes) {
+    fn remove(&mut self, path: &str, changes: &mut TreeChanges) {
         for path in self.subtree(path) {
             self.nodes.remove(&path);
             changes.nodes.insert(path, None);
@@ -112,13 +111,13 @@ mod tests {
     use super::super::super::types::Stat;
     use super::*;
 
-    fn node(path: &str, mzxid: i64) -> (Arc<str>, Node) {
+    fn node(path: &str, mzxid: i64) -> (Arc<str>, TreeNode) {
         let path: Arc<str> = path.into();
-        (Arc::clone(&path), Node { path, stat: Stat { mzxid, ..Stat::default() }, data: None })
+        (Arc::clone(&path), TreeNode { path, stat: Stat { mzxid, ..Stat::default() }, data: None })
     }
 
-    fn found(nodes: &[(&str, i64)]) -> Found {
-        Found { nodes: nodes.iter().map(|(path, mzxid)| node(path, *mzxid)).collect(), ..Found::default() }
+    fn found(nodes: &[(&str, i64)]) -> WalkResult {
+        WalkResult { nodes: nodes.iter().map(|(path, mzxid)| node(path, *mzxid)).collect(), ..WalkResult::default() }
     }
 
     fn model(paths: &[&str]) -> Model {
@@ -128,8 +127,8 @@ mod tests {
         model
     }
 
-    fn changes(model: &mut Model, found: Found) -> Vec<(String, Option<i64>)> {
-        let mut changes = Changes::default();
+    fn changes(model: &mut Model, found: WalkResult) -> Vec<(String, Option<i64>)> {
+        let mut changes = TreeChanges::default();
         model.apply(found, &mut changes);
         changes.nodes.into_iter().map(|(path, node)| (path.to_string(), node.map(|n| n.stat.mzxid))).collect()
     }
@@ -155,7 +154,7 @@ mod tests {
             changes(&mut model, found(&[("/a/b", 2), ("/a/n", 1)])),
             [("/a/b".into(), Some(2)), ("/a/n".into(), Some(1))]
         );
-        let gone = Found { gone: vec!["/a/b".into()], ..Found::default() };
+        let gone = WalkResult { gone: vec!["/a/b".into()], ..WalkResult::default() };
         let told = changes(&mut model, gone);
         assert_eq!(told.len(), 3);
         assert!(told.iter().all(|(path, node)| within("/a/b", path) && node.is_none()));
@@ -164,7 +163,7 @@ mod tests {
     #[test]
     fn what_a_listing_lacks_is_gone() {
         let mut model = model(PATHS);
-        let mut listed = Found::default();
+        let mut listed = WalkResult::default();
         listed.listed.insert("/a".into(), vec!["b-2".into(), "b.x".into(), "b0".into()]);
         let told: Vec<_> = changes(&mut model, listed).into_iter().map(|(path, _)| path).collect();
         assert_eq!(told, ["/a/b", "/a/b/c", "/a/b/c/d", "/a/e"]);
@@ -175,13 +174,13 @@ mod tests {
         let mut model = model(PATHS);
         let denied = || {
             let mut denied = found(&[("/a/b", 1)]);
-            denied.denied.insert("/a/b".into(), Error::Denied("/a/b".into()));
+            denied.denied.insert("/a/b".into(), WireError::Denied("/a/b".into()));
             denied
         };
-        let mut told = Changes::default();
+        let mut told = TreeChanges::default();
         model.apply(denied(), &mut told);
         assert!(told.nodes.is_empty() && told.denied.len() == 1);
-        let mut told = Changes::default();
+        let mut told = TreeChanges::default();
         model.apply(denied(), &mut told);
         assert!(told.is_empty());
         assert_eq!(changes(&mut model, found(&[("/a/b", 1)])), [("/a/b".into(), Some(1))]);

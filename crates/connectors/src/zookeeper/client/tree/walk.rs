@@ -1,25 +1,23 @@
 //! Reads nodes and what is below them, many at a time.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
-
-use bytes::Bytes;
-use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
-
-use super::super::address::join;
-use super::super::error::{Error, Result};
+use super::super::error::{Result, WireError};
+use super::super::paths::join;
 use super::super::types::Stat;
 use super::super::wire::Wire;
 use super::model::Model;
-use super::{Node, TreeOptions};
+use super::{TreeNode, TreeOptions};
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 /// What was read.
 #[derive(Debug, Default)]
-pub(super) struct Found {
-    pub(super) nodes: BTreeMap<Arc<str>, Node>,
+pub(super) struct WalkResult {
+    pub(super) nodes: BTreeMap<Arc<str>, TreeNode>,
     /// Nodes that could not be read, for a reason that lies with them.
-    pub(super) denied: BTreeMap<Arc<str>, Error>,
+    pub(super) denied: BTreeMap<Arc<str>, WireError>,
     pub(super) gone: Vec<Arc<str>>,
     /// Names of all children, of nodes whose children were asked for.
     pub(super) listed: BTreeMap<Arc<str>, Vec<String>>,
@@ -49,20 +47,20 @@ pub(super) struct Walk<'a> {
 }
 
 /// One node as it was read.
-struct Read {
+struct ReadNode {
     path: Arc<str>,
-    node: Option<Node>,
+    node: Option<TreeNode>,
     names: Option<Vec<String>>,
-    denied: Option<Error>,
+    denied: Option<WireError>,
 }
 
 type Whole = (Stat, Option<Bytes>, Option<Vec<String>>);
 
 impl Walk<'_> {
     /// Reads; errors when anything but the nodes themselves is in the way.
-    pub(super) async fn run(&self, start: impl IntoIterator<Item = Arc<str>>) -> Result<Found> {
+    pub(super) async fn run(&self, start: impl IntoIterator<Item = Arc<str>>) -> Result<WalkResult> {
         let mut queue: VecDeque<Arc<str>> = start.into_iter().collect();
-        let mut found = Found::default();
+        let mut found = WalkResult::default();
         let mut reading = FuturesUnordered::new();
         loop {
             while reading.len() < self.at_a_time
@@ -71,7 +69,7 @@ impl Walk<'_> {
                 reading.push(self.read(path));
             }
             let Some(read) = reading.next().await else { return Ok(found) };
-            let Read { path, node, names, denied } = read?;
+            let ReadNode { path, node, names, denied } = read?;
             if let Some(names) = names {
                 let children = names.iter().map(|name| join(&path, name));
                 if self.depth == Depth::All {
@@ -91,26 +89,22 @@ impl Walk<'_> {
         }
     }
 
-    async fn read(&self, path: Arc<str>) -> Result<Read> {
-        let error = match self.whole(&path).await {
-            Ok((stat, data, names)) => {
-                let node = Some(Node { path: Arc::clone(&path), stat, data });
-                return Ok(Read { path, node, names, denied: None });
-            }
-            Err(Error::NotFound(_)) => return Ok(Read { path, node: None, names: None, denied: None }),
-            Err(error @ Error::Denied(_)) => error,
+    async fn read(&self, path: Arc<str>) -> Result<ReadNode> {
+        let none = ReadNode { path: Arc::clone(&path), node: None, names: None, denied: None };
+        match self.whole(&path).await {
+            Ok((stat, data, names)) => Ok(ReadNode { node: Some(TreeNode { path, stat, data }), names, ..none }),
+            Err(WireError::NotFound(_)) => Ok(none),
             // A name that no path can hold. Its siblings must not suffer for it.
-            Err(error @ Error::Rejected(_)) => return Ok(Read { path, node: None, names: None, denied: Some(error) }),
-            Err(error) => return Err(error),
-        };
-        // Servers before 3.9 tell everybody whether a node exists.
-        match self.wire.stat(&path, self.single).await {
-            Ok(None) => Ok(Read { path, node: None, names: None, denied: None }),
-            Ok(Some(stat)) => {
-                let node = Some(Node { path: Arc::clone(&path), stat, data: None });
-                Ok(Read { path, node, names: None, denied: Some(error) })
-            }
-            Err(Error::Denied(_)) => Ok(Read { path, node: None, names: None, denied: Some(error) }),
+            Err(error @ WireError::Rejected(_)) => Ok(ReadNode { denied: Some(error), ..none }),
+            // Servers before 3.9 tell everybody whether a node exists.
+            Err(denied @ WireError::Denied(_)) => match self.wire.run(self.wire.stat(&path, self.single)).await {
+                Ok(None) => Ok(none),
+                Ok(Some(stat)) => {
+                    Ok(ReadNode { node: Some(TreeNode { path, stat, data: None }), denied: Some(denied), ..none })
+                }
+                Err(WireError::Denied(_)) => Ok(ReadNode { denied: Some(denied), ..none }),
+                Err(error) => Err(error),
+            },
             Err(error) => Err(error),
         }
     }
@@ -122,20 +116,24 @@ impl Walk<'_> {
         let mut names = None;
         let mut stat;
         if self.options.bodies && known.is_none() && !self.single {
-            let (data, stat) = self.wire.read(path).await?;
+            let (data, stat) = self.wire.run(self.wire.read(path)).await?;
             if list {
-                names = Some(if stat.children > 0 { self.wire.children(path, false).await?.0 } else { Vec::new() });
+                names = Some(if stat.children > 0 {
+                    self.wire.run(self.wire.children(path, false)).await?.0
+                } else {
+                    Vec::new()
+                });
             }
             return Ok((stat, data, names));
         }
         if self.single || !list {
-            let gone = || Error::NotFound(path.to_owned());
-            stat = self.wire.stat(path, self.single).await?.ok_or_else(gone)?;
+            let gone = || WireError::NotFound(path.to_owned());
+            stat = self.wire.run(self.wire.stat(path, self.single)).await?.ok_or_else(gone)?;
             if list && stat.ephemeral_owner == 0 {
-                names = Some(self.wire.children(path, self.single).await?.0);
+                names = Some(self.wire.run(self.wire.children(path, self.single)).await?.0);
             }
         } else {
-            let (found, its_stat) = self.wire.children(path, false).await?;
+            let (found, its_stat) = self.wire.run(self.wire.children(path, false)).await?;
             (names, stat) = (Some(found), its_stat);
         }
         let mut data = None;
@@ -146,7 +144,7 @@ impl Walk<'_> {
                 // Whether there is no data or empty data matters only of a leaf, and only reading it tells.
                 None if stat.data_length == 0 && stat.children > 0 => Some(Bytes::new()),
                 None => {
-                    let (data, newer) = self.wire.read(path).await?;
+                    let (data, newer) = self.wire.run(self.wire.read(path)).await?;
                     stat = newer;
                     data
                 }

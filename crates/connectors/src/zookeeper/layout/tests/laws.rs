@@ -8,10 +8,10 @@ use proptest::sample::{Index, select};
 /// Whether a znode that is read is made again, also when its record was in another kind.
 fn holds(roots: &Roots, path: &str, data: &[u8], ephemeral: bool) -> Result<Option<Instance>, TestCaseError> {
     let read = read(roots, path, data, ephemeral);
-    let Ok(Some(Read { scope, instance: record, alias_of })) = read else { return Ok(None) };
+    let Ok(Some(ReadInstance { scope, instance: record, alias_of })) = read else { return Ok(None) };
     // Under another name of ours stands what has the plain one.
     let path = alias_of.unwrap_or_else(|| path.to_owned());
-    let node = Node { path, data: data.to_vec(), ephemeral };
+    let node = NewZnode { path, data: data.to_vec(), ephemeral };
     prop_assert!(text(&record).chars().all(|c| c.is_ascii_graphic() || !c.is_ascii() && c.is_alphanumeric()));
     prop_assert_eq!(write(roots, &scope, &record), Ok(node.clone()));
     prop_assert_eq!(write(roots, &scope, &home(record.clone())), Ok(node));
@@ -179,7 +179,7 @@ proptest! {
         more in odd(),
     ) {
         let raw = |port: Option<u16>| port.map_or("null".to_owned(), |port| port.to_string());
-        let metadata: json::Pairs = metadata.into_iter().map(|(key, value)| (key, json::quote(&value))).collect();
+        let metadata: json::JsonPairs = metadata.into_iter().map(|(key, value)| (key, json::quote(&value))).collect();
         let metadata = json::object(&metadata);
         let all = [
             ("name", json::quote(&ids.0)),
@@ -195,7 +195,7 @@ proptest! {
         // One field may be missing, another stand at the end.
         let gone = out.index(18);
         let all = all.into_iter().enumerate().filter(|(at, _)| *at < 4 || *at != gone);
-        let mut pairs: json::Pairs = all.map(|(_, (key, raw))| (key.to_owned(), raw)).collect();
+        let mut pairs: json::JsonPairs = all.map(|(_, (key, raw))| (key.to_owned(), raw)).collect();
         pairs.push(("more".to_owned(), json::quote(&more)));
         let record = holds(&roots(), "/services/x/y", json::object(&pairs).as_bytes(), true)?;
         let record = record.ok_or_else(|| TestCaseError::fail(json::object(&pairs)))?;
@@ -209,7 +209,7 @@ proptest! {
         let scope = service(&name);
         let Ok(node) = write(&roots, &scope, &record) else { return Ok(()) };
         prop_assert_eq!(write(&roots, &scope, &record), Ok(node.clone()));
-        let Read { scope: there, instance: copy, .. } =
+        let ReadInstance { scope: there, instance: copy, .. } =
             read(&roots, &node.path, &node.data, node.ephemeral).unwrap().unwrap();
         prop_assert_eq!((&there, &copy.id.endpoint, copy.ephemeral), (&scope, &record.id.endpoint, record.ephemeral));
         prop_assert_eq!(takes_calls(&copy), takes_calls(&record));
@@ -227,7 +227,7 @@ proptest! {
         let payload = Some(Payload { kind: KIND.into(), text: format!("{code}{words}").into() });
         let scope = service(&name);
         if let Ok(node) = write(&roots(), &scope, &record.clone().with(|one| one.payload = payload)) {
-            let Read { scope: there, instance: copy, .. } =
+            let ReadInstance { scope: there, instance: copy, .. } =
                 read(&roots(), &node.path, &node.data, node.ephemeral).unwrap().unwrap();
             prop_assert_eq!((there, &copy.id.endpoint), (scope, &record.id.endpoint));
         }

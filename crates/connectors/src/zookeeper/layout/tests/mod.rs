@@ -6,6 +6,7 @@ mod read;
 mod write;
 
 use super::*;
+use crate::zookeeper::{Category, host};
 use causeway_core::Metadata;
 
 /// Dubbo 3.3.4: a provider with group, version, tag and weight.
@@ -39,7 +40,7 @@ const IN_NACOS: &str = "side=provider&interface=lab.Greeter&group=g1&version=1.0
     &deprecated=false&protocol=dubbo&path=lab.Greeter&category=providers";
 
 fn roots() -> Roots {
-    let all = dubbo::CATEGORIES.map(str::to_owned).to_vec();
+    let all = Category::ALL.map(|one| one.word().to_owned()).to_vec();
     Roots { categories: all, plain: vec!["/plain".into(), "/more".into()], ..Roots::default() }
 }
 
@@ -49,8 +50,8 @@ fn text(record: &Instance) -> &str {
 
 /// Reads a znode, and writes it again.
 fn exact(roots: &Roots, path: &str, data: &[u8]) -> (String, Instance) {
-    let Read { scope, instance: record, .. } = read(roots, path, data, true).unwrap().unwrap();
-    assert_eq!(write(roots, &scope, &record), Ok(Node { path: path.into(), data: data.into(), ephemeral: true }));
+    let ReadInstance { scope, instance: record, .. } = read(roots, path, data, true).unwrap().unwrap();
+    assert_eq!(write(roots, &scope, &record), Ok(NewZnode { path: path.into(), data: data.into(), ephemeral: true }));
     (scope.name.to_string(), record)
 }
 
@@ -66,9 +67,10 @@ fn home(mut record: Instance) -> Instance {
 }
 
 /// What a record of another kind becomes.
-fn copied(name: &str, record: &Instance) -> (Node, Instance) {
+fn copied(name: &str, record: &Instance) -> (NewZnode, Instance) {
     let node = write(&roots(), &service(name), record).unwrap();
-    let Read { scope, instance: there, .. } = read(&roots(), &node.path, &node.data, node.ephemeral).unwrap().unwrap();
+    let ReadInstance { scope, instance: there, .. } =
+        read(&roots(), &node.path, &node.data, node.ephemeral).unwrap().unwrap();
     assert_eq!(scope, service(name));
     assert_eq!(write(&roots(), &scope, &there), Ok(node.clone()), "a copy is stable");
     (node, there)

@@ -205,9 +205,7 @@ fn what_is_no_instance_says_why() {
 
 #[test]
 fn classes_do_not_mix() {
-    let class = |path: &str, data: &str| {
-        super::class(&roots(), &Node { path: path.into(), data: data.into(), ephemeral: true })
-    };
+    let class = |path: &str, data: &str| super::class(&roots(), path, data.as_bytes());
     let names = [SPRING, APPLICATION].map(|(path, data)| class(path, data).unwrap());
     assert!(names[0].contains("springframework") && names[1].contains("dubbo"));
     assert_eq!(class(SPRING.0, r#"{"payload":{}}"#).as_deref(), Some(""));

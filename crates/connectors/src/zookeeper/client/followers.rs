@@ -3,13 +3,11 @@
 //! An event only says «look again», so that all that is kept of a thousand events is the set of paths that they were
 //! about, up to a limit; above it, all below the root is to be looked at again.
 
+use super::paths::within;
+use parking_lot::Mutex;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Weak};
-
-use parking_lot::Mutex;
 use tokio::sync::Notify;
-
-use super::address::within;
 
 /// Paths that are kept one by one.
 const MOST_PATHS: usize = 50_000;
@@ -27,41 +25,37 @@ pub(super) struct Work {
 
 /// What changed below one root since it was last taken. Bounded.
 #[derive(Debug)]
-pub(super) struct Dirty {
+pub(super) struct DirtyPaths {
     pub(super) root: Arc<str>,
     work: Mutex<Work>,
     wake: Notify,
 }
 
-impl Dirty {
-    pub(super) fn new(root: Arc<str>) -> Arc<Dirty> {
-        Arc::new(Dirty { root, work: Mutex::default(), wake: Notify::new() })
+impl DirtyPaths {
+    pub(super) fn new(root: Arc<str>) -> Arc<DirtyPaths> {
+        Arc::new(DirtyPaths { root, work: Mutex::default(), wake: Notify::new() })
     }
 
     /// Something happened to this node.
     pub(super) fn mark(&self, path: String) {
-        {
-            let mut work = self.work.lock();
-            if work.looks.contains(&*self.root) {
-                return;
-            }
-            work.paths.insert(path);
-            if work.paths.len() > MOST_PATHS {
-                work.paths.clear();
-                work.looks = BTreeSet::from([self.root.to_string()]);
-            }
+        let mut work = self.work.lock();
+        if work.looks.contains(&*self.root) {
+            return;
+        }
+        work.paths.insert(path);
+        if work.paths.len() > MOST_PATHS {
+            work.paths.clear();
+            work.looks = BTreeSet::from([self.root.to_string()]);
         }
         self.wake.notify_one();
     }
 
     /// Compare this node, and all below it.
     pub(super) fn look(&self, path: &str) {
-        {
-            let mut work = self.work.lock();
-            work.looks.insert(path.to_owned());
-            if work.looks.len() > MOST_LOOKS {
-                work.looks = BTreeSet::from([self.root.to_string()]);
-            }
+        let mut work = self.work.lock();
+        work.looks.insert(path.to_owned());
+        if work.looks.len() > MOST_LOOKS {
+            work.looks = BTreeSet::from([self.root.to_string()]);
         }
         self.wake.notify_one();
     }
@@ -78,34 +72,34 @@ impl Dirty {
 }
 
 /// All who follow something through one session.
-#[derive(Debug, Default)]
-pub(super) struct Sinks {
-    followers: Mutex<Vec<Weak<Dirty>>>,
+#[derive(Debug)]
+pub(super) struct Followers {
+    chroot: Arc<str>,
+    followers: Mutex<Vec<Weak<DirtyPaths>>>,
 }
 
-impl Sinks {
-    pub(super) fn add(&self, dirty: &Arc<Dirty>) {
+impl Followers {
+    pub(super) fn new(chroot: Arc<str>) -> Followers {
+        Followers { chroot, followers: Mutex::default() }
+    }
+
+    pub(super) fn add(&self, dirty: &Arc<DirtyPaths>) {
         let mut followers = self.followers.lock();
         followers.retain(|follower| follower.strong_count() > 0);
         followers.push(Arc::downgrade(dirty));
     }
 
     /// Whether anybody else than `dirty` follows the same root.
-    pub(super) fn shared(&self, dirty: &Arc<Dirty>) -> bool {
-        let same = |other: Arc<Dirty>| other.root == dirty.root && !Arc::ptr_eq(&other, dirty);
+    pub(super) fn shared(&self, dirty: &Arc<DirtyPaths>) -> bool {
+        let same = |other: Arc<DirtyPaths>| other.root == dirty.root && !Arc::ptr_eq(&other, dirty);
         self.followers.lock().iter().filter_map(Weak::upgrade).any(same)
     }
 
-    /// Whether anybody follows exactly this root.
-    pub(super) fn follows(&self, root: &str) -> bool {
-        self.followers.lock().iter().filter_map(Weak::upgrade).any(|dirty| &*dirty.root == root)
-    }
-
     /// An event about a path of the server, chroot and all.
-    pub(super) fn event(&self, chroot: &str, path: String) {
-        let path = match path.strip_prefix(chroot) {
+    pub(super) fn event(&self, path: String) {
+        let path = match path.strip_prefix(&*self.chroot) {
             Some("") => "/".to_owned(),
-            Some(_) if chroot.is_empty() => path,
+            Some(_) if self.chroot.is_empty() => path,
             Some(rest) => rest.to_owned(),
             None => return,
         };
@@ -127,27 +121,27 @@ mod tests {
 
     #[test]
     fn events_reach_who_follows() {
-        let sinks = Sinks::default();
-        let (a, ab) = (Dirty::new("/a".into()), Dirty::new("/a/b".into()));
-        sinks.add(&a);
-        sinks.add(&ab);
+        let followers = Followers::new("/lab".into());
+        let (a, ab) = (DirtyPaths::new("/a".into()), DirtyPaths::new("/a/b".into()));
+        followers.add(&a);
+        followers.add(&ab);
         for path in ["/lab/a/b/c", "/lab/a/x", "/lab/a/x", "/lab/b", "/elsewhere/a"] {
-            sinks.event("/lab", path.to_owned());
+            followers.event(path.to_owned());
         }
         assert_eq!(a.take(), Work { paths: set(&["/a/b/c", "/a/x"]), looks: set(&[]) });
         assert_eq!(ab.take().paths, set(&["/a/b/c"]));
         assert_eq!(a.take(), Work::default());
-        assert!(sinks.follows("/a") && !sinks.shared(&a));
-        let again = Dirty::new("/a".into());
-        sinks.add(&again);
-        assert!(sinks.shared(&a));
+        assert!(!followers.shared(&a));
+        let again = DirtyPaths::new("/a".into());
+        followers.add(&again);
+        assert!(followers.shared(&a));
         drop(again);
-        assert!(!sinks.shared(&a));
+        assert!(!followers.shared(&a));
     }
 
     #[test]
     fn a_flood_becomes_one_look() {
-        let dirty = Dirty::new("/a".into());
+        let dirty = DirtyPaths::new("/a".into());
         for n in 0..3 * MOST_PATHS {
             dirty.mark(format!("/a/{n}"));
         }

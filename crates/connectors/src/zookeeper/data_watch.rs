@@ -1,7 +1,8 @@
 //! Follows the data of a cluster.
 
-use super::client::{Changes, Descend, Error as WireError, Listing, Node, Session, Stat, Tree, TreeNews, TreeOptions};
-use super::convert;
+use super::client::{
+    Descend, Session, Stat, Tree, TreeChanges, TreeListing, TreeNews, TreeNode, TreeOptions, WireError,
+};
 use super::data::part;
 use super::numbered::Numbered;
 use causeway_core::{Aside, Entry, EntryKey, Error, Lost, News};
@@ -10,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// What may not be read is tried again after this time: nobody tells when it may be read after all.
+/// What may not be read is tried again after this time, since servers send no event when an access list changes.
 const BLIND: Duration = Duration::from_secs(15);
 
 /// A tree of data that is followed.
@@ -24,7 +25,7 @@ pub(super) struct Followed<T> {
     blind: bool,
 }
 
-impl<T: Fn(&Node) -> Option<Entry>> Followed<T> {
+impl<T: Fn(&TreeNode) -> Option<Entry>> Followed<T> {
     pub fn new(session: &Session, options: TreeOptions, takes: T) -> Result<Self, WireError> {
         let tree = session.tree(options.clone())?;
         Ok(Self { session: session.clone(), options, tree, takes, numbered: Numbered::default(), blind: false })
@@ -34,7 +35,7 @@ impl<T: Fn(&Node) -> Option<Entry>> Followed<T> {
     pub async fn next(&mut self) -> Option<Result<News, Lost>> {
         loop {
             let news = match self.news().await? {
-                TreeNews::Lost(error) => Err(lost(error)),
+                TreeNews::Lost(error) => Err(Lost { part: None, error: error.into() }),
                 TreeNews::Reset(listing) => listed(listing, &self.options.descend, &self.takes, &mut self.numbered)
                     .map(|entries| News::Reset { part: part(), entries }),
                 TreeNews::Changed(_) if self.blind => continue,
@@ -67,30 +68,26 @@ impl<T: Fn(&Node) -> Option<Entry>> Followed<T> {
         }
     }
 
-    async fn changed(&mut self, changes: Changes) -> Result<Vec<(EntryKey, Option<Entry>)>, Lost> {
+    async fn changed(&mut self, changes: TreeChanges) -> Result<Vec<(EntryKey, Option<Entry>)>, Lost> {
         if let Some(lost) = hidden(&changes.denied, &self.options.descend, |_| true) {
             return Err(lost);
         }
         self.judge(&changes).await;
         // What takes no part any more has gone, too: services may have come to a folder.
-        let of = |(path, node): (Arc<str>, Option<Node>)| {
-            let plain = Node { path: path.clone(), stat: Stat::default(), data: None };
-            let taken = node.as_ref().and_then(|node| self.taken(node));
+        let of = |(path, node): (Arc<str>, Option<TreeNode>)| {
+            let plain = TreeNode { path: path.clone(), stat: Stat::default(), data: None };
+            let taken = node.as_ref().and_then(|node| taken(node, &self.takes, &self.numbered));
             (taken.is_some() || (self.takes)(&plain).is_some()).then(|| (EntryKey::path(&path), taken))
         };
         Ok(changes.nodes.into_iter().filter_map(of).collect())
     }
 
-    fn taken(&self, node: &Node) -> Option<Entry> {
-        taken(node, &self.takes, &self.numbered)
-    }
-
     /// Finds out which of the nodes were numbered.
-    async fn judge(&mut self, changes: &Changes) {
+    async fn judge(&mut self, changes: &TreeChanges) {
         for (path, _) in changes.nodes.iter().filter(|(_, node)| node.is_none()) {
             self.numbered.gone(path);
         }
-        let nodes: Vec<&Node> = changes.nodes.values().flatten().collect();
+        let nodes: Vec<&TreeNode> = changes.nodes.values().flatten().collect();
         let folders = self.numbered.asks(nodes.iter().copied().filter(|node| (self.takes)(node).is_some()));
         if folders.is_empty() {
             return;
@@ -102,7 +99,7 @@ impl<T: Fn(&Node) -> Option<Entry>> Followed<T> {
 }
 
 /// What a listing says of a node that takes part, or is left out on purpose.
-fn taken(node: &Node, takes: &impl Fn(&Node) -> Option<Entry>, numbered: &Numbered) -> Option<Entry> {
+fn taken(node: &TreeNode, takes: &impl Fn(&TreeNode) -> Option<Entry>, numbered: &Numbered) -> Option<Entry> {
     let mut entry = takes(node)?;
     if entry.aside.is_none() && numbered.has(node) {
         entry.aside = Some(Aside::Numbered);
@@ -119,9 +116,9 @@ fn hidden(denied: &BTreeMap<Arc<str>, WireError>, descend: &Descend, children: i
 }
 
 pub(super) fn listed(
-    listing: Listing,
+    listing: TreeListing,
     descend: &Descend,
-    takes: &impl Fn(&Node) -> Option<Entry>,
+    takes: &impl Fn(&TreeNode) -> Option<Entry>,
     numbered: &mut Numbered,
 ) -> Result<BTreeMap<EntryKey, Entry>, Lost> {
     let parents: BTreeMap<_, _> = listing.nodes.iter().map(|node| (&*node.path, node.stat.children > 0)).collect();
@@ -129,10 +126,6 @@ pub(super) fn listed(
         return Err(lost);
     }
     numbered.reset(&listing.nodes);
-    let entry = |node: &Node| Some((EntryKey::path(&node.path), taken(node, takes, numbered)?));
+    let entry = |node: &TreeNode| Some((EntryKey::path(&node.path), taken(node, takes, numbered)?));
     Ok(listing.nodes.iter().filter_map(entry).collect())
-}
-
-pub(super) fn lost(error: WireError) -> Lost {
-    Lost { part: None, error: convert::error(error) }
 }

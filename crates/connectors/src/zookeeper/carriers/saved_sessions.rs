@@ -1,6 +1,6 @@
 //! The ids and passwords of our sessions, as they are kept for the next process.
 
-use super::spread::{MAIN, Slot};
+use super::spread::{MAIN, SessionSlot};
 use crate::zookeeper::client::{SavedSession, SessionKeeper};
 use crate::zookeeper::publications::Publications;
 use crate::{Turn, Vault};
@@ -10,42 +10,38 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The sessions of one cluster. What is kept in the vault is always the whole list.
-pub(in crate::zookeeper) struct Kept {
+pub(in crate::zookeeper) struct SavedSessions {
     vault: Option<Arc<dyn Vault>>,
-    /// Who goes on with the sessions. A connection that another one follows changes nothing any more.
-    pub turn: Option<Turn>,
+    /// Whose turn it is with the sessions. A connection that another one follows changes nothing any more.
+    turn: Option<Turn>,
     ours: Publications,
-    saved: Mutex<BTreeMap<Slot, SavedSession>>,
+    saved: Mutex<BTreeMap<SessionSlot, SavedSession>>,
 }
 
-impl Kept {
+impl SavedSessions {
     pub fn new(vault: Option<Arc<dyn Vault>>, turn: Option<Turn>, ours: Publications) -> Arc<Self> {
         Arc::new(Self { vault, turn, ours, saved: Mutex::default() })
     }
 
     /// A session that is kept already.
-    pub fn load(&self, slot: Slot, saved: SavedSession) {
+    pub fn load(&self, slot: SessionSlot, saved: SavedSession) {
         self.ours.spread().own(saved.id, slot);
         self.saved.lock().insert(slot, saved);
     }
 
     /// Forgets a session that is over.
-    pub fn remove(&self, slot: Slot) {
+    pub fn remove(&self, slot: SessionSlot) {
         self.change(|saved| drop(saved.remove(&slot)));
     }
 
     /// Tells of the session of one slot.
-    pub fn keeper(self: &Arc<Self>, slot: Slot) -> Arc<dyn SessionKeeper> {
-        Arc::new(Keeper { kept: self.clone(), slot })
+    pub fn keeper(self: &Arc<Self>, slot: SessionSlot) -> Arc<dyn SessionKeeper> {
+        Arc::new(SlotKeeper { kept: self.clone(), slot })
     }
 
-    /// Whether another connection of this process goes on with the sessions, or is about to.
-    pub fn is_followed(&self) -> bool {
-        self.turn.as_ref().is_some_and(|turn| !turn.is_last())
-    }
-
-    /// Whoever follows has read the list, and is not to miss a change of it.
-    fn change(&self, change: impl FnOnce(&mut BTreeMap<Slot, SavedSession>)) -> bool {
+    /// Changes the list, unless another connection follows: it has read the list and would miss the change. Returns whether it
+    /// was changed.
+    fn change(&self, change: impl FnOnce(&mut BTreeMap<SessionSlot, SavedSession>)) -> bool {
         let write = || {
             let mut saved = self.saved.lock();
             change(&mut saved);
@@ -63,12 +59,12 @@ impl Kept {
     }
 }
 
-struct Keeper {
-    kept: Arc<Kept>,
-    slot: Slot,
+struct SlotKeeper {
+    kept: Arc<SavedSessions>,
+    slot: SessionSlot,
 }
 
-impl SessionKeeper for Keeper {
+impl SessionKeeper for SlotKeeper {
     fn save(&self, session: &SavedSession) -> bool {
         self.kept.change(|saved| {
             self.kept.ours.spread().own(session.id, self.slot);
@@ -88,7 +84,7 @@ impl SessionKeeper for Keeper {
 const LIST: [u8; 8] = [0xff; 8];
 
 /// The main session first. Of each: its id in eight bytes, the length of its password in one, and the password.
-fn encode(saved: &BTreeMap<Slot, SavedSession>) -> Vec<u8> {
+fn encode(saved: &BTreeMap<SessionSlot, SavedSession>) -> Vec<u8> {
     let mut bytes = LIST.to_vec();
     // A list without the main session has a place for it.
     let none = SavedSession { id: 0, password: Vec::new() };

@@ -1,25 +1,23 @@
 //! The task behind a tree.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::time::Duration;
-
-use causeway_core::contain;
-use tokio::sync::mpsc;
-use tokio::time::sleep;
-
-use super::super::address::{parent, within};
-use super::super::error::{Error, Result};
-use super::super::many::IN_FLIGHT;
+use super::super::error::{Result, WireError};
+use super::super::followers::{DirtyPaths, Work};
+use super::super::many_calls::IN_FLIGHT;
+use super::super::paths::{parent, within};
 use super::super::proto::op;
 use super::super::session::Session;
-use super::super::sinks::{Dirty, Work};
 use super::super::types::Phase;
 use super::super::wire::Wire;
 use super::model::Model;
 use super::walk::{Depth, Walk};
-use super::{Changes, TreeNews, TreeOptions, Watches};
+use super::{TreeChanges, TreeNews, TreeOptions, Watches};
 use crate::util::backoff::Backoff;
+use causeway_core::contain;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::sleep;
 
 /// Nodes that a look compares before it lets events in between.
 const SLICE: usize = 256;
@@ -31,7 +29,7 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_
 pub(super) struct Follower {
     session: Session,
     options: TreeOptions,
-    dirty: Arc<Dirty>,
+    dirty: Arc<DirtyPaths>,
     news: mpsc::Sender<TreeNews>,
     model: Model,
     /// Nodes that are still to be looked at.
@@ -42,7 +40,7 @@ impl Follower {
     pub(super) fn new(
         session: Session,
         options: TreeOptions,
-        dirty: Arc<Dirty>,
+        dirty: Arc<DirtyPaths>,
         news: mpsc::Sender<TreeNews>,
     ) -> Follower {
         Follower { session, options, dirty, news, model: Model::default(), looks: BTreeSet::new() }
@@ -51,7 +49,7 @@ impl Follower {
     /// Runs until it is aborted, or nobody listens.
     pub(super) async fn run(mut self) {
         let mut status = self.session.status();
-        let mut last: Option<Error> = None;
+        let mut last: Option<WireError> = None;
         let mut pause = Backoff::new(PAUSE.0, PAUSE.1);
         // A session that has not tried yet is no news.
         if status.wait_for(|s| s.phase != Phase::Down || s.error.is_some()).await.is_err() {
@@ -61,7 +59,8 @@ impl Follower {
             let (error, wire) = match self.session.wire() {
                 Ok(wire) => {
                     let error = match contain(self.follow(&wire, &mut last)).await {
-                        Ok(error) => error,
+                        Ok(Ok(())) => wire.lost(),
+                        Ok(Err(error)) => error,
                         Err(panic) => self.broken(&panic),
                     };
                     (if wire.has_ended() { wire.lost() } else { error }, Some(wire))
@@ -87,39 +86,31 @@ impl Follower {
         }
     }
 
-    /// Follows for as long as the connection lasts and answers. Clears `last` when it has told all there is.
-    async fn follow(&mut self, wire: &Wire, last: &mut Option<Error>) -> Error {
-        match self.try_follow(wire, last).await {
-            Ok(()) => wire.lost(),
-            Err(error) => error,
-        }
-    }
-
     /// After a panic nothing counts as known any more.
-    fn broken(&mut self, panic: &str) -> Error {
+    fn broken(&mut self, panic: &str) -> WireError {
         let why = format!("following {} failed unexpectedly, and is started again: {panic}", self.options.root);
         tracing::error!("{why}");
         self.model = Model::default();
-        Error::Unavailable(why)
+        WireError::Unavailable(why)
     }
 
-    async fn try_follow(&mut self, wire: &Wire, last: &mut Option<Error>) -> Result<()> {
+    /// Follows as long as the connection lasts and answers. Clears `last` when it has told all there is.
+    async fn follow(&mut self, wire: &Wire, last: &mut Option<WireError>) -> Result<()> {
         // What happened on an earlier connection is part of what is listed now.
         drop(self.dirty.take());
         self.looks.clear();
         let root: Arc<str> = self.options.root.as_str().into();
         let single = match self.options.watches {
             Watches::Single => true,
-            Watches::Best if !wire.ability.knows(op::ADD_WATCH) => true,
+            Watches::Best if !wire.features.knows(op::ADD_WATCH) => true,
             Watches::Best => match wire.watch_tree(&root).await {
                 Ok(()) => false,
-                Err(Error::Unsupported(_)) => true,
+                Err(WireError::Unsupported(_)) => true,
                 Err(error) => return Err(error),
             },
         };
-        // A server may lag behind what others have shown. One that only reads cannot catch up.
-        if self.session.status().borrow().phase == Phase::Connected
-            && let Err(error) = wire.run(wire.sync_call("/")).await
+        // A server may lag behind what others have shown.
+        if let Err(error) = wire.run(wire.sync()).await
             && error.is_transient()
         {
             return Err(error);
@@ -150,7 +141,7 @@ impl Follower {
             let Ok(room) = room else { return Ok(()) };
             let changes = self.catch_up(wire, single).await?;
             if changes.denied.contains_key(&root) {
-                return Err(Error::Denied(root.to_string()));
+                return Err(WireError::Denied(root.to_string()));
             }
             if !changes.is_empty() {
                 room.send(TreeNews::Changed(changes));
@@ -159,9 +150,9 @@ impl Follower {
     }
 
     /// Reads what is to be read again.
-    async fn catch_up(&mut self, wire: &Wire, single: bool) -> Result<Changes> {
+    async fn catch_up(&mut self, wire: &Wire, single: bool) -> Result<TreeChanges> {
         let Work { paths, looks } = self.dirty.take();
-        let mut changes = Changes::default();
+        let mut changes = TreeChanges::default();
         let paths: Vec<Arc<str>> =
             paths.into_iter().filter(|path| self.follows(path)).map(|path| path.as_str().into()).collect();
         if !paths.is_empty() {

@@ -1,12 +1,11 @@
 //! Follows the trees of a cluster and says what its services look like.
 
-use super::client::{Changes, Error as WireError, Listing, Looker, Node, Session, TreeNews, TreeOptions};
-use super::convert;
-use super::layout::Roots;
+use super::client::{Session, TreeChanges, TreeListing, TreeLooker, TreeNews, TreeNode, TreeOptions, WireError};
+use super::layout::{PUBLIC, Roots};
 use super::publications::Publications;
-use super::services::{PART, missing};
-use super::view::{Classes, View};
-use super::znodes::znodes;
+use super::services::missing;
+use super::view::ServiceView;
+use super::writes::Writes;
 use causeway_core::{Error, Lost, Part, Selector, ServiceKey, Update};
 use futures_util::stream::{self, BoxStream, SelectAll, StreamExt};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -15,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-/// So many children that are no instances are told of, each; the rest is counted.
+/// How many children that are no instances are logged one by one.
 const TOLD: usize = 20;
 /// How often a cluster with nothing at all is asked whether it is there.
 const ASK: Duration = Duration::from_secs(1);
@@ -23,12 +22,12 @@ const ASK: Duration = Duration::from_secs(1);
 const AGAIN: Duration = Duration::from_secs(30);
 
 /// What a watch yields.
-type Item = Result<Update, Lost>;
+type WatchItem = Result<Update, Lost>;
 
 /// One root that is followed.
-struct Root {
+struct WatchedRoot {
     path: String,
-    looker: Option<Looker>,
+    looker: Option<TreeLooker>,
     /// The connection on which it is known completely; 0 for none.
     generation: u64,
     /// Whether there is a znode.
@@ -38,50 +37,45 @@ struct Root {
 }
 
 /// One watch at work.
-struct Watch {
+struct ServiceWatch {
     session: Session,
     news: SelectAll<BoxStream<'static, (usize, TreeNews)>>,
     all: Arc<Roots>,
-    roots: Vec<Root>,
+    roots: Vec<WatchedRoot>,
     /// Whether the part has been reported whole since it was last lost.
     whole: bool,
     /// Whether it was of interest then.
     reported: bool,
     /// Why it is lost, as it was last told.
     lost: Option<Discriminant<Error>>,
-    view: View,
+    view: ServiceView,
     ours: Publications,
     select: Selector,
     /// The selection's epoch, and what is not of interest by it.
     selection: u64,
     left_out: BTreeSet<ServiceKey>,
-    /// Whether access lists are read.
-    access: bool,
     told: usize,
     tried: Instant,
-    ready: VecDeque<Item>,
+    ready: VecDeque<WatchItem>,
 }
 
-/// Follows all roots; ends never.
-pub(super) fn watch(
-    session: &Session,
-    roots: &Arc<Roots>,
-    ours: &Publications,
-    classes: Classes,
-    select: Selector,
-    access: bool,
-) -> BoxStream<'static, Item> {
+/// Follows all roots. Never ends.
+pub(super) fn watch(writes: &Writes, select: Selector) -> BoxStream<'static, WatchItem> {
+    let Writes { session, roots, ours, .. } = writes;
     let (mut news, mut followed) = (SelectAll::new(), Vec::new());
     for (n, path) in roots.roots().into_iter().map(str::to_owned).enumerate() {
         let tree = session.tree(tree_options(roots, &path));
         let looker = tree.as_ref().ok().map(|tree| tree.looker());
         news.push(match tree {
-            Ok(tree) => tree.map(move |news| (n, news)).boxed(),
+            Ok(tree) => {
+                let news = stream::unfold(tree, async |mut tree| Some((tree.next().await?, tree)));
+                news.map(move |news| (n, news)).boxed()
+            }
             Err(error) => stream::iter([(n, TreeNews::Lost(error))]).chain(stream::pending()).boxed(),
         });
-        followed.push(Root { path, looker, generation: 0, stands: false, denied: BTreeSet::new() });
+        followed.push(WatchedRoot { path, looker, generation: 0, stands: false, denied: BTreeSet::new() });
     }
-    let watch = Watch {
+    let watch = ServiceWatch {
         session: session.clone(),
         news,
         all: roots.clone(),
@@ -89,12 +83,11 @@ pub(super) fn watch(
         whole: false,
         reported: false,
         lost: None,
-        view: View::new(roots.clone(), classes),
+        view: ServiceView::new(roots.clone(), writes.classes.clone(), writes.access),
         ours: ours.clone(),
         selection: select.epoch(),
         left_out: BTreeSet::new(),
         select,
-        access,
         told: 0,
         tried: Instant::now(),
         ready: VecDeque::new(),
@@ -132,40 +125,38 @@ pub(super) fn tree_options(roots: &Arc<Roots>, path: &str) -> TreeOptions {
     TreeOptions { descend: Arc::new(move |path| roots.descend(path)), ..TreeOptions::new(path) }
 }
 
-/// What may not be read and could hold an instance, and why. A name that no path can hold is somebody's mistake, and no
-/// reason to doubt its siblings.
-pub(super) fn denied(roots: &Roots, denied: &BTreeMap<Arc<str>, WireError>) -> BTreeMap<Arc<str>, WireError> {
+/// What may not be read and could hold an instance. A name that no path can hold does not count: its siblings are known.
+pub(super) fn denied(roots: &Roots, listed: &BTreeMap<Arc<str>, WireError>) -> BTreeSet<Arc<str>> {
     let matters = |path: &str| roots.is_candidate(path) || roots.descend(path);
-    let refused = denied.iter().filter(|(path, error)| matches!(error, WireError::Denied(_)) && matters(path));
-    refused.map(|(path, error)| (path.clone(), error.clone())).collect()
+    let denied = listed.iter().filter(|(path, error)| matches!(error, WireError::Denied(_)) && matters(path));
+    denied.map(|(path, _)| path.clone()).collect()
 }
 
 /// Everything that could be read. What may not be read hides nothing else.
-pub(super) fn readable(listing: Listing) -> Vec<Node> {
-    let Listing { nodes, denied } = listing;
+pub(super) fn readable(listing: TreeListing) -> Vec<TreeNode> {
+    let TreeListing { nodes, denied } = listing;
     nodes.into_iter().filter(|node| !denied.contains_key(&node.path)).collect()
 }
 
-impl Watch {
+impl ServiceWatch {
     async fn take(&mut self, n: usize, news: TreeNews) {
         match news {
             TreeNews::Reset(listing) => self.take_listing(n, listing).await,
             TreeNews::Changed(changes) => self.take_changes(n, changes).await,
             TreeNews::Lost(error) => {
                 (self.roots[n].generation, self.whole) = (0, false);
-                self.lose(None, convert::error(error));
+                self.lose(None, error.into());
             }
         }
     }
 
-    async fn take_listing(&mut self, n: usize, listing: Listing) {
+    async fn take_listing(&mut self, n: usize, listing: TreeListing) {
         let generation = self.session.status().borrow().generation;
-        let denied = denied(&self.all, &listing.denied);
-        tell_denied(&denied);
+        let denied = told_denied(&self.all, &listing.denied);
         let root = &mut self.roots[n];
         (root.generation, root.stands) = (generation, !listing.nodes.is_empty());
-        root.denied = denied.into_keys().collect();
-        let nodes = znodes(&self.session, &self.all, self.access, &self.view, readable(listing)).await;
+        root.denied = denied;
+        let nodes = self.view.znodes(&self.session, readable(listing)).await;
         let touched = self.view.replace(&root.path, nodes.into_iter(), &root.denied).await;
         self.tell_refused();
         if self.whole {
@@ -173,11 +164,10 @@ impl Watch {
         }
     }
 
-    async fn take_changes(&mut self, n: usize, changes: Changes) {
-        let denied = denied(&self.all, &changes.denied);
-        tell_denied(&denied);
+    async fn take_changes(&mut self, n: usize, changes: TreeChanges) {
+        let denied = told_denied(&self.all, &changes.denied);
         let root = &mut self.roots[n];
-        root.denied.extend(denied.into_keys());
+        root.denied.extend(denied);
         let (mut touched, mut there) = (BTreeSet::new(), Vec::new());
         for (path, node) in changes.nodes.into_iter().filter(|(path, _)| !changes.denied.contains_key(path)) {
             self.ours.spread().seen(&path, node.as_ref().map(|node| node.stat.ephemeral_owner));
@@ -193,7 +183,7 @@ impl Watch {
                 }
             }
         }
-        for (path, znode) in znodes(&self.session, &self.all, self.access, &self.view, there).await {
+        for (path, znode) in self.view.znodes(&self.session, there).await {
             touched.extend(self.view.put(&path, Some(znode)));
         }
         self.tell_refused();
@@ -213,13 +203,13 @@ impl Watch {
             let error = match self.session.stat("/").await {
                 Ok(Some(_)) => None,
                 Ok(None) => Some(missing()),
-                // Those who follow the roots will tell.
+                // The trees of the roots report that.
                 Err(error) if error.is_transient() => return,
-                Err(error) => Some(convert::error(error)),
+                Err(error) => Some(error.into()),
             };
             if let Some(error) = error {
                 self.whole = false;
-                self.lose(Some(Part::new(PART)), error);
+                self.lose(Some(Part::new(PUBLIC)), error);
                 return;
             }
         }
@@ -274,7 +264,7 @@ impl Watch {
 
     fn report_whole(&mut self) {
         (self.whole, self.lost) = (true, None);
-        let part = Part::new(PART);
+        let part = Part::new(PUBLIC);
         self.reported = self.select.part(&part, None);
         if !self.reported {
             return;
@@ -285,7 +275,7 @@ impl Watch {
         self.ready.push_back(Ok(Update::Reset { part, title: None, sets }));
     }
 
-    /// A child that is no instance is left out and told of; its siblings go on.
+    /// Logs children that are no instances. They are left out; their siblings take part.
     fn tell_refused(&mut self) {
         for (path, why) in self.view.take_refused() {
             self.told += 1;
@@ -299,9 +289,12 @@ impl Watch {
     }
 }
 
-/// What may not be read stays as it was known, and is told of.
-fn tell_denied(denied: &BTreeMap<Arc<str>, WireError>) {
-    for (path, error) in denied {
+/// Logs and returns what is [`denied`].
+fn told_denied(roots: &Roots, listed: &BTreeMap<Arc<str>, WireError>) -> BTreeSet<Arc<str>> {
+    let denied = denied(roots, listed);
+    for path in &denied {
+        let error = &listed[path];
         tracing::warn!(%path, %error, "this znode may not be read: it, and what is below it, stays as it was known");
     }
+    denied
 }
