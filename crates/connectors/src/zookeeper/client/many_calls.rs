@@ -82,7 +82,7 @@ impl Session {
         let untold = made.iter().zip(nodes).filter(|(result, _)| matches!(result, Ok(None)));
         let untold: Vec<&str> = untold.map(|(_, (path, ..))| *path).collect();
         let mut stats = self.stat_many(&untold).await.into_iter();
-        let told = |(made, (path, ..)): (Result<Option<Stat>>, &(&str, Option<&[u8]>, Create<'_>))| {
+        let told = |(made, (path, ..)): (Result<Option<Stat>>, &(&str, _, _))| {
             let stat = match made? {
                 None => stats.next().unwrap_or(Ok(None))?,
                 told => told,
