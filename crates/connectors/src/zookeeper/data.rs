@@ -107,7 +107,7 @@ impl ZooKeeperData {
                 nodes.push((&*write.key.name, content.body.as_deref(), how));
             }
         }
-        let mut made = self.session.create_many(&nodes).await.into_iter();
+        let mut made = self.session.make_many(&nodes).await.into_iter();
         let gone = || Err(WireError::Unavailable("no answer".into()));
         let outcome = |(acl, write): (Result<_, Error>, &Write)| {
             acl?;

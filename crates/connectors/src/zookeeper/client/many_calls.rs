@@ -66,22 +66,28 @@ impl Session {
     }
 
     /// [`Session::create`] for each: a parent may stand before its children.
-    pub async fn create_many<'d, P, D>(&self, nodes: &[(P, D, Create<'_>)]) -> Vec<Result<Stat>>
+    pub async fn create_many<P, D>(&self, nodes: &[(P, D, Create<'_>)]) -> Vec<Result<Stat>>
     where
         P: AsRef<str>,
-        D: Into<Option<&'d [u8]>> + Copy,
+        D: AsRef<[u8]>,
     {
-        let made = self.each(nodes, |wire, node| wire.create(node.0.as_ref(), node.1.into(), node.2)).await;
+        let nodes: Vec<_> = nodes.iter().map(|(path, data, how)| (path.as_ref(), Some(data.as_ref()), *how)).collect();
+        self.make_many(&nodes).await
+    }
+
+    /// [`Session::create_many`], also without any data.
+    pub async fn make_many(&self, nodes: &[(&str, Option<&[u8]>, Create<'_>)]) -> Vec<Result<Stat>> {
+        let made = self.each(nodes, |wire, (path, data, how)| wire.create(path, *data, *how)).await;
         // Servers before 3.5 do not tell it.
         let untold = made.iter().zip(nodes).filter(|(result, _)| matches!(result, Ok(None)));
-        let untold: Vec<&str> = untold.map(|(_, node)| node.0.as_ref()).collect();
+        let untold: Vec<&str> = untold.map(|(_, (path, ..))| *path).collect();
         let mut stats = self.stat_many(&untold).await.into_iter();
-        let told = |(made, node): (Result<Option<Stat>>, &(P, D, Create<'_>))| {
+        let told = |(made, (path, ..)): (Result<Option<Stat>>, &(&str, _, _))| {
             let stat = match made? {
                 None => stats.next().unwrap_or(Ok(None))?,
                 told => told,
             };
-            stat.ok_or_else(|| WireError::NotFound(node.0.as_ref().to_owned()))
+            stat.ok_or_else(|| WireError::NotFound((*path).to_owned()))
         };
         made.into_iter().zip(nodes).map(told).collect()
     }

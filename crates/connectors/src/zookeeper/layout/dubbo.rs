@@ -4,7 +4,7 @@
 //! brackets · `u` user and password · `-` a parameter that is not there · `x` one that is there besides · `o` the order
 //! of the parameters · `d` the data · `=` the whole name of the znode.
 
-use super::service_name::{GROUP, ServiceName, VERSION};
+use super::service_name::{DubboServiceName, GROUP, VERSION};
 use super::words::{DATA, ORDER, WHOLE, Words, order, reorder};
 use super::{Layout, escape};
 use crate::zookeeper::host;
@@ -116,7 +116,7 @@ pub(super) fn said(
     instance.ephemeral = ephemeral;
     let part = |key| metadata.get(key).map(String::as_str).unwrap_or_default();
     let service =
-        ServiceName { category, interface: &interface, version: part(VERSION), group: part(GROUP) }.to_string();
+        DubboServiceName { category, interface: &interface, version: part(VERSION), group: part(GROUP) }.to_string();
     instance.metadata = metadata.into();
     Ok((super::service(&service), instance))
 }
@@ -136,7 +136,7 @@ pub(super) fn service_said(interface: &str, category: &str, name: &str) -> Resul
         let found = url.params.iter().rev().find(|param| key(param) == wanted);
         found.map_or("", |param| param.split_once('=').map_or(param, |pair| pair.1))
     };
-    Ok(ServiceName { category, interface: &interface, version: part(VERSION), group: part(GROUP) }.to_string())
+    Ok(DubboServiceName { category, interface: &interface, version: part(VERSION), group: part(GROUP) }.to_string())
 }
 
 /// Dubbo's weight as ours: 100 is 1.
@@ -148,7 +148,7 @@ fn scaled(text: &str) -> f64 {
 pub(super) fn words(scope: &ServiceKey, instance: &Instance, folder: &str, name: &str, data: &[u8]) -> Option<Words> {
     let text = escape::read(name)?;
     let url = Url::parse(&text).ok()?;
-    let service = ServiceName::of(&scope.name, &instance.metadata)?;
+    let service = DubboServiceName::of(&scope.name, &instance.metadata)?;
     if url.params.len() > PARAMS {
         return None;
     }
@@ -190,13 +190,13 @@ pub(super) fn words(scope: &ServiceKey, instance: &Instance, folder: &str, name:
 
 /// The last resort: the whole name of the znode.
 pub(super) fn whole(scope: &ServiceKey, instance: &Instance, folder: &str, name: &str, data: &[u8]) -> Option<Words> {
-    let mut words = frame(&ServiceName::of(&scope.name, &instance.metadata)?, instance, folder, data);
+    let mut words = frame(&DubboServiceName::of(&scope.name, &instance.metadata)?, instance, folder, data);
     words.push(WHOLE, name);
     Some(words)
 }
 
 /// Words of what is not the URL.
-fn frame(service: &ServiceName<'_>, instance: &Instance, folder: &str, data: &[u8]) -> Words {
+fn frame(service: &DubboServiceName<'_>, instance: &Instance, folder: &str, data: &[u8]) -> Words {
     let mut words = Words::new(Layout::Dubbo);
     if !escape::is(service.interface, 0, folder) {
         words.push(FOLDER, folder);
@@ -210,7 +210,7 @@ fn frame(service: &ServiceName<'_>, instance: &Instance, folder: &str, data: &[u
 /// The path below the root, and the data.
 pub(super) fn build(name: &str, instance: &Instance, words: &Words) -> Result<(String, Vec<u8>), String> {
     let wrong = || format!("{name:?} is no service of Dubbo's; their names are category:interface:version:group");
-    let service = ServiceName::of(name, &instance.metadata).ok_or_else(wrong)?;
+    let service = DubboServiceName::of(name, &instance.metadata).ok_or_else(wrong)?;
     let host = &instance.id.endpoint.host;
     if !host::is_one(host) {
         return Err(format!("{host:?} is no host"));
@@ -302,7 +302,7 @@ impl<'a> Params<'a> {
 }
 
 /// The canonical parameters, sorted by their keys: what the metadata say, and what the service's name says.
-fn canonical<'a>(service: &ServiceName<'a>, instance: &'a Instance) -> Vec<Param<'a>> {
+fn canonical<'a>(service: &DubboServiceName<'a>, instance: &'a Instance) -> Vec<Param<'a>> {
     let own = |pair: &(&str, &str)| pair.0 != PROTOCOL && pair.0 != PATH;
     let mut all = Vec::with_capacity(instance.metadata.len() + 4);
     all.extend(instance.metadata.iter().filter(own).map(|(key, value)| Param { key, value: value.into() }));

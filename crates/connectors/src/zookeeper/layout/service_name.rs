@@ -9,20 +9,20 @@ pub(super) const VERSION: &str = "version";
 pub(super) const GROUP: &str = "group";
 
 /// The parts of a name.
-pub(super) struct ServiceName<'a> {
+pub(super) struct DubboServiceName<'a> {
     pub category: &'a str,
     pub interface: &'a str,
     pub version: &'a str,
     pub group: &'a str,
 }
 
-impl fmt::Display for ServiceName<'_> {
+impl fmt::Display for DubboServiceName<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}:{}:{}", self.category, self.interface, self.version, self.group)
     }
 }
 
-impl<'a> ServiceName<'a> {
+impl<'a> DubboServiceName<'a> {
     /// The parts of a name. What the metadata say of version and group tells where the interface ends, should a part hold
     /// a colon.
     pub fn of(name: &'a str, metadata: &Metadata) -> Option<Self> {
@@ -48,6 +48,6 @@ impl<'a> ServiceName<'a> {
 
 /// Whether this is the name of a service of Dubbo's.
 pub(super) fn is_service_name(name: &str, metadata: &Metadata) -> bool {
-    let known = |name: ServiceName<'_>| Category::ALL.iter().any(|one| one.word() == name.category);
-    ServiceName::of(name, metadata).is_some_and(known)
+    let known = |name: DubboServiceName<'_>| Category::ALL.iter().any(|one| one.word() == name.category);
+    DubboServiceName::of(name, metadata).is_some_and(known)
 }
