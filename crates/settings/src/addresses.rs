@@ -61,7 +61,7 @@ fn needed(reader: &mut Reader<'_>, fields: &Fields<'_>, kind: &str, none: bool) 
     if empty && reader.kinds.facts(kind).addresses {
         let message = if given { "this list is empty" } else { "`connectKeyList` is missing" };
         reader.report(
-            Draft::error(fields.place_of(KEY), fields.at(KEY), message)
+            Draft::key_error(fields, KEY, message)
                 .expected("at least one address, `host:port`")
                 .help("write the servers' addresses below `connectKeyList:`, one a line, each behind `- `"),
         );

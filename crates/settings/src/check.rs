@@ -19,13 +19,9 @@ pub(crate) fn tasks(reader: &mut Reader<'_>, tasks: &mut [ReadTask<'_>], cluster
         let destination = cluster(reader, read, "destination", &read.task.destination, &by_name);
         if !read.task.source.is_empty() && read.task.source == read.task.destination {
             reader.report(
-                Draft::error(
-                    read.fields.place_of("destination"),
-                    read.fields.at("destination"),
-                    "this is the source too",
-                )
-                .expected("another cluster than the source")
-                .help("name the cluster to copy to"),
+                Draft::key_error(&read.fields, "destination", "this is the source too")
+                    .expected("another cluster than the source")
+                    .help("name the cluster to copy to"),
             );
             continue;
         }
@@ -57,7 +53,7 @@ fn names(reader: &mut Reader<'_>, tasks: &[ReadTask<'_>]) {
         };
         let line = first.fields.place.line;
         reader.report(
-            Draft::error(read.fields.place_of(key), read.fields.at(key), format!("two tasks have the name `{name}`"))
+            Draft::key_error(&read.fields, key, format!("two tasks have the name `{name}`"))
                 .expected("a name that no other task has")
                 .help(format!("{how}; the first is at line {line}")),
         );
@@ -74,12 +70,9 @@ fn cluster<'c>(
     let found = clusters.get(name).copied();
     if found.is_none() && !name.is_empty() {
         let help = cluster_help(name, clusters, reader.is_full());
-        let shown = reader
-            .scalar(&read.fields, key, "a name")
-            .map(|(scalar, _)| crate::read::shown(scalar))
-            .unwrap_or_default();
+        let shown = reader.scalar(&read.fields, key, "a name").map(crate::read::shown).unwrap_or_default();
         reader.report(
-            Draft::error(read.fields.place_of(key), read.fields.at(key), format!("there is no cluster `{shown}`"))
+            Draft::key_error(&read.fields, key, format!("there is no cluster `{shown}`"))
                 .expected("the `clusterName` of a cluster")
                 .help(help),
         );
@@ -109,7 +102,7 @@ fn pair(reader: &mut Reader<'_>, read: &ReadTask<'_>, source: &Cluster, destinat
             let message = format!("only {runs} travel {route}; {rest} cannot yet");
             let word = if ability.services { "Service" } else { "Config" };
             reader.report(
-                Draft::warning(fields.place_of("type"), fields.at("type"), message)
+                Draft::key_warning(fields, "type", message)
                     .help(format!("write `type: {word}` to say the same without this warning")),
             );
         }
@@ -118,7 +111,7 @@ fn pair(reader: &mut Reader<'_>, read: &ReadTask<'_>, source: &Cluster, destinat
     let one_way = reader.kinds.ability(&source.kind, &destination.kind, Mode::Unidirectional);
     if task.mode == Mode::Bidirectional && one_way.covers(task.kind) {
         reader.report(
-            Draft::error(fields.place_of("mode"), fields.at("mode"), format!("copying {route} goes one way only"))
+            Draft::key_error(fields, "mode", format!("copying {route} goes one way only"))
                 .expected("`Unidirectional`")
                 .help("write `mode: Unidirectional`"),
         );
@@ -134,7 +127,7 @@ fn pair(reader: &mut Reader<'_>, read: &ReadTask<'_>, source: &Cluster, destinat
         None => ("a pair of kinds that can be copied".to_owned(), "take the task out".to_owned()),
     };
     let message = format!("{what} cannot be copied {route} yet");
-    reader.report(Draft::error(fields.place_of("type"), fields.at("type"), message).expected(expected).help(help));
+    reader.report(Draft::key_error(fields, "type", message).expected(expected).help(help));
 }
 
 /// Keys that say nothing about what this task copies.
@@ -156,10 +149,7 @@ fn no_effect(reader: &mut Reader<'_>, read: &ReadTask<'_>, source: &Cluster, des
         ("marks", (services && !marks).then_some("neither of the two clusters keeps marks apart from the data")),
     ];
     for (key, why) in why.into_iter().filter_map(|(key, why)| fields.get(key).and(why).map(|why| (key, why))) {
-        reader.report(
-            Draft::warning(fields.place_of(key), fields.at(key), format!("this has no effect: {why}"))
-                .help("take it out"),
-        );
+        reader.report(Draft::key_warning(fields, key, format!("this has no effect: {why}")).help("take it out"));
     }
 }
 
@@ -199,7 +189,7 @@ fn several(reader: &mut Reader<'_>, read: &ReadTask<'_>, source: &Cluster, desti
     let message = format!("`{from}` has no namespaces, and `{to}` names several: {}", named(destination));
     let first = first_named(destination);
     reader.report(
-        Draft::error(fields.place_of("destination"), fields.at("destination"), message)
+        Draft::key_error(fields, "destination", message)
             .expected("a destination that names the one namespace that copies go to, or none for `public`")
             .help(format!(
                 "name one in the cluster `{to}`, or write `map: {{namespace: {{public: {first}}}}}` in the task"
@@ -212,7 +202,7 @@ fn only_public(reader: &mut Reader<'_>, read: &ReadTask<'_>, source: &Cluster, d
     let (from, to) = (&source.name, &destination.name);
     let message = format!("`{to}` has no namespaces: of those of `{from}`, {}, only `public` fits it", named(source));
     let first = first_named(source);
-    reader.report(Draft::warning(fields.place_of("destination"), fields.at("destination"), message).help(format!(
+    reader.report(Draft::key_warning(fields, "destination", message).help(format!(
         "name one in the cluster `{from}`, or write `map: {{namespace: {{{first}: public}}}}` in the task"
     )));
 }
@@ -251,7 +241,7 @@ fn alike(reader: &mut Reader<'_>, read: &ReadTask<'_>, source: &Cluster, destina
             named(source)
         );
         reader.report(
-            Draft::error(fields.place_of("destination"), fields.at("destination"), message)
+            Draft::key_error(fields, "destination", message)
                 .expected("a destination without `namespace`, or with the source's, because the task goes both ways")
                 .help(format!("take `namespace` out of the cluster `{}`, or make the two the same", destination.name)),
         );
@@ -263,7 +253,7 @@ fn alike(reader: &mut Reader<'_>, read: &ReadTask<'_>, source: &Cluster, destina
             destination.name
         );
         reader.report(
-            Draft::warning(fields.place_of("destination"), fields.at("destination"), message)
+            Draft::key_warning(fields, "destination", message)
                 .help("use `map: {namespace: …}` in the task to rename namespaces"),
         );
     }

@@ -66,37 +66,22 @@ pub fn parse_beside(
     kinds: &Kinds,
     known: &[Cluster],
 ) -> Result<Settings, Problems> {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let too_large = text.len() > MAX_FILE;
     let text = if too_large { "" } else { text };
-    let read = tree::read(text);
-    let masked = mask::mask(text, read.as_ref().ok().and_then(|(root, _)| root.as_ref()));
-    let mut reader = Reader::new(file_name, text, &masked, env, kinds);
-    let settings = match read {
-        _ if too_large => {
+    let (settings, warnings) = read::document(file_name, text, env, kinds, tree::MAX_NODES, |reader, root| {
+        if too_large {
             let message = format!("the file is larger than {MAX_FILE} bytes");
             reader.report(Draft::error(START, "", message).help("split it into several files"));
-            Settings::default()
+            return None;
         }
-        Err(fault) => {
-            reader.report(fault.into());
-            Settings::default()
-        }
-        Ok((root, faults)) => {
-            faults.into_iter().for_each(|fault| reader.report(fault.into()));
-            root_of(&mut reader, root, known)
-        }
-    };
-    let problems = reader.finish();
-    if problems.errors().next().is_some() {
-        return Err(problems);
-    }
-    Ok(Settings { warnings: problems.0, ..settings })
+        root_of(reader, root, known)
+    })?;
+    Ok(Settings { warnings: warnings.0, ..settings })
 }
 
 const START: Place = Place { line: 1, column: 1, start: 0, end: 0 };
 
-fn root_of(reader: &mut Reader<'_>, root: Option<tree::Node>, known: &[Cluster]) -> Settings {
+fn root_of(reader: &mut Reader<'_>, root: Option<Node>, known: &[Cluster]) -> Option<Settings> {
     let Some(mut root) = root else {
         // To take it for «nothing is wanted» could remove everything.
         reader.report(
@@ -104,10 +89,10 @@ fn root_of(reader: &mut Reader<'_>, root: Option<tree::Node>, known: &[Cluster])
                 .expected("the keys `clusters` and `tasks`")
                 .help("to say that there is nothing, write `clusters: []` and `tasks: []`"),
         );
-        return Settings::default();
+        return None;
     };
     reader.resolve(&mut root);
-    let Some(fields) = reader.fields(&root, "", &TOP_KEYS) else { return Settings::default() };
+    let fields = reader.fields(&root, "", &TOP_KEYS)?;
     let items = reader.list(&fields, "clusters", "clusters");
     let clusters = clusters::read(reader, &items);
     let items = reader.list(&fields, "tasks", "tasks");
@@ -122,7 +107,7 @@ fn root_of(reader: &mut Reader<'_>, root: Option<tree::Node>, known: &[Cluster])
                 .help("describe clusters below `clusters:` and what to copy below `tasks:`"),
         );
     }
-    Settings { clusters, tasks: tasks.into_iter().map(|read| read.task).collect(), warnings: Vec::new() }
+    Some(Settings { clusters, tasks: tasks.into_iter().map(|read| read.task).collect(), warnings: Vec::new() })
 }
 
 impl From<tree::Fault> for Draft {

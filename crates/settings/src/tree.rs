@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use granit_parser::{Event, Marker, Parser, ScalarStyle, Span};
 
 /// At most this many nodes after aliases are put in: a few lines of nested aliases could stand for billions.
-const MAX_NODES: usize = 200_000;
+pub(crate) const MAX_NODES: usize = 200_000;
 /// At most this many levels: the reader is recursive.
 const MAX_DEPTH: usize = 64;
 
@@ -102,13 +102,9 @@ pub(crate) struct Fault {
     pub help: Option<String>,
 }
 
-/// Reads one document. `Ok((None, _))`: there is nothing in it. The faults beside a tree are repeated keys.
-pub(crate) fn read(text: &str) -> Result<(Option<Node>, Vec<Fault>), Fault> {
-    read_within(text, MAX_NODES)
-}
-
-/// The same, for at most `most` values.
-pub(crate) fn read_within(text: &str, most: usize) -> Result<(Option<Node>, Vec<Fault>), Fault> {
+/// Reads one document of at most `most` values. `Ok((None, _))`: there is nothing in it. The faults beside a tree are repeated
+/// keys.
+pub(crate) fn read(text: &str, most: usize) -> Result<(Option<Node>, Vec<Fault>), Fault> {
     let mut options = granit_parser::options! { block_nesting_limit: MAX_DEPTH, flow_nesting_limit: MAX_DEPTH };
     options.set_emit_comments(false);
     let mut builder = Builder {

@@ -313,12 +313,3 @@ tasks:
     assert!(!yaml.contains("hunter2") && !yaml.contains("10.1.1.1"), "{yaml}");
     assert_eq!(read(&yaml), settings);
 }
-
-#[test]
-fn the_types_read_what_they_write() {
-    let text = "clusters: [{clusterName: a, clusterType: memory, namespace: 'x,y', tls: {}}, {clusterName: b, clusterType: memory}]
-tasks: [{source: a, destination: b, settle: 5m, select: {include: [{service: 'x.*'}]}, map: {service: {a: b}}}]";
-    let settings = common::good(text);
-    let json = serde_json::to_string(&settings).unwrap();
-    assert_eq!(serde_json::from_str::<Settings>(&json).unwrap(), Settings { warnings: Vec::new(), ..settings });
-}

@@ -31,8 +31,7 @@ pub(super) fn read(file: &str, text: &str) -> Result<Read, Problems> {
         let Some(fields) = reader.fields(root, "", &["writtenBy", "namespaces", "services"]) else { return read };
         if fields.get("services").is_none() {
             // A file that breaks off here would read as one without services.
-            let draft =
-                Draft::error(fields.place_of("services"), "services", "`services` is missing, or nothing is below it");
+            let draft = Draft::key_error(&fields, "services", "`services` is missing, or nothing is below it");
             reader.report(draft.expected("a list of services").help(EMPTY.help));
         }
         read.contents.ours = reader.text(&fields, "writtenBy", "a word").as_deref() == Some("causeway");
@@ -62,8 +61,7 @@ fn service(reader: &mut Reader<'_>, node: &Node, path: &str, read: &mut Read) {
     let Some(fields) = reader.fields(node, path, &keys) else { return };
     let name = reader.required(&fields, "name", "the service's name", "write `name: orders`, say");
     let namespace = reader.text(&fields, "namespace", "a namespace's id").unwrap_or_else(|| PUBLIC.to_owned());
-    let group =
-        reader.scalar(&fields, "group", "a group").map_or(DEFAULT_GROUP.to_owned(), |(one, _)| one.text.clone());
+    let group = reader.scalar(&fields, "group", "a group").map_or(DEFAULT_GROUP.to_owned(), |one| one.text.clone());
     let scope = ServiceKey::new(&namespace, &group, name.as_deref().unwrap_or_default());
     let mut attributes = Attributes::default();
     if let Some(node) = fields.get("metadata") {
@@ -75,8 +73,7 @@ fn service(reader: &mut Reader<'_>, node: &Node, path: &str, read: &mut Read) {
     }
     let mut set = Set { attributes: Some(attributes), ..Set::empty(scope.clone()) };
     if fields.get("instances").is_none() {
-        let draft =
-            Draft::error(fields.place, fields.at("instances"), "`instances` is missing, or nothing is below it");
+        let draft = Draft::key_error(&fields, "instances", "`instances` is missing, or nothing is below it");
         reader.report(draft.expected("a list of instances").help("to say that it has none, write `instances: []`"));
     }
     let mut seen: BTreeMap<(InstanceId, Option<OwnerId>), usize> = BTreeMap::new();
@@ -106,7 +103,7 @@ fn instance(reader: &mut Reader<'_>, node: &Node, path: &str) -> Option<Instance
     let text = reader.required(&fields, "address", expected, "write `address: 127.0.0.1:8080`, say");
     let found = text.as_deref().map(parse_address);
     if let Some(None) = found {
-        let draft = Draft::error(fields.place_of("address"), fields.at("address"), "this is not an address");
+        let draft = Draft::key_error(&fields, "address", "this is not an address");
         reader.report(draft.expected(expected).help("write the host and the port, such as `127.0.0.1:8080`"));
     }
     let weight =

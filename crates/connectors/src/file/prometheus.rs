@@ -114,8 +114,7 @@ pub(super) fn read(file: &str, text: &str) -> Result<Read, Problems> {
     read_yaml(file, text, &EMPTY, |reader, root| {
         let mut read = Read::default();
         let Value::List(items) = &root.value else {
-            let draft = Draft::error(root.place, "", format!("this is {}", root.describe()));
-            reader.report(draft.expected(EMPTY.expected).help(EMPTY.help));
+            reader.report(Draft::wrong_form(root, "", EMPTY.expected).help(EMPTY.help));
             return read;
         };
         for (n, node) in items.iter().enumerate() {
