@@ -29,19 +29,12 @@ impl Delete {
         if !screen.document(&deleted)? {
             let copies = match (deleted.drained, deleted.kept) {
                 (0, 0) => String::new(),
-                (drained, 0) => format!("; {} removed", count_copies(drained)),
-                (0, kept) => format!("; {} left behind", count_copies(kept)),
-                (drained, kept) => format!("; {} removed, {kept} left behind", count_copies(drained)),
+                (drained, 0) => format!("; {} removed", count(drained, "copy")),
+                (0, kept) => format!("; {} left behind", count(kept, "copy")),
+                (drained, kept) => format!("; {} removed, {kept} left behind", count(drained, "copy")),
             };
             screen.line(format!("{} is deleted{copies}", deleted.task))?;
         }
         Ok(0)
-    }
-}
-
-fn count_copies(n: usize) -> String {
-    match n {
-        1 => count(n, "copy"),
-        _ => format!("{n} copies"),
     }
 }

@@ -35,7 +35,7 @@ mod verify;
 
 pub use conflict::{Conflict, Resolve, Side as ConflictSide, Take};
 pub use plan::{Action, PlanRequest, Planned, PlannedChange, PlannedSkip, TaskPlan, Totals, Unanswered};
-pub use reason::{Cause, Code, Event, SkippedRecord};
+pub use reason::{Cause, Event, RecordRef, SkippedRecord};
 pub use verify::{Difference, Differs, LeftOut, Verification};
 
 use causeway_settings::Problem;
@@ -324,12 +324,9 @@ pub struct Drain {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Copy {
-    /// The cluster that holds it, by name.
-    pub cluster: String,
-    /// `namespace/group/name` of a service; empty for a config entry.
-    pub scope: String,
-    /// The instance, or the entry's path or name.
-    pub record: String,
+    /// Which.
+    #[serde(flatten)]
+    pub at: RecordRef,
     /// It only backs an identical native record, which stays.
     pub shadow: bool,
 }

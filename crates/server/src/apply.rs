@@ -297,10 +297,7 @@ pub(crate) fn forget_frozen(desired: &Desired, task: &TaskEntry) -> Vec<Edit> {
 
 /// Eight random hexadecimal digits.
 fn new_id() -> Result<Arc<str>> {
-    let mut bytes = [0; 4];
-    let failed = |error: getrandom::Error| std::io::Error::other(error.to_string());
-    getrandom::fill(&mut bytes).map_err(|error| Error::Machine { what: "no random numbers", error: failed(error) })?;
-    Ok(hex::encode(bytes).into())
+    Ok(hex::encode(causeway_store::random::<4>()?).into())
 }
 
 fn edited(changes: &api::Changes) -> Edited {

@@ -168,7 +168,6 @@ impl TaskEntry {
             name: self.name.clone(),
             document: self.document.to_string(),
             state: self.run.word().to_owned(),
-            reason: String::new(),
         }
     }
 

@@ -44,18 +44,14 @@ impl Inner {
             let cluster = desired.cluster_name(&id);
             for (scope, written) in &ledger {
                 let mine = written.records.iter().filter(|(_, record)| record.owner == owner);
-                copies.extend(mine.map(|(record, written)| api::Copy {
-                    cluster: cluster.clone(),
-                    scope: scope.to_string(),
-                    record: record.to_string(),
-                    shadow: written.shadow,
+                copies.extend(mine.map(|(record, written)| {
+                    let (cluster, scope, record) = (cluster.clone(), scope.to_string(), record.to_string());
+                    api::Copy { at: api::RecordRef { cluster, scope, record }, shadow: written.shadow }
                 }));
             }
         }
         copies.extend(self.entries(task, &owner).into_iter().map(|(cluster, key)| api::Copy {
-            cluster: desired.cluster_name(&cluster),
-            scope: String::new(),
-            record: key.to_string(),
+            at: api::RecordRef::entry(&desired.cluster_name(&cluster), key),
             shadow: false,
         }));
         copies
@@ -109,9 +105,9 @@ impl Inner {
                 ));
             }
             let stays = destinations(&draft.desired, new);
-            let copies = self.copies(old).into_iter().filter(|copy| !stays.contains(&copy.cluster));
+            let copies = self.copies(old).into_iter().filter(|copy| !stays.contains(&copy.at.cluster));
             let mut left: BTreeMap<String, usize> = BTreeMap::new();
-            copies.for_each(|copy| *left.entry(copy.cluster).or_default() += 1);
+            copies.for_each(|copy| *left.entry(copy.at.cluster).or_default() += 1);
             if left.is_empty() {
                 continue;
             }

@@ -1,7 +1,7 @@
 //! A node put together: store, ledger, holder, engine and connections; how it starts and how it ends.
 
 use crate::api;
-use crate::data::{self, DataScribe};
+use crate::data;
 use crate::desired::{Desired, TaskPlan};
 use crate::error::{Error, Result};
 use crate::recorder::{Frozen, Scribe, ledgers};
@@ -11,7 +11,7 @@ use crate::tls;
 use causeway_connectors::keep_running;
 use causeway_core::{ClusterId, ServiceKey};
 use causeway_engine::{DataEngine, DataTiming, Engine, Timing};
-use causeway_holder::Holder;
+use causeway_holder::{Holder, Launch};
 use causeway_settings::ProcessEnv;
 use causeway_store::{Edit, Keep, Store, Writer};
 use parking_lot::{Mutex, RwLock};
@@ -89,8 +89,7 @@ impl Node {
         let desired = Desired::load(&store, &install, &ProcessEnv).await?;
         let frozen = frozen(&store, &desired).await?;
         let engine = Engine::new(Timing::default(), scribe.clone(), ledger);
-        let recorder = Arc::new(DataScribe(writer.clone()));
-        let data = DataEngine::sharing(engine.pacers(), DataTiming::default(), recorder, entries);
+        let data = DataEngine::sharing(engine.pacers(), DataTiming::default(), scribe.clone(), entries);
         let work = TaskTracker::new();
         let clusters = desired.clusters.values().map(|entry| entry.id.clone());
         let sessions = Sessions::load(&store, clusters, &work).await;
@@ -265,7 +264,7 @@ async fn install(store: &Store) -> Result<String> {
 
 async fn holder(options: &Options) -> Option<Arc<Holder>> {
     let (dir, exe) = (options.data_dir.clone(), options.exe.clone());
-    let found = tokio::task::spawn_blocking(move || Holder::connect_or_spawn(&dir, &exe)).await;
+    let found = tokio::task::spawn_blocking(move || Holder::connect(&dir, Launch::new(exe))).await;
     let found = found.unwrap_or_else(|error| Err(std::io::Error::other(error)));
     match found {
         Ok(holder) => Some(Arc::new(holder)),

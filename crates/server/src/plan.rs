@@ -155,29 +155,23 @@ impl<'a> Plans<'a> {
         let scope = preview.plan.scope.to_string();
         // What belongs to the service itself is nobody's alone.
         let first = preview.owners.values().next();
+        let at = |record: &dyn ToString| {
+            let (cluster, scope, record) = (cluster.clone(), scope.clone(), record.to_string());
+            api::RecordRef { cluster, scope, record }
+        };
         for change in &preview.plan.changes {
             let Some(plan) = change.owner().or(first).and_then(|owner| self.tasks.get_mut(owner)) else { continue };
-            let (action, why) = (action(change), change.reason());
-            match action {
-                Action::Create => plan.totals.create += 1,
-                Action::Update => plan.totals.update += 1,
-                Action::Delete => plan.totals.delete += 1,
-                Action::Adopt => plan.totals.adopt += 1,
-                Action::Shadow => plan.totals.shadow += 1,
-            }
             let record = change.record().map(|record| record.id.to_string()).unwrap_or_default();
-            let (cluster, scope) = (cluster.clone(), scope.clone());
-            let (reason, code) = (why.to_string(), (&why).into());
-            plan.changes.push(api::PlannedChange { cluster, scope, record, action, reason, code });
+            plan.change(at(&record), action(change), api::Cause::of(&change.reason()));
         }
         for (id, skip) in preview.plan.skipped.iter().filter(|(_, skip)| tell(skip)) {
             let owner = preview.owners.get(id).or(first);
             let Some(plan) = owner.and_then(|owner| self.tasks.get_mut(owner)) else { continue };
-            plan.skip(&cluster, &scope, id.to_string(), skip);
+            plan.skip(at(id), api::Cause::of(&Reason::from(skip.clone())));
         }
         for one in preview.plan.crowded.iter().filter(|one| tell(&one.skip)) {
             let Some(plan) = self.tasks.get_mut(&one.owner) else { continue };
-            plan.skip(&cluster, &scope, one.id.to_string(), &one.skip);
+            plan.skip(at(&one.id), api::Cause::of(&Reason::from(one.skip.clone())));
         }
         for (owner, count) in &preview.in_step {
             if let Some(plan) = self.tasks.get_mut(owner) {
@@ -191,24 +185,13 @@ impl<'a> Plans<'a> {
         let Some(plan) = self.tasks.get_mut(owner) else { return };
         plan.totals.in_step += compared.same;
         for one in &compared.differences {
-            let (cluster, record) = (one.cluster.clone(), one.record.clone());
-            let (reason, code) = (one.reason.clone(), one.code.clone());
-            let action = match one.kind {
-                Differs::Missing => Action::Create,
-                Differs::Different => Action::Update,
-                Differs::Extra => Action::Delete,
-                Differs::Conflict | Differs::Refused => {
-                    plan.totals.skipped += 1;
-                    plan.skipped.push(api::PlannedSkip { cluster, scope: String::new(), record, reason, code });
-                    continue;
-                }
-            };
-            match action {
-                Action::Create => plan.totals.create += 1,
-                Action::Update => plan.totals.update += 1,
-                _ => plan.totals.delete += 1,
+            let (at, cause) = (one.at.clone(), one.cause.clone());
+            match one.kind {
+                Differs::Missing => plan.change(at, Action::Create, cause),
+                Differs::Different => plan.change(at, Action::Update, cause),
+                Differs::Extra => plan.change(at, Action::Delete, cause),
+                Differs::Conflict | Differs::Refused => plan.skip(at, cause),
             }
-            plan.changes.push(api::PlannedChange { cluster, scope: String::new(), record, action, reason, code });
         }
     }
 
@@ -217,8 +200,8 @@ impl<'a> Plans<'a> {
         let mut list: Vec<_> = self.tasks.into_values().collect();
         for plan in &mut list {
             // Within one service the order is the one in which it is written.
-            plan.changes.sort_by(|a, b| (&a.cluster, &a.scope).cmp(&(&b.cluster, &b.scope)));
-            plan.skipped.sort_by(|a, b| (&a.cluster, &a.scope).cmp(&(&b.cluster, &b.scope)));
+            plan.changes.sort_by(|a, b| (&a.at.cluster, &a.at.scope).cmp(&(&b.at.cluster, &b.at.scope)));
+            plan.skipped.sort_by(|a, b| (&a.at.cluster, &a.at.scope).cmp(&(&b.at.cluster, &b.at.scope)));
         }
         list.sort_by(|a, b| a.task.cmp(&b.task));
         list
@@ -226,11 +209,20 @@ impl<'a> Plans<'a> {
 }
 
 impl api::TaskPlan {
-    fn skip(&mut self, cluster: &str, scope: &str, record: String, skip: &Skip) {
-        let why = Reason::from(skip.clone());
+    fn change(&mut self, at: api::RecordRef, action: Action, cause: api::Cause) {
+        *match action {
+            Action::Create => &mut self.totals.create,
+            Action::Update => &mut self.totals.update,
+            Action::Delete => &mut self.totals.delete,
+            Action::Adopt => &mut self.totals.adopt,
+            Action::Shadow => &mut self.totals.shadow,
+        } += 1;
+        self.changes.push(api::PlannedChange { at, action, cause });
+    }
+
+    fn skip(&mut self, at: api::RecordRef, cause: api::Cause) {
         self.totals.skipped += 1;
-        let (cluster, scope, reason, code) = (cluster.to_owned(), scope.to_owned(), why.to_string(), (&why).into());
-        self.skipped.push(api::PlannedSkip { cluster, scope, record, reason, code });
+        self.skipped.push(api::PlannedSkip { at, cause });
     }
 }
 

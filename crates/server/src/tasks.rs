@@ -152,7 +152,7 @@ impl Inner {
             return Ok(());
         }
         let (id, state) = (task.id.to_string(), run.word().to_owned());
-        self.store.edit(vec![Edit::SetTaskState { id, state, reason: String::new() }]).await?;
+        self.store.edit(vec![Edit::SetTaskState { id, state }]).await?;
         self.change(|desired| {
             desired.tasks.insert(name.to_owned(), Arc::new(task.with_run(run)));
         })
@@ -250,15 +250,15 @@ impl Inner {
         let connections = self.connections.lock();
         for copy in self.copies(task) {
             // Data stand by themselves.
-            if copy.scope.is_empty() {
+            if copy.at.scope.is_empty() {
                 continue;
             }
-            let sink = connections.of(&copy.cluster).and_then(|opened| opened.port.sink());
+            let cluster = &copy.at.cluster;
+            let sink = connections.of(cluster).and_then(|opened| opened.port.sink());
             if !sink.is_some_and(|sink| sink.capabilities().keeps) {
-                let kind =
-                    desired.clusters.get(&copy.cluster).map(|entry| entry.settings.kind.clone()).unwrap_or_default();
+                let kind = desired.clusters.get(cluster).map(|entry| entry.settings.kind.clone()).unwrap_or_default();
                 return Err(Error::conflict(
-                    format!("copies in {} ({kind}) end with this node: they cannot be kept", copy.cluster),
+                    format!("copies in {cluster} ({kind}) end with this node: they cannot be kept"),
                     "delete with `drain`, or leave the task paused",
                 ));
             }

@@ -5,7 +5,7 @@ use crate::desired::{Desired, Run, TaskEntry};
 use crate::error::Result;
 use crate::node::{Inner, Node};
 use crate::plan::{Looked, Plans};
-use causeway_core::{Reason, Skip};
+use causeway_core::{InstanceId, Reason, Skip};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -62,18 +62,16 @@ impl Inner {
                 Action::Delete => Differs::Extra,
                 Action::Adopt | Action::Shadow => continue,
             };
-            let api::PlannedChange { cluster, scope, record, reason, code, .. } = change;
-            found.differences.push(Difference { cluster, scope, record, kind, reason, code });
+            found.differences.push(Difference { at: change.at, kind, cause: change.cause });
         }
         for skip in plan.skipped {
-            let api::PlannedSkip { cluster, scope, record, reason, code } = skip;
-            found.differences.push(Difference { cluster, scope, record, kind: Differs::Refused, reason, code });
+            found.differences.push(Difference { at: skip.at, kind: Differs::Refused, cause: skip.cause });
         }
-        found.differences.sort_by(|a, b| (&a.cluster, &a.scope, &a.record).cmp(&(&b.cluster, &b.scope, &b.record)));
+        found.differences.sort_by(|a, b| a.at.cmp(&b.at));
         found.count = found.differences.len();
         found.differences.truncate(LISTED);
         found.in_step = found.count == 0 && found.unanswered.is_empty();
-        found.left_out.sort_by(|a, b| (&a.cluster, &a.scope, &a.record).cmp(&(&b.cluster, &b.scope, &b.record)));
+        found.left_out.sort_by(|a, b| a.at.cmp(&b.at));
         found.left_out_count = found.left_out.len();
         found.left_out.truncate(LISTED);
         Ok(found)
@@ -90,16 +88,16 @@ impl Inner {
         }
         found.notes.extend(compared.silent);
         for one in compared.unlike {
-            let mut add = |record: String, kind, why: Reason| {
-                let (cluster, scope) = (one.cluster.to_string(), one.scope.to_string());
-                let (reason, code) = (why.to_string(), (&why).into());
-                found.differences.push(Difference { cluster, scope, record, kind, reason, code });
+            let mut add = |id: &InstanceId, kind, why: Reason| {
+                let (cluster, scope, record) = (one.cluster.to_string(), one.scope.to_string(), id.to_string());
+                let at = api::RecordRef { cluster, scope, record };
+                found.differences.push(Difference { at, kind, cause: api::Cause::of(&why) });
             };
             for id in &one.missing {
-                add(id.to_string(), Differs::Missing, Reason::NotListed { server: one.server.clone() });
+                add(id, Differs::Missing, Reason::NotListed { server: one.server.clone() });
             }
             for id in &one.extra {
-                add(id.to_string(), Differs::Extra, Reason::StillListed { server: one.server.clone() });
+                add(id, Differs::Extra, Reason::StillListed { server: one.server.clone() });
             }
         }
     }
@@ -115,12 +113,12 @@ impl Inner {
         let mut left_out = Vec::new();
         for cluster in task.ends().into_iter().take(sides).filter_map(|name| desired.clusters.get(name)) {
             let all = unreadable.get(&cluster.id).into_iter().flatten();
-            left_out.extend(all.map(|one| LeftOut {
-                cluster: cluster.name.clone(),
-                scope: String::new(),
-                record: one.record.clone(),
-                reason: one.why.clone(),
-            }));
+            left_out.extend(
+                all.map(|one| LeftOut {
+                    at: api::RecordRef::entry(&cluster.name, &one.record),
+                    reason: one.why.clone(),
+                }),
+            );
         }
         left_out
     }

@@ -21,13 +21,6 @@ pub struct Entry {
 }
 
 impl Store {
-    /// Writes all of these in one transaction. For the hot path see [`crate::Writer::ledger`].
-    pub async fn ledger_write(&self, batch: &[Entry]) -> Result<(), Error> {
-        let mut transaction = self.begin().await?;
-        write(&mut transaction, batch).await?;
-        Ok(transaction.commit().await?)
-    }
-
     /// Everything, by route and scope; every `document` is there.
     pub async fn ledger_load(&self) -> Result<Vec<Entry>, Error> {
         let rows: Vec<(String, String, String)> =

@@ -27,8 +27,9 @@ use sqlx::{Sqlite, Transaction};
 
 pub use clock::now_ms;
 pub use error::Error;
-pub use events::{Action, Event, Filter, Keep, Recorded};
+pub use events::{Event, EventFilter, Keep, Recorded};
 pub use ledger::Entry;
+pub use secret::random;
 pub use settings::{Cluster, Edit, Task};
 pub use writer::{Health, Writer};
 

@@ -1,4 +1,4 @@
-//! What waits to be written: the latest state per scope, and a ring of events. Pure, no clock but the caller's.
+//! What waits to be written: the latest state per scope, and a ring of events.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -6,11 +6,13 @@ use std::time::Instant;
 
 use causeway_core::Reason;
 
-use crate::events::{Action, Event};
+use crate::events::Event;
 use crate::ledger::Entry;
 
 /// Events that wait at most; beyond it the oldest are dropped and counted.
 pub(crate) const RING: usize = 10_000;
+/// The action of the event that tells of those that were dropped.
+const LOST: &str = "lost";
 
 type Place = (Arc<str>, Arc<str>);
 
@@ -90,7 +92,7 @@ impl Queue {
         for Entry { route, scope, document } in batch.ledger {
             self.ledger.entry((route, scope)).or_insert(document);
         }
-        if batch.untold > 0 && batch.events.first().is_some_and(|e| e.action == Action::LOST) {
+        if batch.untold > 0 && batch.events.first().is_some_and(|e| e.action == LOST) {
             batch.events.remove(0);
             self.untold += batch.untold;
         }
@@ -117,15 +119,7 @@ impl Queue {
 }
 
 fn lost_event(time_ms: i64, count: u64) -> Event {
-    Event {
-        time_ms,
-        task: String::new(),
-        cluster: String::new(),
-        scope: String::new(),
-        record: String::new(),
-        action: Action::LOST,
-        reason: Reason::EventsLost { count },
-    }
+    Event { time_ms, ..Event::now(LOST, Reason::EventsLost { count }) }
 }
 
 #[cfg(test)]
@@ -137,7 +131,7 @@ mod tests {
     }
 
     fn event(time_ms: i64) -> Event {
-        Event { action: Action::CREATED, reason: Reason::None, ..lost_event(time_ms, 0) }
+        Event { time_ms, ..Event::now("created", Reason::None) }
     }
 
     #[test]

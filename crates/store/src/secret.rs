@@ -161,7 +161,8 @@ impl Store {
     }
 }
 
-pub(crate) fn random<const N: usize>() -> Result<[u8; N], Error> {
+/// Random bytes for keys, tokens and ids.
+pub fn random<const N: usize>() -> Result<[u8; N], Error> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(|e| Error::Key(format!("no random numbers: {e}")))?;
     Ok(bytes)

@@ -1,25 +1,17 @@
 //! The data engine's memory in the store: a row for each entry, and for each lot of writes under way.
 
-use crate::recorder::record;
+use crate::recorder::Scribe;
 use causeway_core::{Base, ClusterId, EntryKey, Intent, OwnerId};
 use causeway_engine::{DataLedger, DataRecorder, DataRoute, Event};
-use causeway_store::{Entry, Writer};
-use futures_util::FutureExt;
+use causeway_store::Entry;
 use futures_util::future::BoxFuture;
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 /// Before the rows of data, where those of services have their cluster's id.
 const DATA: &str = "data/";
 /// Before the number of a lot, where other rows have their entry.
 const LOT: &str = "lot/";
-/// The engine itself waits for less.
-const FLUSH: Duration = Duration::from_secs(30);
-
-/// The data engine's recorder.
-pub(crate) struct DataScribe(pub Writer);
-
 fn place(route: &DataRoute) -> String {
     let DataRoute { owner, source, destination } = route;
     format!("{DATA}{}/{}/{source}/{destination}", owner.install, owner.task)
@@ -32,16 +24,16 @@ fn route(place: &str) -> Option<DataRoute> {
     Some(DataRoute { owner, source, destination })
 }
 
-impl DataScribe {
+impl Scribe {
     fn put(&self, route: &DataRoute, row: String, document: Option<&impl Serialize>) {
         match document.map(serde_json::to_string).transpose() {
-            Ok(document) => self.0.ledger(place(route), row, document),
+            Ok(document) => self.writer.ledger(place(route), row, document),
             Err(error) => tracing::error!(row, %error, "cannot be kept in the ledger"),
         }
     }
 }
 
-impl DataRecorder for DataScribe {
+impl DataRecorder for Scribe {
     fn base(&self, route: &DataRoute, key: &EntryKey, base: Option<&Base>) {
         let row = serde_json::to_string(&(&key.namespace, &key.group, &key.name));
         match row {
@@ -55,11 +47,11 @@ impl DataRecorder for DataScribe {
     }
 
     fn kept(&self) -> BoxFuture<'_, ()> {
-        self.0.flush(FLUSH).map(drop).boxed()
+        self.written()
     }
 
     fn event(&self, event: Event) {
-        record(&self.0, event);
+        self.record(event);
     }
 }
 

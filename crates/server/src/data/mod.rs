@@ -4,7 +4,7 @@ mod ledger;
 mod select;
 mod verify;
 
-pub(crate) use ledger::{DataScribe, ledgers};
+pub(crate) use ledger::ledgers;
 pub(crate) use verify::{Compared, compare};
 
 use crate::desired::{ClusterEntry, Desired, Run, TaskEntry, TaskPlan};

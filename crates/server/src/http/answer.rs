@@ -48,11 +48,6 @@ impl Refusal {
             "send `Authorization: Bearer TOKEN`: the command line takes --token; the node showed it at its first start",
         )
     }
-
-    fn request(status: StatusCode, text: String) -> Self {
-        let code = if status == StatusCode::PAYLOAD_TOO_LARGE { "too-large" } else { "bad-request" };
-        Self::new(status, code, text)
-    }
 }
 
 impl IntoResponse for Refusal {
@@ -101,23 +96,19 @@ impl From<Error> for Refusal {
     }
 }
 
-impl From<JsonRejection> for Refusal {
-    fn from(rejection: JsonRejection) -> Self {
-        Self::request(rejection.status(), rejection.body_text())
-    }
+macro_rules! from_rejections {
+    ($($rejection:ty),*) => {$(
+        impl From<$rejection> for Refusal {
+            fn from(rejection: $rejection) -> Self {
+                let status = rejection.status();
+                let code = if status == StatusCode::PAYLOAD_TOO_LARGE { "too-large" } else { "bad-request" };
+                Self::new(status, code, rejection.body_text())
+            }
+        }
+    )*};
 }
 
-impl From<QueryRejection> for Refusal {
-    fn from(rejection: QueryRejection) -> Self {
-        Self::request(rejection.status(), rejection.body_text())
-    }
-}
-
-impl From<PathRejection> for Refusal {
-    fn from(rejection: PathRejection) -> Self {
-        Self::request(rejection.status(), rejection.body_text())
-    }
-}
+from_rejections!(JsonRejection, QueryRejection, PathRejection);
 
 /// A JSON body; a wrong one is a [`Refusal`].
 #[derive(FromRequest)]

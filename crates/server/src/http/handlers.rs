@@ -5,11 +5,12 @@ use crate::api;
 use crate::error::Error;
 use crate::node::Node;
 use crate::tasks::Deletion;
-use crate::views::{EventFilter, ServiceFilter};
+use crate::views::ServiceFilter;
 use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use causeway_store::EventFilter;
 use serde::Deserialize;
 use std::time::Duration;
 
