@@ -106,25 +106,23 @@ impl Client {
         Ok(Self { http, base, token })
     }
 
-    pub async fn clusters(&self) -> Result<Vec<api::Cluster>, Failure> {
-        self.ask(self.call(Method::GET, &["clusters"])).await
+    /// What stands below `/api/v1` at this path; its segments are encoded.
+    pub async fn get<T: DeserializeOwned>(&self, path: &[&str]) -> Result<T, Failure> {
+        self.ask(self.call(Method::GET, path)).await
     }
 
-    pub async fn tasks(&self) -> Result<Vec<api::Task>, Failure> {
-        self.ask(self.call(Method::GET, &["tasks"])).await
+    /// The rows of a list that the query chooses.
+    pub async fn list<T: DeserializeOwned>(&self, name: &str, query: &Query) -> Result<Vec<T>, Failure> {
+        self.ask(self.call(Method::GET, &[name]).query(query)).await
     }
 
     pub async fn task(&self, name: &str) -> Result<api::Task, Failure> {
-        self.ask(self.call(Method::GET, &["tasks", name])).await
+        self.get(&["tasks", name]).await
     }
 
-    pub async fn services(&self, query: &Query) -> Result<Vec<api::Service>, Failure> {
-        self.ask(self.call(Method::GET, &["services"]).query(query)).await
-    }
-
-    /// Newest first.
-    pub async fn events(&self, query: &Query) -> Result<Vec<api::Event>, Failure> {
-        self.ask(self.call(Method::GET, &["events"]).query(query)).await
+    /// Does something to a task.
+    pub async fn act<T: DeserializeOwned>(&self, task: &str, action: &str) -> Result<T, Failure> {
+        self.ask(self.call(Method::POST, &["tasks", task, action])).await
     }
 
     pub async fn apply(&self, request: &api::ApplyRequest) -> Result<api::Applied, Failure> {
@@ -135,32 +133,12 @@ impl Client {
         patiently(self.ask(self.call(Method::POST, &["plan"]).timeout(LOOK).json(request))).await
     }
 
-    pub async fn diff(&self, task: &str) -> Result<api::TaskPlan, Failure> {
-        self.ask(self.call(Method::GET, &["tasks", task, "diff"])).await
-    }
-
     pub async fn verify(&self, task: &str) -> Result<api::Verification, Failure> {
         patiently(self.ask(self.call(Method::GET, &["tasks", task, "verify"]).timeout(LOOK))).await
     }
 
-    pub async fn conflicts(&self, query: &Query) -> Result<Vec<api::Conflict>, Failure> {
-        self.ask(self.call(Method::GET, &["conflicts"]).query(query)).await
-    }
-
     pub async fn resolve(&self, task: &str, request: &api::Resolve) -> Result<api::Task, Failure> {
         self.ask(self.call(Method::POST, &["tasks", task, "resolve"]).json(request)).await
-    }
-
-    pub async fn pause(&self, task: &str) -> Result<api::Task, Failure> {
-        self.ask(self.call(Method::POST, &["tasks", task, "pause"])).await
-    }
-
-    pub async fn resume(&self, task: &str) -> Result<api::Task, Failure> {
-        self.ask(self.call(Method::POST, &["tasks", task, "resume"])).await
-    }
-
-    pub async fn release(&self, task: &str) -> Result<api::Released, Failure> {
-        self.ask(self.call(Method::POST, &["tasks", task, "release"])).await
     }
 
     pub async fn drain(&self, task: &str, preview: bool) -> Result<api::Drain, Failure> {

@@ -101,12 +101,12 @@ impl Get {
     async fn look(&self, client: &Client, width: Option<usize>) -> Result<(serde_json::Value, Table), Failure> {
         match self.what {
             What::Clusters => {
-                let mut clusters = client.clusters().await?;
+                let mut clusters: Vec<Cluster> = client.get(&["clusters"]).await?;
                 clusters.retain(|cluster| self.takes_cluster(cluster));
                 self.cut(clusters, lists::clusters)
             }
             What::Tasks => {
-                let mut tasks = client.tasks().await?;
+                let mut tasks: Vec<Task> = client.get(&["tasks"]).await?;
                 tasks.retain(|task| self.takes_task(task));
                 self.cut(tasks, |list| lists::tasks(list, width))
             }
@@ -116,7 +116,7 @@ impl Get {
             }
             What::Conflicts => {
                 let query = Query { task: self.task.clone(), ..Query::default() };
-                self.cut(client.conflicts(&query).await?, lists::conflicts)
+                self.cut(client.list("conflicts", &query).await?, lists::conflicts)
             }
             What::Events => {
                 let events = self.events(client, self.limit).await?;
@@ -158,7 +158,7 @@ impl Get {
         let limit = self.limit.filter(|_| !narrowed).unwrap_or(MOST);
         let (cluster, namespace) = (self.cluster.clone(), self.namespace.clone());
         let query = Query { cluster, namespace, limit: Some(limit), ..Query::default() };
-        let mut services = client.services(&query).await?;
+        let mut services: Vec<Service> = client.list("services", &query).await?;
         services.retain(|service| {
             between.as_ref().is_none_or(|names| names.contains(&service.cluster))
                 && self.service.as_ref().is_none_or(|text| service.name.contains(text.as_str()))
@@ -174,7 +174,7 @@ impl Get {
             limit,
             ..Query::default()
         };
-        let mut events = client.events(&query).await?;
+        let mut events: Vec<Event> = client.list("events", &query).await?;
         if let Some(namespace) = &self.namespace {
             events.retain(|event| event.service.split('/').next() == Some(namespace.as_str()));
         }

@@ -43,8 +43,7 @@ pub fn conflicts(conflicts: &[Conflict]) -> Table {
         Some(side) => format!("{} bytes, {}", side.size, side.modified),
     };
     for one in conflicts {
-        let (source, destination) = (side(&one.source), side(&one.destination));
-        table.row([Cell::from(&one.task), Cell::from(&one.entry), Cell::from(source), Cell::from(destination)]);
+        table.row([&one.task, &one.entry, &side(&one.source), &side(&one.destination)].map(Cell::from));
     }
     table
 }
@@ -120,15 +119,9 @@ pub fn tasks(tasks: &[Task], width: Option<usize>) -> Table {
 pub fn services(services: &[Service]) -> Table {
     let mut table = Table::new(&["CLUSTER", "NAMESPACE", "GROUP", "SERVICE", ">NATIVE", ">COPIES", ">FOREIGN"]);
     for service in services {
-        table.row([
-            Cell::from(&service.cluster),
-            Cell::from(&service.namespace),
-            Cell::from(&service.group),
-            Cell::from(&service.name),
-            Cell::number(service.native),
-            Cell::number(service.copies),
-            Cell::number(service.foreign),
-        ]);
+        let names = [&service.cluster, &service.namespace, &service.group, &service.name].map(Cell::from);
+        let counts = [service.native, service.copies, service.foreign].map(Cell::number);
+        table.row(names.into_iter().chain(counts));
         for skipped in &service.skipped {
             table.note(format!("{} left alone: {}", skipped.record, skipped.cause.reason), Tone::Faint);
         }

@@ -122,7 +122,7 @@ async fn the_ledger_comes_back_in_order() {
         entries.iter().cloned().for_each(|entry| writer.ledger(entry.route, entry.scope, entry.document));
         assert!(writer.flush(PLENTY).await);
     }
-    drop(writer);
+    assert!(writer.stop(PLENTY).await);
     drop(store);
     let expected = [entry("r1", "a", Some("5")), entry("r1", "b", Some("2")), entry("r2", "a", Some("1"))];
     assert_eq!(open(dir.path()).await.ledger_load().await.unwrap(), expected);
