@@ -30,21 +30,6 @@ pub struct Client {
     token: Option<SecretString>,
 }
 
-/// What may be asked of lists; empty: anything.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct Query {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub task: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cluster: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub namespace: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub service: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub limit: Option<u32>,
-}
-
 /// What becomes of the copies of a task that is deleted.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct Leave {
@@ -111,9 +96,9 @@ impl Client {
         self.ask(self.call(Method::GET, path)).await
     }
 
-    /// The rows of a list that the query chooses.
-    pub async fn list<T: DeserializeOwned>(&self, name: &str, query: &Query) -> Result<Vec<T>, Failure> {
-        self.ask(self.call(Method::GET, &[name]).query(query)).await
+    /// The rows of a list that a filter chooses.
+    pub async fn list<T: DeserializeOwned>(&self, name: &str, filter: &impl Serialize) -> Result<Vec<T>, Failure> {
+        self.ask(self.call(Method::GET, &[name]).query(filter)).await
     }
 
     pub async fn task(&self, name: &str) -> Result<api::Task, Failure> {

@@ -1,10 +1,11 @@
 //! `causeway get`.
 
 use super::Global;
-use crate::client::{Client, MOST, Query};
+use crate::client::{Client, MOST};
 use crate::failure::Failure;
 use crate::output::{Format, Screen, Table, lists};
 use causeway_server::api::{Cluster, Event, Service, Task};
+use causeway_server::{EventFilter, ServiceFilter};
 use clap::ValueEnum;
 use serde::Serialize;
 use std::io::{self, Write};
@@ -114,10 +115,7 @@ impl Get {
                 let services = self.services(client).await?;
                 self.cut(services, lists::services)
             }
-            What::Conflicts => {
-                let query = Query { task: self.task.clone(), ..Query::default() };
-                self.cut(client.list("conflicts", &query).await?, lists::conflicts)
-            }
+            What::Conflicts => self.cut(client.list("conflicts", &[("task", &self.task)]).await?, lists::conflicts),
             What::Events => {
                 let events = self.events(client, self.limit).await?;
                 self.cut(events, |list| lists::events(list, width))
@@ -157,8 +155,8 @@ impl Get {
         let narrowed = between.is_some() || self.service.is_some();
         let limit = self.limit.filter(|_| !narrowed).unwrap_or(MOST);
         let (cluster, namespace) = (self.cluster.clone(), self.namespace.clone());
-        let query = Query { cluster, namespace, limit: Some(limit), ..Query::default() };
-        let mut services: Vec<Service> = client.list("services", &query).await?;
+        let filter = ServiceFilter { cluster, namespace, limit: Some(limit) };
+        let mut services: Vec<Service> = client.list("services", &filter).await?;
         services.retain(|service| {
             between.as_ref().is_none_or(|names| names.contains(&service.cluster))
                 && self.service.as_ref().is_none_or(|text| service.name.contains(text.as_str()))
@@ -167,14 +165,9 @@ impl Get {
     }
 
     async fn events(&self, client: &Client, limit: Option<u32>) -> Result<Vec<Event>, Failure> {
-        let query = Query {
-            task: self.task.clone(),
-            cluster: self.cluster.clone(),
-            service: self.service.clone(),
-            limit,
-            ..Query::default()
-        };
-        let mut events: Vec<Event> = client.list("events", &query).await?;
+        let (task, cluster, service) = (self.task.clone(), self.cluster.clone(), self.service.clone());
+        let filter = EventFilter { task, cluster, service, limit, ..EventFilter::default() };
+        let mut events: Vec<Event> = client.list("events", &filter).await?;
         if let Some(namespace) = &self.namespace {
             events.retain(|event| event.service.split('/').next() == Some(namespace.as_str()));
         }

@@ -18,7 +18,7 @@ const MAX_ROWS: u32 = 100_000;
 const DEFAULT_ROWS: u32 = 1_000;
 
 /// Which services; a missing part means any.
-#[derive(Clone, Debug, Default, serde::Deserialize)]
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ServiceFilter {
     /// Exactly this cluster.

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use causeway_core::Reason;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
 use crate::{Error, Store, now_ms};
@@ -50,7 +50,7 @@ pub struct Recorded {
 }
 
 /// Which events; a missing part means any.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EventFilter {
     /// Exactly this task.
