@@ -32,7 +32,7 @@ pub struct Client {
 
 /// What becomes of the copies of a task that is deleted.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
-pub struct Leave {
+pub struct DeleteQuery {
     pub drain: bool,
     pub keep: bool,
     /// How many seconds a drain may take.
@@ -130,7 +130,7 @@ impl Client {
         self.ask(self.call(Method::POST, &["tasks", task, "drain"]).query(&[("preview", preview)])).await
     }
 
-    pub async fn delete(&self, task: &str, leave: &Leave) -> Result<api::Deleted, Failure> {
+    pub async fn delete(&self, task: &str, leave: &DeleteQuery) -> Result<api::Deleted, Failure> {
         let call = self.call(Method::DELETE, &["tasks", task]).query(leave);
         let (status, body) = self.answer(call.timeout(CALL + Duration::from_secs(leave.timeout))).await?;
         self.read(status, &body).map_err(|failure| match status {

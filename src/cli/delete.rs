@@ -1,7 +1,7 @@
 //! `causeway delete`.
 
 use super::Global;
-use crate::client::Leave;
+use crate::client::DeleteQuery;
 use crate::failure::Failure;
 use crate::output::count;
 
@@ -23,7 +23,7 @@ pub struct Delete {
 
 impl Delete {
     pub async fn run(self, global: &Global) -> Result<u8, Failure> {
-        let leave = Leave { drain: self.drain, keep: self.keep, timeout: self.timeout };
+        let leave = DeleteQuery { drain: self.drain, keep: self.keep, timeout: self.timeout };
         let deleted = global.client()?.delete(&self.task, &leave).await?;
         global.show(&deleted, |screen| {
             let copies = |n| count(n, "copy");

@@ -21,7 +21,7 @@ const PAGE: u32 = 1000;
 #[derive(clap::Args)]
 pub struct Get {
     /// What to list
-    what: What,
+    what: Listable,
     /// Only of this task
     #[arg(long, value_name = "NAME")]
     task: Option<String>,
@@ -44,7 +44,7 @@ pub struct Get {
 
 /// What can be listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum What {
+enum Listable {
     /// The clusters that are set up
     #[value(alias = "cluster")]
     Clusters,
@@ -64,7 +64,7 @@ enum What {
 
 impl Get {
     pub async fn run(self, global: &Global) -> Result<u8, Failure> {
-        if matches!(self.what, What::Clusters | What::Tasks | What::Conflicts)
+        if matches!(self.what, Listable::Clusters | Listable::Tasks | Listable::Conflicts)
             && (self.namespace.is_some() || self.service.is_some())
         {
             return Err(Failure::usage("--namespace and --service choose services and events")
@@ -72,7 +72,7 @@ impl Get {
         }
         let client = global.client()?;
         let mut screen = Screen::new(global.output);
-        if self.watch && self.what == What::Events {
+        if self.watch && self.what == Listable::Events {
             return self.follow(&client, &mut screen).await;
         }
         let mut before = String::new();
@@ -101,22 +101,22 @@ impl Get {
 
     async fn look(&self, client: &Client, width: Option<usize>) -> Result<(serde_json::Value, Table), Failure> {
         match self.what {
-            What::Clusters => {
+            Listable::Clusters => {
                 let mut clusters: Vec<Cluster> = client.get(&["clusters"]).await?;
                 clusters.retain(|cluster| self.takes_cluster(cluster));
                 self.cut(clusters, lists::clusters)
             }
-            What::Tasks => {
+            Listable::Tasks => {
                 let mut tasks: Vec<Task> = client.get(&["tasks"]).await?;
                 tasks.retain(|task| self.takes_task(task));
                 self.cut(tasks, |list| lists::tasks(list, width))
             }
-            What::Services => {
+            Listable::Services => {
                 let services = self.services(client).await?;
                 self.cut(services, lists::services)
             }
-            What::Conflicts => self.cut(client.list("conflicts", &[("task", &self.task)]).await?, lists::conflicts),
-            What::Events => {
+            Listable::Conflicts => self.cut(client.list("conflicts", &[("task", &self.task)]).await?, lists::conflicts),
+            Listable::Events => {
                 let events = self.events(client, self.limit).await?;
                 self.cut(events, |list| lists::events(list, width))
             }

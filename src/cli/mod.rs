@@ -24,7 +24,7 @@ use serde::Serialize;
 use std::io::Read;
 use std::path::Path;
 
-/// Where a node listens when nobody says otherwise.
+/// Where a node listens by default.
 pub const LISTEN: &str = "127.0.0.1:8000";
 
 const EXIT_CODES: &str =

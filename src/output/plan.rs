@@ -6,7 +6,7 @@ use causeway_server::api::{Action, Applied, TaskPlan, Totals, Unanswered};
 use std::collections::BTreeMap;
 
 /// A sign, a record, why, and how it is toned.
-type Line = (char, String, String, Tone);
+type PlanLine = (char, String, String, Tone);
 
 /// What would become of the settings themselves.
 pub fn settings(screen: &mut Screen, applied: &Applied) -> Result<(), Failure> {
@@ -34,7 +34,7 @@ pub fn task(screen: &mut Screen, plan: &TaskPlan) -> Result<(), Failure> {
     for note in &plan.notes {
         screen.prose(Tone::Waits, &format!("  ! {}", clean(note)))?;
     }
-    let mut scopes: BTreeMap<(&str, &str), Vec<Line>> = BTreeMap::new();
+    let mut scopes: BTreeMap<(&str, &str), Vec<PlanLine>> = BTreeMap::new();
     for change in &plan.changes {
         let (sign, tone) = match change.action {
             Action::Create | Action::Shadow => ('+', Tone::Good),

@@ -26,7 +26,7 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_
 
 /// A socket that an earlier run of the node left in the holder.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct InheritedSocket {
     /// The earlier run's word for it.
     pub tag: String,
     /// What that run wrote on it (such as the server's id of the connection); empty when it wrote nothing.
@@ -53,15 +53,15 @@ struct Shared {
 #[derive(Default)]
 struct State {
     connection: Option<Arc<OwnedFd>>,
-    kept: BTreeMap<String, Mine>,
-    inherited: Vec<Entry>,
+    kept: BTreeMap<String, KeptSocket>,
+    inherited: Vec<InheritedSocket>,
     /// `release_old` was called: a holder that we meet again after a break hears it again.
     released: bool,
     /// `leave` was called, or the holder was dropped.
     leaving: bool,
 }
 
-struct Mine {
+struct KeptSocket {
     fd: OwnedFd,
     label: String,
 }
@@ -89,7 +89,7 @@ impl Holder {
     }
 
     /// What earlier runs of the node left, as found at the start; empty after [`Holder::release_old`].
-    pub fn inherited(&self) -> Vec<Entry> {
+    pub fn inherited(&self) -> Vec<InheritedSocket> {
         self.shared.state.lock().inherited.clone()
     }
 
@@ -105,7 +105,7 @@ impl Holder {
         if state.leaving {
             return Ok(());
         }
-        let mine = Mine { fd: fd.try_clone_to_owned()?, label: String::new() };
+        let mine = KeptSocket { fd: fd.try_clone_to_owned()?, label: String::new() };
         state.send(&Request::Keep { tag: tag.to_owned() }, Some(fd));
         state.kept.insert(tag.to_owned(), mine);
         Ok(())
@@ -267,13 +267,13 @@ fn introduce(state: &mut State, connection: OwnedFd) -> io::Result<()> {
     Ok(())
 }
 
-fn list(connection: &OwnedFd) -> io::Result<Vec<Entry>> {
+fn list(connection: &OwnedFd) -> io::Result<Vec<InheritedSocket>> {
     wire::send(connection, &Request::List, None)?;
     let mut all = Vec::new();
     loop {
         match wire::receive(connection, true)? {
             Packet::Message(Reply::Listed { entries, more }, _) => {
-                all.extend(entries.into_iter().map(|(tag, label)| Entry { tag, label }));
+                all.extend(entries.into_iter().map(|(tag, label)| InheritedSocket { tag, label }));
                 if !more {
                     return Ok(all);
                 }
@@ -298,7 +298,7 @@ impl Finder {
         let begun = Instant::now();
         let mut started: Option<Instant> = None;
         loop {
-            let error = match self.knock() {
+            let error = match self.connect_once() {
                 Ok(connection) => return Ok(connection),
                 Err(e) => e,
             };
@@ -316,7 +316,7 @@ impl Finder {
         }
     }
 
-    fn knock(&self) -> io::Result<OwnedFd> {
+    fn connect_once(&self) -> io::Result<OwnedFd> {
         let connection = wire::socket()?;
         wire::set_timeouts(&connection, self.launch.patience / 2)?;
         wire::with_address(&self.dir, |address| rustix::net::connect(&connection, address))?;

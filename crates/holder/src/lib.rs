@@ -25,7 +25,7 @@ mod wire;
 
 use std::time::Duration;
 
-pub use client::{Entry, Holder};
+pub use client::{Holder, InheritedSocket};
 pub use process::{Launch, run_holder, run_if_asked};
 
 /// How long the sockets of a node that went away are kept.

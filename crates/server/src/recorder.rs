@@ -2,7 +2,7 @@
 
 use causeway_core::{ClusterId, OwnerId, Reason, ServiceKey, Written};
 use causeway_engine::{Event, Ledger, Recorder};
-use causeway_store::{self as store, Entry, Writer};
+use causeway_store::{self as store, LedgerRow, Writer};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
@@ -35,7 +35,7 @@ impl Scribe {
         std::mem::take(&mut *self.frozen.lock())
     }
 
-    /// Gives back lists that could not be kept; newer ones win.
+    /// Takes back lists that could not be kept; newer ones win.
     pub fn put_back(&self, frozen: Frozen) {
         let mut waiting = self.frozen.lock();
         for (key, scopes) in frozen {
@@ -87,8 +87,8 @@ impl Recorder for Scribe {
     }
 }
 
-/// What earlier processes wrote, as the engine wants it. What cannot be read is left out: marks prove it still.
-pub(crate) fn ledgers(entries: Vec<Entry>) -> BTreeMap<ClusterId, Ledger> {
+/// What earlier processes wrote, in the engine's form. Rows that cannot be read are left out: marks still prove those copies.
+pub(crate) fn ledgers(entries: Vec<LedgerRow>) -> BTreeMap<ClusterId, Ledger> {
     let mut ledgers: BTreeMap<ClusterId, Ledger> = BTreeMap::new();
     for entry in entries {
         let scope = serde_json::from_str::<ServiceKey>(&entry.scope);

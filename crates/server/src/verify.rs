@@ -1,10 +1,10 @@
 //! Compares both sides of a task record by record, from a look at each that is made for it.
 
 use crate::api::{self, Action, Difference, Differs, LeftOut};
-use crate::desired::{Desired, Run, TaskEntry};
+use crate::desired::{Desired, RunState, TaskEntry};
 use crate::error::Result;
 use crate::node::{Inner, Node};
-use crate::plan::{Looked, Plans};
+use crate::plan::{Findings, Plans};
 use causeway_core::{InstanceId, Reason, Skip};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,16 +24,16 @@ impl Node {
 impl Inner {
     async fn verify(&self, task: Arc<TaskEntry>) -> Result<api::Verification> {
         // As if it ran: a paused task is compared too.
-        let task = Arc::new(task.with_run(Run::Running));
+        let task = Arc::new(task.with_run(RunState::Running));
         let mut desired = Desired::clone(&self.desired());
         desired.tasks.insert(task.name.clone(), task.clone());
         let mut found = api::Verification { task: task.name.clone(), ..api::Verification::default() };
         found.notes.clone_from(&task.warnings);
-        if let Err(why) = &task.plan {
+        if let Err(why) = &task.setup {
             found.notes.push(why.clone());
             return Ok(found);
         }
-        let Looked { previews, data, unanswered } = self.look(&desired, std::slice::from_ref(&task)).await?;
+        let Findings { previews, data, unanswered } = self.look(&desired, std::slice::from_ref(&task)).await?;
         for (_, compared) in data {
             found.entries += compared.same;
             found.differences.extend(compared.differences);
@@ -104,12 +104,12 @@ impl Inner {
 
     /// What stands where instances do and is none, on the sides that a task reads instances from.
     fn unreadable(&self, desired: &Desired, task: &TaskEntry) -> Vec<LeftOut> {
-        let Ok(plan) = &task.plan else { return Vec::new() };
-        if !plan.settings.kind.wants_services() {
+        let Ok(setup) = &task.setup else { return Vec::new() };
+        if !setup.settings.kind.wants_services() {
             return Vec::new();
         }
         let unreadable = self.engine.unreadable();
-        let sides = if plan.settings.is_two_way() { 2 } else { 1 };
+        let sides = if setup.settings.is_two_way() { 2 } else { 1 };
         let mut left_out = Vec::new();
         for cluster in task.ends().into_iter().take(sides).filter_map(|name| desired.clusters.get(name)) {
             let all = unreadable.get(&cluster.id).into_iter().flatten();

@@ -1,13 +1,13 @@
 //! What the node shows of itself.
 
 use crate::api::{self, State};
-use crate::desired::{ClusterEntry, Desired, Run, TaskEntry};
+use crate::desired::{ClusterEntry, Desired, RunState, TaskEntry};
 use crate::error::{Error, Result};
 use crate::left_behind::orphaned;
 use crate::node::{Inner, Node};
 use causeway_core::{Carrier, InstanceId, Reason, Skip};
 use causeway_engine::{DataStatus, Notice, RouteState, RouteStatus};
-use causeway_settings::{Mode, TaskType};
+use causeway_settings::{TaskMode, TaskType};
 use causeway_store::EventFilter;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -75,7 +75,7 @@ impl Node {
         let data = self.inner.data.status();
         let of = |task: &Arc<TaskEntry>| data.iter().find(|status| *status.route.owner.task == *task.id);
         let mut statuses = |task: &Arc<TaskEntry>| statuses.remove(&*task.id).unwrap_or_default();
-        desired.tasks.values().map(|task| show(&desired, task, statuses(task), of(task))).collect()
+        desired.tasks.values().map(|task| task_view(&desired, task, statuses(task), of(task))).collect()
     }
 
     /// One task.
@@ -84,7 +84,7 @@ impl Node {
         let statuses = self.inner.statuses();
         let mine = statuses.into_iter().filter(|status| *status.owner.task == *task.id).collect();
         let data = self.inner.data.status().into_iter().find(|status| *status.route.owner.task == *task.id);
-        Ok(show(&self.inner.desired(), &task, mine, data.as_ref()))
+        Ok(task_view(&self.inner.desired(), &task, mine, data.as_ref()))
     }
 
     /// Services that clusters in use hold, and how many there are beyond the limit.
@@ -161,25 +161,25 @@ impl Inner {
 /// Why what is no instance is left alone.
 const UNREADABLE: &str = "it cannot be read as an instance";
 
-fn show(desired: &Desired, task: &TaskEntry, statuses: Vec<RouteStatus>, data: Option<&DataStatus>) -> api::Task {
+fn task_view(desired: &Desired, task: &TaskEntry, statuses: Vec<RouteStatus>, data: Option<&DataStatus>) -> api::Task {
     let told: Vec<_> = statuses.iter().flat_map(|status| status.notices.iter().cloned()).collect();
-    let routes: Vec<_> = statuses.into_iter().map(|status| route(desired, status)).collect();
-    let states = routes.iter().map(|route| route.state).chain(data.map(|data| state(data.state)));
+    let routes: Vec<_> = statuses.into_iter().map(|status| route_view(desired, status)).collect();
+    let states = routes.iter().map(|route| route.state).chain(data.map(|data| api_state(data.state)));
     let worst = states.max().unwrap_or(State::Failing);
-    let (kind, mode, unusable) = match &task.plan {
-        Ok(plan) => (plan.settings.kind, plan.settings.mode, None),
-        Err(why) => (TaskType::default(), Mode::default(), Some(Notice::Unusable { text: why.clone() })),
+    let (kind, mode, unusable) = match &task.setup {
+        Ok(setup) => (setup.settings.kind, setup.settings.mode, None),
+        Err(why) => (TaskType::default(), TaskMode::default(), Some(Notice::Unusable { text: why.clone() })),
     };
     let told = told.into_iter().chain(data.iter().flat_map(|data| data.notices.iter().cloned()));
     let mut notices: Vec<Notice> = unusable.into_iter().chain(told).collect();
     let pending = routes.iter().map(|route| route.pending).sum::<usize>() + data.map_or(0, |data| data.pending);
-    if task.run == Run::Running && worst == State::Syncing && pending == 0 && notices.is_empty() {
+    if task.run == RunState::Running && worst == State::Syncing && pending == 0 && notices.is_empty() {
         notices.push(Notice::NotRead);
     }
-    if task.run == Run::Drained {
+    if task.run == RunState::Drained {
         notices = vec![Notice::HasDrained];
     }
-    if task.run == Run::Removing {
+    if task.run == RunState::Removing {
         notices.insert(0, Notice::Leaves);
     }
     let mut skipped = BTreeMap::new();
@@ -196,10 +196,10 @@ fn show(desired: &Desired, task: &TaskEntry, statuses: Vec<RouteStatus>, data: O
         kind: kind.word().to_owned(),
         mode: mode.word().to_owned(),
         state: match task.run {
-            Run::Running => worst,
-            Run::Paused => State::Paused,
-            Run::Draining | Run::Removing => State::Draining,
-            Run::Drained => State::Drained,
+            RunState::Running => worst,
+            RunState::Paused => State::Paused,
+            RunState::Draining | RunState::Removing => State::Draining,
+            RunState::Drained => State::Drained,
         },
         reason: join(notices.iter().map(ToString::to_string)),
         causes: causes(&notices),
@@ -216,11 +216,11 @@ fn show(desired: &Desired, task: &TaskEntry, statuses: Vec<RouteStatus>, data: O
     }
 }
 
-fn route(desired: &Desired, status: RouteStatus) -> api::Route {
+fn route_view(desired: &Desired, status: RouteStatus) -> api::Route {
     api::Route {
         source: desired.cluster_name(&status.source),
         destination: desired.cluster_name(&status.destination),
-        state: state(status.state),
+        state: api_state(status.state),
         reasons: status.notices.iter().map(ToString::to_string).collect(),
         services: status.services,
         instances: status.instances,
@@ -231,7 +231,7 @@ fn route(desired: &Desired, status: RouteStatus) -> api::Route {
     }
 }
 
-fn state(state: RouteState) -> State {
+fn api_state(state: RouteState) -> State {
     match state {
         RouteState::InStep => State::InStep,
         RouteState::Syncing => State::Syncing,

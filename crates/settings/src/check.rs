@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::{Cluster, Mode, Namespaces, PUBLIC, TaskType};
+use crate::model::{Cluster, Namespaces, PUBLIC, TaskMode, TaskType};
 use crate::read::{Draft, Reader};
 use crate::suggest::nearest;
 use crate::tasks::ReadTask;
@@ -10,7 +10,7 @@ use crate::tasks::ReadTask;
 /// Reports every task that cannot be what it says, and says which namespaces meet. `clusters` holds those of the file and
 /// those that are known already.
 pub(crate) fn tasks(reader: &mut Reader<'_>, tasks: &mut [ReadTask<'_>], clusters: &[Cluster]) {
-    names(reader, tasks);
+    check_names(reader, tasks);
     // Of two of one name the first counts; the second is reported already.
     let by_name: BTreeMap<&str, &Cluster> =
         clusters.iter().rev().map(|cluster| (cluster.name.as_str(), cluster)).collect();
@@ -30,13 +30,13 @@ pub(crate) fn tasks(reader: &mut Reader<'_>, tasks: &mut [ReadTask<'_>], cluster
         if source.kind.is_empty() || destination.kind.is_empty() {
             continue;
         }
-        pair(reader, read, source, destination);
-        no_effect(reader, read, source, destination);
+        check_pair(reader, read, source, destination);
+        warn_no_effect(reader, read, source, destination);
         read.task.namespaces = namespaces(reader, read, source, destination);
     }
 }
 
-fn names(reader: &mut Reader<'_>, tasks: &[ReadTask<'_>]) {
+fn check_names(reader: &mut Reader<'_>, tasks: &[ReadTask<'_>]) {
     let mut seen: BTreeMap<String, &ReadTask<'_>> = BTreeMap::new();
     for read in tasks.iter().filter(|read| !read.task.source.is_empty() && !read.task.destination.is_empty()) {
         let task = &read.task;
@@ -80,7 +80,7 @@ fn cluster<'c>(
     found
 }
 
-/// Searching for likely names takes long in a large file, and nobody reads the thousandth problem.
+/// Searching for likely names takes long in a large file, and is not worth it once there are very many problems.
 fn cluster_help(name: &str, clusters: &BTreeMap<&str, &Cluster>, in_short: bool) -> String {
     let names: Vec<&str> = clusters.keys().copied().filter(|n| !n.is_empty()).collect();
     let near = if in_short { None } else { nearest(name, names.iter().copied()) };
@@ -91,7 +91,7 @@ fn cluster_help(name: &str, clusters: &BTreeMap<&str, &Cluster>, in_short: bool)
     }
 }
 
-fn pair(reader: &mut Reader<'_>, read: &ReadTask<'_>, source: &Cluster, destination: &Cluster) {
+fn check_pair(reader: &mut Reader<'_>, read: &ReadTask<'_>, source: &Cluster, destination: &Cluster) {
     let (task, fields) = (&read.task, &read.fields);
     let ability = reader.kinds.ability(&source.kind, &destination.kind, task.mode);
     let route = format!("from {} to {}", source.kind, destination.kind);
@@ -108,8 +108,8 @@ fn pair(reader: &mut Reader<'_>, read: &ReadTask<'_>, source: &Cluster, destinat
         }
         return;
     }
-    let one_way = reader.kinds.ability(&source.kind, &destination.kind, Mode::Unidirectional);
-    if task.mode == Mode::Bidirectional && one_way.covers(task.kind) {
+    let one_way = reader.kinds.ability(&source.kind, &destination.kind, TaskMode::Unidirectional);
+    if task.mode == TaskMode::Bidirectional && one_way.covers(task.kind) {
         reader.report(
             Draft::key_error(fields, "mode", format!("copying {route} goes one way only"))
                 .expected("`Unidirectional`")
@@ -131,7 +131,7 @@ fn pair(reader: &mut Reader<'_>, read: &ReadTask<'_>, source: &Cluster, destinat
 }
 
 /// Keys that say nothing about what this task copies.
-fn no_effect(reader: &mut Reader<'_>, read: &ReadTask<'_>, source: &Cluster, destination: &Cluster) {
+fn warn_no_effect(reader: &mut Reader<'_>, read: &ReadTask<'_>, source: &Cluster, destination: &Cluster) {
     let (task, fields) = (&read.task, &read.fields);
     let ability = reader.kinds.ability(&source.kind, &destination.kind, task.mode);
     if !ability.covers(task.kind) {
@@ -162,20 +162,20 @@ fn namespaces(reader: &mut Reader<'_>, read: &ReadTask<'_>, source: &Cluster, de
     };
     match (reader.kinds.facts(&source.kind).namespaces, reader.kinds.facts(&destination.kind).namespaces) {
         (true, true) => {
-            alike(reader, read, source, destination);
+            check_alike(reader, read, source, destination);
             Namespaces::Each
         }
         (false, false) => one(PUBLIC, PUBLIC),
         (false, true) => {
             if destination.namespaces.len() > 1 && !mapped {
-                several(reader, read, source, destination);
+                report_several(reader, read, source, destination);
             }
             one(PUBLIC, destination.namespaces.first().map_or(PUBLIC, String::as_str))
         }
         (true, false) => match source.namespaces.as_slice() {
             [only] if !mapped => one(only, PUBLIC),
             [_, _, ..] if !mapped => {
-                only_public(reader, read, source, destination);
+                warn_only_public(reader, read, source, destination);
                 Namespaces::Each
             }
             _ => Namespaces::Each,
@@ -183,7 +183,7 @@ fn namespaces(reader: &mut Reader<'_>, read: &ReadTask<'_>, source: &Cluster, de
     }
 }
 
-fn several(reader: &mut Reader<'_>, read: &ReadTask<'_>, source: &Cluster, destination: &Cluster) {
+fn report_several(reader: &mut Reader<'_>, read: &ReadTask<'_>, source: &Cluster, destination: &Cluster) {
     let fields = &read.fields;
     let (from, to) = (&source.name, &destination.name);
     let message = format!("`{from}` has no namespaces, and `{to}` names several: {}", named(destination));
@@ -197,7 +197,7 @@ fn several(reader: &mut Reader<'_>, read: &ReadTask<'_>, source: &Cluster, desti
     );
 }
 
-fn only_public(reader: &mut Reader<'_>, read: &ReadTask<'_>, source: &Cluster, destination: &Cluster) {
+fn warn_only_public(reader: &mut Reader<'_>, read: &ReadTask<'_>, source: &Cluster, destination: &Cluster) {
     let fields = &read.fields;
     let (from, to) = (&source.name, &destination.name);
     let message = format!("`{to}` has no namespaces: of those of `{from}`, {}, only `public` fits it", named(source));
@@ -223,7 +223,7 @@ fn first_named(cluster: &Cluster) -> &str {
 }
 
 /// Both kinds have namespaces.
-fn alike(reader: &mut Reader<'_>, read: &ReadTask<'_>, source: &Cluster, destination: &Cluster) {
+fn check_alike(reader: &mut Reader<'_>, read: &ReadTask<'_>, source: &Cluster, destination: &Cluster) {
     if destination.namespaces.is_empty() {
         return;
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::addresses;
-use crate::kinds::Found;
+use crate::kinds::KindWord;
 use crate::model::{Cluster, PUBLIC, Tls};
 use crate::read::{Draft, Fields, Reader, shown, written};
 use crate::suggest::nearest;
@@ -95,7 +95,7 @@ fn read_one(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Cluster {
     cluster.own = own(reader, fields, &cluster);
     check_name(reader, fields, "clusterId", cluster.cluster_id.as_deref());
     for (one, other) in [("userName", "password"), ("password", "userName"), ("ak", "sk"), ("sk", "ak")] {
-        together(reader, fields, one, other);
+        check_together(reader, fields, one, other);
     }
     cluster
 }
@@ -143,8 +143,8 @@ fn kind(reader: &mut Reader<'_>, fields: &Fields<'_>) -> String {
     let Some(scalar) = reader.scalar(fields, "clusterType", &expected) else { return String::new() };
     let kinds = reader.kinds;
     match kinds.find(&scalar.text) {
-        Found::Usable(kind) => kind,
-        Found::NotYet(_) => {
+        KindWord::Usable(kind) => kind,
+        KindWord::NotYet(_) => {
             reader.report(
                 Draft::key_error(fields, "clusterType", format!("`{}` is not supported yet", shown(scalar)))
                     .expected(expected)
@@ -152,7 +152,7 @@ fn kind(reader: &mut Reader<'_>, fields: &Fields<'_>) -> String {
             );
             String::new()
         }
-        Found::Unknown => {
+        KindWord::Unknown => {
             let help = match nearest(scalar.text.trim(), kinds.words()) {
                 Some(word) => format!("did you mean `{}`?", word.to_uppercase()),
                 None => format!("the kinds of cluster that are known: {usable}"),
@@ -217,8 +217,8 @@ fn tls(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<Tls> {
         server_name: reader.text(&inner, "serverName", "a host name"),
         insecure_skip_verify: reader.flag(&inner, "insecureSkipVerify", false),
     };
-    together(reader, &inner, "cert", "key");
-    together(reader, &inner, "key", "cert");
+    check_together(reader, &inner, "cert", "key");
+    check_together(reader, &inner, "key", "cert");
     if tls.insecure_skip_verify {
         reader.report(
             Draft::key_warning(&inner, "insecureSkipVerify", "the server's certificate is not checked")
@@ -229,7 +229,7 @@ fn tls(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<Tls> {
 }
 
 /// Two keys that mean something only together: reports `one` without `other`.
-fn together(reader: &mut Reader<'_>, fields: &Fields<'_>, one: &str, other: &str) {
+fn check_together(reader: &mut Reader<'_>, fields: &Fields<'_>, one: &str, other: &str) {
     let there = |key: &str| {
         fields
             .get(key)

@@ -30,10 +30,10 @@ pub mod yaml;
 pub use addresses::{check_address, each};
 pub use duration::{format_duration, parse_duration, text as duration_text};
 pub use env::{Env, FixedEnv, MAX_REFERRED, ProcessEnv};
-pub use kinds::{Ability, Block, Kind, KindFacts, Kinds};
-pub use model::{Cluster, Mode, Namespaces, PUBLIC, Settings, Task, TaskType, Tls};
+pub use kinds::{Block, Kind, KindFacts, Kinds, PairAbility};
+pub use model::{Cluster, Namespaces, PUBLIC, Settings, Task, TaskMode, TaskType, Tls};
 pub use options::{
-    Conflict, Data, DataAcl, Guard, Marks, MetadataRenames, Overrides, Policy, Rename, Renames, Rule, Selection,
+    ConflictRule, Data, DataAcl, Guard, Marks, MetadataRenames, Overrides, Policy, Rename, Renames, Rule, Selection,
     TakeOver,
 };
 pub use page::page;
@@ -83,7 +83,7 @@ const START: Place = Place { line: 1, column: 1, start: 0, end: 0 };
 
 fn root_of(reader: &mut Reader<'_>, root: Option<Node>, known: &[Cluster]) -> Option<Settings> {
     let Some(mut root) = root else {
-        // To take it for «nothing is wanted» could remove everything.
+        // Reading it as «nothing is configured» could remove everything.
         reader.report(
             Draft::error(START, "", "the file is empty")
                 .expected("the keys `clusters` and `tasks`")
@@ -110,8 +110,8 @@ fn root_of(reader: &mut Reader<'_>, root: Option<Node>, known: &[Cluster]) -> Op
     Some(Settings { clusters, tasks: tasks.into_iter().map(|read| read.task).collect(), warnings: Vec::new() })
 }
 
-impl From<tree::Fault> for Draft {
-    fn from(fault: tree::Fault) -> Self {
+impl From<tree::SyntaxFault> for Draft {
+    fn from(fault: tree::SyntaxFault) -> Self {
         let draft = Draft::error(fault.place, "", fault.message);
         match fault.help {
             Some(help) => draft.help(help),

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::duration::text as duration_text;
-use crate::options::{Conflict, Data, Guard, Marks, Overrides, Policy, Renames, Selection, TakeOver};
+use crate::options::{ConflictRule, Data, Guard, Marks, Overrides, Policy, Renames, Selection, TakeOver};
 use crate::pattern::Pattern;
 use crate::problem::Problem;
 use crate::schema::{any_case_mode, any_case_type, comma_list};
@@ -157,7 +157,7 @@ impl TaskType {
 
 /// One way or two.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-pub enum Mode {
+pub enum TaskMode {
     /// From the source to the destination.
     #[default]
     Unidirectional,
@@ -165,7 +165,7 @@ pub enum Mode {
     Bidirectional,
 }
 
-impl Mode {
+impl TaskMode {
     /// The word in the file.
     pub fn word(self) -> &'static str {
         match self {
@@ -196,7 +196,7 @@ pub struct Task {
     /// One way or two, in any case: Unidirectional or Bidirectional.
     #[serde(default)]
     #[schemars(schema_with = "any_case_mode", extend("x-origin" = "MSE"))]
-    pub mode: Mode,
+    pub mode: TaskMode,
     /// Which services are copied: a regular expression in Java's syntax that matches the whole name at the source. For
     /// `type: Config` it speaks of the entries' paths instead: a node's path, `group/dataId` elsewhere.
     #[serde(default)]
@@ -220,7 +220,7 @@ pub struct Task {
     /// both and shows the conflict.
     #[serde(default, skip_serializing_if = "is_default")]
     #[schemars(extend("default" = "manual", "x-origin" = "ours"))]
-    pub conflict: Conflict,
+    pub conflict: ConflictRule,
     /// How configuration is copied.
     #[serde(default, skip_serializing_if = "is_default")]
     #[schemars(extend("x-origin" = "ours"))]
@@ -304,7 +304,7 @@ impl Task {
 
     /// Whether records go from the destination to the source as well.
     pub fn is_two_way(&self) -> bool {
-        self.mode == Mode::Bidirectional
+        self.mode == TaskMode::Bidirectional
     }
 }
 

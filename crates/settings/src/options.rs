@@ -42,7 +42,7 @@ pub enum Overrides {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(inline)]
-pub enum Conflict {
+pub enum ConflictRule {
     /// The task's source is right.
     Source,
     /// The task's destination is right.

@@ -1,9 +1,9 @@
 //! Reading `tasks`.
 
 use crate::clusters::{check_name, normal_namespace};
-use crate::model::{Mode, Namespaces, Task, TaskType, settle};
+use crate::model::{Namespaces, Task, TaskMode, TaskType, settle};
 use crate::options::{
-    Conflict, Data, DataAcl, Guard, Marks, MetadataRenames, Overrides, Policy, Rename, Renames, Rule, Selection,
+    ConflictRule, Data, DataAcl, Guard, Marks, MetadataRenames, Overrides, Policy, Rename, Renames, Rule, Selection,
     TakeOver,
 };
 use crate::pattern::Pattern;
@@ -63,15 +63,15 @@ fn read_one(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Task {
     let source = reader.required(fields, "source", cluster, "write the name of the cluster to copy from");
     let destination = reader.required(fields, "destination", cluster, "write the name of the cluster to copy to");
     let types = [TaskType::Service, TaskType::Config, TaskType::All].map(|t| (t.word(), t));
-    let modes = [Mode::Unidirectional, Mode::Bidirectional].map(|m| (m.word(), m));
+    let modes = [TaskMode::Unidirectional, TaskMode::Bidirectional].map(|m| (m.word(), m));
     let policies = [("sync", Policy::Sync), ("upsert-only", Policy::UpsertOnly), ("create-only", Policy::CreateOnly)];
     let overrides = [("keep", Overrides::Keep), ("replace", Overrides::Replace), ("travel", Overrides::Travel)];
     let tools = [("nacos-sync", TakeOver::NacosSync), ("polaris-sync", TakeOver::PolarisSync)];
     let conflicts = [
-        ("source", Conflict::Source),
-        ("destination", Conflict::Destination),
-        ("newest", Conflict::Newest),
-        ("manual", Conflict::Manual),
+        ("source", ConflictRule::Source),
+        ("destination", ConflictRule::Destination),
+        ("newest", ConflictRule::Newest),
+        ("manual", ConflictRule::Manual),
     ];
     let marks = [("session", Marks::Session), ("inline", Marks::Inline)];
     let mode = reader.word(fields, "mode", &modes).unwrap_or_default();
@@ -94,7 +94,7 @@ fn read_one(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Task {
         relay: reader.flag(fields, "relay", false),
         take_over: reader.word(fields, "takeOver", &tools),
         select: select(reader, fields, about).unwrap_or_default(),
-        map: map(reader, fields, mode == Mode::Bidirectional).unwrap_or_default(),
+        map: map(reader, fields, mode == TaskMode::Bidirectional).unwrap_or_default(),
         guard: guard(reader, fields).unwrap_or_default(),
         settle: reader.duration(fields, "settle", settle()),
         namespaces: Namespaces::default(),
@@ -150,14 +150,14 @@ fn rules(reader: &mut Reader<'_>, fields: &Fields<'_>, key: &str, kind: Option<T
                     .help("add a pattern, or take the rule out"),
             );
         }
-        about(reader, &inner, kind);
+        check_subject(reader, &inner, kind);
         rules.push(rule);
     }
     rules
 }
 
 /// A rule about what the task does not copy would say nothing, and more be copied than was meant.
-fn about(reader: &mut Reader<'_>, fields: &Fields<'_>, kind: Option<TaskType>) {
+fn check_subject(reader: &mut Reader<'_>, fields: &Fields<'_>, kind: Option<TaskType>) {
     let services = ["service", "metadata"].into_iter().find(|key| fields.get(key).is_some());
     let configs = fields.get("path").map(|_| "path");
     let (key, message, help) = match (services, configs, kind) {

@@ -184,7 +184,12 @@ fn task(kind: TaskType) -> impl Strategy<Value = Task> {
         prop::sample::select(vec![Policy::Sync, Policy::UpsertOnly, Policy::CreateOnly]),
         prop::sample::select(vec![Overrides::Keep, Overrides::Replace, Overrides::Travel]),
         prop::sample::select(vec![None, Some(TakeOver::NacosSync), Some(TakeOver::PolarisSync)]),
-        prop::sample::select(vec![Conflict::Source, Conflict::Destination, Conflict::Newest, Conflict::Manual]),
+        prop::sample::select(vec![
+            ConflictRule::Source,
+            ConflictRule::Destination,
+            ConflictRule::Newest,
+            ConflictRule::Manual,
+        ]),
         prop::sample::select(vec![Marks::Session, Marks::Inline]),
         prop::sample::select(vec![DataAcl::Copy, DataAcl::Ignore]),
     );

@@ -83,7 +83,7 @@ impl Default for Keep {
     }
 }
 
-type Row = (i64, i64, String, String, String, String, String, String);
+type EventRow = (i64, i64, String, String, String, String, String, String);
 
 impl Store {
     /// Newest first. What a [`crate::Writer`] has not written yet is not among them.
@@ -106,7 +106,7 @@ impl Store {
         }
         let limit = filter.limit.unwrap_or(LISTED).min(MAX_LISTED);
         query.push(" ORDER BY id DESC LIMIT ").push_bind(i64::from(limit));
-        let rows: Vec<Row> = query.build_query_as().fetch_all(&self.pools().reader).await?;
+        let rows: Vec<EventRow> = query.build_query_as().fetch_all(&self.pools().reader).await?;
         Ok(rows
             .into_iter()
             .map(|(id, time_ms, task, cluster, scope, record, action, reason)| {

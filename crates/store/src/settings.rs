@@ -15,7 +15,7 @@ const INSTALL: &str = "install id";
 
 /// A cluster's settings.
 #[derive(Clone, Debug)]
-pub struct Cluster {
+pub struct StoredCluster {
     /// Unique.
     pub name: String,
     /// The settings without secrets: this is stored as it stands.
@@ -26,7 +26,7 @@ pub struct Cluster {
 
 /// A task's settings and state.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Task {
+pub struct StoredTask {
     /// Made once, by the caller; survives a change of name.
     pub id: String,
     /// For people. That it is unique is the caller's business.
@@ -41,16 +41,16 @@ pub struct Task {
 #[derive(Clone, Debug)]
 pub enum Edit {
     /// Adds or replaces, with all its secrets.
-    PutCluster(Cluster),
+    PutCluster(StoredCluster),
     /// By name.
     RemoveCluster(String),
     /// Adds, or replaces the one with the same id.
-    PutTask(Task),
+    PutTask(StoredTask),
     /// Changes only a task's state; [`Error::Missing`] without such a task.
     SetTaskState {
         /// The task's id.
         id: String,
-        /// See [`Task`].
+        /// See [`StoredTask`].
         state: String,
     },
     /// By id. The ledger's entries of its routes are the caller's to remove.
@@ -77,7 +77,7 @@ impl Store {
 
     async fn edit_one(&self, db: &mut SqliteConnection, edit: Edit) -> Result<(), Error> {
         match edit {
-            Edit::PutCluster(Cluster { name, document, secrets }) => {
+            Edit::PutCluster(StoredCluster { name, document, secrets }) => {
                 sqlx::query("INSERT INTO clusters (name, document) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET document = excluded.document")
                     .bind(&name)
                     .bind(document)
@@ -99,7 +99,7 @@ impl Store {
                 sqlx::query("DELETE FROM clusters WHERE name = ?").bind(name).execute(db).await?;
             }
             // The column `reason` is of an earlier version.
-            Edit::PutTask(Task { id, name, document, state }) => {
+            Edit::PutTask(StoredTask { id, name, document, state }) => {
                 sqlx::query("INSERT INTO tasks (id, name, document, state, reason) VALUES (?, ?, ?, ?, '') ON CONFLICT (id) DO UPDATE SET name = excluded.name, document = excluded.document, state = excluded.state")
                     .bind(id)
                     .bind(name)
@@ -133,7 +133,7 @@ impl Store {
     }
 
     /// All clusters, by name, with their secrets decrypted.
-    pub async fn clusters(&self) -> Result<Vec<Cluster>, Error> {
+    pub async fn clusters(&self) -> Result<Vec<StoredCluster>, Error> {
         // One transaction: a cluster and its secrets of the same moment.
         let mut db = self.pools().reader.begin().await?;
         let rows: Vec<(String, String)> =
@@ -149,18 +149,18 @@ impl Store {
             .into_iter()
             .map(|(name, document)| {
                 let secrets = secrets.remove(&name).unwrap_or_default();
-                Cluster { name, document, secrets }
+                StoredCluster { name, document, secrets }
             })
             .collect())
     }
 
     /// All tasks, by name.
-    pub async fn tasks(&self) -> Result<Vec<Task>, Error> {
+    pub async fn tasks(&self) -> Result<Vec<StoredTask>, Error> {
         let rows: Vec<(String, String, String, String)> =
             sqlx::query_as("SELECT id, name, document, state FROM tasks ORDER BY name, id")
                 .fetch_all(&self.pools().reader)
                 .await?;
-        Ok(rows.into_iter().map(|(id, name, document, state)| Task { id, name, document, state }).collect())
+        Ok(rows.into_iter().map(|(id, name, document, state)| StoredTask { id, name, document, state }).collect())
     }
 
     /// A single value (the fingerprint of the applied file, the token's hash, …).

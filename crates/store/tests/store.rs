@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use causeway_core::Reason;
-use causeway_store::{Cluster, Edit, Entry, Error, Event, EventFilter, Keep, Store, Task, Writer};
+use causeway_store::{Edit, Error, Event, EventFilter, Keep, LedgerRow, Store, StoredCluster, StoredTask, Writer};
 use secrecy::{ExposeSecret, SecretString};
 
 const PLENTY: Duration = Duration::from_secs(20);
@@ -18,17 +18,17 @@ async fn open(dir: &Path) -> Store {
     Store::open_with(dir, None).await.unwrap()
 }
 
-fn cluster(name: &str, secret: &str) -> Cluster {
-    Cluster {
+fn cluster(name: &str, secret: &str) -> StoredCluster {
+    StoredCluster {
         name: name.to_owned(),
         document: format!(r#"{{"clusterName":"{name}"}}"#),
         secrets: BTreeMap::from([("password".to_owned(), SecretString::from(secret))]),
     }
 }
 
-fn task(id: &str, name: &str) -> Task {
+fn task(id: &str, name: &str) -> StoredTask {
     let word = |text: &str| text.to_owned();
-    Task { id: word(id), name: word(name), document: word("{}"), state: word("running") }
+    StoredTask { id: word(id), name: word(name), document: word("{}"), state: word("running") }
 }
 
 fn event(time_ms: i64, task: &str, scope: &str, action: &'static str) -> Event {
@@ -44,8 +44,8 @@ fn event(time_ms: i64, task: &str, scope: &str, action: &'static str) -> Event {
     }
 }
 
-fn entry(route: &str, scope: &str, document: Option<&str>) -> Entry {
-    Entry { route: route.into(), scope: scope.into(), document: document.map(Into::into) }
+fn entry(route: &str, scope: &str, document: Option<&str>) -> LedgerRow {
+    LedgerRow { route: route.into(), scope: scope.into(), document: document.map(Into::into) }
 }
 
 #[tokio::test]
@@ -57,7 +57,7 @@ async fn settings_survive_a_restart() {
     let edits = [
         Edit::PutCluster(cluster("b", "first")),
         Edit::PutCluster(cluster("a", "ünïcode")),
-        Edit::PutCluster(Cluster { secrets: BTreeMap::new(), ..cluster("c", "") }),
+        Edit::PutCluster(StoredCluster { secrets: BTreeMap::new(), ..cluster("c", "") }),
         Edit::PutCluster(cluster("b", "second")),
         Edit::PutTask(task("2", "two")),
         Edit::PutTask(task("1", "one")),
@@ -82,7 +82,7 @@ async fn settings_survive_a_restart() {
     assert_eq!(clusters[1].secrets["password"].expose_secret(), "second");
     assert!(clusters[2].secrets.is_empty());
     assert_eq!(clusters[1].document, r#"{"clusterName":"b"}"#);
-    let two = Task { state: "paused".into(), ..task("2", "two") };
+    let two = StoredTask { state: "paused".into(), ..task("2", "two") };
     assert_eq!(store.tasks().await.unwrap(), [task("1", "one"), two]);
     assert_eq!(store.kv("fingerprint").await.unwrap().as_deref(), Some("abc"));
     assert_eq!(store.kv("other").await.unwrap(), None);

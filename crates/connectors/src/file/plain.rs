@@ -1,6 +1,6 @@
 //! The plain form: services with their instances, in YAML or JSON. Pure.
 
-use super::contents::{Contents, Read, address, json, parse_address};
+use super::contents::{Contents, ReadFile, address, json, parse_address};
 use causeway_core::{
     Attributes, Endpoint, Instance, InstanceId, Mark, OwnerId, Part, Payload, ServiceKey, Set, intern,
 };
@@ -25,9 +25,9 @@ const EMPTY: Empty =
 const INSTANCE_KEYS: [&str; 7] = ["address", "slot", "weight", "healthy", "enabled", "ephemeral", "metadata"];
 
 /// Reads one file.
-pub(super) fn read(file: &str, text: &str) -> Result<Read, Problems> {
+pub(super) fn read(file: &str, text: &str) -> Result<ReadFile, Problems> {
     read_yaml(file, text, &EMPTY, |reader, root| {
-        let mut read = Read::default();
+        let mut read = ReadFile::default();
         let Some(fields) = reader.fields(root, "", &["writtenBy", "namespaces", "services"]) else { return read };
         if fields.get("services").is_none() {
             // A file that breaks off here would read as one without services.
@@ -56,7 +56,7 @@ pub(super) fn shape(mut record: Instance) -> Instance {
     record
 }
 
-fn service(reader: &mut Reader<'_>, node: &Node, path: &str, read: &mut Read) {
+fn service(reader: &mut Reader<'_>, node: &Node, path: &str, read: &mut ReadFile) {
     let keys = ["name", "namespace", "group", "metadata", "attributes", "instances"];
     let Some(fields) = reader.fields(node, path, &keys) else { return };
     let name = reader.required(&fields, "name", "the service's name", "write `name: orders`, say");
@@ -140,7 +140,7 @@ fn instance(reader: &mut Reader<'_>, node: &Node, path: &str) -> Option<Instance
 
 /// An instance as it is written; what is as by default is left out.
 #[derive(Serialize)]
-struct Row {
+struct InstanceRow {
     address: String,
     #[serde(skip_serializing_if = "str::is_empty")]
     slot: Arc<str>,
@@ -164,7 +164,7 @@ fn is_true(flag: &bool) -> bool {
     *flag
 }
 
-impl From<&Instance> for Row {
+impl From<&Instance> for InstanceRow {
     fn from(instance: &Instance) -> Self {
         let mut metadata = instance.metadata.to_map();
         if let Some(mark) = instance.mark().filter(|mark| !mark.path.is_empty()) {
@@ -207,7 +207,7 @@ pub(super) fn write(contents: &Contents, as_json: bool) -> String {
     for (n, set) in contents.sets.values().enumerate() {
         let head = head(set);
         let rows = set.records.values().flat_map(|held| held.native.iter().chain(&held.copies));
-        let rows = rows.map(|record| json(&Row::from(record)));
+        let rows = rows.map(|record| json(&InstanceRow::from(record)));
         if as_json {
             let fields: Vec<_> = head.iter().map(|(key, value)| format!("\"{key}\": {value}")).collect();
             put(&mut out, n, &format!("\n{{{}, \"instances\": [", fields.join(", ")));

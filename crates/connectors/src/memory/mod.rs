@@ -11,7 +11,7 @@ mod registry;
 mod state;
 mod watch;
 
-pub use data::{Backup, Counts, MemoryData};
+pub use data::{Backup, CallCounts, MemoryData};
 pub use names::Names;
 pub use ports::MemoryPorts;
 pub use registry::{Fault, Memory, Publisher};

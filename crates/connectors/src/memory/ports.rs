@@ -1,6 +1,6 @@
 //! Our side of the registry: its [`Source`] and [`Sink`].
 
-use super::state::State;
+use super::state::RegistryState;
 use super::watch::watch;
 use super::{Fault, Memory, Names, Publisher};
 use causeway_core::{
@@ -58,7 +58,7 @@ impl MemoryPorts {
     }
 
     /// What each of two servers lists in these scopes; nothing where there is only one.
-    fn servers(&self, scopes: impl Fn(&State) -> Vec<ServiceKey>) -> Vec<(String, Vec<Set>)> {
+    fn servers(&self, scopes: impl Fn(&RegistryState) -> Vec<ServiceKey>) -> Vec<(String, Vec<Set>)> {
         let state = self.memory.state.lock();
         let Some((name, behind)) = &state.behind else { return Vec::new() };
         let scopes = scopes(&state);

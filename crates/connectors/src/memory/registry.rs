@@ -1,7 +1,7 @@
 //! The registry itself, and the vendor's side of it: what providers and operators do, and how it can fail.
 
 use super::Names;
-use super::state::State;
+use super::state::RegistryState;
 use causeway_core::{Attributes, Instance, InstanceId, Part, ServiceKey};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -38,7 +38,7 @@ pub enum Fault {
 /// One registry. Clones are the same registry.
 #[derive(Clone)]
 pub struct Memory {
-    pub(super) state: Arc<Mutex<State>>,
+    pub(super) state: Arc<Mutex<RegistryState>>,
     pub(super) changed: Arc<Notify>,
 }
 
@@ -280,7 +280,7 @@ impl Memory {
         state.sessions
     }
 
-    fn edit(&self, change: impl FnOnce(&mut State)) {
+    fn edit(&self, change: impl FnOnce(&mut RegistryState)) {
         change(&mut self.state.lock());
         self.changed.notify_waiters();
     }

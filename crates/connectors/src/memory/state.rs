@@ -12,7 +12,7 @@ use std::sync::{Arc, Weak};
 pub(super) type Entries = BTreeMap<InstanceId, Vec<(Publisher, Instance)>>;
 
 #[derive(Default)]
-pub(super) struct Service {
+pub(super) struct StoredService {
     pub attributes: Attributes,
     pub entries: Entries,
     /// What an operator laid over an address in the console; stays across re-registration.
@@ -21,12 +21,12 @@ pub(super) struct Service {
 }
 
 #[derive(Default)]
-pub(super) struct State {
+pub(super) struct RegistryState {
     pub names: Names,
     pub parts: BTreeMap<Part, Option<Arc<str>>>,
     /// Parts that are served although no list shows them.
     pub unlisted: BTreeSet<Part>,
-    pub services: BTreeMap<ServiceKey, Service>,
+    pub services: BTreeMap<ServiceKey, StoredService>,
     /// Every scope stands here once, at the version of its last change.
     pub log: BTreeMap<u64, ServiceKey>,
     /// The versions of those in it that are gone.
@@ -47,7 +47,7 @@ pub(super) struct State {
     pub blocked: BTreeSet<Arc<str>>,
 }
 
-impl Service {
+impl StoredService {
     pub fn shown(&self, published: &Instance) -> Instance {
         match self.overrides.get(&published.id) {
             // The console cannot remove a key: it lays values over what is published.
@@ -64,7 +64,7 @@ impl Service {
     }
 }
 
-impl State {
+impl RegistryState {
     pub fn touch(&mut self, scope: &ServiceKey) {
         self.clock += 1;
         if let Some(service) = self.services.get_mut(scope) {

@@ -3,7 +3,7 @@
 use crate::recorder::Scribe;
 use causeway_core::{Base, ClusterId, EntryKey, Intent, OwnerId};
 use causeway_engine::{DataLedger, DataRecorder, DataRoute, Event};
-use causeway_store::Entry;
+use causeway_store::LedgerRow;
 use futures_util::future::BoxFuture;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -56,7 +56,7 @@ impl DataRecorder for Scribe {
 }
 
 /// What earlier processes remembered, and the rows that are none of data's.
-pub(crate) fn ledgers(entries: Vec<Entry>) -> (BTreeMap<DataRoute, DataLedger>, Vec<Entry>) {
+pub(crate) fn ledgers(entries: Vec<LedgerRow>) -> (BTreeMap<DataRoute, DataLedger>, Vec<LedgerRow>) {
     let mut ledgers: BTreeMap<DataRoute, DataLedger> = BTreeMap::new();
     let (data, others): (Vec<_>, Vec<_>) = entries.into_iter().partition(|entry| entry.route.starts_with(DATA));
     let mut last: Option<(std::sync::Arc<str>, DataRoute)> = None;
@@ -71,7 +71,7 @@ pub(crate) fn ledgers(entries: Vec<Entry>) -> (BTreeMap<DataRoute, DataLedger>, 
     (ledgers, others)
 }
 
-fn read(ledger: &mut DataLedger, entry: &Entry) -> Option<()> {
+fn read(ledger: &mut DataLedger, entry: &LedgerRow) -> Option<()> {
     let document = entry.document.as_deref()?;
     if let Some(lot) = entry.scope.strip_prefix(LOT) {
         ledger.intents.insert(lot.parse().ok()?, serde_json::from_str(document).ok()?);
@@ -105,13 +105,13 @@ mod tests {
             created: true,
             half: None,
         };
-        let row = |scope: String, document: String| Entry {
+        let row = |scope: String, document: String| LedgerRow {
             route: place(&at).into(),
             scope: scope.into(),
             document: Some(document.into()),
         };
         let name = serde_json::to_string(&(&key.namespace, &key.group, &key.name)).unwrap();
-        let other = Entry { route: "0a1b2c3d".into(), scope: "s".into(), document: Some("{}".into()) };
+        let other = LedgerRow { route: "0a1b2c3d".into(), scope: "s".into(), document: Some("{}".into()) };
         let rows = vec![
             row(name, serde_json::to_string(&base).unwrap()),
             row("lot/7".into(), serde_json::to_string(std::slice::from_ref(&intent)).unwrap()),

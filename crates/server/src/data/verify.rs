@@ -19,7 +19,7 @@ const AT_ONCE: usize = 4;
 
 /// What differs in the entries of a task.
 #[derive(Default)]
-pub(crate) struct Compared {
+pub(crate) struct EntryComparison {
     /// Entries that are the same on both sides.
     pub same: usize,
     pub differences: Vec<Difference>,
@@ -31,7 +31,7 @@ pub(crate) struct Compared {
 
 /// Reads both sides whole and compares. Calls may take as long as those of the engine; entries that cannot be read by then are
 /// counted as unanswered, and a side that was silent for so long is asked no more. Errors: a cluster cannot be listed.
-pub(crate) async fn compare(spec: &DataSpec, engine: &DataEngine) -> Result<Compared> {
+pub(crate) async fn compare(spec: &DataSpec, engine: &DataEngine) -> Result<EntryComparison> {
     let (left, right) = futures_util::future::join(list(spec, Side::Left), list(spec, Side::Right)).await;
     let mut listed = Pair { left: left?, right: right? };
     let left_out = left_out(spec, engine, &mut listed);
@@ -41,7 +41,7 @@ pub(crate) async fn compare(spec: &DataSpec, engine: &DataEngine) -> Result<Comp
     let batches = keys.chunks(BATCH).map(|keys| Box::pin(compare_batch(spec, engine, &listed, &silent, keys)));
     let calls: Vec<_> = batches.collect();
     let done: Vec<_> = stream::iter(calls).buffered(AT_ONCE).collect().await;
-    let mut all = Compared { left_out, ..Compared::default() };
+    let mut all = EntryComparison { left_out, ..EntryComparison::default() };
     // What was not read, by cluster, namespace and reason: the first entry, and how many.
     let mut unread: BTreeMap<(String, &str, String), (&EntryKey, usize)> = BTreeMap::new();
     for (keys, batch) in keys.chunks(BATCH).zip(done) {
@@ -84,11 +84,11 @@ impl From<Away> for Error {
 /// Why a side is asked no more: it did not answer in time.
 type Silent = Pair<OnceLock<String>>;
 
-type Listed = Pair<BTreeMap<EntryKey, Entry>>;
+type Listings = Pair<BTreeMap<EntryKey, Entry>>;
 
 /// Takes what is left out on purpose from both listings: what is no data, and what the server numbered, with all below
 /// it, unless it was copied. Of a one-way task the source's is told.
-fn left_out(spec: &DataSpec, engine: &DataEngine, listed: &mut Listed) -> Vec<LeftOut> {
+fn left_out(spec: &DataSpec, engine: &DataEngine, listed: &mut Listings) -> Vec<LeftOut> {
     let mut found: BTreeMap<EntryKey, (Side, String)> = BTreeMap::new();
     for side in [Side::Right, Side::Left] {
         listed[side].retain(|key, entry| {
@@ -143,7 +143,7 @@ fn away(cluster: &DataCluster, why: &str) -> Away {
 }
 
 /// An entry as one side holds it.
-struct Held {
+struct HeldEntry {
     version: Version,
     /// What stands in it, where it is a list.
     items: Option<BTreeSet<String>>,
@@ -155,7 +155,7 @@ async fn held(
     side: Side,
     silent: &Silent,
     keys: &[EntryKey],
-) -> std::result::Result<BTreeMap<EntryKey, Held>, Away> {
+) -> std::result::Result<BTreeMap<EntryKey, HeldEntry>, Away> {
     let cluster = end(spec, side);
     let source: Arc<dyn DataSource> = cluster.port.source();
     let mut versions = BTreeMap::new();
@@ -173,7 +173,7 @@ async fn held(
         if let Some((entry, content)) = found {
             let items = spec.is_list(key).then(|| items(&content));
             let version = Version { digest: digest(spec, content), modified_ms: entry.modified_ms };
-            versions.insert(key.clone(), Held { version, items });
+            versions.insert(key.clone(), HeldEntry { version, items });
         }
     }
     Ok(versions)
@@ -192,10 +192,10 @@ fn digest(spec: &DataSpec, content: Content) -> Digest {
 async fn compare_batch(
     spec: &DataSpec,
     engine: &DataEngine,
-    listed: &Listed,
+    listed: &Listings,
     silent: &Silent,
     keys: &[EntryKey],
-) -> std::result::Result<Compared, Away> {
+) -> std::result::Result<EntryComparison, Away> {
     let asked_in_vain = Side::BOTH.into_iter().find_map(|side| Some((side, silent[side].get()?)));
     if let Some((side, why)) = asked_in_vain {
         return Err(away(end(spec, side), why));
@@ -204,7 +204,7 @@ async fn compare_batch(
     let held = |side: Side| held(spec, side, silent, &there[side]);
     let (left, right) = futures_util::future::join(held(Side::Left), held(Side::Right)).await;
     let found = Pair { left: left?, right: right? };
-    let mut compared = Compared::default();
+    let mut compared = EntryComparison::default();
     for key in keys {
         let sides = Pair::of(|side| found[side].get(key).map(|held| held.version));
         let items = Pair::of(|side| found[side].get(key).and_then(|held| held.items.as_ref()));

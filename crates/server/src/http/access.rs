@@ -1,4 +1,4 @@
-//! Who may ask: anybody on loopback who is no foreign web page; elsewhere whoever has the token.
+//! Which requests are let through: on loopback all but those of web pages of other origins, elsewhere those with the token.
 
 use super::answer::Refusal;
 use crate::error::{Error, Result};

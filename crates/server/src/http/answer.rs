@@ -113,19 +113,19 @@ from_rejections!(JsonRejection, QueryRejection, PathRejection);
 /// A JSON body; a wrong one is a [`Refusal`].
 #[derive(FromRequest)]
 #[from_request(via(axum::Json), rejection(Refusal))]
-pub(super) struct Body<T>(pub T);
+pub(super) struct InBody<T>(pub T);
 
 /// The part of the path that is a name.
 #[derive(FromRequestParts)]
 #[from_request(via(axum::extract::Path), rejection(Refusal))]
-pub(super) struct Name<T>(pub T);
+pub(super) struct InPath<T>(pub T);
 
 /// What stands behind the `?`.
 #[derive(FromRequestParts)]
 #[from_request(via(axum::extract::Query), rejection(Refusal))]
-pub(super) struct Asked<T>(pub T);
+pub(super) struct InQuery<T>(pub T);
 
-/// Replies in time, whatever hangs.
+/// Answers within [`LONGEST`], even if a handler hangs.
 pub(super) async fn in_time(request: Request, next: Next) -> Response {
     match tokio::time::timeout(LONGEST, next.run(request)).await {
         Ok(response) => response,

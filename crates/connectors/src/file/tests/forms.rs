@@ -128,7 +128,7 @@ proptest! {
             let read = contents::read(form, "f", &text);
             let read = read.map_err(|wrong| TestCaseError::fail(format!("{wrong}\n{text}")))?;
             prop_assert_eq!(&read.contents, &wanted, "{}", text);
-            prop_assert!(super::disk::is_closed(&text));
+            prop_assert!(disk::is_closed(&text));
             prop_assert_eq!(contents::write(form, &read.contents), text);
         }
     }

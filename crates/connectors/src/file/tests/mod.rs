@@ -1,6 +1,7 @@
 //! The file connector on real files in a folder of its own.
 
 use super::contents::{self, Contents};
+use super::disk;
 use super::{FileConnector, FileFormat, FileOptions};
 use crate::{Connect, Connector};
 use causeway_core::{
