@@ -76,7 +76,7 @@ impl Keeper {
             for key in seen.closed {
                 self.kept.remove(&key);
             }
-            // The old node's end comes before the new node's connecting.
+            // The end of the old node's connection comes before the new node's connection.
             if seen.node {
                 self.serve();
             }
