@@ -30,24 +30,9 @@ pub struct Client {
     token: Option<SecretString>,
 }
 
-/// What may be asked of lists; empty: anything.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct Query {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub task: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cluster: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub namespace: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub service: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub limit: Option<u32>,
-}
-
 /// What becomes of the copies of a task that is deleted.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
-pub struct Leave {
+pub struct DeleteQuery {
     pub drain: bool,
     pub keep: bool,
     /// How many seconds a drain may take.
@@ -106,25 +91,23 @@ impl Client {
         Ok(Self { http, base, token })
     }
 
-    pub async fn clusters(&self) -> Result<Vec<api::Cluster>, Failure> {
-        self.ask(self.call(Method::GET, &["clusters"])).await
+    /// What stands below `/api/v1` at this path; its segments are encoded.
+    pub async fn get<T: DeserializeOwned>(&self, path: &[&str]) -> Result<T, Failure> {
+        self.ask(self.call(Method::GET, path)).await
     }
 
-    pub async fn tasks(&self) -> Result<Vec<api::Task>, Failure> {
-        self.ask(self.call(Method::GET, &["tasks"])).await
+    /// The rows of a list that a filter chooses.
+    pub async fn list<T: DeserializeOwned>(&self, name: &str, filter: &impl Serialize) -> Result<Vec<T>, Failure> {
+        self.ask(self.call(Method::GET, &[name]).query(filter)).await
     }
 
     pub async fn task(&self, name: &str) -> Result<api::Task, Failure> {
-        self.ask(self.call(Method::GET, &["tasks", name])).await
+        self.get(&["tasks", name]).await
     }
 
-    pub async fn services(&self, query: &Query) -> Result<Vec<api::Service>, Failure> {
-        self.ask(self.call(Method::GET, &["services"]).query(query)).await
-    }
-
-    /// Newest first.
-    pub async fn events(&self, query: &Query) -> Result<Vec<api::Event>, Failure> {
-        self.ask(self.call(Method::GET, &["events"]).query(query)).await
+    /// Does something to a task.
+    pub async fn act<T: DeserializeOwned>(&self, task: &str, action: &str) -> Result<T, Failure> {
+        self.ask(self.call(Method::POST, &["tasks", task, action])).await
     }
 
     pub async fn apply(&self, request: &api::ApplyRequest) -> Result<api::Applied, Failure> {
@@ -135,39 +118,19 @@ impl Client {
         patiently(self.ask(self.call(Method::POST, &["plan"]).timeout(LOOK).json(request))).await
     }
 
-    pub async fn diff(&self, task: &str) -> Result<api::TaskPlan, Failure> {
-        self.ask(self.call(Method::GET, &["tasks", task, "diff"])).await
-    }
-
     pub async fn verify(&self, task: &str) -> Result<api::Verification, Failure> {
         patiently(self.ask(self.call(Method::GET, &["tasks", task, "verify"]).timeout(LOOK))).await
-    }
-
-    pub async fn conflicts(&self, query: &Query) -> Result<Vec<api::Conflict>, Failure> {
-        self.ask(self.call(Method::GET, &["conflicts"]).query(query)).await
     }
 
     pub async fn resolve(&self, task: &str, request: &api::Resolve) -> Result<api::Task, Failure> {
         self.ask(self.call(Method::POST, &["tasks", task, "resolve"]).json(request)).await
     }
 
-    pub async fn pause(&self, task: &str) -> Result<api::Task, Failure> {
-        self.ask(self.call(Method::POST, &["tasks", task, "pause"])).await
-    }
-
-    pub async fn resume(&self, task: &str) -> Result<api::Task, Failure> {
-        self.ask(self.call(Method::POST, &["tasks", task, "resume"])).await
-    }
-
-    pub async fn release(&self, task: &str) -> Result<api::Released, Failure> {
-        self.ask(self.call(Method::POST, &["tasks", task, "release"])).await
-    }
-
     pub async fn drain(&self, task: &str, preview: bool) -> Result<api::Drain, Failure> {
         self.ask(self.call(Method::POST, &["tasks", task, "drain"]).query(&[("preview", preview)])).await
     }
 
-    pub async fn delete(&self, task: &str, leave: &Leave) -> Result<api::Deleted, Failure> {
+    pub async fn delete(&self, task: &str, leave: &DeleteQuery) -> Result<api::Deleted, Failure> {
         let call = self.call(Method::DELETE, &["tasks", task]).query(leave);
         let (status, body) = self.answer(call.timeout(CALL + Duration::from_secs(leave.timeout))).await?;
         self.read(status, &body).map_err(|failure| match status {

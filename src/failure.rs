@@ -15,8 +15,8 @@ pub const USAGE: u8 = 64;
 /// What a command says on standard error before it ends.
 #[derive(Debug)]
 pub enum Failure {
-    /// Whoever read our output has gone: nothing is said.
-    NobodyReads,
+    /// The reader of our output has gone: nothing is printed.
+    ReaderGone,
     /// Said in words.
     Said {
         /// The exit code.
@@ -53,7 +53,7 @@ impl Failure {
     /// The exit code. A reader that has gone is no failure of ours.
     pub fn code(&self) -> u8 {
         match self {
-            Self::NobodyReads => 0,
+            Self::ReaderGone => 0,
             Self::Said { code, .. } => *code,
             Self::Drawn(_) => FAILED,
         }
@@ -63,7 +63,7 @@ impl Failure {
 impl Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NobodyReads => Ok(()),
+            Self::ReaderGone => Ok(()),
             Self::Said { message, help: None, .. } => f.write_str(message),
             Self::Said { message, help: Some(help), .. } => write!(f, "{message}\nhelp: {help}"),
             Self::Drawn(text) => f.write_str(text),
@@ -74,7 +74,7 @@ impl Display for Failure {
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         match error.kind() {
-            io::ErrorKind::BrokenPipe => Self::NobodyReads,
+            io::ErrorKind::BrokenPipe => Self::ReaderGone,
             _ => Self::new(format!("cannot write the output: {error}")),
         }
     }

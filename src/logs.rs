@@ -11,7 +11,7 @@ const VARIABLE: &str = "CAUSEWAY_LOG";
 
 /// Where logs go.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Target {
+pub enum LogTarget {
     /// Standard output
     Stdout,
     /// Standard error
@@ -20,7 +20,7 @@ pub enum Target {
 }
 
 /// Starts logging: coloured lines on a terminal, plain ones elsewhere. `default` holds without [`VARIABLE`].
-pub fn start(target: Target, default: &str) -> Result<(), Failure> {
+pub fn start(target: LogTarget, default: &str) -> Result<(), Failure> {
     let filter = match std::env::var(VARIABLE) {
         Ok(text) if !text.trim().is_empty() => EnvFilter::try_new(&text).map_err(|error| {
             Failure::new(format!("{VARIABLE}={text:?} cannot be read: {error}"))
@@ -29,8 +29,8 @@ pub fn start(target: Target, default: &str) -> Result<(), Failure> {
         _ => EnvFilter::new(default),
     };
     let (terminal, writer) = match target {
-        Target::Stdout => (io::stdout().is_terminal(), BoxMakeWriter::new(io::stdout)),
-        Target::Stderr => (io::stderr().is_terminal(), BoxMakeWriter::new(io::stderr)),
+        LogTarget::Stdout => (io::stdout().is_terminal(), BoxMakeWriter::new(io::stdout)),
+        LogTarget::Stderr => (io::stderr().is_terminal(), BoxMakeWriter::new(io::stderr)),
     };
     let colour = crate::output::Paint::of(terminal).is_on();
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_ansi(colour);
@@ -39,7 +39,7 @@ pub fn start(target: Target, default: &str) -> Result<(), Failure> {
         false => lines.compact().try_init(),
     };
     started.map_err(|error| Failure::new(format!("cannot start the log: {error}")))?;
-    // Wherever it happens, and whoever waits for it: it stands in the log.
+    // A panic of any task is logged, whether or not its result is awaited.
     std::panic::set_hook(Box::new(|panic| tracing::error!("a fault of this program: {panic}")));
     Ok(())
 }

@@ -32,7 +32,7 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             let code = if error.use_stderr() { USAGE } else { 0 };
-            // Nobody may be left to read it.
+            // The reader may have gone.
             return if error.print().is_err() { ExitCode::from(FAILED) } else { ExitCode::from(code) };
         }
     };
@@ -49,7 +49,7 @@ fn say(failure: &Failure) -> ExitCode {
     let paint = Paint::of(stderr.is_terminal());
     let width = stderr.is_terminal().then(|| output::size().0);
     let said = match failure {
-        Failure::NobodyReads => Ok(()),
+        Failure::ReaderGone => Ok(()),
         Failure::Drawn(text) => write!(stderr, "{text}"),
         Failure::Said { message, help, .. } => {
             let lines = [(Tone::Bad, "error:", Some(message)), (Tone::Strong, "help:", help.as_ref())];
@@ -63,7 +63,7 @@ fn say(failure: &Failure) -> ExitCode {
             })
         }
     };
-    // Without standard error there is nobody to tell.
+    // Without standard error there is no place to report it.
     drop(said);
     code
 }

@@ -41,7 +41,7 @@ impl Local {
     }
 
     /// Waits until the API ends by itself, which is a failure.
-    pub async fn broken(&mut self) -> Failure {
+    pub async fn ended_early(&mut self) -> Failure {
         match self.api.join_next().await {
             Some(Ok(Err(error))) => Failure::new(format!("the API ended early: {error}")),
             _ => Failure::new("the API ended early"),

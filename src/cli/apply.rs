@@ -2,8 +2,8 @@
 
 use super::{Global, settings_text};
 use crate::failure::Failure;
-use crate::output::{Screen, warnings};
-use causeway_server::api::{ApplyRequest, Changes};
+use crate::output::warnings;
+use causeway_server::api::ApplyRequest;
 use std::path::PathBuf;
 
 /// Adds and changes clusters and tasks as a file says. Applying the same file again changes nothing.
@@ -26,23 +26,21 @@ impl Apply {
         let (file, text) = settings_text(&self.file)?;
         let applied = client.apply(&ApplyRequest { file, text, prune: self.prune, drain: self.drain }).await?;
         warnings(&applied.warnings);
-        let mut screen = Screen::new(global.output);
-        if screen.document(&applied)? {
-            return Ok(0);
-        }
-        if applied.is_unchanged() {
-            screen.line("nothing has changed")?;
-        }
-        for (what, changes) in [("cluster", &applied.clusters), ("task", &applied.tasks)] {
-            let Changes { added, changed, removed, draining, unchanged: _ } = changes;
-            for (became, names) in
-                [("added", added), ("changed", changed), ("removed", removed), ("draining, then removed", draining)]
-            {
-                for name in names {
-                    screen.line(format!("{what} {name}: {became}"))?;
+        global.show(&applied, |screen| {
+            if applied.is_unchanged() {
+                screen.line("nothing has changed")?;
+            }
+            for (what, changes) in [("cluster", &applied.clusters), ("task", &applied.tasks)] {
+                for (became, names) in [
+                    ("added", &changes.added),
+                    ("changed", &changes.changed),
+                    ("removed", &changes.removed),
+                    ("draining, then removed", &changes.draining),
+                ] {
+                    names.iter().try_for_each(|name| screen.line(format!("{what} {name}: {became}")))?;
                 }
             }
-        }
-        Ok(0)
+            Ok(())
+        })
     }
 }

@@ -1,9 +1,9 @@
 //! `causeway delete`.
 
 use super::Global;
-use crate::client::Leave;
+use crate::client::DeleteQuery;
 use crate::failure::Failure;
-use crate::output::{Screen, count};
+use crate::output::count;
 
 /// Removes a task. Refused while copies of it exist, unless one of the flags says what becomes of them.
 #[derive(clap::Args)]
@@ -23,25 +23,17 @@ pub struct Delete {
 
 impl Delete {
     pub async fn run(self, global: &Global) -> Result<u8, Failure> {
-        let leave = Leave { drain: self.drain, keep: self.keep, timeout: self.timeout };
+        let leave = DeleteQuery { drain: self.drain, keep: self.keep, timeout: self.timeout };
         let deleted = global.client()?.delete(&self.task, &leave).await?;
-        let mut screen = Screen::new(global.output);
-        if !screen.document(&deleted)? {
+        global.show(&deleted, |screen| {
+            let copies = |n| count(n, "copy");
             let copies = match (deleted.drained, deleted.kept) {
                 (0, 0) => String::new(),
-                (drained, 0) => format!("; {} removed", count_copies(drained)),
-                (0, kept) => format!("; {} left behind", count_copies(kept)),
-                (drained, kept) => format!("; {} removed, {kept} left behind", count_copies(drained)),
+                (drained, 0) => format!("; {} removed", copies(drained)),
+                (0, kept) => format!("; {} left behind", copies(kept)),
+                (drained, kept) => format!("; {} removed, {kept} left behind", copies(drained)),
             };
-            screen.line(format!("{} is deleted{copies}", deleted.task))?;
-        }
-        Ok(0)
-    }
-}
-
-fn count_copies(n: usize) -> String {
-    match n {
-        1 => count(n, "copy"),
-        _ => format!("{n} copies"),
+            screen.line(format!("{} is deleted{copies}", deleted.task))
+        })
     }
 }

@@ -2,7 +2,8 @@
 
 use super::Global;
 use crate::failure::Failure;
-use crate::output::{Screen, plan};
+use crate::output::plan;
+use causeway_server::api::TaskPlan;
 
 /// Compares a task's source with its destination, as both stand now.
 #[derive(clap::Args)]
@@ -13,11 +14,7 @@ pub struct Diff {
 
 impl Diff {
     pub async fn run(self, global: &Global) -> Result<u8, Failure> {
-        let compared = global.client()?.diff(&self.task).await?;
-        let mut screen = Screen::new(global.output);
-        if !screen.document(&compared)? {
-            plan::task(&mut screen, &compared)?;
-        }
-        Ok(0)
+        let compared: TaskPlan = global.client()?.get(&["tasks", &self.task, "diff"]).await?;
+        global.show(&compared, |screen| plan::task(screen, &compared))
     }
 }

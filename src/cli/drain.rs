@@ -72,17 +72,14 @@ fn show(screen: &mut Screen, drain: &Drained) -> Result<(), Failure> {
     let mut scopes: BTreeMap<(&str, &str), Vec<String>> = BTreeMap::new();
     for copy in &drain.copies {
         let beside = if copy.shadow { "  (the native record beside it stays)" } else { "" };
-        let line = format!("- {}{beside}", clean(&copy.record));
-        scopes.entry((&copy.cluster, &copy.scope)).or_default().push(line);
+        let line = format!("- {}{beside}", clean(&copy.at.record));
+        scopes.entry((&copy.at.cluster, &copy.at.scope)).or_default().push(line);
     }
     for ((cluster, scope), records) in scopes {
         lines.push(format!("  {} {}", clean(cluster), screen.paint.text(Tone::Strong, &clean(scope))));
         lines.extend(records.iter().map(|record| format!("    {}", screen.paint.text(Tone::Bad, record))));
     }
-    let sum = match drain.copies.len() {
-        1 => count(1, "copy"),
-        n => format!("{n} copies"),
-    };
+    let sum = count(drain.copies.len(), "copy");
     lines.push(format!("{}: {sum} to remove; native records are not touched", clean(&drain.task)));
     if screen.format == crate::output::Format::Table {
         lines.iter().try_for_each(|line| screen.line(line))

@@ -1,10 +1,11 @@
 //! `causeway get`.
 
 use super::Global;
-use crate::client::{Client, MOST, Query};
+use crate::client::{Client, MOST};
 use crate::failure::Failure;
 use crate::output::{Format, Screen, Table, lists};
 use causeway_server::api::{Cluster, Event, Service, Task};
+use causeway_server::{EventFilter, ServiceFilter};
 use clap::ValueEnum;
 use serde::Serialize;
 use std::io::{self, Write};
@@ -20,7 +21,7 @@ const PAGE: u32 = 1000;
 #[derive(clap::Args)]
 pub struct Get {
     /// What to list
-    what: What,
+    what: Listable,
     /// Only of this task
     #[arg(long, value_name = "NAME")]
     task: Option<String>,
@@ -43,7 +44,7 @@ pub struct Get {
 
 /// What can be listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum What {
+enum Listable {
     /// The clusters that are set up
     #[value(alias = "cluster")]
     Clusters,
@@ -63,7 +64,7 @@ enum What {
 
 impl Get {
     pub async fn run(self, global: &Global) -> Result<u8, Failure> {
-        if matches!(self.what, What::Clusters | What::Tasks | What::Conflicts)
+        if matches!(self.what, Listable::Clusters | Listable::Tasks | Listable::Conflicts)
             && (self.namespace.is_some() || self.service.is_some())
         {
             return Err(Failure::usage("--namespace and --service choose services and events")
@@ -71,7 +72,7 @@ impl Get {
         }
         let client = global.client()?;
         let mut screen = Screen::new(global.output);
-        if self.watch && self.what == What::Events {
+        if self.watch && self.what == Listable::Events {
             return self.follow(&client, &mut screen).await;
         }
         let mut before = String::new();
@@ -100,25 +101,22 @@ impl Get {
 
     async fn look(&self, client: &Client, width: Option<usize>) -> Result<(serde_json::Value, Table), Failure> {
         match self.what {
-            What::Clusters => {
-                let mut clusters = client.clusters().await?;
+            Listable::Clusters => {
+                let mut clusters: Vec<Cluster> = client.get(&["clusters"]).await?;
                 clusters.retain(|cluster| self.takes_cluster(cluster));
                 self.cut(clusters, lists::clusters)
             }
-            What::Tasks => {
-                let mut tasks = client.tasks().await?;
+            Listable::Tasks => {
+                let mut tasks: Vec<Task> = client.get(&["tasks"]).await?;
                 tasks.retain(|task| self.takes_task(task));
                 self.cut(tasks, |list| lists::tasks(list, width))
             }
-            What::Services => {
+            Listable::Services => {
                 let services = self.services(client).await?;
                 self.cut(services, lists::services)
             }
-            What::Conflicts => {
-                let query = Query { task: self.task.clone(), ..Query::default() };
-                self.cut(client.conflicts(&query).await?, lists::conflicts)
-            }
-            What::Events => {
+            Listable::Conflicts => self.cut(client.list("conflicts", &[("task", &self.task)]).await?, lists::conflicts),
+            Listable::Events => {
                 let events = self.events(client, self.limit).await?;
                 self.cut(events, |list| lists::events(list, width))
             }
@@ -157,8 +155,8 @@ impl Get {
         let narrowed = between.is_some() || self.service.is_some();
         let limit = self.limit.filter(|_| !narrowed).unwrap_or(MOST);
         let (cluster, namespace) = (self.cluster.clone(), self.namespace.clone());
-        let query = Query { cluster, namespace, limit: Some(limit), ..Query::default() };
-        let mut services = client.services(&query).await?;
+        let filter = ServiceFilter { cluster, namespace, limit: Some(limit) };
+        let mut services: Vec<Service> = client.list("services", &filter).await?;
         services.retain(|service| {
             between.as_ref().is_none_or(|names| names.contains(&service.cluster))
                 && self.service.as_ref().is_none_or(|text| service.name.contains(text.as_str()))
@@ -167,14 +165,9 @@ impl Get {
     }
 
     async fn events(&self, client: &Client, limit: Option<u32>) -> Result<Vec<Event>, Failure> {
-        let query = Query {
-            task: self.task.clone(),
-            cluster: self.cluster.clone(),
-            service: self.service.clone(),
-            limit,
-            ..Query::default()
-        };
-        let mut events = client.events(&query).await?;
+        let (task, cluster, service) = (self.task.clone(), self.cluster.clone(), self.service.clone());
+        let filter = EventFilter { task, cluster, service, limit, ..EventFilter::default() };
+        let mut events: Vec<Event> = client.list("events", &filter).await?;
         if let Some(namespace) = &self.namespace {
             events.retain(|event| event.service.split('/').next() == Some(namespace.as_str()));
         }

@@ -17,13 +17,14 @@ mod verify;
 
 use crate::client::Client;
 use crate::failure::Failure;
-use crate::output::Format;
+use crate::output::{Format, Screen};
 use clap::{Parser, Subcommand};
 use secrecy::SecretString;
+use serde::Serialize;
 use std::io::Read;
 use std::path::Path;
 
-/// Where a node listens when nobody says otherwise.
+/// Where a node listens by default.
 pub const LISTEN: &str = "127.0.0.1:8000";
 
 const EXIT_CODES: &str =
@@ -57,6 +58,19 @@ impl Global {
     /// A client of the node that was named.
     pub fn client(&self) -> Result<Client, Failure> {
         Client::new(&self.server, self.token.clone())
+    }
+
+    /// Shows a result as a document or, where people read it, as `words` writes it. Returns the exit code 0.
+    pub fn show<T: Serialize>(
+        &self,
+        result: &T,
+        words: impl FnOnce(&mut Screen) -> Result<(), Failure>,
+    ) -> Result<u8, Failure> {
+        let mut screen = Screen::new(self.output);
+        if !screen.document(result)? {
+            words(&mut screen)?;
+        }
+        Ok(0)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::Global;
 use crate::failure::Failure;
-use crate::output::Screen;
+use causeway_server::api::Task;
 
 /// Leaves everything as it is: nothing is written and nothing is removed until `resume`.
 #[derive(clap::Args)]
@@ -13,12 +13,9 @@ pub struct Pause {
 
 impl Pause {
     pub async fn run(self, global: &Global) -> Result<u8, Failure> {
-        let task = global.client()?.pause(&self.task).await?;
-        let mut screen = Screen::new(global.output);
-        if !screen.document(&task)? {
-            screen.line(format!("{} is {}; its copies stay as they are", task.name, task.state.as_str()))?;
-        }
-        Ok(0)
+        let task: Task = global.client()?.act(&self.task, "pause").await?;
+        let state = task.state.as_str();
+        global.show(&task, |screen| screen.line(format!("{} is {state}; its copies stay as they are", task.name)))
     }
 }
 
@@ -31,11 +28,7 @@ pub struct Resume {
 
 impl Resume {
     pub async fn run(self, global: &Global) -> Result<u8, Failure> {
-        let task = global.client()?.resume(&self.task).await?;
-        let mut screen = Screen::new(global.output);
-        if !screen.document(&task)? {
-            screen.line(format!("{} works again: {}", task.name, task.state.as_str()))?;
-        }
-        Ok(0)
+        let task: Task = global.client()?.act(&self.task, "resume").await?;
+        global.show(&task, |screen| screen.line(format!("{} works again: {}", task.name, task.state.as_str())))
     }
 }

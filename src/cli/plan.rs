@@ -2,7 +2,7 @@
 
 use super::{Global, settings_text};
 use crate::failure::{CHANGES, FAILED, Failure};
-use crate::output::{Screen, plan, warnings};
+use crate::output::{plan, warnings};
 use causeway_server::api::PlanRequest;
 use std::path::PathBuf;
 
@@ -27,15 +27,12 @@ impl Plan {
             (true, false) => 0,
         };
         warnings(&planned.settings.warnings);
-        let mut screen = Screen::new(global.output);
-        if !screen.document(&planned)? {
-            plan::settings(&mut screen, &planned.settings)?;
-            for task in &planned.tasks {
-                plan::task(&mut screen, task)?;
-            }
-            plan::unanswered(&mut screen, &planned.unanswered)?;
-            plan::summary(&mut screen, &planned.totals, changes)?;
-        }
+        global.show(&planned, |screen| {
+            plan::settings(screen, &planned.settings)?;
+            planned.tasks.iter().try_for_each(|task| plan::task(screen, task))?;
+            plan::unanswered(screen, &planned.unanswered)?;
+            plan::summary(screen, &planned.totals, changes)
+        })?;
         Ok(code)
     }
 }

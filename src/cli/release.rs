@@ -2,7 +2,8 @@
 
 use super::Global;
 use crate::failure::Failure;
-use crate::output::{Screen, count};
+use crate::output::count;
+use causeway_server::api::Released;
 
 /// Lets go of removals that a guard holds. Look first at `causeway get tasks` and `causeway diff TASK`.
 #[derive(clap::Args)]
@@ -13,14 +14,12 @@ pub struct Release {
 
 impl Release {
     pub async fn run(self, global: &Global) -> Result<u8, Failure> {
-        let released = global.client()?.release(&self.task).await?;
-        let mut screen = Screen::new(global.output);
-        if !screen.document(&released)? {
+        let released: Released = global.client()?.act(&self.task, "release").await?;
+        global.show(&released, |screen| {
             screen.line(match released.held {
                 0 => format!("{}: no guard was holding anything", released.task),
                 held => format!("{}: {} released", released.task, count(held, "held removal")),
-            })?;
-        }
-        Ok(0)
+            })
+        })
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Global;
 use crate::failure::Failure;
-use crate::output::{Screen, clean};
+use crate::output::clean;
 use causeway_server::api;
 use clap::ValueEnum;
 
@@ -34,10 +34,6 @@ impl Resolve {
         };
         let request = api::Resolve { entry: self.entry.clone(), take };
         let task = global.client()?.resolve(&self.task, &request).await?;
-        let mut screen = Screen::new(global.output);
-        if !screen.document(&task)? {
-            screen.line(format!("{}: {} is decided", clean(&task.name), clean(&self.entry)))?;
-        }
-        Ok(0)
+        global.show(&task, |screen| screen.line(format!("{}: {} is decided", clean(&task.name), clean(&self.entry))))
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{LISTEN, settings_text};
 use crate::failure::Failure;
-use crate::logs::{self, Target};
+use crate::logs::{self, LogTarget};
 use crate::node::{Local, asked_to_end, own_program, token_words};
 use causeway_server::Options;
 use std::io::{self, Write};
@@ -25,7 +25,7 @@ pub struct Serve {
     config: Option<PathBuf>,
     /// Where the log goes; CAUSEWAY_LOG says how much: error, warn, info, debug
     #[arg(long, value_enum, default_value_t)]
-    log: Target,
+    log: LogTarget,
 }
 
 impl Serve {
@@ -48,7 +48,7 @@ impl Serve {
         tracing::info!("listening on {}", local.url());
         let broken = tokio::select! {
             () = end => None,
-            broken = local.broken() => Some(broken),
+            broken = local.ended_early() => Some(broken),
         };
         tracing::info!("stopping; copies stay where they are");
         local.stop().await;

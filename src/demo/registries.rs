@@ -107,14 +107,14 @@ pub fn service(name: &str) -> ServiceKey {
 
 /// What one registry shows of one service.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Count {
+pub struct ShownCount {
     /// Registered there by providers.
     pub native: usize,
     /// Written there by us.
     pub copies: usize,
 }
 
-impl Count {
+impl ShownCount {
     /// All that stand there.
     pub fn sum(self) -> usize {
         self.native + self.copies
@@ -182,10 +182,10 @@ impl World {
     }
 
     /// What a side shows of a service to its subscribers.
-    pub fn count(&self, side: usize, name: &str) -> Count {
+    pub fn count(&self, side: usize, name: &str) -> ShownCount {
         let shown = self.sides[side].list(&service(name));
         let native = shown.iter().filter(|instance| instance.mark.is_none()).count();
-        Count { native, copies: shown.len() - native }
+        ShownCount { native, copies: shown.len() - native }
     }
 
     fn shown(&self, side: usize, name: &str, id: &InstanceId) -> Vec<Instance> {

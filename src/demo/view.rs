@@ -1,6 +1,6 @@
 //! The demo on the screen: a picture that is drawn again in its place on a terminal, lines elsewhere.
 
-use super::registries::{Count, NAMES, World};
+use super::registries::{NAMES, ShownCount, World};
 use super::travel::{Travel, Trip, time_words};
 use crate::failure::Failure;
 use crate::output::{Paint, Tone, size};
@@ -21,7 +21,7 @@ pub struct View {
 }
 
 /// A line in pieces, each with its tone.
-type Line = Vec<(Tone, String)>;
+type Spans = Vec<(Tone, String)>;
 
 impl View {
     /// Standard output as it is.
@@ -89,7 +89,7 @@ impl View {
         Ok(stdout.flush()?)
     }
 
-    fn service(&self, name: &str, sides: [Count; 2]) -> Line {
+    fn service(&self, name: &str, sides: [ShownCount; 2]) -> Spans {
         let mut line = vec![(Tone::Plain, format!("  {name:<10}"))];
         for count in sides {
             line.push((Tone::Plain, format!("{:<3}", count.sum())));
@@ -101,7 +101,7 @@ impl View {
     }
 
     /// Adds a line that is cut where the terminal ends.
-    fn put(&self, text: &mut String, line: &Line, columns: usize) {
+    fn put(&self, text: &mut String, line: &Spans, columns: usize) {
         let mut room = columns.saturating_sub(1);
         for (tone, piece) in line {
             let mut piece = piece.clone();
@@ -124,7 +124,7 @@ impl Drop for View {
     }
 }
 
-fn trip_line(trip: &Trip) -> Line {
+fn trip_line(trip: &Trip) -> Spans {
     let (effect, tone) = match trip.took {
         Some(took) => (format!("{} in {}", trip.step.effect(), time_words(took)), Tone::Good),
         None => ("on its way".to_owned(), Tone::Busy),

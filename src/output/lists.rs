@@ -2,7 +2,7 @@
 
 use super::{Cell, Paint, Table, Tone, clean};
 use causeway_server::api::{
-    Carrier, Cluster, Conflict, ConflictSide, Difference, Event, LeftOut, Service, State, Task,
+    Carrier, Cluster, Conflict, ConflictSide, Difference, Event, LeftOut, RecordRef, Service, State, Task,
 };
 
 /// Clusters.
@@ -43,8 +43,7 @@ pub fn conflicts(conflicts: &[Conflict]) -> Table {
         Some(side) => format!("{} bytes, {}", side.size, side.modified),
     };
     for one in conflicts {
-        let (source, destination) = (side(&one.source), side(&one.destination));
-        table.row([Cell::from(&one.task), Cell::from(&one.entry), Cell::from(source), Cell::from(destination)]);
+        table.row([&one.task, &one.entry, &side(&one.source), &side(&one.destination)].map(Cell::from));
     }
     table
 }
@@ -53,17 +52,8 @@ pub fn conflicts(conflicts: &[Conflict]) -> Table {
 pub fn differences(differences: &[Difference]) -> Table {
     let mut table = Table::new(&["CLUSTER", "SERVICE OR ENTRY", "INSTANCE", "IS", "WHY"]);
     for one in differences {
-        let (scope, record) = match one.scope.is_empty() {
-            true => (&one.record, ""),
-            false => (&one.scope, one.record.as_str()),
-        };
-        table.row([
-            Cell::from(&one.cluster),
-            Cell::from(scope),
-            Cell::from(record),
-            Cell::toned(one.kind.as_str(), Tone::Bad),
-            Cell::from(&one.reason),
-        ]);
+        let kind = Cell::toned(one.kind.as_str(), Tone::Bad);
+        table.row(record(&one.at).into_iter().chain([kind, Cell::from(&one.cause.reason)]));
     }
     table
 }
@@ -72,13 +62,15 @@ pub fn differences(differences: &[Difference]) -> Table {
 pub fn left_out(all: &[LeftOut], most: usize) -> Table {
     let mut table = Table::new(&["CLUSTER", "SERVICE OR ENTRY", "INSTANCE", "LEFT OUT, AND WHY"]);
     for one in all.iter().take(most) {
-        let (scope, record) = match one.scope.is_empty() {
-            true => (&one.record, ""),
-            false => (&one.scope, one.record.as_str()),
-        };
-        table.row([Cell::from(&one.cluster), Cell::from(scope), Cell::from(record), Cell::from(&one.reason)]);
+        table.row(record(&one.at).into_iter().chain([Cell::from(&one.reason)]));
     }
     table
+}
+
+/// The cluster, the service or entry, and the instance.
+fn record(at: &RecordRef) -> [Cell; 3] {
+    let (scope, record) = if at.scope.is_empty() { (&*at.record, "") } else { (&*at.scope, &*at.record) };
+    [&at.cluster, scope, record].map(Cell::from)
 }
 
 /// Below this many columns, tasks and events take a second line.
@@ -127,17 +119,11 @@ pub fn tasks(tasks: &[Task], width: Option<usize>) -> Table {
 pub fn services(services: &[Service]) -> Table {
     let mut table = Table::new(&["CLUSTER", "NAMESPACE", "GROUP", "SERVICE", ">NATIVE", ">COPIES", ">FOREIGN"]);
     for service in services {
-        table.row([
-            Cell::from(&service.cluster),
-            Cell::from(&service.namespace),
-            Cell::from(&service.group),
-            Cell::from(&service.name),
-            Cell::number(service.native),
-            Cell::number(service.copies),
-            Cell::number(service.foreign),
-        ]);
+        let names = [&service.cluster, &service.namespace, &service.group, &service.name].map(Cell::from);
+        let counts = [service.native, service.copies, service.foreign].map(Cell::number);
+        table.row(names.into_iter().chain(counts));
         for skipped in &service.skipped {
-            table.note(format!("{} left alone: {}", skipped.record, skipped.reason), Tone::Faint);
+            table.note(format!("{} left alone: {}", skipped.record, skipped.cause.reason), Tone::Faint);
         }
     }
     table
@@ -155,7 +141,7 @@ pub fn events(events: &[Event], width: Option<usize>) -> Table {
             Cell::from(&event.cluster),
             Cell::from(&event.service),
         ];
-        let mut notes = vec![&event.reason];
+        let mut notes = vec![&event.cause.reason];
         if narrow {
             notes.splice(0..0, [&event.record, &event.task]);
         } else {
@@ -179,7 +165,7 @@ pub fn event_line(event: &Event, paint: Paint) -> String {
         .filter(|text| !text.is_empty())
         .map(|text| clean(text))
         .collect();
-    let why = if event.reason.is_empty() { String::new() } else { format!("  {}", clean(&event.reason)) };
+    let why = if event.cause.reason.is_empty() { String::new() } else { format!("  {}", clean(&event.cause.reason)) };
     format!("{time} {action} {}{}", rest.join("  "), paint.text(Tone::Faint, &why))
 }
 

@@ -6,7 +6,7 @@ use causeway_server::api::{Action, Applied, TaskPlan, Totals, Unanswered};
 use std::collections::BTreeMap;
 
 /// A sign, a record, why, and how it is toned.
-type Line = (char, String, String, Tone);
+type PlanLine = (char, String, String, Tone);
 
 /// What would become of the settings themselves.
 pub fn settings(screen: &mut Screen, applied: &Applied) -> Result<(), Failure> {
@@ -34,7 +34,7 @@ pub fn task(screen: &mut Screen, plan: &TaskPlan) -> Result<(), Failure> {
     for note in &plan.notes {
         screen.prose(Tone::Waits, &format!("  ! {}", clean(note)))?;
     }
-    let mut scopes: BTreeMap<(&str, &str), Vec<Line>> = BTreeMap::new();
+    let mut scopes: BTreeMap<(&str, &str), Vec<PlanLine>> = BTreeMap::new();
     for change in &plan.changes {
         let (sign, tone) = match change.action {
             Action::Create | Action::Shadow => ('+', Tone::Good),
@@ -42,18 +42,18 @@ pub fn task(screen: &mut Screen, plan: &TaskPlan) -> Result<(), Failure> {
             Action::Delete => ('-', Tone::Bad),
             Action::Adopt => ('=', Tone::Plain),
         };
-        let record = if change.record.is_empty() { "the service itself" } else { &change.record };
-        let why = match (change.action, change.reason.as_str()) {
+        let record = if change.at.record.is_empty() { "the service itself" } else { &change.at.record };
+        let why = match (change.action, change.cause.reason.as_str()) {
             (Action::Create, "") => String::new(),
             (action, "") => action.as_str().to_owned(),
             (_, reason) => reason.to_owned(),
         };
-        let lines = scopes.entry((&change.cluster, &change.scope)).or_default();
+        let lines = scopes.entry((&change.at.cluster, &change.at.scope)).or_default();
         lines.push((sign, record.to_owned(), why, tone));
     }
     for skip in &plan.skipped {
-        let line = ('.', skip.record.clone(), format!("left alone: {}", skip.reason), Tone::Faint);
-        scopes.entry((&skip.cluster, &skip.scope)).or_default().push(line);
+        let line = ('.', skip.at.record.clone(), format!("left alone: {}", skip.cause.reason), Tone::Faint);
+        scopes.entry((&skip.at.cluster, &skip.at.scope)).or_default().push(line);
     }
     for ((cluster, scope), lines) in scopes {
         screen.line(format!("  {} {}", clean(cluster), screen.paint.text(Tone::Strong, &clean(scope))))?;

@@ -17,7 +17,7 @@ use std::sync::Arc;
 pub trait Vault: Send + Sync {
     /// What was kept last, by this process or an earlier one.
     fn load(&self) -> Option<Vec<u8>>;
-    /// Keeps these bytes instead. Never waits: where they cannot be written yet, they are tried on.
+    /// Keeps these bytes instead. Never waits: a write that fails is retried.
     fn save(&self, bytes: Vec<u8>);
     /// Completes once what was saved last would survive the end of this process.
     fn kept(&self) -> BoxFuture<'_, ()> {
@@ -29,7 +29,7 @@ pub trait Vault: Send + Sync {
     }
 }
 
-/// Somebody outside this process who holds duplicates of our sockets, so that our crash is not the end of our connections.
+/// Another process that holds duplicates of our sockets, so that connections survive our crash.
 /// Calls must not block for long.
 pub trait SocketKeeper: Send + Sync {
     /// A new connection's socket, before anything was sent. `tag` is unique a connection.

@@ -25,7 +25,7 @@ pub const CONNECTORS: &[&dyn Connector] = &[
     &zookeeper::ZooKeeperConnector,
 ];
 
-/// Words for kinds that are not there yet.
+/// Words for kinds that are not supported yet.
 const PLANNED: &[&str] = &[
     "eureka",
     "consul",

@@ -1,4 +1,4 @@
-//! Who goes on with what a vault keeps, when one connection of this process follows another.
+//! Which connection of this process uses what a vault keeps, when one connection follows another.
 
 use std::sync::Arc;
 use tokio::sync::watch;

@@ -26,7 +26,7 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_
 
 /// A socket that an earlier run of the node left in the holder.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct InheritedSocket {
     /// The earlier run's word for it.
     pub tag: String,
     /// What that run wrote on it (such as the server's id of the connection); empty when it wrote nothing.
@@ -44,12 +44,6 @@ pub struct Holder {
     shared: Arc<Shared>,
 }
 
-/// Keeps one socket until dropped. Store it beside the stream, so that both are closed together.
-pub struct Kept {
-    shared: Arc<Shared>,
-    tag: String,
-}
-
 struct Shared {
     state: Mutex<State>,
     /// Rung when the holder is given up, for the thread that waits between two attempts.
@@ -59,28 +53,23 @@ struct Shared {
 #[derive(Default)]
 struct State {
     connection: Option<Arc<OwnedFd>>,
-    kept: BTreeMap<String, Mine>,
-    inherited: Vec<Entry>,
+    kept: BTreeMap<String, KeptSocket>,
+    inherited: Vec<InheritedSocket>,
     /// `release_old` was called: a holder that we meet again after a break hears it again.
     released: bool,
     /// `leave` was called, or the holder was dropped.
     leaving: bool,
 }
 
-struct Mine {
+struct KeptSocket {
     fd: OwnedFd,
     label: String,
 }
 
 impl Holder {
     /// Finds the holder of the data folder, or starts one (`<exe> holder --data-dir …`, see [`crate::run_if_asked`]). Blocks for
-    /// at most about two seconds, ordinarily for some milliseconds. On an error the node can work as ever, but its next
-    /// restart will be seen.
-    pub fn connect_or_spawn(data_dir: &Path, exe: &Path) -> io::Result<Self> {
-        Self::connect(data_dir, Launch::new(exe))
-    }
-
-    /// The same with times of the caller's choice.
+    /// at most about two seconds with ordinary times, mostly for some milliseconds. On an error the node can work as ever, but
+    /// its next restart will be seen.
     pub fn connect(data_dir: &Path, launch: Launch) -> io::Result<Self> {
         let mut random = [0; 8];
         getrandom::fill(&mut random).map_err(|e| io::Error::other(e.to_string()))?;
@@ -100,38 +89,55 @@ impl Holder {
     }
 
     /// What earlier runs of the node left, as found at the start; empty after [`Holder::release_old`].
-    pub fn inherited(&self) -> Vec<Entry> {
+    pub fn inherited(&self) -> Vec<InheritedSocket> {
         self.shared.state.lock().inherited.clone()
     }
 
     /// Keeps a duplicate of `fd` under `tag` (at most 256 bytes, new for each connection; the same tag again replaces the
     /// first). An error says that the socket is not kept: too many, too long a tag, no descriptor left.
     pub fn keep(&self, tag: &str, fd: BorrowedFd<'_>) -> io::Result<()> {
-        self.shared.keep(tag, fd)
-    }
-
-    /// [`Holder::keep`] until the guard is dropped.
-    pub fn guard(&self, tag: impl Into<String>, fd: BorrowedFd<'_>) -> io::Result<Kept> {
-        let tag = tag.into();
-        self.shared.keep(&tag, fd)?;
-        Ok(Kept { shared: Arc::clone(&self.shared), tag })
+        let mut state = self.shared.state.lock();
+        let full = state.kept.len() >= MAX_KEPT && !state.kept.contains_key(tag);
+        if full || tag.len() > MAX_TAG {
+            let what = if full { "too many sockets to keep" } else { "tag too long" };
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+        }
+        if state.leaving {
+            return Ok(());
+        }
+        let mine = KeptSocket { fd: fd.try_clone_to_owned()?, label: String::new() };
+        state.send(&Request::Keep { tag: tag.to_owned() }, Some(fd));
+        state.kept.insert(tag.to_owned(), mine);
+        Ok(())
     }
 
     /// Writes something on a kept socket for the next run to read: at most 1,024 bytes, longer ones are cut. An unknown tag is
     /// nothing.
     pub fn label(&self, tag: &str, text: &str) {
-        self.shared.label(tag, text);
+        let text = &text[..text.floor_char_boundary(MAX_LABEL)];
+        let mut state = self.shared.state.lock();
+        if let Some(mine) = state.kept.get_mut(tag) {
+            text.clone_into(&mut mine.label);
+            state.send(&Request::Label { tag: tag.to_owned(), text: text.to_owned() }, None);
+        }
     }
 
     /// Lets a socket go: with the caller's own descriptor closed, the connection ends. Nothing happens after
     /// [`Holder::leave`].
     pub fn drop_kept(&self, tag: &str) {
-        self.shared.drop_kept(tag);
+        let mut state = self.shared.state.lock();
+        if !state.leaving && state.kept.remove(tag).is_some() {
+            state.send(&Request::Drop { tag: tag.to_owned() }, None);
+        }
     }
 
     /// Closes what earlier runs left, when everything is published on connections of this run. Returns how many that were.
     pub fn release_old(&self) -> io::Result<usize> {
-        self.shared.release_old()
+        let mut state = self.shared.state.lock();
+        state.released = true;
+        let count = state.release().inspect_err(|_| state.hang_up())?;
+        state.inherited.clear();
+        Ok(count)
     }
 
     /// Before the process ends. `linger`: from now on nothing is let go, so that destructors withdraw nothing, and the holder
@@ -159,19 +165,6 @@ impl Drop for Holder {
         state.hang_up();
         state.kept.clear();
         self.shared.stopped.notify_all();
-    }
-}
-
-impl Kept {
-    /// See [`Holder::label`].
-    pub fn label(&self, text: &str) {
-        self.shared.label(&self.tag, text);
-    }
-}
-
-impl Drop for Kept {
-    fn drop(&mut self) {
-        self.shared.drop_kept(&self.tag);
     }
 }
 
@@ -205,46 +198,6 @@ impl State {
 }
 
 impl Shared {
-    fn keep(&self, tag: &str, fd: BorrowedFd<'_>) -> io::Result<()> {
-        let mut state = self.state.lock();
-        let full = state.kept.len() >= MAX_KEPT && !state.kept.contains_key(tag);
-        if full || tag.len() > MAX_TAG {
-            let what = if full { "too many sockets to keep" } else { "tag too long" };
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
-        }
-        if state.leaving {
-            return Ok(());
-        }
-        let mine = Mine { fd: fd.try_clone_to_owned()?, label: String::new() };
-        state.send(&Request::Keep { tag: tag.to_owned() }, Some(fd));
-        state.kept.insert(tag.to_owned(), mine);
-        Ok(())
-    }
-
-    fn label(&self, tag: &str, text: &str) {
-        let text = &text[..text.floor_char_boundary(MAX_LABEL)];
-        let mut state = self.state.lock();
-        if let Some(mine) = state.kept.get_mut(tag) {
-            text.clone_into(&mut mine.label);
-            state.send(&Request::Label { tag: tag.to_owned(), text: text.to_owned() }, None);
-        }
-    }
-
-    fn drop_kept(&self, tag: &str) {
-        let mut state = self.state.lock();
-        if !state.leaving && state.kept.remove(tag).is_some() {
-            state.send(&Request::Drop { tag: tag.to_owned() }, None);
-        }
-    }
-
-    fn release_old(&self) -> io::Result<usize> {
-        let mut state = self.state.lock();
-        state.released = true;
-        let count = state.release().inspect_err(|_| state.hang_up())?;
-        state.inherited.clear();
-        Ok(count)
-    }
-
     /// Sees the holder's end, and gets another one.
     fn watch(&self, finder: &mut Finder) {
         loop {
@@ -314,13 +267,13 @@ fn introduce(state: &mut State, connection: OwnedFd) -> io::Result<()> {
     Ok(())
 }
 
-fn list(connection: &OwnedFd) -> io::Result<Vec<Entry>> {
+fn list(connection: &OwnedFd) -> io::Result<Vec<InheritedSocket>> {
     wire::send(connection, &Request::List, None)?;
     let mut all = Vec::new();
     loop {
         match wire::receive(connection, true)? {
             Packet::Message(Reply::Listed { entries, more }, _) => {
-                all.extend(entries.into_iter().map(|(tag, label)| Entry { tag, label }));
+                all.extend(entries.into_iter().map(|(tag, label)| InheritedSocket { tag, label }));
                 if !more {
                     return Ok(all);
                 }
@@ -345,7 +298,7 @@ impl Finder {
         let begun = Instant::now();
         let mut started: Option<Instant> = None;
         loop {
-            let error = match self.knock() {
+            let error = match self.connect_once() {
                 Ok(connection) => return Ok(connection),
                 Err(e) => e,
             };
@@ -363,7 +316,7 @@ impl Finder {
         }
     }
 
-    fn knock(&self) -> io::Result<OwnedFd> {
+    fn connect_once(&self) -> io::Result<OwnedFd> {
         let connection = wire::socket()?;
         wire::set_timeouts(&connection, self.launch.patience / 2)?;
         wire::with_address(&self.dir, |address| rustix::net::connect(&connection, address))?;

@@ -9,7 +9,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::SocketFlags;
 
 use crate::MAX_KEPT;
-use crate::process::Door;
+use crate::process::ListeningSocket;
 use crate::wire::{self, MAX_LABEL, MAX_TAG, Packet, Reply, Request};
 
 /// How often the socket file is looked at.
@@ -24,7 +24,7 @@ struct Socket {
     label: String,
 }
 
-struct Node {
+struct NodeConnection {
     connection: OwnedFd,
     pid: i32,
 }
@@ -32,7 +32,7 @@ struct Node {
 /// What is kept, for whom, and until when.
 pub(crate) struct Keeper {
     linger: Duration,
-    node: Option<Node>,
+    node: Option<NodeConnection>,
     /// The run whose sockets are "new"; all others are old.
     run: String,
     /// By run and tag.
@@ -44,8 +44,8 @@ pub(crate) struct Keeper {
 }
 
 /// What `poll` found.
-struct Seen {
-    knock: bool,
+struct Polled {
+    connecting: bool,
     node: bool,
     closed: Vec<(String, String)>,
 }
@@ -62,26 +62,26 @@ impl Keeper {
         }
     }
 
-    /// Until there is nothing left to keep, or nobody can find us any more.
-    pub(crate) fn run(mut self, door: &Door) -> io::Result<()> {
+    /// Runs until there is nothing left to keep, or the socket file is gone.
+    pub(crate) fn run(mut self, listening: &ListeningSocket) -> io::Result<()> {
         let mut looked = Instant::now();
         while !self.done() {
             if looked.elapsed() >= LOOK {
-                if !door.stands() {
+                if !listening.stands() {
                     break;
                 }
                 looked = Instant::now();
             }
-            let seen = self.wait(door)?;
+            let seen = self.wait(listening)?;
             for key in seen.closed {
                 self.kept.remove(&key);
             }
-            // The old node's end comes before the new node's knock.
+            // The end of the old node's connection comes before the new node's connection.
             if seen.node {
                 self.serve();
             }
-            if seen.knock {
-                self.admit(door);
+            if seen.connecting {
+                self.admit(listening);
             }
         }
         Ok(())
@@ -96,13 +96,13 @@ impl Keeper {
         self.node.is_none() && (waited || nothing_left)
     }
 
-    fn wait(&self, door: &Door) -> io::Result<Seen> {
+    fn wait(&self, listening: &ListeningSocket) -> io::Result<Polled> {
         let mut timeout = LOOK;
         if self.node.is_none() {
             timeout = timeout.min(self.linger.saturating_sub(self.alone_since.elapsed()));
         }
         let mut fds = Vec::with_capacity(2 + self.kept.len());
-        fds.push(PollFd::new(&door.listener, PollFlags::IN));
+        fds.push(PollFd::new(&listening.listener, PollFlags::IN));
         if let Some(node) = &self.node {
             fds.push(PollFd::new(&node.connection, PollFlags::IN));
         }
@@ -118,8 +118,8 @@ impl Keeper {
             Err(e) => return Err(e.into()),
         }
         let hit = |fd: &PollFd<'_>| !fd.revents().is_empty();
-        Ok(Seen {
-            knock: hit(&fds[0]),
+        Ok(Polled {
+            connecting: hit(&fds[0]),
             node: first == 2 && hit(&fds[1]),
             closed: self.kept.keys().zip(&fds[first..]).filter(|(_, fd)| hit(fd)).map(|(key, _)| key.clone()).collect(),
         })
@@ -209,8 +209,8 @@ impl Keeper {
     }
 
     /// Lets a process of our own user in, if no node is here. Anything else is turned away, and is no reason to end.
-    fn admit(&mut self, door: &Door) {
-        let Ok(connection) = rustix::net::accept_with(&door.listener, SocketFlags::CLOEXEC) else {
+    fn admit(&mut self, listening: &ListeningSocket) {
+        let Ok(connection) = rustix::net::accept_with(&listening.listener, SocketFlags::CLOEXEC) else {
             return;
         };
         // Refused by silence: the stranger sees the end of the connection.
@@ -234,7 +234,7 @@ impl Keeper {
         }
         if wire::send(&connection, &Reply::Welcome { version: wire::VERSION }, None).is_ok() {
             self.run = run;
-            self.node = Some(Node { connection, pid });
+            self.node = Some(NodeConnection { connection, pid });
         }
     }
 }

@@ -9,8 +9,7 @@
 //! linger time, when the node says so ([`Holder::leave`]), or when its data folder is gone.
 //!
 //! What a caller must know:
-//! - Closing a connection for good takes two steps: close one's own descriptor *and* [`Holder::drop_kept`]; a [`Kept`]
-//!   guard beside the stream does it.
+//! - Closing a connection for good takes two steps: close one's own descriptor *and* call [`Holder::drop_kept`].
 //! - Only `close` is survived. `shutdown(2)`, a TLS close alert or an HTTP/2 GOAWAY written before the end is seen by the
 //!   server. So an orderly stop first calls [`Holder::leave`] with `linger = true` (from then on nothing is dropped) and then
 //!   leaves the process without closing its connections politely.
@@ -26,7 +25,7 @@ mod wire;
 
 use std::time::Duration;
 
-pub use client::{Entry, Holder, Kept};
+pub use client::{Holder, InheritedSocket};
 pub use process::{Launch, run_holder, run_if_asked};
 
 /// How long the sockets of a node that went away are kept.

@@ -88,7 +88,7 @@ fn usage(at: &OsStr) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, text)
 }
 
-/// Is the holder of a data folder until there is nothing left to hold. Returns at once when another holder lives there. Ends,
+/// Runs the holder of a data folder until there is nothing left to hold. Returns at once when another holder lives there. Ends,
 /// too, when its socket file or the folder is removed. Makes the calling process a session of its own.
 pub fn run_holder(data_dir: &Path, linger: Duration) -> io::Result<()> {
     // Fails only for the leader of a process group, that is when somebody started us by hand from a shell.
@@ -103,8 +103,8 @@ pub fn run_holder(data_dir: &Path, linger: Duration) -> io::Result<()> {
     }
     lock.set_len(0)?;
     writeln!(lock, "{}", std::process::id())?;
-    let door = Door::open(&dir, lock)?;
-    Keeper::new(linger).run(&door)
+    let listening = ListeningSocket::open(&dir, lock)?;
+    Keeper::new(linger).run(&listening)
 }
 
 /// Twice as many as we keep is plenty; the usual soft limit of 1,024 is not.
@@ -119,7 +119,7 @@ fn raise_descriptor_limit() {
 }
 
 /// The listening socket and its file, which goes with it.
-pub(crate) struct Door {
+pub(crate) struct ListeningSocket {
     pub(crate) listener: OwnedFd,
     path: PathBuf,
     identity: (u64, u64),
@@ -127,10 +127,10 @@ pub(crate) struct Door {
     _lock: File,
 }
 
-impl Door {
+impl ListeningSocket {
     fn open(dir: &Path, lock: File) -> io::Result<Self> {
         let path = dir.join(wire::SOCKET);
-        // We have the lock: whoever made that file is dead.
+        // We have the lock, so the process that made this file has ended.
         match fs::remove_file(&path) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
             _ => {}
@@ -150,7 +150,7 @@ impl Door {
     }
 }
 
-impl Drop for Door {
+impl Drop for ListeningSocket {
     fn drop(&mut self) {
         if self.stands() {
             // Left behind, it is stale, and the next holder removes it.

@@ -1,4 +1,4 @@
-//! The words between node and holder: one JSON document per packet on a `SOCK_SEQPACKET` unix socket, with at most one
+//! The messages between node and holder: one JSON document per packet on a `SOCK_SEQPACKET` unix socket, with at most one
 //! file descriptor beside it.
 
 use std::io::{self, IoSlice, IoSliceMut};
@@ -150,7 +150,7 @@ pub(crate) fn receive<T: DeserializeOwned>(fd: impl AsFd, wait: bool) -> io::Res
         }
     };
     if got.bytes == 0 {
-        return Ok(Packet::End); // nobody sends an empty packet
+        return Ok(Packet::End); // neither side sends an empty packet
     }
     let mut carried = None;
     for message in control.drain() {

@@ -68,8 +68,8 @@ fn a_killed_node_is_not_seen_until_release(dir: &Path) {
 
     let mut second = Node::ready(dir, LONG);
     let list = second.ask("list");
-    assert_eq!(list.matches("Entry").count(), 50);
-    assert!(list.contains(r#"Entry { tag: "c7", label: "label of c7" }"#), "{list}");
+    assert_eq!(list.matches("InheritedSocket").count(), 50);
+    assert!(list.contains(r#"InheritedSocket { tag: "c7", label: "label of c7" }"#), "{list}");
     // The same tag of a later run is another socket.
     let new = server.open(&mut second, "c7");
     assert_eq!(ended(&old[7], A_WHILE), None);
@@ -82,7 +82,7 @@ fn a_killed_node_is_not_seen_until_release(dir: &Path) {
     // The holder goes on for the third.
     assert_eq!(ended(&new, A_WHILE), None);
     let mut third = Node::ready(dir, LONG);
-    assert_eq!(third.ask("list").matches("Entry").count(), 1);
+    assert_eq!(third.ask("list").matches("InheritedSocket").count(), 1);
     third.ask("leave false");
     assert!(ended(&new, SOON).is_some());
 }
@@ -195,7 +195,7 @@ fn a_killed_holder_comes_back_with_all(dir: &Path) {
     node.kill();
     assert_eq!(ended(&stream, A_WHILE), None);
     let mut next = Node::ready(dir, LONG);
-    assert_eq!(next.ask("list"), r#"[Entry { tag: "c", label: "label of c" }]"#);
+    assert_eq!(next.ask("list"), r#"[InheritedSocket { tag: "c", label: "label of c" }]"#);
     next.ask("leave false");
 }
 

@@ -23,7 +23,7 @@
 //! | `POST /api/v1/tasks/{name}/drain?preview=true\|false` | takes back exactly what it wrote; the task stays `drained` | [`Drain`] |
 //! | `DELETE /api/v1/tasks/{name}?drain=\|keep=&timeout=30` | 409 while copies exist, unless one of the two; `drain` waits for at most `timeout` seconds (default 30, at most 300) | [`Deleted`] |
 //!
-//! Every failure is an [`ErrorBody`]. On an address that is not loopback, everything below `/api` wants
+//! Every failure is an [`ErrorBody`]. On an address that is not loopback, everything below `/api` requires
 //! `Authorization: Bearer TOKEN`. Requests that change something, and come from a web page of another origin, are refused.
 //! A name in a path is percent-encoded. Bodies are JSON (`Content-Type: application/json`), at most 8 MiB around a
 //! file of at most 4 MiB.
@@ -33,9 +33,9 @@ mod plan;
 mod reason;
 mod verify;
 
-pub use conflict::{Conflict, Resolve, Side as ConflictSide, Take};
+pub use conflict::{Conflict, ConflictSide, Resolve, Take};
 pub use plan::{Action, PlanRequest, Planned, PlannedChange, PlannedSkip, TaskPlan, Totals, Unanswered};
-pub use reason::{Cause, Code, Event, SkippedRecord};
+pub use reason::{Cause, Event, RecordRef, SkippedRecord};
 pub use verify::{Difference, Differs, LeftOut, Verification};
 
 use causeway_settings::Problem;
@@ -46,13 +46,13 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Ready {
-    /// Whether it does.
+    /// Whether it works.
     pub ready: bool,
     /// What is still awaited, and internal work that failed because of a bug and is being restarted.
     pub reasons: Vec<String>,
 }
 
-/// Who answers.
+/// Which node and version answers.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Version {
@@ -112,7 +112,7 @@ pub struct Carrier {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum State {
-    /// Everything that it wants stands in its destination.
+    /// Everything that it should copy is in its destination.
     #[default]
     InStep,
     /// It is writing, or waits for a source to settle.
@@ -324,12 +324,9 @@ pub struct Drain {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Copy {
-    /// The cluster that holds it, by name.
-    pub cluster: String,
-    /// `namespace/group/name` of a service; empty for a config entry.
-    pub scope: String,
-    /// The instance, or the entry's path or name.
-    pub record: String,
+    /// Which.
+    #[serde(flatten)]
+    pub at: RecordRef,
     /// It only backs an identical native record, which stays.
     pub shadow: bool,
 }

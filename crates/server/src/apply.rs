@@ -1,7 +1,7 @@
 //! Taking a settings file: all of it, or nothing.
 
 use crate::api;
-use crate::desired::{ClusterEntry, Desired, LEAVING, Run, TaskEntry, read_task, warnings_of};
+use crate::desired::{ClusterEntry, Desired, LEAVING, RunState, TaskEntry, read_task, warnings_of};
 use crate::error::{Error, Result};
 use crate::node::{Inner, Node, frozen_key};
 use crate::tls;
@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// What a file would make of the settings.
-pub(crate) struct Draft {
+pub(crate) struct Proposal {
     pub settings: Settings,
     pub desired: Desired,
     pub applied: api::Applied,
@@ -27,12 +27,12 @@ impl Node {
         self.inner
             .finish(async move {
                 let _edit = inner.edit.lock().await;
-                let draft = inner.draft(&request.file, &request.text, request.prune).await?;
+                let proposal = inner.draft(&request.file, &request.text, request.prune).await?;
                 if !request.prune {
-                    return inner.commit(draft, Vec::new()).await;
+                    return inner.commit(proposal, Vec::new()).await;
                 }
                 let before = inner.desired();
-                let done = inner.prune(draft, &before, request.drain).await;
+                let done = inner.prune(proposal, &before, request.drain).await;
                 if done.is_err() {
                     inner.put_back(before).await;
                 }
@@ -45,7 +45,7 @@ impl Node {
 impl Inner {
     /// Reads and checks a file against what is there. Without `prune`, tasks may name clusters that are known already; with
     /// it, the namespaces that leave are checked by who prunes: a task that goes drains them.
-    pub async fn draft(&self, file: &str, text: &str, prune: bool) -> Result<Draft> {
+    pub async fn draft(&self, file: &str, text: &str, prune: bool) -> Result<Proposal> {
         let before = self.desired();
         let known = if prune { Vec::new() } else { before.known() };
         let (name, text) = (file.to_owned(), text.to_owned());
@@ -53,37 +53,38 @@ impl Inner {
             tokio::task::spawn_blocking(move || settings::parse_beside(&name, &text, &ProcessEnv, &kinds(), &known));
         let read = read.await.map_err(|error| Error::unexpected("reading the settings", &error))?;
         let settings = read.map_err(|problems| Error::Settings(file.to_owned(), problems))?;
-        let mut draft = Draft {
+        let mut proposal = Proposal {
             desired: (*before).clone(),
             applied: api::Applied { warnings: settings.warnings.clone(), ..api::Applied::default() },
             settings,
             edits: Vec::new(),
         };
-        tls::check(&draft.settings.clusters).await?;
-        draft.clusters(&self.install, &before);
-        draft.tasks(&before)?;
-        draft.check_ids()?;
-        self.check_left_behind(&draft, &before)?;
-        self.check_moved(&draft, &before)?;
-        draft.check_others(&before)?;
+        tls::check(&proposal.settings.clusters).await?;
+        proposal.clusters(&self.install, &before);
+        proposal.tasks(&before)?;
+        proposal.check_ids()?;
+        self.check_left_behind(&proposal, &before)?;
+        self.check_moved(&proposal, &before)?;
+        proposal.check_others(&before)?;
         if !prune {
-            self.check_namespaces(&draft, &before).await?;
+            self.check_namespaces(&proposal, &before).await?;
         }
-        Ok(draft)
+        Ok(proposal)
     }
 
     /// Removes what the file does not say, and takes the rest. On an error tasks may still be paused in memory.
-    async fn prune(&self, mut draft: Draft, before: &Desired, drain: bool) -> Result<api::Applied> {
-        let named: BTreeSet<String> = draft.settings.tasks.iter().map(settings::Task::name).collect();
-        let gone: Vec<_> = draft.desired.tasks.values().filter(|task| !named.contains(&task.name)).cloned().collect();
-        let gone: Vec<_> = gone.into_iter().filter(|task| !draft.rename(task)).collect();
+    async fn prune(&self, mut proposal: Proposal, before: &Desired, drain: bool) -> Result<api::Applied> {
+        let named: BTreeSet<String> = proposal.settings.tasks.iter().map(settings::Task::name).collect();
+        let gone: Vec<_> =
+            proposal.desired.tasks.values().filter(|task| !named.contains(&task.name)).cloned().collect();
+        let gone: Vec<_> = gone.into_iter().filter(|task| !proposal.rename(task)).collect();
         let empty: Vec<_> = gone.iter().filter(|task| self.holds(task) == 0).cloned().collect();
-        self.hush(&empty).await?;
+        self.quiesce(&empty).await?;
         let mut holding = Vec::new();
         for task in gone {
             match self.holds(&task) {
-                0 => draft.remove_task(&task),
-                _ if drain && task.plan.is_ok() => draft.remove_later(&task),
+                0 => proposal.remove_task(&task),
+                _ if drain && task.setup.is_ok() => proposal.remove_later(&task),
                 copies => holding.push(format!("{} ({copies} copies)", task.name)),
             }
         }
@@ -93,27 +94,27 @@ impl Inner {
                 "add `drain` to take the copies back, or drain or delete these tasks first",
             ));
         }
-        let named: BTreeSet<&str> = draft.settings.clusters.iter().map(|cluster| cluster.name.as_str()).collect();
+        let named: BTreeSet<&str> = proposal.settings.clusters.iter().map(|cluster| cluster.name.as_str()).collect();
         let gone: Vec<_> =
-            draft.desired.clusters.keys().filter(|name| !named.contains(name.as_str())).cloned().collect();
+            proposal.desired.clusters.keys().filter(|name| !named.contains(name.as_str())).cloned().collect();
         for name in gone {
-            draft.remove_cluster(&name);
+            proposal.remove_cluster(&name);
         }
-        self.check_namespaces(&draft, before).await?;
-        self.commit(draft, Vec::new()).await
+        self.check_namespaces(&proposal, before).await?;
+        self.commit(proposal, Vec::new()).await
     }
 
-    /// Stores a draft and makes it so. The caller holds the edit lock, or is alone.
-    pub async fn commit(&self, draft: Draft, more: Vec<Edit>) -> Result<api::Applied> {
-        let Draft { desired, applied, mut edits, .. } = draft;
+    /// Stores a proposal and makes it so. The caller holds the edit lock, or is alone.
+    pub async fn commit(&self, proposal: Proposal, more: Vec<Edit>) -> Result<api::Applied> {
+        let Proposal { desired, applied, mut edits, .. } = proposal;
         edits.extend(more);
         if !edits.is_empty() {
             self.store.edit(edits).await?;
         }
         if !applied.is_unchanged() {
             self.frozen.lock().retain(|(task, _), _| {
-                let plan = desired.task_by_id(task).and_then(|task| task.plan.as_ref().ok());
-                plan.is_none_or(|plan| !plan.settings.auto_scan)
+                let setup = desired.task_by_id(task).and_then(|task| task.setup.as_ref().ok());
+                setup.is_none_or(|setup| !setup.settings.auto_scan)
             });
             let before = std::mem::replace(&mut *self.desired.write(), Arc::new(desired));
             self.configure().await;
@@ -137,7 +138,7 @@ impl Inner {
     }
 }
 
-impl Draft {
+impl Proposal {
     fn clusters(&mut self, install: &str, before: &Desired) {
         for settings in &self.settings.clusters {
             let name = settings.name.clone();
@@ -165,23 +166,23 @@ impl Draft {
             let warnings = warnings_of(&self.settings.warnings, n);
             let changes = &mut self.applied.tasks;
             let entry = match before.tasks.get(&name) {
-                Some(known) if known.plan.as_ref().is_ok_and(|plan| plan.settings == *settings) => {
-                    if known.run != Run::Removing {
+                Some(known) if known.setup.as_ref().is_ok_and(|setup| setup.settings == *settings) => {
+                    if known.run != RunState::Removing {
                         changes.unchanged.push(name);
                         continue;
                     }
                     changes.changed.push(name.clone());
-                    TaskEntry::new(known.id.clone(), settings.clone(), Run::Running, warnings)
+                    TaskEntry::new(known.id.clone(), settings.clone(), RunState::Running, warnings)
                 }
                 Some(known) => {
                     changes.changed.push(name.clone());
-                    // To name a task again is to want it again.
-                    let run = if known.run == Run::Removing { Run::Running } else { known.run };
+                    // A task that a file names again is not to be removed any more.
+                    let run = if known.run == RunState::Removing { RunState::Running } else { known.run };
                     TaskEntry::new(known.id.clone(), settings.clone(), run, warnings)
                 }
                 None => {
                     changes.added.push(name.clone());
-                    TaskEntry::new(new_id()?, settings.clone(), Run::Running, warnings)
+                    TaskEntry::new(new_id()?, settings.clone(), RunState::Running, warnings)
                 }
             };
             if settings.auto_scan {
@@ -212,7 +213,7 @@ impl Draft {
     fn check_others(&mut self, before: &Desired) -> Result<()> {
         let named: BTreeSet<String> = self.settings.tasks.iter().map(settings::Task::name).collect();
         let known = self.desired.known();
-        for task in before.tasks.values().filter(|task| !named.contains(&task.name) && task.plan.is_ok()) {
+        for task in before.tasks.values().filter(|task| !named.contains(&task.name) && task.setup.is_ok()) {
             if !task.ends().iter().any(|name| self.applied.clusters.changed.iter().any(|changed| changed == name)) {
                 continue;
             }
@@ -223,7 +224,7 @@ impl Draft {
                     return Err(Error::Misfit(text));
                 }
                 // What follows from its clusters may be another thing now.
-                Ok((settings, warnings)) if task.plan.as_ref().is_ok_and(|plan| plan.settings != settings) => {
+                Ok((settings, warnings)) if task.setup.as_ref().is_ok_and(|setup| setup.settings != settings) => {
                     let fresh = TaskEntry::new(task.id.clone(), settings, task.run, warnings);
                     self.desired.tasks.insert(task.name.clone(), Arc::new(fresh));
                 }
@@ -235,16 +236,16 @@ impl Draft {
 
     /// Whether the file has the same task under another name. It stays the same task, and so do its copies.
     fn rename(&mut self, gone: &TaskEntry) -> bool {
-        let Ok(before) = &gone.plan else { return false };
+        let Ok(before) = &gone.setup else { return false };
         let same = |entry: &&Arc<TaskEntry>| {
-            let settings = entry.plan.as_ref().map(|plan| plan.settings.clone());
+            let settings = entry.setup.as_ref().map(|setup| setup.settings.clone());
             self.applied.tasks.added.contains(&entry.name)
                 && settings.is_ok_and(|s| {
                     settings::Task { given_name: before.settings.given_name.clone(), ..s } == before.settings
                 })
         };
         let Some(found) = self.desired.tasks.values().find(same).cloned() else { return false };
-        let run = if gone.run == Run::Removing { Run::Running } else { gone.run };
+        let run = if gone.run == RunState::Removing { RunState::Running } else { gone.run };
         let entry = TaskEntry { id: gone.id.clone(), run, ..TaskEntry::clone(&found) };
         self.edits.retain(|edit| !matches!(edit, Edit::PutTask(task) if task.id == *found.id));
         self.edits.push(Edit::PutTask(entry.to_store()));
@@ -263,7 +264,7 @@ impl Draft {
     }
 
     fn remove_later(&mut self, task: &TaskEntry) {
-        let entry = task.with_run(Run::Removing);
+        let entry = task.with_run(RunState::Removing);
         self.edits.push(Edit::PutTask(entry.to_store()));
         self.desired.tasks.insert(task.name.clone(), Arc::new(entry));
         self.applied.tasks.draining.push(task.name.clone());
@@ -297,10 +298,7 @@ pub(crate) fn forget_frozen(desired: &Desired, task: &TaskEntry) -> Vec<Edit> {
 
 /// Eight random hexadecimal digits.
 fn new_id() -> Result<Arc<str>> {
-    let mut bytes = [0; 4];
-    let failed = |error: getrandom::Error| std::io::Error::other(error.to_string());
-    getrandom::fill(&mut bytes).map_err(|error| Error::Machine { what: "no random numbers", error: failed(error) })?;
-    Ok(hex::encode(bytes).into())
+    Ok(hex::encode(causeway_store::random::<4>()?).into())
 }
 
 fn edited(changes: &api::Changes) -> Edited {

@@ -18,7 +18,7 @@ pub(crate) const LEAVING: &str = "leaving clusters";
 
 /// What the operator wants of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Run {
+pub(crate) enum RunState {
     Running,
     Paused,
     Draining,
@@ -27,7 +27,7 @@ pub(crate) enum Run {
     Drained,
 }
 
-impl Run {
+impl RunState {
     /// The store's word.
     pub fn word(self) -> &'static str {
         match self {
@@ -71,15 +71,15 @@ pub(crate) struct TaskEntry {
     pub name: String,
     /// As the file writes it.
     pub document: Value,
-    pub run: Run,
+    pub run: RunState,
     pub warnings: Vec<String>,
     /// What its settings say, or why they cannot be used.
-    pub plan: std::result::Result<TaskPlan, String>,
+    pub setup: std::result::Result<TaskSetup, String>,
 }
 
 /// A task's settings, and what follows from them.
 #[derive(Clone)]
-pub(crate) struct TaskPlan {
+pub(crate) struct TaskSetup {
     pub settings: settings::Task,
     pub lenses: Lenses,
 }
@@ -102,7 +102,7 @@ impl ClusterEntry {
     }
 
     /// As it stands in the store.
-    fn stored(install: &str, stored: &store::Cluster, env: &dyn Env, kinds: &Kinds) -> Self {
+    fn stored(install: &str, stored: &store::StoredCluster, env: &dyn Env, kinds: &Kinds) -> Self {
         let document: Value = serde_json::from_str(&stored.document).unwrap_or_default();
         let mut whole = document.clone();
         if let Some(fields) = whole.as_object_mut() {
@@ -122,14 +122,14 @@ impl ClusterEntry {
     }
 
     /// For the store: secrets that stand in the file apart from the rest.
-    pub fn to_store(&self) -> store::Cluster {
+    pub fn to_store(&self) -> store::StoredCluster {
         let kept = self.settings.to_value(Secrets::Kept);
         let literal = |key: &str| match (kept.get(key), self.document.get(key)) {
             (Some(Value::String(secret)), None) => Some((key.to_owned(), SecretString::from(secret.clone()))),
             _ => None,
         };
         let secrets = SECRETS.into_iter().filter_map(literal).collect();
-        store::Cluster { name: self.name.clone(), document: self.document.to_string(), secrets }
+        store::StoredCluster { name: self.name.clone(), document: self.document.to_string(), secrets }
     }
 }
 
@@ -140,49 +140,48 @@ fn cluster_id(install: &str, name: &str, given: Option<&str>) -> ClusterId {
 
 impl TaskEntry {
     /// As the settings file says. `warnings` are those of this task.
-    pub fn new(id: Arc<str>, settings: settings::Task, run: Run, mut warnings: Vec<String>) -> Self {
+    pub fn new(id: Arc<str>, settings: settings::Task, run: RunState, mut warnings: Vec<String>) -> Self {
         if settings.take_over.is_some() {
             warnings.push("takeOver has no effect yet".into());
         }
         let (name, document) = (settings.name(), settings.to_value());
         let lenses = Lenses::of(&settings);
-        Self { id, name, document, run, warnings, plan: Ok(TaskPlan { settings, lenses }) }
+        Self { id, name, document, run, warnings, setup: Ok(TaskSetup { settings, lenses }) }
     }
 
-    fn stored(stored: &store::Task, known: &[settings::Cluster], env: &dyn Env, kinds: &Kinds) -> Self {
+    fn stored(stored: &store::StoredTask, known: &[settings::Cluster], env: &dyn Env, kinds: &Kinds) -> Self {
         let id: Arc<str> = stored.id.as_str().into();
         let document: Value = serde_json::from_str(&stored.document).unwrap_or_default();
-        let run = Run::of(&stored.state);
+        let run = RunState::of(&stored.state);
         let why = match read_task(&document, &stored.name, known, env, kinds) {
             Ok((settings, warnings)) => return Self::new(id, settings, run, warnings),
             Err(why) => why,
         };
         let warnings = Vec::new();
-        Self { id, name: stored.name.clone(), document, run, warnings, plan: Err(why) }
+        Self { id, name: stored.name.clone(), document, run, warnings, setup: Err(why) }
     }
 
     /// For the store.
-    pub fn to_store(&self) -> store::Task {
-        store::Task {
+    pub fn to_store(&self) -> store::StoredTask {
+        store::StoredTask {
             id: self.id.to_string(),
             name: self.name.clone(),
             document: self.document.to_string(),
             state: self.run.word().to_owned(),
-            reason: String::new(),
         }
     }
 
     /// The names of source and destination.
     pub fn ends(&self) -> [&str; 2] {
-        ["source", "destination"].map(|key| match &self.plan {
-            Ok(plan) if key == "source" => plan.settings.source.as_str(),
-            Ok(plan) => plan.settings.destination.as_str(),
+        ["source", "destination"].map(|key| match &self.setup {
+            Ok(setup) if key == "source" => setup.settings.source.as_str(),
+            Ok(setup) => setup.settings.destination.as_str(),
             Err(_) => self.document.get(key).and_then(Value::as_str).unwrap_or_default(),
         })
     }
 
     /// The same task with another wish of the operator's; its lenses stay the same.
-    pub fn with_run(&self, run: Run) -> Self {
+    pub fn with_run(&self, run: RunState) -> Self {
         Self { run, ..self.clone() }
     }
 }
@@ -237,7 +236,7 @@ impl Desired {
         let known = desired.known();
         for stored in store.tasks().await? {
             let entry = TaskEntry::stored(&stored, &known, env, &kinds);
-            if let Err(error) = &entry.plan {
+            if let Err(error) = &entry.setup {
                 tracing::error!(task = %stored.name, "cannot run: {error}");
             }
             desired.tasks.insert(stored.name, Arc::new(entry));
@@ -247,7 +246,7 @@ impl Desired {
         Ok(desired)
     }
 
-    /// The clusters as the check of settings wants them.
+    /// The clusters in the form that the check of settings takes.
     pub fn known(&self) -> Vec<settings::Cluster> {
         self.clusters.values().map(|entry| entry.settings.clone()).collect()
     }
@@ -259,7 +258,7 @@ impl Desired {
 
     /// Clusters that a connection is needed for: those of tasks that are not drained.
     pub fn needed(&self) -> BTreeSet<&str> {
-        self.tasks.values().filter(|task| task.run != Run::Drained).flat_map(|task| task.ends()).collect()
+        self.tasks.values().filter(|task| task.run != RunState::Drained).flat_map(|task| task.ends()).collect()
     }
 
     /// The name of the cluster with this id.

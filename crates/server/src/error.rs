@@ -81,5 +81,5 @@ impl Error {
     }
 }
 
-/// What the node's work answers.
+/// The result of the node's work.
 pub type Result<T> = std::result::Result<T, Error>;

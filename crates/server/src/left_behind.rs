@@ -1,8 +1,8 @@
-//! What tasks hold, and edits of the settings that would leave it behind: those are refused, for nobody would take it back.
+//! The copies that tasks hold. Edits of the settings that would leave copies behind are refused: no task would remove them.
 
 use crate::api;
-use crate::apply::Draft;
-use crate::desired::{Desired, Run, TaskEntry};
+use crate::apply::Proposal;
+use crate::desired::{Desired, RunState, TaskEntry};
 use crate::error::{Error, Result};
 use crate::lens::Lenses;
 use crate::node::Inner;
@@ -29,8 +29,8 @@ impl Inner {
     /// The config entries that a task created. What only comes with services is not the task's: providers that live there
     /// now rely on it.
     fn entries(&self, task: &TaskEntry, owner: &OwnerId) -> Vec<(ClusterId, EntryKey)> {
-        match &task.plan {
-            Ok(plan) if !plan.settings.kind.wants_configs() => Vec::new(),
+        match &task.setup {
+            Ok(setup) if !setup.settings.kind.wants_configs() => Vec::new(),
             _ => self.data.copies(owner),
         }
     }
@@ -44,18 +44,14 @@ impl Inner {
             let cluster = desired.cluster_name(&id);
             for (scope, written) in &ledger {
                 let mine = written.records.iter().filter(|(_, record)| record.owner == owner);
-                copies.extend(mine.map(|(record, written)| api::Copy {
-                    cluster: cluster.clone(),
-                    scope: scope.to_string(),
-                    record: record.to_string(),
-                    shadow: written.shadow,
+                copies.extend(mine.map(|(record, written)| {
+                    let (cluster, scope, record) = (cluster.clone(), scope.to_string(), record.to_string());
+                    api::Copy { at: api::RecordRef { cluster, scope, record }, shadow: written.shadow }
                 }));
             }
         }
         copies.extend(self.entries(task, &owner).into_iter().map(|(cluster, key)| api::Copy {
-            cluster: desired.cluster_name(&cluster),
-            scope: String::new(),
-            record: key.to_string(),
+            at: api::RecordRef::entry(&desired.cluster_name(&cluster), key),
             shadow: false,
         }));
         copies
@@ -89,7 +85,7 @@ impl Inner {
         orphans
     }
 
-    /// Tells of copies that no task takes back.
+    /// Logs a warning about copies that no task takes back.
     pub fn tell_orphans(&self) {
         let desired = self.desired();
         for (cluster, count) in self.orphans() {
@@ -98,20 +94,20 @@ impl Inner {
     }
 
     /// A task that no longer writes to a cluster must not hold copies there.
-    pub fn check_left_behind(&self, draft: &Draft, before: &Desired) -> Result<()> {
-        for name in &draft.applied.tasks.changed {
-            let (Some(old), Some(new)) = (before.tasks.get(name), draft.desired.tasks.get(name)) else { continue };
-            let marks = |task: &TaskEntry| task.plan.as_ref().map(|plan| plan.settings.marks).ok();
+    pub fn check_left_behind(&self, proposal: &Proposal, before: &Desired) -> Result<()> {
+        for name in &proposal.applied.tasks.changed {
+            let (Some(old), Some(new)) = (before.tasks.get(name), proposal.desired.tasks.get(name)) else { continue };
+            let marks = |task: &TaskEntry| task.setup.as_ref().map(|setup| setup.settings.marks).ok();
             if marks(old) != marks(new) && self.holds(old) > 0 {
                 return Err(Error::conflict(
                     format!("the task {name} holds copies that were written with other `marks`"),
                     format!("drain {name} first"),
                 ));
             }
-            let stays = destinations(&draft.desired, new);
-            let copies = self.copies(old).into_iter().filter(|copy| !stays.contains(&copy.cluster));
+            let stays = destinations(&proposal.desired, new);
+            let copies = self.copies(old).into_iter().filter(|copy| !stays.contains(&copy.at.cluster));
             let mut left: BTreeMap<String, usize> = BTreeMap::new();
-            copies.for_each(|copy| *left.entry(copy.cluster).or_default() += 1);
+            copies.for_each(|copy| *left.entry(copy.at.cluster).or_default() += 1);
             if left.is_empty() {
                 continue;
             }
@@ -126,9 +122,9 @@ impl Inner {
     }
 
     /// The ledger of a cluster goes by its id: under another one, what stands there could not be found again.
-    pub fn check_moved(&self, draft: &Draft, before: &Desired) -> Result<()> {
-        for name in &draft.applied.clusters.changed {
-            let (Some(old), Some(new)) = (before.clusters.get(name), draft.desired.clusters.get(name)) else {
+    pub fn check_moved(&self, proposal: &Proposal, before: &Desired) -> Result<()> {
+        for name in &proposal.applied.clusters.changed {
+            let (Some(old), Some(new)) = (before.clusters.get(name), proposal.desired.clusters.get(name)) else {
                 continue;
             };
             let elsewhere = is_elsewhere(&old.settings, &new.settings);
@@ -137,7 +133,7 @@ impl Inner {
             }
             let (mut copies, mut tasks) = (0, BTreeSet::new());
             for (_, _, owner, count) in self.owned().into_iter().filter(|(cluster, ..)| *cluster == old.id) {
-                // What no task holds cannot be drained either, and must not stand in the way for ever.
+                // Copies that no task holds cannot be drained, so they must not block the change forever.
                 if let Some(task) = before.task_by_id(&owner.task).filter(|_| *owner.install == *self.install) {
                     copies += count;
                     tasks.insert(task.name.as_str());
@@ -160,10 +156,10 @@ impl Inner {
     }
 
     /// A namespace in which a task holds copies must not leave the task: the source would never speak for it again.
-    pub async fn check_namespaces(&self, draft: &Draft, before: &Desired) -> Result<()> {
-        for new in draft.desired.tasks.values().filter(|task| !task.run.drains() && task.run != Run::Drained) {
+    pub async fn check_namespaces(&self, proposal: &Proposal, before: &Desired) -> Result<()> {
+        for new in proposal.desired.tasks.values().filter(|task| !task.run.drains() && task.run != RunState::Drained) {
             let Some(old) = before.task_by_id(&new.id) else { continue };
-            let Some(wanted) = Reach::of(&draft.desired, new) else { continue };
+            let Some(wanted) = Reach::of(&proposal.desired, new) else { continue };
             if Reach::of(before, old).is_some_and(|was| was.words == wanted.words && was.map == wanted.map) {
                 continue;
             }
@@ -225,7 +221,7 @@ pub(crate) fn orphaned(count: usize) -> String {
 /// The clusters that a task writes to, by name.
 fn destinations(desired: &Desired, task: &TaskEntry) -> BTreeSet<String> {
     let [source, destination] = task.ends();
-    let two_way = task.plan.as_ref().is_ok_and(|plan| plan.settings.is_two_way());
+    let two_way = task.setup.as_ref().is_ok_and(|setup| setup.settings.is_two_way());
     let names = [Some(destination), two_way.then_some(source)].into_iter().flatten();
     names.filter(|name| desired.clusters.contains_key(*name)).map(str::to_owned).collect()
 }
@@ -242,15 +238,15 @@ struct Reach<'a> {
 
 impl<'a> Reach<'a> {
     fn of(desired: &'a Desired, task: &'a TaskEntry) -> Option<Self> {
-        let plan = task.plan.as_ref().ok()?;
+        let setup = task.setup.as_ref().ok()?;
         let [source, destination] = task.ends().map(|name| desired.clusters.get(name));
         let (source, destination) = (source?, destination?);
         Some(Self {
             source: &source.id,
             destination: &destination.id,
-            words: plan.settings.namespaces_of(&source.settings).iter().map(String::as_str).collect(),
-            map: plan.settings.map.namespace.as_ref(),
-            lenses: &plan.lenses,
+            words: setup.settings.namespaces_of(&source.settings).iter().map(String::as_str).collect(),
+            map: setup.settings.map.namespace.as_ref(),
+            lenses: &setup.lenses,
         })
     }
 

@@ -25,8 +25,9 @@ mod verify;
 mod views;
 
 pub use causeway_connectors::kinds;
+pub use causeway_store::EventFilter;
 pub use error::{Error, Result};
 pub use http::{Access, TOKEN_VARIABLE};
 pub use node::{INSTALL_VARIABLE, Node, Options};
 pub use tasks::Deletion;
-pub use views::{EventFilter, ServiceFilter};
+pub use views::ServiceFilter;

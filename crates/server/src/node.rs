@@ -1,8 +1,8 @@
 //! A node put together: store, ledger, holder, engine and connections; how it starts and how it ends.
 
 use crate::api;
-use crate::data::{self, DataScribe};
-use crate::desired::{Desired, TaskPlan};
+use crate::data;
+use crate::desired::{Desired, TaskSetup};
 use crate::error::{Error, Result};
 use crate::recorder::{Frozen, Scribe, ledgers};
 use crate::routes::{Connections, routes};
@@ -11,7 +11,7 @@ use crate::tls;
 use causeway_connectors::keep_running;
 use causeway_core::{ClusterId, ServiceKey};
 use causeway_engine::{DataEngine, DataTiming, Engine, Timing};
-use causeway_holder::Holder;
+use causeway_holder::{Holder, Launch};
 use causeway_settings::ProcessEnv;
 use causeway_store::{Edit, Keep, Store, Writer};
 use parking_lot::{Mutex, RwLock};
@@ -89,8 +89,7 @@ impl Node {
         let desired = Desired::load(&store, &install, &ProcessEnv).await?;
         let frozen = frozen(&store, &desired).await?;
         let engine = Engine::new(Timing::default(), scribe.clone(), ledger);
-        let recorder = Arc::new(DataScribe(writer.clone()));
-        let data = DataEngine::sharing(engine.pacers(), DataTiming::default(), recorder, entries);
+        let data = DataEngine::sharing(engine.pacers(), DataTiming::default(), scribe.clone(), entries);
         let work = TaskTracker::new();
         let clusters = desired.clusters.values().map(|entry| entry.id.clone());
         let sessions = Sessions::load(&store, clusters, &work).await;
@@ -174,7 +173,7 @@ impl Node {
         }
     }
 
-    /// Ends it and withdraws nothing: connections stay as they are, and the holder keeps their sockets while another process
+    /// Stops the node and withdraws nothing: connections stay as they are, and the holder keeps their sockets while another process
     /// takes over. The caller then leaves the process at once, without dropping the node: dropped connections would say goodbye.
     pub async fn stop(&self) {
         let inner = &self.inner;
@@ -207,7 +206,8 @@ impl Inner {
         self.desired.read().clone()
     }
 
-    /// Tells the engine what is wanted. What is the same goes on untouched. The caller holds the edit lock, or is alone.
+    /// Configures the engines with the desired state; what has not changed keeps running. The caller holds the edit lock, or is the
+    /// only one.
     pub async fn configure(&self) {
         let desired = self.desired();
         let tls = tls::read_needed(&desired).await;
@@ -218,7 +218,7 @@ impl Inner {
         self.data.configure(data::specs(&self.install, &desired, desired.tasks.values(), &connections));
     }
 
-    /// Runs work to its end even when nobody waits for it any more.
+    /// Runs work to its end even if the caller stops waiting for it.
     pub async fn finish<T: Send + 'static>(&self, work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
         if self.stop.is_cancelled() {
             return Err(Error::Stopping);
@@ -226,7 +226,7 @@ impl Inner {
         self.work.spawn(work).await.unwrap_or_else(|error| Err(Error::unexpected("the work on this request", &error)))
     }
 
-    /// Starts work that goes on until the node stops. A panic in it is logged, shown by [`Node::ready`], and it is started
+    /// Starts work that runs until the node stops. A panic in it is logged, shown by [`Node::ready`], and it is started
     /// again.
     fn keep<F>(self: &Arc<Self>, name: &'static str, work: impl Fn(Arc<Self>) -> F + Send + Sync + 'static)
     where
@@ -265,7 +265,7 @@ async fn install(store: &Store) -> Result<String> {
 
 async fn holder(options: &Options) -> Option<Arc<Holder>> {
     let (dir, exe) = (options.data_dir.clone(), options.exe.clone());
-    let found = tokio::task::spawn_blocking(move || Holder::connect_or_spawn(&dir, &exe)).await;
+    let found = tokio::task::spawn_blocking(move || Holder::connect(&dir, Launch::new(exe))).await;
     let found = found.unwrap_or_else(|error| Err(std::io::Error::other(error)));
     match found {
         Ok(holder) => Some(Arc::new(holder)),
@@ -285,8 +285,8 @@ pub(crate) fn frozen_key(task: &str, source: &ClusterId) -> String {
 async fn frozen(store: &Store, desired: &Desired) -> Result<Frozen> {
     let mut frozen = Frozen::new();
     for task in desired.tasks.values() {
-        let limited = |plan: &TaskPlan| !plan.settings.auto_scan;
-        if !task.plan.as_ref().is_ok_and(limited) {
+        let limited = |setup: &TaskSetup| !setup.settings.auto_scan;
+        if !task.setup.as_ref().is_ok_and(limited) {
             continue;
         }
         for cluster in task.ends().into_iter().filter_map(|name| desired.clusters.get(name)) {
@@ -315,7 +315,7 @@ async fn adopt(inner: Arc<Inner>) {
         whole = inner.engine.adopted(ADOPTION) => whole,
     };
     if !whole {
-        tracing::warn!("not everything that earlier runs wrote could be taken over in time; it is tried on");
+        tracing::warn!("not everything that earlier runs wrote could be taken over in time; it is retried");
     }
     if let Some(holder) = inner.holder.clone() {
         if !holder.inherited().is_empty() {
@@ -335,7 +335,7 @@ async fn adopt(inner: Arc<Inner>) {
     }
 }
 
-/// Keeps the lists of scopes that the engine makes, so that a restart does not make them anew.
+/// Stores the lists of scopes that the engine makes, so that a restart does not make them anew.
 async fn keep_frozen(inner: Arc<Inner>) {
     loop {
         tokio::select! {
@@ -360,7 +360,7 @@ async fn keep_frozen(inner: Arc<Inner>) {
     }
 }
 
-/// Sees when draining tasks have taken back everything.
+/// Ends drains whose tasks have taken back everything.
 async fn watch_drains(inner: Arc<Inner>) {
     let mut tick = tokio::time::interval(LOOK);
     let mut seen = BTreeSet::new();

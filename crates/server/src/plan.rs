@@ -1,9 +1,9 @@
 //! What would be done: the dry run of a file, and the comparison of a running task.
 
 use crate::api::{self, Action, Differs};
-use crate::apply::Draft;
-use crate::data::{self, Compared};
-use crate::desired::{Desired, Run, TaskEntry};
+use crate::apply::Proposal;
+use crate::data::{self, EntryComparison};
+use crate::desired::{Desired, RunState, TaskEntry};
 use crate::error::{Error, Result};
 use crate::node::{Inner, Node};
 use crate::routes::{Connections, routes};
@@ -18,11 +18,11 @@ use std::time::Duration;
 const CLOSE: Duration = Duration::from_secs(10);
 
 /// What a look at clusters has found.
-pub(crate) struct Looked {
+pub(crate) struct Findings {
     /// Of services.
     pub previews: Vec<Preview>,
     /// Of config entries, by task.
-    pub data: Vec<(OwnerId, Compared)>,
+    pub data: Vec<(OwnerId, EntryComparison)>,
     /// What could not be read.
     pub unanswered: Vec<api::Unanswered>,
 }
@@ -31,11 +31,11 @@ impl Node {
     /// What applying a file would do, from one complete look at its clusters. Writes nothing.
     pub async fn plan(&self, request: api::PlanRequest) -> Result<api::Planned> {
         let inner = self.inner.clone();
-        // To its end: connections that were made for it must be closed.
+        // Runs to its end: connections that were made for it must be closed.
         self.inner
             .finish(async move {
-                let draft = inner.draft(&request.file, &request.text, false).await?;
-                inner.dry_run(draft).await
+                let proposal = inner.draft(&request.file, &request.text, false).await?;
+                inner.dry_run(proposal).await
             })
             .await
     }
@@ -56,21 +56,22 @@ impl Node {
 }
 
 impl Inner {
-    async fn dry_run(&self, draft: Draft) -> Result<api::Planned> {
-        let named: BTreeSet<String> = draft.settings.tasks.iter().map(causeway_settings::Task::name).collect();
-        let tasks: Vec<_> = draft.desired.tasks.values().filter(|task| named.contains(&task.name)).cloned().collect();
-        let running: Vec<_> = tasks.iter().filter(|task| task.run == Run::Running).cloned().collect();
-        let Looked { previews, data, unanswered } = self.look(&draft.desired, &running).await?;
-        let mut plans = Plans::new(&self.install, &draft.desired, tasks.iter());
+    async fn dry_run(&self, proposal: Proposal) -> Result<api::Planned> {
+        let named: BTreeSet<String> = proposal.settings.tasks.iter().map(causeway_settings::Task::name).collect();
+        let tasks: Vec<_> =
+            proposal.desired.tasks.values().filter(|task| named.contains(&task.name)).cloned().collect();
+        let running: Vec<_> = tasks.iter().filter(|task| task.run == RunState::Running).cloned().collect();
+        let Findings { previews, data, unanswered } = self.look(&proposal.desired, &running).await?;
+        let mut plans = Plans::new(&self.install, &proposal.desired, tasks.iter());
         previews.iter().for_each(|preview| plans.add(preview));
         data.iter().for_each(|(owner, compared)| plans.add_data(owner, compared));
         let tasks = plans.into_list();
         let totals = tasks.iter().fold(api::Totals::default(), |sum, task| add(sum, task.totals));
-        Ok(api::Planned { settings: draft.applied, tasks, totals, unanswered })
+        Ok(api::Planned { settings: proposal.applied, tasks, totals, unanswered })
     }
 
     /// What these tasks would do, from one complete look at every cluster. Errors: nothing could be compared.
-    pub async fn look(&self, desired: &Desired, tasks: &[Arc<TaskEntry>]) -> Result<Looked> {
+    pub async fn look(&self, desired: &Desired, tasks: &[Arc<TaskEntry>]) -> Result<Findings> {
         let names: BTreeSet<&str> = tasks.iter().flat_map(|task| task.ends()).collect();
         let named = names.iter().filter_map(|name| desired.clusters.get(*name)).map(|entry| &entry.settings);
         let tls = tls::read(named).await;
@@ -90,7 +91,7 @@ impl Inner {
         tasks: &[Arc<TaskEntry>],
         connections: &Connections,
         names: &BTreeSet<&str>,
-    ) -> Result<Looked> {
+    ) -> Result<Findings> {
         let routes = routes(&self.install, desired, tasks.iter(), &self.frozen.lock());
         let ends: Vec<_> = routes.iter().map(|route| [route.source.clone(), route.destination.clone()]).collect();
         let clusters = connections.specs(desired, names);
@@ -115,7 +116,7 @@ impl Inner {
         }
         match unanswered.first().filter(|_| compared == 0) {
             Some(first) => Err(Error::Cluster { cluster: first.cluster.clone(), why: first.reason.clone() }),
-            None => Ok(Looked { previews: run.previews, data, unanswered }),
+            None => Ok(Findings { previews: run.previews, data, unanswered }),
         }
     }
 }
@@ -135,7 +136,7 @@ impl<'a> Plans<'a> {
     pub fn new<'t>(install: &str, desired: &'a Desired, tasks: impl Iterator<Item = &'t Arc<TaskEntry>>) -> Self {
         let plan = |task: &Arc<TaskEntry>| {
             let note = match task.run {
-                Run::Running => None,
+                RunState::Running => None,
                 run => Some(format!("the task is {}: it writes nothing before it is resumed", run.word())),
             };
             let notes = note.into_iter().chain(task.warnings.iter().cloned()).collect();
@@ -149,35 +150,29 @@ impl<'a> Plans<'a> {
         self.add_with(preview, |_| true);
     }
 
-    /// With those skipped records that `tell` wants.
+    /// Like [`Plans::add`], with only those skipped records for which `tell` returns true.
     pub fn add_with(&mut self, preview: &Preview, tell: impl Fn(&Skip) -> bool) {
         let cluster = self.desired.cluster_name(&preview.cluster);
         let scope = preview.plan.scope.to_string();
-        // What belongs to the service itself is nobody's alone.
+        // A change of the service itself has no owner: it is listed with the first one's.
         let first = preview.owners.values().next();
+        let at = |record: &dyn ToString| {
+            let (cluster, scope, record) = (cluster.clone(), scope.clone(), record.to_string());
+            api::RecordRef { cluster, scope, record }
+        };
         for change in &preview.plan.changes {
             let Some(plan) = change.owner().or(first).and_then(|owner| self.tasks.get_mut(owner)) else { continue };
-            let (action, why) = (action(change), change.reason());
-            match action {
-                Action::Create => plan.totals.create += 1,
-                Action::Update => plan.totals.update += 1,
-                Action::Delete => plan.totals.delete += 1,
-                Action::Adopt => plan.totals.adopt += 1,
-                Action::Shadow => plan.totals.shadow += 1,
-            }
             let record = change.record().map(|record| record.id.to_string()).unwrap_or_default();
-            let (cluster, scope) = (cluster.clone(), scope.clone());
-            let (reason, code) = (why.to_string(), (&why).into());
-            plan.changes.push(api::PlannedChange { cluster, scope, record, action, reason, code });
+            plan.change(at(&record), action(change), api::Cause::of(&change.reason()));
         }
         for (id, skip) in preview.plan.skipped.iter().filter(|(_, skip)| tell(skip)) {
             let owner = preview.owners.get(id).or(first);
             let Some(plan) = owner.and_then(|owner| self.tasks.get_mut(owner)) else { continue };
-            plan.skip(&cluster, &scope, id.to_string(), skip);
+            plan.skip(at(id), api::Cause::of(&Reason::from(skip.clone())));
         }
         for one in preview.plan.crowded.iter().filter(|one| tell(&one.skip)) {
             let Some(plan) = self.tasks.get_mut(&one.owner) else { continue };
-            plan.skip(&cluster, &scope, one.id.to_string(), &one.skip);
+            plan.skip(at(&one.id), api::Cause::of(&Reason::from(one.skip.clone())));
         }
         for (owner, count) in &preview.in_step {
             if let Some(plan) = self.tasks.get_mut(owner) {
@@ -187,28 +182,17 @@ impl<'a> Plans<'a> {
     }
 
     /// Config entries of a task.
-    pub fn add_data(&mut self, owner: &OwnerId, compared: &Compared) {
+    pub fn add_data(&mut self, owner: &OwnerId, compared: &EntryComparison) {
         let Some(plan) = self.tasks.get_mut(owner) else { return };
         plan.totals.in_step += compared.same;
         for one in &compared.differences {
-            let (cluster, record) = (one.cluster.clone(), one.record.clone());
-            let (reason, code) = (one.reason.clone(), one.code.clone());
-            let action = match one.kind {
-                Differs::Missing => Action::Create,
-                Differs::Different => Action::Update,
-                Differs::Extra => Action::Delete,
-                Differs::Conflict | Differs::Refused => {
-                    plan.totals.skipped += 1;
-                    plan.skipped.push(api::PlannedSkip { cluster, scope: String::new(), record, reason, code });
-                    continue;
-                }
-            };
-            match action {
-                Action::Create => plan.totals.create += 1,
-                Action::Update => plan.totals.update += 1,
-                _ => plan.totals.delete += 1,
+            let (at, cause) = (one.at.clone(), one.cause.clone());
+            match one.kind {
+                Differs::Missing => plan.change(at, Action::Create, cause),
+                Differs::Different => plan.change(at, Action::Update, cause),
+                Differs::Extra => plan.change(at, Action::Delete, cause),
+                Differs::Conflict | Differs::Refused => plan.skip(at, cause),
             }
-            plan.changes.push(api::PlannedChange { cluster, scope: String::new(), record, action, reason, code });
         }
     }
 
@@ -217,8 +201,8 @@ impl<'a> Plans<'a> {
         let mut list: Vec<_> = self.tasks.into_values().collect();
         for plan in &mut list {
             // Within one service the order is the one in which it is written.
-            plan.changes.sort_by(|a, b| (&a.cluster, &a.scope).cmp(&(&b.cluster, &b.scope)));
-            plan.skipped.sort_by(|a, b| (&a.cluster, &a.scope).cmp(&(&b.cluster, &b.scope)));
+            plan.changes.sort_by(|a, b| (&a.at.cluster, &a.at.scope).cmp(&(&b.at.cluster, &b.at.scope)));
+            plan.skipped.sort_by(|a, b| (&a.at.cluster, &a.at.scope).cmp(&(&b.at.cluster, &b.at.scope)));
         }
         list.sort_by(|a, b| a.task.cmp(&b.task));
         list
@@ -226,11 +210,20 @@ impl<'a> Plans<'a> {
 }
 
 impl api::TaskPlan {
-    fn skip(&mut self, cluster: &str, scope: &str, record: String, skip: &Skip) {
-        let why = Reason::from(skip.clone());
+    fn change(&mut self, at: api::RecordRef, action: Action, cause: api::Cause) {
+        *match action {
+            Action::Create => &mut self.totals.create,
+            Action::Update => &mut self.totals.update,
+            Action::Delete => &mut self.totals.delete,
+            Action::Adopt => &mut self.totals.adopt,
+            Action::Shadow => &mut self.totals.shadow,
+        } += 1;
+        self.changes.push(api::PlannedChange { at, action, cause });
+    }
+
+    fn skip(&mut self, at: api::RecordRef, cause: api::Cause) {
         self.totals.skipped += 1;
-        let (cluster, scope, reason, code) = (cluster.to_owned(), scope.to_owned(), why.to_string(), (&why).into());
-        self.skipped.push(api::PlannedSkip { cluster, scope, record, reason, code });
+        self.skipped.push(api::PlannedSkip { at, cause });
     }
 }
 

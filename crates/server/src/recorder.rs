@@ -2,7 +2,7 @@
 
 use causeway_core::{ClusterId, OwnerId, Reason, ServiceKey, Written};
 use causeway_engine::{Event, Ledger, Recorder};
-use causeway_store::{Action, Entry, Writer, now_ms};
+use causeway_store::{self as store, LedgerRow, Writer};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
@@ -14,12 +14,12 @@ use tokio::sync::Notify;
 /// The scopes that a route is limited to, by its task's id and its source.
 pub(crate) type Frozen = BTreeMap<(Arc<str>, ClusterId), Arc<BTreeSet<ServiceKey>>>;
 
-/// The engine itself waits for less.
+/// The engines themselves wait for less.
 const FLUSH: Duration = Duration::from_secs(30);
 
-/// The engine's recorder.
+/// What both engines remember and tell goes through it.
 pub(crate) struct Scribe {
-    writer: Writer,
+    pub writer: Writer,
     /// Lists that were made and are not kept yet.
     frozen: Mutex<Frozen>,
     pub froze: Notify,
@@ -35,7 +35,7 @@ impl Scribe {
         std::mem::take(&mut *self.frozen.lock())
     }
 
-    /// Gives back lists that could not be kept; newer ones win.
+    /// Takes back lists that could not be kept; newer ones win.
     pub fn put_back(&self, frozen: Frozen) {
         let mut waiting = self.frozen.lock();
         for (key, scopes) in frozen {
@@ -45,15 +45,19 @@ impl Scribe {
 
     /// What an operator did to a task; an empty name for the settings as a whole.
     pub fn operator(&self, task: &str, action: &'static str, reason: Reason) {
-        self.writer.event(causeway_store::Event {
-            time_ms: now_ms(),
-            task: task.to_owned(),
-            cluster: String::new(),
-            scope: String::new(),
-            record: String::new(),
-            action: Action::new(action),
-            reason,
-        });
+        self.writer.event(store::Event { task: task.to_owned(), ..store::Event::now(action, reason) });
+    }
+
+    /// Adds what an engine tells to the history.
+    pub fn record(&self, event: Event) {
+        let Event { task, cluster, scope, record, action, reason } = event;
+        let (task, cluster) = (task.to_string(), cluster.to_string());
+        self.writer.event(store::Event { task, cluster, scope, record, ..store::Event::now(action.as_str(), reason) });
+    }
+
+    /// Completes once everything that was handed over so far is written.
+    pub fn written(&self) -> BoxFuture<'_, ()> {
+        self.writer.flush(FLUSH).map(drop).boxed()
     }
 }
 
@@ -70,11 +74,11 @@ impl Recorder for Scribe {
     }
 
     fn kept(&self) -> BoxFuture<'_, ()> {
-        self.writer.flush(FLUSH).map(drop).boxed()
+        self.written()
     }
 
     fn event(&self, event: Event) {
-        record(&self.writer, event);
+        self.record(event);
     }
 
     fn only(&self, owner: &OwnerId, source: &ClusterId, scopes: &BTreeSet<ServiceKey>) {
@@ -83,21 +87,8 @@ impl Recorder for Scribe {
     }
 }
 
-/// Adds what an engine tells to the history.
-pub(crate) fn record(writer: &Writer, event: Event) {
-    writer.event(causeway_store::Event {
-        time_ms: now_ms(),
-        task: event.task.to_string(),
-        cluster: event.cluster.to_string(),
-        scope: event.scope,
-        record: event.record,
-        action: Action::new(event.action.as_str()),
-        reason: event.reason,
-    });
-}
-
-/// What earlier processes wrote, as the engine wants it. What cannot be read is left out: marks prove it still.
-pub(crate) fn ledgers(entries: Vec<Entry>) -> BTreeMap<ClusterId, Ledger> {
+/// What earlier processes wrote, in the engine's form. Rows that cannot be read are left out: marks still prove those copies.
+pub(crate) fn ledgers(entries: Vec<LedgerRow>) -> BTreeMap<ClusterId, Ledger> {
     let mut ledgers: BTreeMap<ClusterId, Ledger> = BTreeMap::new();
     for entry in entries {
         let scope = serde_json::from_str::<ServiceKey>(&entry.scope);

@@ -1,9 +1,9 @@
 //! From what the node knows to what the engine is told.
 
-use crate::desired::{ClusterEntry, Desired, Run, TaskEntry, TaskPlan};
+use crate::desired::{ClusterEntry, Desired, RunState, TaskEntry, TaskSetup};
 use crate::recorder::Frozen;
 use crate::sessions::Sessions;
-use crate::socket_keeper::Keeper;
+use crate::socket_keeper::HolderSockets;
 use crate::tls::Texts;
 use crate::unopened::Broken;
 use causeway_connectors::bridge::dubbo::Views;
@@ -90,7 +90,7 @@ impl Connections {
     pub fn update(&mut self, desired: &Desired, tls: Texts) -> Vec<ClusterSpec> {
         self.tls = tls;
         let inline = |task: &&Arc<TaskEntry>| {
-            task.plan.as_ref().is_ok_and(|plan| plan.settings.marks == settings::Marks::Inline)
+            task.setup.as_ref().is_ok_and(|setup| setup.settings.marks == settings::Marks::Inline)
         };
         self.inline.set(desired.tasks.values().filter(inline).map(|task| task.id.clone()).collect());
         self.access = access(desired);
@@ -184,7 +184,7 @@ impl Connections {
             keys: pair(&cluster.ak, &cluster.sk),
             context_path: cluster.context_path.clone(),
             tls,
-            keeper: self.holder.clone().map(|holder| Arc::new(Keeper(holder)) as Arc<dyn SocketKeeper>),
+            keeper: self.holder.clone().map(|holder| Arc::new(HolderSockets(holder)) as Arc<dyn SocketKeeper>),
             inherited: inherited.map(|entry| entry.label).filter(|label| !label.is_empty()).collect(),
             access: self.access.contains(&entry.name),
             block: cluster.own.clone(),
@@ -225,11 +225,14 @@ pub(crate) fn routes<'a>(
     tasks: impl Iterator<Item = &'a Arc<TaskEntry>>,
     frozen: &Frozen,
 ) -> Vec<RouteSpec> {
-    tasks.filter(|task| task.run != Run::Drained).flat_map(|task| task_routes(install, desired, task, frozen)).collect()
+    tasks
+        .filter(|task| task.run != RunState::Drained)
+        .flat_map(|task| task_routes(install, desired, task, frozen))
+        .collect()
 }
 
 fn task_routes(install: &str, desired: &Desired, task: &TaskEntry, frozen: &Frozen) -> Vec<RouteSpec> {
-    let Ok(TaskPlan { settings, lenses }) = &task.plan else { return Vec::new() };
+    let Ok(TaskSetup { settings, lenses }) = &task.setup else { return Vec::new() };
     if !settings.kind.wants_services() {
         return Vec::new();
     }
@@ -271,11 +274,11 @@ fn task_routes(install: &str, desired: &Desired, task: &TaskEntry, frozen: &Froz
     std::iter::once(there).chain(back).collect()
 }
 
-pub(crate) fn run(run: Run) -> EngineRun {
+pub(crate) fn run(run: RunState) -> EngineRun {
     match run {
-        Run::Running => EngineRun::On,
-        Run::Paused => EngineRun::Paused,
-        Run::Draining | Run::Removing | Run::Drained => EngineRun::Drain,
+        RunState::Running => EngineRun::On,
+        RunState::Paused => EngineRun::Paused,
+        RunState::Draining | RunState::Removing | RunState::Drained => EngineRun::Drain,
     }
 }
 
@@ -318,7 +321,7 @@ mod tests {
         for cluster in read.clusters {
             desired.clusters.insert(cluster.name.clone(), Arc::new(ClusterEntry::new("i", cluster)));
         }
-        let task = TaskEntry::new("t".into(), read.tasks[0].clone(), Run::Running, Vec::new());
+        let task = TaskEntry::new("t".into(), read.tasks[0].clone(), RunState::Running, Vec::new());
         desired.tasks.insert("t".into(), Arc::new(task));
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open_with(folder.path(), None).await.unwrap();

@@ -23,28 +23,28 @@ pub(crate) struct Sessions(Arc<Inner>);
 struct Inner {
     store: Store,
     work: TaskTracker,
-    known: watch::Sender<BTreeMap<ClusterId, Kept>>,
+    known: watch::Sender<BTreeMap<ClusterId, KeptSession>>,
     turns: Mutex<BTreeMap<ClusterId, Turns>>,
     /// One write at a time: an older one must not come last.
     writing: tokio::sync::Mutex<()>,
 }
 
 /// What one connection needs, and whether the store has it.
-struct Kept {
+struct KeptSession {
     bytes: Vec<u8>,
     stored: bool,
 }
 
 impl Sessions {
-    /// Reads what earlier runs kept for these clusters. What cannot be read is told and forgotten: a new session costs less
-    /// than a node that does not start.
+    /// Reads what earlier runs kept for these clusters. What cannot be read is logged and dropped: a new session
+    /// costs less than a node that does not start.
     pub async fn load(store: &Store, clusters: impl Iterator<Item = ClusterId>, work: &TaskTracker) -> Self {
         let mut known = BTreeMap::new();
         for cluster in clusters {
             match store.secret(&place(&cluster)).await {
                 Ok(Some(text)) => {
                     let bytes = hex::decode(text.expose_secret()).unwrap_or_default();
-                    known.insert(cluster, Kept { bytes, stored: true });
+                    known.insert(cluster, KeptSession { bytes, stored: true });
                 }
                 Ok(None) => {}
                 Err(error) => tracing::warn!(%cluster, %error, "its session of the last run cannot be read"),
@@ -79,7 +79,7 @@ impl Vault for OneSession {
     fn save(&self, bytes: Vec<u8>) {
         let (inner, cluster) = (self.sessions.0.clone(), self.cluster.clone());
         inner.known.send_modify(|known| {
-            known.insert(cluster.clone(), Kept { bytes: bytes.clone(), stored: false });
+            known.insert(cluster.clone(), KeptSession { bytes: bytes.clone(), stored: false });
         });
         let write = move || inner.clone().write(cluster.clone(), bytes.clone());
         self.sessions.0.work.spawn(async move { keep_running("keeping a session in the store", write, drop).await });
@@ -88,7 +88,7 @@ impl Vault for OneSession {
     fn kept(&self) -> BoxFuture<'_, ()> {
         let mut known = self.sessions.0.known.subscribe();
         async move {
-            let stored = |known: &BTreeMap<_, Kept>| known.get(&self.cluster).is_none_or(|kept| kept.stored);
+            let stored = |known: &BTreeMap<_, KeptSession>| known.get(&self.cluster).is_none_or(|kept| kept.stored);
             // The sender is ours: it does not end.
             drop(known.wait_for(stored).await);
         }
@@ -104,7 +104,7 @@ impl Inner {
     /// Writes what one connection needs, as long as that is the latest.
     async fn write(self: Arc<Self>, cluster: ClusterId, bytes: Vec<u8>) {
         let secret = SecretString::from(hex::encode(&bytes));
-        let still = |known: &BTreeMap<_, Kept>| known.get(&cluster).is_some_and(|kept| kept.bytes == bytes);
+        let still = |known: &BTreeMap<_, KeptSession>| known.get(&cluster).is_some_and(|kept| kept.bytes == bytes);
         loop {
             let one = self.writing.lock().await;
             // A newer one has its own writer.

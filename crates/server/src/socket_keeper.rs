@@ -1,14 +1,14 @@
-//! The socket holder, as connectors want it.
+//! The socket holder behind the connectors' trait.
 
 use causeway_connectors::SocketKeeper;
 use causeway_holder::Holder;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
-/// Gives each new socket to the holder. A failure is told and no more: the socket works all the same.
-pub(crate) struct Keeper(pub Arc<Holder>);
+/// Passes each new socket to the holder. A failure is only logged: the socket works without the holder.
+pub(crate) struct HolderSockets(pub Arc<Holder>);
 
-impl SocketKeeper for Keeper {
+impl SocketKeeper for HolderSockets {
     fn keep(&self, tag: &str, socket: BorrowedFd<'_>) {
         if let Err(error) = self.0.keep(tag, socket) {
             tracing::warn!(%error, "a connection would not survive a crash of this node");

@@ -2,7 +2,7 @@
 
 use crate::api;
 use crate::apply::{forget_frozen, leaving};
-use crate::desired::{Desired, Run, TaskEntry};
+use crate::desired::{Desired, RunState, TaskEntry};
 use crate::error::{Error, Result};
 use crate::node::{Inner, Node};
 use causeway_core::{OwnerId, Reason};
@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How often what somebody waits for is looked at.
+/// How often a condition that a caller waits for is checked.
 const LOOK: Duration = Duration::from_millis(50);
 /// The longest wait for writes that were begun: longer than one may take.
 const QUIET: Duration = Duration::from_secs(12);
@@ -33,16 +33,16 @@ impl Node {
     /// Leaves everything as it is.
     pub async fn pause(&self, name: &str) -> Result<api::Task> {
         let task = self.inner.find(name)?;
-        if task.run == Run::Drained {
+        if task.run == RunState::Drained {
             return Err(Error::conflict(format!("the task {name} is drained: there is nothing to pause"), ""));
         }
-        self.set_run(name, Run::Paused, "paused").await
+        self.set_run(name, RunState::Paused, "paused").await
     }
 
     /// Goes on, also after a drain.
     pub async fn resume(&self, name: &str) -> Result<api::Task> {
         check_settings(&*self.inner.find(name)?)?;
-        self.set_run(name, Run::Running, "resumed").await
+        self.set_run(name, RunState::Running, "resumed").await
     }
 
     /// Lets go of what guards hold.
@@ -57,11 +57,11 @@ impl Node {
     pub async fn drain(&self, name: &str, preview: bool) -> Result<api::Drain> {
         let task = self.inner.find(name)?;
         let copies = self.inner.copies(&task);
-        let state = match preview || task.run == Run::Drained {
+        let state = match preview || task.run == RunState::Drained {
             true => self.task(name)?.state,
             false => {
                 check_settings(&task)?;
-                self.set_run(name, Run::Draining, "draining").await?.state
+                self.set_run(name, RunState::Draining, "draining").await?.state
             }
         };
         Ok(api::Drain { task: name.to_owned(), preview, copies, state })
@@ -78,17 +78,17 @@ impl Node {
             return Ok(api::Deleted { task: name.to_owned(), drained: 0, kept });
         }
         let (id, drained) = (task.id.clone(), self.inner.holds(&task));
-        if task.run == Run::Drained {
+        if task.run == RunState::Drained {
             self.remove(name, false).await?;
         } else {
             check_settings(&task)?;
-            self.set_run(name, Run::Removing, "draining").await?;
+            self.set_run(name, RunState::Removing, "draining").await?;
         }
         self.wait_until_gone(name, &id, how.wait).await?;
         Ok(api::Deleted { task: name.to_owned(), drained, kept: 0 })
     }
 
-    async fn set_run(&self, name: &str, run: Run, action: &'static str) -> Result<api::Task> {
+    async fn set_run(&self, name: &str, run: RunState, action: &'static str) -> Result<api::Task> {
         let (inner, task) = (self.inner.clone(), name.to_owned());
         let work = async move {
             let _edit = inner.edit.lock().await;
@@ -107,7 +107,7 @@ impl Node {
             inner.check_removal(&task, keep)?;
             let before = inner.desired();
             let done = async {
-                inner.hush(std::slice::from_ref(&task)).await?;
+                inner.quiesce(std::slice::from_ref(&task)).await?;
                 // What was being written a moment ago counts too.
                 inner.check_removal(&task, keep)?;
                 inner.remove(&name, keep).await
@@ -146,13 +146,13 @@ impl Inner {
         OwnerId::new(&self.install, &task.id)
     }
 
-    async fn set_run(&self, name: &str, run: Run, action: &'static str) -> Result<()> {
+    async fn set_run(&self, name: &str, run: RunState, action: &'static str) -> Result<()> {
         let task = self.find(name)?;
         if task.run == run {
             return Ok(());
         }
         let (id, state) = (task.id.to_string(), run.word().to_owned());
-        self.store.edit(vec![Edit::SetTaskState { id, state, reason: String::new() }]).await?;
+        self.store.edit(vec![Edit::SetTaskState { id, state }]).await?;
         self.change(|desired| {
             desired.tasks.insert(name.to_owned(), Arc::new(task.with_run(run)));
         })
@@ -190,15 +190,15 @@ impl Inner {
         Ok(forgotten)
     }
 
-    /// Pauses tasks in memory alone, and waits until nothing that they began to write is under way. The caller holds the edit
-    /// lock, and puts back the desired when it does not go on.
-    pub async fn hush(&self, tasks: &[Arc<TaskEntry>]) -> Result<()> {
+    /// Pauses tasks in memory only, and waits until none of their writes is under way. The caller holds the edit lock, and
+    /// restores the desired state with [`Inner::put_back`] if it gives up.
+    pub async fn quiesce(&self, tasks: &[Arc<TaskEntry>]) -> Result<()> {
         if tasks.is_empty() {
             return Ok(());
         }
         self.change(|desired| {
-            for task in tasks.iter().filter(|task| task.run == Run::Running) {
-                desired.tasks.insert(task.name.clone(), Arc::new(task.with_run(Run::Paused)));
+            for task in tasks.iter().filter(|task| task.run == RunState::Running) {
+                desired.tasks.insert(task.name.clone(), Arc::new(task.with_run(RunState::Paused)));
             }
         })
         .await;
@@ -218,7 +218,7 @@ impl Inner {
         Ok(())
     }
 
-    /// Goes back to a desired that was not to be changed after all.
+    /// Restores the desired state after an edit that failed.
     pub async fn put_back(&self, before: Arc<Desired>) {
         *self.desired.write() = before;
         self.configure().await;
@@ -250,15 +250,15 @@ impl Inner {
         let connections = self.connections.lock();
         for copy in self.copies(task) {
             // Data stand by themselves.
-            if copy.scope.is_empty() {
+            if copy.at.scope.is_empty() {
                 continue;
             }
-            let sink = connections.of(&copy.cluster).and_then(|opened| opened.port.sink());
+            let cluster = &copy.at.cluster;
+            let sink = connections.of(cluster).and_then(|opened| opened.port.sink());
             if !sink.is_some_and(|sink| sink.capabilities().keeps) {
-                let kind =
-                    desired.clusters.get(&copy.cluster).map(|entry| entry.settings.kind.clone()).unwrap_or_default();
+                let kind = desired.clusters.get(cluster).map(|entry| entry.settings.kind.clone()).unwrap_or_default();
                 return Err(Error::conflict(
-                    format!("copies in {} ({kind}) end with this node: they cannot be kept", copy.cluster),
+                    format!("copies in {cluster} ({kind}) end with this node: they cannot be kept"),
                     "delete with `drain`, or leave the task paused",
                 ));
             }
@@ -280,8 +280,8 @@ impl Inner {
         let before = std::mem::replace(seen, done.iter().map(|task| task.id.clone()).collect());
         for task in done.into_iter().filter(|task| before.contains(&task.id)) {
             match task.run {
-                Run::Removing => drop(self.remove(&task.name, false).await?),
-                _ => self.set_run(&task.name, Run::Drained, "drained").await?,
+                RunState::Removing => drop(self.remove(&task.name, false).await?),
+                _ => self.set_run(&task.name, RunState::Drained, "drained").await?,
             }
         }
         Ok(())
@@ -304,5 +304,5 @@ impl Inner {
 fn check_settings(task: &TaskEntry) -> Result<()> {
     let refuse =
         |why| Error::conflict(format!("the settings of {} cannot be used: {why}", task.name), "apply them again");
-    task.plan.as_ref().map(|_| ()).map_err(refuse)
+    task.setup.as_ref().map(|_| ()).map_err(refuse)
 }

@@ -1,11 +1,11 @@
 //! Compares both sides of a task record by record, from a look at each that is made for it.
 
 use crate::api::{self, Action, Difference, Differs, LeftOut};
-use crate::desired::{Desired, Run, TaskEntry};
+use crate::desired::{Desired, RunState, TaskEntry};
 use crate::error::Result;
 use crate::node::{Inner, Node};
-use crate::plan::{Looked, Plans};
-use causeway_core::{Reason, Skip};
+use crate::plan::{Findings, Plans};
+use causeway_core::{InstanceId, Reason, Skip};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -24,16 +24,16 @@ impl Node {
 impl Inner {
     async fn verify(&self, task: Arc<TaskEntry>) -> Result<api::Verification> {
         // As if it ran: a paused task is compared too.
-        let task = Arc::new(task.with_run(Run::Running));
+        let task = Arc::new(task.with_run(RunState::Running));
         let mut desired = Desired::clone(&self.desired());
         desired.tasks.insert(task.name.clone(), task.clone());
         let mut found = api::Verification { task: task.name.clone(), ..api::Verification::default() };
         found.notes.clone_from(&task.warnings);
-        if let Err(why) = &task.plan {
+        if let Err(why) = &task.setup {
             found.notes.push(why.clone());
             return Ok(found);
         }
-        let Looked { previews, data, unanswered } = self.look(&desired, std::slice::from_ref(&task)).await?;
+        let Findings { previews, data, unanswered } = self.look(&desired, std::slice::from_ref(&task)).await?;
         for (_, compared) in data {
             found.entries += compared.same;
             found.differences.extend(compared.differences);
@@ -62,18 +62,16 @@ impl Inner {
                 Action::Delete => Differs::Extra,
                 Action::Adopt | Action::Shadow => continue,
             };
-            let api::PlannedChange { cluster, scope, record, reason, code, .. } = change;
-            found.differences.push(Difference { cluster, scope, record, kind, reason, code });
+            found.differences.push(Difference { at: change.at, kind, cause: change.cause });
         }
         for skip in plan.skipped {
-            let api::PlannedSkip { cluster, scope, record, reason, code } = skip;
-            found.differences.push(Difference { cluster, scope, record, kind: Differs::Refused, reason, code });
+            found.differences.push(Difference { at: skip.at, kind: Differs::Refused, cause: skip.cause });
         }
-        found.differences.sort_by(|a, b| (&a.cluster, &a.scope, &a.record).cmp(&(&b.cluster, &b.scope, &b.record)));
+        found.differences.sort_by(|a, b| a.at.cmp(&b.at));
         found.count = found.differences.len();
         found.differences.truncate(LISTED);
         found.in_step = found.count == 0 && found.unanswered.is_empty();
-        found.left_out.sort_by(|a, b| (&a.cluster, &a.scope, &a.record).cmp(&(&b.cluster, &b.scope, &b.record)));
+        found.left_out.sort_by(|a, b| a.at.cmp(&b.at));
         found.left_out_count = found.left_out.len();
         found.left_out.truncate(LISTED);
         Ok(found)
@@ -90,37 +88,37 @@ impl Inner {
         }
         found.notes.extend(compared.silent);
         for one in compared.unlike {
-            let mut add = |record: String, kind, why: Reason| {
-                let (cluster, scope) = (one.cluster.to_string(), one.scope.to_string());
-                let (reason, code) = (why.to_string(), (&why).into());
-                found.differences.push(Difference { cluster, scope, record, kind, reason, code });
+            let mut add = |id: &InstanceId, kind, why: Reason| {
+                let (cluster, scope, record) = (one.cluster.to_string(), one.scope.to_string(), id.to_string());
+                let at = api::RecordRef { cluster, scope, record };
+                found.differences.push(Difference { at, kind, cause: api::Cause::of(&why) });
             };
             for id in &one.missing {
-                add(id.to_string(), Differs::Missing, Reason::NotListed { server: one.server.clone() });
+                add(id, Differs::Missing, Reason::NotListed { server: one.server.clone() });
             }
             for id in &one.extra {
-                add(id.to_string(), Differs::Extra, Reason::StillListed { server: one.server.clone() });
+                add(id, Differs::Extra, Reason::StillListed { server: one.server.clone() });
             }
         }
     }
 
     /// What stands where instances do and is none, on the sides that a task reads instances from.
     fn unreadable(&self, desired: &Desired, task: &TaskEntry) -> Vec<LeftOut> {
-        let Ok(plan) = &task.plan else { return Vec::new() };
-        if !plan.settings.kind.wants_services() {
+        let Ok(setup) = &task.setup else { return Vec::new() };
+        if !setup.settings.kind.wants_services() {
             return Vec::new();
         }
         let unreadable = self.engine.unreadable();
-        let sides = if plan.settings.is_two_way() { 2 } else { 1 };
+        let sides = if setup.settings.is_two_way() { 2 } else { 1 };
         let mut left_out = Vec::new();
         for cluster in task.ends().into_iter().take(sides).filter_map(|name| desired.clusters.get(name)) {
             let all = unreadable.get(&cluster.id).into_iter().flatten();
-            left_out.extend(all.map(|one| LeftOut {
-                cluster: cluster.name.clone(),
-                scope: String::new(),
-                record: one.record.clone(),
-                reason: one.why.clone(),
-            }));
+            left_out.extend(
+                all.map(|one| LeftOut {
+                    at: api::RecordRef::entry(&cluster.name, &one.record),
+                    reason: one.why.clone(),
+                }),
+            );
         }
         left_out
     }

@@ -1,14 +1,14 @@
 //! What the node shows of itself.
 
 use crate::api::{self, State};
-use crate::desired::{ClusterEntry, Desired, Run, TaskEntry};
+use crate::desired::{ClusterEntry, Desired, RunState, TaskEntry};
 use crate::error::{Error, Result};
 use crate::left_behind::orphaned;
 use crate::node::{Inner, Node};
-use causeway_core::{Carrier, Reason};
+use causeway_core::{Carrier, InstanceId, Reason, Skip};
 use causeway_engine::{DataStatus, Notice, RouteState, RouteStatus};
-use causeway_settings::{Mode, TaskType};
-use causeway_store::Filter;
+use causeway_settings::{TaskMode, TaskType};
+use causeway_store::EventFilter;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -16,11 +16,9 @@ use std::sync::Arc;
 /// The most rows of one answer.
 const MAX_ROWS: u32 = 100_000;
 const DEFAULT_ROWS: u32 = 1_000;
-const DEFAULT_EVENTS: u32 = 100;
-const MAX_EVENTS: u32 = 10_000;
 
 /// Which services; a missing part means any.
-#[derive(Clone, Debug, Default, serde::Deserialize)]
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ServiceFilter {
     /// Exactly this cluster.
@@ -28,24 +26,6 @@ pub struct ServiceFilter {
     /// Exactly this namespace's id.
     pub namespace: Option<String>,
     /// At most so many; 1,000 when it is not given.
-    pub limit: Option<u32>,
-}
-
-/// Which events; a missing part means any.
-#[derive(Clone, Debug, Default, serde::Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct EventFilter {
-    /// Exactly this task.
-    pub task: Option<String>,
-    /// Exactly this cluster.
-    pub cluster: Option<String>,
-    /// A service that contains this text.
-    pub service: Option<String>,
-    /// Exactly this action's word.
-    pub action: Option<String>,
-    /// Older than the event with this id.
-    pub before: Option<i64>,
-    /// At most so many; 100 when it is not given.
     pub limit: Option<u32>,
 }
 
@@ -95,7 +75,7 @@ impl Node {
         let data = self.inner.data.status();
         let of = |task: &Arc<TaskEntry>| data.iter().find(|status| *status.route.owner.task == *task.id);
         let mut statuses = |task: &Arc<TaskEntry>| statuses.remove(&*task.id).unwrap_or_default();
-        desired.tasks.values().map(|task| show(&desired, task, statuses(task), of(task))).collect()
+        desired.tasks.values().map(|task| task_view(&desired, task, statuses(task), of(task))).collect()
     }
 
     /// One task.
@@ -104,7 +84,7 @@ impl Node {
         let statuses = self.inner.statuses();
         let mine = statuses.into_iter().filter(|status| *status.owner.task == *task.id).collect();
         let data = self.inner.data.status().into_iter().find(|status| *status.route.owner.task == *task.id);
-        Ok(show(&self.inner.desired(), &task, mine, data.as_ref()))
+        Ok(task_view(&self.inner.desired(), &task, mine, data.as_ref()))
     }
 
     /// Services that clusters in use hold, and how many there are beyond the limit.
@@ -118,6 +98,10 @@ impl Node {
         rows.sort_by(|a, b| (&a.cluster, &a.scope).cmp(&(&b.cluster, &b.scope)));
         let count = rows.len();
         rows.truncate(filter.limit.unwrap_or(DEFAULT_ROWS).min(MAX_ROWS) as usize);
+        let skipped = |(id, skip): (InstanceId, Skip)| api::SkippedRecord {
+            record: id.to_string(),
+            cause: api::Cause::of(&Reason::from(skip)),
+        };
         let show = |row: causeway_engine::ServiceRow| api::Service {
             cluster: row.cluster.to_string(),
             namespace: row.scope.namespace.to_string(),
@@ -126,14 +110,7 @@ impl Node {
             native: row.native,
             copies: row.copies,
             foreign: row.foreign,
-            skipped: row
-                .skipped
-                .into_iter()
-                .map(|(id, skip)| {
-                    let skip = Reason::from(skip);
-                    api::SkippedRecord { record: id.to_string(), reason: skip.to_string(), code: (&skip).into() }
-                })
-                .collect(),
+            skipped: row.skipped.into_iter().map(skipped).collect(),
         };
         (rows.into_iter().map(show).collect(), count)
     }
@@ -149,9 +126,7 @@ impl Node {
 
     /// The history, newest first.
     pub async fn events(&self, filter: EventFilter) -> Result<Vec<api::Event>> {
-        let EventFilter { task, cluster, service, action, before, limit } = filter;
-        let limit = limit.unwrap_or(DEFAULT_EVENTS).min(MAX_EVENTS);
-        let found = self.inner.store.events(&Filter { task, cluster, scope: service, action, before, limit }).await?;
+        let found = self.inner.store.events(&filter).await?;
         let show = |recorded: causeway_store::Recorded| {
             let event = recorded.event;
             api::Event {
@@ -161,9 +136,8 @@ impl Node {
                 cluster: event.cluster,
                 service: event.scope,
                 record: event.record,
-                action: event.action.as_str().to_owned(),
-                reason: event.reason.to_string(),
-                code: (&event.reason).into(),
+                action: event.action.into_owned(),
+                cause: api::Cause::of(&event.reason),
             }
         };
         Ok(found.into_iter().map(show).collect())
@@ -187,30 +161,25 @@ impl Inner {
 /// Why what is no instance is left alone.
 const UNREADABLE: &str = "it cannot be read as an instance";
 
-fn show(desired: &Desired, task: &TaskEntry, statuses: Vec<RouteStatus>, data: Option<&DataStatus>) -> api::Task {
+fn task_view(desired: &Desired, task: &TaskEntry, statuses: Vec<RouteStatus>, data: Option<&DataStatus>) -> api::Task {
     let told: Vec<_> = statuses.iter().flat_map(|status| status.notices.iter().cloned()).collect();
-    let routes: Vec<_> = statuses.into_iter().map(|status| route(desired, status)).collect();
-    let states = routes.iter().map(|route| route.state).chain(data.map(|data| state(data.state)));
+    let routes: Vec<_> = statuses.into_iter().map(|status| route_view(desired, status)).collect();
+    let states = routes.iter().map(|route| route.state).chain(data.map(|data| api_state(data.state)));
     let worst = states.max().unwrap_or(State::Failing);
-    let mut notices: Vec<Notice> = Vec::new();
-    let (mut kind, mut mode) = (TaskType::default().word(), Mode::default().word());
-    match &task.plan {
-        Ok(plan) => {
-            (kind, mode) = (plan.settings.kind.word(), plan.settings.mode.word());
-        }
-        Err(why) => notices.push(Notice::Unusable { text: why.clone() }),
-    }
-    notices.extend(told);
-    notices.extend(data.iter().flat_map(|data| data.notices.iter().cloned()));
+    let (kind, mode, unusable) = match &task.setup {
+        Ok(setup) => (setup.settings.kind, setup.settings.mode, None),
+        Err(why) => (TaskType::default(), TaskMode::default(), Some(Notice::Unusable { text: why.clone() })),
+    };
+    let told = told.into_iter().chain(data.iter().flat_map(|data| data.notices.iter().cloned()));
+    let mut notices: Vec<Notice> = unusable.into_iter().chain(told).collect();
     let pending = routes.iter().map(|route| route.pending).sum::<usize>() + data.map_or(0, |data| data.pending);
-    let copied = pending == 0;
-    if task.run == Run::Running && worst == State::Syncing && copied && notices.is_empty() {
+    if task.run == RunState::Running && worst == State::Syncing && pending == 0 && notices.is_empty() {
         notices.push(Notice::NotRead);
     }
-    if task.run == Run::Drained {
+    if task.run == RunState::Drained {
         notices = vec![Notice::HasDrained];
     }
-    if task.run == Run::Removing {
+    if task.run == RunState::Removing {
         notices.insert(0, Notice::Leaves);
     }
     let mut skipped = BTreeMap::new();
@@ -224,16 +193,16 @@ fn show(desired: &Desired, task: &TaskEntry, statuses: Vec<RouteStatus>, data: O
         id: task.id.to_string(),
         source,
         destination,
-        kind: kind.to_owned(),
-        mode: mode.to_owned(),
+        kind: kind.word().to_owned(),
+        mode: mode.word().to_owned(),
         state: match task.run {
-            Run::Running => worst,
-            Run::Paused => State::Paused,
-            Run::Draining | Run::Removing => State::Draining,
-            Run::Drained => State::Drained,
+            RunState::Running => worst,
+            RunState::Paused => State::Paused,
+            RunState::Draining | RunState::Removing => State::Draining,
+            RunState::Drained => State::Drained,
         },
         reason: join(notices.iter().map(ToString::to_string)),
-        causes: causes(notices),
+        causes: causes(&notices),
         services: routes.iter().map(|route| route.services).sum(),
         instances: routes.iter().map(|route| route.instances).sum(),
         entries: data.map_or(0, |data| data.entries),
@@ -247,11 +216,11 @@ fn show(desired: &Desired, task: &TaskEntry, statuses: Vec<RouteStatus>, data: O
     }
 }
 
-fn route(desired: &Desired, status: RouteStatus) -> api::Route {
+fn route_view(desired: &Desired, status: RouteStatus) -> api::Route {
     api::Route {
         source: desired.cluster_name(&status.source),
         destination: desired.cluster_name(&status.destination),
-        state: state(status.state),
+        state: api_state(status.state),
         reasons: status.notices.iter().map(ToString::to_string).collect(),
         services: status.services,
         instances: status.instances,
@@ -262,7 +231,7 @@ fn route(desired: &Desired, status: RouteStatus) -> api::Route {
     }
 }
 
-fn state(state: RouteState) -> State {
+fn api_state(state: RouteState) -> State {
     match state {
         RouteState::InStep => State::InStep,
         RouteState::Syncing => State::Syncing,
@@ -275,10 +244,9 @@ fn state(state: RouteState) -> State {
 }
 
 /// Each once, in order.
-fn causes(notices: Vec<Notice>) -> Vec<api::Cause> {
+fn causes(notices: &[Notice]) -> Vec<api::Cause> {
     let mut causes: Vec<api::Cause> = Vec::new();
-    for notice in notices {
-        let cause = api::Cause { reason: notice.to_string(), code: api::Code::of(&notice) };
+    for cause in notices.iter().map(api::Cause::of) {
         if !causes.contains(&cause) {
             causes.push(cause);
         }

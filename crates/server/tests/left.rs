@@ -7,7 +7,7 @@ mod common;
 use causeway_connectors::memory::Fault;
 use causeway_core::{Base, Born, ClusterId, Content, Pair, Stamp};
 use causeway_server::api::Cluster;
-use causeway_store::{Edit, Entry, Store};
+use causeway_store::{Edit, Keep, Store, Writer};
 use common::{Host, error, instances, key, pair, register};
 use std::time::Duration;
 
@@ -208,12 +208,11 @@ async fn a_pruned_task_leaves_no_entries_in_the_ledger() {
     let (install, tasks) = (store.install_id().await.unwrap(), store.tasks().await.unwrap());
     let stamps = Pair { left: Stamp(1, 0), right: Stamp(1, 0) };
     let base = Base { digest: Content::of("x").digest(), stamps, born: Born::Both };
-    let row = Entry {
-        route: format!("data/{install}/{}/{}/{}", tasks[0].id, ClusterId::of("a"), ClusterId::of("b")).into(),
-        scope: r#"["public","","/cfg"]"#.into(),
-        document: Some(serde_json::to_string(&base).unwrap().into()),
-    };
-    store.ledger_write(&[row]).await.unwrap();
+    let route = format!("data/{install}/{}/{}/{}", tasks[0].id, ClusterId::of("a"), ClusterId::of("b"));
+    let writer = Writer::start(store.clone(), Keep::default());
+    writer.ledger(route, r#"["public","","/cfg"]"#, Some(serde_json::to_string(&base).unwrap()));
+    assert!(writer.stop(Duration::from_secs(20)).await);
+    drop(writer);
     store.close().await;
     drop(store);
     let host = Host::start(dir.path()).await;

@@ -175,7 +175,7 @@ async fn a_dry_run_writes_nothing() {
     let planned: Planned = serde_json::from_value(answer).unwrap();
     assert_eq!((planned.totals.create, planned.totals.delete, planned.totals.in_step), (3, 0, 0), "{planned:#?}");
     let changes: Vec<_> =
-        planned.tasks[0].changes.iter().map(|change| format!("{} {}", change.cluster, change.scope)).collect();
+        planned.tasks[0].changes.iter().map(|change| format!("{} {}", change.at.cluster, change.at.scope)).collect();
     assert_eq!(changes, ["dst public/DEFAULT_GROUP/s", "dst test/DEFAULT_GROUP/s", "src public/DEFAULT_GROUP/native"]);
     assert_eq!(planned.settings.tasks.added, ["both"]);
     assert_eq!((a.writes(), b.writes()), (0, 0));
@@ -186,10 +186,11 @@ async fn a_dry_run_writes_nothing() {
     host.apply(&file).await;
     host.in_step("both", 3).await;
     // What was done is told in the words, and with the code, with which it was announced.
-    let told =
-        |events: Vec<Event>| events.iter().map(|e| (e.reason.clone(), e.code.code.clone())).collect::<BTreeSet<_>>();
+    let told = |events: Vec<Event>| {
+        events.iter().map(|e| (e.cause.reason.clone(), e.cause.code.clone())).collect::<BTreeSet<_>>()
+    };
     let announced: BTreeSet<_> =
-        planned.tasks[0].changes.iter().map(|c| (c.reason.clone(), c.code.code.clone())).collect();
+        planned.tasks[0].changes.iter().map(|c| (c.cause.reason.clone(), c.cause.code.clone())).collect();
     let began = Instant::now();
     while told(host.get("/api/v1/events?action=created").await) != announced {
         assert!(began.elapsed() < PATIENCE, "{announced:?}");

@@ -9,7 +9,7 @@ const KEY: &str = "connectKeyList";
 /// The addresses of a cluster, as its kind reads them.
 pub(crate) fn read(reader: &mut Reader<'_>, fields: &Fields<'_>, kind: &str) -> Vec<String> {
     let items = reader.list(fields, KEY, "addresses");
-    needed(reader, fields, kind, items.is_empty());
+    check_needed(reader, fields, kind, items.is_empty());
     match reader.kinds.get(kind) {
         Some(kind) => kind.addresses(reader, &items),
         None => host_ports(reader, &items),
@@ -55,13 +55,13 @@ pub(crate) fn keep_written(cluster: &mut Cluster, fields: &Fields<'_>) {
     }
 }
 
-fn needed(reader: &mut Reader<'_>, fields: &Fields<'_>, kind: &str, none: bool) {
+fn check_needed(reader: &mut Reader<'_>, fields: &Fields<'_>, kind: &str, none: bool) {
     let given = fields.get(KEY).is_some();
     let empty = none && (!given || matches!(fields.get(KEY).map(Node::describe), Some("a list")));
     if empty && reader.kinds.facts(kind).addresses {
         let message = if given { "this list is empty" } else { "`connectKeyList` is missing" };
         reader.report(
-            Draft::error(fields.place_of(KEY), fields.at(KEY), message)
+            Draft::key_error(fields, KEY, message)
                 .expected("at least one address, `host:port`")
                 .help("write the servers' addresses below `connectKeyList:`, one a line, each behind `- `"),
         );

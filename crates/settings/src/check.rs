@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::{Cluster, Mode, Namespaces, PUBLIC, TaskType};
+use crate::model::{Cluster, Namespaces, PUBLIC, TaskMode, TaskType};
 use crate::read::{Draft, Reader};
 use crate::suggest::nearest;
 use crate::tasks::ReadTask;
@@ -10,7 +10,7 @@ use crate::tasks::ReadTask;
 /// Reports every task that cannot be what it says, and says which namespaces meet. `clusters` holds those of the file and
 /// those that are known already.
 pub(crate) fn tasks(reader: &mut Reader<'_>, tasks: &mut [ReadTask<'_>], clusters: &[Cluster]) {
-    names(reader, tasks);
+    check_names(reader, tasks);
     // Of two of one name the first counts; the second is reported already.
     let by_name: BTreeMap<&str, &Cluster> =
         clusters.iter().rev().map(|cluster| (cluster.name.as_str(), cluster)).collect();
@@ -19,13 +19,9 @@ pub(crate) fn tasks(reader: &mut Reader<'_>, tasks: &mut [ReadTask<'_>], cluster
         let destination = cluster(reader, read, "destination", &read.task.destination, &by_name);
         if !read.task.source.is_empty() && read.task.source == read.task.destination {
             reader.report(
-                Draft::error(
-                    read.fields.place_of("destination"),
-                    read.fields.at("destination"),
-                    "this is the source too",
-                )
-                .expected("another cluster than the source")
-                .help("name the cluster to copy to"),
+                Draft::key_error(&read.fields, "destination", "this is the source too")
+                    .expected("another cluster than the source")
+                    .help("name the cluster to copy to"),
             );
             continue;
         }
@@ -34,13 +30,13 @@ pub(crate) fn tasks(reader: &mut Reader<'_>, tasks: &mut [ReadTask<'_>], cluster
         if source.kind.is_empty() || destination.kind.is_empty() {
             continue;
         }
-        pair(reader, read, source, destination);
-        no_effect(reader, read, source, destination);
+        check_pair(reader, read, source, destination);
+        warn_no_effect(reader, read, source, destination);
         read.task.namespaces = namespaces(reader, read, source, destination);
     }
 }
 
-fn names(reader: &mut Reader<'_>, tasks: &[ReadTask<'_>]) {
+fn check_names(reader: &mut Reader<'_>, tasks: &[ReadTask<'_>]) {
     let mut seen: BTreeMap<String, &ReadTask<'_>> = BTreeMap::new();
     for read in tasks.iter().filter(|read| !read.task.source.is_empty() && !read.task.destination.is_empty()) {
         let task = &read.task;
@@ -57,7 +53,7 @@ fn names(reader: &mut Reader<'_>, tasks: &[ReadTask<'_>]) {
         };
         let line = first.fields.place.line;
         reader.report(
-            Draft::error(read.fields.place_of(key), read.fields.at(key), format!("two tasks have the name `{name}`"))
+            Draft::key_error(&read.fields, key, format!("two tasks have the name `{name}`"))
                 .expected("a name that no other task has")
                 .help(format!("{how}; the first is at line {line}")),
         );
@@ -74,12 +70,9 @@ fn cluster<'c>(
     let found = clusters.get(name).copied();
     if found.is_none() && !name.is_empty() {
         let help = cluster_help(name, clusters, reader.is_full());
-        let shown = reader
-            .scalar(&read.fields, key, "a name")
-            .map(|(scalar, _)| crate::read::shown(scalar))
-            .unwrap_or_default();
+        let shown = reader.scalar(&read.fields, key, "a name").map(crate::read::shown).unwrap_or_default();
         reader.report(
-            Draft::error(read.fields.place_of(key), read.fields.at(key), format!("there is no cluster `{shown}`"))
+            Draft::key_error(&read.fields, key, format!("there is no cluster `{shown}`"))
                 .expected("the `clusterName` of a cluster")
                 .help(help),
         );
@@ -87,7 +80,7 @@ fn cluster<'c>(
     found
 }
 
-/// Searching for likely names takes long in a large file, and nobody reads the thousandth problem.
+/// Searching for likely names takes long in a large file, and is not worth it once there are very many problems.
 fn cluster_help(name: &str, clusters: &BTreeMap<&str, &Cluster>, in_short: bool) -> String {
     let names: Vec<&str> = clusters.keys().copied().filter(|n| !n.is_empty()).collect();
     let near = if in_short { None } else { nearest(name, names.iter().copied()) };
@@ -98,7 +91,7 @@ fn cluster_help(name: &str, clusters: &BTreeMap<&str, &Cluster>, in_short: bool)
     }
 }
 
-fn pair(reader: &mut Reader<'_>, read: &ReadTask<'_>, source: &Cluster, destination: &Cluster) {
+fn check_pair(reader: &mut Reader<'_>, read: &ReadTask<'_>, source: &Cluster, destination: &Cluster) {
     let (task, fields) = (&read.task, &read.fields);
     let ability = reader.kinds.ability(&source.kind, &destination.kind, task.mode);
     let route = format!("from {} to {}", source.kind, destination.kind);
@@ -109,16 +102,16 @@ fn pair(reader: &mut Reader<'_>, read: &ReadTask<'_>, source: &Cluster, destinat
             let message = format!("only {runs} travel {route}; {rest} cannot yet");
             let word = if ability.services { "Service" } else { "Config" };
             reader.report(
-                Draft::warning(fields.place_of("type"), fields.at("type"), message)
+                Draft::key_warning(fields, "type", message)
                     .help(format!("write `type: {word}` to say the same without this warning")),
             );
         }
         return;
     }
-    let one_way = reader.kinds.ability(&source.kind, &destination.kind, Mode::Unidirectional);
-    if task.mode == Mode::Bidirectional && one_way.covers(task.kind) {
+    let one_way = reader.kinds.ability(&source.kind, &destination.kind, TaskMode::Unidirectional);
+    if task.mode == TaskMode::Bidirectional && one_way.covers(task.kind) {
         reader.report(
-            Draft::error(fields.place_of("mode"), fields.at("mode"), format!("copying {route} goes one way only"))
+            Draft::key_error(fields, "mode", format!("copying {route} goes one way only"))
                 .expected("`Unidirectional`")
                 .help("write `mode: Unidirectional`"),
         );
@@ -134,11 +127,11 @@ fn pair(reader: &mut Reader<'_>, read: &ReadTask<'_>, source: &Cluster, destinat
         None => ("a pair of kinds that can be copied".to_owned(), "take the task out".to_owned()),
     };
     let message = format!("{what} cannot be copied {route} yet");
-    reader.report(Draft::error(fields.place_of("type"), fields.at("type"), message).expected(expected).help(help));
+    reader.report(Draft::key_error(fields, "type", message).expected(expected).help(help));
 }
 
 /// Keys that say nothing about what this task copies.
-fn no_effect(reader: &mut Reader<'_>, read: &ReadTask<'_>, source: &Cluster, destination: &Cluster) {
+fn warn_no_effect(reader: &mut Reader<'_>, read: &ReadTask<'_>, source: &Cluster, destination: &Cluster) {
     let (task, fields) = (&read.task, &read.fields);
     let ability = reader.kinds.ability(&source.kind, &destination.kind, task.mode);
     if !ability.covers(task.kind) {
@@ -156,10 +149,7 @@ fn no_effect(reader: &mut Reader<'_>, read: &ReadTask<'_>, source: &Cluster, des
         ("marks", (services && !marks).then_some("neither of the two clusters keeps marks apart from the data")),
     ];
     for (key, why) in why.into_iter().filter_map(|(key, why)| fields.get(key).and(why).map(|why| (key, why))) {
-        reader.report(
-            Draft::warning(fields.place_of(key), fields.at(key), format!("this has no effect: {why}"))
-                .help("take it out"),
-        );
+        reader.report(Draft::key_warning(fields, key, format!("this has no effect: {why}")).help("take it out"));
     }
 }
 
@@ -172,20 +162,20 @@ fn namespaces(reader: &mut Reader<'_>, read: &ReadTask<'_>, source: &Cluster, de
     };
     match (reader.kinds.facts(&source.kind).namespaces, reader.kinds.facts(&destination.kind).namespaces) {
         (true, true) => {
-            alike(reader, read, source, destination);
+            check_alike(reader, read, source, destination);
             Namespaces::Each
         }
         (false, false) => one(PUBLIC, PUBLIC),
         (false, true) => {
             if destination.namespaces.len() > 1 && !mapped {
-                several(reader, read, source, destination);
+                report_several(reader, read, source, destination);
             }
             one(PUBLIC, destination.namespaces.first().map_or(PUBLIC, String::as_str))
         }
         (true, false) => match source.namespaces.as_slice() {
             [only] if !mapped => one(only, PUBLIC),
             [_, _, ..] if !mapped => {
-                only_public(reader, read, source, destination);
+                warn_only_public(reader, read, source, destination);
                 Namespaces::Each
             }
             _ => Namespaces::Each,
@@ -193,13 +183,13 @@ fn namespaces(reader: &mut Reader<'_>, read: &ReadTask<'_>, source: &Cluster, de
     }
 }
 
-fn several(reader: &mut Reader<'_>, read: &ReadTask<'_>, source: &Cluster, destination: &Cluster) {
+fn report_several(reader: &mut Reader<'_>, read: &ReadTask<'_>, source: &Cluster, destination: &Cluster) {
     let fields = &read.fields;
     let (from, to) = (&source.name, &destination.name);
     let message = format!("`{from}` has no namespaces, and `{to}` names several: {}", named(destination));
     let first = first_named(destination);
     reader.report(
-        Draft::error(fields.place_of("destination"), fields.at("destination"), message)
+        Draft::key_error(fields, "destination", message)
             .expected("a destination that names the one namespace that copies go to, or none for `public`")
             .help(format!(
                 "name one in the cluster `{to}`, or write `map: {{namespace: {{public: {first}}}}}` in the task"
@@ -207,12 +197,12 @@ fn several(reader: &mut Reader<'_>, read: &ReadTask<'_>, source: &Cluster, desti
     );
 }
 
-fn only_public(reader: &mut Reader<'_>, read: &ReadTask<'_>, source: &Cluster, destination: &Cluster) {
+fn warn_only_public(reader: &mut Reader<'_>, read: &ReadTask<'_>, source: &Cluster, destination: &Cluster) {
     let fields = &read.fields;
     let (from, to) = (&source.name, &destination.name);
     let message = format!("`{to}` has no namespaces: of those of `{from}`, {}, only `public` fits it", named(source));
     let first = first_named(source);
-    reader.report(Draft::warning(fields.place_of("destination"), fields.at("destination"), message).help(format!(
+    reader.report(Draft::key_warning(fields, "destination", message).help(format!(
         "name one in the cluster `{from}`, or write `map: {{namespace: {{{first}: public}}}}` in the task"
     )));
 }
@@ -233,7 +223,7 @@ fn first_named(cluster: &Cluster) -> &str {
 }
 
 /// Both kinds have namespaces.
-fn alike(reader: &mut Reader<'_>, read: &ReadTask<'_>, source: &Cluster, destination: &Cluster) {
+fn check_alike(reader: &mut Reader<'_>, read: &ReadTask<'_>, source: &Cluster, destination: &Cluster) {
     if destination.namespaces.is_empty() {
         return;
     }
@@ -251,7 +241,7 @@ fn alike(reader: &mut Reader<'_>, read: &ReadTask<'_>, source: &Cluster, destina
             named(source)
         );
         reader.report(
-            Draft::error(fields.place_of("destination"), fields.at("destination"), message)
+            Draft::key_error(fields, "destination", message)
                 .expected("a destination without `namespace`, or with the source's, because the task goes both ways")
                 .help(format!("take `namespace` out of the cluster `{}`, or make the two the same", destination.name)),
         );
@@ -263,7 +253,7 @@ fn alike(reader: &mut Reader<'_>, read: &ReadTask<'_>, source: &Cluster, destina
             destination.name
         );
         reader.report(
-            Draft::warning(fields.place_of("destination"), fields.at("destination"), message)
+            Draft::key_warning(fields, "destination", message)
                 .help("use `map: {namespace: …}` in the task to rename namespaces"),
         );
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::addresses;
-use crate::kinds::Found;
+use crate::kinds::KindWord;
 use crate::model::{Cluster, PUBLIC, Tls};
 use crate::read::{Draft, Fields, Reader, shown, written};
 use crate::suggest::nearest;
@@ -44,7 +44,7 @@ pub(crate) fn read(reader: &mut Reader<'_>, items: &[(&Node, String)]) -> Vec<Cl
         if let Some(line) = first(&mut names, &cluster.name, place.line) {
             let message = format!("two clusters have the name `{}`", cluster.name);
             reader.report(
-                Draft::error(place, fields.at("clusterName"), message)
+                Draft::key_error(&fields, "clusterName", message)
                     .expected("a name that no other cluster has")
                     .help(format!("rename one of the two; the first is at line {line}")),
             );
@@ -53,7 +53,7 @@ pub(crate) fn read(reader: &mut Reader<'_>, items: &[(&Node, String)]) -> Vec<Cl
         let id = cluster.cluster_id.as_deref().unwrap_or_default();
         if let Some(line) = first(&mut ids, id, place.line) {
             reader.report(
-                Draft::error(place, fields.at("clusterId"), "two clusters have this id")
+                Draft::key_error(&fields, "clusterId", "two clusters have this id")
                     .expected("an id that no other cluster has")
                     .help(format!("make the two one cluster, or change one id; the first is at line {line}")),
             );
@@ -95,7 +95,7 @@ fn read_one(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Cluster {
     cluster.own = own(reader, fields, &cluster);
     check_name(reader, fields, "clusterId", cluster.cluster_id.as_deref());
     for (one, other) in [("userName", "password"), ("password", "userName"), ("ak", "sk"), ("sk", "ak")] {
-        together(reader, fields, one, other);
+        check_together(reader, fields, one, other);
     }
     cluster
 }
@@ -106,16 +106,14 @@ fn own(reader: &mut Reader<'_>, fields: &Fields<'_>, cluster: &Cluster) -> Optio
     // A kind that is not known is reported already.
     let others = reader.kinds.blocks().filter(|(name, _)| !kind.is_empty() && *name != kind);
     for (name, block) in others {
-        let Some(node) = fields.get(name) else { continue };
+        if fields.get(name).is_none() {
+            continue;
+        }
         let upper = name.to_uppercase();
         reader.report(
-            Draft::error(
-                node.place,
-                fields.at(name),
-                format!("this cluster is no {} but of the kind {kind}", block.title),
-            )
-            .expected(format!("this key only where `clusterType` is {upper}"))
-            .help(format!("take it out, or write `clusterType: {upper}`")),
+            Draft::key_error(fields, name, format!("this cluster is no {} but of the kind {kind}", block.title))
+                .expected(format!("this key only where `clusterType` is {upper}"))
+                .help(format!("take it out, or write `clusterType: {upper}`")),
         );
     }
     reader.kinds.get(kind)?.read_block(reader, fields, cluster)
@@ -127,7 +125,7 @@ pub(crate) fn check_name(reader: &mut Reader<'_>, fields: &Fields<'_>, key: &str
     let fits = name.trim() == name && !name.chars().any(char::is_control) && name.chars().count() <= LONGEST_NAME;
     if !fits {
         reader.report(
-            Draft::error(fields.place_of(key), fields.at(key), "this name cannot be used")
+            Draft::key_error(fields, key, "this name cannot be used")
                 .expected(format!("at most {LONGEST_NAME} characters, no line breaks, no blanks at either end"))
                 .help("write a short plain name"),
         );
@@ -142,25 +140,25 @@ fn kind(reader: &mut Reader<'_>, fields: &Fields<'_>) -> String {
     if reader.required(fields, "clusterType", &expected, &help).is_none() {
         return String::new();
     }
-    let Some((scalar, place)) = reader.scalar(fields, "clusterType", &expected) else { return String::new() };
+    let Some(scalar) = reader.scalar(fields, "clusterType", &expected) else { return String::new() };
     let kinds = reader.kinds;
     match kinds.find(&scalar.text) {
-        Found::Usable(kind) => kind,
-        Found::NotYet(_) => {
+        KindWord::Usable(kind) => kind,
+        KindWord::NotYet(_) => {
             reader.report(
-                Draft::error(place, fields.at("clusterType"), format!("`{}` is not supported yet", shown(scalar)))
+                Draft::key_error(fields, "clusterType", format!("`{}` is not supported yet", shown(scalar)))
                     .expected(expected)
                     .help("take this cluster and its tasks out until a version that supports it"),
             );
             String::new()
         }
-        Found::Unknown => {
+        KindWord::Unknown => {
             let help = match nearest(scalar.text.trim(), kinds.words()) {
                 Some(word) => format!("did you mean `{}`?", word.to_uppercase()),
                 None => format!("the kinds of cluster that are known: {usable}"),
             };
             let message = format!("`{}` is not a kind of cluster that is known", shown(scalar));
-            reader.report(Draft::error(place, fields.at("clusterType"), message).expected(expected).help(help));
+            reader.report(Draft::key_error(fields, "clusterType", message).expected(expected).help(help));
             String::new()
         }
     }
@@ -168,17 +166,13 @@ fn kind(reader: &mut Reader<'_>, fields: &Fields<'_>) -> String {
 
 fn namespaces(reader: &mut Reader<'_>, fields: &Fields<'_>, kind: &str) -> Vec<String> {
     let expected = "names separated by commas, such as `public,test`";
-    let Some((scalar, place)) = reader.scalar(fields, "namespace", expected) else { return Vec::new() };
+    let Some(scalar) = reader.scalar(fields, "namespace", expected) else { return Vec::new() };
     let namespaces = split_namespaces(&scalar.text);
     let has = reader.kinds.get(kind).is_none_or(|kind| kind.facts().namespaces);
     if !has && !namespaces.is_empty() {
         reader.report(
-            Draft::warning(
-                place,
-                fields.at("namespace"),
-                "this kind of cluster has no namespaces; the key has no effect",
-            )
-            .help("take it out"),
+            Draft::key_warning(fields, "namespace", "this kind of cluster has no namespaces; the key has no effect")
+                .help("take it out"),
         );
         return Vec::new();
     }
@@ -205,7 +199,7 @@ fn context_path(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<String> 
     let text = reader.text(fields, "contextPath", "a path, such as `/registry`")?;
     if text.chars().any(|c| c.is_whitespace() || matches!(c, '?' | '#')) || text.contains("://") {
         reader.report(
-            Draft::error(fields.place_of("contextPath"), fields.at("contextPath"), "this is not a path")
+            Draft::key_error(fields, "contextPath", "this is not a path")
                 .expected("a path, such as `/registry`")
                 .help("write only what stands between the port and `/v1` or `/v3`"),
         );
@@ -215,8 +209,7 @@ fn context_path(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<String> 
 }
 
 fn tls(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<Tls> {
-    let node = fields.get("tls")?;
-    let inner = reader.fields(node, &fields.at("tls"), &TLS_KEYS)?;
+    let inner = reader.block(fields, "tls", &TLS_KEYS)?;
     let tls = Tls {
         ca: reader.text(&inner, "ca", "the path of a PEM file"),
         cert: reader.text(&inner, "cert", "the path of a PEM file"),
@@ -224,23 +217,19 @@ fn tls(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<Tls> {
         server_name: reader.text(&inner, "serverName", "a host name"),
         insecure_skip_verify: reader.flag(&inner, "insecureSkipVerify", false),
     };
-    together(reader, &inner, "cert", "key");
-    together(reader, &inner, "key", "cert");
+    check_together(reader, &inner, "cert", "key");
+    check_together(reader, &inner, "key", "cert");
     if tls.insecure_skip_verify {
         reader.report(
-            Draft::warning(
-                inner.place_of("insecureSkipVerify"),
-                inner.at("insecureSkipVerify"),
-                "the server's certificate is not checked",
-            )
-            .help("give the certificate authority with `ca` instead"),
+            Draft::key_warning(&inner, "insecureSkipVerify", "the server's certificate is not checked")
+                .help("give the certificate authority with `ca` instead"),
         );
     }
     Some(tls)
 }
 
 /// Two keys that mean something only together: reports `one` without `other`.
-fn together(reader: &mut Reader<'_>, fields: &Fields<'_>, one: &str, other: &str) {
+fn check_together(reader: &mut Reader<'_>, fields: &Fields<'_>, one: &str, other: &str) {
     let there = |key: &str| {
         fields
             .get(key)
@@ -248,7 +237,7 @@ fn together(reader: &mut Reader<'_>, fields: &Fields<'_>, one: &str, other: &str
     };
     if there(one) && !there(other) {
         reader.report(
-            Draft::error(fields.place_of(one), fields.at(one), format!("`{one}` stands here without `{other}`"))
+            Draft::key_error(fields, one, format!("`{one}` stands here without `{other}`"))
                 .expected(format!("both `{one}` and `{other}`, or neither"))
                 .help(format!("add `{other}`, or take `{one}` out")),
         );

@@ -28,7 +28,7 @@ impl Env for ProcessEnv {
     fn file(&self, path: &str) -> Result<String, String> {
         use std::io::Read;
         let read = || {
-            // A pipe or a device could block for ever, or never end.
+            // A pipe or a device could block forever, or never end.
             if !std::fs::metadata(path)?.is_file() {
                 return Err(std::io::Error::other("not a plain file"));
             }

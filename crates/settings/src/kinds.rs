@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use schemars::{Schema, SchemaGenerator};
 
 use crate::addresses;
-use crate::model::{Cluster, Mode, TaskType};
+use crate::model::{Cluster, TaskMode, TaskType};
 use crate::read::{Fields, Reader};
 use crate::tree::Node;
 
@@ -36,7 +36,7 @@ pub trait Kind: Send + Sync {
     }
 
     /// Reads the block, and reports which keys of the cluster have no effect here. `fields`: all keys of the cluster, which
-    /// `cluster` has read already. Answers the block as it is to be kept, complete with its defaults; `None`: there is none.
+    /// `cluster` has read already. Returns the block as it is stored, complete with its defaults; `None`: there is none.
     fn read_block(
         &self,
         _reader: &mut Reader<'_>,
@@ -123,7 +123,7 @@ pub struct Kinds {
 
 /// What a word for a kind turned out to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Found {
+pub(crate) enum KindWord {
     Usable(String),
     NotYet(String),
     Unknown,
@@ -131,7 +131,7 @@ pub(crate) enum Found {
 
 /// What of a task's types a pair of kinds can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ability {
+pub struct PairAbility {
     /// Services can travel.
     pub services: bool,
     /// Configuration can travel.
@@ -174,30 +174,30 @@ impl Kinds {
     }
 
     /// What a pair of kinds can copy in a mode; a kind that the table lacks can nothing.
-    pub fn ability(&self, source: &str, destination: &str, mode: Mode) -> Ability {
+    pub fn ability(&self, source: &str, destination: &str, mode: TaskMode) -> PairAbility {
         let one_way = |from: &str, to: &str| {
             let (from, to) = (self.facts(from), self.facts(to));
-            Ability {
+            PairAbility {
                 services: from.services_source && to.services_sink,
                 configs: from.configs_source && to.configs_sink,
             }
         };
         let there = one_way(source, destination);
         match mode {
-            Mode::Unidirectional => there,
-            Mode::Bidirectional => {
+            TaskMode::Unidirectional => there,
+            TaskMode::Bidirectional => {
                 let back = one_way(destination, source);
-                Ability { services: there.services && back.services, configs: there.configs && back.configs }
+                PairAbility { services: there.services && back.services, configs: there.configs && back.configs }
             }
         }
     }
 
-    pub(crate) fn find(&self, word: &str) -> Found {
+    pub(crate) fn find(&self, word: &str) -> KindWord {
         let name = self.canonical(word);
         match self.known.contains_key(name.as_str()) {
-            true => Found::Usable(name),
-            false if self.planned.contains(&name.as_str()) => Found::NotYet(name),
-            false => Found::Unknown,
+            true => KindWord::Usable(name),
+            false if self.planned.contains(&name.as_str()) => KindWord::NotYet(name),
+            false => KindWord::Unknown,
         }
     }
 
@@ -218,8 +218,8 @@ impl Kinds {
     }
 }
 
-impl Ability {
-    /// Whether it covers a type; `All` wants at least one of the two.
+impl PairAbility {
+    /// Whether it covers a type; `All` requires at least one of the two.
     pub fn covers(self, kind: TaskType) -> bool {
         match kind {
             TaskType::Service => self.services,

@@ -30,10 +30,10 @@ pub mod yaml;
 pub use addresses::{check_address, each};
 pub use duration::{format_duration, parse_duration, text as duration_text};
 pub use env::{Env, FixedEnv, MAX_REFERRED, ProcessEnv};
-pub use kinds::{Ability, Block, Kind, KindFacts, Kinds};
-pub use model::{Cluster, Mode, Namespaces, PUBLIC, Settings, Task, TaskType, Tls};
+pub use kinds::{Block, Kind, KindFacts, Kinds, PairAbility};
+pub use model::{Cluster, Namespaces, PUBLIC, Settings, Task, TaskMode, TaskType, Tls};
 pub use options::{
-    Conflict, Data, DataAcl, Guard, Marks, MetadataRenames, Overrides, Policy, Rename, Renames, Rule, Selection,
+    ConflictRule, Data, DataAcl, Guard, Marks, MetadataRenames, Overrides, Policy, Rename, Renames, Rule, Selection,
     TakeOver,
 };
 pub use page::page;
@@ -66,48 +66,33 @@ pub fn parse_beside(
     kinds: &Kinds,
     known: &[Cluster],
 ) -> Result<Settings, Problems> {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let too_large = text.len() > MAX_FILE;
     let text = if too_large { "" } else { text };
-    let read = tree::read(text);
-    let masked = mask::mask(text, read.as_ref().ok().and_then(|(root, _)| root.as_ref()));
-    let mut reader = Reader::new(file_name, text, &masked, env, kinds);
-    let settings = match read {
-        _ if too_large => {
+    let (settings, warnings) = read::document(file_name, text, env, kinds, tree::MAX_NODES, |reader, root| {
+        if too_large {
             let message = format!("the file is larger than {MAX_FILE} bytes");
             reader.report(Draft::error(START, "", message).help("split it into several files"));
-            Settings::default()
+            return None;
         }
-        Err(fault) => {
-            reader.report(fault.into());
-            Settings::default()
-        }
-        Ok((root, faults)) => {
-            faults.into_iter().for_each(|fault| reader.report(fault.into()));
-            root_of(&mut reader, root, known)
-        }
-    };
-    let problems = reader.finish();
-    if problems.errors().next().is_some() {
-        return Err(problems);
-    }
-    Ok(Settings { warnings: problems.0, ..settings })
+        root_of(reader, root, known)
+    })?;
+    Ok(Settings { warnings: warnings.0, ..settings })
 }
 
 const START: Place = Place { line: 1, column: 1, start: 0, end: 0 };
 
-fn root_of(reader: &mut Reader<'_>, root: Option<tree::Node>, known: &[Cluster]) -> Settings {
+fn root_of(reader: &mut Reader<'_>, root: Option<Node>, known: &[Cluster]) -> Option<Settings> {
     let Some(mut root) = root else {
-        // To take it for «nothing is wanted» could remove everything.
+        // Reading it as «nothing is configured» could remove everything.
         reader.report(
             Draft::error(START, "", "the file is empty")
                 .expected("the keys `clusters` and `tasks`")
                 .help("to say that there is nothing, write `clusters: []` and `tasks: []`"),
         );
-        return Settings::default();
+        return None;
     };
     reader.resolve(&mut root);
-    let Some(fields) = reader.fields(&root, "", &TOP_KEYS) else { return Settings::default() };
+    let fields = reader.fields(&root, "", &TOP_KEYS)?;
     let items = reader.list(&fields, "clusters", "clusters");
     let clusters = clusters::read(reader, &items);
     let items = reader.list(&fields, "tasks", "tasks");
@@ -122,11 +107,11 @@ fn root_of(reader: &mut Reader<'_>, root: Option<tree::Node>, known: &[Cluster])
                 .help("describe clusters below `clusters:` and what to copy below `tasks:`"),
         );
     }
-    Settings { clusters, tasks: tasks.into_iter().map(|read| read.task).collect(), warnings: Vec::new() }
+    Some(Settings { clusters, tasks: tasks.into_iter().map(|read| read.task).collect(), warnings: Vec::new() })
 }
 
-impl From<tree::Fault> for Draft {
-    fn from(fault: tree::Fault) -> Self {
+impl From<tree::SyntaxFault> for Draft {
+    fn from(fault: tree::SyntaxFault) -> Self {
         let draft = Draft::error(fault.place, "", fault.message);
         match fault.help {
             Some(help) => draft.help(help),

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::duration::text as duration_text;
-use crate::options::{Conflict, Data, Guard, Marks, Overrides, Policy, Renames, Selection, TakeOver};
+use crate::options::{ConflictRule, Data, Guard, Marks, Overrides, Policy, Renames, Selection, TakeOver};
 use crate::pattern::Pattern;
 use crate::problem::Problem;
 use crate::schema::{any_case_mode, any_case_type, comma_list};
@@ -18,7 +18,7 @@ use crate::secret::Secret;
 pub const PUBLIC: &str = "public";
 
 /// A whole file: MSE Sync's keys and ours.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(title = "Causeway settings", extend("patternProperties" = {"^x-": {"description": "Ignored: a place for YAML anchors."}}))]
 pub struct Settings {
@@ -36,7 +36,7 @@ pub struct Settings {
 }
 
 /// One running registry, configuration centre or gateway.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Cluster {
     /// The cluster's name, unique in the file. Tasks refer to it.
@@ -55,7 +55,7 @@ pub struct Cluster {
     pub addresses: Vec<String>,
     /// The namespaces of the tasks whose source this cluster is, separated by commas; ids or display names.
     /// Absent or empty: all, also those created later. `public` is the default namespace.
-    #[serde(rename = "namespace", default, skip_serializing_if = "Vec::is_empty", with = "comma_list")]
+    #[serde(rename = "namespace", default, skip_serializing_if = "Vec::is_empty", serialize_with = "comma_list")]
     #[schemars(with = "String", extend("x-origin" = "MSE", "examples" = ["public,test"]))]
     pub namespaces: Vec<String>,
     /// The user to sign in as.
@@ -97,7 +97,7 @@ pub struct Cluster {
 }
 
 /// How a TLS connection is made.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Tls {
     /// A PEM file of the certificate authorities to trust. Absent: the machine's.
@@ -117,13 +117,13 @@ pub struct Tls {
     #[schemars(with = "String", extend("x-origin" = "ours", "examples" = ["registry.example.org"]))]
     pub server_name: Option<String>,
     /// Take any certificate. Only for trials: whoever stands between can read and change everything.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "is_default")]
     #[schemars(extend("default" = false, "x-origin" = "ours"))]
     pub insecure_skip_verify: bool,
 }
 
 /// What is copied.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub enum TaskType {
     /// Services and their instances.
     #[default]
@@ -156,8 +156,8 @@ impl TaskType {
 }
 
 /// One way or two.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Mode {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub enum TaskMode {
     /// From the source to the destination.
     #[default]
     Unidirectional,
@@ -165,7 +165,7 @@ pub enum Mode {
     Bidirectional,
 }
 
-impl Mode {
+impl TaskMode {
     /// The word in the file.
     pub fn word(self) -> &'static str {
         match self {
@@ -176,7 +176,7 @@ impl Mode {
 }
 
 /// What is copied from where to where.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Task {
     /// The task's name, unique in the file. Absent: `<source>-<destination>-<type in lower case>`.
@@ -196,7 +196,7 @@ pub struct Task {
     /// One way or two, in any case: Unidirectional or Bidirectional.
     #[serde(default)]
     #[schemars(schema_with = "any_case_mode", extend("x-origin" = "MSE"))]
-    pub mode: Mode,
+    pub mode: TaskMode,
     /// Which services are copied: a regular expression in Java's syntax that matches the whole name at the source. For
     /// `type: Config` it speaks of the entries' paths instead: a node's path, `group/dataId` elsewhere.
     #[serde(default)]
@@ -218,21 +218,21 @@ pub struct Task {
     pub overrides: Overrides,
     /// Where a two-way task copies configuration: which side is right when both changed the same entry. `manual` keeps
     /// both and shows the conflict.
-    #[serde(default, skip_serializing_if = "Conflict::is_default")]
+    #[serde(default, skip_serializing_if = "is_default")]
     #[schemars(extend("default" = "manual", "x-origin" = "ours"))]
-    pub conflict: Conflict,
+    pub conflict: ConflictRule,
     /// How configuration is copied.
-    #[serde(default, skip_serializing_if = "Data::is_default")]
+    #[serde(default, skip_serializing_if = "is_default")]
     #[schemars(extend("x-origin" = "ours"))]
     pub data: Data,
     /// How copies of services are known as ours where the kind keeps marks apart from the data: by our `session`, so that
     /// they stay byte for byte as at the source, or by a mark in their data too (`inline`), for chains over several
     /// installs of Causeway.
-    #[serde(default, skip_serializing_if = "Marks::is_default")]
+    #[serde(default, skip_serializing_if = "is_default")]
     #[schemars(extend("default" = "session", "x-origin" = "ours"))]
     pub marks: Marks,
     /// Whether copies that another install of Causeway made at the source are copied onward.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "is_default")]
     #[schemars(extend("default" = false, "x-origin" = "ours"))]
     pub relay: bool,
     /// The tool whose copies at the destination this task takes over without a gap.
@@ -240,11 +240,11 @@ pub struct Task {
     #[schemars(with = "TakeOver", extend("x-origin" = "ours"))]
     pub take_over: Option<TakeOver>,
     /// What is copied, more finely than by service name.
-    #[serde(default, skip_serializing_if = "Selection::is_all")]
+    #[serde(default, skip_serializing_if = "is_default")]
     #[schemars(extend("x-origin" = "ours"))]
     pub select: Selection,
     /// How things are renamed on the way.
-    #[serde(default, skip_serializing_if = "Renames::is_none")]
+    #[serde(default, skip_serializing_if = "is_default")]
     #[schemars(extend("x-origin" = "ours"))]
     pub map: Renames,
     /// When removals are held until somebody releases them.
@@ -304,7 +304,7 @@ impl Task {
 
     /// Whether records go from the destination to the source as well.
     pub fn is_two_way(&self) -> bool {
-        self.mode == Mode::Bidirectional
+        self.mode == TaskMode::Bidirectional
     }
 }
 
@@ -317,6 +317,6 @@ fn yes() -> bool {
     true
 }
 
-pub(crate) fn is_false(value: &bool) -> bool {
-    !value
+pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::duration::text as duration_text;
+use crate::model::is_default;
 use crate::pattern::Pattern;
 
 /// What a task may do at its destination.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 #[schemars(inline)]
 pub enum Policy {
@@ -24,7 +25,7 @@ pub enum Policy {
 }
 
 /// What happens to a change that somebody made to a copy of ours at the destination.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(inline)]
 pub enum Overrides {
@@ -38,10 +39,10 @@ pub enum Overrides {
 }
 
 /// What settles a conflict: the same entry of data was changed at both sides since the two were last the same.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(inline)]
-pub enum Conflict {
+pub enum ConflictRule {
     /// The task's source is right.
     Source,
     /// The task's destination is right.
@@ -53,14 +54,8 @@ pub enum Conflict {
     Manual,
 }
 
-impl Conflict {
-    pub(crate) fn is_default(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
 /// How the copies of services are known as ours, where a kind keeps marks apart from the data.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(inline)]
 pub enum Marks {
@@ -71,14 +66,8 @@ pub enum Marks {
     Inline,
 }
 
-impl Marks {
-    pub(crate) fn is_default(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
 /// How data are copied.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Data {
     /// Whether the access lists of entries travel: `copy` them and their changes, or `ignore` them, so that each side
@@ -87,14 +76,8 @@ pub struct Data {
     pub acl: DataAcl,
 }
 
-impl Data {
-    pub(crate) fn is_default(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
 /// Whether the access lists of data travel.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(inline)]
 pub enum DataAcl {
@@ -106,7 +89,7 @@ pub enum DataAcl {
 }
 
 /// Another tool whose copies are taken over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 #[schemars(inline)]
 pub enum TakeOver {
@@ -117,7 +100,7 @@ pub enum TakeOver {
 }
 
 /// What is copied: what any `include` rule matches (all, when there is none) and no `exclude` rule matches.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Selection {
     /// Copied is what at least one of these rules matches. Absent: everything. Where none speaks of services, or none of
@@ -131,16 +114,9 @@ pub struct Selection {
     pub exclude: Vec<Rule>,
 }
 
-impl Selection {
-    /// Whether it leaves nothing out.
-    pub fn is_all(&self) -> bool {
-        self.include.is_empty() && self.exclude.is_empty()
-    }
-}
-
 /// Matches when all of its patterns match the whole of what they speak of, at the source, before renaming. A rule with
 /// `service` or `metadata` speaks of services only, one with `path` of configuration only, any other of both.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Rule {
     /// A pattern of the namespace's id.
@@ -183,7 +159,7 @@ impl Rule {
 }
 
 /// How names and metadata change between source and destination. A two-way task undoes it on the way back.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Renames {
     /// The namespace at the destination: a template, or a table of source names and destination names.
@@ -199,22 +175,15 @@ pub struct Renames {
     #[schemars(with = "Rename", extend("x-origin" = "ours", "examples" = ["east-{service}"]))]
     pub service: Option<Rename>,
     /// Changes to instance metadata.
-    #[serde(default, skip_serializing_if = "MetadataRenames::is_none")]
+    #[serde(default, skip_serializing_if = "is_default")]
     #[schemars(extend("x-origin" = "ours"))]
     pub metadata: MetadataRenames,
-}
-
-impl Renames {
-    /// Whether it changes nothing.
-    pub fn is_none(&self) -> bool {
-        self.namespace.is_none() && self.group.is_none() && self.service.is_none() && self.metadata.is_none()
-    }
 }
 
 /// A template with `{namespace}`, `{group}` and `{service}` in it (the names at the source), or a table from names at
 /// the source to names at the destination; what the table lacks keeps its name. `{{` and `}}` in a template stand
 /// for the single characters.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(untagged)]
 #[schemars(inline)]
 pub enum Rename {
@@ -225,7 +194,7 @@ pub enum Rename {
 }
 
 /// Changes to instance metadata, in this order: drop, rename, add.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct MetadataRenames {
     /// Entries that every copy gets, over those of the same key.
@@ -242,15 +211,8 @@ pub struct MetadataRenames {
     pub rename: BTreeMap<String, String>,
 }
 
-impl MetadataRenames {
-    /// Whether it changes nothing.
-    pub fn is_none(&self) -> bool {
-        self.add.is_empty() && self.drop.is_empty() && self.rename.is_empty()
-    }
-}
-
 /// Removals are held when, within `window`, they are more than `floor` and more than `share` of the task's records.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Guard {
     /// The share of the task's records at the destination, from 0 to 1.

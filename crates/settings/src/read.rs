@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use crate::env::{Env, resolve};
 use crate::kinds::Kinds;
-use crate::mask::is_secret_key;
+use crate::mask::{is_secret_key, mask};
 use crate::problem::{Problem, Problems, Severity};
 use crate::suggest::nearest;
-use crate::tree::{Key, Node, Place, Scalar, Value};
+use crate::tree::{self, Key, Node, Place, Scalar, Value};
 
 /// More problems than this are not listed one by one.
 const MAX_PROBLEMS: usize = 100;
@@ -36,6 +36,21 @@ impl Draft {
     /// Something without effect, or only a part of it.
     pub fn warning(place: Place, field: impl Into<String>, message: impl Into<String>) -> Self {
         Self { severity: Severity::Warning, ..Self::error(place, field, message) }
+    }
+
+    /// Something wrong with a key of a mapping, or with its absence.
+    pub fn key_error(fields: &Fields<'_>, key: &str, message: impl Into<String>) -> Self {
+        Self::error(fields.place_of(key), fields.at(key), message)
+    }
+
+    /// A key of a mapping without effect, or with only a part of it.
+    pub fn key_warning(fields: &Fields<'_>, key: &str, message: impl Into<String>) -> Self {
+        Self::warning(fields.place_of(key), fields.at(key), message)
+    }
+
+    /// A node of the wrong form.
+    pub fn wrong_form(node: &Node, path: &str, expected: impl Into<String>) -> Self {
+        Self::error(node.place, path, format!("this is {}", node.describe())).expected(expected)
     }
 
     /// What was expected instead.
@@ -80,6 +95,37 @@ impl<'n> Fields<'n> {
     /// All keys with their values, in the order of the file.
     pub fn entries(&self) -> &'n [(Key, Node)] {
         self.entries
+    }
+}
+
+/// Reads one document of at most `most` values with `read`, which gets its root (`None`: there is nothing in it), and reports
+/// what is wrong there. Returns what was read and the warnings. The error holds all problems in the order of the file.
+pub(crate) fn document<T>(
+    file: &str,
+    text: &str,
+    env: &dyn Env,
+    kinds: &Kinds,
+    most: usize,
+    read: impl FnOnce(&mut Reader<'_>, Option<Node>) -> Option<T>,
+) -> Result<(T, Problems), Problems> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let tree = tree::read(text, most);
+    let masked = mask(text, tree.as_ref().ok().and_then(|(root, _)| root.as_ref()));
+    let mut reader = Reader::new(file, text, &masked, env, kinds);
+    let found = match tree {
+        Err(fault) => {
+            reader.report(fault.into());
+            None
+        }
+        Ok((root, faults)) => {
+            faults.into_iter().for_each(|fault| reader.report(fault.into()));
+            read(&mut reader, root)
+        }
+    };
+    let problems = reader.finish();
+    match found {
+        Some(found) if problems.errors().next().is_none() => Ok((found, problems)),
+        _ => Err(problems),
     }
 }
 
@@ -188,11 +234,8 @@ impl<'a> Reader<'a> {
     pub fn fields<'n>(&mut self, node: &'n Node, path: &str, known: &[&str]) -> Option<Fields<'n>> {
         let Value::Map(entries) = &node.value else {
             let keys = known.iter().take(3).map(|key| format!("`{key}: …`")).collect::<Vec<_>>().join(", ");
-            self.report(
-                Draft::error(node.place, path, format!("this is {}", node.describe()))
-                    .expected("keys with values")
-                    .help(format!("write keys such as {keys}")),
-            );
+            let draft = Draft::wrong_form(node, path, "keys with values");
+            self.report(draft.help(format!("write keys such as {keys}")));
             return None;
         };
         let place = entries.first().map_or(node.place, |(key, _)| key.place);
@@ -213,10 +256,14 @@ impl<'a> Reader<'a> {
         Some(fields)
     }
 
+    /// The mapping behind a key; `None` when absent, or reported.
+    pub fn block<'n>(&mut self, fields: &Fields<'n>, key: &str, known: &[&str]) -> Option<Fields<'n>> {
+        self.fields(fields.get(key)?, &fields.at(key), known)
+    }
+
     /// A single value; `None` when absent, or reported.
-    pub fn scalar<'n>(&mut self, fields: &Fields<'n>, key: &str, expected: &str) -> Option<(&'n Scalar, Place)> {
-        let node = fields.get(key)?;
-        self.one(node, &fields.at(key), expected).map(|scalar| (scalar, node.place))
+    pub fn scalar<'n>(&mut self, fields: &Fields<'n>, key: &str, expected: &str) -> Option<&'n Scalar> {
+        self.one(fields.get(key)?, &fields.at(key), expected)
     }
 
     /// The single value of a node; `None` when it is something else, which is reported.
@@ -225,11 +272,7 @@ impl<'a> Reader<'a> {
             Value::Scalar(scalar) if scalar.broken => None,
             Value::Scalar(scalar) => Some(scalar),
             _ => {
-                self.report(
-                    Draft::error(node.place, path, format!("this is {}", node.describe()))
-                        .expected(expected)
-                        .help("write one value behind the colon"),
-                );
+                self.report(Draft::wrong_form(node, path, expected).help("write one value behind the colon"));
                 None
             }
         }
@@ -237,7 +280,7 @@ impl<'a> Reader<'a> {
 
     /// A text that is not empty; an empty one counts as absent, as in MSE Sync.
     pub fn text(&mut self, fields: &Fields<'_>, key: &str, expected: &str) -> Option<String> {
-        let (scalar, _) = self.scalar(fields, key, expected)?;
+        let scalar = self.scalar(fields, key, expected)?;
         (!scalar.text.is_empty()).then(|| scalar.text.clone())
     }
 
@@ -248,7 +291,7 @@ impl<'a> Reader<'a> {
         let text = self.text(fields, key, expected);
         if text.is_none() && empty {
             let message = if node.is_some() { "this is empty".to_owned() } else { format!("`{key}` is missing") };
-            self.report(Draft::error(fields.place_of(key), fields.at(key), message).expected(expected).help(help));
+            self.report(Draft::key_error(fields, key, message).expected(expected).help(help));
         }
         text
     }
@@ -261,11 +304,8 @@ impl<'a> Reader<'a> {
                 items.iter().enumerate().map(|(n, node)| (node, format!("{}[{n}]", fields.at(key)))).collect()
             }
             _ => {
-                self.report(
-                    Draft::error(node.place, fields.at(key), format!("this is {}", node.describe()))
-                        .expected(format!("a list of {item}"))
-                        .help("begin every item on its own line with `- `"),
-                );
+                let draft = Draft::wrong_form(node, &fields.at(key), format!("a list of {item}"));
+                self.report(draft.help("begin every item on its own line with `- `"));
                 Vec::new()
             }
         }
@@ -276,8 +316,7 @@ impl<'a> Reader<'a> {
         if let Value::Map(entries) = &node.value {
             return entries;
         }
-        let message = format!("this is {}", node.describe());
-        self.report(Draft::error(node.place, path, message).expected(expected).help("write one `key: value` a line"));
+        self.report(Draft::wrong_form(node, path, expected).help("write one `key: value` a line"));
         &[]
     }
 

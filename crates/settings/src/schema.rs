@@ -53,16 +53,8 @@ pub(crate) fn any_case_mode(_: &mut SchemaGenerator) -> Schema {
 }
 
 /// `namespace`: a list that is written as one text with commas.
-pub(crate) mod comma_list {
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    pub fn serialize<S: Serializer>(names: &[String], serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&names.join(","))
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
-        Ok(crate::clusters::split_namespaces(&String::deserialize(deserializer)?))
-    }
+pub(crate) fn comma_list<S: serde::Serializer>(names: &[String], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&names.join(","))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Serialize, Serializer};
 
 /// A value that is never shown. It knows the text `${env:NAME}` or `${file:/path}` that it was written as,
 /// so that a store keeps the reference and not the value.
@@ -52,13 +52,6 @@ impl fmt::Debug for Secret {
 impl Serialize for Secret {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.reference.serialize(serializer)
-    }
-}
-
-/// Reads what `Serialize` wrote: the reference with an empty value; it does not look the value up.
-impl<'de> Deserialize<'de> for Secret {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(Self { reference: Option::deserialize(deserializer)?, value: String::new() })
     }
 }
 

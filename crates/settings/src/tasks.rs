@@ -1,9 +1,9 @@
 //! Reading `tasks`.
 
 use crate::clusters::{check_name, normal_namespace};
-use crate::model::{Mode, Namespaces, Task, TaskType, settle};
+use crate::model::{Namespaces, Task, TaskMode, TaskType, settle};
 use crate::options::{
-    Conflict, Data, DataAcl, Guard, Marks, MetadataRenames, Overrides, Policy, Rename, Renames, Rule, Selection,
+    ConflictRule, Data, DataAcl, Guard, Marks, MetadataRenames, Overrides, Policy, Rename, Renames, Rule, Selection,
     TakeOver,
 };
 use crate::pattern::Pattern;
@@ -63,15 +63,15 @@ fn read_one(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Task {
     let source = reader.required(fields, "source", cluster, "write the name of the cluster to copy from");
     let destination = reader.required(fields, "destination", cluster, "write the name of the cluster to copy to");
     let types = [TaskType::Service, TaskType::Config, TaskType::All].map(|t| (t.word(), t));
-    let modes = [Mode::Unidirectional, Mode::Bidirectional].map(|m| (m.word(), m));
+    let modes = [TaskMode::Unidirectional, TaskMode::Bidirectional].map(|m| (m.word(), m));
     let policies = [("sync", Policy::Sync), ("upsert-only", Policy::UpsertOnly), ("create-only", Policy::CreateOnly)];
     let overrides = [("keep", Overrides::Keep), ("replace", Overrides::Replace), ("travel", Overrides::Travel)];
     let tools = [("nacos-sync", TakeOver::NacosSync), ("polaris-sync", TakeOver::PolarisSync)];
     let conflicts = [
-        ("source", Conflict::Source),
-        ("destination", Conflict::Destination),
-        ("newest", Conflict::Newest),
-        ("manual", Conflict::Manual),
+        ("source", ConflictRule::Source),
+        ("destination", ConflictRule::Destination),
+        ("newest", ConflictRule::Newest),
+        ("manual", ConflictRule::Manual),
     ];
     let marks = [("session", Marks::Session), ("inline", Marks::Inline)];
     let mode = reader.word(fields, "mode", &modes).unwrap_or_default();
@@ -89,13 +89,13 @@ fn read_one(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Task {
         policy: reader.word(fields, "policy", &policies).unwrap_or_default(),
         overrides: reader.word(fields, "overrides", &overrides).unwrap_or_default(),
         conflict: reader.word(fields, "conflict", &conflicts).unwrap_or_default(),
-        data: data(reader, fields),
+        data: data(reader, fields).unwrap_or_default(),
         marks: reader.word(fields, "marks", &marks).unwrap_or_default(),
         relay: reader.flag(fields, "relay", false),
         take_over: reader.word(fields, "takeOver", &tools),
-        select: select(reader, fields, about),
-        map: map(reader, fields, mode == Mode::Bidirectional),
-        guard: guard(reader, fields),
+        select: select(reader, fields, about).unwrap_or_default(),
+        map: map(reader, fields, mode == TaskMode::Bidirectional).unwrap_or_default(),
+        guard: guard(reader, fields).unwrap_or_default(),
         settle: reader.duration(fields, "settle", settle()),
         namespaces: Namespaces::default(),
         written: Default::default(),
@@ -112,17 +112,16 @@ fn match_pattern(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Pattern {
     }
 }
 
-fn data(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Data {
-    let Some(node) = fields.get("data") else { return Data::default() };
-    let Some(inner) = reader.fields(node, &fields.at("data"), &DATA_KEYS) else { return Data::default() };
+fn data(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<Data> {
+    let inner = reader.block(fields, "data", &DATA_KEYS)?;
     let words = [("copy", DataAcl::Copy), ("ignore", DataAcl::Ignore)];
-    Data { acl: reader.word(&inner, "acl", &words).unwrap_or_default() }
+    Some(Data { acl: reader.word(&inner, "acl", &words).unwrap_or_default() })
 }
 
-fn select(reader: &mut Reader<'_>, fields: &Fields<'_>, kind: Option<TaskType>) -> Selection {
-    let Some(node) = fields.get("select") else { return Selection::default() };
-    let Some(inner) = reader.fields(node, &fields.at("select"), &SELECT_KEYS) else { return Selection::default() };
-    Selection { include: rules(reader, &inner, "include", kind), exclude: rules(reader, &inner, "exclude", kind) }
+fn select(reader: &mut Reader<'_>, fields: &Fields<'_>, kind: Option<TaskType>) -> Option<Selection> {
+    let inner = reader.block(fields, "select", &SELECT_KEYS)?;
+    let mut rules = |key| rules(reader, &inner, key, kind);
+    Some(Selection { include: rules("include"), exclude: rules("exclude") })
 }
 
 fn rules(reader: &mut Reader<'_>, fields: &Fields<'_>, key: &str, kind: Option<TaskType>) -> Vec<Rule> {
@@ -151,14 +150,14 @@ fn rules(reader: &mut Reader<'_>, fields: &Fields<'_>, key: &str, kind: Option<T
                     .help("add a pattern, or take the rule out"),
             );
         }
-        about(reader, &inner, kind);
+        check_subject(reader, &inner, kind);
         rules.push(rule);
     }
     rules
 }
 
 /// A rule about what the task does not copy would say nothing, and more be copied than was meant.
-fn about(reader: &mut Reader<'_>, fields: &Fields<'_>, kind: Option<TaskType>) {
+fn check_subject(reader: &mut Reader<'_>, fields: &Fields<'_>, kind: Option<TaskType>) {
     let services = ["service", "metadata"].into_iter().find(|key| fields.get(key).is_some());
     let configs = fields.get("path").map(|_| "path");
     let (key, message, help) = match (services, configs, kind) {
@@ -180,21 +179,18 @@ fn about(reader: &mut Reader<'_>, fields: &Fields<'_>, kind: Option<TaskType>) {
         _ => return,
     };
     reader.report(
-        Draft::error(fields.place_of(key), fields.at(key), message)
+        Draft::key_error(fields, key, message)
             .expected("rules of services with `service` and `metadata`, rules of configuration with `path`")
             .help(help),
     );
 }
 
-fn map(reader: &mut Reader<'_>, fields: &Fields<'_>, two_way: bool) -> Renames {
-    let Some(node) = fields.get("map") else { return Renames::default() };
-    let Some(inner) = reader.fields(node, &fields.at("map"), &MAP_KEYS) else { return Renames::default() };
-    Renames {
-        namespace: rename(reader, &inner, "namespace", two_way),
-        group: rename(reader, &inner, "group", two_way),
-        service: rename(reader, &inner, "service", two_way),
-        metadata: metadata(reader, &inner, two_way),
-    }
+fn map(reader: &mut Reader<'_>, fields: &Fields<'_>, two_way: bool) -> Option<Renames> {
+    let inner = reader.block(fields, "map", &MAP_KEYS)?;
+    let mut rename = |key| rename(reader, &inner, key, two_way);
+    let (namespace, group, service) = (rename("namespace"), rename("group"), rename("service"));
+    let metadata = metadata(reader, &inner, two_way).unwrap_or_default();
+    Some(Renames { namespace, group, service, metadata })
 }
 
 fn rename(reader: &mut Reader<'_>, fields: &Fields<'_>, key: &str, two_way: bool) -> Option<Rename> {
@@ -212,20 +208,14 @@ fn rename(reader: &mut Reader<'_>, fields: &Fields<'_>, key: &str, two_way: bool
                 format!("`{from}` becomes an empty name")
             };
             reader.report(
-                Draft::error(node.place, fields.at(key), message)
-                    .expected("names on both sides")
-                    .help("write `old: new`"),
+                Draft::key_error(fields, key, message).expected("names on both sides").help("write `old: new`"),
             );
         }
         if two_way && let Some(name) = first_twice(table.values()) {
             reader.report(
-                Draft::error(
-                    node.place,
-                    fields.at(key),
-                    format!("two names become `{name}`, so the way back is not clear"),
-                )
-                .expected("different new names, because the task goes both ways")
-                .help("give every name its own, or make the task Unidirectional"),
+                Draft::key_error(fields, key, format!("two names become `{name}`, so the way back is not clear"))
+                    .expected("different new names, because the task goes both ways")
+                    .help("give every name its own, or make the task Unidirectional"),
             );
         }
         return Some(Rename::Table(table));
@@ -234,7 +224,7 @@ fn rename(reader: &mut Reader<'_>, fields: &Fields<'_>, key: &str, two_way: bool
     match check_template(&scalar.text, key, two_way) {
         Ok(()) => Some(Rename::Template(scalar.text.clone())),
         Err((message, help)) => {
-            reader.report(Draft::error(node.place, fields.at(key), message).expected(expected).help(help));
+            reader.report(Draft::key_error(fields, key, message).expected(expected).help(help));
             None
         }
     }
@@ -245,50 +235,39 @@ fn first_twice<'a>(names: impl Iterator<Item = &'a String>) -> Option<&'a String
     names.into_iter().find(|name| !seen.insert(*name))
 }
 
-fn metadata(reader: &mut Reader<'_>, fields: &Fields<'_>, two_way: bool) -> MetadataRenames {
-    let Some(node) = fields.get("metadata") else { return MetadataRenames::default() };
-    let Some(inner) = reader.fields(node, &fields.at("metadata"), &METADATA_KEYS) else {
-        return MetadataRenames::default();
-    };
+fn metadata(reader: &mut Reader<'_>, fields: &Fields<'_>, two_way: bool) -> Option<MetadataRenames> {
+    let inner = reader.block(fields, "metadata", &METADATA_KEYS)?;
     let mut table = |key: &str| {
         inner.get(key).map(|node| reader.table(node, &inner.at(key), "a table of metadata keys")).unwrap_or_default()
     };
     let (add, rename) = (table("add"), table("rename"));
-    let mut drop = Vec::new();
-    for (node, path) in reader.list(&inner, "drop", "metadata keys") {
-        if let Some(scalar) = reader.one(node, &path, "a metadata key") {
-            drop.push(scalar.text.clone());
-        }
-    }
+    let items = reader.list(&inner, "drop", "metadata keys");
+    let one = |(node, path): (_, String)| Some(reader.one(node, &path, "a metadata key")?.text.clone());
+    let drop = items.into_iter().filter_map(one).collect();
     if two_way && let Some(name) = first_twice(rename.values()) {
         reader.report(
-            Draft::error(
-                inner.place_of("rename"),
-                inner.at("rename"),
-                format!("two keys become `{name}`, so the way back is not clear"),
-            )
-            .expected("different new keys, because the task goes both ways")
-            .help("give every key its own, or make the task Unidirectional"),
+            Draft::key_error(&inner, "rename", format!("two keys become `{name}`, so the way back is not clear"))
+                .expected("different new keys, because the task goes both ways")
+                .help("give every key its own, or make the task Unidirectional"),
         );
     }
-    MetadataRenames { add, drop, rename }
+    Some(MetadataRenames { add, drop, rename })
 }
 
-fn guard(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Guard {
+fn guard(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<Guard> {
+    let inner = reader.block(fields, "guard", &GUARD_KEYS)?;
     let default = Guard::default();
-    let Some(node) = fields.get("guard") else { return default };
-    let Some(inner) = reader.fields(node, &fields.at("guard"), &GUARD_KEYS) else { return default };
     let share =
         reader.number(&inner, "share", "a number from 0 to 1, such as 0.3", |share: &f64| (0.0..=1.0).contains(share));
     let floor = reader.number(&inner, "floor", "a whole number from 0", |_: &u32| true);
     let window = reader.duration(&inner, "window", default.window);
     if window.is_zero() {
         reader.report(
-            Draft::error(inner.place_of("window"), inner.at("window"), "the window is empty")
+            Draft::key_error(&inner, "window", "the window is empty")
                 .expected("more than nothing, such as `60s`")
                 .help("to switch the guard off, set `share: 1`"),
         );
     }
     // 0 and -0 are equal but not the same text.
-    Guard { share: share.unwrap_or(default.share).abs(), floor: floor.unwrap_or(default.floor), window }
+    Some(Guard { share: share.unwrap_or(default.share).abs(), floor: floor.unwrap_or(default.floor), window })
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use granit_parser::{Event, Marker, Parser, ScalarStyle, Span};
 
 /// At most this many nodes after aliases are put in: a few lines of nested aliases could stand for billions.
-const MAX_NODES: usize = 200_000;
+pub(crate) const MAX_NODES: usize = 200_000;
 /// At most this many levels: the reader is recursive.
 const MAX_DEPTH: usize = 64;
 
@@ -96,19 +96,15 @@ impl Node {
 
 /// Why a text is no tree. Some of these leave a tree (`repeated` keys), most do not.
 #[derive(Clone, Debug)]
-pub(crate) struct Fault {
+pub(crate) struct SyntaxFault {
     pub place: Place,
     pub message: String,
     pub help: Option<String>,
 }
 
-/// Reads one document. `Ok((None, _))`: there is nothing in it. The faults beside a tree are repeated keys.
-pub(crate) fn read(text: &str) -> Result<(Option<Node>, Vec<Fault>), Fault> {
-    read_within(text, MAX_NODES)
-}
-
-/// The same, for at most `most` values.
-pub(crate) fn read_within(text: &str, most: usize) -> Result<(Option<Node>, Vec<Fault>), Fault> {
+/// Reads one document of at most `most` values. `Ok((None, _))`: there is nothing in it. The faults beside a tree are repeated
+/// keys.
+pub(crate) fn read(text: &str, most: usize) -> Result<(Option<Node>, Vec<SyntaxFault>), SyntaxFault> {
     let mut options = granit_parser::options! { block_nesting_limit: MAX_DEPTH, flow_nesting_limit: MAX_DEPTH };
     options.set_emit_comments(false);
     let mut builder = Builder {
@@ -129,13 +125,13 @@ struct Builder<'a, P> {
     anchors: Vec<(usize, Node)>,
     nodes: usize,
     most: usize,
-    faults: Vec<Fault>,
+    faults: Vec<SyntaxFault>,
 }
 
-type Step<'a> = Result<(Event<'a>, Span), granit_parser::ScanError>;
+type ParserItem<'a> = Result<(Event<'a>, Span), granit_parser::ScanError>;
 
-impl<'a, P: Iterator<Item = Step<'a>>> Builder<'a, P> {
-    fn document(&mut self) -> Result<Option<Node>, Fault> {
+impl<'a, P: Iterator<Item = ParserItem<'a>>> Builder<'a, P> {
+    fn document(&mut self) -> Result<Option<Node>, SyntaxFault> {
         let mut root = None;
         while let Some((event, span)) = self.next()? {
             match event {
@@ -152,7 +148,7 @@ impl<'a, P: Iterator<Item = Step<'a>>> Builder<'a, P> {
         Ok(root.filter(|node| !matches!(node.value, Value::Null)))
     }
 
-    fn next(&mut self) -> Result<Option<(Event<'a>, Span)>, Fault> {
+    fn next(&mut self) -> Result<Option<(Event<'a>, Span)>, SyntaxFault> {
         match self.parser.next() {
             None => Ok(None),
             Some(Ok(step)) => Ok(Some(step)),
@@ -164,14 +160,14 @@ impl<'a, P: Iterator<Item = Step<'a>>> Builder<'a, P> {
         }
     }
 
-    fn must_next(&mut self) -> Result<(Event<'a>, Span), Fault> {
+    fn must_next(&mut self) -> Result<(Event<'a>, Span), SyntaxFault> {
         self.next()?.ok_or_else(|| {
             let end = Marker::new(0, self.text.lines().count().max(1), 0).with_byte_offset(Some(self.text.len()));
             self.fault(Span::empty(end), "the file ends too early")
         })
     }
 
-    fn node(&mut self, event: Event<'a>, span: Span, depth: usize) -> Result<Node, Fault> {
+    fn node(&mut self, event: Event<'a>, span: Span, depth: usize) -> Result<Node, SyntaxFault> {
         self.count(1, span)?;
         if depth > MAX_DEPTH {
             return Err(self.fault(span, &format!("there are more than {MAX_DEPTH} levels")));
@@ -220,7 +216,7 @@ impl<'a, P: Iterator<Item = Step<'a>>> Builder<'a, P> {
         }
     }
 
-    fn entries(&mut self, depth: usize) -> Result<Vec<(Key, Node)>, Fault> {
+    fn entries(&mut self, depth: usize) -> Result<Vec<(Key, Node)>, SyntaxFault> {
         let mut entries: Vec<(Key, Node)> = Vec::new();
         let mut merged: Vec<(Key, Node)> = Vec::new();
         let mut lines: BTreeMap<String, usize> = BTreeMap::new();
@@ -246,7 +242,7 @@ impl<'a, P: Iterator<Item = Step<'a>>> Builder<'a, P> {
             } else if let Some(first) = lines.get(&text) {
                 let message = format!("`{text}` stands here twice");
                 let help = format!("keep one of the two; the first is at line {first}");
-                self.faults.push(Fault { place, message, help: Some(help) });
+                self.faults.push(SyntaxFault { place, message, help: Some(help) });
             } else {
                 lines.insert(text.clone(), place.line);
                 entries.push((Key { text, place }, value));
@@ -260,7 +256,7 @@ impl<'a, P: Iterator<Item = Step<'a>>> Builder<'a, P> {
         Ok(entries)
     }
 
-    fn merge(&self, value: Node, span: Span) -> Result<Vec<(Key, Node)>, Fault> {
+    fn merge(&self, value: Node, span: Span) -> Result<Vec<(Key, Node)>, SyntaxFault> {
         let wrong = || self.fault(span, "`<<` takes an alias of keys with values").help("write `<<: *name`");
         match value.value {
             Value::Map(entries) => Ok(entries),
@@ -283,7 +279,7 @@ impl<'a, P: Iterator<Item = Step<'a>>> Builder<'a, P> {
         node
     }
 
-    fn count(&mut self, more: usize, span: Span) -> Result<(), Fault> {
+    fn count(&mut self, more: usize, span: Span) -> Result<(), SyntaxFault> {
         self.nodes += more;
         let most = self.most;
         if self.nodes > most {
@@ -300,12 +296,12 @@ impl<'a, P: Iterator<Item = Step<'a>>> Builder<'a, P> {
         Place { line: span.start.line().max(1), column: span.start.col() + 1, start, end }
     }
 
-    fn fault(&self, span: Span, message: &str) -> Fault {
-        Fault { place: self.place(span), message: message.to_owned(), help: None }
+    fn fault(&self, span: Span, message: &str) -> SyntaxFault {
+        SyntaxFault { place: self.place(span), message: message.to_owned(), help: None }
     }
 
     /// Adds the help that the parser's own words lack.
-    fn explain(&self, fault: Fault) -> Fault {
+    fn explain(&self, fault: SyntaxFault) -> SyntaxFault {
         let line = self.text.lines().nth(fault.place.line - 1).unwrap_or_default();
         let indent = &line[..line.len() - line.trim_start().len()];
         if indent.contains('\t') {
@@ -320,7 +316,7 @@ impl<'a, P: Iterator<Item = Step<'a>>> Builder<'a, P> {
     }
 }
 
-impl Fault {
+impl SyntaxFault {
     fn help(mut self, help: &str) -> Self {
         self.help = Some(help.to_owned());
         self

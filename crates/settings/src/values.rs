@@ -12,7 +12,7 @@ use crate::tree::{Node, Place, Scalar, Value};
 
 impl Reader<'_> {
     pub(crate) fn secret(&mut self, fields: &Fields<'_>, key: &str) -> Option<Secret> {
-        let (scalar, place) = self.scalar(fields, key, "a text, better a reference such as `${env:NAME}`")?;
+        let scalar = self.scalar(fields, key, "a text, better a reference such as `${env:NAME}`")?;
         if scalar.text.is_empty() {
             return None;
         }
@@ -24,7 +24,7 @@ impl Reader<'_> {
             }
             Some(_) => {
                 self.report(
-                    Draft::error(place, fields.at(key), "a reference stands here together with other text")
+                    Draft::key_error(fields, key, "a reference stands here together with other text")
                         .expected("a value or one reference, not both")
                         .help("put the whole value into the variable or the file"),
                 );
@@ -47,7 +47,7 @@ impl Reader<'_> {
         if matches!(&node.value, Value::List(items) if items.is_empty()) {
             let names: Vec<&str> = words.iter().map(|(name, _)| *name).collect();
             self.report(
-                Draft::error(node.place, fields.at(key), "this list is empty")
+                Draft::key_error(fields, key, "this list is empty")
                     .expected(format!("some of {}", one_of(&names)))
                     .help(format!("name at least one, or take `{key}` out for the default")),
             );
@@ -76,13 +76,13 @@ impl Reader<'_> {
     /// `true` or `false`, or another word for one of the two.
     pub fn flag(&mut self, fields: &Fields<'_>, key: &str, default: bool) -> bool {
         let words = [("true", true), ("false", false), ("yes", true), ("no", false), ("on", true), ("off", false)];
-        let Some((scalar, place)) = self.scalar(fields, key, "`true` or `false`") else { return default };
+        let Some(scalar) = self.scalar(fields, key, "`true` or `false`") else { return default };
         let text = scalar.text.trim();
         let found = words.iter().find(|(name, _)| name.eq_ignore_ascii_case(text)).map(|(_, value)| *value);
         if found.is_none() && !text.is_empty() {
             let message = format!("`{}` is neither true nor false", shown(scalar));
             self.report(
-                Draft::error(place, fields.at(key), message)
+                Draft::key_error(fields, key, message)
                     .expected("`true` or `false`")
                     .help(format!("write `{key}: {default}`")),
             );
@@ -98,14 +98,12 @@ impl Reader<'_> {
         expected: &str,
         fits: fn(&T) -> bool,
     ) -> Option<T> {
-        let (scalar, place) = self.scalar(fields, key, expected)?;
+        let scalar = self.scalar(fields, key, expected)?;
         let found = scalar.text.trim().parse().ok().filter(fits);
         if found.is_none() {
             let message = format!("`{}` does not fit here", shown(scalar));
             self.report(
-                Draft::error(place, fields.at(key), message)
-                    .expected(expected)
-                    .help("write such a number without quotes"),
+                Draft::key_error(fields, key, message).expected(expected).help("write such a number without quotes"),
             );
         }
         found
@@ -114,13 +112,13 @@ impl Reader<'_> {
     /// A duration, such as `30s`.
     pub fn duration(&mut self, fields: &Fields<'_>, key: &str, default: Duration) -> Duration {
         let expected = "a number with a unit (`ms`, `s`, `m`, `h` or `d`), such as `30s`";
-        let Some((scalar, place)) = self.scalar(fields, key, expected) else { return default };
+        let Some(scalar) = self.scalar(fields, key, expected) else { return default };
         parse_duration(&scalar.text).unwrap_or_else(|| {
             let bare = scalar.text.trim().parse::<u64>().is_ok();
             let help =
                 if bare { format!("write the unit too: `{key}: {}s`", shown(scalar)) } else { "at most 365d".into() };
             let message = format!("`{}` is not a duration", shown(scalar));
-            self.report(Draft::error(place, fields.at(key), message).expected(expected).help(help));
+            self.report(Draft::key_error(fields, key, message).expected(expected).help(help));
             default
         })
     }

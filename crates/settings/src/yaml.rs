@@ -4,7 +4,7 @@ use crate::START;
 use crate::env::FixedEnv;
 use crate::kinds::Kinds;
 use crate::problem::Problems;
-use crate::read::{Draft, Reader};
+use crate::read::{Draft, Reader, document};
 use crate::tree::Node;
 
 /// What an empty file is told.
@@ -25,31 +25,13 @@ pub fn read<T>(
     empty: &Empty,
     read: impl FnOnce(&mut Reader<'_>, &Node) -> T,
 ) -> Result<T, Problems> {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let tree = crate::tree::read_within(text, text.len().max(1000));
-    let masked = crate::mask::mask(text, tree.as_ref().ok().and_then(|(root, _)| root.as_ref()));
     let (env, kinds) = (FixedEnv::default(), Kinds::default());
-    let mut reader = Reader::new(file, text, &masked, &env, &kinds);
-    let found = match tree {
-        Err(fault) => {
-            reader.report(fault.into());
-            None
+    let found = document(file, text, &env, &kinds, text.len().max(1000), |reader, root| {
+        if root.is_none() {
+            let draft = Draft::error(START, "", "the file is empty");
+            reader.report(draft.expected(empty.expected).help(empty.help));
         }
-        Ok((root, faults)) => {
-            faults.into_iter().for_each(|fault| reader.report(fault.into()));
-            match &root {
-                Some(root) => Some(read(&mut reader, root)),
-                None => {
-                    let draft = Draft::error(START, "", "the file is empty");
-                    reader.report(draft.expected(empty.expected).help(empty.help));
-                    None
-                }
-            }
-        }
-    };
-    let problems = reader.finish();
-    match found {
-        Some(found) if problems.errors().next().is_none() => Ok(found),
-        _ => Err(problems),
-    }
+        root.map(|root| read(reader, &root))
+    });
+    found.map(|(found, _)| found)
 }

@@ -5,7 +5,7 @@ mod common;
 use std::time::Duration;
 
 use causeway_settings::{
-    Mode, Overrides, Policy, Problem, Rename, Secrets, Severity, TakeOver, TaskType, parse_beside,
+    Overrides, Policy, Problem, Rename, Secrets, Severity, TakeOver, TaskMode, TaskType, parse_beside,
 };
 use common::{env, good, kinds, read, with_tasks, wrong};
 
@@ -40,7 +40,7 @@ fn the_example_of_mse_sync() {
     assert!(dst.namespaces.is_empty());
     let [task] = settings.tasks.as_slice() else { panic!() };
     assert_eq!(task.name(), "src-dst-service");
-    assert_eq!((task.kind, task.mode, task.auto_scan), (TaskType::Service, Mode::Bidirectional, true));
+    assert_eq!((task.kind, task.mode, task.auto_scan), (TaskType::Service, TaskMode::Bidirectional, true));
     assert!(task.service_match_pattern.is_all());
 }
 
@@ -68,11 +68,11 @@ fn defaults_and_any_case() {
         .replace("MEMORY", "EtCd\n    , connectKeyList: [h]"),
     );
     let [task, other] = settings.tasks.as_slice() else { panic!() };
-    assert_eq!((task.kind, task.mode, task.auto_scan), (TaskType::Service, Mode::Unidirectional, true));
+    assert_eq!((task.kind, task.mode, task.auto_scan), (TaskType::Service, TaskMode::Unidirectional, true));
     assert_eq!((task.policy, task.overrides, task.relay), (Policy::Sync, Overrides::Keep, false));
     assert_eq!((task.guard.share, task.guard.floor, task.guard.window), (0.3, 50, Duration::from_secs(60)));
     assert_eq!(task.settle, Duration::from_secs(30));
-    assert_eq!((other.kind, other.mode), (TaskType::Config, Mode::Bidirectional));
+    assert_eq!((other.kind, other.mode), (TaskType::Config, TaskMode::Bidirectional));
     assert_eq!(other.name(), "b-a-config");
 }
 

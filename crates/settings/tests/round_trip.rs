@@ -184,7 +184,12 @@ fn task(kind: TaskType) -> impl Strategy<Value = Task> {
         prop::sample::select(vec![Policy::Sync, Policy::UpsertOnly, Policy::CreateOnly]),
         prop::sample::select(vec![Overrides::Keep, Overrides::Replace, Overrides::Travel]),
         prop::sample::select(vec![None, Some(TakeOver::NacosSync), Some(TakeOver::PolarisSync)]),
-        prop::sample::select(vec![Conflict::Source, Conflict::Destination, Conflict::Newest, Conflict::Manual]),
+        prop::sample::select(vec![
+            ConflictRule::Source,
+            ConflictRule::Destination,
+            ConflictRule::Newest,
+            ConflictRule::Manual,
+        ]),
         prop::sample::select(vec![Marks::Session, Marks::Inline]),
         prop::sample::select(vec![DataAcl::Copy, DataAcl::Ignore]),
     );
@@ -312,13 +317,4 @@ tasks:
     }
     assert!(!yaml.contains("hunter2") && !yaml.contains("10.1.1.1"), "{yaml}");
     assert_eq!(read(&yaml), settings);
-}
-
-#[test]
-fn the_types_read_what_they_write() {
-    let text = "clusters: [{clusterName: a, clusterType: memory, namespace: 'x,y', tls: {}}, {clusterName: b, clusterType: memory}]
-tasks: [{source: a, destination: b, settle: 5m, select: {include: [{service: 'x.*'}]}, map: {service: {a: b}}}]";
-    let settings = common::good(text);
-    let json = serde_json::to_string(&settings).unwrap();
-    assert_eq!(serde_json::from_str::<Settings>(&json).unwrap(), Settings { warnings: Vec::new(), ..settings });
 }

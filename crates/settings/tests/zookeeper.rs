@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use causeway_connectors::zookeeper::{AclChoice, Category, Layout, NewServices, Settings as ZooKeeper};
 use causeway_settings::{
-    Cluster, Conflict, Data, DataAcl, Marks, Namespaces, Pattern, Secrets, Severity, Task, TaskType, parse,
+    Cluster, ConflictRule, Data, DataAcl, Marks, Namespaces, Pattern, Secrets, Severity, Task, TaskType, parse,
 };
 use common::{env, good, kinds};
 
@@ -112,7 +112,7 @@ fn tasks_that_copy_data() {
          select: {include: [{path: '/config/.*'}, {service: 'a.*'}], exclude: [{namespace: public, group: g}]}",
     );
     assert_eq!(warnings, Vec::<String>::new());
-    assert_eq!((task.conflict, task.marks), (Conflict::Newest, Marks::Inline));
+    assert_eq!((task.conflict, task.marks), (ConflictRule::Newest, Marks::Inline));
     assert_eq!(task.data, Data { acl: DataAcl::Ignore });
     let speaks = |rule: &causeway_settings::Rule| (rule.speaks_of_services(), rule.speaks_of_configs());
     let include: Vec<_> = task.select.include.iter().map(speaks).collect();
@@ -120,7 +120,10 @@ fn tasks_that_copy_data() {
     assert_eq!(speaks(&task.select.exclude[0]), (true, true));
     assert_eq!(task.select.include[0].path.as_ref().map(Pattern::literal_prefix).as_deref(), Some("/config/"));
     let defaults = pair("from", "to", "type: Config, mode: Bidirectional").0;
-    assert_eq!((defaults.conflict, defaults.marks, defaults.data), (Conflict::Manual, Marks::Session, Data::default()));
+    assert_eq!(
+        (defaults.conflict, defaults.marks, defaults.data),
+        (ConflictRule::Manual, Marks::Session, Data::default())
+    );
 }
 
 #[test]

@@ -81,7 +81,7 @@ impl Pools {
         Self::open(folder).await
     }
 
-    /// Without waiting for ever for a reader that hangs.
+    /// Closes both pools. Does not wait longer than [`BUSY`] for a reader that hangs.
     pub(crate) async fn close(&self) {
         let both = async {
             self.reader.close().await;

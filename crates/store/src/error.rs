@@ -44,7 +44,7 @@ impl Error {
         Self::File { path: path.to_owned(), source }
     }
 
-    /// Whether the same call may succeed later without anybody's help: the database is busy.
+    /// Whether the same call may succeed later by itself: the database is busy.
     pub fn is_temporary(&self) -> bool {
         match self {
             Self::Slow(_) | Self::Database(sqlx::Error::PoolTimedOut) => true,

@@ -3,40 +3,15 @@
 use std::borrow::Cow;
 
 use causeway_core::Reason;
+use serde::{Deserialize, Serialize};
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
-use crate::{Error, Store};
+use crate::{Error, Store, now_ms};
 
 const ROWS: usize = 250;
-
-/// A word of the history; the usual ones are constants, others may be made with [`Action::new`].
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Action(Cow<'static, str>);
-
-#[allow(missing_docs, reason = "the names say it")]
-impl Action {
-    pub const CREATED: Self = Self::new("created");
-    pub const UPDATED: Self = Self::new("updated");
-    pub const DELETED: Self = Self::new("deleted");
-    pub const SKIPPED: Self = Self::new("skipped");
-    pub const HELD: Self = Self::new("held");
-    pub const RELEASED: Self = Self::new("released");
-    pub const ERROR: Self = Self::new("error");
-    /// Events were dropped because the database was away for long; the reason says how many.
-    pub const LOST: Self = Self::new("lost");
-}
-
-impl Action {
-    /// A word of the caller's.
-    pub const fn new(word: &'static str) -> Self {
-        Self(Cow::Borrowed(word))
-    }
-
-    /// The word.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
+/// Events of one answer, and the most of them.
+const LISTED: u32 = 100;
+const MAX_LISTED: u32 = 10_000;
 
 /// Something that happened. Fields that do not apply are empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,43 +26,45 @@ pub struct Event {
     pub scope: String,
     /// The instance or config entry.
     pub record: String,
-    /// What.
-    pub action: Action,
+    /// What, in a word: `created`, `lost`, …
+    pub action: Cow<'static, str>,
     /// Why. Kept as JSON; what an earlier version kept as a plain text is [`Reason::Text`].
     pub reason: Reason,
+}
+
+impl Event {
+    /// Something that happened now, without a place.
+    pub fn now(action: &'static str, reason: Reason) -> Self {
+        let [task, cluster, scope, record] = [const { String::new() }; 4];
+        Self { time_ms: now_ms(), task, cluster, scope, record, action: action.into(), reason }
+    }
 }
 
 /// An event as found in the history.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recorded {
-    /// Grows with each event; for [`Filter::before`].
+    /// Grows with each event; for [`EventFilter::before`].
     pub id: i64,
     /// The event.
     pub event: Event,
 }
 
 /// Which events; a missing part means any.
-#[derive(Clone, Debug)]
-pub struct Filter {
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EventFilter {
     /// Exactly this task.
     pub task: Option<String>,
     /// Exactly this cluster.
     pub cluster: Option<String>,
-    /// A scope that contains this text.
-    pub scope: Option<String>,
+    /// A service, or another scope, that contains this text.
+    pub service: Option<String>,
     /// Exactly this action's word.
     pub action: Option<String>,
     /// Older than the event with this id: the next page.
     pub before: Option<i64>,
-    /// At most so many.
-    pub limit: u32,
-}
-
-impl Default for Filter {
-    /// The last hundred of all.
-    fn default() -> Self {
-        Self { task: None, cluster: None, scope: None, action: None, before: None, limit: 100 }
-    }
+    /// At most so many; 100 when it is not given, and never more than 10,000.
+    pub limit: Option<u32>,
 }
 
 /// How much of the history is kept.
@@ -106,11 +83,11 @@ impl Default for Keep {
     }
 }
 
-type Row = (i64, i64, String, String, String, String, String, String);
+type EventRow = (i64, i64, String, String, String, String, String, String);
 
 impl Store {
     /// Newest first. What a [`crate::Writer`] has not written yet is not among them.
-    pub async fn events(&self, filter: &Filter) -> Result<Vec<Recorded>, Error> {
+    pub async fn events(&self, filter: &EventFilter) -> Result<Vec<Recorded>, Error> {
         let mut query: QueryBuilder<Sqlite> = QueryBuilder::new(
             "SELECT id, time_ms, task, cluster, scope, record, action, reason FROM events WHERE true",
         );
@@ -121,18 +98,19 @@ impl Store {
                 query.push(clause).push_bind(value);
             }
         }
-        if let Some(part) = &filter.scope {
+        if let Some(part) = &filter.service {
             query.push(" AND instr(scope, ").push_bind(part).push(") > 0");
         }
         if let Some(before) = filter.before {
             query.push(" AND id < ").push_bind(before);
         }
-        query.push(" ORDER BY id DESC LIMIT ").push_bind(i64::from(filter.limit));
-        let rows: Vec<Row> = query.build_query_as().fetch_all(&self.pools().reader).await?;
+        let limit = filter.limit.unwrap_or(LISTED).min(MAX_LISTED);
+        query.push(" ORDER BY id DESC LIMIT ").push_bind(i64::from(limit));
+        let rows: Vec<EventRow> = query.build_query_as().fetch_all(&self.pools().reader).await?;
         Ok(rows
             .into_iter()
             .map(|(id, time_ms, task, cluster, scope, record, action, reason)| {
-                let action = Action(Cow::Owned(action));
+                let action = Cow::Owned(action);
                 let reason = serde_json::from_str(&reason).unwrap_or(Reason::Text { text: reason });
                 Recorded { id, event: Event { time_ms, task, cluster, scope, record, action, reason } }
             })
@@ -161,7 +139,7 @@ pub(crate) async fn write(db: &mut SqliteConnection, batch: &[Event]) -> Result<
                 .push_bind(&event.cluster)
                 .push_bind(&event.scope)
                 .push_bind(&event.record)
-                .push_bind(event.action.as_str())
+                .push_bind(&*event.action)
                 .push_bind(serde_json::to_string(&event.reason).unwrap_or_else(|_| event.reason.to_string()));
         });
         query.build().persistent(rows.len() == ROWS).execute(&mut *db).await?;

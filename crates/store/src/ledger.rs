@@ -11,7 +11,7 @@ const ROWS: usize = 250;
 
 /// The state of one scope of one route.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct LedgerRow {
     /// The engine's word for the route.
     pub route: Arc<str>,
     /// The engine's word for the scope.
@@ -21,15 +21,8 @@ pub struct Entry {
 }
 
 impl Store {
-    /// Writes all of these in one transaction. For the hot path see [`crate::Writer::ledger`].
-    pub async fn ledger_write(&self, batch: &[Entry]) -> Result<(), Error> {
-        let mut transaction = self.begin().await?;
-        write(&mut transaction, batch).await?;
-        Ok(transaction.commit().await?)
-    }
-
     /// Everything, by route and scope; every `document` is there.
-    pub async fn ledger_load(&self) -> Result<Vec<Entry>, Error> {
+    pub async fn ledger_load(&self) -> Result<Vec<LedgerRow>, Error> {
         let rows: Vec<(String, String, String)> =
             sqlx::query_as("SELECT route, scope, document FROM ledger ORDER BY route, scope")
                 .fetch_all(&self.pools().reader)
@@ -43,14 +36,14 @@ impl Store {
                     Some(same) if **same == *route => Arc::clone(same),
                     _ => Arc::clone(last.insert(route.into())),
                 };
-                Entry { route, scope: scope.into(), document: Some(document.into()) }
+                LedgerRow { route, scope: scope.into(), document: Some(document.into()) }
             })
             .collect())
     }
 }
 
-pub(crate) async fn write(db: &mut SqliteConnection, batch: &[Entry]) -> Result<(), Error> {
-    let (there, gone): (Vec<&Entry>, Vec<&Entry>) = batch.iter().partition(|entry| entry.document.is_some());
+pub(crate) async fn write(db: &mut SqliteConnection, batch: &[LedgerRow]) -> Result<(), Error> {
+    let (there, gone): (Vec<&LedgerRow>, Vec<&LedgerRow>) = batch.iter().partition(|entry| entry.document.is_some());
     for rows in there.chunks(ROWS) {
         let mut query: QueryBuilder<Sqlite> = QueryBuilder::new("INSERT INTO ledger (route, scope, document) ");
         query.push_values(rows, |mut row, entry| {

@@ -27,14 +27,15 @@ use sqlx::{Sqlite, Transaction};
 
 pub use clock::now_ms;
 pub use error::Error;
-pub use events::{Action, Event, Filter, Keep, Recorded};
-pub use ledger::Entry;
-pub use settings::{Cluster, Edit, Task};
+pub use events::{Event, EventFilter, Keep, Recorded};
+pub use ledger::LedgerRow;
+pub use secret::random;
+pub use settings::{Edit, StoredCluster, StoredTask};
 pub use writer::{Health, Writer};
 
 use database::Pools;
 use folder::NodeLock;
-use secret::{Key, Origin};
+use secret::{Origin, SealKey};
 
 /// The environment's word for the key: 32 bytes as hex or base64, or any other text, which is hashed.
 pub const KEY_VARIABLE: &str = "CAUSEWAY_KEY";
@@ -45,7 +46,7 @@ pub struct Store(Arc<Inner>);
 
 struct Inner {
     folder: PathBuf,
-    key: Key,
+    key: SealKey,
     /// Replaced when the file was moved away under us.
     pools: RwLock<Arc<Pools>>,
     lock: Mutex<NodeLock>,
@@ -65,8 +66,8 @@ impl Store {
         let folder = folder::prepare(data_dir)?;
         let lock = NodeLock::take(&folder)?;
         let key = match key {
-            Some(text) => Key::from_text(&text, Origin::Given),
-            None => Key::from_folder(&folder)?,
+            Some(text) => SealKey::from_text(&text, Origin::Given),
+            None => SealKey::from_folder(&folder)?,
         };
         let pools = Pools::open(&folder).await?;
         let store = Self(Arc::new(Inner { folder, key, pools: RwLock::new(Arc::new(pools)), lock: Mutex::new(lock) }));

@@ -1,4 +1,4 @@
-//! What waits to be written: the latest state per scope, and a ring of events. Pure, no clock but the caller's.
+//! What waits to be written: the latest state per scope, and a ring of events.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -6,17 +6,19 @@ use std::time::Instant;
 
 use causeway_core::Reason;
 
-use crate::events::{Action, Event};
-use crate::ledger::Entry;
+use crate::events::Event;
+use crate::ledger::LedgerRow;
 
 /// Events that wait at most; beyond it the oldest are dropped and counted.
 pub(crate) const RING: usize = 10_000;
+/// The action of the event that tells of those that were dropped.
+const LOST: &str = "lost";
 
-type Place = (Arc<str>, Arc<str>);
+type RowKey = (Arc<str>, Arc<str>);
 
 #[derive(Default)]
 pub(crate) struct Queue {
-    ledger: BTreeMap<Place, Option<Arc<str>>>,
+    ledger: BTreeMap<RowKey, Option<Arc<str>>>,
     events: VecDeque<Event>,
     /// When the oldest of what waits came.
     since: Option<Instant>,
@@ -29,7 +31,7 @@ pub(crate) struct Queue {
 
 /// Taken for writing.
 pub(crate) struct Batch {
-    pub(crate) ledger: Vec<Entry>,
+    pub(crate) ledger: Vec<LedgerRow>,
     pub(crate) events: Vec<Event>,
     pub(crate) since: Instant,
     /// Everything up to this arrival is in here or written.
@@ -47,7 +49,7 @@ pub(crate) struct Waiting {
 
 impl Queue {
     /// The latest state of a scope wins. True when it is the first thing to wait.
-    pub(crate) fn put(&mut self, entry: Entry, now: Instant) -> bool {
+    pub(crate) fn put(&mut self, entry: LedgerRow, now: Instant) -> bool {
         self.ledger.insert((entry.route, entry.scope), entry.document);
         self.came(now)
     }
@@ -72,7 +74,7 @@ impl Queue {
         let since = self.since.take()?;
         let ledger = std::mem::take(&mut self.ledger)
             .into_iter()
-            .map(|((route, scope), document)| Entry { route, scope, document })
+            .map(|((route, scope), document)| LedgerRow { route, scope, document })
             .collect();
         let mut events: Vec<Event> = std::mem::take(&mut self.events).into();
         let untold = std::mem::take(&mut self.untold);
@@ -87,10 +89,10 @@ impl Queue {
 
     /// What could not be written waits again; what came meanwhile is newer.
     pub(crate) fn put_back(&mut self, mut batch: Batch) {
-        for Entry { route, scope, document } in batch.ledger {
+        for LedgerRow { route, scope, document } in batch.ledger {
             self.ledger.entry((route, scope)).or_insert(document);
         }
-        if batch.untold > 0 && batch.events.first().is_some_and(|e| e.action == Action::LOST) {
+        if batch.untold > 0 && batch.events.first().is_some_and(|e| e.action == LOST) {
             batch.events.remove(0);
             self.untold += batch.untold;
         }
@@ -117,27 +119,19 @@ impl Queue {
 }
 
 fn lost_event(time_ms: i64, count: u64) -> Event {
-    Event {
-        time_ms,
-        task: String::new(),
-        cluster: String::new(),
-        scope: String::new(),
-        record: String::new(),
-        action: Action::LOST,
-        reason: Reason::EventsLost { count },
-    }
+    Event { time_ms, ..Event::now(LOST, Reason::EventsLost { count }) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn entry(scope: &str, document: &str) -> Entry {
-        Entry { route: "r".into(), scope: scope.into(), document: Some(document.into()) }
+    fn entry(scope: &str, document: &str) -> LedgerRow {
+        LedgerRow { route: "r".into(), scope: scope.into(), document: Some(document.into()) }
     }
 
     fn event(time_ms: i64) -> Event {
-        Event { action: Action::CREATED, reason: Reason::None, ..lost_event(time_ms, 0) }
+        Event { time_ms, ..Event::now("created", Reason::None) }
     }
 
     #[test]
@@ -172,7 +166,10 @@ mod tests {
             let mut come = |queue: &mut Queue, random: &mut dyn FnMut(u64) -> u64| {
                 let (scope, gone) = (random(20).to_string(), random(4) == 0);
                 let document: Option<Arc<str>> = (!gone).then(|| step.to_string().into());
-                queue.put(Entry { route: "r".into(), scope: scope.as_str().into(), document: document.clone() }, now);
+                queue.put(
+                    LedgerRow { route: "r".into(), scope: scope.as_str().into(), document: document.clone() },
+                    now,
+                );
                 match document {
                     Some(document) => drop(state.insert(scope, document)),
                     None => drop(state.remove(&scope)),
@@ -189,7 +186,7 @@ mod tests {
                 queue.put_back(batch);
                 continue;
             }
-            for Entry { scope, document, .. } in &batch.ledger {
+            for LedgerRow { scope, document, .. } in &batch.ledger {
                 match document {
                     Some(document) => drop(database.insert(scope.to_string(), document.clone())),
                     None => drop(database.remove(&**scope)),

@@ -28,12 +28,12 @@ pub(crate) enum Origin {
     File(SecretString),
 }
 
-pub(crate) struct Key {
+pub(crate) struct SealKey {
     cipher: Aes256Gcm,
     origin: Origin,
 }
 
-impl Key {
+impl SealKey {
     /// 32 bytes in hex or base64, else the SHA-256 of the text.
     pub(crate) fn from_text(text: &SecretString, origin: Origin) -> Self {
         let text = text.expose_secret().trim();
@@ -161,7 +161,8 @@ impl Store {
     }
 }
 
-pub(crate) fn random<const N: usize>() -> Result<[u8; N], Error> {
+/// Random bytes for keys, tokens and ids.
+pub fn random<const N: usize>() -> Result<[u8; N], Error> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(|e| Error::Key(format!("no random numbers: {e}")))?;
     Ok(bytes)
@@ -187,8 +188,8 @@ fn tighten(path: &Path) -> io::Result<()> {
 mod tests {
     use super::*;
 
-    fn key(text: &str) -> Key {
-        Key::from_text(&text.into(), Origin::Given)
+    fn key(text: &str) -> SealKey {
+        SealKey::from_text(&text.into(), Origin::Given)
     }
 
     #[test]

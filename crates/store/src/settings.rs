@@ -15,7 +15,7 @@ const INSTALL: &str = "install id";
 
 /// A cluster's settings.
 #[derive(Clone, Debug)]
-pub struct Cluster {
+pub struct StoredCluster {
     /// Unique.
     pub name: String,
     /// The settings without secrets: this is stored as it stands.
@@ -26,7 +26,7 @@ pub struct Cluster {
 
 /// A task's settings and state.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Task {
+pub struct StoredTask {
     /// Made once, by the caller; survives a change of name.
     pub id: String,
     /// For people. That it is unique is the caller's business.
@@ -35,27 +35,23 @@ pub struct Task {
     pub document: String,
     /// The caller's word.
     pub state: String,
-    /// Why it is in this state; may be empty.
-    pub reason: String,
 }
 
 /// One change to what is stored. See [`Store::edit`].
 #[derive(Clone, Debug)]
 pub enum Edit {
     /// Adds or replaces, with all its secrets.
-    PutCluster(Cluster),
+    PutCluster(StoredCluster),
     /// By name.
     RemoveCluster(String),
     /// Adds, or replaces the one with the same id.
-    PutTask(Task),
-    /// Changes only these two; [`Error::Missing`] without such a task.
+    PutTask(StoredTask),
+    /// Changes only a task's state; [`Error::Missing`] without such a task.
     SetTaskState {
         /// The task's id.
         id: String,
-        /// See [`Task`].
+        /// See [`StoredTask`].
         state: String,
-        /// See [`Task`].
-        reason: String,
     },
     /// By id. The ledger's entries of its routes are the caller's to remove.
     RemoveTask(String),
@@ -81,7 +77,7 @@ impl Store {
 
     async fn edit_one(&self, db: &mut SqliteConnection, edit: Edit) -> Result<(), Error> {
         match edit {
-            Edit::PutCluster(Cluster { name, document, secrets }) => {
+            Edit::PutCluster(StoredCluster { name, document, secrets }) => {
                 sqlx::query("INSERT INTO clusters (name, document) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET document = excluded.document")
                     .bind(&name)
                     .bind(document)
@@ -102,23 +98,19 @@ impl Store {
                 forget_secrets(db, &name).await?;
                 sqlx::query("DELETE FROM clusters WHERE name = ?").bind(name).execute(db).await?;
             }
-            Edit::PutTask(Task { id, name, document, state, reason }) => {
-                sqlx::query("INSERT INTO tasks (id, name, document, state, reason) VALUES (?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET name = excluded.name, document = excluded.document, state = excluded.state, reason = excluded.reason")
+            // The column `reason` is of an earlier version.
+            Edit::PutTask(StoredTask { id, name, document, state }) => {
+                sqlx::query("INSERT INTO tasks (id, name, document, state, reason) VALUES (?, ?, ?, ?, '') ON CONFLICT (id) DO UPDATE SET name = excluded.name, document = excluded.document, state = excluded.state")
                     .bind(id)
                     .bind(name)
                     .bind(document)
                     .bind(state)
-                    .bind(reason)
                     .execute(db)
                     .await?;
             }
-            Edit::SetTaskState { id, state, reason } => {
-                let done = sqlx::query("UPDATE tasks SET state = ?, reason = ? WHERE id = ?")
-                    .bind(state)
-                    .bind(reason)
-                    .bind(&id)
-                    .execute(db)
-                    .await?;
+            Edit::SetTaskState { id, state } => {
+                let query = sqlx::query("UPDATE tasks SET state = ? WHERE id = ?");
+                let done = query.bind(state).bind(&id).execute(db).await?;
                 if done.rows_affected() == 0 {
                     return Err(Error::Missing(format!("task with the id {id}")));
                 }
@@ -141,7 +133,7 @@ impl Store {
     }
 
     /// All clusters, by name, with their secrets decrypted.
-    pub async fn clusters(&self) -> Result<Vec<Cluster>, Error> {
+    pub async fn clusters(&self) -> Result<Vec<StoredCluster>, Error> {
         // One transaction: a cluster and its secrets of the same moment.
         let mut db = self.pools().reader.begin().await?;
         let rows: Vec<(String, String)> =
@@ -157,21 +149,18 @@ impl Store {
             .into_iter()
             .map(|(name, document)| {
                 let secrets = secrets.remove(&name).unwrap_or_default();
-                Cluster { name, document, secrets }
+                StoredCluster { name, document, secrets }
             })
             .collect())
     }
 
     /// All tasks, by name.
-    pub async fn tasks(&self) -> Result<Vec<Task>, Error> {
-        let rows: Vec<(String, String, String, String, String)> =
-            sqlx::query_as("SELECT id, name, document, state, reason FROM tasks ORDER BY name, id")
+    pub async fn tasks(&self) -> Result<Vec<StoredTask>, Error> {
+        let rows: Vec<(String, String, String, String)> =
+            sqlx::query_as("SELECT id, name, document, state FROM tasks ORDER BY name, id")
                 .fetch_all(&self.pools().reader)
                 .await?;
-        Ok(rows
-            .into_iter()
-            .map(|(id, name, document, state, reason)| Task { id, name, document, state, reason })
-            .collect())
+        Ok(rows.into_iter().map(|(id, name, document, state)| StoredTask { id, name, document, state }).collect())
     }
 
     /// A single value (the fingerprint of the applied file, the token's hash, …).
@@ -186,32 +175,6 @@ impl Store {
     /// See [`Edit::PutKv`].
     pub async fn put_kv(&self, name: &str, value: &str) -> Result<(), Error> {
         self.edit(vec![Edit::PutKv(name.to_owned(), value.to_owned())]).await
-    }
-
-    /// See [`Edit::PutCluster`].
-    pub async fn put_cluster(&self, cluster: Cluster) -> Result<(), Error> {
-        self.edit(vec![Edit::PutCluster(cluster)]).await
-    }
-
-    /// See [`Edit::RemoveCluster`].
-    pub async fn remove_cluster(&self, name: &str) -> Result<(), Error> {
-        self.edit(vec![Edit::RemoveCluster(name.to_owned())]).await
-    }
-
-    /// See [`Edit::PutTask`].
-    pub async fn put_task(&self, task: Task) -> Result<(), Error> {
-        self.edit(vec![Edit::PutTask(task)]).await
-    }
-
-    /// See [`Edit::SetTaskState`].
-    pub async fn set_task_state(&self, id: &str, state: &str, reason: &str) -> Result<(), Error> {
-        let (id, state, reason) = (id.to_owned(), state.to_owned(), reason.to_owned());
-        self.edit(vec![Edit::SetTaskState { id, state, reason }]).await
-    }
-
-    /// See [`Edit::RemoveTask`].
-    pub async fn remove_task(&self, id: &str) -> Result<(), Error> {
-        self.edit(vec![Edit::RemoveTask(id.to_owned())]).await
     }
 
     /// This installation's name in marks: eight random hex digits, made at the first call and kept.

@@ -1,4 +1,4 @@
-//! Writing behind: the hot path hands over and goes on.
+//! Write-behind: callers hand over ledger rows and events without waiting, and one task writes them.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use crate::clock::now_ms;
 use crate::queue::{Batch, Queue};
-use crate::{Entry, Error, Event, Keep, Store, events, ledger};
+use crate::{Error, Event, Keep, LedgerRow, Store, events, ledger};
 
 /// Gathers so long before a write: what changes often is written once. A write is begun within 50 ms of the first change.
 const GATHER: Duration = Duration::from_millis(25);
@@ -26,7 +26,7 @@ const LOOK: Duration = Duration::from_secs(1);
 /// How often old events are removed, and after how many new ones at the latest.
 const PRUNE: (Duration, usize) = (Duration::from_secs(60), 1_000);
 
-/// Takes ledger entries and events at any time, in microseconds, and writes them as soon as the database lets it. Clones share
+/// Takes ledger entries and events at any time, in microseconds, and writes them as soon as the database takes them. Clones share
 /// one queue.
 ///
 /// Memory is bounded: the ledger keeps the latest state per scope only, and of events at most 10,000 wait; older ones are dropped
@@ -71,7 +71,7 @@ pub struct Health {
     pub lost_events: u64,
     /// Why the last attempt failed; `None` when it did not.
     pub problem: Option<String>,
-    /// The writing has failed in a way that nobody expected, and is about to be started again.
+    /// The writing has failed unexpectedly, and is about to be started again.
     pub failed: Option<String>,
 }
 
@@ -97,7 +97,7 @@ impl Writer {
         document: Option<impl Into<Arc<str>>>,
     ) {
         let document = document.map(Into::into);
-        let entry = Entry { route: route.into(), scope: scope.into(), document };
+        let entry = LedgerRow { route: route.into(), scope: scope.into(), document };
         if self.shared.queue.lock().put(entry, Instant::now()) {
             self.shared.filled.notify_one();
         }
@@ -226,7 +226,7 @@ impl Shared {
         let mut queue = self.queue.lock();
         let mut condition = self.condition.lock();
         condition.writing = None;
-        // Whoever wrote it has let go of it.
+        // The writing has dropped its reference by now.
         if let Some(batch) = condition.batch.take().and_then(Arc::into_inner) {
             queue.put_back(batch);
         }
@@ -263,7 +263,7 @@ async fn in_time<T>(limit: Duration, work: impl Future<Output = Result<T, Error>
     done.unwrap_or(Err(Error::Slow(limit.as_secs())))
 }
 
-async fn transaction(store: &Store, rows: &[Entry], happened: &[Event]) -> Result<(), Error> {
+async fn transaction(store: &Store, rows: &[LedgerRow], happened: &[Event]) -> Result<(), Error> {
     store.restore_if_moved().await?;
     let mut db = store.begin().await?;
     ledger::write(&mut db, rows).await?;
@@ -319,7 +319,13 @@ mod tests {
         assert!(!writer.flush(Duration::from_secs(1)).await);
         let health = writer.health();
         assert!(health.problem.as_ref().is_some_and(|why| why.contains(says)), "{health:?}");
-        assert_eq!(health.waiting_records, 1_000);
+        // A batch is taken out of the queue for each attempt, and comes back.
+        let waits = async {
+            while writer.health().waiting_records != 1_000 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        assert!(tokio::time::timeout(PLENTY, waits).await.is_ok());
         sqlx::query(lift).execute(&store.pools().writer).await.unwrap();
         assert!(writer.flush(PLENTY).await);
         assert_eq!(store.ledger_load().await.unwrap().len(), 1_000);

@@ -6,29 +6,32 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::time::Duration;
 
 use causeway_core::Reason;
-use causeway_store::{Action, Cluster, Edit, Entry, Error, Event, Filter, Keep, Store, Task};
+use causeway_store::{Edit, Error, Event, EventFilter, Keep, LedgerRow, Store, StoredCluster, StoredTask, Writer};
 use secrecy::{ExposeSecret, SecretString};
+
+const PLENTY: Duration = Duration::from_secs(20);
 
 async fn open(dir: &Path) -> Store {
     Store::open_with(dir, None).await.unwrap()
 }
 
-fn cluster(name: &str, secret: &str) -> Cluster {
-    Cluster {
+fn cluster(name: &str, secret: &str) -> StoredCluster {
+    StoredCluster {
         name: name.to_owned(),
         document: format!(r#"{{"clusterName":"{name}"}}"#),
         secrets: BTreeMap::from([("password".to_owned(), SecretString::from(secret))]),
     }
 }
 
-fn task(id: &str, name: &str) -> Task {
+fn task(id: &str, name: &str) -> StoredTask {
     let word = |text: &str| text.to_owned();
-    Task { id: word(id), name: word(name), document: word("{}"), state: word("running"), reason: word("") }
+    StoredTask { id: word(id), name: word(name), document: word("{}"), state: word("running") }
 }
 
-fn event(time_ms: i64, task: &str, scope: &str, action: Action) -> Event {
+fn event(time_ms: i64, task: &str, scope: &str, action: &'static str) -> Event {
     let word = |text: &str| text.to_owned();
     Event {
         time_ms,
@@ -36,13 +39,13 @@ fn event(time_ms: i64, task: &str, scope: &str, action: Action) -> Event {
         cluster: word("dst"),
         scope: word(scope),
         record: word("127.0.0.1:80"),
-        action,
+        action: action.into(),
         reason: Reason::Text { text: word("because") },
     }
 }
 
-fn entry(route: &str, scope: &str, document: Option<&str>) -> Entry {
-    Entry { route: route.into(), scope: scope.into(), document: document.map(Into::into) }
+fn entry(route: &str, scope: &str, document: Option<&str>) -> LedgerRow {
+    LedgerRow { route: route.into(), scope: scope.into(), document: document.map(Into::into) }
 }
 
 #[tokio::test]
@@ -51,15 +54,20 @@ async fn settings_survive_a_restart() {
     let store = open(dir.path()).await;
     let install = store.install_id().await.unwrap();
     assert_eq!(install.len(), 8);
-    store.put_cluster(cluster("b", "first")).await.unwrap();
-    store.put_cluster(cluster("a", "ünïcode")).await.unwrap();
-    store.put_cluster(Cluster { secrets: BTreeMap::new(), ..cluster("c", "") }).await.unwrap();
-    store.put_cluster(cluster("b", "second")).await.unwrap();
-    store.put_task(task("2", "two")).await.unwrap();
-    store.put_task(task("1", "one")).await.unwrap();
-    store.put_task(task("3", "three")).await.unwrap();
-    store.set_task_state("2", "paused", "by hand").await.unwrap();
-    store.remove_task("3").await.unwrap();
+    let edits = [
+        Edit::PutCluster(cluster("b", "first")),
+        Edit::PutCluster(cluster("a", "ünïcode")),
+        Edit::PutCluster(StoredCluster { secrets: BTreeMap::new(), ..cluster("c", "") }),
+        Edit::PutCluster(cluster("b", "second")),
+        Edit::PutTask(task("2", "two")),
+        Edit::PutTask(task("1", "one")),
+        Edit::PutTask(task("3", "three")),
+        Edit::SetTaskState { id: "2".into(), state: "paused".into() },
+        Edit::RemoveTask("3".into()),
+    ];
+    for edit in edits {
+        store.edit(vec![edit]).await.unwrap();
+    }
     store.put_kv("fingerprint", "abc").await.unwrap();
     store.close().await;
     assert!(!dir.path().join("causeway.db-wal").exists());
@@ -74,12 +82,12 @@ async fn settings_survive_a_restart() {
     assert_eq!(clusters[1].secrets["password"].expose_secret(), "second");
     assert!(clusters[2].secrets.is_empty());
     assert_eq!(clusters[1].document, r#"{"clusterName":"b"}"#);
-    let two = Task { state: "paused".into(), reason: "by hand".into(), ..task("2", "two") };
+    let two = StoredTask { state: "paused".into(), ..task("2", "two") };
     assert_eq!(store.tasks().await.unwrap(), [task("1", "one"), two]);
     assert_eq!(store.kv("fingerprint").await.unwrap().as_deref(), Some("abc"));
     assert_eq!(store.kv("other").await.unwrap(), None);
 
-    store.remove_cluster("b").await.unwrap();
+    store.edit(vec![Edit::RemoveCluster("b".into())]).await.unwrap();
     store.set_install_id("cafe0001").await.unwrap();
     assert_eq!(store.clusters().await.unwrap().len(), 2);
     assert_eq!(store.install_id().await.unwrap(), "cafe0001");
@@ -89,7 +97,7 @@ async fn settings_survive_a_restart() {
 async fn an_edit_is_done_wholly_or_not_at_all() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path()).await;
-    let missing = Edit::SetTaskState { id: "x".into(), state: "s".into(), reason: String::new() };
+    let missing = Edit::SetTaskState { id: "x".into(), state: "s".into() };
     let edits = vec![Edit::PutTask(task("1", "one")), Edit::PutKv("a".into(), "b".into()), missing];
     assert!(matches!(store.edit(edits).await, Err(Error::Missing(_))));
     assert_eq!(store.tasks().await.unwrap(), []);
@@ -108,9 +116,13 @@ async fn the_ledger_comes_back_in_order() {
         entry("r1", "a", Some("3")),
         entry("r1", "c", Some("4")),
     ];
-    store.ledger_write(&batch).await.unwrap();
+    let writer = Writer::start(store.clone(), Keep::default());
     let changes = [entry("r1", "c", None), entry("r1", "a", Some("5")), entry("r9", "none", None)];
-    store.ledger_write(&changes).await.unwrap();
+    for entries in [&batch[..], &changes] {
+        entries.iter().cloned().for_each(|entry| writer.ledger(entry.route, entry.scope, entry.document));
+        assert!(writer.flush(PLENTY).await);
+    }
+    assert!(writer.stop(PLENTY).await);
     drop(store);
     let expected = [entry("r1", "a", Some("5")), entry("r1", "b", Some("2")), entry("r2", "a", Some("1"))];
     assert_eq!(open(dir.path()).await.ledger_load().await.unwrap(), expected);
@@ -121,7 +133,7 @@ async fn secrets_are_in_no_file_and_no_message() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path()).await;
     let secret = "correct-horse-battery-staple";
-    store.put_cluster(cluster("a", secret)).await.unwrap();
+    store.edit(vec![Edit::PutCluster(cluster("a", secret))]).await.unwrap();
     assert!(!format!("{:?}", store.clusters().await.unwrap()).contains(secret));
     let mut looked = 0;
     for file in fs::read_dir(dir.path()).unwrap() {
@@ -141,7 +153,7 @@ async fn only_the_first_key_opens_the_folder() {
     let fresh = dir.path().join("made");
     let given = |text: &str| Some(SecretString::from(text));
     let store = Store::open_with(&fresh, given("a key in the environment")).await.unwrap();
-    store.put_cluster(cluster("a", "word")).await.unwrap();
+    store.edit(vec![Edit::PutCluster(cluster("a", "word"))]).await.unwrap();
     drop(store);
     assert_eq!(fs::metadata(&fresh).unwrap().permissions().mode() & 0o777, 0o700);
     assert!(!fresh.join("key").exists());
@@ -170,33 +182,38 @@ async fn a_second_node_is_told_who_has_the_folder() {
 async fn the_history_is_found_by_its_parts() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path()).await;
-    let writer = causeway_store::Writer::start(store.clone(), Keep::default());
+    let writer = Writer::start(store.clone(), Keep::default());
     let now = causeway_store::now_ms();
     for n in 0..30 {
         let scope = format!("public/DEFAULT_GROUP/service-{}", n % 3);
         let task = if n % 2 == 0 { "even" } else { "odd" };
-        let action = if n < 20 { Action::CREATED } else { Action::new("adopted") };
+        let action = if n < 20 { "created" } else { "adopted" };
         writer.event(event(now + n, task, &scope, action));
     }
-    assert!(writer.flush(std::time::Duration::from_secs(5)).await);
+    assert!(writer.flush(PLENTY).await);
 
-    let all = store.events(&Filter::default()).await.unwrap();
+    let all = store.events(&EventFilter::default()).await.unwrap();
     assert_eq!(all.len(), 30);
-    assert_eq!(all[0].event, event(now + 29, "odd", "public/DEFAULT_GROUP/service-2", Action::new("adopted")));
+    assert_eq!(all[0].event, event(now + 29, "odd", "public/DEFAULT_GROUP/service-2", "adopted"));
     let some = |text: &str| Some(text.to_owned());
-    let filter = Filter { task: some("even"), scope: some("service-1"), action: some("created"), ..Filter::default() };
+    let filter = EventFilter {
+        task: some("even"),
+        service: some("service-1"),
+        action: some("created"),
+        ..EventFilter::default()
+    };
     let found = store.events(&filter).await.unwrap();
     let times: Vec<_> = found.iter().map(|r| r.event.time_ms - now).collect();
     assert_eq!(times, [16, 10, 4]);
-    let next = Filter { before: Some(found[0].id), limit: 1, ..filter };
+    let next = EventFilter { before: Some(found[0].id), limit: Some(1), ..filter };
     assert_eq!(store.events(&next).await.unwrap(), found[1..2]);
-    let nothing = Filter { cluster: some("src"), ..Filter::default() };
+    let nothing = EventFilter { cluster: some("src"), ..EventFilter::default() };
     assert_eq!(store.events(&nothing).await.unwrap(), []);
 
     let old = Keep { age_ms: 100, count: 100 };
     assert_eq!(store.prune_events(old, now + 110).await.unwrap(), 10);
     let few = Keep { age_ms: 1000, count: 5 };
     assert_eq!(store.prune_events(few, now).await.unwrap(), 15);
-    let left = store.events(&Filter::default()).await.unwrap();
+    let left = store.events(&EventFilter::default()).await.unwrap();
     assert_eq!(left, all[..5]);
 }

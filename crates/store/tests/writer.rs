@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use causeway_core::Reason;
-use causeway_store::{Action, Event, Filter, Health, Keep, Store, Writer, now_ms};
+use causeway_store::{Event, EventFilter, Health, Keep, Store, Writer};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection};
 
@@ -22,9 +22,7 @@ async fn open(dir: &Path) -> (Store, Writer) {
 }
 
 fn event(record: String) -> Event {
-    let none = String::new;
-    let action = Action::CREATED;
-    Event { time_ms: now_ms(), task: none(), cluster: none(), scope: none(), record, action, reason: Reason::None }
+    Event { record, ..Event::now("created", Reason::None) }
 }
 
 /// The fastest sees at least a hundred a millisecond; a caller that waits for the database sees none for seconds.
@@ -112,7 +110,7 @@ async fn a_locked_database_delays_nobody() {
     assert!(writer.flush(PLENTY).await);
     assert!(documents(&store).await.iter().all(|document| document == "new"));
     assert_eq!(documents(&store).await.len(), 10_000);
-    let filter = Filter { limit: 1_000, ..Filter::default() };
+    let filter = EventFilter { limit: Some(1_000), ..EventFilter::default() };
     let records: Vec<_> = store.events(&filter).await.unwrap().into_iter().map(|r| r.event.record).collect();
     let expected: Vec<_> = (0..500).rev().map(|n: i32| n.to_string()).collect();
     assert_eq!(records, expected, "each once, in order");
@@ -274,7 +272,7 @@ async fn the_history_of_an_earlier_version_is_still_shown() {
     let late = Event { reason: Reason::Released { count: 3 }, ..event(String::new()) };
     writer.event(late.clone());
     assert!(writer.flush(PLENTY).await);
-    let events = store.events(&Filter::default()).await.unwrap();
+    let events = store.events(&EventFilter::default()).await.unwrap();
     let reasons: Vec<_> = events.iter().map(|recorded| recorded.event.reason.clone()).collect();
     let text = |text: &str| Reason::Text { text: text.into() };
     let later = text("{\"code\":\"of-a-later-version\"}");

@@ -19,13 +19,13 @@ pub(super) struct Contents {
 
 /// What was read of one file, and the line of each service.
 #[derive(Debug, Default)]
-pub(super) struct Read {
+pub(super) struct ReadFile {
     pub contents: Contents,
     pub lines: BTreeMap<ServiceKey, usize>,
 }
 
 /// For whom this session wrote each of its records.
-pub(super) type Written = BTreeMap<ServiceKey, BTreeMap<InstanceId, OwnerId>>;
+pub(super) type WrittenFor = BTreeMap<ServiceKey, BTreeMap<InstanceId, OwnerId>>;
 /// A record that was written for an owner, or (`None`) taken away.
 pub(super) type Wrote = (ServiceKey, InstanceId, Option<OwnerId>);
 
@@ -69,7 +69,7 @@ impl Contents {
 
     /// Gives records back to us whose mark somebody has overwritten: this session wrote a copy there, and what stands there
     /// now is a single record without a mark.
-    pub fn reclaim(&mut self, written: &Written) {
+    pub fn reclaim(&mut self, written: &WrittenFor) {
         for (scope, set) in &mut self.sets {
             for (id, owner) in written.get(scope).into_iter().flatten() {
                 let held = set.records.get(id).filter(|held| held.copies.is_empty());
@@ -134,7 +134,7 @@ impl Contents {
 }
 
 /// Reads a text in a form. `file` is what problems name.
-pub(super) fn read(form: FileFormat, file: &str, text: &str) -> Result<Read, Problems> {
+pub(super) fn read(form: FileFormat, file: &str, text: &str) -> Result<ReadFile, Problems> {
     match form {
         FileFormat::Prometheus => prometheus::read(file, text),
         FileFormat::Services | FileFormat::Json | FileFormat::Yaml => plain::read(file, text),

@@ -12,7 +12,7 @@ const MAX_FILE: u64 = 256 * 1024 * 1024;
 
 /// Why a file cannot be read or written.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Fault {
+pub(super) enum FileFault {
     /// The folder, the disk or the file is away.
     Away(String),
     /// A file that Causeway makes is not there yet, or not any more; its folder is.
@@ -23,13 +23,13 @@ pub(super) enum Fault {
     Wrong(String),
 }
 
-impl From<Fault> for Error {
-    fn from(fault: Fault) -> Self {
+impl From<FileFault> for Error {
+    fn from(fault: FileFault) -> Self {
         match fault {
-            Fault::Away(text) => Self::unavailable(text),
-            Fault::Missing(text) => Self::Missing(text),
-            Fault::Denied(text) => Self::Denied(text),
-            Fault::Wrong(text) => Self::protocol(text),
+            FileFault::Away(text) => Self::unavailable(text),
+            FileFault::Missing(text) => Self::Missing(text),
+            FileFault::Denied(text) => Self::Denied(text),
+            FileFault::Wrong(text) => Self::protocol(text),
         }
     }
 }
@@ -47,24 +47,24 @@ pub(super) struct Print {
 pub(super) type Prints = BTreeMap<PathBuf, Print>;
 
 /// Names the file in what went wrong with it.
-pub(super) fn fault(path: &Path, error: &io::Error) -> Fault {
+pub(super) fn fault(path: &Path, error: &io::Error) -> FileFault {
     let name = path.display();
     match error.kind() {
-        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => Fault::Denied(format!(
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => FileFault::Denied(format!(
             "{name}: {error}; let the user who runs Causeway use it (a destination: write in its folder, too)"
         )),
         ErrorKind::NotFound => {
-            Fault::Away(format!("{name} is not there; this counts as an outage, and nothing is removed"))
+            FileFault::Away(format!("{name} is not there; this counts as an outage, and nothing is removed"))
         }
-        _ => Fault::Away(format!("{name}: {error}")),
+        _ => FileFault::Away(format!("{name}: {error}")),
     }
 }
 
 /// A file; links are followed, so that what a link points to may be exchanged.
-fn print(path: &Path) -> Result<Print, Fault> {
+fn print(path: &Path) -> Result<Print, FileFault> {
     let about = fs::metadata(path).map_err(|error| fault(path, &error))?;
     if !about.is_file() {
-        return Err(Fault::Denied(format!("{} is not a regular file", path.display())));
+        return Err(FileFault::Denied(format!("{} is not a regular file", path.display())));
     }
     Ok(Print {
         file: (about.dev(), about.ino()),
@@ -75,7 +75,7 @@ fn print(path: &Path) -> Result<Print, Fault> {
 }
 
 /// The file itself, or every `*.yaml` and `*.yml` of the folder; never none.
-pub(super) fn sources(path: &Path) -> Result<Prints, Fault> {
+pub(super) fn sources(path: &Path) -> Result<Prints, FileFault> {
     if !fs::metadata(path).map_err(|error| fault(path, &error))?.is_dir() {
         return Ok([(path.to_owned(), print(path)?)].into());
     }
@@ -91,7 +91,7 @@ pub(super) fn sources(path: &Path) -> Result<Prints, Fault> {
     }
     if prints.is_empty() {
         let name = path.display();
-        return Err(Fault::Away(format!(
+        return Err(FileFault::Away(format!(
             "there is no `*.yaml` or `*.yml` file in {name}; this counts as an outage, and nothing is removed: to say that there \
              is no service, write `services: []` into one"
         )));
@@ -100,10 +100,10 @@ pub(super) fn sources(path: &Path) -> Result<Prints, Fault> {
 }
 
 /// One file that Causeway may make.
-pub(super) fn destination(path: &Path) -> Result<Prints, Fault> {
+pub(super) fn destination(path: &Path) -> Result<Prints, FileFault> {
     match print(path) {
         Ok(print) => Ok([(path.to_owned(), print)].into()),
-        Err(Fault::Away(_)) if folder(path).is_dir() && !path.exists() => Err(Fault::Missing(format!(
+        Err(FileFault::Away(_)) if folder(path).is_dir() && !path.exists() => Err(FileFault::Missing(format!(
             "{} is not there; it is made as soon as a task writes there, and counts as an outage until then",
             path.display()
         ))),
@@ -116,16 +116,16 @@ fn folder(path: &Path) -> &Path {
 }
 
 /// The text of a file.
-pub(super) fn read(path: &Path, print: &Print) -> Result<String, Fault> {
+pub(super) fn read(path: &Path, print: &Print) -> Result<String, FileFault> {
     let name = path.display();
     if print.size > MAX_FILE {
-        return Err(Fault::Wrong(format!("{name} is larger than {MAX_FILE} bytes; split it into several files")));
+        return Err(FileFault::Wrong(format!("{name} is larger than {MAX_FILE} bytes; split it into several files")));
     }
     let bytes = fs::read(path).map_err(|error| fault(path, &error))?;
     String::from_utf8(bytes).map_err(|error| {
         let line =
             1 + error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|byte| **byte == b'\n').count();
-        Fault::Wrong(format!("{name}:{line}: this is not UTF-8; save the file as UTF-8"))
+        FileFault::Wrong(format!("{name}:{line}: this is not UTF-8; save the file as UTF-8"))
     })
 }
 
@@ -138,10 +138,10 @@ pub(super) fn is_closed(text: &str) -> bool {
 
 /// Puts a text in the place of a file: readers see the old one or the new one, also after a crash. The file's mode stays; a
 /// new file has 0644. Where the path is a link, what it points to is replaced.
-pub(super) fn replace(path: &Path, text: &str) -> Result<Prints, Fault> {
+pub(super) fn replace(path: &Path, text: &str) -> Result<Prints, FileFault> {
     if text.len() as u64 > MAX_FILE {
         let most = format!("{} would be larger than {MAX_FILE} bytes", path.display());
-        return Err(Fault::Denied(format!("{most}; let two tasks write two files")));
+        return Err(FileFault::Denied(format!("{most}; let two tasks write two files")));
     }
     let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let mode = fs::metadata(&real).map_or(0o644, |about| about.permissions().mode() & 0o7777);

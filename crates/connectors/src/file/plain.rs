@@ -1,6 +1,6 @@
 //! The plain form: services with their instances, in YAML or JSON. Pure.
 
-use super::contents::{Contents, Read, address, json, parse_address};
+use super::contents::{Contents, ReadFile, address, json, parse_address};
 use causeway_core::{
     Attributes, Endpoint, Instance, InstanceId, Mark, OwnerId, Part, Payload, ServiceKey, Set, intern,
 };
@@ -25,14 +25,13 @@ const EMPTY: Empty =
 const INSTANCE_KEYS: [&str; 7] = ["address", "slot", "weight", "healthy", "enabled", "ephemeral", "metadata"];
 
 /// Reads one file.
-pub(super) fn read(file: &str, text: &str) -> Result<Read, Problems> {
+pub(super) fn read(file: &str, text: &str) -> Result<ReadFile, Problems> {
     read_yaml(file, text, &EMPTY, |reader, root| {
-        let mut read = Read::default();
+        let mut read = ReadFile::default();
         let Some(fields) = reader.fields(root, "", &["writtenBy", "namespaces", "services"]) else { return read };
         if fields.get("services").is_none() {
             // A file that breaks off here would read as one without services.
-            let draft =
-                Draft::error(fields.place_of("services"), "services", "`services` is missing, or nothing is below it");
+            let draft = Draft::key_error(&fields, "services", "`services` is missing, or nothing is below it");
             reader.report(draft.expected("a list of services").help(EMPTY.help));
         }
         read.contents.ours = reader.text(&fields, "writtenBy", "a word").as_deref() == Some("causeway");
@@ -57,13 +56,12 @@ pub(super) fn shape(mut record: Instance) -> Instance {
     record
 }
 
-fn service(reader: &mut Reader<'_>, node: &Node, path: &str, read: &mut Read) {
+fn service(reader: &mut Reader<'_>, node: &Node, path: &str, read: &mut ReadFile) {
     let keys = ["name", "namespace", "group", "metadata", "attributes", "instances"];
     let Some(fields) = reader.fields(node, path, &keys) else { return };
     let name = reader.required(&fields, "name", "the service's name", "write `name: orders`, say");
     let namespace = reader.text(&fields, "namespace", "a namespace's id").unwrap_or_else(|| PUBLIC.to_owned());
-    let group =
-        reader.scalar(&fields, "group", "a group").map_or(DEFAULT_GROUP.to_owned(), |(one, _)| one.text.clone());
+    let group = reader.scalar(&fields, "group", "a group").map_or(DEFAULT_GROUP.to_owned(), |one| one.text.clone());
     let scope = ServiceKey::new(&namespace, &group, name.as_deref().unwrap_or_default());
     let mut attributes = Attributes::default();
     if let Some(node) = fields.get("metadata") {
@@ -75,8 +73,7 @@ fn service(reader: &mut Reader<'_>, node: &Node, path: &str, read: &mut Read) {
     }
     let mut set = Set { attributes: Some(attributes), ..Set::empty(scope.clone()) };
     if fields.get("instances").is_none() {
-        let draft =
-            Draft::error(fields.place, fields.at("instances"), "`instances` is missing, or nothing is below it");
+        let draft = Draft::key_error(&fields, "instances", "`instances` is missing, or nothing is below it");
         reader.report(draft.expected("a list of instances").help("to say that it has none, write `instances: []`"));
     }
     let mut seen: BTreeMap<(InstanceId, Option<OwnerId>), usize> = BTreeMap::new();
@@ -106,7 +103,7 @@ fn instance(reader: &mut Reader<'_>, node: &Node, path: &str) -> Option<Instance
     let text = reader.required(&fields, "address", expected, "write `address: 127.0.0.1:8080`, say");
     let found = text.as_deref().map(parse_address);
     if let Some(None) = found {
-        let draft = Draft::error(fields.place_of("address"), fields.at("address"), "this is not an address");
+        let draft = Draft::key_error(&fields, "address", "this is not an address");
         reader.report(draft.expected(expected).help("write the host and the port, such as `127.0.0.1:8080`"));
     }
     let weight =
@@ -143,7 +140,7 @@ fn instance(reader: &mut Reader<'_>, node: &Node, path: &str) -> Option<Instance
 
 /// An instance as it is written; what is as by default is left out.
 #[derive(Serialize)]
-struct Row {
+struct InstanceRow {
     address: String,
     #[serde(skip_serializing_if = "str::is_empty")]
     slot: Arc<str>,
@@ -167,7 +164,7 @@ fn is_true(flag: &bool) -> bool {
     *flag
 }
 
-impl From<&Instance> for Row {
+impl From<&Instance> for InstanceRow {
     fn from(instance: &Instance) -> Self {
         let mut metadata = instance.metadata.to_map();
         if let Some(mark) = instance.mark().filter(|mark| !mark.path.is_empty()) {
@@ -210,7 +207,7 @@ pub(super) fn write(contents: &Contents, as_json: bool) -> String {
     for (n, set) in contents.sets.values().enumerate() {
         let head = head(set);
         let rows = set.records.values().flat_map(|held| held.native.iter().chain(&held.copies));
-        let rows = rows.map(|record| json(&Row::from(record)));
+        let rows = rows.map(|record| json(&InstanceRow::from(record)));
         if as_json {
             let fields: Vec<_> = head.iter().map(|(key, value)| format!("\"{key}\": {value}")).collect();
             put(&mut out, n, &format!("\n{{{}, \"instances\": [", fields.join(", ")));

@@ -1,6 +1,6 @@
 //! Prometheus' lists of targets, for its file-based and its HTTP-based discovery. Pure.
 
-use super::contents::{Contents, Read, address, json, parse_address};
+use super::contents::{Contents, ReadFile, address, json, parse_address};
 use causeway_core::{Endpoint, Instance, InstanceId, Mark, Metadata, Part, ServiceKey, Set, intern};
 use causeway_settings::yaml::{Empty, read as read_yaml};
 use causeway_settings::{Draft, Node, Problems, Reader, Value};
@@ -110,12 +110,11 @@ pub(super) fn write(contents: &Contents) -> String {
 }
 
 /// Reads one file that [`write`] wrote. A group that is not of this kind is an error: writing the file anew would lose it.
-pub(super) fn read(file: &str, text: &str) -> Result<Read, Problems> {
+pub(super) fn read(file: &str, text: &str) -> Result<ReadFile, Problems> {
     read_yaml(file, text, &EMPTY, |reader, root| {
-        let mut read = Read::default();
+        let mut read = ReadFile::default();
         let Value::List(items) = &root.value else {
-            let draft = Draft::error(root.place, "", format!("this is {}", root.describe()));
-            reader.report(draft.expected(EMPTY.expected).help(EMPTY.help));
+            reader.report(Draft::wrong_form(root, "", EMPTY.expected).help(EMPTY.help));
             return read;
         };
         for (n, node) in items.iter().enumerate() {
@@ -125,7 +124,7 @@ pub(super) fn read(file: &str, text: &str) -> Result<Read, Problems> {
     })
 }
 
-fn target(reader: &mut Reader<'_>, node: &Node, path: &str, read: &mut Read) {
+fn target(reader: &mut Reader<'_>, node: &Node, path: &str, read: &mut ReadFile) {
     let Some(fields) = reader.fields(node, path, &["targets", "labels"]) else { return };
     let targets = reader.list(&fields, "targets", "addresses");
     let labels =

@@ -3,7 +3,7 @@
 use super::FileFormat;
 use super::contents::normalize;
 use super::prometheus::LOSSES;
-use super::store::Store;
+use super::store::FileStore;
 use super::watch::watch;
 use causeway_core::{
     Capabilities, Change, Error, Instance, Limits, Lost, Normalized, Part, Parts, Selector, ServiceKey, Set, Sink,
@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 /// One session with a file or folder.
 pub struct FilePorts {
-    store: Arc<Store>,
+    store: Arc<FileStore>,
     form: FileFormat,
     capabilities: Capabilities,
 }
@@ -25,7 +25,7 @@ impl FilePorts {
     pub(super) fn open(path: PathBuf, form: FileFormat) -> Self {
         let losses = if form == FileFormat::Prometheus { LOSSES.into() } else { Default::default() };
         let capabilities = Capabilities { losses, keeps: true, ..Capabilities::default() };
-        Self { store: Arc::new(Store::new(path, form)), form, capabilities }
+        Self { store: Arc::new(FileStore::new(path, form)), form, capabilities }
     }
 }
 

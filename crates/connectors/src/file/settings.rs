@@ -85,7 +85,7 @@ impl Kind for super::FileConnector {
     }
 
     fn read_block(&self, reader: &mut Reader<'_>, fields: &Fields<'_>, _: &Cluster) -> Option<serde_json::Value> {
-        let inner = reader.fields(fields.get(KIND)?, &fields.at(KIND), &["format"])?;
+        let inner = reader.block(fields, KIND, &["format"])?;
         serde_json::to_value(FileOptions { format: reader.word(&inner, "format", &FORMATS) }).ok()
     }
 }

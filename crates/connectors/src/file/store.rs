@@ -1,8 +1,8 @@
 //! What one session knows of its file or folder, and the one place that writes it.
 
 use super::FileFormat;
-use super::contents::{Contents, Read, Written, Wrote, read, write};
-use super::disk::{self, Fault, Print, Prints};
+use super::contents::{Contents, ReadFile, WrittenFor, Wrote, read, write};
+use super::disk::{self, FileFault, Print, Prints};
 use causeway_core::{Change, Error, Part, ServiceKey};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -22,49 +22,49 @@ const QUIET: Duration = Duration::from_millis(1000);
 const GATHER: Duration = Duration::from_millis(150);
 
 /// What a look has found; `None`: not known yet, or somebody is writing the file just now.
-pub(super) type Seen = Option<Result<Arc<Contents>, Fault>>;
+pub(super) type Look = Option<Result<Arc<Contents>, FileFault>>;
 
 /// The files that were found.
-type Listed = Result<Prints, Fault>;
+type Listed = Result<Prints, FileFault>;
 /// What was read of one file.
-type Parsed = Result<Arc<Read>, Fault>;
-/// Answers a call, once it is known whether the file could be written.
-type Answer = Box<dyn FnOnce(Option<&Fault>)>;
+type Parsed = Result<Arc<ReadFile>, FileFault>;
+/// Completes a call once it is known whether the file could be written.
+type Tell = Box<dyn FnOnce(Option<&FileFault>)>;
 
 /// A file or folder. All calls take turns.
-pub(super) struct Store {
-    known: Arc<tokio::sync::Mutex<Known>>,
+pub(super) struct FileStore {
+    known: Arc<tokio::sync::Mutex<FileState>>,
     jobs: Arc<Mutex<Vec<Job>>>,
     /// Told after every write.
     pub changed: Arc<Notify>,
 }
 
-/// One call that wants to write.
+/// One call that writes.
 enum Job {
     Apply(ServiceKey, Vec<Change>, oneshot::Sender<Vec<Result<(), Error>>>),
     Prepare(Part, Option<Arc<str>>, oneshot::Sender<Result<(), Error>>),
 }
 
-struct Known {
+struct FileState {
     path: PathBuf,
     form: FileFormat,
     /// The files as they were last found, and since when they have been so.
     seen: Option<(Listed, Instant)>,
     /// The last state that is believed.
-    believed: Option<(Listed, Result<Arc<Contents>, Fault>)>,
+    believed: Option<(Listed, Result<Arc<Contents>, FileFault>)>,
     /// What last stood in the file that Causeway makes, as it was read or written, or as an earlier process wrote it.
     last: Option<Arc<Contents>>,
     /// Every file as it was last read, and whether it is whole by its own witness.
     files: BTreeMap<PathBuf, (Print, bool, Parsed)>,
     /// Names the text that stands in the file of a destination.
     text: u128,
-    written: Written,
+    written: WrittenFor,
     wrote: Option<Instant>,
 }
 
-impl Store {
+impl FileStore {
     pub fn new(path: PathBuf, form: FileFormat) -> Self {
-        let known = Known {
+        let known = FileState {
             path,
             form,
             seen: None,
@@ -72,16 +72,16 @@ impl Store {
             last: None,
             files: BTreeMap::new(),
             text: 0,
-            written: Written::new(),
+            written: WrittenFor::new(),
             wrote: None,
         };
         Self { known: Arc::new(known.into()), jobs: Arc::default(), changed: Arc::default() }
     }
 
     /// Looks once.
-    pub async fn look(&self) -> Seen {
+    pub async fn look(&self) -> Look {
         let mut known = self.known.clone().lock_owned().await;
-        spawn_blocking(move || known.look()).await.unwrap_or_else(|panic| Some(Err(Fault::Away(panic.to_string()))))
+        spawn_blocking(move || known.look()).await.unwrap_or_else(|panic| Some(Err(FileFault::Away(panic.to_string()))))
     }
 
     /// What stands there now; waits while somebody is writing it, for a while.
@@ -124,7 +124,7 @@ impl Store {
         self.write(told).await.unwrap_or_else(|_| Err(Error::unavailable("writing the file failed unexpectedly")))
     }
 
-    /// Whoever comes first writes for all who have come until then.
+    /// The first caller writes for all callers that wait by then.
     async fn write<T>(&self, mut told: oneshot::Receiver<T>) -> Result<T, oneshot::error::RecvError> {
         let known = tokio::select! {
             biased;
@@ -135,11 +135,11 @@ impl Store {
             sleep_until(wrote + GATHER).await;
         }
         let (jobs, changed) = (self.jobs.clone(), self.changed.clone());
-        // To its end, also when nobody waits for it any more.
+        // Runs to its end even if the caller stops waiting.
         let work = spawn_blocking(move || {
             let mut known = known;
             let mut jobs = std::mem::take(&mut *jobs.lock());
-            // What nobody waits for any more has been planned anew by now.
+            // A job whose caller has stopped waiting has been planned anew since.
             jobs.retain(|job| !job.is_given_up());
             if !jobs.is_empty() {
                 known.work(jobs);
@@ -153,7 +153,7 @@ impl Store {
     }
 }
 
-impl Known {
+impl FileState {
     fn list(&self) -> Listed {
         match self.form {
             FileFormat::Services => disk::sources(&self.path),
@@ -161,7 +161,7 @@ impl Known {
         }
     }
 
-    fn look(&mut self) -> Seen {
+    fn look(&mut self) -> Look {
         let now = Instant::now();
         let found = self.list();
         if self.seen.as_ref().is_none_or(|(seen, _)| *seen != found) {
@@ -183,7 +183,7 @@ impl Known {
         self.believed.as_ref().map(|(_, contents)| contents.clone())
     }
 
-    fn believe(&mut self, found: Listed, contents: Result<Arc<Contents>, Fault>) {
+    fn believe(&mut self, found: Listed, contents: Result<Arc<Contents>, FileFault>) {
         if let Ok(contents) = &contents {
             self.last = Some(contents.clone()).filter(|contents| contents.ours);
         }
@@ -197,7 +197,7 @@ impl Known {
     }
 
     /// Reads what has changed, and puts all files together.
-    fn parse(&mut self, prints: &Prints) -> Result<Arc<Contents>, Fault> {
+    fn parse(&mut self, prints: &Prints) -> Result<Arc<Contents>, FileFault> {
         self.files.retain(|file, _| prints.contains_key(file));
         for (file, print) in prints {
             if self.files.get(file).is_some_and(|(before, ..)| before == print) {
@@ -209,7 +209,8 @@ impl Known {
             }
             let closed = text.as_ref().is_ok_and(|text| disk::is_closed(text));
             let name = file.display().to_string();
-            let parsed = text.and_then(|text| read(self.form, &name, &text).map_err(|wrong| Fault::Wrong(few(&wrong))));
+            let parsed =
+                text.and_then(|text| read(self.form, &name, &text).map_err(|wrong| FileFault::Wrong(few(&wrong))));
             self.files.insert(file.clone(), (print.clone(), closed, parsed.map(Arc::new)));
         }
         let mut all = Contents { ours: true, ..Contents::default() };
@@ -220,7 +221,7 @@ impl Known {
             if let Err(scope) = all.add(&parsed.contents) {
                 let line = parsed.lines.get(&scope).copied().unwrap_or(1);
                 let (first, at) = places.get(&scope).copied().unwrap_or((file, 1));
-                return Err(Fault::Wrong(format!(
+                return Err(FileFault::Wrong(format!(
                     "{}:{line}: the service {scope} also stands in {}:{at}; keep it in one of the two",
                     file.display(),
                     first.display()
@@ -238,7 +239,7 @@ impl Known {
             Ok(contents) => contents,
             Err(fault) => return jobs.into_iter().for_each(|job| job.refuse(&fault)),
         };
-        let mut done: Vec<Answer> = Vec::new();
+        let mut done: Vec<Tell> = Vec::new();
         let mut wrote: Vec<Wrote> = Vec::new();
         for job in jobs {
             match job {
@@ -282,16 +283,16 @@ impl Known {
     }
 
     /// What stands in the file now, somebody else's edits included, for a change to be made on top of it.
-    fn base(&mut self, found: &Listed, make: bool) -> Result<Contents, Fault> {
+    fn base(&mut self, found: &Listed, make: bool) -> Result<Contents, FileFault> {
         if self.form == FileFormat::Services {
-            return Err(Fault::Denied(format!(
+            return Err(FileFault::Denied(format!(
                 "{} is only read: the form `services` is for files that somebody else writes; name a file that Causeway may make, \
                  and the form `yaml`, `json` or `prometheus`",
                 self.path.display()
             )));
         }
         let contents = match (found, &self.believed) {
-            (Err(Fault::Missing(_)), _) if make => {
+            (Err(FileFault::Missing(_)), _) if make => {
                 let empty = || Arc::new(Contents { ours: true, ..Contents::default() });
                 self.last.clone().unwrap_or_else(empty)
             }
@@ -302,13 +303,13 @@ impl Known {
             (Ok(prints), _) => {
                 let contents = self.parse(prints)?;
                 if !self.files.values().all(|(_, closed, _)| *closed) && contents.ours {
-                    return Err(Fault::Away("the file is being edited by somebody else".into()));
+                    return Err(FileFault::Away("the file is being edited by somebody else".into()));
                 }
                 contents
             }
         };
         if !contents.ours {
-            return Err(Fault::Denied(format!(
+            return Err(FileFault::Denied(format!(
                 "{} was not made by Causeway, and is not written over; move it away, or name another file",
                 self.path.display()
             )));
@@ -317,11 +318,11 @@ impl Known {
     }
 
     /// Writes the file, unless it says the same already. `found`: what the contents were made from.
-    fn save(&mut self, contents: Contents, found: &Listed) -> Result<(), Fault> {
+    fn save(&mut self, contents: Contents, found: &Listed) -> Result<(), FileFault> {
         let text = write(self.form, &contents);
         let digest = xxh3_128(text.as_bytes());
         if self.list() != *found {
-            return Err(Fault::Away("the file was changed by somebody else meanwhile".into()));
+            return Err(FileFault::Away("the file was changed by somebody else meanwhile".into()));
         }
         let prints = match found {
             Ok(prints) if digest == self.text => prints.clone(),
@@ -345,7 +346,7 @@ impl Job {
         }
     }
 
-    fn refuse(self, fault: &Fault) {
+    fn refuse(self, fault: &FileFault) {
         match self {
             Self::Apply(_, changes, tell) => {
                 let outcomes = changes.iter().map(|_| Err(fault.clone().into())).collect();

@@ -1,8 +1,8 @@
 //! One watch: what has changed since the last look, told part by part.
 
 use super::contents::Contents;
-use super::disk::Fault;
-use super::store::{Store, TICK};
+use super::disk::FileFault;
+use super::store::{FileStore, TICK};
 use causeway_core::{Error, Lost, Part, Selector, ServiceKey, Set, Update};
 use futures_util::stream::{self, BoxStream, StreamExt};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -10,13 +10,13 @@ use std::sync::Arc;
 use tokio::time::timeout;
 
 struct Watch {
-    store: Arc<Store>,
+    store: Arc<FileStore>,
     select: Selector,
     /// The selection's epoch at the last look.
     selection: u64,
     /// What was last told of: the same for as long as nothing has changed.
     contents: Option<Arc<Contents>>,
-    fault: Option<Fault>,
+    fault: Option<FileFault>,
     complete: BTreeSet<Part>,
     /// Every scope of a complete part as it was told; `None`: it is not of interest.
     told: BTreeMap<ServiceKey, Option<Arc<Set>>>,
@@ -24,7 +24,7 @@ struct Watch {
 }
 
 /// An endless stream of what stands in the file or folder.
-pub(super) fn watch(store: &Arc<Store>, select: &Selector) -> BoxStream<'static, Result<Update, Lost>> {
+pub(super) fn watch(store: &Arc<FileStore>, select: &Selector) -> BoxStream<'static, Result<Update, Lost>> {
     let watch = Watch {
         store: store.clone(),
         select: select.clone(),
@@ -59,10 +59,10 @@ pub(super) fn watch(store: &Arc<Store>, select: &Selector) -> BoxStream<'static,
 
 impl Watch {
     /// Nothing can be read: what was told stands, and nothing counts as removed.
-    fn lose(&mut self, fault: &Fault) {
-        let needed = if matches!(fault, Fault::Missing(_)) { self.missing() } else { BTreeSet::new() };
+    fn lose(&mut self, fault: &FileFault) {
+        let needed = if matches!(fault, FileFault::Missing(_)) { self.missing() } else { BTreeSet::new() };
         if self.fault.as_ref() != Some(fault) {
-            if let Fault::Missing(_) = fault {
+            if let FileFault::Missing(_) = fault {
                 needed.into_iter().for_each(|part| self.tell_lost(Some(part), fault.clone()));
             } else {
                 self.tell_lost(None, fault.clone());
@@ -81,7 +81,7 @@ impl Watch {
         self.complete.iter().cloned().chain(self.select.needed()).chain(public).collect()
     }
 
-    fn tell_lost(&mut self, part: Option<Part>, fault: Fault) {
+    fn tell_lost(&mut self, part: Option<Part>, fault: FileFault) {
         self.ready.push_back(Err(Lost { part, error: fault.into() }));
     }
 

@@ -11,7 +11,7 @@ use causeway_core::{
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, StreamExt};
 use parking_lot::Mutex;
-use state::{ACL, FREEZING, FROZEN, Facts, State};
+use state::{ACL, FREEZING, FROZEN, Facts, TreeState};
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -22,7 +22,7 @@ static NAMED: LazyLock<Mutex<BTreeMap<String, MemoryData>>> = LazyLock::new(Mute
 
 /// How much our side has asked of a tree.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
+pub struct CallCounts {
     /// Calls of `read`, `list` and `write`.
     pub calls: usize,
     /// Entries read with their bodies.
@@ -46,7 +46,7 @@ pub struct Backup {
 #[derive(Clone)]
 pub struct MemoryData {
     facts: Facts,
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<TreeState>>,
     changed: Arc<Notify>,
 }
 
@@ -65,7 +65,7 @@ impl MemoryData {
     /// An empty one whose entries are like this.
     pub fn with(facts: EntryFacts) -> Self {
         let facts = Facts(facts);
-        let state = State { facts, ..State::default() };
+        let state = TreeState { facts, ..TreeState::default() };
         Self { facts, state: Arc::new(Mutex::new(state)), changed: Arc::default() }
     }
 
@@ -186,11 +186,11 @@ impl MemoryData {
     }
 
     /// How much our side has asked.
-    pub fn counts(&self) -> Counts {
+    pub fn counts(&self) -> CallCounts {
         self.state.lock().counts
     }
 
-    fn edit<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+    fn edit<T>(&self, change: impl FnOnce(&mut TreeState) -> T) -> T {
         let answer = change(&mut self.state.lock());
         self.changed.notify_waiters();
         answer

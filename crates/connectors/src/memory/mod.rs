@@ -5,12 +5,16 @@
 //! told to fail in the ways real servers do.
 
 mod data;
+mod names;
 mod ports;
 mod registry;
+mod state;
+mod watch;
 
-pub use data::{Backup, Counts, MemoryData};
+pub use data::{Backup, CallCounts, MemoryData};
+pub use names::Names;
 pub use ports::MemoryPorts;
-pub use registry::{Fault, Memory, Names, Publisher};
+pub use registry::{Fault, Memory, Publisher};
 
 use crate::{Connect, Connector};
 use causeway_core::{ClusterId, DataPort, Error, Port, Ports};

@@ -9,6 +9,18 @@ use std::time::{Duration, Instant};
 
 use causeway_holder::{Holder, Launch};
 
+/// Lets a socket go when it is dropped.
+struct Kept<'a> {
+    holder: &'a Holder,
+    tag: String,
+}
+
+impl Drop for Kept<'_> {
+    fn drop(&mut self) {
+        self.holder.drop_kept(&self.tag);
+    }
+}
+
 /// The node process: `node DIR LINGER_MS`. Replies to each line with one line.
 pub fn node_main(args: &[String]) -> io::Result<()> {
     let mut launch = Launch::new("/proc/self/exe");
@@ -28,9 +40,9 @@ pub fn node_main(args: &[String]) -> io::Result<()> {
         match words[..] {
             ["open", address, tag] => {
                 let stream = TcpStream::connect(address)?;
-                let kept = holder.guard(tag, stream.as_fd())?;
-                kept.label(&format!("label of {tag}"));
-                open.push((stream, kept));
+                holder.keep(tag, stream.as_fd())?;
+                holder.label(tag, &format!("label of {tag}"));
+                open.push((stream, Kept { holder: &holder, tag: tag.to_owned() }));
                 println!("ok");
             }
             ["close"] => {

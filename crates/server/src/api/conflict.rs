@@ -13,15 +13,15 @@ pub struct Conflict {
     /// For how many seconds it has been known.
     pub seconds: u64,
     /// What stands in the task's source; `null`: it was deleted there.
-    pub source: Option<Side>,
+    pub source: Option<ConflictSide>,
     /// What stands in its destination; `null`: it was deleted there.
-    pub destination: Option<Side>,
+    pub destination: Option<ConflictSide>,
 }
 
 /// What one side holds.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Side {
+pub struct ConflictSide {
     /// Names the content: 32 hexadecimal digits.
     pub digest: String,
     /// Bytes of data.

@@ -1,6 +1,6 @@
 //! What would be written, and why.
 
-use super::{Applied, Code};
+use super::{Applied, Cause, RecordRef};
 use serde::{Deserialize, Serialize};
 
 /// A settings file to be tried.
@@ -90,36 +90,26 @@ impl Action {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PlannedChange {
-    /// The cluster that would be written to, by name.
-    pub cluster: String,
-    /// `namespace/group/name`.
-    pub scope: String,
-    /// The record; empty for what belongs to the service itself.
-    pub record: String,
+    /// What would be written.
+    #[serde(flatten)]
+    pub at: RecordRef,
     /// What.
     pub action: Action,
     /// Why, or what differs.
-    pub reason: String,
-    /// The same for programs: `code` and `args`.
     #[serde(flatten)]
-    pub code: Code,
+    pub cause: Cause,
 }
 
 /// One difference that is left alone.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PlannedSkip {
-    /// The cluster that would be written to, by name.
-    pub cluster: String,
-    /// `namespace/group/name`.
-    pub scope: String,
-    /// The record.
-    pub record: String,
-    /// Why.
-    pub reason: String,
-    /// The same for programs: `code` and `args`.
+    /// What would be written.
     #[serde(flatten)]
-    pub code: Code,
+    pub at: RecordRef,
+    /// Why.
+    #[serde(flatten)]
+    pub cause: Cause,
 }
 
 /// How many records of each kind.

@@ -1,42 +1,50 @@
 //! What happened or was left alone, and why: in words, and with a code for programs.
 
+#[cfg(doc)]
 use causeway_core::Reason;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use std::fmt::Display;
 
-/// What a reason says, beside its words: for pages in other languages, and to count by.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Code {
-    /// One of a fixed set ([`Reason`]), for instance `differs`. `text`: an earlier version kept the words only.
-    pub code: String,
-    /// What the words name, by the names that [`Reason`] gives them. What a cluster said is among it.
-    #[serde(skip_serializing_if = "Map::is_empty")]
-    pub args: Map<String, Value>,
-}
-
-impl Code {
-    pub(crate) fn of(coded: &impl Serialize) -> Self {
-        let Ok(Value::Object(mut args)) = serde_json::to_value(coded) else { return Self::default() };
-        let code = args.remove("code").and_then(|code| code.as_str().map(str::to_owned)).unwrap_or_default();
-        Self { code, args }
-    }
-}
-
-impl From<&Reason> for Code {
-    fn from(reason: &Reason) -> Self {
-        Self::of(reason)
-    }
-}
-
-/// One thing that the operator should know.
+/// Why, in words and for programs: for pages in other languages, and to count by.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Cause {
     /// In words.
     pub reason: String,
-    /// The same for programs: `code` and `args`. The codes are those of [`causeway_engine::Notice`].
-    #[serde(flatten)]
-    pub code: Code,
+    /// One of a fixed set: of [`Reason`], for instance `differs`, or, of a task, of [`causeway_engine::Notice`]. `text`: an
+    /// earlier version kept the words only.
+    #[serde(default)]
+    pub code: String,
+    /// What the words name, by the names that [`Reason`] gives them. What a cluster said is among it.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub args: Map<String, Value>,
+}
+
+impl Cause {
+    pub(crate) fn of(coded: &(impl Serialize + Display)) -> Self {
+        let mut args =
+            serde_json::to_value(coded).ok().and_then(|value| Some(value.as_object()?.clone())).unwrap_or_default();
+        let code = args.remove("code").and_then(|code| code.as_str().map(str::to_owned)).unwrap_or_default();
+        Self { reason: coded.to_string(), code, args }
+    }
+}
+
+/// One record of a cluster.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct RecordRef {
+    /// The cluster, by name.
+    pub cluster: String,
+    /// `namespace/group/name` of a service; empty for a config entry.
+    pub scope: String,
+    /// The instance, or the entry's path or name; empty for what belongs to the service itself.
+    pub record: String,
+}
+
+impl RecordRef {
+    /// A config entry.
+    pub(crate) fn entry(cluster: &str, key: impl Display) -> Self {
+        Self { cluster: cluster.to_owned(), scope: String::new(), record: key.to_string() }
+    }
 }
 
 /// A record that is left alone.
@@ -46,10 +54,8 @@ pub struct SkippedRecord {
     /// The record: `host:port`, with `@slot` where it has one.
     pub record: String,
     /// Why.
-    pub reason: String,
-    /// The same for programs: `code` and `args`.
     #[serde(flatten)]
-    pub code: Code,
+    pub cause: Cause,
 }
 
 /// Something that happened.
@@ -71,9 +77,7 @@ pub struct Event {
     /// `created`, `adopted`, `updated`, `deleted`, `skipped`, `held`, `released`, `failed`, `lost`, or what an operator
     /// did: `applied`, `paused`, `resumed`, `draining`, `drained`, `removed`.
     pub action: String,
-    /// Why, in words.
-    pub reason: String,
-    /// The same for programs: `code` and `args`.
+    /// Why.
     #[serde(flatten)]
-    pub code: Code,
+    pub cause: Cause,
 }

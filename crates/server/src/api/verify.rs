@@ -1,6 +1,6 @@
 //! What a comparison of both sides of a task has found.
 
-use super::{Code, Unanswered};
+use super::{Cause, RecordRef, Unanswered};
 use serde::{Deserialize, Serialize};
 
 /// Both sides of a task, compared record by record.
@@ -66,13 +66,10 @@ impl Differs {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LeftOut {
-    /// The cluster that holds it, by name.
-    pub cluster: String,
-    /// `namespace/group/name` of a service; empty for an entry.
-    pub scope: String,
-    /// The instance, or the entry's path or name.
-    pub record: String,
-    /// In words.
+    /// Which.
+    #[serde(flatten)]
+    pub at: RecordRef,
+    /// Why, in words.
     pub reason: String,
 }
 
@@ -80,17 +77,12 @@ pub struct LeftOut {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Difference {
-    /// The cluster that holds what differs, by name.
-    pub cluster: String,
-    /// `namespace/group/name` of a service; empty for an entry.
-    pub scope: String,
-    /// The instance, or the entry's path or name.
-    pub record: String,
+    /// What differs.
+    #[serde(flatten)]
+    pub at: RecordRef,
     /// How it differs.
     pub kind: Differs,
-    /// In words.
-    pub reason: String,
-    /// The same for programs: `code` and `args`.
+    /// Why.
     #[serde(flatten)]
-    pub code: Code,
+    pub cause: Cause,
 }

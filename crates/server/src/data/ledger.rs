@@ -1,25 +1,17 @@
 //! The data engine's memory in the store: a row for each entry, and for each lot of writes under way.
 
-use crate::recorder::record;
+use crate::recorder::Scribe;
 use causeway_core::{Base, ClusterId, EntryKey, Intent, OwnerId};
 use causeway_engine::{DataLedger, DataRecorder, DataRoute, Event};
-use causeway_store::{Entry, Writer};
-use futures_util::FutureExt;
+use causeway_store::LedgerRow;
 use futures_util::future::BoxFuture;
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 /// Before the rows of data, where those of services have their cluster's id.
 const DATA: &str = "data/";
 /// Before the number of a lot, where other rows have their entry.
 const LOT: &str = "lot/";
-/// The engine itself waits for less.
-const FLUSH: Duration = Duration::from_secs(30);
-
-/// The data engine's recorder.
-pub(crate) struct DataScribe(pub Writer);
-
 fn place(route: &DataRoute) -> String {
     let DataRoute { owner, source, destination } = route;
     format!("{DATA}{}/{}/{source}/{destination}", owner.install, owner.task)
@@ -32,16 +24,16 @@ fn route(place: &str) -> Option<DataRoute> {
     Some(DataRoute { owner, source, destination })
 }
 
-impl DataScribe {
+impl Scribe {
     fn put(&self, route: &DataRoute, row: String, document: Option<&impl Serialize>) {
         match document.map(serde_json::to_string).transpose() {
-            Ok(document) => self.0.ledger(place(route), row, document),
+            Ok(document) => self.writer.ledger(place(route), row, document),
             Err(error) => tracing::error!(row, %error, "cannot be kept in the ledger"),
         }
     }
 }
 
-impl DataRecorder for DataScribe {
+impl DataRecorder for Scribe {
     fn base(&self, route: &DataRoute, key: &EntryKey, base: Option<&Base>) {
         let row = serde_json::to_string(&(&key.namespace, &key.group, &key.name));
         match row {
@@ -55,16 +47,16 @@ impl DataRecorder for DataScribe {
     }
 
     fn kept(&self) -> BoxFuture<'_, ()> {
-        self.0.flush(FLUSH).map(drop).boxed()
+        self.written()
     }
 
     fn event(&self, event: Event) {
-        record(&self.0, event);
+        self.record(event);
     }
 }
 
 /// What earlier processes remembered, and the rows that are none of data's.
-pub(crate) fn ledgers(entries: Vec<Entry>) -> (BTreeMap<DataRoute, DataLedger>, Vec<Entry>) {
+pub(crate) fn ledgers(entries: Vec<LedgerRow>) -> (BTreeMap<DataRoute, DataLedger>, Vec<LedgerRow>) {
     let mut ledgers: BTreeMap<DataRoute, DataLedger> = BTreeMap::new();
     let (data, others): (Vec<_>, Vec<_>) = entries.into_iter().partition(|entry| entry.route.starts_with(DATA));
     let mut last: Option<(std::sync::Arc<str>, DataRoute)> = None;
@@ -79,7 +71,7 @@ pub(crate) fn ledgers(entries: Vec<Entry>) -> (BTreeMap<DataRoute, DataLedger>, 
     (ledgers, others)
 }
 
-fn read(ledger: &mut DataLedger, entry: &Entry) -> Option<()> {
+fn read(ledger: &mut DataLedger, entry: &LedgerRow) -> Option<()> {
     let document = entry.document.as_deref()?;
     if let Some(lot) = entry.scope.strip_prefix(LOT) {
         ledger.intents.insert(lot.parse().ok()?, serde_json::from_str(document).ok()?);
@@ -113,13 +105,13 @@ mod tests {
             created: true,
             half: None,
         };
-        let row = |scope: String, document: String| Entry {
+        let row = |scope: String, document: String| LedgerRow {
             route: place(&at).into(),
             scope: scope.into(),
             document: Some(document.into()),
         };
         let name = serde_json::to_string(&(&key.namespace, &key.group, &key.name)).unwrap();
-        let other = Entry { route: "0a1b2c3d".into(), scope: "s".into(), document: Some("{}".into()) };
+        let other = LedgerRow { route: "0a1b2c3d".into(), scope: "s".into(), document: Some("{}".into()) };
         let rows = vec![
             row(name, serde_json::to_string(&base).unwrap()),
             row("lot/7".into(), serde_json::to_string(std::slice::from_ref(&intent)).unwrap()),

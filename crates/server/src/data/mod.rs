@@ -4,10 +4,10 @@ mod ledger;
 mod select;
 mod verify;
 
-pub(crate) use ledger::{DataScribe, ledgers};
-pub(crate) use verify::{Compared, compare};
+pub(crate) use ledger::ledgers;
+pub(crate) use verify::{EntryComparison, compare};
 
-use crate::desired::{ClusterEntry, Desired, Run, TaskEntry, TaskPlan};
+use crate::desired::{ClusterEntry, Desired, RunState, TaskEntry, TaskSetup};
 use crate::routes::{Connections, guard, mode, overrides, run};
 use causeway_connectors::bridge::dubbo::{Companions, Root, lists};
 use causeway_core::{Conflicts, DataPort, EntryKey, OwnerId, Part, Ways};
@@ -23,12 +23,15 @@ pub(crate) fn specs<'a>(
     tasks: impl Iterator<Item = &'a Arc<TaskEntry>>,
     connections: &Connections,
 ) -> Vec<DataSpec> {
-    tasks.filter(|task| task.run != Run::Drained).filter_map(|task| spec(install, desired, task, connections)).collect()
+    tasks
+        .filter(|task| task.run != RunState::Drained)
+        .filter_map(|task| spec(install, desired, task, connections))
+        .collect()
 }
 
 /// One task's.
 fn spec(install: &str, desired: &Desired, task: &TaskEntry, connections: &Connections) -> Option<DataSpec> {
-    let Ok(TaskPlan { settings, lenses }) = &task.plan else { return None };
+    let Ok(TaskSetup { settings, lenses }) = &task.setup else { return None };
     let [Some(left), Some(right)] = task.ends().map(|name| desired.clusters.get(name)) else { return None };
     let companions = Companions::between([&left.settings, &right.settings]);
     // What only comes with services stays where it is: providers that live there now rely on it.
@@ -73,7 +76,7 @@ fn view(
     root: &Root,
     connections: &Connections,
 ) -> Option<DataPort> {
-    let TaskPlan { settings, lenses } = task.plan.as_ref().ok()?;
+    let TaskSetup { settings, lenses } = task.setup.as_ref().ok()?;
     let becomes = |namespace: &str| lenses.there.part(&Part::new(namespace)).0;
     let namespace = match flat.name == right.name {
         true => becomes(PUBLIC).to_string(),
@@ -95,12 +98,12 @@ fn view(
 
 fn conflicts(task: &Task) -> Conflicts {
     match task.conflict {
-        // Nobody has been asked about what only comes with services.
+        // Entries that only accompany services have no setting of their own.
         _ if !task.kind.wants_configs() => Conflicts::Newest,
-        settings::Conflict::Source => Conflicts::Source,
-        settings::Conflict::Destination => Conflicts::Destination,
-        settings::Conflict::Newest => Conflicts::Newest,
-        settings::Conflict::Manual => Conflicts::Manual,
+        settings::ConflictRule::Source => Conflicts::Source,
+        settings::ConflictRule::Destination => Conflicts::Destination,
+        settings::ConflictRule::Newest => Conflicts::Newest,
+        settings::ConflictRule::Manual => Conflicts::Manual,
     }
 }
 

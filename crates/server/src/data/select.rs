@@ -8,14 +8,14 @@ use causeway_settings::{Pattern, Rule, Task};
 use std::sync::Arc;
 
 /// What a task takes of the entries of its clusters.
-struct Selection {
+struct EntrySelection {
     /// The whole of `type: Config` or `All`; `None`: nothing but companions.
-    entries: Option<Entries>,
+    entries: Option<EntryRules>,
     companions: Companions,
     fingerprint: Fingerprint,
 }
 
-struct Entries {
+struct EntryRules {
     pattern: Pattern,
     include: Vec<Rule>,
     exclude: Vec<Rule>,
@@ -25,7 +25,7 @@ struct Entries {
 /// What `task` takes as data. `companions`: what goes with its services.
 pub(super) fn entries(task: &Task, companions: Companions, given_up: &Arc<GivenUp>) -> DataSelector {
     let rules = |rules: &[Rule]| rules.iter().filter(|rule| rule.speaks_of_configs()).cloned().collect();
-    let entries = task.kind.wants_configs().then(|| Entries {
+    let entries = task.kind.wants_configs().then(|| EntryRules {
         pattern: task.path_pattern(),
         include: rules(&task.select.include),
         exclude: rules(&task.select.exclude),
@@ -34,10 +34,10 @@ pub(super) fn entries(task: &Task, companions: Companions, given_up: &Arc<GivenU
     let companions = if task.kind.wants_services() { companions } else { Companions::None };
     let rules = entries.as_ref().map(|entries| (&entries.pattern, &entries.include, &entries.exclude));
     let fingerprint = Fingerprint::of(&(rules, &companions));
-    Arc::new(Selection { entries, companions, fingerprint })
+    Arc::new(EntrySelection { entries, companions, fingerprint })
 }
 
-impl Entries {
+impl EntryRules {
     fn matches(&self, pattern: &Pattern, word: &str, text: &str) -> Result<bool, Undecided> {
         self.given_up.decide(pattern, text, || format!("the {word} {text}"))
     }
@@ -93,7 +93,7 @@ fn may_begin(path: &str, prefix: &str) -> bool {
     path == "/" || path.starts_with(prefix) || prefix.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'))
 }
 
-impl EntryInterest for Selection {
+impl EntryInterest for EntrySelection {
     fn takes(&self, key: &EntryKey) -> bool {
         self.companions.takes(key) || self.entries.as_ref().is_some_and(|entries| entries.takes(key).unwrap_or(true))
     }

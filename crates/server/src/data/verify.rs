@@ -9,7 +9,7 @@ use causeway_core::{
 };
 use causeway_engine::DataTiming;
 use causeway_engine::{ConflictRow, DataCluster, DataEngine, DataSpec, Shown};
-use futures_util::stream::{self, StreamExt, TryStreamExt};
+use futures_util::stream::{self, StreamExt};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 
@@ -19,7 +19,7 @@ const AT_ONCE: usize = 4;
 
 /// What differs in the entries of a task.
 #[derive(Default)]
-pub(crate) struct Compared {
+pub(crate) struct EntryComparison {
     /// Entries that are the same on both sides.
     pub same: usize,
     pub differences: Vec<Difference>,
@@ -31,59 +31,64 @@ pub(crate) struct Compared {
 
 /// Reads both sides whole and compares. Calls may take as long as those of the engine; entries that cannot be read by then are
 /// counted as unanswered, and a side that was silent for so long is asked no more. Errors: a cluster cannot be listed.
-pub(crate) async fn compare(spec: &DataSpec, engine: &DataEngine) -> Result<Compared> {
+pub(crate) async fn compare(spec: &DataSpec, engine: &DataEngine) -> Result<EntryComparison> {
     let (left, right) = futures_util::future::join(list(spec, Side::Left), list(spec, Side::Right)).await;
     let mut listed = Pair { left: left?, right: right? };
     let left_out = left_out(spec, engine, &mut listed);
     let keys: Vec<EntryKey> =
         listed.left.keys().chain(listed.right.keys()).cloned().collect::<BTreeSet<_>>().into_iter().collect();
     let silent = Silent::default();
-    let batches = keys.chunks(BATCH).map(|keys| compare_batch(spec, engine, &listed, &silent, keys));
-    let mut calls = Vec::new();
-    for batch in batches {
-        calls.push(Box::pin(batch));
+    let batches = keys.chunks(BATCH).map(|keys| Box::pin(compare_batch(spec, engine, &listed, &silent, keys)));
+    let calls: Vec<_> = batches.collect();
+    let done: Vec<_> = stream::iter(calls).buffered(AT_ONCE).collect().await;
+    let mut all = EntryComparison { left_out, ..EntryComparison::default() };
+    // What was not read, by cluster, namespace and reason: the first entry, and how many.
+    let mut unread: BTreeMap<(String, &str, String), (&EntryKey, usize)> = BTreeMap::new();
+    for (keys, batch) in keys.chunks(BATCH).zip(done) {
+        match batch {
+            Ok(batch) => {
+                all.same += batch.same;
+                all.differences.extend(batch.differences);
+            }
+            Err(Away { cluster, why }) => {
+                unread.entry((cluster, &keys[0].namespace, why)).or_insert((&keys[0], 0)).1 += keys.len();
+            }
+        }
     }
-    let done: Vec<Batch> = stream::iter(calls).buffered(AT_ONCE).try_collect().await?;
-    let unanswered = unanswered(&done);
-    let mut all = done.into_iter().fold(Compared { left_out, unanswered, ..Compared::default() }, |mut sum, one| {
-        sum.same += one.same;
-        sum.differences.extend(one.differences);
-        sum
-    });
+    all.unanswered.extend(unread.into_iter().map(|((cluster, namespace, why), (first, count))| {
+        let reason = format!("{count} config entries from {first} on: {why}");
+        api::Unanswered { cluster, namespace: namespace.to_owned(), reason }
+    }));
     for one in &mut all.differences {
-        let Some(key) = super::key(&one.record) else { continue };
+        let Some(key) = super::key(&one.at.record) else { continue };
         let refused = engine.known(&spec.owner, &key).refused.filter(|_| one.kind != Differs::Conflict);
         if let Some(why) = refused {
-            (one.kind, one.reason, one.code) = (Differs::Refused, why.to_string(), (&why).into());
+            (one.kind, one.cause) = (Differs::Refused, api::Cause::of(&why));
         }
     }
     Ok(all)
 }
 
-/// What one batch comes to.
-#[derive(Default)]
-struct Batch {
-    same: usize,
-    differences: Vec<Difference>,
-    unread: Option<Unread>,
-}
-
-/// Entries that a side did not read.
-struct Unread {
+/// A cluster that did not answer, by its name, and why.
+struct Away {
     cluster: String,
     why: String,
-    first: EntryKey,
-    count: usize,
+}
+
+impl From<Away> for Error {
+    fn from(Away { cluster, why }: Away) -> Self {
+        Self::Cluster { cluster, why }
+    }
 }
 
 /// Why a side is asked no more: it did not answer in time.
 type Silent = Pair<OnceLock<String>>;
 
-type Listed = Pair<BTreeMap<EntryKey, Entry>>;
+type Listings = Pair<BTreeMap<EntryKey, Entry>>;
 
 /// Takes what is left out on purpose from both listings: what is no data, and what the server numbered, with all below
 /// it, unless it was copied. Of a one-way task the source's is told.
-fn left_out(spec: &DataSpec, engine: &DataEngine, listed: &mut Listed) -> Vec<LeftOut> {
+fn left_out(spec: &DataSpec, engine: &DataEngine, listed: &mut Listings) -> Vec<LeftOut> {
     let mut found: BTreeMap<EntryKey, (Side, String)> = BTreeMap::new();
     for side in [Side::Right, Side::Left] {
         listed[side].retain(|key, entry| {
@@ -114,16 +119,11 @@ fn left_out(spec: &DataSpec, engine: &DataEngine, listed: &mut Listed) -> Vec<Le
     let told = found.into_iter().filter(|(_, (side, why))| {
         (spec.ways == Ways::Two || *side == Side::Left) && !(spec.services && *why == services)
     });
-    told.map(|(key, (side, reason))| LeftOut {
-        cluster: end(spec, side).name.to_string(),
-        scope: String::new(),
-        record: key.to_string(),
-        reason,
-    })
-    .collect()
+    told.map(|(key, (side, reason))| LeftOut { at: api::RecordRef::entry(&end(spec, side).name, key), reason })
+        .collect()
 }
 
-async fn list(spec: &DataSpec, side: Side) -> Result<BTreeMap<EntryKey, Entry>> {
+async fn list(spec: &DataSpec, side: Side) -> std::result::Result<BTreeMap<EntryKey, Entry>, Away> {
     let cluster = end(spec, side);
     let (source, limit) = (cluster.port.source(), DataTiming::default().list);
     let listed = tokio::time::timeout(limit, source.list(&spec.select)).await;
@@ -138,19 +138,24 @@ fn end(spec: &DataSpec, side: Side) -> &DataCluster {
     }
 }
 
-fn away(cluster: &DataCluster, why: &str) -> Error {
-    Error::Cluster { cluster: cluster.name.to_string(), why: why.to_owned() }
+fn away(cluster: &DataCluster, why: &str) -> Away {
+    Away { cluster: cluster.name.to_string(), why: why.to_owned() }
 }
 
 /// An entry as one side holds it.
-struct Held {
+struct HeldEntry {
     version: Version,
     /// What stands in it, where it is a list.
     items: Option<BTreeSet<String>>,
 }
 
 /// What one side holds; an entry that is not there, or not any more, is not among it.
-async fn held(spec: &DataSpec, side: Side, silent: &Silent, keys: &[EntryKey]) -> Result<BTreeMap<EntryKey, Held>> {
+async fn held(
+    spec: &DataSpec,
+    side: Side,
+    silent: &Silent,
+    keys: &[EntryKey],
+) -> std::result::Result<BTreeMap<EntryKey, HeldEntry>, Away> {
     let cluster = end(spec, side);
     let source: Arc<dyn DataSource> = cluster.port.source();
     let mut versions = BTreeMap::new();
@@ -168,7 +173,7 @@ async fn held(spec: &DataSpec, side: Side, silent: &Silent, keys: &[EntryKey]) -
         if let Some((entry, content)) = found {
             let items = spec.is_list(key).then(|| items(&content));
             let version = Version { digest: digest(spec, content), modified_ms: entry.modified_ms };
-            versions.insert(key.clone(), Held { version, items });
+            versions.insert(key.clone(), HeldEntry { version, items });
         }
     }
     Ok(versions)
@@ -183,27 +188,23 @@ fn digest(spec: &DataSpec, content: Content) -> Digest {
     spec.attributes.select(content).digest()
 }
 
+/// Compares some entries; `unanswered` and `left_out` stay empty.
 async fn compare_batch(
     spec: &DataSpec,
     engine: &DataEngine,
-    listed: &Pair<BTreeMap<EntryKey, Entry>>,
+    listed: &Listings,
     silent: &Silent,
     keys: &[EntryKey],
-) -> Result<Batch> {
+) -> std::result::Result<EntryComparison, Away> {
     let asked_in_vain = Side::BOTH.into_iter().find_map(|side| Some((side, silent[side].get()?)));
     if let Some((side, why)) = asked_in_vain {
-        return Ok(unread(away(end(spec, side), why), keys));
+        return Err(away(end(spec, side), why));
     }
-    let there = |side: Side| keys.iter().filter(|key| listed[side].contains_key(*key)).cloned().collect::<Vec<_>>();
-    let (left, right) = (there(Side::Left), there(Side::Right));
-    let (left, right) =
-        futures_util::future::join(held(spec, Side::Left, silent, &left), held(spec, Side::Right, silent, &right))
-            .await;
-    let mut compared = Batch::default();
-    let found = match (left, right) {
-        (Ok(left), Ok(right)) => Pair { left, right },
-        (Err(error), _) | (_, Err(error)) => return Ok(unread(error, keys)),
-    };
+    let there = Pair::of(|side| keys.iter().filter(|key| listed[side].contains_key(*key)).cloned().collect::<Vec<_>>());
+    let held = |side: Side| held(spec, side, silent, &there[side]);
+    let (left, right) = futures_util::future::join(held(Side::Left), held(Side::Right)).await;
+    let found = Pair { left: left?, right: right? };
+    let mut compared = EntryComparison::default();
     for key in keys {
         let sides = Pair::of(|side| found[side].get(key).map(|held| held.version));
         let items = Pair::of(|side| found[side].get(key).and_then(|held| held.items.as_ref()));
@@ -221,9 +222,8 @@ async fn compare_batch(
                     Some(undecided) => (Differs::Refused, EntrySkip::Undecided(undecided).into()),
                     None => (kind, why),
                 };
-                let (cluster, record) = (end(spec, side).name.to_string(), key.to_string());
-                let (scope, reason, code) = (String::new(), why.to_string(), (&why).into());
-                compared.differences.push(Difference { cluster, scope, record, kind, reason, code });
+                let at = api::RecordRef::entry(&end(spec, side).name, key);
+                compared.differences.push(Difference { at, kind, cause: api::Cause::of(&why) });
             }
         }
     }
@@ -248,30 +248,6 @@ fn differs(spec: &DataSpec, common: Option<Digest>, sides: &Pair<Option<Version>
         Verdict::Leave(skip @ EntrySkip::Conflict) => Some((Side::Right, Differs::Conflict, skip.into())),
         Verdict::Leave(skip) => Some((Side::Right, Differs::Refused, skip.into())),
     }
-}
-
-/// A batch of entries that a side did not read.
-fn unread(error: Error, keys: &[EntryKey]) -> Batch {
-    let (cluster, why) = match error {
-        Error::Cluster { cluster, why } => (cluster, why),
-        other => (String::new(), other.to_string()),
-    };
-    let unread = keys.first().map(|first| Unread { cluster, why, first: first.clone(), count: keys.len() });
-    Batch { unread, ..Batch::default() }
-}
-
-/// What was not read, by cluster, namespace and reason.
-fn unanswered(batches: &[Batch]) -> Vec<api::Unanswered> {
-    let mut sums: BTreeMap<(&str, &str, &str), (&EntryKey, usize)> = BTreeMap::new();
-    for one in batches.iter().filter_map(|batch| batch.unread.as_ref()) {
-        let sum = sums.entry((&one.cluster, &one.first.namespace, &one.why)).or_insert((&one.first, 0));
-        sum.1 += one.count;
-    }
-    let told = sums.into_iter().map(|((cluster, namespace, why), (first, count))| {
-        let reason = format!("{count} config entries from {first} on: {why}");
-        api::Unanswered { cluster: cluster.to_owned(), namespace: namespace.to_owned(), reason }
-    });
-    told.collect()
 }
 
 impl Node {

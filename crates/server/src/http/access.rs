@@ -1,4 +1,4 @@
-//! Who may ask: anybody on loopback who is no foreign web page; elsewhere whoever has the token.
+//! Which requests are let through: on loopback all but those of web pages of other origins, elsewhere those with the token.
 
 use super::answer::Refusal;
 use crate::error::{Error, Result};
@@ -55,11 +55,7 @@ impl Access {
         if let Some(known) = known {
             return Ok((Self { token: Some(Arc::new(known)) }, None));
         }
-        let mut bytes = [0; 24];
-        let failed = |error: getrandom::Error| std::io::Error::other(error.to_string());
-        getrandom::fill(&mut bytes)
-            .map_err(|error| Error::Machine { what: "no random numbers", error: failed(error) })?;
-        let token = hex::encode(bytes);
+        let token = hex::encode(causeway_store::random::<24>()?);
         let hashed = hash(&token);
         store.put_kv(HASH, &hex::encode(hashed)).await?;
         Ok((Self { token: Some(Arc::new(hashed)) }, Some(token.into())))

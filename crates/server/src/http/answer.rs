@@ -48,11 +48,6 @@ impl Refusal {
             "send `Authorization: Bearer TOKEN`: the command line takes --token; the node showed it at its first start",
         )
     }
-
-    fn request(status: StatusCode, text: String) -> Self {
-        let code = if status == StatusCode::PAYLOAD_TOO_LARGE { "too-large" } else { "bad-request" };
-        Self::new(status, code, text)
-    }
 }
 
 impl IntoResponse for Refusal {
@@ -101,40 +96,36 @@ impl From<Error> for Refusal {
     }
 }
 
-impl From<JsonRejection> for Refusal {
-    fn from(rejection: JsonRejection) -> Self {
-        Self::request(rejection.status(), rejection.body_text())
-    }
+macro_rules! from_rejections {
+    ($($rejection:ty),*) => {$(
+        impl From<$rejection> for Refusal {
+            fn from(rejection: $rejection) -> Self {
+                let status = rejection.status();
+                let code = if status == StatusCode::PAYLOAD_TOO_LARGE { "too-large" } else { "bad-request" };
+                Self::new(status, code, rejection.body_text())
+            }
+        }
+    )*};
 }
 
-impl From<QueryRejection> for Refusal {
-    fn from(rejection: QueryRejection) -> Self {
-        Self::request(rejection.status(), rejection.body_text())
-    }
-}
-
-impl From<PathRejection> for Refusal {
-    fn from(rejection: PathRejection) -> Self {
-        Self::request(rejection.status(), rejection.body_text())
-    }
-}
+from_rejections!(JsonRejection, QueryRejection, PathRejection);
 
 /// A JSON body; a wrong one is a [`Refusal`].
 #[derive(FromRequest)]
 #[from_request(via(axum::Json), rejection(Refusal))]
-pub(super) struct Body<T>(pub T);
+pub(super) struct InBody<T>(pub T);
 
 /// The part of the path that is a name.
 #[derive(FromRequestParts)]
 #[from_request(via(axum::extract::Path), rejection(Refusal))]
-pub(super) struct Name<T>(pub T);
+pub(super) struct InPath<T>(pub T);
 
 /// What stands behind the `?`.
 #[derive(FromRequestParts)]
 #[from_request(via(axum::extract::Query), rejection(Refusal))]
-pub(super) struct Asked<T>(pub T);
+pub(super) struct InQuery<T>(pub T);
 
-/// Replies in time, whatever hangs.
+/// Answers within [`LONGEST`], even if a handler hangs.
 pub(super) async fn in_time(request: Request, next: Next) -> Response {
     match tokio::time::timeout(LONGEST, next.run(request)).await {
         Ok(response) => response,

@@ -1,21 +1,22 @@
 //! One function a route: takes the request apart and asks the node.
 
-use super::answer::{Asked, Body, Name, Refusal};
+use super::answer::{InBody, InPath, InQuery, Refusal};
 use crate::api;
 use crate::error::Error;
 use crate::node::Node;
 use crate::tasks::Deletion;
-use crate::views::{EventFilter, ServiceFilter};
+use crate::views::ServiceFilter;
 use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use causeway_store::EventFilter;
 use serde::Deserialize;
 use std::time::Duration;
 
 type Answer<T> = Result<Json<T>, Refusal>;
 
-/// How long work on the settings may take before the answer is «it goes on».
+/// How long work on the settings may take before the answer is a time-out. The work continues.
 const WORK: Duration = Duration::from_secs(60);
 /// How long a dry run or a comparison may take: both sides may have to be read whole. Each call to a cluster has a limit of its
 /// own, after which what was not answered is named; this is beyond all of them together.
@@ -43,7 +44,7 @@ pub(super) async fn clusters(State(node): State<Node>) -> Json<Vec<api::Cluster>
     Json(node.clusters())
 }
 
-pub(super) async fn http_sd(State(node): State<Node>, Name(name): Name<String>) -> Result<Response, Refusal> {
+pub(super) async fn http_sd(State(node): State<Node>, InPath(name): InPath<String>) -> Result<Response, Refusal> {
     let targets = node.http_sd(&name)?;
     Ok(([(header::CONTENT_TYPE, "application/json")], targets).into_response())
 }
@@ -52,15 +53,15 @@ pub(super) async fn tasks(State(node): State<Node>) -> Json<Vec<api::Task>> {
     Json(node.tasks())
 }
 
-pub(super) async fn task(State(node): State<Node>, Name(name): Name<String>) -> Answer<api::Task> {
+pub(super) async fn task(State(node): State<Node>, InPath(name): InPath<String>) -> Answer<api::Task> {
     Ok(Json(node.task(&name)?))
 }
 
-pub(super) async fn diff(State(node): State<Node>, Name(name): Name<String>) -> Answer<api::TaskPlan> {
+pub(super) async fn diff(State(node): State<Node>, InPath(name): InPath<String>) -> Answer<api::TaskPlan> {
     Ok(Json(node.diff(&name).await?))
 }
 
-pub(super) async fn verify(State(node): State<Node>, Name(name): Name<String>) -> Answer<api::Verification> {
+pub(super) async fn verify(State(node): State<Node>, InPath(name): InPath<String>) -> Answer<api::Verification> {
     within(WHOLE, node.verify(&name)).await
 }
 
@@ -72,45 +73,48 @@ pub(super) struct ConflictsQuery {
 
 pub(super) async fn conflicts(
     State(node): State<Node>,
-    Asked(query): Asked<ConflictsQuery>,
+    InQuery(query): InQuery<ConflictsQuery>,
 ) -> Answer<Vec<api::Conflict>> {
     Ok(Json(node.conflicts(query.task.as_deref())?))
 }
 
 pub(super) async fn resolve(
     State(node): State<Node>,
-    Name(name): Name<String>,
-    Body(request): Body<api::Resolve>,
+    InPath(name): InPath<String>,
+    InBody(request): InBody<api::Resolve>,
 ) -> Answer<api::Task> {
     Ok(Json(node.resolve(&name, &request)?))
 }
 
-pub(super) async fn services(State(node): State<Node>, Asked(filter): Asked<ServiceFilter>) -> Response {
+pub(super) async fn services(State(node): State<Node>, InQuery(filter): InQuery<ServiceFilter>) -> Response {
     let (services, count) = node.services(&filter);
     ([("x-total-count", count.to_string())], Json(services)).into_response()
 }
 
-pub(super) async fn events(State(node): State<Node>, Asked(filter): Asked<EventFilter>) -> Answer<Vec<api::Event>> {
+pub(super) async fn events(State(node): State<Node>, InQuery(filter): InQuery<EventFilter>) -> Answer<Vec<api::Event>> {
     within(WORK, node.events(filter)).await
 }
 
-pub(super) async fn apply(State(node): State<Node>, Body(request): Body<api::ApplyRequest>) -> Answer<api::Applied> {
+pub(super) async fn apply(
+    State(node): State<Node>,
+    InBody(request): InBody<api::ApplyRequest>,
+) -> Answer<api::Applied> {
     within(WORK, node.apply(request)).await
 }
 
-pub(super) async fn plan(State(node): State<Node>, Body(request): Body<api::PlanRequest>) -> Answer<api::Planned> {
+pub(super) async fn plan(State(node): State<Node>, InBody(request): InBody<api::PlanRequest>) -> Answer<api::Planned> {
     within(WHOLE, node.plan(request)).await
 }
 
-pub(super) async fn pause(State(node): State<Node>, Name(name): Name<String>) -> Answer<api::Task> {
+pub(super) async fn pause(State(node): State<Node>, InPath(name): InPath<String>) -> Answer<api::Task> {
     within(WORK, node.pause(&name)).await
 }
 
-pub(super) async fn resume(State(node): State<Node>, Name(name): Name<String>) -> Answer<api::Task> {
+pub(super) async fn resume(State(node): State<Node>, InPath(name): InPath<String>) -> Answer<api::Task> {
     within(WORK, node.resume(&name)).await
 }
 
-pub(super) async fn release(State(node): State<Node>, Name(name): Name<String>) -> Answer<api::Released> {
+pub(super) async fn release(State(node): State<Node>, InPath(name): InPath<String>) -> Answer<api::Released> {
     within(WORK, node.release(&name)).await
 }
 
@@ -122,8 +126,8 @@ pub(super) struct DrainQuery {
 
 pub(super) async fn drain(
     State(node): State<Node>,
-    Name(name): Name<String>,
-    Asked(query): Asked<DrainQuery>,
+    InPath(name): InPath<String>,
+    InQuery(query): InQuery<DrainQuery>,
 ) -> Answer<api::Drain> {
     within(WORK, node.drain(&name, query.preview)).await
 }
@@ -138,8 +142,8 @@ pub(super) struct DeleteQuery {
 
 pub(super) async fn delete(
     State(node): State<Node>,
-    Name(name): Name<String>,
-    Asked(query): Asked<DeleteQuery>,
+    InPath(name): InPath<String>,
+    InQuery(query): InQuery<DeleteQuery>,
 ) -> Answer<api::Deleted> {
     let DeleteQuery { drain, keep, timeout } = query;
     let wait = Duration::from_secs(timeout.unwrap_or(WAIT).min(MAX_WAIT));

@@ -1,6 +1,6 @@
 //! The tree itself: what stands there, and what it lets us do.
 
-use super::Counts;
+use super::CallCounts;
 use crate::memory::Fault;
 use causeway_core::{
     Aside, Content, DataSelector, Entry, EntryFacts, EntryKey, Error, Expect, Part, Shape, Stamp, StampKind, Write,
@@ -31,7 +31,7 @@ impl Default for Facts {
 }
 
 #[derive(Default)]
-pub(super) struct State {
+pub(super) struct TreeState {
     pub facts: Facts,
     pub entries: BTreeMap<EntryKey, (Entry, Content)>,
     /// Every key that ever stood here, once, at the version of its last change.
@@ -49,10 +49,10 @@ pub(super) struct State {
     pub asides: BTreeMap<EntryKey, Aside>,
     /// The largest body that we may write.
     pub largest: Option<usize>,
-    pub counts: Counts,
+    pub counts: CallCounts,
 }
 
-impl State {
+impl TreeState {
     pub fn store(&mut self, key: &EntryKey, content: Content) -> Entry {
         let version = self.touch(key);
         let stamp = if self.hashes() { content.digest().into() } else { Stamp(version, 0) };

@@ -122,15 +122,15 @@ async fn a_plan_uses_the_words_of_the_events() {
         tokio::time::sleep(Duration::from_secs(100)).await;
         let told = told.0.lock();
         for one in planned {
-            let (action, reason) = &told[&one.record];
+            let (action, reason) = &told[&one.at.record];
             let done = match one.kind {
                 Differs::Missing => "created",
                 Differs::Different => "updated",
                 _ => "deleted",
             };
             assert_eq!(action, done, "{ways:?} {one:?}: {reason}");
-            assert!(reason.to_string().starts_with(&one.reason), "{ways:?} {one:?}: {reason}");
-            assert_eq!(api::Code::from(reason).code, one.code.code, "{ways:?} {one:?}: {reason}");
+            assert!(reason.to_string().starts_with(&one.cause.reason), "{ways:?} {one:?}: {reason}");
+            assert_eq!(api::Cause::of(reason).code, one.cause.code, "{ways:?} {one:?}: {reason}");
         }
     }
 }
