@@ -4,6 +4,7 @@ use super::job::{Done, ReadJob, Tools, WriteJob};
 use super::record::DataRecorder;
 use super::spec::{DataSpec, DataTiming, Ends};
 use super::state::State;
+use crate::kit::hash;
 use crate::kit::pace::Pacer;
 use crate::kit::supervise::Crashes;
 use crate::spec::Run;
@@ -11,7 +12,6 @@ use causeway_core::{DataSelector, EntryKey, Lost, News, Pair, Side, contain_now}
 use futures_util::stream::{self, BoxStream, StreamExt};
 use parking_lot::Mutex;
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -190,9 +190,7 @@ impl Actor {
     fn next_sweep(&self) -> Option<Instant> {
         let every = self.timing.sweep?;
         let now = Instant::now();
-        let mut hasher = DefaultHasher::new();
-        (&self.shared.state.lock().route, now.elapsed()).hash(&mut hasher);
-        let share = 0.75 + (hasher.finish() % 1024) as f64 / 2048.0;
+        let share = 0.75 + (hash(&(&self.shared.state.lock().route, now.elapsed())) % 1024) as f64 / 2048.0;
         Some(now + every.mul_f64(share))
     }
 }

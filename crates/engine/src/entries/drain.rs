@@ -12,7 +12,7 @@ impl State {
     pub fn drain_step(&mut self, key: &EntryKey, row: &Row) -> Option<Pair<bool>> {
         let part = key.part();
         if let Some(to) = self.lots.get(key).map(|intent| intent.to) {
-            return self.sight[to].ready(&part).then(|| Pair::of(|side| side == to));
+            return self.freshness[to].ready(&part).then(|| Pair::of(|side| side == to));
         }
         let base = row.base?;
         // A list has more than one author.
@@ -20,7 +20,7 @@ impl State {
             self.let_go(key);
             return None;
         };
-        if !self.sight[copy].ready(&part) {
+        if !self.freshness[copy].ready(&part) {
             return None;
         }
         let read = row.changed(copy) || self.doubt.contains(key);

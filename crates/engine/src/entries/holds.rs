@@ -15,7 +15,7 @@ impl State {
         self.grow_old(now);
         for side in Side::BOTH {
             // What is held here is missing on the other side: that one must be seen.
-            let ready = self.sight[side.other()].any_ready();
+            let ready = self.freshness[side.other()].any_ready();
             match self.doors[side].turn(ready, now) {
                 Turned::Nothing => {}
                 Turned::Holds(holding, count) => {

@@ -15,7 +15,7 @@ impl State {
                 self.asides[side].retain(|key, _| key.namespace != part.0);
                 self.set_aside(side, &mut entries);
                 self.check_history(side, &part, &entries);
-                self.sight[side].complete(&part, now);
+                self.freshness[side].complete(&part, now);
                 self.trouble[side].blocked = None;
                 self.looked(side, &part, entries, now);
             }
@@ -31,7 +31,7 @@ impl State {
             Err(lost) => {
                 let text = lost.to_string();
                 tracing::debug!(task = %self.spec.task, cluster = %self.spec.cluster(side).name, "{text}");
-                self.sight[side].lost(lost.part.as_ref(), &text, now);
+                self.freshness[side].lost(lost.part.as_ref(), &text, now);
             }
         }
     }
@@ -57,10 +57,10 @@ impl State {
     fn found(&mut self, side: Side, part: &Part, found: super::rows::Looked, now: Instant) {
         self.marks.told_all(part, side);
         if found.grew {
-            self.sight[side].grew(part, now);
+            self.freshness[side].grew(part, now);
         }
         if found.lost {
-            self.sight[side].misses(part, now);
+            self.freshness[side].misses(part, now);
         }
         // Nobody was told what lies below what, or whether it is there at all.
         let rows = &self.rows;
@@ -85,7 +85,7 @@ impl State {
         for (key, entry) in entries.into_iter().filter(|(key, _)| self.spec.select.takes(key)) {
             parts.entry(key.part()).or_default().insert(key, entry);
         }
-        let known: Vec<_> = self.sight[side].parts().filter(|part| self.ready(part)).cloned().collect();
+        let known: Vec<_> = self.freshness[side].parts().filter(|part| self.ready(part)).cloned().collect();
         for part in known {
             let entries = parts.remove(&part).unwrap_or_default();
             let found = self.rows.looked(side, &part, entries, |key| newer[side].contains(key));
@@ -102,22 +102,22 @@ impl State {
         // Also when it is no news here: work on it may know of something in between, which must not be taken for the last
         // word.
         self.marks.told(key, side);
-        self.unconfirmed.told(key, side);
+        self.unconfirmed.remove(&(key.clone(), side));
         let was = row.places[side];
         let place = match entry {
             Some(entry) => was.seen(&entry),
             None if !was.is_here() && row.base.is_none() => Place::Absent,
-            None if self.sight[side].believed(&part, self.spec.settle, now) => Place::Witnessed,
+            None if self.freshness[side].believes(&part, self.spec.settle, now) => Place::Witnessed,
             None => Place::Absent,
         };
         if was == place {
             return;
         }
         match (was.is_here(), place) {
-            (true, Place::Absent) => self.sight[side].misses(&part, now),
+            (true, Place::Absent) => self.freshness[side].misses(&part, now),
             // What we are just writing there is no sign that the cluster is still filling up.
             (false, Place::Here { .. }) if !self.marks.busy(key) => {
-                self.sight[side].grew(&part, now);
+                self.freshness[side].grew(&part, now);
                 self.appeared(key, now);
             }
             _ => {}

@@ -128,7 +128,7 @@ impl State {
         match found {
             Some(entry) => self.place_shown(key, side, before.read(entry), now),
             None if before.is_here() => {
-                self.sight[side].misses(&key.part(), now);
+                self.freshness[side].misses(&key.part(), now);
                 self.place_shown(key, side, Place::Absent, now);
             }
             None => {}
@@ -347,11 +347,10 @@ impl State {
             let parts: BTreeSet<_> = asked.iter().map(|(key, _)| key.part()).collect();
             let losses: Vec<_> = parts
                 .into_iter()
-                .filter_map(|part| {
-                    self.sight[lost].missing_since(&part)?;
+                .map(|part| {
                     let count = self.rows.count(&part);
                     let (missing, total, emptied) = (count.missing[lost], count.bases, count.here[lost] == 0);
-                    Some(Loss { part, missing, total, emptied })
+                    Loss { part, missing, total, emptied }
                 })
                 .collect();
             let total = self.rows.counts().map(|count| count.bases).sum();

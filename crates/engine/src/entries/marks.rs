@@ -1,5 +1,6 @@
 //! Which entries want to be looked at, each once, however much happened to it. Pure: time is given.
 
+use crate::kit::timetable::Timetable;
 use causeway_core::{EntryKey, Pair, Part, Side};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -8,8 +9,7 @@ use tokio::time::Instant;
 #[derive(Default)]
 pub(crate) struct Marks {
     ready: BTreeSet<EntryKey>,
-    later: BTreeMap<EntryKey, Instant>,
-    order: BTreeSet<(Instant, EntryKey)>,
+    later: Timetable<EntryKey>,
     /// What is being worked on, and the sides of which something was told since.
     busy: BTreeMap<EntryKey, Pair<bool>>,
     /// Marked while busy.
@@ -27,31 +27,19 @@ impl Marks {
             self.again.insert(key.clone());
             return;
         }
-        self.take_back(key);
+        self.later.remove(key);
         self.ready.insert(key.clone());
     }
 
     /// Wants an entry looked at then, and not before.
     pub fn mark_at(&mut self, key: &EntryKey, at: Instant) {
-        self.take_back(key);
         self.ready.remove(key);
-        self.later.insert(key.clone(), at);
-        self.order.insert((at, key.clone()));
-    }
-
-    fn take_back(&mut self, key: &EntryKey) {
-        if let Some(at) = self.later.remove(key) {
-            self.order.remove(&(at, key.clone()));
-        }
+        self.later.set(key.clone(), at);
     }
 
     /// Takes the next one that is due. Parents come before their children.
     pub fn pop(&mut self, now: Instant) -> Option<EntryKey> {
-        while self.order.first().is_some_and(|(at, _)| *at <= now) {
-            let (_, key) = self.order.pop_first()?;
-            self.later.remove(&key);
-            self.ready.insert(key);
-        }
+        self.ready.extend(std::iter::from_fn(|| self.later.pop(now)));
         loop {
             let after = self.cursor.take().map_or(Bound::Unbounded, Bound::Excluded);
             let next = self.ready.range((after, Bound::Unbounded)).next().or_else(|| self.ready.first()).cloned()?;
@@ -66,7 +54,7 @@ impl Marks {
 
     /// When the next one will be due, if none is now.
     pub fn next(&self) -> Option<Instant> {
-        self.order.first().map(|(at, _)| *at)
+        self.later.next()
     }
 
     /// Work on an entry begins.
@@ -115,7 +103,7 @@ impl Marks {
 
     /// Whether it is to be looked at, now or later, or is being worked on.
     pub fn wants(&self, key: &EntryKey) -> bool {
-        self.busy(key) || self.ready.contains(key) || self.later.contains_key(key)
+        self.busy(key) || self.ready.contains(key) || self.later.contains(key)
     }
 
     /// Whether something happened to an entry since work on it began.

@@ -33,7 +33,6 @@ mod schedule;
 mod spec;
 mod state;
 mod status;
-mod unconfirmed;
 
 pub use engine::DataEngine;
 pub use mapped::{mapped, with_place};

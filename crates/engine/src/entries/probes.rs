@@ -1,5 +1,7 @@
 //! When to retry what was refused and may be accepted later without a word from the cluster. Pure: time is given.
 
+use crate::kit::backoff;
+use crate::kit::timetable::Timetable;
 use causeway_core::{EntryKey, Pair, Part, Side, Stamp};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -25,7 +27,7 @@ impl Refused {
     fn wait(self, tries: u32) -> Duration {
         match self {
             Self::Denied => Duration::from_secs(30),
-            Self::Blocked => Duration::from_secs(1 << tries.saturating_sub(1).min(4)).min(Duration::from_secs(10)),
+            Self::Blocked => backoff((Duration::from_secs(1), Duration::from_secs(10)), tries.saturating_sub(1)),
         }
     }
 }
@@ -34,7 +36,6 @@ impl Refused {
 struct Refusal {
     why: Refused,
     side: Side,
-    due: Instant,
     stamps: Pair<Option<Stamp>>,
     tries: u32,
 }
@@ -42,8 +43,7 @@ struct Refusal {
 /// The entries that wait for their turn on one side.
 #[derive(Default)]
 struct Line {
-    order: BTreeSet<(Instant, EntryKey)>,
-    keys: BTreeSet<EntryKey>,
+    keys: Timetable<EntryKey>,
     /// None is tried before.
     next: Option<Instant>,
 }
@@ -51,8 +51,7 @@ struct Line {
 impl Line {
     /// When the next one may be tried.
     fn due(&self) -> Option<Instant> {
-        let (due, _) = self.order.first()?;
-        Some(self.next.map_or(*due, |next| next.max(*due)))
+        self.keys.next().map(|due| self.next.map_or(due, |next| next.max(due)))
     }
 }
 
@@ -69,17 +68,16 @@ impl Probes {
         let before = self.refusals.get(key).filter(|before| before.why == why && before.stamps == stamps);
         let tries = before.map_or(0, |before| before.tries) + 1;
         self.forget(key);
-        self.refusals.insert(key.clone(), Refusal { why, side, due: now, stamps, tries });
+        self.refusals.insert(key.clone(), Refusal { why, side, stamps, tries });
         self.put_back(key, now);
     }
 
     /// An entry that was refused could not be tried in its turn, if it has had it: it waits for the next one.
     pub fn put_back(&mut self, key: &EntryKey, now: Instant) {
-        let Some(refusal) = self.refusals.get_mut(key) else { return };
+        let Some(refusal) = self.refusals.get(key) else { return };
         let line = &mut self.lines[refusal.side];
-        if line.keys.insert(key.clone()) {
-            refusal.due = now + refusal.why.wait(refusal.tries);
-            line.order.insert((refusal.due, key.clone()));
+        if !line.keys.contains(key) {
+            line.keys.set(key.clone(), now + refusal.why.wait(refusal.tries));
         }
     }
 
@@ -91,9 +89,7 @@ impl Probes {
     /// It is not refused any more; answers which side had refused it.
     pub fn forget(&mut self, key: &EntryKey) -> Option<Side> {
         let refusal = self.refusals.remove(key)?;
-        let line = &mut self.lines[refusal.side];
-        line.keys.remove(key);
-        line.order.remove(&(refusal.due, key.clone()));
+        self.lines[refusal.side].keys.remove(key);
         Some(refusal.side)
     }
 
@@ -115,10 +111,9 @@ impl Probes {
         let mut taken = Vec::new();
         for side in Side::BOTH {
             let line = &mut self.lines[side];
-            if line.due().is_some_and(|due| due <= now)
-                && let Some((_, key)) = line.order.pop_first()
+            if line.next.is_none_or(|next| next <= now)
+                && let Some(key) = line.keys.pop(now)
             {
-                line.keys.remove(&key);
                 line.next = Some(now + APART);
                 taken.push(key);
             }
@@ -132,7 +127,7 @@ impl Probes {
         let Some(side) = self.forget(key) else { return Vec::new() };
         let line = &self.lines[side];
         let neighbours = line.keys.range(key..).take(FOLLOW).chain(line.keys.range(..key).rev().take(FOLLOW));
-        let longest = line.order.iter().take(FOLLOW).map(|(_, key)| key);
+        let longest = line.keys.by_time().take(FOLLOW);
         let follow: BTreeSet<_> = neighbours.chain(longest).cloned().collect();
         self.go(follow)
     }
@@ -158,16 +153,14 @@ impl Probes {
         let keys: Vec<_> = keys.into_iter().collect();
         for key in &keys {
             let Some(refusal) = self.refusals.get(key) else { continue };
-            let line = &mut self.lines[refusal.side];
-            line.keys.remove(key);
-            line.order.remove(&(refusal.due, key.clone()));
+            self.lines[refusal.side].keys.remove(key);
         }
         keys
     }
 
     /// What waits for its turn.
     pub fn waiting(&self) -> impl Iterator<Item = &EntryKey> {
-        self.lines.left.keys.iter().chain(&self.lines.right.keys)
+        self.lines.left.keys.keys().chain(self.lines.right.keys.keys())
     }
 }
 

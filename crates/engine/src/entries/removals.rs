@@ -1,10 +1,10 @@
 //! What may be removed from one side: the guard, and what it holds.
 
 use crate::kit::guard::{Guard, Holding};
+use crate::kit::hash;
 use crate::spec::GuardLimits;
 use causeway_core::{EntryKey, Evidence, Part};
 use std::collections::BTreeSet;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -143,11 +143,4 @@ impl Door {
             _ => Turned::Nothing,
         }
     }
-}
-
-/// Names an entry to the guard.
-fn hash(key: &EntryKey) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    key.hash(&mut hasher);
-    hasher.finish()
 }

@@ -3,6 +3,7 @@
 use super::job::ReadJob;
 use super::rows::Row;
 use super::state::{Gone, REFUSED_RETRY, State};
+use crate::kit::earliest;
 use crate::spec::Run;
 use causeway_core::{EntryKey, EntrySkip, Pair, Shape, Side, Ways, contain_now};
 use tokio::time::Instant;
@@ -36,7 +37,7 @@ impl State {
             return jobs;
         }
         self.probes.take(now).iter().for_each(|key| self.marks.mark(key));
-        for key in self.unconfirmed.take(now) {
+        while let Some((key, _)) = self.unconfirmed.pop(now) {
             self.marks.mark(&key);
             self.doubt.insert(key);
         }
@@ -75,7 +76,7 @@ impl State {
         match self.blocked(now) {
             _ if self.spec.run == Run::Paused || self.jobs >= JOBS => None,
             Some(until) => Some(until),
-            None => [self.marks.next(), self.probes.due(), self.unconfirmed.due()].into_iter().flatten().min(),
+            None => earliest([self.marks.next(), self.probes.due(), self.unconfirmed.next()]),
         }
     }
 

@@ -1,7 +1,7 @@
 //! What one task knows and is about to do. Everything here is state and judgement: time is given, and nothing waits.
 
 use super::drain::Exactly;
-use super::freshness::Sight;
+use super::freshness::SideFreshness;
 use super::intents::Lots;
 use super::left_alone::{Left, LeftAlone};
 use super::marks::Marks;
@@ -10,8 +10,9 @@ use super::record::{DataLedger, DataRecorder};
 use super::removals::Door;
 use super::rows::{Place, Row, Rows};
 use super::spec::{DataRoute, DataSpec, DataTiming};
-use super::unconfirmed::Unconfirmed;
+use crate::kit::backoff;
 use crate::kit::pace::Batch;
+use crate::kit::timetable::Timetable;
 use crate::services::record::{Action, Event};
 use crate::spec::Run;
 use causeway_core::{
@@ -28,6 +29,9 @@ use tokio::time::Instant;
 pub(crate) const SLOW_RETRY: Duration = Duration::from_secs(30);
 /// What a cluster refuses as it is may have become acceptable without being changed itself.
 pub(crate) const REFUSED_RETRY: Duration = Duration::from_secs(600);
+
+/// Time for a watch to report a change: 2 s, but a watch of very many entries may look only every half minute.
+const REPORTED: Duration = Duration::from_secs(40);
 
 /// What an entry holds on one side, without the data itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,12 +82,14 @@ pub(crate) struct State {
     outside: BTreeMap<EntryKey, Base>,
     /// What each side lists that is no data.
     pub asides: Pair<BTreeMap<EntryKey, Aside>>,
-    pub sight: Pair<Sight>,
+    pub freshness: Pair<SideFreshness>,
     pub marks: Marks,
     pub left: LeftAlone,
     pub lots: Lots,
-    /// What a side has shown and its watch has not told.
-    pub unconfirmed: Unconfirmed,
+    /// What our own reads and writes have shown and the watch of that side has not reported yet, by the time when it is read
+    /// again. Where stamps are made of contents, what stood there before may come back before the watch looks again: it sees
+    /// no change, and reports none.
+    pub unconfirmed: Timetable<(EntryKey, Side)>,
     /// Entries that are not as their stamps say: both sides are to be read.
     pub doubt: BTreeSet<EntryKey>,
     /// What the operator has decided, about the two versions that he saw.
@@ -120,11 +126,11 @@ impl State {
             rows: Rows::default(),
             outside: BTreeMap::new(),
             asides: Pair::default(),
-            sight: Pair::default(),
+            freshness: Pair::default(),
             marks: Marks::default(),
             left: LeftAlone::default(),
             lots: Lots::default(),
-            unconfirmed: Unconfirmed::default(),
+            unconfirmed: Timetable::default(),
             doubt: BTreeSet::new(),
             decided: BTreeMap::new(),
             trouble: Pair::default(),
@@ -214,13 +220,14 @@ impl State {
 
     /// Whether both sides of a part are known. A drain asks for one side at a time.
     pub fn ready(&self, part: &Part) -> bool {
-        Side::BOTH.iter().all(|side| self.sight[*side].ready(part))
+        Side::BOTH.iter().all(|side| self.freshness[*side].ready(part))
     }
 
     /// How far it can be believed that `side` has an entry no more.
     pub fn gone(&self, key: &EntryKey, side: Side, now: Instant) -> Gone {
         let part = key.part();
-        match (self.rows.get(key).map(|row| row.places[side]), self.sight[side].settles_at(&part, self.spec.settle)) {
+        match (self.rows.get(key).map(|row| row.places[side]), self.freshness[side].settles_at(&part, self.spec.settle))
+        {
             (_, None) => Gone::Unknown,
             (Some(Place::Witnessed), _) => Gone::Surely(Evidence::Witnessed),
             (_, Some(at)) if now < at => Gone::Wait(at),
@@ -277,7 +284,7 @@ impl State {
     pub fn place_shown(&mut self, key: &EntryKey, side: Side, place: Place, now: Instant) {
         let returns = self.spec.cluster(side).port.facts().stamps == StampKind::ContentHash;
         if returns && self.row(key).places[side].stamp() != place.stamp() {
-            self.unconfirmed.add(key, side, now);
+            self.unconfirmed.set((key.clone(), side), now + REPORTED);
         }
         self.place(key, side, place);
     }
@@ -374,9 +381,10 @@ impl State {
         let wait = match &error {
             Error::Denied(_) => None,
             Error::Throttled(wait) => Some(*wait),
-            Error::Missing(_) => Some(backoff(&self.timing, count)),
-            error if error.is_transient() => Some(backoff(&self.timing, count)),
-            _ => Some((SLOW_RETRY * 2u32.saturating_pow((count - 1).min(16))).min(REFUSED_RETRY)),
+            error if error.is_transient() || matches!(error, Error::Missing(_)) => {
+                Some(backoff(self.timing.backoff, count - 1))
+            }
+            _ => Some(backoff((SLOW_RETRY, REFUSED_RETRY), count - 1)),
         };
         let text = error.to_string();
         let worth = |count: u32, error: &Error| count > 2 || !matches!(error, Error::Conflict);
@@ -409,7 +417,7 @@ impl State {
             }
         } else if trouble.blocked.is_none_or(|until| until <= now) {
             trouble.failures += 1;
-            trouble.blocked = Some(now + wait.max(backoff(&self.timing, trouble.failures)));
+            trouble.blocked = Some(now + wait.max(backoff(self.timing.backoff, trouble.failures - 1)));
         }
     }
 
@@ -443,9 +451,4 @@ impl State {
     pub fn row(&self, key: &EntryKey) -> Row {
         self.rows.get(key).copied().unwrap_or_default()
     }
-}
-
-fn backoff(timing: &DataTiming, count: u32) -> Duration {
-    let (first, longest) = timing.backoff;
-    (first * 2u32.saturating_pow(count.saturating_sub(1).min(16))).min(longest)
 }

@@ -99,7 +99,7 @@ impl State {
                 notices.push(Notice::EntriesHeld { cluster, count: held[side], why: hold.why.clone() });
             }
         }
-        let known = self.loaded && Side::BOTH.iter().all(|side| self.sight[*side].any_ready());
+        let known = self.loaded && Side::BOTH.iter().all(|side| self.freshness[*side].any_ready());
         let state = match self.spec.run {
             Run::Paused => RouteState::Paused,
             Run::Drain if self.loaded && entries == 0 => RouteState::Drained,
@@ -131,7 +131,7 @@ impl State {
         let mut errors = Vec::new();
         for side in Side::BOTH {
             let name = &self.spec.cluster(side).name;
-            let texts = self.sight[side].errors();
+            let texts = self.freshness[side].errors();
             errors.extend(texts.into_iter().map(|text| Notice::ClusterFails { cluster: name.clone(), text }));
             if side == Side::Right && self.spec.cluster(side).port.sink().is_none() {
                 errors.push(Notice::ReadOnly { cluster: name.clone() });

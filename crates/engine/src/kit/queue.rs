@@ -1,7 +1,9 @@
 //! Scopes that are to be planned, each once, by the time they are due.
 
+use crate::kit::earliest;
+use crate::kit::timetable::Timetable;
 use parking_lot::Mutex;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -24,9 +26,8 @@ pub(crate) struct Queue<S> {
 }
 
 struct State<S> {
-    due: BTreeMap<S, Instant>,
-    order: BTreeSet<(Instant, S)>,
-    /// Due when nothing in `order` is.
+    live: Timetable<S>,
+    /// Due when nothing in `live` is.
     swept: BTreeSet<S>,
     /// When the first of them came.
     swept_since: Option<Instant>,
@@ -36,24 +37,18 @@ struct State<S> {
 
 impl<S: Clone + Ord> Queue<S> {
     pub fn new() -> Self {
-        let state =
-            State { due: BTreeMap::new(), order: BTreeSet::new(), swept: BTreeSet::new(), swept_since: None, ahead: 0 };
+        let state = State { live: Timetable::default(), swept: BTreeSet::new(), swept_since: None, ahead: 0 };
         Self { state: Mutex::new(state), changed: Notify::new() }
     }
 
     /// Asks for `scope` to be planned at `at`, or sooner.
     pub fn mark(&self, scope: &S, at: Instant) {
         let mut state = self.state.lock();
-        if let Some(before) = state.due.get(scope).copied() {
-            if before <= at {
-                return;
-            }
-            state.order.remove(&(before, scope.clone()));
+        if state.live.get(scope).is_none_or(|before| at < before) {
+            state.live.set(scope.clone(), at);
+            drop(state);
+            self.changed.notify_one();
         }
-        state.due.insert(scope.clone(), at);
-        state.order.insert((at, scope.clone()));
-        drop(state);
-        self.changed.notify_one();
     }
 
     /// Asks for scopes to be planned when no change is due.
@@ -77,35 +72,30 @@ impl<S: Clone + Ord> Queue<S> {
 
     /// Takes the scope that is due the longest, live ones first.
     pub fn pop(&self, now: Instant) -> Option<S> {
-        let mut state = self.state.lock();
-        let live = state.order.first().filter(|(at, _)| *at <= now).cloned();
-        match live {
-            Some((at, scope)) if state.swept.is_empty() || state.ahead < AHEAD => {
-                state.ahead += 1;
-                state.order.remove(&(at, scope.clone()));
-                state.due.remove(&scope);
-                state.swept.remove(&scope);
-                state.note_swept();
-                Some(scope)
+        let state = &mut *self.state.lock();
+        let may_go_ahead = state.swept.is_empty() || state.ahead < AHEAD;
+        let scope = if let Some(scope) = may_go_ahead.then(|| state.live.pop(now)).flatten() {
+            state.ahead += 1;
+            state.swept.remove(&scope);
+            scope
+        } else {
+            let scope = state.swept.pop_first()?;
+            state.ahead = 0;
+            if state.live.get(&scope).is_some_and(|at| at <= now) {
+                state.live.remove(&scope);
             }
-            _ => {
-                let scope = state.swept.pop_first()?;
-                state.ahead = 0;
-                if let Some(at) = state.due.get(&scope).copied().filter(|at| *at <= now) {
-                    state.due.remove(&scope);
-                    state.order.remove(&(at, scope.clone()));
-                }
-                state.note_swept();
-                Some(scope)
-            }
+            scope
+        };
+        if state.swept.is_empty() {
+            (state.swept_since, state.ahead) = (None, 0);
         }
+        Some(scope)
     }
 
     /// When the next scope is due.
     pub fn next(&self) -> Option<Instant> {
         let state = self.state.lock();
-        let live = state.order.first().map(|(at, _)| *at);
-        live.into_iter().chain(state.swept_since).min()
+        earliest([state.live.next(), state.swept_since])
     }
 
     /// How many scopes wait for their turn after live ones.
@@ -116,15 +106,7 @@ impl<S: Clone + Ord> Queue<S> {
     /// How many scopes are marked.
     pub fn len(&self) -> usize {
         let state = self.state.lock();
-        state.due.len() + state.swept.len()
-    }
-}
-
-impl<S> State<S> {
-    fn note_swept(&mut self) {
-        if self.swept.is_empty() {
-            (self.swept_since, self.ahead) = (None, 0);
-        }
+        state.live.len() + state.swept.len()
     }
 }
 

@@ -3,6 +3,7 @@
 //! A panic is a bug in Causeway. It must not leave a task standing still that still reports itself to be in step. All
 //! work of the engine runs through [`supervise`] (work that goes on for ever) or [`contain`] (work that ends).
 
+use crate::kit::backoff;
 use causeway_core::{contain, contain_now};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -57,8 +58,8 @@ pub async fn supervise<W: Future<Output = ()>>(
         if let Err(panic) = contain_now(|| crashed(&reason)) {
             tracing::error!("cleaning up after {what} failed: {panic}");
         }
-        let wait = (BACKOFF.0 * 2u32.saturating_pow(failures)).min(BACKOFF.1);
-        failures = (failures + 1).min(16);
+        let wait = backoff(BACKOFF, failures);
+        failures += 1;
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(wait) => {}

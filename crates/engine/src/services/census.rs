@@ -122,7 +122,7 @@ impl Cluster {
         else {
             return;
         };
-        let since = route.source.mirror.lock().part(&part).map(|state| state.implied);
+        let since = route.source.mirror.lock().part(&part).map(|state| state.freshness.missing_since());
         match since {
             None => self.queue.sweep(route.counts.forget(&part), now),
             // What has been counted so far was counted before something else was lost.

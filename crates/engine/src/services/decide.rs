@@ -1,5 +1,6 @@
 //! One scope's plan, with the guards' word on it. Used by the writer, the dry run and the comparison alike.
 
+use crate::kit::{earliest, hash};
 use crate::services::cluster::{Cluster, Route};
 use crate::services::export::{Export, export, nothing};
 use crate::spec::{Run, Timing};
@@ -8,7 +9,6 @@ use causeway_core::{
     plan,
 };
 use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use tokio::time::Instant;
 
@@ -174,7 +174,7 @@ impl Decision {
         }
         if !seen.is_empty() {
             let total = route.destination.held_by(owner).records;
-            let keys: Vec<_> = seen.iter().map(|record| key(&self.plan.scope, &record.id())).collect();
+            let keys: Vec<_> = seen.iter().map(|record| hash(&(&self.plan.scope, &record.id))).collect();
             let pass = route.memory.guard.lock().witnessed(&keys, total, now);
             for (record, passes) in seen.into_iter().zip(pass) {
                 match passes {
@@ -210,15 +210,8 @@ impl Decision {
 
     fn wait(&mut self, record: &Instance, skip: Skip, until: Instant) {
         self.plan.skipped.insert(record.id(), skip);
-        self.again = Some(self.again.map_or(until, |again| again.min(until)));
+        self.again = earliest([self.again, Some(until)]);
     }
-}
-
-/// Names a record to the guard.
-fn key(scope: &impl Hash, id: &impl Hash) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    (scope, id).hash(&mut hasher);
-    hasher.finish()
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -237,7 +230,7 @@ fn looked_twice(route: &Route, parts: &[Part]) -> Verdict {
         let (since, looked) = {
             let mirror = route.source.mirror.lock();
             let Some(state) = mirror.part(part) else { return Verdict::Look };
-            (state.implied, state.looked)
+            (state.freshness.missing_since(), state.looked)
         };
         if looked.is_none_or(|looked| looked < since) {
             route.source.ask_look(part);
@@ -250,7 +243,7 @@ fn looked_twice(route: &Route, parts: &[Part]) -> Verdict {
 /// Whether what two complete looks lack may go: not when too much is missing. While that is being counted, `scope` waits.
 fn implied(route: &Route, parts: &[Part], scope: &ServiceKey, now: Instant) -> Verdict {
     for part in parts {
-        let Some(since) = route.source.mirror.lock().part(part).map(|state| state.implied) else {
+        let Some(since) = route.source.mirror.lock().part(part).map(|state| state.freshness.missing_since()) else {
             return Verdict::Look;
         };
         let Some(census) = route.counts.of(part, since, scope, now) else { return Verdict::Count };

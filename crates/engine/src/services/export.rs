@@ -45,7 +45,7 @@ pub(crate) fn export(route: &Route, target: &ServiceKey, now: Instant) -> Export
     {
         let mirror = route.source.mirror.lock();
         let fresh = export.parts.iter().map(|part| match mirror.part(part) {
-            Some(state) => state.fresh(spec.settle, now),
+            Some(state) => state.freshness.at(spec.settle, now),
             None => Fresh::Stale,
         });
         export.wish.fresh = fresh.min().unwrap_or(Fresh::Stale);
@@ -125,8 +125,8 @@ fn add(route: &Route, scope: &ServiceKey, target: &ServiceKey, there: &Written, 
     let (set, witnessed) = {
         let mirror = route.source.mirror.lock();
         let state = mirror.part(&scope.part());
-        let witnessed = state.and_then(|state| state.witnessed(scope)).cloned();
-        (state.and_then(|state| state.set(scope)).cloned(), witnessed.unwrap_or_default())
+        let witnessed = state.map_or(&[][..], |state| state.witnessed(scope)).to_vec();
+        (state.and_then(|state| state.set(scope)).cloned(), witnessed)
     };
     let written = route.source.ledger.lock().get(scope).cloned();
     for (id, witness) in witnessed {

@@ -147,7 +147,7 @@ fn copies_parts(cluster: &Cluster, unread: &[Unread]) {
             cluster.writes_in([part.clone()]);
             let mut mirror = cluster.mirror.lock();
             if mirror.part(&part).is_none() {
-                mirror.update(Update::Reset { part, title: None, sets: Vec::new() }, Duration::ZERO, now);
+                mirror.update(Update::Reset { part, title: None, sets: Vec::new() }, None, now);
             }
         }
     }
@@ -198,7 +198,7 @@ impl Looks {
                 Ok(sets) => {
                     let mut mirror = cluster.mirror.lock();
                     let update = Update::Reset { part: part.clone(), title, sets };
-                    mirror.update(update, Duration::ZERO, began);
+                    mirror.update(update, None, began);
                     mirror.looked(&part, began);
                 }
                 Err(Error::Missing(_)) if unlisted.contains(&part) => {}

@@ -1,6 +1,7 @@
 //! Follows one cluster: takes its watch into the mirror, and tells those who depend on what changed.
 
 use crate::kit::call::call;
+use crate::kit::hash;
 use crate::kit::queue::Lane;
 use crate::services::cluster::{Cluster, Route};
 use crate::services::export::has_copy;
@@ -12,7 +13,6 @@ use crate::spec::{Only, Timing};
 use causeway_core::{ClusterId, Error, Fresh, InstanceId, Lost, OwnerId, Part, Parts, Selector, Set, Source, Update};
 use futures_util::StreamExt;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -168,10 +168,9 @@ impl Reader {
         }
     }
 
-    /// The longest time that a route wants; what is witnessed counts for all of them.
-    fn settle(&self) -> Duration {
-        let outbound = self.cluster.outbound.read();
-        outbound.iter().map(|route| route.spec.settle).max().unwrap_or_default()
+    /// The longest time that a route which reads here wants; what is witnessed counts for all of them.
+    fn settle(&self) -> Option<Duration> {
+        self.cluster.outbound.read().iter().map(|route| route.spec.settle).max()
     }
 
     fn start_looks(&mut self, select: &Selector, looks: &mut JoinSet<Look>) {
@@ -245,7 +244,7 @@ impl Reader {
             let mut before = std::mem::take(&mut self.believed);
             for route in self.cluster.outbound.read().iter() {
                 for (part, state) in mirror.parts() {
-                    let fresh = state.fresh(route.spec.settle, now);
+                    let fresh = state.freshness.at(route.spec.settle, now);
                     let key = (route.spec.owner.clone(), part.clone());
                     let before = before.remove(&key);
                     self.believed.insert(key, fresh);
@@ -436,7 +435,5 @@ async fn used(source: &dyn Source, listed: &Parts, words: BTreeSet<Arc<str>>) ->
 
 /// A part of `span` that differs from cluster to cluster, so that they are not swept all at once.
 fn spread(id: &ClusterId, span: Duration) -> Duration {
-    let mut hasher = DefaultHasher::new();
-    id.hash(&mut hasher);
-    span * (hasher.finish() % 1_000) as u32 / 1_000
+    span * (hash(id) % 1_000) as u32 / 1_000
 }

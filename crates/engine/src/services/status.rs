@@ -145,7 +145,7 @@ impl Engine {
             return Err("it has not been read yet".into());
         }
         for (part, state) in mirror.parts() {
-            match state.fresh(settle, now) {
+            match state.freshness.at(settle, now) {
                 Fresh::Settled => {}
                 Fresh::Settling => {
                     return Err(format!("namespace {part} has not been connected without a break for {settle:?} yet"));
@@ -250,7 +250,7 @@ fn complete(route: &Route, now: Instant) -> bool {
     let mirror = route.source.mirror.lock();
     let mut taken =
         mirror.parts().iter().filter(|(part, state)| route.takes_part(part, state.title.as_deref())).peekable();
-    taken.peek().is_some() && taken.all(|(_, state)| state.fresh(route.spec.settle, now) != Fresh::Stale)
+    taken.peek().is_some() && taken.all(|(_, state)| state.freshness.at(route.spec.settle, now) != Fresh::Stale)
 }
 
 /// Whether the destination has been read where the route wants something, or something of ours stands.

@@ -7,6 +7,7 @@ mod refused;
 
 use crate::kit::call::{call, write};
 use crate::kit::pace::{Lane, Slot};
+use crate::kit::{backoff, earliest};
 use crate::services::cluster::Cluster;
 use crate::services::decide::decide;
 use crate::services::outcome::{Intended, intend, settle, task_of};
@@ -243,15 +244,10 @@ impl Writer {
                 self.prepare(scope, now);
             }
         }
-        let mut again = decision.again;
-        let retry = self.drop_refused(scope, &mut decision, now);
-        again = again.into_iter().chain(retry).min();
-        let waits = self.drop_recent(scope, &mut decision, now);
-        again = again.into_iter().chain(waits).min();
-        if let Some(told) = self.leave(scope, &decision, now) {
-            again = Some(again.map_or(told, |again| again.min(told)));
-        }
-        if let Some(at) = again {
+        let refused = self.drop_refused(scope, &mut decision, now);
+        let recent = self.drop_recent(scope, &mut decision, now);
+        let told = self.leave(scope, &decision, now);
+        if let Some(at) = earliest([decision.again, refused, recent, told]) {
             self.cluster.queue.mark(scope, at.max(now + Duration::from_millis(10)));
         }
         if decision.plan.changes.is_empty() {
@@ -438,8 +434,6 @@ impl Writer {
 
     /// Grows with every failure of the scope, up to the limit.
     fn backoff(&self, scope: &ServiceKey) -> Duration {
-        let (first, longest) = self.timing.backoff;
-        let failures = self.failures.get(scope).copied().unwrap_or_default();
-        (first * 2u32.saturating_pow(failures.min(16))).min(longest)
+        backoff(self.timing.backoff, self.failures.get(scope).copied().unwrap_or_default())
     }
 }

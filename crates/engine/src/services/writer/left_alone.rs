@@ -1,6 +1,7 @@
 //! What a writer leaves out of a plan, and what it tells of it.
 
 use super::Writer;
+use crate::kit::earliest;
 use crate::services::decide::Decision;
 use crate::services::outcome::task_of;
 use crate::services::record::Action;
@@ -23,7 +24,7 @@ impl Writer {
             still.insert(record.id());
             let Some(until) = self.recent.not_before(scope, &record.id(), change) else { return true };
             if now < until {
-                again = Some(again.map_or(until, |again| again.min(until)));
+                again = earliest([again, Some(until)]);
             }
             now >= until
         });
@@ -62,7 +63,7 @@ impl Writer {
                     let task = task_of(&self.cluster, left.owner.as_ref());
                     self.event(task, scope, id.to_string(), action, skip.clone().into());
                 } else {
-                    tell_at = Some(tell_at.map_or(tell, |at| at.min(tell)));
+                    tell_at = earliest([tell_at, Some(tell)]);
                 }
             }
             left

@@ -1,6 +1,7 @@
 //! What a destination has refused as it is, and when it is tried again.
 
 use super::Writer;
+use crate::kit::backoff;
 use crate::services::decide::Decision;
 use causeway_core::{Change, Instance, InstanceId, ServiceKey, Skip};
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,7 +39,7 @@ impl Refusal {
 
     fn due(&self) -> Instant {
         match self.passes() {
-            true => self.at + (FIRST * 2u32.saturating_pow(self.tries.min(8))).min(LONGEST),
+            true => self.at + backoff((FIRST, LONGEST), self.tries),
             false => self.at + REFUSED_RETRY,
         }
     }
