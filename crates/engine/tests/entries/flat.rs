@@ -1,10 +1,8 @@
 //! Entries that stand by themselves, whatever their names look like.
-#![allow(clippy::unwrap_used)]
 
-mod entry_harness;
+use crate::harness::*;
 use causeway_core::*;
 use causeway_engine::*;
-use entry_harness::*;
 
 const FLAT: EntryFacts = EntryFacts { shape: Shape::Flat, stamps: StampKind::ContentHash };
 

@@ -1,11 +1,9 @@
 //! Whatever two sides do to a small tree, with outages and restarts between: they end in step, or in a listed conflict.
-#![allow(clippy::unwrap_used)]
 
-mod entry_harness;
+use crate::harness::*;
 use causeway_connectors::memory::Fault;
 use causeway_core::*;
 use causeway_engine::*;
-use entry_harness::*;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -1,12 +1,10 @@
 //! The process dies at every single step, with the ledger as it was kept until then, while people go on editing.
-#![allow(clippy::unwrap_used)]
 
-mod entry_harness;
+use crate::harness::ports::{Fuse, Mortal, MortalNotebook};
+use crate::harness::*;
 use causeway_connectors::memory::MemoryData;
 use causeway_core::*;
 use causeway_engine::*;
-use entry_harness::ports::{Fuse, Mortal, MortalNotebook};
-use entry_harness::*;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;

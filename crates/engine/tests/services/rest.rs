@@ -1,12 +1,10 @@
 //! At rest nothing is proportional to what exists; sweeps are made in portions that others go ahead of; what has gone is
 //! forgotten.
-#![allow(clippy::unwrap_used)]
 
-mod service_harness;
+use crate::harness::*;
 use causeway_connectors::memory::Fault;
 use causeway_core::*;
 use causeway_engine::*;
-use service_harness::*;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

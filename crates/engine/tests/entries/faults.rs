@@ -1,11 +1,9 @@
 //! Clusters fail, are wiped and refuse: nothing is lost, and nothing is deleted without evidence.
-#![allow(clippy::unwrap_used)]
 
-mod entry_harness;
+use crate::harness::*;
 use causeway_connectors::memory::{Fault, MemoryData};
 use causeway_core::*;
 use causeway_engine::*;
-use entry_harness::*;
 use std::time::Duration;
 
 #[tokio::test(start_paused = true)]

@@ -1,13 +1,10 @@
 //! Work inside the engine panics: it is restarted, what it knew counts as unknown until then, and the status says so.
-#![allow(clippy::unwrap_used)]
 
-mod odd;
-mod service_harness;
+use crate::harness::*;
+use crate::odd::*;
 use causeway_connectors::memory::Memory;
 use causeway_core::Port;
 use causeway_engine::*;
-use odd::*;
-use service_harness::*;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

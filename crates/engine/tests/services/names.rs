@@ -1,12 +1,9 @@
 //! Destinations whose names are narrower than the source's, or that show a service in several places.
-#![allow(clippy::unwrap_used)]
 
-mod service_harness;
-
+use crate::harness::*;
 use causeway_connectors::memory::{Memory, Names};
 use causeway_core::*;
 use causeway_engine::*;
-use service_harness::*;
 use std::collections::BTreeMap;
 
 fn at(part: &str, name: &str) -> ServiceKey {

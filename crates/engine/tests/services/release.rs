@@ -1,10 +1,8 @@
 //! A release lets go exactly what is held at that moment: record by record, and nothing that happens next.
-#![allow(clippy::unwrap_used)]
 
-mod service_harness;
+use crate::harness::*;
 use causeway_connectors::memory::{Fault, Memory};
 use causeway_engine::*;
-use service_harness::*;
 use std::collections::BTreeMap;
 
 /// A source of `services` × `instances` that is copied, with a guard that holds more than `floor` witnessed removals and

@@ -1,11 +1,9 @@
 //! Copies whose only proof is the ledger are noted there before they are written.
-#![allow(clippy::unwrap_used)]
 
-mod service_harness;
+use crate::harness::*;
 use causeway_connectors::memory::{Fault, Memory};
 use causeway_core::*;
 use causeway_engine::*;
-use service_harness::*;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;

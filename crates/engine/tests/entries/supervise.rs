@@ -1,13 +1,10 @@
 //! Work on config entries panics, hangs or returns too little: everything else goes on, and the status says so.
-#![allow(clippy::unwrap_used)]
 
-mod entry_harness;
-mod odd;
+use crate::harness::*;
+use crate::odd::*;
 use causeway_connectors::memory::MemoryData;
 use causeway_core::{Conflicts, EntryInterest, EntryKey, Fingerprint, Limits, Ways};
 use causeway_engine::*;
-use entry_harness::*;
-use odd::*;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;

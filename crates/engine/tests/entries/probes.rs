@@ -1,10 +1,8 @@
 //! What is refused and may be accepted later without a word from the cluster is tried again in time, and in turn.
-#![allow(clippy::unwrap_used)]
 
-mod entry_harness;
+use crate::harness::*;
 use causeway_core::*;
 use causeway_engine::*;
-use entry_harness::*;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -31,7 +29,10 @@ async fn a_blocked_entry_is_tried_again_within_seconds() {
     seconds(100).await;
     let status = world.status();
     assert_eq!(status.state, RouteState::InStep, "{status:#?}");
-    assert!(status.skipped.iter().any(|(why, n)| why.contains("no room for /cfg/1") && *n == 1), "{status:#?}");
+    assert!(
+        status.skipped.iter().any(|(why, n)| why.to_string().contains("no room for /cfg/1") && *n == 1),
+        "{status:#?}"
+    );
     let known = world.engine.known(&world.spec.owner, &key("/cfg/1")).refused.unwrap();
     assert!(known.to_string().contains("no room"), "{known}");
     assert!((8..20).contains(&refused(&world)), "{}", refused(&world));
@@ -54,7 +55,7 @@ async fn a_blocked_removal_ends_the_drain_late() {
     seconds(60).await;
     let status = world.status();
     assert_eq!((status.state, status.entries), (RouteState::Draining, 2), "{status:#?}");
-    assert!(status.skipped.keys().any(|why| why.contains("no room for /cfg/1")), "{status:#?}");
+    assert!(status.skipped.keys().any(|why| why.to_string().contains("no room for /cfg/1")), "{status:#?}");
     world.b.block("/cfg/1", false);
     seconds(12).await;
     assert_eq!(world.status().state, RouteState::Drained, "{:#?}", world.status());
@@ -70,7 +71,7 @@ async fn a_right_that_is_granted_is_used_within_half_a_minute() {
     for (n, wait) in [(7, 200), (70, 600)] {
         seconds(wait).await;
         let status = world.status();
-        assert!(status.skipped.keys().any(|why| why.contains("b does not allow it")), "{status:#?}");
+        assert!(status.skipped.keys().any(|why| why.to_string().contains("b does not allow it")), "{status:#?}");
         world.b.deny(&format!("/cfg/{n}"), false);
         let took = arrival(&world, &format!("/cfg/{n}")).await;
         assert!(took <= Duration::from_secs(45), "{n}: {took:?}");

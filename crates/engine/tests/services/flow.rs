@@ -1,11 +1,8 @@
 //! What travels, and what does not.
-#![allow(clippy::unwrap_used)]
 
-mod odd;
-mod service_harness;
+use crate::harness::*;
 use causeway_core::*;
 use causeway_engine::*;
-use service_harness::*;
 
 #[tokio::test(start_paused = true)]
 async fn everything_travels_both_ways_and_nothing_echoes() {
@@ -287,11 +284,11 @@ async fn a_dry_run_waits_for_a_large_part() {
     let clusters = registries(&["a", "b"]);
     populate(&clusters["a"], 3, 1);
     let world = World::new("i", &clusters);
-    let whims = std::sync::Arc::new(odd::Whims::default());
+    let whims = std::sync::Arc::new(crate::odd::Whims::default());
     *whims.read.lock() = std::time::Duration::from_secs(60);
     let cluster = |name: &str, port| ClusterSpec { id: world.id(name), name: name.into(), port };
     let specs = vec![
-        cluster("a", Port::ReadWrite(odd::Odd::open(&clusters["a"], &whims))),
+        cluster("a", Port::ReadWrite(crate::odd::Odd::open(&clusters["a"], &whims))),
         cluster("b", Port::ReadWrite(world.ports["b"].clone())),
     ];
     let run = dry_run(specs, vec![world.route("task", "a", "b")], Ledgers::new(), &Timing::default()).await;

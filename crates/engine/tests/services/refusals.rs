@@ -1,11 +1,9 @@
 //! What a destination refuses for now, what it decides by itself, and records that have one id there.
-#![allow(clippy::unwrap_used)]
 
-mod service_harness;
+use crate::harness::*;
 use causeway_connectors::memory::Memory;
 use causeway_core::*;
 use causeway_engine::*;
-use service_harness::*;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -16,7 +14,7 @@ fn host(n: u16) -> Instance {
 fn skipped(world: &World) -> BTreeMap<String, usize> {
     let mut all = BTreeMap::new();
     for (why, count) in world.engine.status().into_iter().flat_map(|status| status.skipped) {
-        *all.entry(why).or_default() += count;
+        *all.entry(why.to_string()).or_default() += count;
     }
     all
 }

@@ -1,10 +1,8 @@
 //! Entries that are lists to which each side adds its own: Dubbo's mapping from interfaces to applications.
-#![allow(clippy::unwrap_used)]
 
-mod entry_harness;
+use crate::harness::*;
 use causeway_core::*;
 use causeway_engine::*;
-use entry_harness::*;
 
 fn listing(ways: Ways) -> World {
     let world = World::new(|spec| {

@@ -1,13 +1,10 @@
 //! Services and config entries that are written to one cluster share its limits.
-#![allow(clippy::unwrap_used)]
 
-mod odd;
-mod service_harness;
+use crate::harness::*;
+use crate::odd::*;
 use causeway_connectors::memory::MemoryData;
 use causeway_core::*;
 use causeway_engine::*;
-use odd::*;
-use service_harness::*;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,11 +1,9 @@
 //! Many entries: how long, how many calls, how much memory. The figures are printed; what is asserted is what must not
 //! depend on the machine.
-#![allow(clippy::unwrap_used)]
 
-mod entry_harness;
+use crate::harness::*;
 use causeway_core::*;
 use causeway_engine::*;
-use entry_harness::*;
 use std::time::{Duration, Instant};
 
 /// A debug build is slow by itself.

@@ -1,12 +1,9 @@
 //! Parts that no list shows, that go from the list, and that go with their server.
-#![allow(clippy::unwrap_used)]
 
-mod service_harness;
-
+use crate::harness::*;
 use causeway_connectors::memory::{Fault, Memory};
 use causeway_core::*;
 use causeway_engine::*;
-use service_harness::*;
 use std::collections::BTreeMap;
 
 /// A task between `a` and `b` that names `public` and `test`.

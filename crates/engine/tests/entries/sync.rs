@@ -1,10 +1,8 @@
 //! Config entries in step: copies, edits, conflicts, drains.
-#![allow(clippy::unwrap_used)]
 
-mod entry_harness;
+use crate::harness::*;
 use causeway_core::*;
 use causeway_engine::*;
-use entry_harness::*;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,11 +1,9 @@
 //! Clusters fail, processes die: nothing is lost, nothing flaps.
-#![allow(clippy::unwrap_used)]
 
-mod service_harness;
+use crate::harness::*;
 use causeway_connectors::memory::{Fault, Memory, MemoryPorts};
 use causeway_core::{Change, Mark, OwnerId, Sink};
 use causeway_engine::*;
-use service_harness::*;
 use std::sync::Arc;
 
 /// Settings that never work: what the old connection kept alive stands until others do.

@@ -1,13 +1,10 @@
 //! Large scopes are written in several calls, and each change has its own outcome.
-#![allow(clippy::unwrap_used)]
 
-mod odd;
-mod service_harness;
+use crate::harness::*;
+use crate::odd::*;
 use causeway_connectors::memory::Memory;
 use causeway_core::{Limits, Port};
 use causeway_engine::*;
-use odd::*;
-use service_harness::*;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;

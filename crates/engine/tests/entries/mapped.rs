@@ -1,11 +1,9 @@
 //! Entries of a flat kind in step with the nodes of a tree.
-#![allow(clippy::unwrap_used)]
 
-mod entry_harness;
+use crate::harness::*;
 use causeway_connectors::memory::{Fault, MemoryData};
 use causeway_core::*;
 use causeway_engine::*;
-use entry_harness::*;
 use std::sync::Arc;
 
 /// As [`NodesBelow`] `/config`, in small letters.

@@ -1,10 +1,7 @@
 //! A destination whose servers do not tell each other everything.
-#![allow(clippy::unwrap_used)]
 
-mod service_harness;
-
+use crate::harness::*;
 use causeway_engine::RouteState;
-use service_harness::*;
 use std::collections::BTreeSet;
 
 #[tokio::test(start_paused = true)]

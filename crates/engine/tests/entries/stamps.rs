@@ -1,11 +1,9 @@
 //! Stamps that say different things: what was put back, with and without a trace.
-#![allow(clippy::unwrap_used)]
 
-mod entry_harness;
+use crate::harness::ports::{Flickering, Undoing};
+use crate::harness::*;
 use causeway_core::*;
 use causeway_engine::*;
-use entry_harness::ports::{Flickering, Undoing};
-use entry_harness::*;
 use parking_lot::Mutex;
 use std::sync::Arc;
 
