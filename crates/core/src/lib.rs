@@ -18,7 +18,7 @@ pub use model::{
 pub use plan::{
     Base, Born, Change, Choice, Conflicts, Crowded, EntryMap, EntryNames, EntrySkip, Evidence, Fresh, Governed, Intent,
     Lens, MetadataMap, Mode, NoPlace, NodesBelow, Overrides, Plan, Policy, Removal, Rename, Rules, Select, ServiceLens,
-    Skip, Undecided, Verdict, Version, Ways, Why, Wish, Written, WrittenRecord, merge, plan,
+    Skip, SkipKind, Undecided, Verdict, Version, Ways, Why, Wish, Written, WrittenRecord, merge, plan,
 };
 pub use port::{
     BoxError, Capabilities, Carrier, Counts, DataPort, DataSelector, DataSink, DataSource, EntryCapabilities,

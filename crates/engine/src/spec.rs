@@ -99,6 +99,21 @@ pub struct RouteSpec {
     pub run: Run,
 }
 
+impl RouteSpec {
+    /// Whether nothing is different, given the same owner and destination.
+    pub(crate) fn same(&self, other: &Self) -> bool {
+        self.task == other.task
+            && self.source == other.source
+            && self.way_back == other.way_back
+            && self.parts == other.parts
+            && self.lens.fingerprint() == other.lens.fingerprint()
+            && (self.mode, self.overrides, self.relay) == (other.mode, other.overrides, other.relay)
+            && (self.guard, self.settle) == (other.guard, other.settle)
+            && self.only == other.only
+            && self.run == other.run
+    }
+}
+
 /// Times that hold for the whole engine.
 #[derive(Clone, Debug)]
 pub struct Timing {

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::left_behind::orphaned;
 use crate::node::{Inner, Node};
 use causeway_core::{Carrier, Reason};
-use causeway_engine::{DataStatus, Notice, RouteState, RouteStatus};
+use causeway_engine::{DataStatus, LeftAlone, Notice, RouteState, RouteStatus};
 use causeway_settings::{Mode, TaskType};
 use causeway_store::Filter;
 use serde_json::Value;
@@ -177,15 +177,12 @@ impl Inner {
         let mut statuses = self.engine.status();
         for status in &mut statuses {
             if let Some(all) = unreadable.get(&status.source) {
-                status.skipped.insert(UNREADABLE.to_owned(), all.len());
+                status.skipped.insert(LeftAlone::Unreadable, all.len());
             }
         }
         statuses
     }
 }
-
-/// Why what is no instance is left alone.
-const UNREADABLE: &str = "it cannot be read as an instance";
 
 fn show(desired: &Desired, task: &TaskEntry, statuses: Vec<RouteStatus>, data: Option<&DataStatus>) -> api::Task {
     let told: Vec<_> = statuses.iter().flat_map(|status| status.notices.iter().cloned()).collect();
@@ -214,9 +211,9 @@ fn show(desired: &Desired, task: &TaskEntry, statuses: Vec<RouteStatus>, data: O
         notices.insert(0, Notice::Leaves);
     }
     let mut skipped = BTreeMap::new();
-    let others = data.iter().flat_map(|data| &data.skipped);
-    for (reason, count) in routes.iter().flat_map(|route| &route.skipped).chain(others) {
-        *skipped.entry(reason.clone()).or_insert(0) += count;
+    let others = data.iter().flat_map(|data| counted(&data.skipped));
+    for (reason, count) in routes.iter().flat_map(|route| route.skipped.clone()).chain(others) {
+        *skipped.entry(reason).or_insert(0) += count;
     }
     let [source, destination] = task.ends().map(str::to_owned);
     api::Task {
@@ -247,6 +244,11 @@ fn show(desired: &Desired, task: &TaskEntry, statuses: Vec<RouteStatus>, data: O
     }
 }
 
+/// Counts by their words.
+fn counted(skipped: &BTreeMap<LeftAlone, usize>) -> impl Iterator<Item = (String, usize)> {
+    skipped.iter().map(|(why, count)| (why.to_string(), *count))
+}
+
 fn route(desired: &Desired, status: RouteStatus) -> api::Route {
     api::Route {
         source: desired.cluster_name(&status.source),
@@ -258,7 +260,7 @@ fn route(desired: &Desired, status: RouteStatus) -> api::Route {
         pending: status.pending,
         held: status.held,
         held_seconds: status.hold.map(|hold| hold.age.as_secs()),
-        skipped: status.skipped,
+        skipped: counted(&status.skipped).collect(),
     }
 }
 

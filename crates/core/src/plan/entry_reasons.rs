@@ -90,16 +90,6 @@ pub enum EntrySkip {
     Undecided(Undecided),
 }
 
-impl EntrySkip {
-    /// The reason without what differs from entry to entry, for counts.
-    pub fn summary(&self) -> String {
-        match self {
-            Self::Undecided(_) => Undecided::KIND.to_owned(),
-            other => other.to_string(),
-        }
-    }
-}
-
 impl Display for EntrySkip {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -11,7 +11,7 @@ mod merge;
 mod select;
 mod written;
 
-pub use change::{Change, Crowded, Evidence, Governed, Plan, Removal, Skip};
+pub use change::{Change, Crowded, Evidence, Governed, Plan, Removal, Skip, SkipKind};
 pub use compare::plan;
 pub use entry_map::{EntryMap, EntryNames, NoPlace, NodesBelow};
 pub use entry_reasons::{EntrySkip, Why};

@@ -237,6 +237,17 @@ impl DataPort {
     }
 }
 
+/// Whether both are the same connection.
+impl PartialEq for DataPort {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::ReadOnly(a), Self::ReadOnly(b)) => Arc::ptr_eq(a, b),
+            (Self::ReadWrite(a), Self::ReadWrite(b)) => Arc::ptr_eq(a, b),
+            _ => false,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -318,3 +318,14 @@ impl Port {
         }
     }
 }
+
+/// Whether both are the same connection.
+impl PartialEq for Port {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::ReadOnly(a), Self::ReadOnly(b)) => Arc::ptr_eq(a, b),
+            (Self::ReadWrite(a), Self::ReadWrite(b)) => Arc::ptr_eq(a, b),
+            _ => false,
+        }
+    }
+}

@@ -2,7 +2,7 @@
 
 use super::job::{Done, ReadJob, Tools, WriteJob};
 use super::record::DataRecorder;
-use super::spec::{DataSpec, DataTiming, Ends};
+use super::spec::{DataSpec, DataTiming};
 use super::state::State;
 use crate::kit::hash;
 use crate::kit::pace::Pacer;
@@ -36,7 +36,6 @@ pub(crate) struct Actor {
     shared: Arc<Shared>,
     tools: Arc<Tools>,
     select: DataSelector,
-    timing: DataTiming,
     jobs: JoinSet<Done>,
     /// Which entries each job is about: one that breaks off must not keep them.
     about: HashMap<Id, Vec<EntryKey>>,
@@ -50,13 +49,10 @@ impl Actor {
         timing: DataTiming,
         recorder: Arc<dyn DataRecorder>,
     ) -> Self {
-        let ends = Pair::of(|side| {
-            let port = &spec.cluster(side).port;
-            Ends { source: port.source(), sink: port.sink() }
-        });
-        let tools = Arc::new(Tools { ends, pacers, recorder, timing: timing.clone() });
+        let ports = Pair::of(|side| spec.cluster(side).port.clone());
+        let tools = Arc::new(Tools { ports, pacers, recorder, timing });
         let select = shared.state.lock().spec.select.clone();
-        Self { shared, tools, select, timing, jobs: JoinSet::new(), about: HashMap::new() }
+        Self { shared, tools, select, jobs: JoinSet::new(), about: HashMap::new() }
     }
 
     /// Works until `stop`, and ends what is under way. When all ends (`end`), it does not wait long for that.
@@ -100,7 +96,7 @@ impl Actor {
 
     fn watch(&self) -> BoxStream<'static, (Side, Result<News, Lost>)> {
         let [left, right] = Side::BOTH.map(|side| {
-            let news = self.tools.ends[side].source.watch(&self.select);
+            let news = self.tools.ports[side].source().watch(&self.select);
             news.map(move |item| (side, item))
         });
         stream::select(left, right).boxed()
@@ -114,9 +110,7 @@ impl Actor {
             let jobs = state.turn(now);
             (jobs, state.due(now))
         };
-        for job in jobs {
-            self.read(job);
-        }
+        jobs.into_iter().for_each(|job| self.read(job));
         due
     }
 
@@ -188,7 +182,7 @@ impl Actor {
 
     /// Spread, so that tasks do not list everything at the same time.
     fn next_sweep(&self) -> Option<Instant> {
-        let every = self.timing.sweep?;
+        let every = self.tools.timing.sweep?;
         let now = Instant::now();
         let share = 0.75 + (hash(&(&self.shared.state.lock().route, now.elapsed())) % 1024) as f64 / 2048.0;
         Some(now + every.mul_f64(share))

@@ -3,7 +3,7 @@
 use super::job::Planned;
 use super::rows::{Place, Row};
 use super::state::State;
-use crate::services::record::Action;
+use crate::event::Action;
 use causeway_core::{EntryInterest, EntryKey, Expect, Fingerprint, Found, Pair, Part, Reason, Shape, Side, Write};
 use std::collections::BTreeSet;
 

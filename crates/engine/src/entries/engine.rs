@@ -7,9 +7,9 @@ use super::state::State;
 use super::status::{ConflictRow, DataStatus, Known};
 use crate::kit::pace::Pacers;
 use crate::kit::supervise::{Crashes, supervise};
-use crate::notice::Notice;
-use crate::services::status::RouteState;
+use crate::notice::{Crash, Notice, Work};
 use crate::spec::Run;
+use crate::status::RouteState;
 use causeway_core::{Base, ClusterId, EntryKey, OwnerId, Pair, Side};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -131,8 +131,7 @@ impl DataEngine {
         let all = self.stop.clone();
         let mut past = Some(past.unwrap_or(Past::Known(DataLedger::default())));
         self.actors.lock().spawn(async move {
-            let what = format!("syncing the config entries of task {}", spec.task);
-            let work = || {
+            let run = || {
                 let past = past.take();
                 let (shared, stop, all) = (&shared, stop.clone(), all.clone());
                 let new = || Actor::new(shared.clone(), &spec, pacers.clone(), timing.clone(), recorder.clone());
@@ -145,8 +144,8 @@ impl DataEngine {
                     new().run(stop, all).await;
                 }
             };
-            let crashed = |_: &str| shared.state.lock().begin_again();
-            supervise(&what, &shared.crashes, &stop, work, crashed).await;
+            let crashed = |_: &Crash| shared.state.lock().begin_again();
+            supervise(Work::Entries { task: spec.task.clone() }, &shared.crashes, &stop, run, crashed).await;
             drop(next);
         });
         running
@@ -156,20 +155,20 @@ impl DataEngine {
     pub fn status(&self) -> Vec<DataStatus> {
         let now = Instant::now();
         let status = |shared: &Arc<Shared>| {
-            let (crashes, state) = (shared.crashes.reasons(), shared.state.lock());
+            let (crashes, state) = (shared.crashes.list(), shared.state.lock());
             let mut status = state.status(now);
             if !crashes.is_empty() && state.spec.run == Run::On {
                 status.state = RouteState::Failing;
             }
-            status.notices.extend(crashes.into_iter().map(|text| Notice::Crashed { text }));
+            status.notices.extend(crashes.into_iter().map(Notice::Crashed));
             status
         };
         self.shared(|_| true).iter().map(status).collect()
     }
 
-    /// Work inside the engine that panicked and does not work again yet, one sentence each.
-    pub fn crashes(&self) -> Vec<String> {
-        self.shared(|_| true).iter().flat_map(|shared| shared.crashes.reasons()).collect()
+    /// Work inside the engine that panicked and does not work again yet.
+    pub fn crashes(&self) -> Vec<Crash> {
+        self.shared(|_| true).iter().flat_map(|shared| shared.crashes.list()).collect()
     }
 
     /// The entries of a task that the operator has to decide about, at most 1,000.

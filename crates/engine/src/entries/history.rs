@@ -1,7 +1,7 @@
 //! Whether a cluster still has the past that is remembered of it.
 
 use super::state::State;
-use crate::services::record::Action;
+use crate::event::Action;
 use causeway_core::{Entry, EntryKey, Part, Reason, Side, Stamp, StampKind};
 use std::collections::BTreeMap;
 

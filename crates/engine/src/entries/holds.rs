@@ -1,8 +1,8 @@
 //! What happens by itself or by the operator's word: holds that begin and end, releases, decisions.
 
-use super::removals::Turned;
 use super::state::State;
-use crate::services::record::Action;
+use crate::event::Action;
+use crate::kit::guard::HoldNews;
 use causeway_core::{EntryKey, EntrySkip, Reason, Side};
 use std::collections::BTreeSet;
 use tokio::time::Instant;
@@ -16,18 +16,17 @@ impl State {
         for side in Side::BOTH {
             // What is held here is missing on the other side: that one must be seen.
             let ready = self.freshness[side.other()].any_ready();
-            match self.doors[side].turn(ready, now) {
-                Turned::Nothing => {}
-                Turned::Holds(holding, count) => {
-                    self.guard_event(side, Action::Held, Reason::Held { count, why: holding.why });
+            match self.removals[side].look(now) {
+                HoldNews::Began(why) => {
+                    let count = self.removals[side].held();
+                    self.guard_event(side, Action::Held, Reason::Held { count, why });
                 }
-                Turned::Calm => {
-                    self.guard_event(side, Action::Released, Reason::CameBack);
-                }
-                Turned::Over => {
+                HoldNews::CameBack => self.guard_event(side, Action::Released, Reason::CameBack),
+                HoldNews::RanOut(_) if ready => {
                     let count = self.release_side(side);
                     self.guard_event(side, Action::Released, Reason::LookedAtAgain { count });
                 }
+                HoldNews::Nothing | HoldNews::RanOut(_) => {}
             }
         }
     }
@@ -36,7 +35,7 @@ impl State {
     /// children to go. Returns how much was held.
     fn release_side(&mut self, side: Side) -> usize {
         let mut waiting = BTreeSet::new();
-        for key in self.doors[side].held_keys() {
+        for key in self.removals[side].held_keys() {
             let mut below = key.clone();
             while let Some(parent) = self.spec.parent(&below) {
                 let row = self.row(&parent);
@@ -47,7 +46,7 @@ impl State {
                 below = parent;
             }
         }
-        let keys = self.doors[side].release(waiting);
+        let keys = self.removals[side].release(waiting);
         keys.iter().for_each(|key| self.marks.mark(key));
         keys.len()
     }

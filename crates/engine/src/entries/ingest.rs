@@ -73,7 +73,7 @@ impl State {
         }
         // What a guard holds is held for as long as it is missing there.
         let still = |key: &EntryKey| rows.get(key).is_some_and(|row| row.base.is_some() && !row.places[side].is_here());
-        self.doors[side.other()].retain(still);
+        self.removals[side.other()].retain(still);
     }
 
     /// A sweep has listed one side.

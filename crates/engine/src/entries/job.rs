@@ -1,13 +1,13 @@
 //! Work that waits for clusters: reading a batch, writing a batch, listing.
 
 use super::record::DataRecorder;
-use super::rows::Place;
-use super::spec::{DataTiming, Ends};
+use super::rows::{Place, Stamps};
+use super::spec::DataTiming;
 use super::state::Shown;
 use crate::kit::call;
 use crate::kit::pace::{Lane, Pacer};
 use causeway_core::{
-    Base, DataSelector, DataSource, Digest, Entry, EntryKey, Error, Found, Intent, Pair, Side, Stamp, Why, Write,
+    Base, DataPort, DataSelector, Digest, Entry, EntryKey, Error, Found, Intent, Pair, Side, Stamp, Why, Write,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -53,7 +53,7 @@ pub(crate) struct Planned {
     pub content: Option<(Digest, Stamp)>,
     pub before: Option<Base>,
     /// How both sides were judged.
-    pub stamps: Pair<Option<Stamp>>,
+    pub stamps: Stamps,
     /// What stands when half of it is written ([`Intent::half`]).
     pub half: Option<Digest>,
     /// What is written over that the other side never had.
@@ -91,7 +91,7 @@ pub(crate) enum Done {
 
 /// What jobs need of their task.
 pub(crate) struct Tools {
-    pub ends: Pair<Ends>,
+    pub ports: Pair<DataPort>,
     pub pacers: Pair<Arc<Pacer>>,
     pub recorder: Arc<dyn DataRecorder>,
     pub timing: DataTiming,
@@ -105,13 +105,13 @@ impl Tools {
     }
 
     async fn read_side(&self, side: Side, keys: Vec<EntryKey>) -> BTreeMap<EntryKey, Result<Found, Error>> {
-        let (source, batch) = (&self.ends[side].source, &self.pacers[side].reads);
+        let (source, batch) = (self.ports[side].source(), &self.pacers[side].reads);
         let found = call::read(batch, usize::MAX, self.timing.call, &keys, |keys| source.read(keys)).await;
         keys.into_iter().zip(found).collect()
     }
 
     pub async fn write(self: Arc<Self>, job: WriteJob) -> Done {
-        let Some(sink) = &self.ends[job.to].sink else {
+        let Some(sink) = self.ports[job.to].sink() else {
             let answers = job.planned.iter().map(|_| Err(Error::Denied("it can only be read".into()))).collect();
             return Done::Written(WriteDone { job, answers });
         };
@@ -129,9 +129,8 @@ impl Tools {
     /// Lists both sides; a side that cannot be listed now is left out.
     pub async fn sweep(self: Arc<Self>, select: DataSelector) -> Done {
         let limit = self.timing.list;
-        let list =
-            async |source: &Arc<dyn DataSource>| call::call(limit, async { source.list(&select).await }).await.ok();
-        let (left, right) = tokio::join!(list(&self.ends.left.source), list(&self.ends.right.source));
+        let list = async |port: &DataPort| call::call(limit, async { port.source().list(&select).await }).await.ok();
+        let (left, right) = tokio::join!(list(&self.ports.left), list(&self.ports.right));
         Done::Swept(Pair { left, right })
     }
 }

@@ -5,9 +5,9 @@ use super::job::{Planned, ReadDone, WriteJob};
 use super::lists::{Union, union};
 use super::outcome::is_of_the_entry;
 use super::removals::Loss;
-use super::rows::Place;
+use super::rows::{Place, Stamps};
 use super::state::{Gone, Shown, State};
-use crate::services::record::Action;
+use crate::event::Action;
 use crate::spec::Run;
 use causeway_core::{
     Base, Conflicts, Content, Entry, EntryKey, EntrySkip, Error, Evidence, Expect, Found, Mode, Pair, Reason, Rules,
@@ -30,7 +30,7 @@ struct Case {
     key: EntryKey,
     looks: Pair<Option<(Entry, Content)>>,
     versions: Pair<Option<Version>>,
-    stamps: Pair<Option<Stamp>>,
+    stamps: Stamps,
     base: Option<Base>,
     rules: Rules,
     /// The operator has said who wins.
@@ -77,19 +77,15 @@ impl State {
         plans: &mut Plans,
         now: Instant,
     ) {
+        let stamps = Pair::of(|side| places[side].stamp());
         let mut looks = Pair { left: None, right: None };
         for (side, found) in [(Side::Left, found.left), (Side::Right, found.right)] {
             match found.transpose() {
                 Ok(found) => looks[side] = found,
                 Err(Error::Rejected(why)) => {
-                    self.finish(&key);
-                    let stamps = Pair::of(|side| places[side].stamp());
-                    return self.leave(&key, EntrySkip::Rejected { why }, stamps, None, now);
+                    return self.leave(&key, EntrySkip::Rejected { why }, stamps, now);
                 }
-                Err(Error::Blocked(why)) => {
-                    let stamps = Pair::of(|side| places[side].stamp());
-                    return self.blocked_now(&key, side, why, stamps, now);
-                }
+                Err(Error::Blocked(why)) => return self.blocked_now(&key, side, why, stamps, now),
                 Err(error) => return self.failed(&key, side, error, now),
             }
         }
@@ -113,8 +109,7 @@ impl State {
         }
         if let Some(undecided) = self.spec.select.undecided(&key) {
             let stamps = self.row(&key).stamps();
-            self.finish(&key);
-            return self.leave(&key, EntrySkip::Undecided(undecided), stamps, None, now);
+            return self.leave(&key, EntrySkip::Undecided(undecided), stamps, now);
         }
         match self.case(key, &places, looks) {
             Ok(case) => self.conclude(case, plans, now),
@@ -211,9 +206,9 @@ impl State {
             Verdict::Copy { to, why } => self.copy(case, to, why, plans, now),
             Verdict::Delete { from, why } => self.delete(case, from, why, plans, now),
             Verdict::Leave(skip) => {
-                self.finish(&case.key);
                 self.decided.remove(&case.key);
-                self.leave(&case.key, skip, case.stamps, Some(case.shown()), now);
+                self.leave(&case.key, skip, case.stamps, now);
+                self.left.show(&case.key, case.shown());
             }
         }
     }
@@ -259,8 +254,7 @@ impl State {
         let Some((entry, content)) = case.looks[from].take() else { return self.look_again(&key) };
         // What cannot be held is not written to find that out.
         if let Some(Err(why)) = self.spec.cluster(to).port.sink().map(|sink| sink.check(&key, &content)) {
-            self.finish(&key);
-            return self.leave(&key, EntrySkip::Rejected { why }, case.stamps, None, now);
+            return self.leave(&key, EntrySkip::Rejected { why }, case.stamps, now);
         }
         if let Some(parent) = self.missing_parent(&key, from).filter(|parent| !plans.copied[to].contains(parent)) {
             self.finish(&key);
@@ -303,13 +297,11 @@ impl State {
             // Something new below it is to be written beyond: it must stand there.
             Some(_) if self.marks.awaited(&key) => return self.copy(case, from.other(), Why::Needed, plans, now),
             Some((true, numbered)) if numbered || !rules.travels_from(from) => {
-                self.finish(&key);
-                return self.leave(&key, EntrySkip::Occupied, stamps, None, now);
+                return self.leave(&key, EntrySkip::Occupied, stamps, now);
             }
             // A flat side may keep them without it.
             Some(_) if self.shape(from.other()) == Shape::Flat => {
-                self.finish(&key);
-                return self.leave(&key, EntrySkip::Occupied, stamps, None, now);
+                return self.leave(&key, EntrySkip::Occupied, stamps, now);
             }
             // Children go first, or say that they stay: then it is looked at again.
             Some(_) => return self.finish(&key),
@@ -354,7 +346,7 @@ impl State {
                 })
                 .collect();
             let total = self.rows.counts().map(|count| count.bases).sum();
-            let pass = self.doors[side].admit(&asked, total, &losses, now);
+            let pass = self.removals[side].admit(&asked, total, &losses, now);
             for ((planned, _), passes) in removals.into_iter().zip(pass) {
                 match passes {
                     true => plans.writes.push(planned),

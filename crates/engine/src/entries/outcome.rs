@@ -2,11 +2,11 @@
 
 use super::job::{Planned, WriteDone};
 use super::probes::Refused;
-use super::rows::Place;
+use super::rows::{Place, Stamps};
 use super::state::State;
-use crate::services::record::Action;
+use crate::event::Action;
 use crate::spec::Run;
-use causeway_core::{Base, Entry, EntryKey, EntrySkip, Error, Pair, Reason, Removal, Side, Stamp, Why, WrittenOver};
+use causeway_core::{Base, Entry, EntryKey, EntrySkip, Error, Pair, Reason, Removal, Side, Why, WrittenOver};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -81,8 +81,7 @@ impl State {
                 self.finish(key);
             }
             Error::Rejected(why) => {
-                self.finish(key);
-                self.leave(key, EntrySkip::Rejected { why }, planned.stamps, None, now);
+                self.leave(key, EntrySkip::Rejected { why }, planned.stamps, now);
             }
             Error::Blocked(why) => self.blocked_now(key, planned.to, why, planned.stamps, now),
             error => {
@@ -94,17 +93,9 @@ impl State {
     }
 
     /// A side refuses an entry for now.
-    pub(super) fn blocked_now(
-        &mut self,
-        key: &EntryKey,
-        side: Side,
-        why: String,
-        stamps: Pair<Option<Stamp>>,
-        now: Instant,
-    ) {
-        self.finish(key);
+    pub(super) fn blocked_now(&mut self, key: &EntryKey, side: Side, why: String, stamps: Stamps, now: Instant) {
         self.probes.refuse(key, side, Refused::Blocked, stamps, now);
-        self.leave(key, EntrySkip::Blocked { why }, stamps, None, now);
+        self.leave(key, EntrySkip::Blocked { why }, stamps, now);
     }
 }
 

@@ -1,8 +1,9 @@
 //! When to retry what was refused and may be accepted later without a word from the cluster. Pure: time is given.
 
+use super::rows::Stamps;
 use crate::kit::backoff;
 use crate::kit::timetable::Timetable;
-use causeway_core::{EntryKey, Pair, Part, Side, Stamp};
+use causeway_core::{EntryKey, Pair, Part, Side};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -36,7 +37,7 @@ impl Refused {
 struct Refusal {
     why: Refused,
     side: Side,
-    stamps: Pair<Option<Stamp>>,
+    stamps: Stamps,
     tries: u32,
 }
 
@@ -64,7 +65,7 @@ pub(crate) struct Probes {
 
 impl Probes {
     /// `side` has refused an entry as it stands on both.
-    pub fn refuse(&mut self, key: &EntryKey, side: Side, why: Refused, stamps: Pair<Option<Stamp>>, now: Instant) {
+    pub fn refuse(&mut self, key: &EntryKey, side: Side, why: Refused, stamps: Stamps, now: Instant) {
         let before = self.refusals.get(key).filter(|before| before.why == why && before.stamps == stamps);
         let tries = before.map_or(0, |before| before.tries) + 1;
         self.forget(key);
@@ -82,7 +83,7 @@ impl Probes {
     }
 
     /// Whether an entry that stands like this waits for its turn.
-    pub fn holds(&self, key: &EntryKey, stamps: &Pair<Option<Stamp>>) -> bool {
+    pub fn holds(&self, key: &EntryKey, stamps: &Stamps) -> bool {
         self.refusals.get(key).is_some_and(|one| one.stamps == *stamps && self.lines[one.side].keys.contains(key))
     }
 
@@ -167,8 +168,9 @@ impl Probes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use causeway_core::Stamp;
 
-    const AS_IT_WAS: Pair<Option<Stamp>> = Pair { left: None, right: None };
+    const AS_IT_WAS: Stamps = Pair { left: None, right: None };
 
     #[test]
     fn waits_grow_to_ten_seconds_and_end_with_a_change() {

@@ -66,6 +66,9 @@ impl Place {
     }
 }
 
+/// The version that stands on each side; `None`: nothing does.
+pub(crate) type Stamps = Pair<Option<Stamp>>;
+
 /// One entry.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Row {
@@ -84,7 +87,7 @@ impl Row {
         self.places[side].stamp() != self.base.map(|base| base.stamps[side])
     }
 
-    pub fn stamps(&self) -> Pair<Option<Stamp>> {
+    pub fn stamps(&self) -> Stamps {
         Pair::of(|side| self.places[side].stamp())
     }
 

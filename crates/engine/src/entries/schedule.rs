@@ -89,11 +89,7 @@ impl State {
         let row = self.row(key);
         let open = self.lots.get(key).is_some() || self.doubt.contains(key);
         let drain = self.spec.run == Run::Drain;
-        if row.in_step() && !open && !drain {
-            self.settled(key);
-            return Step::Rest;
-        }
-        if !open && !drain && self.is_left_out(key) {
+        if !open && !drain && (row.in_step() || self.is_left_out(key)) {
             self.settled(key);
             return Step::Rest;
         }
@@ -116,29 +112,23 @@ impl State {
         if open {
             return BOTH;
         }
-        if self.stays(key, &row, now) {
+        if self.stays(key, &row, now) || self.undecided(key, &row, now) {
             return Step::Rest;
         }
         let here = Pair::of(|side| row.places[side].is_here());
-        if self.undecided(key, &row, now) {
-            return Step::Rest;
-        }
+        // The one where it stands, if only one is.
+        let side = if here.left { Side::Left } else { Side::Right };
         match (row.base.is_some(), here.left, here.right) {
-            (_, false, false) => self.both_gone(key, now),
+            (_, false, false) => {
+                self.forget_gone(key, now);
+                Step::Rest
+            }
             (_, true, true) if self.spec.is_list(key) => BOTH,
             (_, true, true) => Step::Read(Pair::of(|side| row.changed(side))),
-            (false, ..) => {
-                let side = if here.left { Side::Left } else { Side::Right };
-                // The destination's own is left alone, and not even remembered: there may be very many.
-                match self.spec.ways == Ways::One && side == Side::Right {
-                    true => Step::Rest,
-                    false => self.unless_parked(key, side, job, only(side)),
-                }
-            }
-            (true, ..) => {
-                let side = if here.left { Side::Left } else { Side::Right };
-                self.one_gone(key, &row, side, now, job)
-            }
+            // The destination's own is left alone, and not even remembered: there may be very many.
+            (false, ..) if self.spec.ways == Ways::One && side == Side::Right => Step::Rest,
+            (false, ..) => self.unless_parked(key, side, job, only(side)),
+            (true, ..) => self.one_gone(key, &row, side, now, job),
         }
     }
 
@@ -155,7 +145,7 @@ impl State {
             };
             left.stamps == stamps && !decided && !old
         });
-        left || (Side::BOTH.iter().any(|side| self.doors[*side].holds(key)) && !self.marks.awaited(key))
+        left || (Side::BOTH.iter().any(|side| self.removals[*side].holds(key)) && !self.marks.awaited(key))
     }
 
     /// Leaves an entry alone of which no filter decides whether it takes part; what is only the destination's is left alone
@@ -167,7 +157,7 @@ impl State {
             return false;
         }
         let Some(undecided) = self.spec.select.undecided(key) else { return false };
-        self.leave(key, EntrySkip::Undecided(undecided), stamps, None, now);
+        self.leave(key, EntrySkip::Undecided(undecided), stamps, now);
         true
     }
 
@@ -191,12 +181,6 @@ impl State {
             }
             Gone::Unknown => Step::Rest,
         }
-    }
-
-    /// Both had it, neither has it any more.
-    fn both_gone(&mut self, key: &EntryKey, now: Instant) -> Step {
-        self.forget_gone(key, now);
-        Step::Rest
     }
 
     /// Forgets what both sides have deleted, as soon as that is sure: while one may only be filling up, the other's

@@ -2,8 +2,7 @@
 
 use crate::spec::{GuardLimits, Run};
 use causeway_core::{
-    ClusterId, Conflicts, Content, DataPort, DataSelector, DataSink, DataSource, EntryKey, Mode, Overrides, OwnerId,
-    Rules, Shape, Side, Ways,
+    ClusterId, Conflicts, Content, DataPort, DataSelector, EntryKey, Mode, Overrides, OwnerId, Rules, Shape, Side, Ways,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -139,7 +138,7 @@ impl DataSpec {
     /// Whether the same watches serve both.
     pub(crate) fn same_watch(&self, other: &Self) -> bool {
         self.route() == other.route()
-            && Side::BOTH.iter().all(|side| same_port(&self.cluster(*side).port, &other.cluster(*side).port))
+            && Side::BOTH.iter().all(|side| self.cluster(*side).port == other.cluster(*side).port)
             && self.select.fingerprint() == other.select.fingerprint()
             && self.attributes == other.attributes
             && (self.run == Run::Drain) == (other.run == Run::Drain)
@@ -156,19 +155,6 @@ impl DataSpec {
             && self.run == other.run
             && Side::BOTH.iter().all(|side| self.cluster(*side).name == other.cluster(*side).name)
     }
-}
-
-fn same_port(a: &DataPort, b: &DataPort) -> bool {
-    let source = |port: &DataPort| Arc::as_ptr(&port.source()).cast::<()>();
-    matches!((a, b), (DataPort::ReadOnly(_), DataPort::ReadOnly(_)) | (DataPort::ReadWrite(_), DataPort::ReadWrite(_)))
-        && std::ptr::eq(source(a), source(b))
-}
-
-/// A side's ports, taken out of the settings once.
-#[derive(Clone)]
-pub(crate) struct Ends {
-    pub source: Arc<dyn DataSource>,
-    pub sink: Option<Arc<dyn DataSink>>,
 }
 
 /// Times that hold for the whole data engine.

@@ -3,20 +3,20 @@
 use super::drain::Exactly;
 use super::freshness::SideFreshness;
 use super::intents::Lots;
-use super::left_alone::{Left, LeftAlone};
+use super::left_alone::{Left, LeftEntries};
 use super::marks::Marks;
 use super::probes::{Probes, Refused};
 use super::record::{DataLedger, DataRecorder};
-use super::removals::Door;
-use super::rows::{Place, Row, Rows};
+use super::removals::Removals;
+use super::rows::{Place, Row, Rows, Stamps};
 use super::spec::{DataRoute, DataSpec, DataTiming};
+use crate::event::{Action, Event};
 use crate::kit::backoff;
 use crate::kit::pace::Batch;
 use crate::kit::timetable::Timetable;
-use crate::services::record::{Action, Event};
 use crate::spec::Run;
 use causeway_core::{
-    Aside, Base, Digest, EntryKey, EntrySkip, Error, Evidence, Failure, Pair, Part, Reason, Rules, Shape, Side, Stamp,
+    Aside, Base, Digest, EntryKey, EntrySkip, Error, Evidence, Failure, Pair, Part, Reason, Rules, Shape, Side,
     StampKind,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -84,7 +84,7 @@ pub(crate) struct State {
     pub asides: Pair<BTreeMap<EntryKey, Aside>>,
     pub freshness: Pair<SideFreshness>,
     pub marks: Marks,
-    pub left: LeftAlone,
+    pub left: LeftEntries,
     pub lots: Lots,
     /// What our own reads and writes have shown and the watch of that side has not reported yet, by the time when it is read
     /// again. Where stamps are made of contents, what stood there before may come back before the watch looks again: it sees
@@ -93,9 +93,9 @@ pub(crate) struct State {
     /// Entries that are not as their stamps say: both sides are to be read.
     pub doubt: BTreeSet<EntryKey>,
     /// What the operator has decided, about the two versions that he saw.
-    pub decided: BTreeMap<EntryKey, (Side, Pair<Option<Stamp>>)>,
+    pub decided: BTreeMap<EntryKey, (Side, Stamps)>,
     /// By the side that would lose entries.
-    pub doors: Pair<Door>,
+    pub removals: Pair<Removals>,
     pub trouble: Pair<Trouble>,
     pub tries: BTreeMap<EntryKey, Try>,
     /// What was refused, and has its turn again.
@@ -119,7 +119,7 @@ impl State {
         Self {
             unread: None,
             route: spec.route(),
-            doors: Pair::of(|_| Door::new(spec.guard)),
+            removals: Pair::of(|_| Removals::new(spec.guard)),
             spec,
             timing,
             recorder,
@@ -128,7 +128,7 @@ impl State {
             asides: Pair::default(),
             freshness: Pair::default(),
             marks: Marks::default(),
-            left: LeftAlone::default(),
+            left: LeftEntries::default(),
             lots: Lots::default(),
             unconfirmed: Timetable::default(),
             doubt: BTreeSet::new(),
@@ -202,7 +202,7 @@ impl State {
     pub fn change_rules(&mut self, spec: DataSpec) {
         self.spec = DataSpec { select: self.spec.select.clone(), ..spec };
         for side in Side::BOTH {
-            self.doors[side].guard.set_limits(self.spec.guard);
+            self.removals[side].guard.set_limits(self.spec.guard);
         }
         let others = self.left.take_others(|_, left| matches!(left.skip, EntrySkip::Blocked { .. }));
         others.iter().for_each(|key| self.marks.mark(key));
@@ -210,7 +210,7 @@ impl State {
     }
 
     /// The rules for one entry: what the operator decided about these very versions comes first.
-    pub fn rules(&self, key: &EntryKey, stamps: &Pair<Option<Stamp>>) -> Rules {
+    pub fn rules(&self, key: &EntryKey, stamps: &Stamps) -> Rules {
         let rules = self.spec.rules();
         match self.decided.get(key) {
             Some((side, seen)) if seen == stamps => rules.preferring(*side),
@@ -267,7 +267,7 @@ impl State {
             swept[side].insert(key.clone());
         }
         for side in Side::BOTH {
-            self.doors[side].forget(key);
+            self.removals[side].forget(key);
         }
         self.changed_above(key);
         if before.is_numbered() && !self.row(key).is_numbered() {
@@ -333,23 +333,16 @@ impl State {
         }
     }
 
-    /// Leaves an entry as it is until it changes, and tells of it once.
-    pub fn leave(
-        &mut self,
-        key: &EntryKey,
-        skip: EntrySkip,
-        stamps: Pair<Option<Stamp>>,
-        shown: Option<Pair<Option<Shown>>>,
-        now: Instant,
-    ) {
+    /// Ends the work on an entry, leaves it as it is until it changes, and tells of it once.
+    pub fn leave(&mut self, key: &EntryKey, skip: EntrySkip, stamps: Stamps, now: Instant) {
+        self.finish(key);
         let before = self.left.get(key);
         let known = before.filter(|left| left.skip == skip && left.stamps == stamps);
         let since = known.map_or(now, |left| left.since);
-        let tell = known.is_none();
         if let EntrySkip::Rejected { .. } = skip {
             self.marks.mark_at(key, now + REFUSED_RETRY);
         }
-        if tell {
+        if known.is_none() {
             let action = if skip == EntrySkip::Conflict { Action::Conflict } else { Action::Skipped };
             self.event(key, Side::Right, action, skip.clone().into());
         }
@@ -357,7 +350,7 @@ impl State {
         if !matches!(skip, EntrySkip::Blocked { .. }) {
             self.probes.forget(key);
         }
-        self.left.insert(key.clone(), Left { skip, since, stamps, shown: shown.map(Box::new) });
+        self.left.insert(key.clone(), Left { skip, since, stamps, shown: None });
     }
 
     /// Tells what happened to an entry on one side.

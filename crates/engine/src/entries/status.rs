@@ -2,9 +2,9 @@
 
 use super::spec::DataRoute;
 use super::state::{Shown, State};
-use crate::notice::Notice;
-use crate::services::status::{Hold, RouteState};
+use crate::notice::{LeftAlone, Notice};
 use crate::spec::Run;
+use crate::status::{Hold, RouteState};
 use causeway_core::{Digest, EntryKey, EntrySkip, Error, Failure, Pair, Reason, Side, Ways};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -36,7 +36,7 @@ pub struct DataStatus {
     /// The guards' holds.
     pub holds: Pair<Option<Hold>>,
     /// Entries left alone, by reason.
-    pub skipped: BTreeMap<String, usize>,
+    pub skipped: BTreeMap<LeftAlone, usize>,
     /// Entries that the operator has to decide about; [`super::DataEngine::conflicts`] lists them.
     pub conflicts: usize,
 }
@@ -66,25 +66,20 @@ impl State {
         let counts = || self.rows.counts();
         let entries: usize = counts().map(|count| count.bases).sum();
         let here = Pair::of(|side| counts().map(|count| count.here[side]).sum());
-        let held = Pair::of(|side| self.doors[side].held());
-        let conflicts = self.left.count(&EntrySkip::Conflict);
+        let held = Pair::of(|side| self.removals[side].held());
+        let conflicts = self.left.count(EntrySkip::Conflict);
         let mut skipped = self.left.counts().clone();
         let foreign: usize = counts().map(|count| count.alone.right).sum();
         if self.spec.ways == Ways::One && foreign > 0 {
-            skipped.insert(EntrySkip::Foreign.to_string(), foreign);
+            skipped.insert(EntrySkip::Foreign.into(), foreign);
         }
-        for (aside, count) in self.left_out() {
-            skipped.insert(aside.to_string(), count);
-        }
+        skipped.extend(self.left_out().into_iter().map(|(aside, count)| (LeftAlone::Aside(aside), count)));
         let denied = self.tries.values().filter(|failed| matches!(failed.error, Error::Denied(_)));
         for failed in denied {
-            let why = format!("{} does not allow it", self.spec.cluster(failed.side).name);
-            *skipped.entry(why).or_insert(0) += 1;
+            let cluster = self.spec.cluster(failed.side).name.clone();
+            *skipped.entry(LeftAlone::Denied { cluster }).or_insert(0) += 1;
         }
-        let holds = Pair::of(|side| {
-            let holding = self.doors[side].holding()?;
-            Some(Hold { why: holding.why.clone(), age: now - holding.since })
-        });
+        let holds = Pair::of(|side| self.removals[side].hold(now));
         let rests = |key: &EntryKey| self.left.contains(key);
         let refused = self.probes.waiting().filter(|key| !rests(key) && !self.marks.wants(key)).count();
         let pending = self.marks.pending(rests) + refused;

@@ -1,8 +1,9 @@
 //! How much of a part of a source is missing without a witness, for the guard. It is counted a portion at a time: a part may
 //! have a hundred thousand services, and no live change waits for them. What waits for a count is planned again at its end.
 
-use crate::services::cluster::{Cluster, Route};
+use crate::services::cluster::Cluster;
 use crate::services::export::export;
+use crate::services::route::Route;
 use crate::services::writer::TURN;
 use causeway_core::{Part, ServiceKey, Skip, Written, contain_now};
 use parking_lot::Mutex;

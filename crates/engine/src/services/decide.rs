@@ -1,8 +1,9 @@
 //! One scope's plan, with the guards' word on it. Used by the writer, the dry run and the comparison alike.
 
 use crate::kit::{earliest, hash};
-use crate::services::cluster::{Cluster, Route};
+use crate::services::cluster::Cluster;
 use crate::services::export::{Export, export, nothing};
+use crate::services::route::Route;
 use crate::spec::{Run, Timing};
 use causeway_core::{
     Change, ClusterId, Evidence, Instance, InstanceId, OwnerId, Part, Plan, Policy, Removal, ServiceKey, Set, Skip,
@@ -43,7 +44,7 @@ pub(crate) fn compare(cluster: &Cluster, scope: &ServiceKey, now: Instant) -> Op
             (route, export)
         })
         .collect();
-    let ledger = cluster.ledger.lock().get(scope).cloned().unwrap_or_default();
+    let ledger = cluster.written_in(scope);
     let policy = Policy {
         install,
         destination: cluster.id().clone(),
@@ -117,7 +118,7 @@ fn forget_releases(
     if released.of(scope).is_none() {
         return;
     }
-    let written = cluster.ledger.lock().get(scope).cloned().unwrap_or_default();
+    let written = cluster.written_in(scope);
     let wish = &export.wish;
     released.retain(scope, |id| {
         let back = wish.records.contains_key(id) || wish.refused.contains_key(id);
@@ -173,7 +174,7 @@ impl Decision {
             }
         }
         if !seen.is_empty() {
-            let total = route.destination.held_by(owner).records;
+            let total = route.destination.ledger.lock().held_by(owner).records;
             let keys: Vec<_> = seen.iter().map(|record| hash(&(&self.plan.scope, &record.id))).collect();
             let pass = route.memory.guard.lock().witnessed(&keys, total, now);
             for (record, passes) in seen.into_iter().zip(pass) {

@@ -1,8 +1,9 @@
 //! What became of changes: into the ledger, the mirror and the events.
 
+use crate::event::{Action, Event};
 use crate::services::cluster::Cluster;
-use crate::services::record::{Action, Event, Recorder};
-use causeway_core::{Change, ClusterId, Error, InstanceId, OwnerId, ServiceKey, Sink, Written, WrittenRecord};
+use crate::services::record::Recorder;
+use causeway_core::{Change, ClusterId, Error, InstanceId, OwnerId, ServiceKey, Sink, WrittenRecord};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -19,7 +20,7 @@ pub(crate) fn intend(
     changes: &[Change],
 ) -> Intended {
     let mut intended = Intended::new();
-    let mut written = cluster.ledger.lock().get(scope).map_or_else(Written::default, |written| (**written).clone());
+    let mut written = (*cluster.written_in(scope)).clone();
     for change in changes {
         if let Change::Create(record) | Change::Adopt(record) | Change::Update { to: record, .. } = change
             && sink.proven_by_ledger(record)
@@ -55,7 +56,7 @@ pub(crate) fn settle(
     if accepted.is_empty() && refused.is_empty() {
         return;
     }
-    let mut written = cluster.ledger.lock().get(scope).map_or_else(Written::default, |written| (**written).clone());
+    let mut written = (*cluster.written_in(scope)).clone();
     accepted.iter().for_each(|change| written.note(change, path));
     refused.into_iter().for_each(|(id, before)| written.put_back(&id, before));
     recorder.ledger(cluster.id(), scope, &written);

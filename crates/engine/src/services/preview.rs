@@ -1,10 +1,13 @@
 //! What would be done: for the dry run, and for the comparison of both sides as they stand.
 
+use crate::kit::call::call;
 use crate::kit::pace::Pacers;
-use crate::services::cluster::{Cluster, Ledger, Route, RouteMemory, records};
+use crate::services::cluster::Cluster;
 use crate::services::decide::{compare, owners};
 use crate::services::engine::Engine;
 use crate::services::interest::RoutesInterest;
+use crate::services::ledger::{CountedLedger, Ledger};
+use crate::services::route::{Route, RouteMemory};
 use crate::services::writer::TURN;
 use crate::spec::{ClusterSpec, Only, RouteSpec, Timing};
 use causeway_core::{ClusterId, Error, Instance, InstanceId, OwnerId, Part, Plan, Selector, ServiceKey, Skip, Update};
@@ -45,15 +48,21 @@ impl Engine {
     /// How many records each task holds in each cluster.
     pub fn holdings(&self) -> BTreeMap<ClusterId, BTreeMap<OwnerId, usize>> {
         let state = self.state.lock();
-        let running = state.clusters.iter().map(|(id, running)| (id.clone(), running.cluster.records()));
+        let running = state.clusters.iter().map(|(id, running)| (id.clone(), running.cluster.ledger.lock().records()));
         // Of clusters that are not in use now, nothing keeps count.
-        state.ledgers.iter().map(|(id, ledger)| (id.clone(), records(ledger))).chain(running).collect()
+        state
+            .ledgers
+            .iter()
+            .map(|(id, ledger)| (id.clone(), CountedLedger::from(ledger.clone()).records()))
+            .chain(running)
+            .collect()
     }
 
     /// What earlier processes and this one have written, for a dry run.
     pub fn ledgers(&self) -> BTreeMap<ClusterId, Ledger> {
         let state = self.state.lock();
-        let running = state.clusters.iter().map(|(id, running)| (id.clone(), running.cluster.ledger.lock().clone()));
+        let running =
+            state.clusters.iter().map(|(id, running)| (id.clone(), (**running.cluster.ledger.lock()).clone()));
         // Of clusters that are not in use now, too.
         state.ledgers.iter().map(|(id, ledger)| (id.clone(), ledger.clone())).chain(running).collect()
     }
@@ -139,8 +148,7 @@ fn copies_parts(cluster: &Cluster, unread: &[Unread]) {
     for route in inbound {
         let parts: Vec<Part> = {
             let mirror = route.source.mirror.lock();
-            let taken = mirror.parts().iter().filter(|(part, state)| route.takes_part(part, state.title.as_deref()));
-            taken.map(|(part, _)| route.target_part(part)).collect()
+            route.taken(&mirror).map(|(part, _)| route.target_part(part)).collect()
         };
         let read = |part: &Part| unread.iter().all(|one| one.part.as_ref().is_some_and(|unread| unread != part));
         for part in parts.into_iter().filter(read) {
@@ -171,7 +179,7 @@ impl Looks {
             return;
         }
         let select: Selector = Arc::new(RoutesInterest(Arc::downgrade(&cluster)));
-        let parts = match within(timing.call, cluster.source.parts()).await {
+        let parts = match call(timing.call, cluster.source.parts()).await {
             Ok(parts) => parts,
             Err(error) => return self.failed(None, error),
         };
@@ -194,7 +202,7 @@ impl Looks {
                 continue;
             }
             let began = Instant::now();
-            match within(timing.look, cluster.source.read(&part, &select)).await {
+            match call(timing.look, cluster.source.read(&part, &select)).await {
                 Ok(sets) => {
                     let mut mirror = cluster.mirror.lock();
                     let update = Update::Reset { part: part.clone(), title, sets };
@@ -214,11 +222,6 @@ impl Looks {
         let (cluster, name) = (self.cluster.id().clone(), self.cluster.spec.name.clone());
         self.unread.push(Unread { cluster, name, part, error });
     }
-}
-
-async fn within<T>(limit: Duration, call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    let done = tokio::time::timeout(limit, call).await;
-    done.unwrap_or_else(|_| Err(Error::unavailable(format!("no answer within {} s", limit.as_secs()))))
 }
 
 /// Work on everything that exists, which lets others work every few milliseconds.

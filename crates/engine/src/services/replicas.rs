@@ -1,8 +1,10 @@
 //! Compares what each server of a destination lists with what this install wrote there. A cluster whose servers no longer
 //! tell each other everything looks well from the one that we write to.
 
-use crate::services::cluster::{Cluster, Ledger};
+use crate::kit::call::call;
+use crate::services::cluster::Cluster;
 use crate::services::engine::Engine;
+use crate::services::ledger::Ledger;
 use causeway_core::{Error, Instance, InstanceId, Mark, OwnerId, Part, Replica, ServiceKey};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -153,7 +155,7 @@ impl Comparison<'_> {
         let mut counted = BTreeSet::new();
         for part in &parts {
             let source = &self.cluster.source;
-            let replicas = within(source.replicas(part)).await?;
+            let replicas = call(LIMIT, source.replicas(part)).await?;
             let answered = self.sort_out(replicas, &mut silent);
             counted.extend(differing(&answered.into_iter().map(|(_, counts)| counts).collect::<Vec<_>>()));
         }
@@ -188,7 +190,7 @@ impl Comparison<'_> {
             held.collect()
         };
         let scopes: Vec<_> = scopes.into_iter().collect();
-        let replicas = within(self.cluster.source.replica_sets(&scopes)).await?;
+        let replicas = call(LIMIT, self.cluster.source.replica_sets(&scopes)).await?;
         let mut unlike = Vec::new();
         for (server, sets) in self.sort_out(replicas, silent) {
             for set in sets {
@@ -241,8 +243,4 @@ fn differing(counts: &[BTreeMap<ServiceKey, usize>]) -> BTreeSet<ServiceKey> {
     let all: BTreeSet<&ServiceKey> = counts.iter().flat_map(BTreeMap::keys).collect();
     let differs = |scope: &&ServiceKey| others.iter().any(|other| of(other, scope) != of(first, scope));
     all.into_iter().filter(differs).cloned().collect()
-}
-
-async fn within<T>(answer: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    tokio::time::timeout(LIMIT, answer).await.unwrap_or_else(|_| Err(Error::unavailable("no answer")))
 }

@@ -1,7 +1,7 @@
 //! How the last planning of each scope ended, and what that adds up to by task. The sums are changed together with the
 //! scopes, so that showing them costs nothing.
 
-use causeway_core::{InstanceId, OwnerId, Reason, ServiceKey, Skip};
+use causeway_core::{InstanceId, OwnerId, Reason, ServiceKey, Skip, SkipKind};
 use std::collections::{BTreeMap, BTreeSet};
 use tokio::time::Instant;
 
@@ -48,8 +48,8 @@ impl ScopeState {
 pub(crate) struct Tally {
     /// Changes planned and not yet accepted.
     pub pending: usize,
-    /// Records left alone, by [`Skip::kind`].
-    pub skipped: BTreeMap<&'static str, usize>,
+    /// Records left alone.
+    pub skipped: BTreeMap<SkipKind, usize>,
     /// Scopes in which a guard holds removals, and how many.
     pub held: BTreeMap<ServiceKey, usize>,
     /// Scopes whose last write failed and that still have something to write.
@@ -124,10 +124,10 @@ impl Scopes {
             tally.held.remove(scope);
             for left in state.all_left().filter(|left| left.owner.as_ref() == Some(owner)) {
                 let kind = left.skip.kind();
-                if let Some(count) = tally.skipped.get_mut(kind) {
+                if let Some(count) = tally.skipped.get_mut(&kind) {
                     *count -= 1;
                     if *count == 0 {
-                        tally.skipped.remove(kind);
+                        tally.skipped.remove(&kind);
                     }
                 }
             }
@@ -167,7 +167,7 @@ mod tests {
         }
         let tally = scopes.tally(&owner).unwrap();
         assert_eq!((tally.pending, tally.failing.len(), tally.held.values().sum::<usize>()), (4, 2, 2));
-        assert_eq!(tally.skipped[Skip::Rejected { why: String::new() }.kind()], 2, "counted by kind, not by words");
+        assert_eq!(tally.skipped[&SkipKind::Rejected], 2, "counted by kind, not by words");
         assert_eq!(scopes.tally(&other).unwrap().skipped.len(), 1);
         scopes.edit(&scope("a"), |state| state.pending.clear());
         let tally = scopes.tally(&owner).unwrap();

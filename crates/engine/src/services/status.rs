@@ -1,48 +1,19 @@
 //! What the engine shows of itself.
 
-use crate::notice::Notice;
-use crate::services::cluster::{Holdings, Route};
+use crate::notice::{LeftAlone, Notice};
 use crate::services::engine::{Engine, Running};
+use crate::services::ledger::Holdings;
 use crate::services::mirror::PartState;
+use crate::services::route::Route;
 use crate::spec::{Only, Run};
-use causeway_core::{
-    Carrier, ClusterId, Fresh, HoldReason, InstanceId, OwnerId, Part, ServiceKey, Set, Skip, Unreadable,
-};
+use crate::status::{Hold, RouteState};
+use causeway_core::{Carrier, ClusterId, Fresh, InstanceId, OwnerId, Part, ServiceKey, Set, Skip, Unreadable};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::time::Instant;
 
 /// Failed scopes whose errors are looked through for the different ones, at most.
 const ERRORS: usize = 100;
-
-/// How a route is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum RouteState {
-    /// Everything that it wants stands in its destination.
-    InStep,
-    /// It is writing, or its source has not been read whole yet.
-    Syncing,
-    /// A guard holds removals.
-    Held,
-    /// A cluster cannot be read or written.
-    Failing,
-    /// The operator has paused it.
-    Paused,
-    /// It takes back what it wrote.
-    Draining,
-    /// It has taken back all that it wrote.
-    Drained,
-}
-
-/// Why removals are held, and since when.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Hold {
-    /// Why.
-    pub why: HoldReason,
-    /// How long ago it began.
-    pub age: Duration,
-}
 
 /// One direction of one task, as it stands now.
 #[derive(Clone, Debug)]
@@ -68,7 +39,7 @@ pub struct RouteStatus {
     /// The guard's hold.
     pub hold: Option<Hold>,
     /// Records left alone, by the kind of reason.
-    pub skipped: BTreeMap<String, usize>,
+    pub skipped: BTreeMap<LeftAlone, usize>,
 }
 
 /// One scope as a cluster shows it.
@@ -94,12 +65,12 @@ impl Engine {
         let routes: Vec<_> = self.state.lock().routes.values().cloned().collect();
         let now = Instant::now();
         let mut statuses: Vec<_> = routes.iter().map(|route| status(route, now)).collect();
-        let crashes = self.crashes.reasons();
+        let crashes = self.crashes.list();
         for status in statuses.iter_mut().filter(|_| !crashes.is_empty()) {
             if !matches!(status.state, RouteState::Paused | RouteState::Draining | RouteState::Drained) {
                 status.state = RouteState::Failing;
             }
-            status.notices.extend(crashes.iter().cloned().map(|text| Notice::Crashed { text }));
+            status.notices.extend(crashes.iter().cloned().map(Notice::Crashed));
         }
         statuses
     }
@@ -204,14 +175,13 @@ fn status(route: &Arc<Route>, now: Instant) -> RouteStatus {
                 let failing = tally.failing.iter().take(ERRORS);
                 let errors: BTreeSet<_> =
                     failing.filter_map(|scope| Some(scopes.get(scope)?.error.as_ref()?.to_string())).collect();
-                let skipped = tally.skipped.iter().map(|(kind, count)| ((*kind).to_owned(), *count)).collect();
+                let skipped = tally.skipped.iter().map(|(kind, count)| (LeftAlone::Instance(*kind), *count)).collect();
                 (tally.pending, skipped, errors, tally.held.values().sum())
             }
         }
     };
-    let Holdings { records, instances, services } = route.destination.held_by(owner);
-    let holding = route.memory.guard.lock().holding.clone().filter(|_| held > 0);
-    let hold = holding.map(|holding| Hold { why: holding.why, age: now - holding.since });
+    let Holdings { records, instances, services } = route.destination.ledger.lock().held_by(owner);
+    let hold = route.memory.guard.lock().hold(now).filter(|_| held > 0);
     let (mut notices, failing) = notices(route);
     let destination = &route.destination.spec.name;
     notices.extend(
@@ -248,8 +218,7 @@ fn status(route: &Arc<Route>, now: Instant) -> RouteStatus {
 /// Whether the source has been read whole. Settling is no work: it only makes removals wait.
 fn complete(route: &Route, now: Instant) -> bool {
     let mirror = route.source.mirror.lock();
-    let mut taken =
-        mirror.parts().iter().filter(|(part, state)| route.takes_part(part, state.title.as_deref())).peekable();
+    let mut taken = route.taken(&mirror).peekable();
     taken.peek().is_some() && taken.all(|(_, state)| state.freshness.at(route.spec.settle, now) != Fresh::Stale)
 }
 
@@ -257,17 +226,13 @@ fn complete(route: &Route, now: Instant) -> bool {
 fn is_known(route: &Route) -> bool {
     let filled: Vec<_> = {
         let mirror = route.source.mirror.lock();
-        let filled = mirror
-            .parts()
-            .iter()
-            .filter(|(part, state)| state.filled() > 0 && route.takes_part(part, state.title.as_deref()));
-        filled.map(|(part, _)| part.clone()).collect()
+        route.taken(&mirror).filter(|(_, state)| state.filled() > 0).map(|(part, _)| part.clone()).collect()
     };
     // Of a frozen list there may be nothing in a part, whatever matches there.
     let any = *route.memory.only.lock() == Only::Any;
     let wanted = filled.iter().filter(|part| any && route.matches_in(part)).map(|part| route.target_part(part));
     let wanted: BTreeSet<_> = wanted.collect();
-    let held = route.destination.parts_held_by(&route.spec.owner);
+    let held = route.destination.ledger.lock().parts_held_by(&route.spec.owner);
     let mirror = route.destination.mirror.lock();
     let is_read = |part: &Part| mirror.part(part).is_some_and(PartState::ready);
     let is_missing = |part: &Part| mirror.part(part).is_some_and(|state| state.missing);
@@ -281,14 +246,16 @@ fn notices(route: &Route) -> (Vec<Notice>, bool) {
     let source = || route.source.spec.name.clone();
     let destination = || route.destination.spec.name.clone();
     for cluster in [&route.source, &route.destination] {
-        let crashes = cluster.crashes.reasons();
+        let crashes = cluster.crashes.list();
         let mirror = cluster.mirror.lock();
-        if let Some(error) = mirror.error.as_ref().filter(|error| !crashes.contains(error)) {
+        if let Some(error) =
+            mirror.error.as_ref().filter(|error| crashes.iter().all(|crash| crash.to_string() != **error))
+        {
             notices.push(Notice::ClusterFails { cluster: cluster.spec.name.clone(), text: error.clone() });
             failing = true;
         }
         failing |= !crashes.is_empty();
-        notices.extend(crashes.into_iter().map(|text| Notice::Crashed { text }));
+        notices.extend(crashes.into_iter().map(Notice::Crashed));
     }
     let freezes = route.spec.only == Only::Freeze && !matches!(*route.memory.only.lock(), Only::Frozen(_));
     if let Some(error) = route.source.freeze_error.lock().as_ref().filter(|_| freezes) {

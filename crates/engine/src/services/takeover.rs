@@ -23,7 +23,8 @@ impl Engine {
         let writing: Vec<_> = {
             let state = self.state.lock();
             let used = |running: &&Running| running.cluster.writing.load(Ordering::SeqCst);
-            let cluster = |running: &Running| (running.cluster.clone(), adoption(limit, running.cluster.total()));
+            let cluster =
+                |running: &Running| (running.cluster.clone(), adoption(limit, running.cluster.ledger.lock().total()));
             state.clusters.values().filter(used).map(cluster).collect()
         };
         let one = |(cluster, long): &(Arc<Cluster>, Duration)| taken_over(cluster.clone(), began, limit, *long);

@@ -2,16 +2,18 @@
 
 mod left_alone;
 mod panicked;
+mod parts;
 mod recent;
 mod refused;
 
+use crate::event::{Action, Event};
 use crate::kit::call::{call, write};
 use crate::kit::pace::{Lane, Slot};
 use crate::kit::{backoff, earliest};
 use crate::services::cluster::Cluster;
 use crate::services::decide::decide;
 use crate::services::outcome::{Intended, intend, settle, task_of};
-use crate::services::record::{Action, Event, Recorder};
+use crate::services::record::Recorder;
 use crate::services::takeover::adoption;
 use crate::spec::Timing;
 use causeway_core::{Change, ClusterId, Error, Failure, OwnerId, Part, Reason, ServiceKey, Sink, Skip, contain_now};
@@ -29,8 +31,6 @@ use tokio_util::sync::CancellationToken;
 
 /// A refusal for lack of rights, or an answer not understood, is tried again after this time.
 const SLOW_RETRY: Duration = Duration::from_secs(30);
-/// A part that could not be made is tried again after this time.
-const PREPARE: Duration = Duration::from_secs(10);
 /// A destination that asks for patience has not failed before this time: until then the change is shown as pending.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Taking over what an earlier process wrote may take this long before anything else is written; longer by its size.
@@ -215,7 +215,7 @@ impl Writer {
             let parts: BTreeSet<_> = owned.iter().map(|(scope, _)| scope.part()).collect();
             self.cluster.writes_in(parts);
             let cluster = &self.cluster.spec.name;
-            let limit = adoption(ADOPT, self.cluster.total());
+            let limit = adoption(ADOPT, self.cluster.ledger.lock().total());
             match call(limit, async { self.sink.adopt(&owned).await }).await {
                 Ok(()) => tracing::info!(%cluster, scopes = owned.len(), "keeps alive what was written before"),
                 Err(error) => tracing::warn!(%cluster, %error, "cannot keep alive what was written before yet"),
@@ -276,62 +276,6 @@ impl Writer {
     fn event(&self, task: Arc<str>, scope: &ServiceKey, record: String, action: Action, reason: Reason) {
         let cluster = self.cluster.spec.name.clone();
         self.recorder.event(Event { task, cluster, scope: scope.to_string(), record, action, reason });
-    }
-
-    /// Makes the scope's part where the destination does not show it, or serves it and does not list it.
-    fn prepare(&mut self, scope: &ServiceKey, now: Instant) {
-        let part = scope.part();
-        self.cluster.writes_in([part.clone()]);
-        let (known, missing) = {
-            let mirror = self.cluster.mirror.lock();
-            let state = mirror.part(&part);
-            (state.is_some_and(|state| state.ready()), state.is_none_or(|state| state.missing))
-        };
-        let unlisted = self.cluster.is_unlisted(&part);
-        if known && !unlisted {
-            return;
-        }
-        if let Some(at) = self.prepared.get(&part).filter(|at| now < **at + PREPARE) {
-            // It may have gone since it was made.
-            if unlisted || missing {
-                self.cluster.queue.mark(scope, *at + PREPARE);
-            }
-            return;
-        }
-        let routes: Vec<_> = self
-            .cluster
-            .inbound
-            .read()
-            .iter()
-            .filter(|route| {
-                route.spec.run == crate::spec::Run::On
-                    && !route.feeding(scope).is_empty()
-                    && route.target_wanted(scope)
-                    && (!known || route.lists(&part))
-            })
-            .cloned()
-            .collect();
-        if routes.is_empty() {
-            return;
-        }
-        // One that may be used without being listed, and has not been read yet.
-        let looks = !known && !routes.iter().any(|route| route.always_lists(&part));
-        self.prepared.insert(part.clone(), now);
-        self.cluster.queue.mark(scope, now + PREPARE);
-        let title = self.cluster.inbound.read().iter().find_map(|route| route.title_for(&part));
-        let (sink, limit, place) = (self.sink.clone(), self.timing.call, self.place());
-        self.work.spawn(async move {
-            let mut slot = place.await;
-            if looks {
-                slot.spend(1);
-                if call(limit, async { sink.count(&part).await }).await.is_ok_and(|count| count > 0) {
-                    return Done::Prepared(part, Ok(()));
-                }
-            }
-            slot.spend(1);
-            let made = call(limit, async { sink.prepare(&part, title.as_deref()).await }).await;
-            Done::Prepared(part, made)
-        });
     }
 
     fn done(&mut self, done: Result<(tokio::task::Id, Done), tokio::task::JoinError>) {

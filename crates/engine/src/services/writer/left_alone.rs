@@ -1,10 +1,10 @@
 //! What a writer leaves out of a plan, and what it tells of it.
 
 use super::Writer;
+use crate::event::Action;
 use crate::kit::earliest;
 use crate::services::decide::Decision;
 use crate::services::outcome::task_of;
-use crate::services::record::Action;
 use crate::services::scopes::{Left, ScopeState};
 use causeway_core::{Change, InstanceId, OwnerId, ServiceKey, Skip};
 use std::collections::BTreeSet;

@@ -1,8 +1,8 @@
 //! Scopes whose planning or writing panics: they stop no other scope, and are retried slowly.
 
 use super::{SLOW_RETRY, Writer};
+use crate::event::Action;
 use crate::services::outcome::task_of;
-use crate::services::record::Action;
 use causeway_core::{OwnerId, Reason, ServiceKey};
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
@@ -38,10 +38,8 @@ impl Writer {
 
     /// The tasks that have, or want, something in a scope.
     fn owners_of(&self, scope: &ServiceKey) -> BTreeSet<OwnerId> {
-        let written = self.cluster.ledger.lock().get(scope).cloned();
-        let has = |owner: &OwnerId| {
-            written.iter().any(|written| written.records.values().any(|record| record.owner == *owner))
-        };
+        let written = self.cluster.written_in(scope);
+        let has = |owner: &OwnerId| written.records.values().any(|record| record.owner == *owner);
         let routes = self.cluster.inbound.read();
         let concerned = routes.iter().filter(|route| has(&route.spec.owner) || route.target_wanted(scope));
         concerned.map(|route| route.spec.owner.clone()).collect()
