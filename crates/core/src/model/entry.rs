@@ -1,6 +1,6 @@
 //! Config entries: persistent data such as znodes, or a config centre's files.
 
-use super::{Attributes, Part};
+use super::{Attributes, Part, compare_names};
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 use std::fmt::{self, Display};
@@ -47,11 +47,7 @@ fn shared(word: &str) -> Arc<str> {
 
 impl Ord for EntryKey {
     fn cmp(&self, other: &Self) -> Ordering {
-        // Most keys share the first two.
-        let compare = |a: &Arc<str>, b: &Arc<str>| if Arc::ptr_eq(a, b) { Ordering::Equal } else { a.cmp(b) };
-        compare(&self.namespace, &other.namespace)
-            .then_with(|| compare(&self.group, &other.group))
-            .then_with(|| compare(&self.name, &other.name))
+        compare_names([&self.namespace, &self.group, &self.name], [&other.namespace, &other.group, &other.name])
     }
 }
 
@@ -244,11 +240,6 @@ impl<T> Pair<T> {
     /// What `each` says for either side.
     pub fn of(mut each: impl FnMut(Side) -> T) -> Self {
         Self { left: each(Side::Left), right: each(Side::Right) }
-    }
-
-    /// The sides exchanged.
-    pub fn swap(self) -> Self {
-        Self { left: self.right, right: self.left }
     }
 }
 

@@ -57,11 +57,6 @@ pub struct Rules {
 }
 
 impl Rules {
-    /// The same task seen from the other side.
-    pub fn swap(self) -> Self {
-        Self { source: self.source.other(), ..self }
-    }
-
     /// Whether what `side` does to a common entry is done to the other side too.
     pub fn travels_from(&self, side: Side) -> bool {
         self.ways == Ways::Two || side == self.source || self.overrides == Overrides::Travel
@@ -201,17 +196,6 @@ pub enum Verdict {
     },
     /// Leave both as they are.
     Leave(EntrySkip),
-}
-
-impl Verdict {
-    /// The same seen from the other side.
-    pub fn swap(self) -> Self {
-        match self {
-            Self::Copy { to, why } => Self::Copy { to: to.other(), why },
-            Self::Delete { from, why } => Self::Delete { from: from.other(), why },
-            other => other,
-        }
-    }
 }
 
 /// What to do about an entry whose last common version was `base` and that now is `sides`; see the table above.

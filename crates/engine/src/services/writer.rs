@@ -58,8 +58,8 @@ pub(crate) struct Writer {
     timing: Timing,
     recorder: Arc<dyn Recorder>,
     work: JoinSet<Done>,
-    busy: BTreeSet<ServiceKey>,
-    /// Which scope each write under way is of: a write that breaks off must not keep its scope.
+    /// Which scope each write under way is of: none is written twice at a time, and a write that breaks off must not keep
+    /// its scope.
     running: HashMap<tokio::task::Id, ServiceKey>,
     /// When each was last written: only a scope that is busy waits before it is planned again.
     written: BTreeMap<ServiceKey, Instant>,
@@ -85,7 +85,6 @@ impl Writer {
             timing,
             recorder,
             work: JoinSet::new(),
-            busy: BTreeSet::new(),
             running: HashMap::new(),
             written: BTreeMap::new(),
             refused: BTreeMap::new(),
@@ -189,7 +188,8 @@ impl Writer {
                 state.pending.clear();
             });
         }
-        let free = match (self.busy.contains(scope), self.written.get(scope)) {
+        let busy = self.running.values().any(|running| running == scope);
+        let free = match (busy, self.written.get(scope)) {
             (true, _) => now + self.timing.debounce,
             (false, Some(at)) => *at + self.timing.debounce,
             (false, None) => return false,
@@ -255,9 +255,7 @@ impl Writer {
         }
         let Some(mut slot) = slot.take() else { return self.cluster.queue.mark(scope, now) };
         let (sink, scope, changes, path) = (self.sink.clone(), scope.clone(), decision.plan.changes, decision.path);
-        self.busy.insert(scope.clone());
         let limit = self.timing.call;
-        self.cluster.writes.store(self.busy.len(), Ordering::SeqCst);
         let intended = intend(&self.cluster, &*sink, &*self.recorder, &scope, &changes);
         let (recorder, kept) = (self.recorder.clone(), self.timing.kept);
         let (of, write) = (scope.clone(), async move {
@@ -271,6 +269,7 @@ impl Writer {
             Done::Applied(Applied { scope, outcomes, path, intended })
         });
         self.running.insert(self.work.spawn(write).id(), of);
+        self.note_running();
     }
 
     fn event(&self, task: Arc<str>, scope: &ServiceKey, record: String, action: Action, reason: Reason) {
@@ -286,7 +285,6 @@ impl Writer {
                 if let Err(panic) = contain_now(|| self.applied(applied)) {
                     self.set_aside(&scope, &panic);
                 }
-                self.cluster.writes.store(self.busy.len(), Ordering::SeqCst);
             }
             Ok((_, Done::Prepared(part, Ok(())))) => drop(self.cluster.part_errors.lock().remove(&part)),
             Ok((_, Done::Prepared(part, Err(error)))) => {
@@ -299,12 +297,16 @@ impl Writer {
                 None => tracing::error!(cluster = %self.cluster.spec.name, %error, "a namespace could not be made"),
             },
         }
+        self.note_running();
+    }
+
+    fn note_running(&self) {
+        self.cluster.writes.store(self.running.len(), Ordering::SeqCst);
     }
 
     fn applied(&mut self, applied: Applied) {
         let Applied { scope, outcomes, path, intended } = applied;
         let (now, scope) = (Instant::now(), &scope);
-        self.busy.remove(scope);
         settle(&self.cluster, &*self.recorder, scope, &outcomes, &path, intended);
         let (mut retry, mut patience): (Option<Duration>, Option<Duration>) = (None, None);
         let mut failure = None;
@@ -312,8 +314,8 @@ impl Writer {
             match (outcome, change.record().cloned()) {
                 (Ok(()), None) => {}
                 (Ok(()), Some(record)) => {
-                    self.taken(scope, &record.id(), now);
-                    self.recent.made(scope, record.id(), &change, now);
+                    self.taken(scope, &record.id, now);
+                    self.recent.made(scope, &record.id, &change, now);
                 }
                 (Err(Error::Rejected(why)), Some(_)) => {
                     self.refuse(scope, &change, Skip::Rejected { why }, now);

@@ -200,7 +200,13 @@ proptest! {
         let verdict = merge(base, &sides, &rules);
 
         // It does not matter from which side one looks.
-        prop_assert_eq!(verdict.clone().swap(), merge(base, &sides.swap(), &rules.swap()));
+        let other = Rules { source: rules.source.other(), ..rules };
+        let swapped = match verdict.clone() {
+            Verdict::Copy { to, why } => Verdict::Copy { to: to.other(), why },
+            Verdict::Delete { from, why } => Verdict::Delete { from: from.other(), why },
+            verdict => verdict,
+        };
+        prop_assert_eq!(swapped, merge(base, &Pair { left: sides.right, right: sides.left }, &other));
 
         // A write never destroys anything but the common version, unless it was a conflict that the policy settles, or
         // the task says that changes of its copies are written over.

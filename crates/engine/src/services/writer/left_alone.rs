@@ -2,7 +2,7 @@
 
 use super::Writer;
 use crate::event::Action;
-use crate::kit::earliest;
+use crate::kit::{earliest, hash};
 use crate::services::decide::Decision;
 use crate::services::outcome::task_of;
 use crate::services::scopes::{Left, ScopeState};
@@ -21,8 +21,8 @@ impl Writer {
         let mut still = BTreeSet::new();
         decision.plan.changes.retain(|change| {
             let Some(record) = change.record() else { return true };
-            still.insert(record.id());
-            let Some(until) = self.recent.not_before(scope, &record.id(), change) else { return true };
+            still.insert(hash(&record.id));
+            let Some(until) = self.recent.not_before(scope, &record.id, change) else { return true };
             if now < until {
                 again = earliest([again, Some(until)]);
             }

@@ -5,15 +5,12 @@ use crate::event::Action;
 use crate::services::outcome::task_of;
 use causeway_core::{OwnerId, Reason, ServiceKey};
 use std::collections::BTreeSet;
-use std::sync::atomic::Ordering;
 use tokio::time::Instant;
 
 impl Writer {
     /// Leaves a scope alone for a while because of a panic, and reports it.
     pub(super) fn set_aside(&mut self, scope: &ServiceKey, panic: &str) {
         let until = Instant::now() + SLOW_RETRY;
-        self.busy.remove(scope);
-        self.cluster.writes.store(self.busy.len(), Ordering::SeqCst);
         self.aside.insert(scope.clone(), until);
         self.cluster.queue.mark(scope, until);
         let bug = Reason::ServiceBug { scope: scope.clone(), retry: SLOW_RETRY, panic: panic.to_owned() };

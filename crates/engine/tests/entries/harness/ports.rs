@@ -4,6 +4,46 @@ use super::*;
 use futures_util::stream::BoxStream;
 use futures_util::{FutureExt, StreamExt};
 
+/// Methods that a port leaves to the one inside it.
+macro_rules! as_inside {
+    ($($name:ident)+) => { $(as_inside! { @$name })+ };
+    (@facts) => {
+        fn facts(&self) -> EntryFacts {
+            self.0.facts()
+        }
+    };
+    (@watch) => {
+        fn watch(&self, select: &DataSelector) -> BoxStream<'static, Result<News, Lost>> {
+            self.0.watch(select)
+        }
+    };
+    (@read) => {
+        fn read<'a>(&'a self, keys: &'a [EntryKey]) -> BoxFuture<'a, Vec<Result<Found, Error>>> {
+            self.0.read(keys)
+        }
+    };
+    (@list) => {
+        fn list<'a>(&'a self, select: &'a DataSelector) -> BoxFuture<'a, Result<BTreeMap<EntryKey, Entry>, Error>> {
+            self.0.list(select)
+        }
+    };
+    (@limits) => {
+        fn limits(&self) -> Limits {
+            self.0.limits()
+        }
+    };
+    (@provisional) => {
+        fn provisional(&self, content: &Content) -> Option<Content> {
+            self.0.provisional(content)
+        }
+    };
+    (@write) => {
+        fn write<'a>(&'a self, writes: &'a [Write]) -> BoxFuture<'a, Vec<Result<Option<Entry>, Error>>> {
+            self.0.write(writes)
+        }
+    };
+}
+
 /// Counts steps down; at none left, the process is dead: nothing that it does has an effect any more.
 pub struct Fuse(Mutex<usize>);
 
@@ -35,30 +75,17 @@ impl Mortal {
 }
 
 impl DataSource for Mortal {
-    fn facts(&self) -> EntryFacts {
-        self.0.facts()
-    }
-    fn watch(&self, select: &DataSelector) -> BoxStream<'static, Result<News, Lost>> {
-        self.0.watch(select)
-    }
+    as_inside!(facts watch list);
     fn read<'a>(&'a self, keys: &'a [EntryKey]) -> BoxFuture<'a, Vec<Result<Found, Error>>> {
         Box::pin(async move {
             self.live().await;
             self.0.read(keys).await
         })
     }
-    fn list<'a>(&'a self, select: &'a DataSelector) -> BoxFuture<'a, Result<BTreeMap<EntryKey, Entry>, Error>> {
-        self.0.list(select)
-    }
 }
 
 impl DataSink for Mortal {
-    fn limits(&self) -> Limits {
-        self.0.limits()
-    }
-    fn provisional(&self, content: &Content) -> Option<Content> {
-        self.0.provisional(content)
-    }
+    as_inside!(limits provisional);
     fn write<'a>(&'a self, writes: &'a [Write]) -> BoxFuture<'a, Vec<Result<Option<Entry>, Error>>> {
         Box::pin(async move {
             let mut answers = Vec::new();
@@ -112,43 +139,22 @@ impl DataRecorder for MortalNotebook {
 pub struct Deaf(pub MemoryData);
 
 impl DataSource for Deaf {
-    fn facts(&self) -> EntryFacts {
-        self.0.facts()
-    }
+    as_inside!(facts read list);
     fn watch(&self, select: &DataSelector) -> BoxStream<'static, Result<News, Lost>> {
         let deaf = |item: &Result<News, Lost>| !matches!(item, Ok(News::Changed(_)));
         self.0.watch(select).filter(move |item| std::future::ready(deaf(item))).boxed()
     }
-    fn read<'a>(&'a self, keys: &'a [EntryKey]) -> BoxFuture<'a, Vec<Result<Found, Error>>> {
-        self.0.read(keys)
-    }
-    fn list<'a>(&'a self, select: &'a DataSelector) -> BoxFuture<'a, Result<BTreeMap<EntryKey, Entry>, Error>> {
-        self.0.list(select)
-    }
 }
 
 impl DataSink for Deaf {
-    fn limits(&self) -> Limits {
-        self.0.limits()
-    }
-    fn provisional(&self, content: &Content) -> Option<Content> {
-        self.0.provisional(content)
-    }
-    fn write<'a>(&'a self, writes: &'a [Write]) -> BoxFuture<'a, Vec<Result<Option<Entry>, Error>>> {
-        self.0.write(writes)
-    }
+    as_inside!(limits provisional write);
 }
 
 /// A tree in which an entry is another while it is read for the first time, and as it was before its watch looks again.
 pub struct Flickering(pub MemoryData, pub Mutex<Option<(EntryKey, Content)>>);
 
 impl DataSource for Flickering {
-    fn facts(&self) -> EntryFacts {
-        self.0.facts()
-    }
-    fn watch(&self, select: &DataSelector) -> BoxStream<'static, Result<News, Lost>> {
-        self.0.watch(select)
-    }
+    as_inside!(facts watch list);
     fn read<'a>(&'a self, keys: &'a [EntryKey]) -> BoxFuture<'a, Vec<Result<Found, Error>>> {
         let Some((key, content)) = self.1.lock().take_if(|(key, _)| keys.contains(key)) else {
             return self.0.read(keys);
@@ -160,33 +166,17 @@ impl DataSource for Flickering {
         self.0.put(&key, before);
         Box::pin(std::future::ready(found))
     }
-    fn list<'a>(&'a self, select: &'a DataSelector) -> BoxFuture<'a, Result<BTreeMap<EntryKey, Entry>, Error>> {
-        self.0.list(select)
-    }
 }
 
 /// A tree in which an entry is put back right after our next write of it.
 pub struct Undoing(pub MemoryData, pub Mutex<Option<(EntryKey, Content)>>);
 
 impl DataSource for Undoing {
-    fn facts(&self) -> EntryFacts {
-        self.0.facts()
-    }
-    fn watch(&self, select: &DataSelector) -> BoxStream<'static, Result<News, Lost>> {
-        self.0.watch(select)
-    }
-    fn read<'a>(&'a self, keys: &'a [EntryKey]) -> BoxFuture<'a, Vec<Result<Found, Error>>> {
-        self.0.read(keys)
-    }
-    fn list<'a>(&'a self, select: &'a DataSelector) -> BoxFuture<'a, Result<BTreeMap<EntryKey, Entry>, Error>> {
-        self.0.list(select)
-    }
+    as_inside!(facts watch read list);
 }
 
 impl DataSink for Undoing {
-    fn limits(&self) -> Limits {
-        self.0.limits()
-    }
+    as_inside!(limits);
     fn write<'a>(&'a self, writes: &'a [Write]) -> BoxFuture<'a, Vec<Result<Option<Entry>, Error>>> {
         // Nothing waits in memory.
         let answers = self.0.write(writes).now_or_never().unwrap();
@@ -202,27 +192,11 @@ impl DataSink for Undoing {
 pub struct Mute(pub MemoryData, pub Mutex<usize>);
 
 impl DataSource for Mute {
-    fn facts(&self) -> EntryFacts {
-        self.0.facts()
-    }
-    fn watch(&self, select: &DataSelector) -> BoxStream<'static, Result<News, Lost>> {
-        self.0.watch(select)
-    }
-    fn read<'a>(&'a self, keys: &'a [EntryKey]) -> BoxFuture<'a, Vec<Result<Found, Error>>> {
-        self.0.read(keys)
-    }
-    fn list<'a>(&'a self, select: &'a DataSelector) -> BoxFuture<'a, Result<BTreeMap<EntryKey, Entry>, Error>> {
-        self.0.list(select)
-    }
+    as_inside!(facts watch read list);
 }
 
 impl DataSink for Mute {
-    fn limits(&self) -> Limits {
-        self.0.limits()
-    }
-    fn provisional(&self, content: &Content) -> Option<Content> {
-        self.0.provisional(content)
-    }
+    as_inside!(limits provisional);
     fn write<'a>(&'a self, writes: &'a [Write]) -> BoxFuture<'a, Vec<Result<Option<Entry>, Error>>> {
         Box::pin(async move {
             let answers = self.0.write(writes).await;
