@@ -241,6 +241,11 @@ impl<T> Pair<T> {
     pub fn of(mut each: impl FnMut(Side) -> T) -> Self {
         Self { left: each(Side::Left), right: each(Side::Right) }
     }
+
+    /// Each side with what is its own, left first.
+    pub fn sides(self) -> [(Side, T); 2] {
+        [(Side::Left, self.left), (Side::Right, self.right)]
+    }
 }
 
 impl<T> Index<Side> for Pair<T> {

@@ -162,10 +162,8 @@ impl Actor {
             }
             Done::Written(done) => state.wrote(done, now),
             Done::Swept(lists) => {
-                for (side, list) in [(Side::Left, lists.left), (Side::Right, lists.right)] {
-                    if let Some(entries) = list {
-                        state.swept(side, entries, now);
-                    }
+                for (side, list) in lists.sides() {
+                    list.into_iter().for_each(|entries| state.swept(side, entries, now));
                 }
                 state.swept = None;
             }

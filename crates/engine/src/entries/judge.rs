@@ -79,7 +79,7 @@ impl State {
     ) {
         let stamps = Pair::of(|side| places[side].stamp());
         let mut looks = Pair { left: None, right: None };
-        for (side, found) in [(Side::Left, found.left), (Side::Right, found.right)] {
+        for (side, found) in found.sides() {
             match found.transpose() {
                 Ok(found) => looks[side] = found,
                 Err(Error::Rejected(why)) => {
@@ -156,7 +156,7 @@ impl State {
             base,
             key,
         };
-        for (side, look) in [(Side::Left, looks.left), (Side::Right, looks.right)] {
+        for (side, look) in looks.sides() {
             match (look, places[side].stamp(), base) {
                 (Some(Some((entry, content))), ..) => {
                     let content = self.spec.attributes.select(content);
@@ -328,9 +328,8 @@ impl State {
 
     /// Asks the guards about what is to be removed.
     fn admit(&mut self, plans: &mut Plans, now: Instant) {
-        let removals = std::mem::take(&mut plans.removals);
-        let (left, right): (Vec<_>, Vec<_>) = removals.into_iter().partition(|(planned, _)| planned.to == Side::Left);
-        for (side, removals) in [(Side::Left, left), (Side::Right, right)] {
+        for side in Side::BOTH {
+            let removals: Vec<_> = plans.removals.extract_if(.., |(planned, _)| planned.to == side).collect();
             if removals.is_empty() {
                 continue;
             }
@@ -357,10 +356,10 @@ impl State {
     }
 
     /// Notes what is going to be written before it is.
-    fn begin_writes(&mut self, writes: Vec<Planned>) -> Vec<WriteJob> {
+    fn begin_writes(&mut self, mut writes: Vec<Planned>) -> Vec<WriteJob> {
         let mut jobs = Vec::new();
-        let (left, right): (Vec<_>, Vec<_>) = writes.into_iter().partition(|planned| planned.to == Side::Left);
-        for (to, mut planned) in [(Side::Left, left), (Side::Right, right)] {
+        for to in Side::BOTH {
+            let mut planned: Vec<_> = writes.extract_if(.., |planned| planned.to == to).collect();
             if planned.is_empty() {
                 continue;
             }

@@ -14,7 +14,7 @@ use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 /// One cluster that is in use.
@@ -56,7 +56,7 @@ pub(crate) struct Cluster {
     /// Routes that read here.
     pub outbound: RwLock<Vec<Arc<Route>>>,
     /// Whether everything that an earlier process wrote is kept alive again.
-    pub adopted: watch::Sender<bool>,
+    pub adopted: AtomicBool,
     /// The parts that the cluster lists, as last asked. It may serve others.
     pub listed: Mutex<Option<Parts>>,
     /// Parts that were listed at some time since this process started.
@@ -98,7 +98,7 @@ impl Cluster {
             unlike: Mutex::default(),
             inbound: RwLock::default(),
             outbound: RwLock::default(),
-            adopted: watch::channel(false).0,
+            adopted: AtomicBool::new(false),
             listed: Mutex::default(),
             once_listed: Mutex::default(),
             counted: Mutex::default(),

@@ -105,18 +105,13 @@ impl Engine {
         let mut state = self.state.lock();
         let mut wanted: BTreeMap<ClusterId, ClusterSpec> =
             clusters.into_iter().map(|spec| (spec.id.clone(), spec)).collect();
-        let gone: Vec<_> = state
-            .clusters
-            .iter()
-            .filter(|(id, running)| wanted.get(*id).is_none_or(|spec| spec.port != running.cluster.spec.port))
-            .map(|(id, _)| id.clone())
-            .collect();
-        for id in gone {
-            if let Some(running) = state.clusters.remove(&id) {
-                let ledger = (**running.cluster.ledger.lock()).clone();
-                state.ledgers.insert(id.clone(), ledger);
-                self.retire(running, wanted.contains_key(&id));
-            }
+        let differs = |id: &ClusterId, running: &mut Running| {
+            wanted.get(id).is_none_or(|spec| spec.port != running.cluster.spec.port)
+        };
+        let gone: Vec<_> = state.clusters.extract_if(.., differs).collect();
+        for (id, running) in gone {
+            state.ledgers.insert(id.clone(), (**running.cluster.ledger.lock()).clone());
+            self.retire(running, wanted.contains_key(&id));
         }
         wanted.retain(|id, _| !state.clusters.contains_key(id));
         for (id, spec) in wanted {
@@ -126,46 +121,46 @@ impl Engine {
             state.clusters.insert(id, running);
         }
         state.connect(routes);
-        for running in state.clusters.values_mut() {
-            self.start(running);
-        }
+        state.clusters.values().for_each(|running| self.start(running));
         let mut tasks = self.tasks.lock();
         while tasks.try_join_next().is_some() {}
     }
 
     /// Starts reader and writer once the cluster is used.
     fn start(&self, running: &Running) {
-        let cluster = &running.cluster;
+        let (cluster, name) = (&running.cluster, running.cluster.spec.name.clone());
         let writes = !cluster.inbound.read().is_empty() || !cluster.ledger.lock().is_empty();
         let used = writes || !cluster.outbound.read().is_empty();
-        let mut tasks = self.tasks.lock();
+        let with = || (self.timing.clone(), self.recorder.clone());
         if used && !cluster.reading.swap(true, Ordering::SeqCst) {
-            let (cluster, stop) = (cluster.clone(), running.stop.clone());
-            let (timing, recorder) = (self.timing.clone(), self.recorder.clone());
-            tasks.spawn(async move {
-                let work = Work::Reading { cluster: cluster.spec.name.clone() };
-                let start = || Reader::new(cluster.clone(), timing.clone(), recorder.clone()).run(stop.clone());
-                supervise(work, &cluster.crashes, &stop, start, |crash| Reader::crashed(&cluster, crash)).await;
-            });
+            let (timing, recorder) = with();
+            let read = move |cluster, stop| Reader::new(cluster, timing.clone(), recorder.clone()).run(stop);
+            self.spawn(running, Work::Reading { cluster: name.clone() }, read, Reader::crashed);
         }
         if let Some(sink) = cluster.sink.clone().filter(|_| writes)
             && !cluster.writing.swap(true, Ordering::SeqCst)
         {
-            let (observed, until) = (cluster.clone(), running.stop.clone());
-            tasks.spawn(async move {
-                let work = Work::Comparing { cluster: observed.spec.name.clone() };
-                let start = || replicas::watch(observed.clone(), until.clone());
-                supervise(work, &observed.crashes, &until, start, |_| {}).await;
-            });
-            let (cluster, stop) = (cluster.clone(), running.stop.clone());
-            let (timing, recorder) = (self.timing.clone(), self.recorder.clone());
-            tasks.spawn(async move {
-                let work = Work::Writing { cluster: cluster.spec.name.clone() };
-                let new = || Writer::new(cluster.clone(), sink.clone(), timing.clone(), recorder.clone());
-                let start = || new().run(stop.clone());
-                supervise(work, &cluster.crashes, &stop, start, |_| Writer::crashed(&cluster)).await;
-            });
+            self.spawn(running, Work::Comparing { cluster: name.clone() }, replicas::watch, |_, _| {});
+            let (timing, recorder) = with();
+            let write =
+                move |cluster, stop| Writer::new(cluster, sink.clone(), timing.clone(), recorder.clone()).run(stop);
+            self.spawn(running, Work::Writing { cluster: name }, write, |cluster, _| Writer::crashed(cluster));
         }
+    }
+
+    /// Runs work of a cluster until the cluster is stopped, and starts it anew when it panics.
+    fn spawn<W: Future<Output = ()> + Send>(
+        &self,
+        running: &Running,
+        work: Work,
+        start: impl Fn(Arc<Cluster>, CancellationToken) -> W + Send + Sync + 'static,
+        crashed: impl Fn(&Cluster, &Crash) + Send + Sync + 'static,
+    ) {
+        let (cluster, stop) = (running.cluster.clone(), running.stop.clone());
+        self.tasks.lock().spawn(async move {
+            let start = || start(cluster.clone(), stop.clone());
+            supervise(work, &cluster.crashes, &stop, start, |crash| crashed(&cluster, crash)).await;
+        });
     }
 
     /// Stops a cluster; its connection stays until a successor has taken over what it held: where new settings never work,
@@ -208,7 +203,8 @@ impl Engine {
             let written = cluster.written_parts.read();
             mirror.error.is_none() && written.iter().all(|part| mirror.part(part).is_some_and(|state| state.ready()))
         };
-        !cluster.writing.load(Ordering::SeqCst) || (*cluster.adopted.borrow() && works() && planned_once(cluster))
+        !cluster.writing.load(Ordering::SeqCst)
+            || (cluster.adopted.load(Ordering::SeqCst) && works() && planned_once(cluster))
     }
 
     /// Forgets what a task wrote, so that its copies are nobody's. Returns how many records that were.

@@ -10,7 +10,9 @@ use crate::services::ledger::{CountedLedger, Ledger};
 use crate::services::route::{Route, RouteMemory};
 use crate::services::writer::TURN;
 use crate::spec::{ClusterSpec, Only, RouteSpec, Timing};
-use causeway_core::{ClusterId, Error, Instance, InstanceId, OwnerId, Part, Plan, Selector, ServiceKey, Skip, Update};
+use causeway_core::{
+    ClusterId, Crowded, Error, Instance, InstanceId, OwnerId, Part, Plan, Selector, ServiceKey, Skip, Update,
+};
 use futures_util::future::join_all;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -100,12 +102,11 @@ pub async fn dry_run(
 ) -> DryRun {
     let pacers = Pacers::default();
     let used: BTreeSet<_> = routes.iter().flat_map(|route| [&route.source, &route.destination]).cloned().collect();
-    let clusters: BTreeMap<_, _> = clusters
-        .into_iter()
-        .filter(|spec| used.contains(&spec.id))
-        .map(|spec| (spec.id.clone(), spec))
-        .map(|(id, spec)| (id.clone(), Arc::new(Cluster::new(spec, ledgers.remove(&id).unwrap_or_default(), &pacers))))
-        .collect();
+    let open = |spec: ClusterSpec| {
+        let (id, ledger) = (spec.id.clone(), ledgers.remove(&spec.id).unwrap_or_default());
+        (id, Arc::new(Cluster::new(spec, ledger, &pacers)))
+    };
+    let clusters: BTreeMap<_, _> = clusters.into_iter().filter(|spec| used.contains(&spec.id)).map(open).collect();
     for mut spec in routes {
         // It looks whole, so what is missing is missing; guards are not asked.
         spec.settle = Duration::ZERO;
@@ -121,16 +122,15 @@ pub async fn dry_run(
         destination.inbound.write().push(route);
     }
     // A slow cluster does not hold up the others.
-    let mut looks: Vec<_> = clusters.values().map(|cluster| Looks::new(cluster.clone())).collect();
+    let looks = |cluster: &Arc<Cluster>| Looks { cluster: cluster.clone(), unread: Vec::new() };
+    let mut looks: Vec<_> = clusters.values().map(looks).collect();
     join_all(looks.iter_mut().map(|look| look.take(timing))).await;
     looks.iter().for_each(|look| copies_parts(&look.cluster, &look.unread));
     join_all(looks.iter_mut().map(|look| look.take(timing))).await;
-    for cluster in clusters.values() {
-        let outbound: Vec<_> = cluster.outbound.read().clone();
-        outbound.iter().for_each(|route| route.map_feeds());
-    }
     let mut found = Vec::new();
     for cluster in clusters.values() {
+        let inbound = cluster.inbound.read().clone();
+        inbound.iter().for_each(|route| route.map_feeds());
         found.extend(previews(cluster, None).await);
     }
     for cluster in clusters.values() {
@@ -168,10 +168,6 @@ struct Looks {
 }
 
 impl Looks {
-    fn new(cluster: Arc<Cluster>) -> Self {
-        Self { cluster, unread: Vec::new() }
-    }
-
     /// Reads whole what takes part and has not been read yet. What failed once is not tried again.
     async fn take(&mut self, timing: &Timing) {
         let cluster = self.cluster.clone();
@@ -224,38 +220,29 @@ impl Looks {
     }
 }
 
-/// Work on everything that exists, which lets others work every few milliseconds.
-struct Turns(std::time::Instant);
-
-impl Turns {
-    fn new() -> Self {
-        Self(std::time::Instant::now())
-    }
-
-    /// Lets others work, where it has been a while.
-    async fn pass(&mut self) {
-        if self.0.elapsed() >= TURN {
-            tokio::task::yield_now().await;
-            *self = Self::new();
-        }
+/// Lets others work, where the last time that it did so is a while ago.
+async fn take_turns(last: &mut std::time::Instant) {
+    if last.elapsed() >= TURN {
+        tokio::task::yield_now().await;
+        *last = std::time::Instant::now();
     }
 }
 
 async fn previews(cluster: &Cluster, only: Option<&OwnerId>) -> Vec<Preview> {
     let now = Instant::now();
-    let mut turns = Turns::new();
+    let mut last = std::time::Instant::now();
     let mut scopes: BTreeSet<_> = cluster.ledger.lock().keys().cloned().collect();
     let inbound = cluster.inbound.read().clone();
     for route in inbound {
         for scope in route.source_scopes() {
             scopes.extend(route.targets(&scope));
-            turns.pass().await;
+            take_turns(&mut last).await;
         }
     }
     let mut previews = Vec::new();
     for scope in scopes {
         previews.extend(preview(cluster, &scope, only, now));
-        turns.pass().await;
+        take_turns(&mut last).await;
     }
     previews
 }
@@ -273,15 +260,12 @@ fn preview(cluster: &Cluster, scope: &ServiceKey, only: Option<&OwnerId>, now: I
     for (route, export) in exports.iter().filter(|(route, _)| mine(Some(&route.spec.owner))) {
         let owner = &route.spec.owner;
         // Where another task's record stands. (Of a task's own records the one that is wanted stands.)
-        let away = plan
-            .crowded
-            .iter()
-            .filter(|one| one.owner == *owner && matches!(one.skip, Skip::Crowded { owner: Some(_) }));
-        let away: BTreeSet<_> = away.map(|one| &one.id).collect();
+        let by_other = |one: &&Crowded| one.owner == *owner && matches!(one.skip, Skip::Crowded { owner: Some(_) });
+        let away: BTreeSet<_> = plan.crowded.iter().filter(by_other).map(|one| &one.id).collect();
         let stands = |id: &InstanceId| plan.skipped.get(id).is_none_or(Skip::is_in_step) && !away.contains(id);
         let settled = |id: &&InstanceId| !open.contains(*id) && stands(id);
         let count = export.wish.records.keys().filter(settled).count();
-        *in_step.entry(route.spec.owner.clone()).or_default() += count;
+        *in_step.entry(owner.clone()).or_default() += count;
     }
     Some(Preview { cluster: cluster.id().clone(), plan, owners, in_step })
 }

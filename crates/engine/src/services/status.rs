@@ -1,6 +1,7 @@
 //! What the engine shows of itself.
 
 use crate::notice::{LeftAlone, Notice};
+use crate::services::cluster::Cluster;
 use crate::services::engine::{Engine, Running};
 use crate::services::ledger::Holdings;
 use crate::services::mirror::PartState;
@@ -140,14 +141,9 @@ impl Engine {
                 mirror.parts().values().flat_map(|state| state.shown().cloned()).collect()
             };
             for set in sets.iter().filter(|set| !set.records.is_empty()) {
-                let left = cluster.scopes.lock().get(&set.scope).map(|state| {
+                let skipped = cluster.scopes.lock().get(&set.scope).map(|state| {
                     let crowded = state.crowded.iter().map(|((id, _), left)| (id, left));
-                    state
-                        .left
-                        .iter()
-                        .chain(crowded)
-                        .map(|(id, left)| (id.clone(), left.skip.clone()))
-                        .collect::<Vec<_>>()
+                    state.left.iter().chain(crowded).map(|(id, left)| (id.clone(), left.skip.clone())).collect()
                 });
                 let ours = set.records.values().filter(|held| held.copy_of(install).is_some()).count();
                 let marked: usize = set.records.values().map(|held| held.copies.len()).sum();
@@ -157,7 +153,7 @@ impl Engine {
                     native: set.records.values().filter(|held| held.native.is_some()).count(),
                     copies: ours,
                     foreign: marked - ours,
-                    skipped: left.unwrap_or_default(),
+                    skipped: skipped.unwrap_or_default(),
                 });
             }
         }
@@ -182,7 +178,7 @@ fn status(route: &Arc<Route>, now: Instant) -> RouteStatus {
     };
     let Holdings { records, instances, services } = route.destination.ledger.lock().held_by(owner);
     let hold = route.memory.guard.lock().hold(now).filter(|_| held > 0);
-    let (mut notices, failing) = notices(route);
+    let Told { mut notices, failing } = notices(route);
     let destination = &route.destination.spec.name;
     notices.extend(
         errors.iter().take(3).map(|text| Notice::ClusterFails { cluster: destination.clone(), text: text.clone() }),
@@ -239,67 +235,79 @@ fn is_known(route: &Route) -> bool {
     wanted.iter().all(is_read) && held.iter().all(|part| is_read(part) || is_missing(part))
 }
 
-/// What stands in the way, and whether it is a failure.
-fn notices(route: &Route) -> (Vec<Notice>, bool) {
-    let mut notices = Vec::new();
-    let mut failing = false;
+/// What is told of a route, and whether any of it is a failure.
+#[derive(Default)]
+struct Told {
+    notices: Vec<Notice>,
+    failing: bool,
+}
+
+impl Told {
+    fn note(&mut self, notice: Notice) {
+        self.notices.push(notice);
+    }
+
+    fn fail(&mut self, notice: Notice) {
+        self.failing = true;
+        self.note(notice);
+    }
+
+    fn cluster_fails(&mut self, cluster: &Cluster, text: &str) {
+        self.fail(Notice::ClusterFails { cluster: cluster.spec.name.clone(), text: text.to_owned() });
+    }
+
+    fn namespace_fails(&mut self, cluster: &Cluster, part: &Part, text: &str) {
+        let (cluster, namespace) = (cluster.spec.name.clone(), part.clone());
+        self.fail(Notice::NamespaceFails { cluster, namespace, text: text.to_owned() });
+    }
+}
+
+/// What stands in the way.
+fn notices(route: &Route) -> Told {
+    let mut told = Told::default();
     let source = || route.source.spec.name.clone();
-    let destination = || route.destination.spec.name.clone();
     for cluster in [&route.source, &route.destination] {
         let crashes = cluster.crashes.list();
-        let mirror = cluster.mirror.lock();
-        if let Some(error) =
-            mirror.error.as_ref().filter(|error| crashes.iter().all(|crash| crash.to_string() != **error))
+        if let Some(error) = &cluster.mirror.lock().error
+            && crashes.iter().all(|crash| crash.to_string() != *error)
         {
-            notices.push(Notice::ClusterFails { cluster: cluster.spec.name.clone(), text: error.clone() });
-            failing = true;
+            told.cluster_fails(cluster, error);
         }
-        failing |= !crashes.is_empty();
-        notices.extend(crashes.into_iter().map(Notice::Crashed));
+        crashes.into_iter().for_each(|crash| told.fail(Notice::Crashed(crash)));
     }
     let freezes = route.spec.only == Only::Freeze && !matches!(*route.memory.only.lock(), Only::Frozen(_));
-    if let Some(error) = route.source.freeze_error.lock().as_ref().filter(|_| freezes) {
-        notices.push(Notice::NotFrozen { cluster: source(), text: error.clone() });
-        failing = true;
+    if let Some(text) = route.source.freeze_error.lock().clone().filter(|_| freezes) {
+        told.fail(Notice::NotFrozen { cluster: source(), text });
     }
     let listed = route.source.listed.lock().clone();
     let mirror = route.source.mirror.lock();
-    let taken: Vec<_> = mirror
-        .parts()
-        .iter()
-        .filter(|(part, state)| {
-            let words = route.spec.parts.as_ref();
-            words.is_none_or(|words| words.contains(&part.0) || state.title.as_ref().is_some_and(|t| words.contains(t)))
-        })
-        .collect();
+    let named = |part: &Part, title: Option<&Arc<str>>| {
+        let words = route.spec.parts.as_ref();
+        words.is_none_or(|words| words.contains(&part.0) || title.is_some_and(|title| words.contains(title)))
+    };
+    let taken: Vec<_> = mirror.parts().iter().filter(|(part, state)| named(part, state.title.as_ref())).collect();
     for (part, state) in &taken {
-        if let Some(error) = &state.error {
-            let (namespace, text) = ((*part).clone(), error.clone());
-            notices.push(Notice::NamespaceFails { cluster: source(), namespace, text });
-            failing = true;
-        }
+        state.error.iter().for_each(|error| told.namespace_fails(&route.source, part, error));
     }
     for word in route.spec.parts.iter().flatten() {
         let part = Part(word.clone());
         let Some(listed) = listed.as_ref().filter(|listed| !listed.contains_key(&part)) else { continue };
         let state = mirror.part(&part).filter(|state| state.ready());
-        let sets = || state.into_iter().flat_map(|state| state.sets().values()).filter(|set| !set.records.is_empty());
-        if sets().any(|set| set.records.values().any(|held| held.native.is_some())) {
-            notices.push(Notice::NotListed { cluster: source(), namespace: word.to_string() });
+        let mut filled =
+            state.into_iter().flat_map(|state| state.sets().values()).filter(|set| !set.records.is_empty());
+        if filled.clone().any(|set| set.records.values().any(|held| held.native.is_some())) {
+            told.note(Notice::NotListed { cluster: source(), namespace: word.to_string() });
             continue;
         }
         // Only copies stand there: it is made for them.
-        if sets().next().is_some() {
+        if filled.next().is_some() {
             continue;
         }
+        let (cluster, namespace) = (source(), word.to_string());
         match listed.values().filter(|title| title.as_ref() == Some(word)).count() {
             1 => {}
-            0 => notices.push(Notice::NoNamespace { cluster: source(), namespace: word.to_string() }),
-            count => {
-                let namespace = word.to_string();
-                notices.push(Notice::AmbiguousNamespace { cluster: source(), namespace, count });
-                failing = true;
-            }
+            0 => told.note(Notice::NoNamespace { cluster, namespace }),
+            count => told.fail(Notice::AmbiguousNamespace { cluster, namespace, count }),
         }
     }
     let ready = taken.iter().filter(|(_, state)| state.ready());
@@ -311,26 +319,22 @@ fn notices(route: &Route) -> (Vec<Notice>, bool) {
             ready.iter().filter_map(|part| counted.get(part)).sum()
         };
         match filled.iter().sum::<usize>().max(unseen) {
-            0 => notices.push(Notice::NoInstances { cluster: source(), namespaces: ready }),
+            0 => told.note(Notice::NoInstances { cluster: source(), namespaces: ready }),
             count if !ready.iter().any(|part| route.matches_in(part)) => {
-                notices.push(Notice::NoMatch { cluster: source(), namespaces: ready, count });
+                told.note(Notice::NoMatch { cluster: source(), namespaces: ready, count });
             }
             _ => {}
         }
     }
-    let errors = route.destination.part_errors.lock();
-    for text in errors.values().chain(route.destination.unlike.lock().iter()) {
-        notices.push(Notice::ClusterFails { cluster: destination(), text: text.clone() });
-        failing = true;
+    let destination = &route.destination;
+    let (errors, unlike) = (destination.part_errors.lock(), destination.unlike.lock());
+    errors.values().chain(unlike.iter()).for_each(|text| told.cluster_fails(destination, text));
+    drop((errors, unlike));
+    let written = destination.written_parts.read().clone();
+    let mirror = destination.mirror.lock();
+    for part in &written {
+        let error = mirror.part(part).and_then(|state| state.error.as_ref());
+        error.iter().for_each(|error| told.namespace_fails(destination, part, error));
     }
-    let written = route.destination.written_parts.read().clone();
-    let mirror = route.destination.mirror.lock();
-    for part in written.iter() {
-        if let Some(error) = mirror.part(part).and_then(|state| state.error.as_ref()) {
-            let (namespace, text) = (part.clone(), error.clone());
-            notices.push(Notice::NamespaceFails { cluster: destination(), namespace, text });
-            failing = true;
-        }
-    }
-    (notices, failing)
+    told
 }

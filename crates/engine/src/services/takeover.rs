@@ -35,7 +35,7 @@ impl Engine {
 /// Waits until a cluster's present connection keeps alive what earlier ones did, and all its servers know: for `long`, and only
 /// for `limit` while it does not answer.
 async fn taken_over(cluster: Arc<Cluster>, began: Instant, limit: Duration, long: Duration) -> bool {
-    while !*cluster.adopted.borrow() || !planned_once(&cluster) {
+    while !cluster.adopted.load(Ordering::SeqCst) || !planned_once(&cluster) {
         let answers = cluster.mirror.lock().error.is_none();
         if began.elapsed() >= if answers { long } else { limit } {
             return false;

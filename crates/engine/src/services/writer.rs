@@ -204,7 +204,7 @@ impl Writer {
 
     async fn adopt(&self) {
         // A writer before this one has done so.
-        if *self.cluster.adopted.borrow() {
+        if self.cluster.adopted.load(Ordering::SeqCst) {
             return;
         }
         let owned: Vec<_> = {
@@ -221,7 +221,7 @@ impl Writer {
                 Err(error) => tracing::warn!(%cluster, %error, "cannot keep alive what was written before yet"),
             }
         }
-        self.cluster.adopted.send_replace(true);
+        self.cluster.adopted.store(true, Ordering::SeqCst);
     }
 
     /// Plans one scope and starts to write; that takes the slot.
