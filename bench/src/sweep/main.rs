@@ -67,7 +67,7 @@ impl World {
         let clusters = names.iter().zip(&self.ports).map(|(name, ports)| ClusterSpec {
             id: id(name),
             name: (*name).into(),
-            port: Port::ReadWrite(ports.clone()),
+            port: Port::read_write(ports.clone()),
         });
         let mut lens = ServiceLens::default();
         if self.renames {

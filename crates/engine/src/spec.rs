@@ -7,13 +7,13 @@ use std::time::Duration;
 
 /// One cluster.
 #[derive(Clone)]
-pub struct ClusterSpec {
+pub struct ClusterSpec<P = Port> {
     /// As it stands in marks.
     pub id: ClusterId,
     /// As the operator calls it.
     pub name: Arc<str>,
-    /// How it is read and written. Another pointer is another connection: the old one is closed.
-    pub port: Port,
+    /// How it is read and written. Another one is another connection: the old one is closed.
+    pub port: P,
 }
 
 /// Whether a route works.

@@ -146,8 +146,8 @@ impl Connections {
             Ok((port, data)) => (port, data, None),
             Err(error) => {
                 let broken = Arc::new(Broken::new(error.clone()));
-                let data = DataPort::ReadWrite(broken.clone());
-                (Port::ReadWrite(broken as Arc<_>), Some(data), Some(error))
+                let data = DataPort::read_write(broken.clone());
+                (Port::read_write(broken as Arc<_>), Some(data), Some(error))
             }
         };
         let access = self.access.contains(&entry.name);

@@ -1,6 +1,6 @@
 //! How config entries are read and written.
 
-use super::{Error, Limits, Lost};
+use super::{Access, Error, Limits, Lost};
 use crate::Undecided;
 use crate::model::{Content, Entry, EntryKey, Fingerprint, Part, Shape, Stamp};
 use futures_core::{future::BoxFuture, stream::BoxStream};
@@ -202,49 +202,18 @@ pub struct Write {
     pub parents: bool,
 }
 
-/// Read only, or read and write.
-#[derive(Clone)]
-pub enum DataPort {
-    /// Can only be a source.
-    ReadOnly(Arc<dyn DataSource>),
-    /// Can be both.
-    ReadWrite(Arc<dyn DataSink>),
-}
+/// How config entries are read and written.
+pub type DataPort = Access<dyn DataSource, dyn DataSink>;
 
 impl DataPort {
-    /// The reading side.
-    pub fn source(&self) -> Arc<dyn DataSource> {
-        match self {
-            Self::ReadOnly(source) => source.clone(),
-            Self::ReadWrite(sink) => sink.clone(),
-        }
+    /// Can be both a source and a destination.
+    pub fn read_write(sink: Arc<dyn DataSink>) -> Self {
+        Self { source: sink.clone(), sink: Some(sink) }
     }
 
     /// What holds for its entries.
     pub fn facts(&self) -> EntryFacts {
-        match self {
-            Self::ReadOnly(source) => source.facts(),
-            Self::ReadWrite(sink) => sink.facts(),
-        }
-    }
-
-    /// The writing side.
-    pub fn sink(&self) -> Option<Arc<dyn DataSink>> {
-        match self {
-            Self::ReadOnly(_) => None,
-            Self::ReadWrite(sink) => Some(sink.clone()),
-        }
-    }
-}
-
-/// Whether both are the same connection.
-impl PartialEq for DataPort {
-    fn eq(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::ReadOnly(a), Self::ReadOnly(b)) => Arc::ptr_eq(a, b),
-            (Self::ReadWrite(a), Self::ReadWrite(b)) => Arc::ptr_eq(a, b),
-            _ => false,
-        }
+        self.source.facts()
     }
 }
 

@@ -292,40 +292,48 @@ pub struct Ports {
     pub data: Option<DataPort>,
 }
 
-/// Read only, or read and write.
-#[derive(Clone)]
-pub enum Port {
-    /// Can only be a source.
-    ReadOnly(Arc<dyn Source>),
-    /// Can be both.
-    ReadWrite(Arc<dyn Sink>),
+/// How a cluster is read and, unless it can only be a source, written.
+pub struct Access<R: ?Sized, W: ?Sized> {
+    source: Arc<R>,
+    sink: Option<Arc<W>>,
 }
 
-impl Port {
+/// How services are read and written.
+pub type Port = Access<dyn Source, dyn Sink>;
+
+impl<R: ?Sized, W: ?Sized> Access<R, W> {
+    /// Can only be a source.
+    pub fn read_only(source: Arc<R>) -> Self {
+        Self { source, sink: None }
+    }
+
     /// The reading side.
-    pub fn source(&self) -> Arc<dyn Source> {
-        match self {
-            Self::ReadOnly(source) => source.clone(),
-            Self::ReadWrite(sink) => sink.clone(),
-        }
+    pub fn source(&self) -> Arc<R> {
+        self.source.clone()
     }
 
     /// The writing side.
-    pub fn sink(&self) -> Option<Arc<dyn Sink>> {
-        match self {
-            Self::ReadOnly(_) => None,
-            Self::ReadWrite(sink) => Some(sink.clone()),
-        }
+    pub fn sink(&self) -> Option<Arc<W>> {
+        self.sink.clone()
+    }
+}
+
+impl Port {
+    /// Can be both a source and a destination.
+    pub fn read_write(sink: Arc<dyn Sink>) -> Self {
+        Self { source: sink.clone(), sink: Some(sink) }
+    }
+}
+
+impl<R: ?Sized, W: ?Sized> Clone for Access<R, W> {
+    fn clone(&self) -> Self {
+        Self { source: self.source(), sink: self.sink() }
     }
 }
 
 /// Whether both are the same connection.
-impl PartialEq for Port {
+impl<R: ?Sized, W: ?Sized> PartialEq for Access<R, W> {
     fn eq(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::ReadOnly(a), Self::ReadOnly(b)) => Arc::ptr_eq(a, b),
-            (Self::ReadWrite(a), Self::ReadWrite(b)) => Arc::ptr_eq(a, b),
-            _ => false,
-        }
+        Arc::ptr_eq(&self.source, &other.source) && self.sink.is_some() == other.sink.is_some()
     }
 }

@@ -16,8 +16,8 @@ use std::sync::Arc;
 pub fn mapped(port: &DataPort, map: EntryMap) -> DataPort {
     let mapped = Arc::new(Mapped { map, source: port.source(), sink: port.sink() });
     match &mapped.sink {
-        Some(_) => DataPort::ReadWrite(mapped),
-        None => DataPort::ReadOnly(mapped),
+        Some(_) => DataPort::read_write(mapped),
+        None => DataPort::read_only(mapped),
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the data engine is told to do.
 
-use crate::spec::{GuardLimits, Run};
+use crate::spec::{ClusterSpec, GuardLimits, Run};
 use causeway_core::{
     ClusterId, Conflicts, Content, DataPort, DataSelector, EntryKey, Mode, Overrides, OwnerId, Rules, Shape, Side, Ways,
 };
@@ -21,15 +21,7 @@ pub struct DataRoute {
 }
 
 /// One of a task's two clusters.
-#[derive(Clone)]
-pub struct DataCluster {
-    /// As everywhere else.
-    pub id: ClusterId,
-    /// As the operator calls it.
-    pub name: Arc<str>,
-    /// How it is read and written. Another pointer is another connection.
-    pub port: DataPort,
-}
+pub type DataCluster = ClusterSpec<DataPort>;
 
 /// Which attributes of an entry are copied and compared. Those that are not are left as each cluster makes them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

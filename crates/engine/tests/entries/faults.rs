@@ -201,7 +201,7 @@ async fn a_write_whose_answer_is_lost_is_known_for_ours() {
     let mut world = World::two_way(Conflicts::Manual);
     populate(&world.a, 3);
     let mute = std::sync::Arc::new(ports::Mute(world.b.clone(), parking_lot::Mutex::new(0)));
-    let port = DataPort::ReadWrite(mute.clone());
+    let port = DataPort::read_write(mute.clone());
     world.change(|spec| spec.destination.port = port);
     seconds(40).await;
     *mute.1.lock() = 3;
@@ -366,7 +366,7 @@ async fn a_sweep_finds_what_a_watch_has_missed() {
     populate(&world.a, 20);
     let deaf = |tree: &causeway_connectors::memory::MemoryData| std::sync::Arc::new(ports::Deaf(tree.clone()));
     let (a, b) = (deaf(&world.a), deaf(&world.b));
-    world.change(|spec| (spec.source.port, spec.destination.port) = (DataPort::ReadWrite(a), DataPort::ReadWrite(b)));
+    world.change(|spec| (spec.source.port, spec.destination.port) = (DataPort::read_write(a), DataPort::read_write(b)));
     seconds(40).await;
     put(&world.a, "/cfg/1", "edited");
     put(&world.b, "/cfg/new", "new");

@@ -39,7 +39,7 @@ async fn what_was_put_back_while_it_was_read() {
         let mut world = World::with(EntryFacts { shape: Shape::Tree, stamps }, |_| {});
         put(&world.a, "/x", "as it was");
         let flicker = Mutex::new(Some((key("/x"), Content::of("for a moment"))));
-        world.spec.source.port = DataPort::ReadOnly(Arc::new(Flickering(world.a.clone(), flicker)));
+        world.spec.source.port = DataPort::read_only(Arc::new(Flickering(world.a.clone(), flicker)));
         let world = world.start();
         seconds(60).await;
         assert_eq!(world.read(Side::Right, "/x"), Some("as it was".into()), "{stamps:?}");
@@ -59,7 +59,7 @@ async fn what_was_put_back_over_our_write() {
         put(&world.a, "/x", "1");
         let undo = Mutex::new(None);
         let undoing = Arc::new(Undoing(world.b.clone(), undo));
-        world.spec.destination.port = DataPort::ReadWrite(undoing.clone());
+        world.spec.destination.port = DataPort::read_write(undoing.clone());
         let world = world.start();
         seconds(40).await;
         *undoing.1.lock() = Some((key("/x"), Content::of("1")));

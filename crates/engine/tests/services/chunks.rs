@@ -15,8 +15,8 @@ fn start(clusters: &BTreeMap<String, Memory>, whims: &Arc<Whims>) -> World {
         id: world.id(name),
         name: name.into(),
         port: match name {
-            "b" => Port::ReadWrite(Odd::open(&clusters[name], whims)),
-            _ => Port::ReadWrite(world.ports[name].clone()),
+            "b" => Port::read_write(Odd::open(&clusters[name], whims)),
+            _ => Port::read_write(world.ports[name].clone()),
         },
     };
     let specs = clusters.keys().map(|name| cluster(name)).collect();

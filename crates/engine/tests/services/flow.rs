@@ -261,7 +261,7 @@ async fn a_dry_run_names_what_does_not_answer_and_compares_the_rest() {
     let specs = world.ports.iter().map(|(name, ports)| ClusterSpec {
         id: world.id(name),
         name: name.as_str().into(),
-        port: Port::ReadWrite(ports.clone()),
+        port: Port::read_write(ports.clone()),
     });
     let routes = ["b", "c", "d"].map(|to| world.route(to, "a", to));
     let began = tokio::time::Instant::now();
@@ -288,8 +288,8 @@ async fn a_dry_run_waits_for_a_large_part() {
     *whims.read.lock() = std::time::Duration::from_secs(60);
     let cluster = |name: &str, port| ClusterSpec { id: world.id(name), name: name.into(), port };
     let specs = vec![
-        cluster("a", Port::ReadWrite(crate::odd::Odd::open(&clusters["a"], &whims))),
-        cluster("b", Port::ReadWrite(world.ports["b"].clone())),
+        cluster("a", Port::read_write(crate::odd::Odd::open(&clusters["a"], &whims))),
+        cluster("b", Port::read_write(world.ports["b"].clone())),
     ];
     let run = dry_run(specs, vec![world.route("task", "a", "b")], Ledgers::new(), &Timing::default()).await;
     assert!(run.unread.is_empty(), "{:?}", run.unread);

@@ -117,7 +117,7 @@ impl World {
         let clusters = self.ports.iter().map(|(name, ports)| ClusterSpec {
             id: self.id(name),
             name: name.as_str().into(),
-            port: Port::ReadWrite(ports.clone()),
+            port: Port::read_write(ports.clone()),
         });
         self.engine.configure(clusters.collect(), self.routes.clone());
     }

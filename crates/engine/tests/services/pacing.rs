@@ -30,7 +30,7 @@ async fn services_and_entries_share_the_limits_of_a_cluster() {
     *whims.each.lock() = Duration::from_millis(150);
 
     let world = World::new("i", &clusters);
-    let port = |name: &str, whims| Port::ReadWrite(Odd::open(&clusters[name], whims) as Arc<dyn Sink>);
+    let port = |name: &str, whims| Port::read_write(Odd::open(&clusters[name], whims) as Arc<dyn Sink>);
     let cluster = |name: &str, whims| ClusterSpec { id: world.id(name), name: name.into(), port: port(name, whims) };
     let specs = vec![cluster("a", &calm), cluster("b", &whims)];
     world.engine.configure(specs, vec![world.route("task", "a", "b")]);
@@ -39,7 +39,7 @@ async fn services_and_entries_share_the_limits_of_a_cluster() {
     let end = |name: &str, tree: &MemoryData, whims: &Arc<Whims>| DataCluster {
         id: world.id(name),
         name: name.into(),
-        port: DataPort::ReadWrite(Arc::new(OddData(tree.clone(), whims.clone()))),
+        port: DataPort::read_write(Arc::new(OddData(tree.clone(), whims.clone()))),
     };
     data.configure(vec![DataSpec {
         task: "task".into(),

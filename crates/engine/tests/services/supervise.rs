@@ -30,7 +30,7 @@ impl Between {
         let cluster = |name: &str, whims: &Arc<Whims>| ClusterSpec {
             id: world.id(name),
             name: name.into(),
-            port: Port::ReadWrite(Odd::open(&world.clusters[name], whims)),
+            port: Port::read_write(Odd::open(&world.clusters[name], whims)),
         };
         let clusters = vec![cluster("a", &self.a), cluster("b", &self.b)];
         world.engine.configure(clusters, vec![route]);

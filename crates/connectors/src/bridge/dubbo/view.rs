@@ -53,8 +53,8 @@ impl Views {
             view
         });
         match &view.sink {
-            Some(_) => DataPort::ReadWrite(view),
-            None => DataPort::ReadOnly(view),
+            Some(_) => DataPort::read_write(view),
+            None => DataPort::read_only(view),
         }
     }
 }
@@ -306,8 +306,8 @@ mod tests {
     impl Fixture {
         fn new() -> Self {
             let (memory, data) = (Memory::new(), MemoryData::new());
-            let services = Port::ReadWrite(Arc::new(MemoryPorts::open(&memory)));
-            let port = DataPort::ReadWrite(Arc::new(data.clone()));
+            let services = Port::read_write(Arc::new(MemoryPorts::open(&memory)));
+            let port = DataPort::read_write(Arc::new(data.clone()));
             Self { memory, data, views: Views::default(), services, port, select: Arc::new(Everything) }
         }
 

@@ -162,7 +162,7 @@ impl World {
 
 pub fn spec(a: Arc<dyn DataSink>, b: Arc<dyn DataSink>) -> DataSpec {
     let cluster =
-        |name: &str, port| DataCluster { id: ClusterId::of(name), name: name.into(), port: DataPort::ReadWrite(port) };
+        |name: &str, port| DataCluster { id: ClusterId::of(name), name: name.into(), port: DataPort::read_write(port) };
     DataSpec {
         task: "task".into(),
         owner: OwnerId::new("i", "task"),
