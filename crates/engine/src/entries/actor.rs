@@ -1,9 +1,9 @@
 //! One task at work: it watches both sides, and does what its state says.
 
-use super::job::{Done, ReadJob, Tools, WriteJob};
+use super::job::{JobDone, JobTools, ReadJob, WriteJob};
 use super::record::DataRecorder;
 use super::spec::{DataSpec, DataTiming};
-use super::state::State;
+use super::state::TaskState;
 use crate::kit::hash;
 use crate::kit::pace::Pacer;
 use crate::kit::supervise::Crashes;
@@ -25,32 +25,32 @@ const TICK: Duration = Duration::from_secs(1);
 const END: Duration = Duration::from_secs(2);
 
 /// What the engine and a task's actor share.
-pub(crate) struct Shared {
-    pub state: Mutex<State>,
+pub(crate) struct TaskShared {
+    pub state: Mutex<TaskState>,
     pub wake: Notify,
     /// Its actor, where it has panicked and does not work again yet.
     pub crashes: Crashes,
 }
 
 pub(crate) struct Actor {
-    shared: Arc<Shared>,
-    tools: Arc<Tools>,
+    shared: Arc<TaskShared>,
+    tools: Arc<JobTools>,
     select: DataSelector,
-    jobs: JoinSet<Done>,
+    jobs: JoinSet<JobDone>,
     /// Which entries each job is about: one that breaks off must not keep them.
     about: HashMap<Id, Vec<EntryKey>>,
 }
 
 impl Actor {
     pub fn new(
-        shared: Arc<Shared>,
+        shared: Arc<TaskShared>,
         spec: &DataSpec,
         pacers: Pair<Arc<Pacer>>,
         timing: DataTiming,
         recorder: Arc<dyn DataRecorder>,
     ) -> Self {
         let ports = Pair::of(|side| spec.cluster(side).port.clone());
-        let tools = Arc::new(Tools { ports, pacers, recorder, timing });
+        let tools = Arc::new(JobTools { ports, pacers, recorder, timing });
         let select = shared.state.lock().spec.select.clone();
         Self { shared, tools, select, jobs: JoinSet::new(), about: HashMap::new() }
     }
@@ -62,13 +62,13 @@ impl Actor {
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut sweep = self.next_sweep();
         while !stop.is_cancelled() {
-            let due = self.turn();
+            let due = self.start_jobs();
             tokio::select! {
                 () = stop.cancelled() => {}
-                Some((side, item)) = news.next() => self.shared.state.lock().news(side, item, Instant::now()),
+                Some((side, item)) = news.next() => self.shared.state.lock().take_update(side, item, Instant::now()),
                 Some(done) = self.jobs.join_next_with_id() => self.done(done, true),
                 () = self.shared.wake.notified() => {}
-                _ = tick.tick() => self.shared.state.lock().tick(Instant::now()),
+                _ = tick.tick() => self.shared.state.lock().watch_guards(Instant::now()),
                 () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
                 () = tokio::time::sleep_until(sweep.unwrap_or_else(Instant::now)), if sweep.is_some() => {
                     self.sweep();
@@ -103,11 +103,11 @@ impl Actor {
     }
 
     /// Begins what is to be begun; answers when there will be more.
-    fn turn(&mut self) -> Option<Instant> {
+    fn start_jobs(&mut self) -> Option<Instant> {
         let (jobs, due) = {
             let mut state = self.shared.state.lock();
             let now = Instant::now();
-            let jobs = state.turn(now);
+            let jobs = state.next_jobs(now);
             (jobs, state.due(now))
         };
         jobs.into_iter().for_each(|job| self.read(job));
@@ -126,7 +126,7 @@ impl Actor {
         self.about.insert(id, about);
     }
 
-    fn done(&mut self, done: Result<(Id, Done), JoinError>, go_on: bool) {
+    fn done(&mut self, done: Result<(Id, JobDone), JoinError>, go_on: bool) {
         let now = Instant::now();
         let id = done.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
         let keys = self.about.remove(&id);
@@ -148,20 +148,20 @@ impl Actor {
     }
 
     /// Takes in what a job has brought.
-    fn take(&mut self, done: Done, go_on: bool, now: Instant) {
+    fn take(&mut self, done: JobDone, go_on: bool, now: Instant) {
         let shared = self.shared.clone();
         let mut state = shared.state.lock();
         match done {
-            Done::Read(_) if !go_on => {}
-            Done::Read(done) => {
+            JobDone::Read(_) if !go_on => {}
+            JobDone::Read(done) => {
                 let count = done.keys.len();
                 let writes = state.judge(done, now);
                 state.batch.returned(count, true);
                 drop(state);
                 writes.into_iter().for_each(|job| self.write(job));
             }
-            Done::Written(done) => state.wrote(done, now),
-            Done::Swept(lists) => {
+            JobDone::Written(done) => state.wrote(done, now),
+            JobDone::Swept(lists) => {
                 for (side, list) in lists.sides() {
                     list.into_iter().for_each(|entries| state.swept(side, entries, now));
                 }

@@ -1,17 +1,17 @@
 //! Draining: a task takes back exactly what it created and nobody has changed since, on both sides.
 
-use super::job::Planned;
-use super::rows::{Place, Row};
-use super::state::State;
+use super::job::PlannedWrite;
+use super::rows::{EntryRow, Presence};
+use super::state::TaskState;
 use crate::event::Action;
 use causeway_core::{EntryInterest, EntryKey, Expect, Fingerprint, Found, Pair, Part, Reason, Shape, Side, Write};
 use std::collections::BTreeSet;
 
-impl State {
+impl TaskState {
     /// Where an entry must be read before it is taken back; `None`: there is nothing to take back, or not yet.
-    pub fn drain_step(&mut self, key: &EntryKey, row: &Row) -> Option<Pair<bool>> {
+    pub fn drain_step(&mut self, key: &EntryKey, row: &EntryRow) -> Option<Pair<bool>> {
         let part = key.part();
-        if let Some(to) = self.lots.get(key).map(|intent| intent.to) {
+        if let Some(to) = self.intents.get(key).map(|intent| intent.to) {
             return self.freshness[to].ready(&part).then(|| Pair::of(|side| side == to));
         }
         let base = row.base?;
@@ -31,9 +31,9 @@ impl State {
     pub fn drain_judge(
         &mut self,
         key: &EntryKey,
-        places: &Pair<Place>,
+        places: &Pair<Presence>,
         looks: &Pair<Option<Found>>,
-    ) -> Option<Planned> {
+    ) -> Option<PlannedWrite> {
         let row = self.row(key);
         let base = row.base?;
         let copy = base.born.copy()?;
@@ -64,7 +64,16 @@ impl State {
         }
         let write = Write { key: key.clone(), expect: Expect::Stamp(stamp), to: None, parents: false };
         let stamps = Pair::of(|side| if side == copy { Some(stamp) } else { row.places[side].stamp() });
-        Some(Planned { write, to: copy, why: None, content: None, before: Some(base), stamps, over: None, half: None })
+        Some(PlannedWrite {
+            write,
+            to: copy,
+            why: None,
+            content: None,
+            before: Some(base),
+            stamps,
+            over: None,
+            half: None,
+        })
     }
 
     pub(super) fn stays_there(&mut self, key: &EntryKey, side: Side, why: Reason) {
@@ -76,14 +85,14 @@ impl State {
     fn let_go(&mut self, key: &EntryKey) {
         self.base(key, None);
         self.settled(key);
-        self.lighter(key);
+        self.child_gone(key);
     }
 }
 
 /// These entries and no others.
-pub(super) struct Exactly(pub BTreeSet<EntryKey>);
+pub(super) struct ListedKeys(pub BTreeSet<EntryKey>);
 
-impl EntryInterest for Exactly {
+impl EntryInterest for ListedKeys {
     fn takes(&self, key: &EntryKey) -> bool {
         self.0.contains(key)
     }

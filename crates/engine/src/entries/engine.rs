@@ -1,9 +1,9 @@
 //! The data engine as a whole: it is told what is wanted, and makes it so.
 
-use super::actor::{Actor, Shared};
+use super::actor::{Actor, TaskShared};
 use super::record::{DataLedger, DataRecorder};
 use super::spec::{DataRoute, DataSpec, DataTiming};
-use super::state::State;
+use super::state::TaskState;
 use super::status::{ConflictRow, DataStatus, Known};
 use crate::kit::pace::Pacers;
 use crate::kit::supervise::{Crashes, supervise};
@@ -31,14 +31,14 @@ pub struct DataEngine {
 
 #[derive(Default)]
 struct Tasks {
-    running: BTreeMap<DataRoute, Running>,
+    running: BTreeMap<DataRoute, RunningTask>,
     /// What tasks remember that do not run.
     past: BTreeMap<DataRoute, Past>,
 }
 
-struct Running {
+struct RunningTask {
     spec: DataSpec,
-    shared: Arc<Shared>,
+    shared: Arc<TaskShared>,
     stop: CancellationToken,
     /// Its sender goes when it has ended.
     end: oneshot::Receiver<()>,
@@ -47,7 +47,7 @@ struct Running {
 enum Past {
     Known(DataLedger),
     /// It is still ending what it was at.
-    Ending(Arc<Shared>, oneshot::Receiver<()>),
+    Ending(Arc<TaskShared>, oneshot::Receiver<()>),
 }
 
 impl Past {
@@ -120,14 +120,14 @@ impl DataEngine {
         while actors.try_join_next().is_some() {}
     }
 
-    fn start(&self, spec: DataSpec, past: Option<Past>) -> Running {
+    fn start(&self, spec: DataSpec, past: Option<Past>) -> RunningTask {
         let pacers = Pair::of(|side| self.pacers.of(&spec.cluster(side).id));
         let (timing, recorder) = (self.timing.clone(), self.recorder.clone());
-        let state = Mutex::new(State::new(spec.clone(), timing.clone(), recorder.clone()));
-        let shared = Arc::new(Shared { state, wake: Notify::new(), crashes: Crashes::default() });
+        let state = Mutex::new(TaskState::new(spec.clone(), timing.clone(), recorder.clone()));
+        let shared = Arc::new(TaskShared { state, wake: Notify::new(), crashes: Crashes::default() });
         let (next, end) = oneshot::channel();
         let stop = self.stop.child_token();
-        let running = Running { spec: spec.clone(), shared: shared.clone(), stop: stop.clone(), end };
+        let running = RunningTask { spec: spec.clone(), shared: shared.clone(), stop: stop.clone(), end };
         let all = self.stop.clone();
         let mut past = Some(past.unwrap_or(Past::Known(DataLedger::default())));
         self.actors.lock().spawn(async move {
@@ -154,7 +154,7 @@ impl DataEngine {
     /// Every task, in order.
     pub fn status(&self) -> Vec<DataStatus> {
         let now = Instant::now();
-        let status = |shared: &Arc<Shared>| {
+        let status = |shared: &Arc<TaskShared>| {
             let (crashes, state) = (shared.crashes.list(), shared.state.lock());
             let mut status = state.status(now);
             if !crashes.is_empty() && state.spec.run == Run::On {
@@ -255,7 +255,7 @@ impl DataEngine {
         while actors.join_next().await.is_some() {}
     }
 
-    fn shared(&self, which: impl Fn(&DataRoute) -> bool) -> Vec<Arc<Shared>> {
+    fn shared(&self, which: impl Fn(&DataRoute) -> bool) -> Vec<Arc<TaskShared>> {
         let state = self.state.lock();
         state.running.iter().filter(|(route, _)| which(route)).map(|(_, running)| running.shared.clone()).collect()
     }

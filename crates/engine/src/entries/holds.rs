@@ -1,18 +1,18 @@
 //! What happens by itself or by the operator's word: holds that begin and end, releases, decisions.
 
-use super::state::State;
+use super::state::TaskState;
 use crate::event::Action;
 use crate::kit::guard::HoldNews;
 use causeway_core::{EntryKey, EntrySkip, Reason, Side};
 use std::collections::BTreeSet;
 use tokio::time::Instant;
 
-impl State {
+impl TaskState {
     /// Once a second.
-    pub fn tick(&mut self, now: Instant) {
+    pub fn watch_guards(&mut self, now: Instant) {
         let debounce = self.timing.debounce;
         self.written.retain(|_, at| now < *at + debounce);
-        self.grow_old(now);
+        self.forget_young(now);
         for side in Side::BOTH {
             // What is held here is missing on the other side: that one must be seen.
             let ready = self.freshness[side.other()].any_ready();
@@ -47,7 +47,7 @@ impl State {
             }
         }
         let keys = self.removals[side].release(waiting);
-        keys.iter().for_each(|key| self.marks.mark(key));
+        keys.iter().for_each(|key| self.agenda.add(key));
         keys.len()
     }
 
@@ -73,7 +73,7 @@ impl State {
     pub fn resolve(&mut self, key: &EntryKey, side: Side) -> bool {
         let Some(left) = self.left.get(key).filter(|left| left.skip == EntrySkip::Conflict) else { return false };
         self.decided.insert(key.clone(), (side, left.stamps));
-        self.marks.mark(key);
+        self.agenda.add(key);
         true
     }
 }

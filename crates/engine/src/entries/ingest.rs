@@ -1,15 +1,15 @@
 //! Taking in what the clusters say.
 
 use super::left_out::no_data;
-use super::rows::Place;
-use super::state::State;
+use super::rows::Presence;
+use super::state::TaskState;
 use crate::spec::Run;
 use causeway_core::{Entry, EntryKey, EntrySkip, Lost, News, Part, Side};
 use std::collections::BTreeMap;
 use tokio::time::Instant;
 
-impl State {
-    pub fn news(&mut self, side: Side, item: Result<News, Lost>, now: Instant) {
+impl TaskState {
+    pub fn take_update(&mut self, side: Side, item: Result<News, Lost>, now: Instant) {
         match item {
             Ok(News::Reset { part, mut entries }) => {
                 self.asides[side].retain(|key, _| key.namespace != part.0);
@@ -47,15 +47,15 @@ impl State {
         }
         for (key, row) in self.rows.part(part) {
             if !row.in_step() || (drain && row.base.is_some()) {
-                self.marks.mark(key);
+                self.agenda.add(key);
             }
         }
-        self.lots.keys().filter(|key| key.namespace == part.0).for_each(|key| self.marks.mark(key));
-        self.probes.told_again(side, part).iter().for_each(|key| self.marks.mark(key));
+        self.intents.keys().filter(|key| key.namespace == part.0).for_each(|key| self.agenda.add(key));
+        self.probes.told_again(side, part).iter().for_each(|key| self.agenda.add(key));
     }
 
-    fn found(&mut self, side: Side, part: &Part, found: super::rows::Looked, now: Instant) {
-        self.marks.told_all(part, side);
+    fn found(&mut self, side: Side, part: &Part, found: super::rows::LookFindings, now: Instant) {
+        self.agenda.told_all(part, side);
         if found.grew {
             self.freshness[side].grew(part, now);
         }
@@ -67,7 +67,7 @@ impl State {
         let known = |key: &EntryKey| rows.get(key).is_some();
         self.left.take_others(|key, left| left.skip != EntrySkip::Occupied && known(key));
         if found.lost {
-            self.marks.retain_parked(known);
+            self.agenda.retain_parked(known);
             self.tries.retain(|key, _| known(key));
             self.probes.retain(known);
         }
@@ -101,22 +101,22 @@ impl State {
         let row = self.row(key);
         // Also when it is no news here: work on it may know of something in between, which must not be taken for the last
         // word.
-        self.marks.told(key, side);
+        self.agenda.told(key, side);
         self.unconfirmed.remove(&(key.clone(), side));
         let was = row.places[side];
         let place = match entry {
             Some(entry) => was.seen(&entry),
-            None if !was.is_here() && row.base.is_none() => Place::Absent,
-            None if self.freshness[side].believes(&part, self.spec.settle, now) => Place::Witnessed,
-            None => Place::Absent,
+            None if !was.is_here() && row.base.is_none() => Presence::Absent,
+            None if self.freshness[side].believes(&part, self.spec.settle, now) => Presence::Witnessed,
+            None => Presence::Absent,
         };
         if was == place {
             return;
         }
         match (was.is_here(), place) {
-            (true, Place::Absent) => self.freshness[side].misses(&part, now),
+            (true, Presence::Absent) => self.freshness[side].misses(&part, now),
             // What we are just writing there is no sign that the cluster is still filling up.
-            (false, Place::Here { .. }) if !self.marks.busy(key) => {
+            (false, Presence::Here { .. }) if !self.agenda.busy(key) => {
                 self.freshness[side].grew(&part, now);
                 self.appeared(key, now);
             }
@@ -125,6 +125,6 @@ impl State {
         self.place(key, side, place);
         // Also what is in step, or gone, now: something may have waited for it. Where one side is not known nothing is
         // decided; everything is marked when it is.
-        self.marks.mark(key);
+        self.agenda.add(key);
     }
 }

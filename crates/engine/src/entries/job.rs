@@ -1,7 +1,7 @@
 //! Work that waits for clusters: reading a batch, writing a batch, listing.
 
 use super::record::DataRecorder;
-use super::rows::{Place, Stamps};
+use super::rows::{Presence, Stamps};
 use super::spec::DataTiming;
 use super::state::Shown;
 use crate::kit::call;
@@ -16,13 +16,13 @@ use std::sync::Arc;
 #[derive(Default)]
 pub(crate) struct ReadJob {
     /// In order, and where each stood when it was taken.
-    pub keys: Vec<(EntryKey, Pair<Place>)>,
+    pub keys: Vec<(EntryKey, Pair<Presence>)>,
     known: BTreeSet<EntryKey>,
     sides: Pair<Vec<EntryKey>>,
 }
 
 impl ReadJob {
-    pub fn add(&mut self, key: EntryKey, places: Pair<Place>, sides: Pair<bool>) {
+    pub fn add(&mut self, key: EntryKey, places: Pair<Presence>, sides: Pair<bool>) {
         for side in Side::BOTH {
             if sides[side] {
                 self.sides[side].push(key.clone());
@@ -39,12 +39,12 @@ impl ReadJob {
 
 /// What was read.
 pub(crate) struct ReadDone {
-    pub keys: Vec<(EntryKey, Pair<Place>)>,
+    pub keys: Vec<(EntryKey, Pair<Presence>)>,
     pub found: Pair<BTreeMap<EntryKey, Result<Found, Error>>>,
 }
 
 /// One write, and what follows from it.
-pub(crate) struct Planned {
+pub(crate) struct PlannedWrite {
     pub write: Write,
     pub to: Side,
     /// `None`: the task is drained.
@@ -60,7 +60,7 @@ pub(crate) struct Planned {
     pub over: Option<Shown>,
 }
 
-impl Planned {
+impl PlannedWrite {
     pub fn key(&self) -> &EntryKey {
         &self.write.key
     }
@@ -74,7 +74,7 @@ impl Planned {
 /// Writes to one side, parents first and then deletions, children first.
 pub(crate) struct WriteJob {
     pub to: Side,
-    pub planned: Vec<Planned>,
+    pub planned: Vec<PlannedWrite>,
 }
 
 /// What was answered to them.
@@ -83,25 +83,25 @@ pub(crate) struct WriteDone {
     pub answers: Vec<Result<Option<Entry>, Error>>,
 }
 
-pub(crate) enum Done {
+pub(crate) enum JobDone {
     Read(ReadDone),
     Written(WriteDone),
     Swept(Pair<Option<BTreeMap<EntryKey, Entry>>>),
 }
 
 /// What jobs need of their task.
-pub(crate) struct Tools {
+pub(crate) struct JobTools {
     pub ports: Pair<DataPort>,
     pub pacers: Pair<Arc<Pacer>>,
     pub recorder: Arc<dyn DataRecorder>,
     pub timing: DataTiming,
 }
 
-impl Tools {
-    pub async fn read(self: Arc<Self>, job: ReadJob) -> Done {
+impl JobTools {
+    pub async fn read(self: Arc<Self>, job: ReadJob) -> JobDone {
         let (left, right) =
             tokio::join!(self.read_side(Side::Left, job.sides.left), self.read_side(Side::Right, job.sides.right));
-        Done::Read(ReadDone { keys: job.keys, found: Pair { left, right } })
+        JobDone::Read(ReadDone { keys: job.keys, found: Pair { left, right } })
     }
 
     async fn read_side(&self, side: Side, keys: Vec<EntryKey>) -> BTreeMap<EntryKey, Result<Found, Error>> {
@@ -110,27 +110,27 @@ impl Tools {
         keys.into_iter().zip(found).collect()
     }
 
-    pub async fn write(self: Arc<Self>, job: WriteJob) -> Done {
+    pub async fn write(self: Arc<Self>, job: WriteJob) -> JobDone {
         let Some(sink) = self.ports[job.to].sink() else {
             let answers = job.planned.iter().map(|_| Err(Error::Denied("it can only be read".into()))).collect();
-            return Done::Written(WriteDone { job, answers });
+            return JobDone::Written(WriteDone { job, answers });
         };
         // A process that dies after the write must find afterwards that it was going to make it.
         if tokio::time::timeout(self.timing.kept, self.recorder.kept()).await.is_err() {
             tracing::debug!("the ledger does not keep up; going on without it");
         }
-        let mut slot = self.pacers[job.to].clone().enter(Lane::Entries, sink.limits()).await;
+        let mut permit = self.pacers[job.to].clone().enter(Lane::Entries, sink.limits()).await;
         let writes: Vec<Write> = job.planned.iter().map(|planned| planned.write.clone()).collect();
         let send = |writes| sink.write(writes);
-        let answers = call::write(&mut slot, || sink.limits(), false, self.timing.call, &writes, send).await;
-        Done::Written(WriteDone { job, answers })
+        let answers = call::write(&mut permit, || sink.limits(), false, self.timing.call, &writes, send).await;
+        JobDone::Written(WriteDone { job, answers })
     }
 
     /// Lists both sides; a side that cannot be listed now is left out.
-    pub async fn sweep(self: Arc<Self>, select: DataSelector) -> Done {
+    pub async fn sweep(self: Arc<Self>, select: DataSelector) -> JobDone {
         let limit = self.timing.list;
         let list = async |port: &DataPort| call::call(limit, async { port.source().list(&select).await }).await.ok();
         let (left, right) = tokio::join!(list(&self.ports.left), list(&self.ports.right));
-        Done::Swept(Pair { left, right })
+        JobDone::Swept(Pair { left, right })
     }
 }

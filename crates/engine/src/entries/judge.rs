@@ -1,12 +1,12 @@
 //! Judging what was read, and planning what is to be written.
 
 use super::filling::FILLING;
-use super::job::{Planned, ReadDone, WriteJob};
+use super::job::{PlannedWrite, ReadDone, WriteJob};
 use super::lists::{Union, union};
 use super::outcome::is_of_the_entry;
 use super::removals::Loss;
-use super::rows::{Place, Stamps};
-use super::state::{Gone, Shown, State};
+use super::rows::{Presence, Stamps};
+use super::state::{Gone, Shown, TaskState};
 use crate::event::Action;
 use crate::spec::Run;
 use causeway_core::{
@@ -19,9 +19,9 @@ use tokio::time::Instant;
 
 /// What one batch comes to.
 #[derive(Default)]
-struct Plans {
-    writes: Vec<Planned>,
-    removals: Vec<(Planned, Evidence)>,
+struct BatchPlans {
+    writes: Vec<PlannedWrite>,
+    removals: Vec<(PlannedWrite, Evidence)>,
     copied: Pair<BTreeSet<EntryKey>>,
 }
 
@@ -46,13 +46,13 @@ impl Case {
     }
 }
 
-impl State {
+impl TaskState {
     /// Judges a batch; answers what is to be written.
     pub fn judge(&mut self, done: ReadDone, now: Instant) -> Vec<WriteJob> {
         self.jobs -= 1;
         let ReadDone { keys, mut found } = done;
-        self.heard(&found, now);
-        let mut plans = Plans::default();
+        self.note_answers(&found, now);
+        let mut plans = BatchPlans::default();
         for (key, places) in keys {
             let found = Pair::of(|side| found[side].remove(&key));
             self.judge_one(key, places, found, &mut plans, now);
@@ -62,7 +62,7 @@ impl State {
     }
 
     /// Whether the sides answer at all.
-    fn heard(&mut self, found: &Pair<BTreeMap<EntryKey, Result<Found, Error>>>, now: Instant) {
+    fn note_answers(&mut self, found: &Pair<BTreeMap<EntryKey, Result<Found, Error>>>, now: Instant) {
         for side in Side::BOTH.into_iter().filter(|side| !found[*side].is_empty()) {
             let well = found[side].values().any(|found| found.as_ref().map_or_else(is_of_the_entry, |_| true));
             self.answered(side, well, Duration::ZERO, now);
@@ -72,9 +72,9 @@ impl State {
     fn judge_one(
         &mut self,
         key: EntryKey,
-        places: Pair<Place>,
+        places: Pair<Presence>,
         found: Pair<Option<Result<Found, Error>>>,
-        plans: &mut Plans,
+        plans: &mut BatchPlans,
         now: Instant,
     ) {
         let stamps = Pair::of(|side| places[side].stamp());
@@ -90,7 +90,7 @@ impl State {
             }
         }
         for side in Side::BOTH {
-            let unchanged = self.row(&key).places[side] == places[side] && !self.marks.heard(&key, side);
+            let unchanged = self.row(&key).places[side] == places[side] && !self.agenda.heard(&key, side);
             match &looks[side] {
                 Some(found) if unchanged => self.saw(&key, side, found.as_ref().map(|(entry, _)| entry), now),
                 // The watch was quicker: what it said is looked at next.
@@ -124,7 +124,7 @@ impl State {
             Some(entry) => self.place_shown(key, side, before.read(entry), now),
             None if before.is_here() => {
                 self.freshness[side].misses(&key.part(), now);
-                self.place_shown(key, side, Place::Absent, now);
+                self.place_shown(key, side, Presence::Absent, now);
             }
             None => {}
         }
@@ -132,7 +132,7 @@ impl State {
 
     /// Whether a write was made whose answer never came, now that its entry was read.
     fn end_intent(&mut self, key: &EntryKey, looks: &Pair<Option<Found>>) {
-        let Some(intent) = self.lots.get(key).cloned() else { return };
+        let Some(intent) = self.intents.get(key).cloned() else { return };
         let Some(found) = &looks[intent.to] else { return };
         let seen =
             found.as_ref().map(|(entry, content)| (self.spec.attributes.select(content.clone()).digest(), entry.stamp));
@@ -145,7 +145,7 @@ impl State {
     }
 
     /// What is to be judged; an error where more must be read first.
-    fn case(&self, key: EntryKey, places: &Pair<Place>, looks: Pair<Option<Found>>) -> Result<Case, EntryKey> {
+    fn case(&self, key: EntryKey, places: &Pair<Presence>, looks: Pair<Option<Found>>) -> Result<Case, EntryKey> {
         let base = self.row(&key).base;
         let mut case = Case {
             rules: self.spec.rules(),
@@ -185,10 +185,10 @@ impl State {
     fn look_again(&mut self, key: &EntryKey) {
         self.doubt.insert(key.clone());
         self.finish(key);
-        self.marks.mark(key);
+        self.agenda.add(key);
     }
 
-    fn conclude(&mut self, mut case: Case, plans: &mut Plans, now: Instant) {
+    fn conclude(&mut self, mut case: Case, plans: &mut BatchPlans, now: Instant) {
         if self.spec.is_list(&case.key) && case.versions.left != case.versions.right {
             match self.list(&mut case) {
                 Some(Union::Copy { to }) => return self.copy(case, to, Why::Edited, plans, now),
@@ -248,7 +248,7 @@ impl State {
         self.finish(key);
     }
 
-    fn copy(&mut self, mut case: Case, to: Side, why: Why, plans: &mut Plans, now: Instant) {
+    fn copy(&mut self, mut case: Case, to: Side, why: Why, plans: &mut BatchPlans, now: Instant) {
         let (key, from) = (case.key.clone(), to.other());
         let over = case.shown()[to].filter(|_| matches!(why, Why::Settled { .. } | Why::Overridden));
         let Some((entry, content)) = case.looks[from].take() else { return self.look_again(&key) };
@@ -266,7 +266,7 @@ impl State {
             if case.stamps[to].is_some() {
                 // It stands, and can be written below: it is completed when that is done.
                 self.finish(&key);
-                return self.marks.mark_at(&key, now + FILLING);
+                return self.agenda.add_at(&key, now + FILLING);
             }
             // A version that the other side never had: it is completed as one that was edited there.
             written = Some((first.digest(), Stamp::default()));
@@ -284,10 +284,10 @@ impl State {
             to: Some(content),
         };
         let (before, stamps, why) = (case.base, case.stamps, said(why, case.decided));
-        plans.writes.push(Planned { write, to, why: Some(why), content: written, before, stamps, over, half });
+        plans.writes.push(PlannedWrite { write, to, why: Some(why), content: written, before, stamps, over, half });
     }
 
-    fn delete(&mut self, case: Case, from: Side, why: Why, plans: &mut Plans, now: Instant) {
+    fn delete(&mut self, case: Case, from: Side, why: Why, plans: &mut BatchPlans, now: Instant) {
         let key = case.key.clone();
         let (rules, stamps) = (case.rules, case.stamps);
         let below = self
@@ -295,7 +295,7 @@ impl State {
             .map(|(below, row)| (row.base.is_none() || self.left.contains(below), row.is_numbered()));
         match below {
             // Something new below it is to be written beyond: it must stand there.
-            Some(_) if self.marks.awaited(&key) => return self.copy(case, from.other(), Why::Needed, plans, now),
+            Some(_) if self.agenda.awaited(&key) => return self.copy(case, from.other(), Why::Needed, plans, now),
             Some((true, numbered)) if numbered || !rules.travels_from(from) => {
                 return self.leave(&key, EntrySkip::Occupied, stamps, now);
             }
@@ -308,12 +308,12 @@ impl State {
             None => {}
         }
         let evidence = match self.gone(&key, from.other(), now) {
-            _ if self.marks.disturbed(&key) => return self.finish(&key),
+            _ if self.agenda.disturbed(&key) => return self.finish(&key),
             Gone::Surely(evidence) => evidence,
             Gone::Unknown => return self.finish(&key),
             Gone::Wait(at) => {
                 self.finish(&key);
-                return self.marks.mark_at(&key, at);
+                return self.agenda.add_at(&key, at);
             }
         };
         let Some(stamp) = stamps[from] else { return self.finish(&key) };
@@ -321,13 +321,13 @@ impl State {
         let write = Write { key, expect: Expect::Stamp(stamp), to: None, parents: false };
         let why = Some(said(why, case.decided));
         plans.removals.push((
-            Planned { write, to: from, why, content: None, before: case.base, stamps, over, half: None },
+            PlannedWrite { write, to: from, why, content: None, before: case.base, stamps, over, half: None },
             evidence,
         ));
     }
 
     /// Asks the guards about what is to be removed.
-    fn admit(&mut self, plans: &mut Plans, now: Instant) {
+    fn admit(&mut self, plans: &mut BatchPlans, now: Instant) {
         for side in Side::BOTH {
             let removals: Vec<_> = plans.removals.extract_if(.., |(planned, _)| planned.to == side).collect();
             if removals.is_empty() {
@@ -356,7 +356,7 @@ impl State {
     }
 
     /// Notes what is going to be written before it is.
-    fn begin_writes(&mut self, mut writes: Vec<Planned>) -> Vec<WriteJob> {
+    fn begin_writes(&mut self, mut writes: Vec<PlannedWrite>) -> Vec<WriteJob> {
         let mut jobs = Vec::new();
         for to in Side::BOTH {
             let mut planned: Vec<_> = writes.extract_if(.., |planned| planned.to == to).collect();
@@ -370,11 +370,11 @@ impl State {
             });
             for planned in &planned {
                 if self.row(planned.key()).places[to].stamp() == planned.stamps[to] {
-                    self.marks.known(planned.key(), to);
+                    self.agenda.known(planned.key(), to);
                 }
             }
-            let intents: Vec<_> = planned.iter().map(Planned::intent).collect();
-            let lot = self.lots.begin(&intents);
+            let intents: Vec<_> = planned.iter().map(PlannedWrite::intent).collect();
+            let lot = self.intents.begin(&intents);
             self.recorder.intents(&self.route, lot, Some(&intents));
             self.jobs += 1;
             jobs.push(WriteJob { to, planned });

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 /// Why an entry is left as it is, until it changes.
 #[derive(Clone)]
-pub(crate) struct Left {
+pub(crate) struct LeftEntry {
     pub skip: EntrySkip,
     pub since: Instant,
     pub stamps: Stamps,
@@ -21,12 +21,12 @@ pub(crate) struct Left {
 /// All of them. The counts are those of the entries.
 #[derive(Default)]
 pub(crate) struct LeftEntries {
-    entries: BTreeMap<EntryKey, Left>,
+    entries: BTreeMap<EntryKey, LeftEntry>,
     counts: BTreeMap<LeftAlone, usize>,
 }
 
 impl LeftEntries {
-    pub fn get(&self, key: &EntryKey) -> Option<&Left> {
+    pub fn get(&self, key: &EntryKey) -> Option<&LeftEntry> {
         self.entries.get(key)
     }
 
@@ -34,7 +34,7 @@ impl LeftEntries {
         self.entries.contains_key(key)
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = (&EntryKey, &Left)> {
+    pub fn iter(&self) -> impl Iterator<Item = (&EntryKey, &LeftEntry)> {
         self.entries.iter()
     }
 
@@ -55,7 +55,7 @@ impl LeftEntries {
         }
     }
 
-    pub fn insert(&mut self, key: EntryKey, left: Left) {
+    pub fn insert(&mut self, key: EntryKey, left: LeftEntry) {
         *self.counts.entry(left.skip.clone().into()).or_default() += 1;
         if let Some(before) = self.entries.insert(key, left) {
             self.uncount(&before);
@@ -69,13 +69,13 @@ impl LeftEntries {
     }
 
     /// Takes out all that `stays` does not name.
-    pub fn take_others(&mut self, stays: impl Fn(&EntryKey, &Left) -> bool) -> Vec<EntryKey> {
+    pub fn take_others(&mut self, stays: impl Fn(&EntryKey, &LeftEntry) -> bool) -> Vec<EntryKey> {
         let gone: Vec<_> = self.entries.extract_if(.., |key, left| !stays(key, left)).collect();
         gone.iter().for_each(|(_, left)| self.uncount(left));
         gone.into_iter().map(|(key, _)| key).collect()
     }
 
-    fn uncount(&mut self, left: &Left) {
+    fn uncount(&mut self, left: &LeftEntry) {
         let reason = left.skip.clone().into();
         if let Some(count) = self.counts.get_mut(&reason) {
             *count -= 1;
@@ -90,8 +90,8 @@ impl LeftEntries {
 mod tests {
     use super::*;
 
-    fn left(skip: EntrySkip) -> Left {
-        Left { skip, since: Instant::now(), stamps: Pair { left: None, right: None }, shown: None }
+    fn left(skip: EntrySkip) -> LeftEntry {
+        LeftEntry { skip, since: Instant::now(), stamps: Pair { left: None, right: None }, shown: None }
     }
 
     #[test]

@@ -50,12 +50,12 @@ impl EntryInterest for WithPlace {
 }
 
 /// What is selected, by the cluster's own names.
-struct Inside {
+struct OwnNames {
     select: DataSelector,
     map: EntryMap,
 }
 
-impl EntryInterest for Inside {
+impl EntryInterest for OwnNames {
     fn takes(&self, key: &EntryKey) -> bool {
         match self.map.to(key) {
             Ok(shown) => self.select.takes(&shown),
@@ -84,7 +84,7 @@ struct Mapped {
 
 impl Mapped {
     fn inside(&self, select: &DataSelector) -> DataSelector {
-        Arc::new(Inside { select: select.clone(), map: self.map.clone() })
+        Arc::new(OwnNames { select: select.clone(), map: self.map.clone() })
     }
 
     /// The entries that these names are of.
@@ -119,12 +119,12 @@ fn said(key: &EntryKey, why: NoPlace) -> String {
 }
 
 /// What a watch has shown: several parts are one here, which is complete when all of them are.
-struct Shown {
+struct MappedWatch {
     map: EntryMap,
     parts: BTreeMap<Part, BTreeMap<EntryKey, Entry>>,
 }
 
-impl Shown {
+impl MappedWatch {
     fn is_complete(&self) -> bool {
         self.parts.len() == self.map.own().len()
     }
@@ -173,7 +173,7 @@ impl DataSource for Mapped {
     }
 
     fn watch(&self, select: &DataSelector) -> BoxStream<'static, Result<News, Lost>> {
-        let mut all = Shown { map: self.map.clone(), parts: BTreeMap::new() };
+        let mut all = MappedWatch { map: self.map.clone(), parts: BTreeMap::new() };
         self.source.watch(&self.inside(select)).filter_map(move |item| ready(all.take(item))).boxed()
     }
 

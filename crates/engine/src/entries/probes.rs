@@ -16,14 +16,14 @@ const FOLLOW: usize = 4;
 
 /// Why an entry was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Refused {
+pub(crate) enum RefusalKind {
     /// For lack of rights.
     Denied,
     /// By something else in the cluster that may go.
     Blocked,
 }
 
-impl Refused {
+impl RefusalKind {
     /// The wait after so many refusals in a row.
     fn wait(self, tries: u32) -> Duration {
         match self {
@@ -34,8 +34,8 @@ impl Refused {
 }
 
 /// One entry as it was refused.
-struct Refusal {
-    why: Refused,
+struct RefusedEntry {
+    why: RefusalKind,
     side: Side,
     stamps: Stamps,
     tries: u32,
@@ -43,13 +43,13 @@ struct Refusal {
 
 /// The entries that wait for their turn on one side.
 #[derive(Default)]
-struct Line {
+struct WaitingLine {
     keys: Timetable<EntryKey>,
     /// None is tried before.
     next: Option<Instant>,
 }
 
-impl Line {
+impl WaitingLine {
     /// When the next one may be tried.
     fn due(&self) -> Option<Instant> {
         self.keys.next().map(|due| self.next.map_or(due, |next| next.max(due)))
@@ -59,17 +59,17 @@ impl Line {
 /// All that was refused, by entry.
 #[derive(Default)]
 pub(crate) struct Probes {
-    refusals: BTreeMap<EntryKey, Refusal>,
-    lines: Pair<Line>,
+    refusals: BTreeMap<EntryKey, RefusedEntry>,
+    lines: Pair<WaitingLine>,
 }
 
 impl Probes {
     /// `side` has refused an entry as it stands on both.
-    pub fn refuse(&mut self, key: &EntryKey, side: Side, why: Refused, stamps: Stamps, now: Instant) {
+    pub fn refuse(&mut self, key: &EntryKey, side: Side, why: RefusalKind, stamps: Stamps, now: Instant) {
         let before = self.refusals.get(key).filter(|before| before.why == why && before.stamps == stamps);
         let tries = before.map_or(0, |before| before.tries) + 1;
         self.forget(key);
-        self.refusals.insert(key.clone(), Refusal { why, side, stamps, tries });
+        self.refusals.insert(key.clone(), RefusedEntry { why, side, stamps, tries });
         self.put_back(key, now);
     }
 
@@ -176,7 +176,7 @@ mod tests {
     fn waits_grow_to_ten_seconds_and_end_with_a_change() {
         let (mut probes, mut now, key) = (Probes::default(), Instant::now(), EntryKey::path("/a"));
         for wait in [1, 2, 4, 8, 10, 10] {
-            probes.refuse(&key, Side::Right, Refused::Blocked, AS_IT_WAS, now);
+            probes.refuse(&key, Side::Right, RefusalKind::Blocked, AS_IT_WAS, now);
             assert!(probes.holds(&key, &AS_IT_WAS) && probes.take(now).is_empty());
             assert_eq!(probes.due(), Some(now + Duration::from_secs(wait)));
             now += Duration::from_secs(wait);
@@ -185,7 +185,7 @@ mod tests {
             probes.put_back(&key, now);
             assert!(probes.holds(&key, &AS_IT_WAS), "it was not tried");
         }
-        probes.refuse(&key, Side::Right, Refused::Denied, AS_IT_WAS, now);
+        probes.refuse(&key, Side::Right, RefusalKind::Denied, AS_IT_WAS, now);
         assert!(!probes.holds(&key, &Pair { left: Some(Stamp(1, 0)), right: None }));
         assert_eq!((probes.forget(&key), probes.due()), (Some(Side::Right), None));
     }
@@ -194,7 +194,7 @@ mod tests {
     fn others_follow_one_that_is_accepted() {
         let (mut probes, now) = (Probes::default(), Instant::now());
         let keys: Vec<_> = (0..100).map(|n| EntryKey::path(&format!("/{n:02}"))).collect();
-        keys.iter().for_each(|key| probes.refuse(key, Side::Left, Refused::Denied, AS_IT_WAS, now));
+        keys.iter().for_each(|key| probes.refuse(key, Side::Left, RefusalKind::Denied, AS_IT_WAS, now));
         let mut go = vec![keys[50].clone()];
         let mut rounds = 0;
         while let Some(key) = go.pop() {

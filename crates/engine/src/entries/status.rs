@@ -1,7 +1,7 @@
 //! What the data engine shows of itself.
 
 use super::spec::DataRoute;
-use super::state::{Shown, State};
+use super::state::{Shown, TaskState};
 use crate::notice::{LeftAlone, Notice};
 use crate::spec::Run;
 use crate::status::{Hold, RouteState};
@@ -61,7 +61,7 @@ pub struct Known {
     pub refused: Option<Reason>,
 }
 
-impl State {
+impl TaskState {
     pub fn status(&self, now: Instant) -> DataStatus {
         let counts = || self.rows.counts();
         let entries: usize = counts().map(|count| count.bases).sum();
@@ -81,8 +81,8 @@ impl State {
         }
         let holds = Pair::of(|side| self.removals[side].hold(now));
         let rests = |key: &EntryKey| self.left.contains(key);
-        let refused = self.probes.waiting().filter(|key| !rests(key) && !self.marks.wants(key)).count();
-        let pending = self.marks.pending(rests) + refused;
+        let refused = self.probes.waiting().filter(|key| !rests(key) && !self.agenda.wants(key)).count();
+        let pending = self.agenda.pending(rests) + refused;
         let errors = self.errors();
         let mut notices = Vec::new();
         if conflicts > 0 {

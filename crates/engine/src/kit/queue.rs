@@ -12,7 +12,7 @@ const AHEAD: u32 = 8;
 
 /// Why a scope is marked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Lane {
+pub(crate) enum Urgency {
     /// Something happened to it.
     Live,
     /// Everything is looked at again, or has just been read for the first time. Live changes go ahead.
@@ -20,12 +20,12 @@ pub(crate) enum Lane {
 }
 
 /// A set of scopes with due times. Marking one twice keeps the earlier time: a storm of events is one entry.
-pub(crate) struct Queue<S> {
-    state: Mutex<State<S>>,
+pub(crate) struct ScopeQueue<S> {
+    state: Mutex<QueueState<S>>,
     pub changed: Notify,
 }
 
-struct State<S> {
+struct QueueState<S> {
     live: Timetable<S>,
     /// Due when nothing in `live` is.
     swept: BTreeSet<S>,
@@ -35,9 +35,9 @@ struct State<S> {
     ahead: u32,
 }
 
-impl<S: Clone + Ord> Queue<S> {
+impl<S: Clone + Ord> ScopeQueue<S> {
     pub fn new() -> Self {
-        let state = State { live: Timetable::default(), swept: BTreeSet::new(), swept_since: None, ahead: 0 };
+        let state = QueueState { live: Timetable::default(), swept: BTreeSet::new(), swept_since: None, ahead: 0 };
         Self { state: Mutex::new(state), changed: Notify::new() }
     }
 
@@ -63,10 +63,10 @@ impl<S: Clone + Ord> Queue<S> {
     }
 
     /// Marks a scope as due now.
-    pub fn mark_in(&self, lane: Lane, scope: &S, now: Instant) {
-        match lane {
-            Lane::Live => self.mark(scope, now),
-            Lane::Sweep => self.sweep([scope.clone()], now),
+    pub fn mark_as(&self, urgency: Urgency, scope: &S, now: Instant) {
+        match urgency {
+            Urgency::Live => self.mark(scope, now),
+            Urgency::Sweep => self.sweep([scope.clone()], now),
         }
     }
 
@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn each_scope_once_and_the_earliest_time_wins() {
-        let (queue, now) = (Queue::new(), Instant::now());
+        let (queue, now) = (ScopeQueue::new(), Instant::now());
         queue.mark(&"b", now + Duration::from_secs(2));
         queue.mark(&"a", now + Duration::from_secs(1));
         queue.mark(&"b", now);
@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn a_live_change_goes_ahead_of_a_sweep_and_does_not_starve_it() {
-        let (queue, now) = (Queue::new(), Instant::now());
+        let (queue, now) = (ScopeQueue::new(), Instant::now());
         queue.sweep(0..1_000, now);
         queue.mark(&500, now);
         assert_eq!(queue.next(), Some(now));
@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn what_is_marked_twice_is_planned_once() {
-        let (queue, now) = (Queue::new(), Instant::now());
+        let (queue, now) = (ScopeQueue::new(), Instant::now());
         queue.mark(&1, now);
         queue.sweep([1], now);
         assert_eq!((queue.pop(now), queue.pop(now)), (Some(1), None));

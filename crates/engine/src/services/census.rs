@@ -1,9 +1,9 @@
 //! How much of a part of a source is missing without a witness, for the guard. It is counted a portion at a time: a part may
 //! have a hundred thousand services, and no live change waits for them. What waits for a count is planned again at its end.
 
-use crate::services::cluster::Cluster;
+use crate::services::cluster::ActiveCluster;
 use crate::services::export::export;
-use crate::services::route::Route;
+use crate::services::route::ActiveRoute;
 use crate::services::writer::TURN;
 use causeway_core::{Part, ServiceKey, Skip, Written, contain_now};
 use parking_lot::Mutex;
@@ -30,18 +30,18 @@ pub(crate) struct Census {
 
 /// One route's counts, by the source's part.
 #[derive(Default)]
-pub(crate) struct Counts(Mutex<BTreeMap<Part, Count>>);
+pub(crate) struct PartCounts(Mutex<BTreeMap<Part, PartCount>>);
 
 #[derive(Default)]
-struct Count {
-    done: Option<Done>,
-    going: Option<Going>,
+struct PartCount {
+    done: Option<CompleteCount>,
+    going: Option<OpenCount>,
     /// Scopes of the destination to be planned when it is done.
     waiting: BTreeSet<ServiceKey>,
 }
 
 /// A complete count.
-struct Done {
+struct CompleteCount {
     /// The loss that it was made for.
     since: Instant,
     until: Instant,
@@ -50,7 +50,7 @@ struct Done {
 
 /// A count under way.
 #[derive(Clone)]
-struct Going {
+struct OpenCount {
     since: Instant,
     began: Instant,
     /// The last scope that was counted.
@@ -58,13 +58,13 @@ struct Going {
     census: Census,
 }
 
-impl Going {
+impl OpenCount {
     fn new(since: Instant, began: Instant) -> Self {
         Self { since, began, after: None, census: Census::default() }
     }
 }
 
-impl Counts {
+impl PartCounts {
     /// The complete count of a part that lost something at `since`. Where there is none yet, one is made, and `scope` is
     /// planned again when it is done.
     pub fn of(&self, part: &Part, since: Instant, scope: &ServiceKey, now: Instant) -> Option<Census> {
@@ -73,7 +73,7 @@ impl Counts {
         if let Some(done) = count.done.as_ref().filter(|done| done.since == since && now < done.until) {
             return Some(done.census);
         }
-        count.going.get_or_insert_with(|| Going::new(since, now));
+        count.going.get_or_insert_with(|| OpenCount::new(since, now));
         count.waiting.insert(scope.clone());
         None
     }
@@ -83,23 +83,23 @@ impl Counts {
     }
 
     /// The first count under way. It stays so until its next state is given to [`Self::put`].
-    fn first(&self) -> Option<(Part, Going)> {
+    fn first(&self) -> Option<(Part, OpenCount)> {
         let counts = self.0.lock();
         counts.iter().find_map(|(part, count)| Some((part.clone(), count.going.clone()?)))
     }
 
-    fn put(&self, part: &Part, going: Going) {
+    fn put(&self, part: &Part, going: OpenCount) {
         if let Some(count) = self.0.lock().get_mut(part) {
             count.going = Some(going);
         }
     }
 
     /// A count is complete; returns what has waited for it.
-    fn end(&self, part: &Part, going: &Going, now: Instant) -> BTreeSet<ServiceKey> {
+    fn end(&self, part: &Part, going: &OpenCount, now: Instant) -> BTreeSet<ServiceKey> {
         let mut counts = self.0.lock();
         let Some(count) = counts.get_mut(part) else { return BTreeSet::new() };
         let until = now + SERVES.max((now - going.began) * SHARE);
-        count.done = Some(Done { since: going.since, until, census: going.census });
+        count.done = Some(CompleteCount { since: going.since, until, census: going.census });
         count.going = None;
         std::mem::take(&mut count.waiting)
     }
@@ -110,7 +110,7 @@ impl Counts {
     }
 }
 
-impl Cluster {
+impl ActiveCluster {
     /// Whether anything that is missing is being counted for a route that writes here.
     pub fn is_counting(&self) -> bool {
         self.inbound.read().iter().any(|route| route.counts.is_going())
@@ -127,12 +127,12 @@ impl Cluster {
         match since {
             None => self.queue.sweep(route.counts.forget(&part), now),
             // What has been counted so far was counted before something else was lost.
-            Some(since) if since != going.since => route.counts.put(&part, Going::new(since, now)),
+            Some(since) if since != going.since => route.counts.put(&part, OpenCount::new(since, now)),
             Some(_) => self.count_portion(&route, &part, going, now),
         }
     }
 
-    fn count_portion(&self, route: &Route, part: &Part, mut going: Going, now: Instant) {
+    fn count_portion(&self, route: &ActiveRoute, part: &Part, mut going: OpenCount, now: Instant) {
         let target = route.target_part(part);
         let portion = held(self, &target, going.after.as_ref());
         let complete = portion.len() < PORTION;
@@ -153,7 +153,7 @@ impl Cluster {
 }
 
 /// The next scopes of a destination's part that hold something of ours.
-fn held(cluster: &Cluster, target: &Part, after: Option<&ServiceKey>) -> Vec<(ServiceKey, Arc<Written>)> {
+fn held(cluster: &ActiveCluster, target: &Part, after: Option<&ServiceKey>) -> Vec<(ServiceKey, Arc<Written>)> {
     let first = ServiceKey::new(&target.0, "", "");
     let from = after.map_or(Bound::Included(&first), Bound::Excluded);
     let ledger = cluster.ledger.lock();
@@ -165,7 +165,7 @@ fn held(cluster: &Cluster, target: &Part, after: Option<&ServiceKey>) -> Vec<(Se
 impl Census {
     /// Counts what a route has in a scope. Where that panics, which is a bug, nothing is known to be wanted there: it counts as
     /// missing, and planning the scope itself tells of the bug.
-    fn add(&mut self, route: &Route, scope: &ServiceKey, written: &Written, now: Instant) {
+    fn add(&mut self, route: &ActiveRoute, scope: &ServiceKey, written: &Written, now: Instant) {
         let ours = || written.records.iter().filter(|(_, record)| record.owner == route.spec.owner).map(|(id, _)| id);
         self.total += ours().count();
         let Ok(export) = contain_now(|| export(route, scope, now)) else {

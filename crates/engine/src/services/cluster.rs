@@ -1,13 +1,13 @@
 //! What reader, writer and routes of one cluster share.
 
 use crate::kit::pace::{Pacer, Pacers};
-use crate::kit::queue::{Lane, Queue};
+use crate::kit::queue::{ScopeQueue, Urgency};
 use crate::kit::supervise::Crashes;
 use crate::services::ledger::{CountedLedger, Ledger};
 use crate::services::mirror::Mirror;
-use crate::services::route::{Route, RouteMemory};
+use crate::services::route::{ActiveRoute, RouteMemory};
 use crate::services::scopes::Scopes;
-use crate::services::sweep::{Sweeps, What};
+use crate::services::sweep::{Coverage, Sweeps};
 use crate::spec::ClusterSpec;
 use causeway_core::{ClusterId, Part, Parts, ServiceKey, Sink, Source, Written};
 use parking_lot::{Mutex, RwLock};
@@ -18,12 +18,12 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 /// One cluster that is in use.
-pub(crate) struct Cluster {
+pub(crate) struct ActiveCluster {
     pub spec: ClusterSpec,
     pub source: Arc<dyn Source>,
     pub sink: Option<Arc<dyn Sink>>,
     pub mirror: Mutex<Mirror>,
-    /// What this install wrote here. Changed by [`Cluster::remember`] alone.
+    /// What this install wrote here. Changed by [`ActiveCluster::remember`] alone.
     pub ledger: Mutex<CountedLedger>,
     /// When each scope was last written by us.
     pub written: Mutex<BTreeMap<ServiceKey, Instant>>,
@@ -34,7 +34,7 @@ pub(crate) struct Cluster {
     /// How many scopes its writer remembers something about.
     pub remembered: AtomicUsize,
     /// Scopes to be planned here.
-    pub queue: Queue<ServiceKey>,
+    pub queue: ScopeQueue<ServiceKey>,
     /// Scopes to be looked at and marked here.
     pub sweeps: Sweeps,
     pub scopes: Mutex<Scopes>,
@@ -43,7 +43,7 @@ pub(crate) struct Cluster {
     pub look: Notify,
     /// Grows when what is selected here may have changed.
     selection: AtomicU64,
-    /// Parts that routes write to, or have written to. Added to by [`Cluster::writes_in`] alone.
+    /// Parts that routes write to, or have written to. Added to by [`ActiveCluster::writes_in`] alone.
     pub written_parts: RwLock<BTreeSet<Part>>,
     /// Why a part could not be made.
     pub part_errors: Mutex<BTreeMap<Part, String>>,
@@ -52,9 +52,9 @@ pub(crate) struct Cluster {
     /// In words, where servers of the cluster do not list what we wrote.
     pub unlike: Mutex<Vec<String>>,
     /// Routes that write here.
-    pub inbound: RwLock<Vec<Arc<Route>>>,
+    pub inbound: RwLock<Vec<Arc<ActiveRoute>>>,
     /// Routes that read here.
-    pub outbound: RwLock<Vec<Arc<Route>>>,
+    pub outbound: RwLock<Vec<Arc<ActiveRoute>>>,
     /// Whether everything that an earlier process wrote is kept alive again.
     pub adopted: AtomicBool,
     /// The parts that the cluster lists, as last asked. It may serve others.
@@ -72,7 +72,7 @@ pub(crate) struct Cluster {
     pub pacer: Arc<Pacer>,
 }
 
-impl Cluster {
+impl ActiveCluster {
     pub fn new(spec: ClusterSpec, ledger: Ledger, pacers: &Pacers) -> Self {
         Self {
             pacer: pacers.of(&spec.id),
@@ -86,7 +86,7 @@ impl Cluster {
             planning: AtomicBool::new(false),
             writes: AtomicUsize::new(0),
             remembered: AtomicUsize::new(0),
-            queue: Queue::new(),
+            queue: ScopeQueue::new(),
             sweeps: Sweeps::default(),
             scopes: Mutex::default(),
             looks: Mutex::default(),
@@ -165,9 +165,10 @@ impl Cluster {
     }
 
     /// Makes the routes that read and write here those that are given.
-    pub fn connect(&self, inbound: Vec<Arc<Route>>, outbound: Vec<Arc<Route>>) {
-        let same =
-            |a: &[Arc<Route>], b: &[Arc<Route>]| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| Arc::ptr_eq(a, b));
+    pub fn connect(&self, inbound: Vec<Arc<ActiveRoute>>, outbound: Vec<Arc<ActiveRoute>>) {
+        let same = |a: &[Arc<ActiveRoute>], b: &[Arc<ActiveRoute>]| {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| Arc::ptr_eq(a, b))
+        };
         if same(&self.inbound.read(), &inbound) && same(&self.outbound.read(), &outbound) {
             return;
         }
@@ -185,20 +186,20 @@ impl Cluster {
 
     /// Marks what depends on a scope of this cluster: the scope itself where we write here, and the scopes that it
     /// feeds elsewhere.
-    pub fn touched(&self, scope: &ServiceKey, lane: Lane, now: Instant) {
+    pub fn scope_changed(&self, scope: &ServiceKey, urgency: Urgency, now: Instant) {
         if !self.inbound.read().is_empty() {
-            self.queue.mark_in(lane, scope, now);
+            self.queue.mark_as(urgency, scope, now);
         }
         for route in self.outbound.read().iter() {
-            route.touched(scope, lane, now);
+            route.source_changed(scope, urgency, now);
         }
     }
 
     /// Asks for a sweep over everything that this cluster's inbound routes want or have in `part`.
-    pub fn touch_part(&self, part: &Part) {
-        self.sweep(What::Held(None, Some(part.clone())));
+    pub fn sweep_part(&self, part: &Part) {
+        self.sweep(Coverage::Held(None, Some(part.clone())));
         for route in self.inbound.read().iter() {
-            self.sweep(What::Wanted(route.clone(), Some(part.clone())));
+            self.sweep(Coverage::Wanted(route.clone(), Some(part.clone())));
         }
     }
 

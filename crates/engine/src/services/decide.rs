@@ -1,9 +1,9 @@
 //! One scope's plan, with the guards' word on it. Used by the writer, the dry run and the comparison alike.
 
 use crate::kit::{earliest, hash};
-use crate::services::cluster::Cluster;
+use crate::services::cluster::ActiveCluster;
 use crate::services::export::{Export, export, nothing};
-use crate::services::route::Route;
+use crate::services::route::ActiveRoute;
 use crate::spec::{Run, Timing};
 use causeway_core::{
     Change, ClusterId, Evidence, Instance, InstanceId, OwnerId, Part, Plan, Policy, Removal, ServiceKey, Set, Skip,
@@ -25,10 +25,10 @@ pub(crate) struct Decision {
 }
 
 /// What each route that writes to a scope wants there.
-pub(crate) type Exports = Vec<(Arc<Route>, Export)>;
+pub(crate) type Exports = Vec<(Arc<ActiveRoute>, Export)>;
 
 /// Plans `scope` of `cluster` without asking the guards; `None` while the destination itself is not known completely.
-pub(crate) fn compare(cluster: &Cluster, scope: &ServiceKey, now: Instant) -> Option<(Plan, Exports)> {
+pub(crate) fn compare(cluster: &ActiveCluster, scope: &ServiceKey, now: Instant) -> Option<(Plan, Exports)> {
     let observed = {
         let mirror = cluster.mirror.lock();
         let state = mirror.part(&scope.part()).filter(|state| state.ready())?;
@@ -53,7 +53,8 @@ pub(crate) fn compare(cluster: &Cluster, scope: &ServiceKey, now: Instant) -> Op
         paused: !paused.is_empty(),
     };
     // Lent, since a copy of all records would cost more than the plan.
-    let lend = |(route, export): &mut (Arc<Route>, Export)| std::mem::replace(&mut export.wish, nothing(&route.spec));
+    let lend =
+        |(route, export): &mut (Arc<ActiveRoute>, Export)| std::mem::replace(&mut export.wish, nothing(&route.spec));
     let mut wishes: Vec<_> = exports.iter_mut().map(lend).collect();
     if let Some(sink) = &cluster.sink {
         sink.shape(&observed, &ledger, &mut wishes);
@@ -77,7 +78,7 @@ pub(crate) fn owners(exports: &Exports) -> BTreeMap<InstanceId, OwnerId> {
 }
 
 /// Plans `scope` of `cluster`, and lets the guards take out what they hold.
-pub(crate) fn decide(cluster: &Cluster, scope: &ServiceKey, timing: &Timing, now: Instant) -> Option<Decision> {
+pub(crate) fn decide(cluster: &ActiveCluster, scope: &ServiceKey, timing: &Timing, now: Instant) -> Option<Decision> {
     let Some((mut plan, exports)) = compare(cluster, scope, now) else { return gone(cluster, scope) };
     let path =
         exports.iter().find(|(_, e)| e.wish.attributes.is_some()).map(|(_, e)| e.path.clone()).unwrap_or_default();
@@ -108,8 +109,8 @@ pub(crate) fn decide(cluster: &Cluster, scope: &ServiceKey, timing: &Timing, now
 /// A removal that was let go stays so until it is written: its copy is gone then, from the plan and the ledger. What has
 /// come back is judged anew when it goes again.
 fn forget_releases(
-    cluster: &Cluster,
-    route: &Route,
+    cluster: &ActiveCluster,
+    route: &ActiveRoute,
     export: &Export,
     scope: &ServiceKey,
     gone: &[(Instance, Evidence)],
@@ -128,7 +129,7 @@ fn forget_releases(
 
 /// Takes back what a draining task has in a part that the cluster says is not there: nothing can be observed any more, and
 /// nothing is left of it but what the ledger says.
-fn gone(cluster: &Cluster, scope: &ServiceKey) -> Option<Decision> {
+fn gone(cluster: &ActiveCluster, scope: &ServiceKey) -> Option<Decision> {
     cluster.mirror.lock().part(&scope.part()).filter(|state| state.missing)?;
     let inbound = cluster.inbound.read();
     let drains = |owner: &OwnerId| inbound.iter().any(|r| r.spec.owner == *owner && r.spec.run == Run::Drain);
@@ -148,7 +149,7 @@ fn gone(cluster: &Cluster, scope: &ServiceKey) -> Option<Decision> {
 impl Decision {
     fn removals(
         &mut self,
-        route: &Arc<Route>,
+        route: &Arc<ActiveRoute>,
         export: &Export,
         records: Vec<(Instance, Evidence)>,
         timing: &Timing,
@@ -189,18 +190,18 @@ impl Decision {
         }
         let is_released = |record: &Instance| released.contains(&record.id());
         let mut verdict = looked_twice(route, &export.parts);
-        if verdict == Verdict::Pass && !missing.iter().all(is_released) {
+        if verdict == RemovalVerdict::Pass && !missing.iter().all(is_released) {
             verdict = implied(route, &export.parts, &self.plan.scope, now);
         }
         for record in missing {
             match verdict {
-                Verdict::Hold if is_released(&record) => {
+                RemovalVerdict::Hold if is_released(&record) => {
                     self.delete(record, owner, Removal::Gone { evidence: Evidence::Implied });
                 }
-                Verdict::Pass => self.delete(record, owner, Removal::Gone { evidence: Evidence::Implied }),
-                Verdict::Hold => drop(self.plan.skipped.insert(record.id(), Skip::RemovalLimit)),
-                Verdict::Look => self.wait(&record, Skip::Settling, now + timing.visible),
-                Verdict::Count => drop(self.plan.skipped.insert(record.id(), Skip::Settling)),
+                RemovalVerdict::Pass => self.delete(record, owner, Removal::Gone { evidence: Evidence::Implied }),
+                RemovalVerdict::Hold => drop(self.plan.skipped.insert(record.id(), Skip::RemovalLimit)),
+                RemovalVerdict::Look => self.wait(&record, Skip::Settling, now + timing.visible),
+                RemovalVerdict::Count => drop(self.plan.skipped.insert(record.id(), Skip::Settling)),
             }
         }
     }
@@ -216,7 +217,7 @@ impl Decision {
 }
 
 #[derive(Clone, Copy, PartialEq)]
-enum Verdict {
+enum RemovalVerdict {
     Pass,
     Hold,
     /// It waits for a second look.
@@ -226,32 +227,32 @@ enum Verdict {
 }
 
 /// Whether a second complete look agrees that something is missing; asks for it where it does not yet.
-fn looked_twice(route: &Route, parts: &[Part]) -> Verdict {
+fn looked_twice(route: &ActiveRoute, parts: &[Part]) -> RemovalVerdict {
     for part in parts {
         let (since, looked) = {
             let mirror = route.source.mirror.lock();
-            let Some(state) = mirror.part(part) else { return Verdict::Look };
+            let Some(state) = mirror.part(part) else { return RemovalVerdict::Look };
             (state.freshness.missing_since(), state.looked)
         };
         if looked.is_none_or(|looked| looked < since) {
             route.source.ask_look(part);
-            return Verdict::Look;
+            return RemovalVerdict::Look;
         }
     }
-    if parts.is_empty() { Verdict::Look } else { Verdict::Pass }
+    if parts.is_empty() { RemovalVerdict::Look } else { RemovalVerdict::Pass }
 }
 
 /// Whether what two complete looks lack may go: not when too much is missing. While that is being counted, `scope` waits.
-fn implied(route: &Route, parts: &[Part], scope: &ServiceKey, now: Instant) -> Verdict {
+fn implied(route: &ActiveRoute, parts: &[Part], scope: &ServiceKey, now: Instant) -> RemovalVerdict {
     for part in parts {
         let Some(since) = route.source.mirror.lock().part(part).map(|state| state.freshness.missing_since()) else {
-            return Verdict::Look;
+            return RemovalVerdict::Look;
         };
-        let Some(census) = route.counts.of(part, since, scope, now) else { return Verdict::Count };
+        let Some(census) = route.counts.of(part, since, scope, now) else { return RemovalVerdict::Count };
         let mut guard = route.memory.guard.lock();
         if !guard.implied(&part.0, census.missing, census.total, census.alive == 0, now) {
-            return Verdict::Hold;
+            return RemovalVerdict::Hold;
         }
     }
-    Verdict::Pass
+    RemovalVerdict::Pass
 }

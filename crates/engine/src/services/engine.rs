@@ -3,14 +3,14 @@
 use crate::kit::pace::Pacers;
 use crate::kit::supervise::{Crashes, supervise};
 use crate::notice::{Crash, Work};
-use crate::services::cluster::Cluster;
+use crate::services::cluster::ActiveCluster;
 use crate::services::ledger::Ledger;
-use crate::services::reader::Reader;
+use crate::services::reader::ClusterReader;
 use crate::services::record::Recorder;
 use crate::services::replicas;
-use crate::services::route::{Route, RouteMemory};
+use crate::services::route::{ActiveRoute, RouteMemory};
 use crate::services::takeover::planned_once;
-use crate::services::writer::Writer;
+use crate::services::writer::ClusterWriter;
 use crate::spec::{ClusterSpec, Only, RouteSpec, Timing};
 use causeway_core::{ClusterId, OwnerId, contain};
 use parking_lot::Mutex;
@@ -34,7 +34,7 @@ type RouteKey = (OwnerId, ClusterId);
 pub struct Engine {
     timing: Timing,
     pub(super) recorder: Arc<dyn Recorder>,
-    pub(crate) state: Mutex<State>,
+    pub(crate) state: Mutex<Topology>,
     stop: CancellationToken,
     tasks: Mutex<JoinSet<()>>,
     /// The watch on guards, where it has panicked.
@@ -43,15 +43,15 @@ pub struct Engine {
     me: Weak<Self>,
 }
 
-pub(crate) struct State {
-    pub clusters: BTreeMap<ClusterId, Running>,
-    pub routes: BTreeMap<RouteKey, Arc<Route>>,
+pub(crate) struct Topology {
+    pub clusters: BTreeMap<ClusterId, RunningCluster>,
+    pub routes: BTreeMap<RouteKey, Arc<ActiveRoute>>,
     /// What was written into clusters that are not running.
     pub ledgers: BTreeMap<ClusterId, Ledger>,
 }
 
-pub(crate) struct Running {
-    pub cluster: Arc<Cluster>,
+pub(crate) struct RunningCluster {
+    pub cluster: Arc<ActiveCluster>,
     stop: CancellationToken,
 }
 
@@ -62,7 +62,7 @@ impl Engine {
             me: me.clone(),
             timing,
             recorder,
-            state: Mutex::new(State { clusters: BTreeMap::new(), routes: BTreeMap::new(), ledgers: ledger }),
+            state: Mutex::new(Topology { clusters: BTreeMap::new(), routes: BTreeMap::new(), ledgers: ledger }),
             stop: CancellationToken::new(),
             tasks: Mutex::default(),
             crashes: Crashes::default(),
@@ -105,7 +105,7 @@ impl Engine {
         let mut state = self.state.lock();
         let mut wanted: BTreeMap<ClusterId, ClusterSpec> =
             clusters.into_iter().map(|spec| (spec.id.clone(), spec)).collect();
-        let differs = |id: &ClusterId, running: &mut Running| {
+        let differs = |id: &ClusterId, running: &mut RunningCluster| {
             wanted.get(id).is_none_or(|spec| spec.port != running.cluster.spec.port)
         };
         let gone: Vec<_> = state.clusters.extract_if(.., differs).collect();
@@ -116,8 +116,10 @@ impl Engine {
         wanted.retain(|id, _| !state.clusters.contains_key(id));
         for (id, spec) in wanted {
             let ledger = state.ledgers.remove(&id).unwrap_or_default();
-            let running =
-                Running { cluster: Arc::new(Cluster::new(spec, ledger, &self.pacers)), stop: self.stop.child_token() };
+            let running = RunningCluster {
+                cluster: Arc::new(ActiveCluster::new(spec, ledger, &self.pacers)),
+                stop: self.stop.child_token(),
+            };
             state.clusters.insert(id, running);
         }
         state.connect(routes);
@@ -127,34 +129,35 @@ impl Engine {
     }
 
     /// Starts reader and writer once the cluster is used.
-    fn start(&self, running: &Running) {
+    fn start(&self, running: &RunningCluster) {
         let (cluster, name) = (&running.cluster, running.cluster.spec.name.clone());
         let writes = !cluster.inbound.read().is_empty() || !cluster.ledger.lock().is_empty();
         let used = writes || !cluster.outbound.read().is_empty();
         let with = || (self.timing.clone(), self.recorder.clone());
         if used && !cluster.reading.swap(true, Ordering::SeqCst) {
             let (timing, recorder) = with();
-            let read = move |cluster, stop| Reader::new(cluster, timing.clone(), recorder.clone()).run(stop);
-            self.spawn(running, Work::Reading { cluster: name.clone() }, read, Reader::crashed);
+            let read = move |cluster, stop| ClusterReader::new(cluster, timing.clone(), recorder.clone()).run(stop);
+            self.spawn(running, Work::Reading { cluster: name.clone() }, read, ClusterReader::crashed);
         }
         if let Some(sink) = cluster.sink.clone().filter(|_| writes)
             && !cluster.writing.swap(true, Ordering::SeqCst)
         {
             self.spawn(running, Work::Comparing { cluster: name.clone() }, replicas::watch, |_, _| {});
             let (timing, recorder) = with();
-            let write =
-                move |cluster, stop| Writer::new(cluster, sink.clone(), timing.clone(), recorder.clone()).run(stop);
-            self.spawn(running, Work::Writing { cluster: name }, write, |cluster, _| Writer::crashed(cluster));
+            let write = move |cluster, stop| {
+                ClusterWriter::new(cluster, sink.clone(), timing.clone(), recorder.clone()).run(stop)
+            };
+            self.spawn(running, Work::Writing { cluster: name }, write, |cluster, _| ClusterWriter::crashed(cluster));
         }
     }
 
     /// Runs work of a cluster until the cluster is stopped, and starts it anew when it panics.
     fn spawn<W: Future<Output = ()> + Send>(
         &self,
-        running: &Running,
+        running: &RunningCluster,
         work: Work,
-        start: impl Fn(Arc<Cluster>, CancellationToken) -> W + Send + Sync + 'static,
-        crashed: impl Fn(&Cluster, &Crash) + Send + Sync + 'static,
+        start: impl Fn(Arc<ActiveCluster>, CancellationToken) -> W + Send + Sync + 'static,
+        crashed: impl Fn(&ActiveCluster, &Crash) + Send + Sync + 'static,
     ) {
         let (cluster, stop) = (running.cluster.clone(), running.stop.clone());
         self.tasks.lock().spawn(async move {
@@ -165,7 +168,7 @@ impl Engine {
 
     /// Stops a cluster; its connection stays until a successor has taken over what it held: where new settings never work,
     /// what the old ones kept alive stands on.
-    fn retire(&self, running: Running, replaced: bool) {
+    fn retire(&self, running: RunningCluster, replaced: bool) {
         running.stop.cancel();
         if let Some(sink) = running.cluster.sink.clone() {
             let (stop, me, id) = (self.stop.clone(), self.me.clone(), running.cluster.id().clone());
@@ -236,7 +239,7 @@ impl Engine {
     }
 }
 
-impl State {
+impl Topology {
     /// Makes the routes those that are given, keeping the memory of those that go on.
     fn connect(&mut self, specs: Vec<RouteSpec>) {
         let mut before = std::mem::take(&mut self.routes);
@@ -260,7 +263,7 @@ impl State {
             // What was remembered of another source says nothing of this one.
             let kept = old.filter(|old| old.spec.source == spec.source);
             // What was let go was let go for the task as it was.
-            let only_run = |old: &Arc<Route>| RouteSpec { run: spec.run, ..old.spec.clone() }.same(&spec);
+            let only_run = |old: &Arc<ActiveRoute>| RouteSpec { run: spec.run, ..old.spec.clone() }.same(&spec);
             if let Some(old) = kept.as_ref().filter(|old| !only_run(old)) {
                 old.memory.released.lock().clear();
             }
@@ -269,18 +272,18 @@ impl State {
             if spec.only != Only::Freeze {
                 *memory.only.lock() = spec.only.clone();
             }
-            let route = Arc::new(Route::new(spec, &source.cluster, &destination.cluster, memory));
+            let route = Arc::new(ActiveRoute::new(spec, &source.cluster, &destination.cluster, memory));
             route.map_feeds();
             fresh.push(route.clone());
             self.routes.insert(key, route);
         }
         for running in self.clusters.values() {
             let id = running.cluster.id();
-            let pick = |at: fn(&Route) -> &ClusterId| -> Vec<_> {
+            let pick = |at: fn(&ActiveRoute) -> &ClusterId| -> Vec<_> {
                 self.routes.values().filter(|route| at(route) == id).cloned().collect()
             };
             running.cluster.connect(pick(|route| &route.spec.destination), pick(|route| &route.spec.source));
         }
-        fresh.iter().for_each(Route::touch_all);
+        fresh.iter().for_each(ActiveRoute::sweep_all);
     }
 }

@@ -1,7 +1,7 @@
 //! What one route wants to stand in one scope of its destination.
 
 use crate::services::mirror::Witness;
-use crate::services::route::Route;
+use crate::services::route::ActiveRoute;
 use crate::spec::{RouteSpec, Run};
 use causeway_core::{
     Attributes, Choice, ClusterId, Fresh, Held, Instance, InstanceId, Mode, Overrides, Part, ServiceKey, Skip, Wish,
@@ -32,7 +32,7 @@ pub(crate) struct Export {
 type Wanted = (InstanceId, Instance);
 
 /// What `route` wants in `target` now. A draining route wants nothing, and knows it.
-pub(crate) fn export(route: &Route, target: &ServiceKey, now: Instant) -> Export {
+pub(crate) fn export(route: &ActiveRoute, target: &ServiceKey, now: Instant) -> Export {
     let spec = &route.spec;
     let mut export = Export {
         wish: nothing(spec),
@@ -68,7 +68,7 @@ pub(crate) fn export(route: &Route, target: &ServiceKey, now: Instant) -> Export
 /// Finds an id in the destination for each record that is wanted. Where several have the same one, whichever kind of
 /// cluster and however many scopes they come from, the newest stands, and each of the others is named as left alone; of
 /// records that say the same there is one.
-fn settle_ids(route: &Route, there: &Written, export: &mut Export) {
+fn settle_ids(route: &ActiveRoute, there: &Written, export: &mut Export) {
     let by_id = |wanted: Vec<Wanted>| {
         let mut groups: BTreeMap<InstanceId, Vec<Wanted>> = BTreeMap::new();
         wanted.into_iter().for_each(|one| groups.entry(one.1.id()).or_default().push(one));
@@ -111,7 +111,7 @@ pub(crate) fn nothing(spec: &RouteSpec) -> Wish {
 }
 
 /// Whether a copy of a record that was seen to go still stands in the route's destination, as far as the ledger knows.
-pub(crate) fn has_copy(route: &Route, scope: &ServiceKey, id: &InstanceId, witness: &Witness) -> bool {
+pub(crate) fn has_copy(route: &ActiveRoute, scope: &ServiceKey, id: &InstanceId, witness: &Witness) -> bool {
     let stands_in = |target: &ServiceKey| {
         let there = route.destination.written_in(target);
         if there.records.is_empty() {
@@ -125,7 +125,7 @@ pub(crate) fn has_copy(route: &Route, scope: &ServiceKey, id: &InstanceId, witne
 
 /// From a scope of a route's source to one of its destination.
 struct Way<'a> {
-    route: &'a Route,
+    route: &'a ActiveRoute,
     scope: &'a ServiceKey,
     target: &'a ServiceKey,
     /// What this install wrote into the target.
@@ -135,7 +135,7 @@ struct Way<'a> {
 }
 
 impl<'a> Way<'a> {
-    fn new(route: &'a Route, scope: &'a ServiceKey, target: &'a ServiceKey, there: &'a Written) -> Self {
+    fn new(route: &'a ActiveRoute, scope: &'a ServiceKey, target: &'a ServiceKey, there: &'a Written) -> Self {
         Self { route, scope, target, there, written: route.source.written_in(scope) }
     }
 
@@ -257,7 +257,7 @@ const LAG: Duration = Duration::from_secs(2);
 
 /// Whether what a scope shows was read well after our last write to it, so that a difference is somebody's doing. Where it
 /// was not, asks for another look, and says when to think again.
-fn stands(route: &Route, scope: &ServiceKey, now: Instant) -> Result<(), Instant> {
+fn stands(route: &ActiveRoute, scope: &ServiceKey, now: Instant) -> Result<(), Instant> {
     let Some(written) = route.source.written.lock().get(scope).copied() else { return Ok(()) };
     let settled = written + LAG;
     if now < settled {

@@ -3,7 +3,7 @@
 use crate::event::{Action, Event};
 use crate::kit::guard::HoldNews;
 use crate::services::engine::Engine;
-use crate::services::route::Route;
+use crate::services::route::ActiveRoute;
 use causeway_core::{OwnerId, Part, Reason, ServiceKey};
 use std::collections::{BTreeMap, BTreeSet};
 use tokio::time::Instant;
@@ -51,7 +51,7 @@ impl Engine {
         }
     }
 
-    fn guard_event(&self, route: &Route, action: Action, reason: Reason) {
+    fn guard_event(&self, route: &ActiveRoute, action: Action, reason: Reason) {
         tracing::warn!(task = %route.spec.task, "{reason}");
         let (task, cluster) = (route.spec.task.clone(), route.destination.spec.name.clone());
         self.recorder.event(Event { task, cluster, scope: String::new(), record: String::new(), action, reason });
@@ -59,13 +59,13 @@ impl Engine {
 }
 
 /// The scopes of a route's destination where a guard holds removals of its task, and how many.
-pub(crate) fn held_scopes(route: &Route) -> BTreeMap<ServiceKey, usize> {
+pub(crate) fn held_scopes(route: &ActiveRoute) -> BTreeMap<ServiceKey, usize> {
     let scopes = route.destination.scopes.lock();
     scopes.tally(&route.spec.owner).map(|tally| tally.held.clone()).unwrap_or_default()
 }
 
 /// Ends a hold: lets go of what it has held since `until` or longer, in these scopes. Returns how much that is.
-fn let_go(route: &Route, held: &BTreeMap<ServiceKey, usize>, until: Instant, now: Instant) -> usize {
+fn let_go(route: &ActiveRoute, held: &BTreeMap<ServiceKey, usize>, until: Instant, now: Instant) -> usize {
     let mut count = 0;
     for scope in held.keys() {
         let ids: Vec<_> = {
@@ -86,7 +86,7 @@ fn let_go(route: &Route, held: &BTreeMap<ServiceKey, usize>, until: Instant, now
 }
 
 /// Whether every part of the source that feeds what is held was looked at whole since `expired`; asks for it where not.
-fn looked_again(route: &Route, held: &BTreeMap<ServiceKey, usize>, expired: Instant) -> bool {
+fn looked_again(route: &ActiveRoute, held: &BTreeMap<ServiceKey, usize>, expired: Instant) -> bool {
     let targets: BTreeSet<_> = held.keys().map(ServiceKey::part).collect();
     let parts: BTreeSet<_> = targets.iter().flat_map(|target| route.parts_for(target)).collect();
     let due: Vec<_> = {

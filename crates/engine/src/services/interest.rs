@@ -1,11 +1,11 @@
 //! What the watch of a cluster is asked for: the union over the routes that read it or write it.
 
-use crate::services::cluster::Cluster;
+use crate::services::cluster::ActiveCluster;
 use causeway_core::{Interest, Part, ServiceKey};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Weak};
 
-pub(crate) struct RoutesInterest(pub Weak<Cluster>);
+pub(crate) struct RoutesInterest(pub Weak<ActiveCluster>);
 
 impl Interest for RoutesInterest {
     fn part(&self, part: &Part, title: Option<&str>) -> bool {

@@ -48,7 +48,7 @@ impl Mirror {
     }
 
     /// What went a while ago, by scope; each scope is to be told to [`Self::forget_witnesses`].
-    pub fn old_witnesses(&mut self, now: Instant) -> Vec<(ServiceKey, Vec<(InstanceId, Witness)>)> {
+    pub fn expired_witnesses(&mut self, now: Instant) -> Vec<(ServiceKey, Vec<(InstanceId, Witness)>)> {
         let scopes: Vec<_> = std::iter::from_fn(|| self.expiring.pop(now)).take(EXPIRING).collect();
         let of = |scope: ServiceKey| {
             let seen = self.parts.get(&scope.part()).map_or(&[][..], |state| state.witnessed(&scope));

@@ -1,7 +1,7 @@
 //! What became of changes: into the ledger, the mirror and the events.
 
 use crate::event::{Action, Event};
-use crate::services::cluster::Cluster;
+use crate::services::cluster::ActiveCluster;
 use crate::services::record::Recorder;
 use causeway_core::{Change, ClusterId, Error, InstanceId, OwnerId, ServiceKey, Sink, WrittenRecord};
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ pub(crate) type Intended = BTreeMap<InstanceId, Option<WrittenRecord>>;
 
 /// Notes in the ledger what is about to be written and will have no other proof.
 pub(crate) fn intend(
-    cluster: &Cluster,
+    cluster: &ActiveCluster,
     sink: &dyn Sink,
     recorder: &dyn Recorder,
     scope: &ServiceKey,
@@ -43,7 +43,7 @@ fn is_refusal(error: &Error) -> bool {
 
 /// Takes in what a destination answered to the changes of one scope.
 pub(crate) fn settle(
-    cluster: &Cluster,
+    cluster: &ActiveCluster,
     recorder: &dyn Recorder,
     scope: &ServiceKey,
     outcomes: &[(Change, Result<(), Error>)],
@@ -100,7 +100,7 @@ pub(crate) fn settle(
 }
 
 /// The name of the task that writes here under `owner`.
-pub(crate) fn task_of(cluster: &Cluster, owner: Option<&OwnerId>) -> Arc<str> {
+pub(crate) fn task_of(cluster: &ActiveCluster, owner: Option<&OwnerId>) -> Arc<str> {
     let inbound = cluster.inbound.read();
     let route = inbound.iter().find(|route| Some(&route.spec.owner) == owner);
     route.map_or_else(|| "".into(), |route| route.spec.task.clone())

@@ -2,12 +2,12 @@
 
 use crate::kit::call::call;
 use crate::kit::pace::Pacers;
-use crate::services::cluster::Cluster;
+use crate::services::cluster::ActiveCluster;
 use crate::services::decide::{compare, owners};
 use crate::services::engine::Engine;
 use crate::services::interest::RoutesInterest;
 use crate::services::ledger::{CountedLedger, Ledger};
-use crate::services::route::{Route, RouteMemory};
+use crate::services::route::{ActiveRoute, RouteMemory};
 use crate::services::writer::TURN;
 use crate::spec::{ClusterSpec, Only, RouteSpec, Timing};
 use causeway_core::{
@@ -104,7 +104,7 @@ pub async fn dry_run(
     let used: BTreeSet<_> = routes.iter().flat_map(|route| [&route.source, &route.destination]).cloned().collect();
     let open = |spec: ClusterSpec| {
         let (id, ledger) = (spec.id.clone(), ledgers.remove(&spec.id).unwrap_or_default());
-        (id, Arc::new(Cluster::new(spec, ledger, &pacers)))
+        (id, Arc::new(ActiveCluster::new(spec, ledger, &pacers)))
     };
     let clusters: BTreeMap<_, _> = clusters.into_iter().filter(|spec| used.contains(&spec.id)).map(open).collect();
     for mut spec in routes {
@@ -117,12 +117,12 @@ pub async fn dry_run(
             continue;
         };
         let memory = Arc::new(RouteMemory::new(&spec));
-        let route = Arc::new(Route::new(spec, source, destination, memory));
+        let route = Arc::new(ActiveRoute::new(spec, source, destination, memory));
         source.outbound.write().push(route.clone());
         destination.inbound.write().push(route);
     }
     // A slow cluster does not hold up the others.
-    let looks = |cluster: &Arc<Cluster>| Looks { cluster: cluster.clone(), unread: Vec::new() };
+    let looks = |cluster: &Arc<ActiveCluster>| Looks { cluster: cluster.clone(), unread: Vec::new() };
     let mut looks: Vec<_> = clusters.values().map(looks).collect();
     join_all(looks.iter_mut().map(|look| look.take(timing))).await;
     looks.iter().for_each(|look| copies_parts(&look.cluster, &look.unread));
@@ -142,7 +142,7 @@ pub async fn dry_run(
 
 /// The parts that a destination will be written in; those that are not there yet are empty. Of what could not be read it is not
 /// known what is there.
-fn copies_parts(cluster: &Cluster, unread: &[Unread]) {
+fn copies_parts(cluster: &ActiveCluster, unread: &[Unread]) {
     let now = Instant::now();
     let inbound: Vec<_> = cluster.inbound.read().clone();
     for route in inbound {
@@ -163,7 +163,7 @@ fn copies_parts(cluster: &Cluster, unread: &[Unread]) {
 
 /// The looks at one cluster.
 struct Looks {
-    cluster: Arc<Cluster>,
+    cluster: Arc<ActiveCluster>,
     unread: Vec<Unread>,
 }
 
@@ -228,7 +228,7 @@ async fn take_turns(last: &mut std::time::Instant) {
     }
 }
 
-async fn previews(cluster: &Cluster, only: Option<&OwnerId>) -> Vec<Preview> {
+async fn previews(cluster: &ActiveCluster, only: Option<&OwnerId>) -> Vec<Preview> {
     let now = Instant::now();
     let mut last = std::time::Instant::now();
     let mut scopes: BTreeSet<_> = cluster.ledger.lock().keys().cloned().collect();
@@ -248,7 +248,7 @@ async fn previews(cluster: &Cluster, only: Option<&OwnerId>) -> Vec<Preview> {
 }
 
 /// What would be done in one scope; `None` while the destination is not known, or nothing is done there.
-fn preview(cluster: &Cluster, scope: &ServiceKey, only: Option<&OwnerId>, now: Instant) -> Option<Preview> {
+fn preview(cluster: &ActiveCluster, scope: &ServiceKey, only: Option<&OwnerId>, now: Instant) -> Option<Preview> {
     let (mut plan, exports) = compare(cluster, scope, now)?;
     let owners = owners(&exports);
     let mine = |owner: Option<&OwnerId>| only.is_none() || owner.is_none() || owner == only;

@@ -4,19 +4,19 @@ mod listing;
 mod looks;
 
 use crate::kit::hash;
-use crate::kit::queue::Lane;
+use crate::kit::queue::Urgency;
 use crate::notice::Crash;
-use crate::services::cluster::Cluster;
+use crate::services::cluster::ActiveCluster;
 use crate::services::export::has_copy;
 use crate::services::interest::RoutesInterest;
 use crate::services::mirror::{PartState, Witness, portions};
 use crate::services::record::Recorder;
-use crate::services::route::Route;
+use crate::services::route::ActiveRoute;
 use crate::spec::Timing;
 use causeway_core::{ClusterId, Error, Fresh, InstanceId, Lost, OwnerId, Part, Selector, Update};
 use futures_util::StreamExt;
-use listing::Answer;
-use looks::{Look, Looked};
+use listing::Listing;
+use looks::{LookResult, OpenLook};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,8 +27,8 @@ use tokio_util::sync::CancellationToken;
 /// How often settling is looked at.
 const TICK: Duration = Duration::from_millis(500);
 
-pub(crate) struct Reader {
-    cluster: Arc<Cluster>,
+pub(crate) struct ClusterReader {
+    cluster: Arc<ActiveCluster>,
     timing: Timing,
     recorder: Arc<dyn Recorder>,
     /// How far each route believed each part when it was last asked.
@@ -44,11 +44,11 @@ pub(crate) struct Reader {
     /// The last one of them that was begun with.
     looked_last: Option<Part>,
     /// Complete looks that are being taken in.
-    looked: VecDeque<Looked>,
+    looked: VecDeque<OpenLook>,
 }
 
-impl Reader {
-    pub fn new(cluster: Arc<Cluster>, timing: Timing, recorder: Arc<dyn Recorder>) -> Self {
+impl ClusterReader {
+    pub fn new(cluster: Arc<ActiveCluster>, timing: Timing, recorder: Arc<dyn Recorder>) -> Self {
         Self {
             cluster,
             timing,
@@ -65,7 +65,7 @@ impl Reader {
     }
 
     /// A reader of this cluster panicked: what it knew is unknown until the next one has read it.
-    pub fn crashed(cluster: &Cluster, crash: &Crash) {
+    pub fn crashed(cluster: &ActiveCluster, crash: &Crash) {
         cluster.mirror.lock().unknown(crash.to_string());
         cluster.looks.lock().clear();
     }
@@ -74,8 +74,8 @@ impl Reader {
     pub async fn run(mut self, stop: CancellationToken) {
         let cluster = self.cluster.clone();
         let select: Selector = Arc::new(RoutesInterest(Arc::downgrade(&cluster)));
-        let mut looks: JoinSet<Look> = JoinSet::new();
-        let mut asks: JoinSet<Answer> = JoinSet::new();
+        let mut looks: JoinSet<LookResult> = JoinSet::new();
+        let mut asks: JoinSet<Listing> = JoinSet::new();
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let first = Instant::now() + self.timing.sweep + spread(cluster.id(), self.timing.sweep / 2);
@@ -97,7 +97,7 @@ impl Reader {
                 Some(Ok((part, began, sets))) = looks.join_next() => self.looked(part, began, sets),
                 // Between two portions, whatever else has happened has its turn.
                 () = tokio::task::yield_now(), if !self.looked.is_empty() => self.take_portion(),
-                _ = tick.tick() => self.tick(&mut asks),
+                _ = tick.tick() => self.look_around(&mut asks),
                 Some(Ok(answer)) = asks.join_next() => self.answered(answer),
                 _ = sweep.tick() => self.ask_all(),
             }
@@ -121,17 +121,17 @@ impl Reader {
                 self.cluster.mirror.lock().complete(&part, title, Instant::now());
                 self.freeze();
                 self.cluster.part_errors.lock().remove(&part);
-                self.cluster.touch_part(&part);
+                self.cluster.sweep_part(&part);
                 // One that was just made is not said to be missing from the list.
                 if self.cluster.is_unlisted(&part) {
                     self.listed_at = None;
                 }
                 if anew {
-                    self.cluster.outbound.read().iter().for_each(Route::touch_all);
+                    self.cluster.outbound.read().iter().for_each(ActiveRoute::sweep_all);
                 }
                 // Before the part was complete nothing could be planned.
                 for scopes in changed {
-                    scopes.iter().for_each(|scope| self.cluster.touched(scope, Lane::Sweep, now));
+                    scopes.iter().for_each(|scope| self.cluster.scope_changed(scope, Urgency::Sweep, now));
                     tokio::task::yield_now().await;
                 }
             }
@@ -139,7 +139,7 @@ impl Reader {
                 let settle = self.settle();
                 let changed = self.cluster.mirror.lock().update(update, settle, now);
                 self.freeze();
-                changed.iter().for_each(|scope| self.cluster.touched(scope, Lane::Live, now));
+                changed.iter().for_each(|scope| self.cluster.scope_changed(scope, Urgency::Live, now));
             }
             Err(lost) => {
                 tracing::warn!(cluster = %self.cluster.spec.name, part = lost.part.as_ref().map(tracing::field::display), error = %lost.error, "cannot be read");
@@ -147,7 +147,7 @@ impl Reader {
                 // What is written there may need the part to be made again; what is drained there has gone with it.
                 if let (Some(part), Error::Missing(_)) = (&lost.part, &lost.error) {
                     self.listed_at = None;
-                    self.cluster.touch_part(part);
+                    self.cluster.sweep_part(part);
                 }
             }
         }
@@ -158,7 +158,7 @@ impl Reader {
         self.cluster.outbound.read().iter().map(|route| route.spec.settle).max()
     }
 
-    fn tick(&mut self, asks: &mut JoinSet<Answer>) {
+    fn look_around(&mut self, asks: &mut JoinSet<Listing>) {
         let now = Instant::now();
         let mut settled = BTreeSet::new();
         {
@@ -176,7 +176,7 @@ impl Reader {
                 }
             }
         }
-        settled.iter().for_each(|part| self.touch_readers(part));
+        settled.iter().for_each(|part| self.sweep_readers(part));
         self.forget_gone(now);
         if asks.is_empty() {
             self.list(asks);
@@ -188,7 +188,7 @@ impl Reader {
     /// Forgets what was seen to go once no destination has a copy of it any more, and what such scopes fed.
     fn forget_gone(&self, now: Instant) {
         let outbound = self.cluster.outbound.read().clone();
-        let old = self.cluster.mirror.lock().old_witnesses(now);
+        let old = self.cluster.mirror.lock().expired_witnesses(now);
         for (scope, witnesses) in old {
             let needed = |(id, witness): &(InstanceId, Witness)| {
                 outbound.iter().any(|route| has_copy(route, &scope, id, witness))

@@ -2,7 +2,7 @@
 //! tell each other everything looks well from the one that we write to.
 
 use crate::kit::call::call;
-use crate::services::cluster::Cluster;
+use crate::services::cluster::ActiveCluster;
 use crate::services::engine::Engine;
 use crate::services::ledger::Ledger;
 use causeway_core::{Error, Instance, InstanceId, Mark, OwnerId, Part, Replica, ServiceKey};
@@ -77,7 +77,7 @@ impl Engine {
 }
 
 /// Looks at a destination's servers from time to time, for the status, until `stop`.
-pub(crate) async fn watch(cluster: Arc<Cluster>, stop: CancellationToken) {
+pub(crate) async fn watch(cluster: Arc<ActiveCluster>, stop: CancellationToken) {
     let mut next = EVERY;
     let mut last = None;
     loop {
@@ -126,7 +126,7 @@ fn words(unlike: &[Unlike]) -> Vec<String> {
 }
 
 /// The next scopes in which we hold records: in turns, and never more than a few.
-fn after(cluster: &Cluster, last: Option<&ServiceKey>) -> BTreeSet<ServiceKey> {
+fn after(cluster: &ActiveCluster, last: Option<&ServiceKey>) -> BTreeSet<ServiceKey> {
     let ledger = cluster.ledger.lock();
     let from = last.map_or(Bound::Unbounded, Bound::Excluded);
     let some: BTreeSet<_> =
@@ -135,14 +135,14 @@ fn after(cluster: &Cluster, last: Option<&ServiceKey>) -> BTreeSet<ServiceKey> {
 }
 
 /// The scopes in which records of such owners are held.
-fn scopes(cluster: &Cluster, of: impl Fn(&OwnerId) -> bool) -> BTreeSet<ServiceKey> {
+fn scopes(cluster: &ActiveCluster, of: impl Fn(&OwnerId) -> bool) -> BTreeSet<ServiceKey> {
     let ledger = cluster.ledger.lock();
     let held = ledger.iter().filter(|(_, written)| written.records.values().any(|record| of(&record.owner)));
     held.map(|(scope, _)| scope.clone()).collect()
 }
 
 struct Comparison<'a> {
-    cluster: &'a Cluster,
+    cluster: &'a ActiveCluster,
     /// Of one task only.
     only: Option<&'a OwnerId>,
 }

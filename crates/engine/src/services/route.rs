@@ -1,13 +1,13 @@
 //! One direction of one task at work: what it reads, where that is to stand, and what it remembers.
 
 use crate::kit::guard::Guard;
-use crate::kit::queue::Lane;
-use crate::services::census::Counts;
-use crate::services::cluster::Cluster;
+use crate::kit::queue::Urgency;
+use crate::services::census::PartCounts;
+use crate::services::cluster::ActiveCluster;
 use crate::services::export::export;
 use crate::services::mirror::{Mirror, PartState};
 use crate::services::releases::Releases;
-use crate::services::sweep::What;
+use crate::services::sweep::Coverage;
 use crate::spec::{Only, RouteSpec};
 use causeway_core::{InstanceId, Part, ServiceKey, Set};
 use parking_lot::Mutex;
@@ -16,13 +16,13 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 /// One direction of one task at work.
-pub(crate) struct Route {
+pub(crate) struct ActiveRoute {
     pub spec: RouteSpec,
-    pub source: Arc<Cluster>,
-    pub destination: Arc<Cluster>,
+    pub source: Arc<ActiveCluster>,
+    pub destination: Arc<ActiveCluster>,
     pub memory: Arc<RouteMemory>,
     /// What is missing from each part of the source. With other settings it is counted anew.
-    pub counts: Counts,
+    pub counts: PartCounts,
     /// For each part of the source, one scope with records that matches the filters; `None`: there is none.
     samples: Mutex<BTreeMap<Part, Option<ServiceKey>>>,
 }
@@ -52,10 +52,15 @@ impl RouteMemory {
     }
 }
 
-impl Route {
-    pub fn new(spec: RouteSpec, source: &Arc<Cluster>, destination: &Arc<Cluster>, memory: Arc<RouteMemory>) -> Self {
+impl ActiveRoute {
+    pub fn new(
+        spec: RouteSpec,
+        source: &Arc<ActiveCluster>,
+        destination: &Arc<ActiveCluster>,
+        memory: Arc<RouteMemory>,
+    ) -> Self {
         let (source, destination) = (source.clone(), destination.clone());
-        Self { spec, source, destination, memory, counts: Counts::default(), samples: Mutex::default() }
+        Self { spec, source, destination, memory, counts: PartCounts::default(), samples: Mutex::default() }
     }
 
     /// Whether any scope with records in a part of the source matches the filters. Looks for one only at first and when
@@ -216,11 +221,11 @@ impl Route {
         state.title.clone()
     }
 
-    pub fn touched(&self, scope: &ServiceKey, lane: Lane, now: Instant) {
+    pub fn source_changed(&self, scope: &ServiceKey, urgency: Urgency, now: Instant) {
         self.note_match(scope);
         for target in self.feed(scope) {
             self.judge_anew(&target, now);
-            self.destination.queue.mark_in(lane, &target, now);
+            self.destination.queue.mark_as(urgency, &target, now);
         }
     }
 
@@ -260,10 +265,10 @@ impl Route {
     }
 
     /// Asks for a sweep over everything that this route wants or has.
-    pub fn touch_all(self: &Arc<Self>) {
-        self.destination.sweep(What::Wanted(self.clone(), None));
-        self.destination.sweep(What::Held(Some(self.spec.owner.clone()), None));
-        self.destination.sweep(What::Lost);
+    pub fn sweep_all(self: &Arc<Self>) {
+        self.destination.sweep(Coverage::Wanted(self.clone(), None));
+        self.destination.sweep(Coverage::Held(Some(self.spec.owner.clone()), None));
+        self.destination.sweep(Coverage::Lost);
     }
 }
 

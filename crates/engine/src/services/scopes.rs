@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 /// What was left alone at one id, for whom, and since when.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Left {
+pub(crate) struct LeftRecord {
     pub skip: Skip,
     pub owner: Option<OwnerId>,
     pub since: Instant,
@@ -15,7 +15,7 @@ pub(crate) struct Left {
     pub told: bool,
 }
 
-impl Left {
+impl LeftRecord {
     /// Whether a guard holds the removal for this task.
     pub fn holds(&self, owner: &OwnerId) -> bool {
         self.skip == Skip::RemovalLimit && self.owner.as_ref() == Some(owner)
@@ -25,9 +25,9 @@ impl Left {
 /// How the last planning of a scope ended.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ScopeState {
-    pub left: BTreeMap<InstanceId, Left>,
+    pub left: BTreeMap<InstanceId, LeftRecord>,
     /// What was left alone for another record that has its id, by its own id and its task.
-    pub crowded: BTreeMap<(InstanceId, OwnerId), Left>,
+    pub crowded: BTreeMap<(InstanceId, OwnerId), LeftRecord>,
     /// Changes planned and not yet accepted, by task.
     pub pending: BTreeMap<OwnerId, usize>,
     pub error: Option<Reason>,
@@ -38,7 +38,7 @@ impl ScopeState {
         self.left.is_empty() && self.crowded.is_empty() && self.pending.is_empty() && self.error.is_none()
     }
 
-    fn all_left(&self) -> impl Iterator<Item = &Left> {
+    fn all_left(&self) -> impl Iterator<Item = &LeftRecord> {
         self.left.values().chain(self.crowded.values())
     }
 }
@@ -144,8 +144,8 @@ mod tests {
     use super::*;
     use causeway_core::{Instance, InstanceId, ServiceKey};
 
-    fn left(id: &str, owner: &OwnerId, skip: Skip) -> (InstanceId, Left) {
-        let left = Left { skip, owner: Some(owner.clone()), since: Instant::now(), told: false };
+    fn left(id: &str, owner: &OwnerId, skip: Skip) -> (InstanceId, LeftRecord) {
+        let left = LeftRecord { skip, owner: Some(owner.clone()), since: Instant::now(), told: false };
         (Instance::new(id, 80).id(), left)
     }
 

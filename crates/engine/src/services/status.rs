@@ -1,11 +1,11 @@
 //! What the engine shows of itself.
 
 use crate::notice::{LeftAlone, Notice};
-use crate::services::cluster::Cluster;
-use crate::services::engine::{Engine, Running};
+use crate::services::cluster::ActiveCluster;
+use crate::services::engine::{Engine, RunningCluster};
 use crate::services::ledger::Holdings;
 use crate::services::mirror::PartState;
-use crate::services::route::Route;
+use crate::services::route::ActiveRoute;
 use crate::spec::{Only, Run};
 use crate::status::{Hold, RouteState};
 use causeway_core::{Carrier, ClusterId, Fresh, InstanceId, OwnerId, Part, ServiceKey, Set, Skip, Unreadable};
@@ -79,7 +79,9 @@ impl Engine {
     /// The connections or sessions that hold our copies, by cluster. A cluster without any is left out.
     pub fn carriers(&self) -> BTreeMap<ClusterId, Vec<Carrier>> {
         let state = self.state.lock();
-        let of = |(id, running): (&ClusterId, &Running)| Some((id.clone(), running.cluster.sink.as_ref()?.carriers()));
+        let of = |(id, running): (&ClusterId, &RunningCluster)| {
+            Some((id.clone(), running.cluster.sink.as_ref()?.carriers()))
+        };
         state.clusters.iter().filter_map(of).filter(|(_, carriers)| !carriers.is_empty()).collect()
     }
 
@@ -92,7 +94,7 @@ impl Engine {
     /// What stands where records do and cannot be read as one, by cluster.
     pub fn unreadable(&self) -> BTreeMap<ClusterId, Vec<Unreadable>> {
         let state = self.state.lock();
-        let of = |(id, running): (&ClusterId, &Running)| (id.clone(), running.cluster.source.unreadable());
+        let of = |(id, running): (&ClusterId, &RunningCluster)| (id.clone(), running.cluster.source.unreadable());
         state.clusters.iter().map(of).filter(|(_, all)| !all.is_empty()).collect()
     }
 
@@ -161,7 +163,7 @@ impl Engine {
     }
 }
 
-fn status(route: &Arc<Route>, now: Instant) -> RouteStatus {
+fn status(route: &Arc<ActiveRoute>, now: Instant) -> RouteStatus {
     let owner = &route.spec.owner;
     let (pending, skipped, errors, held) = {
         let scopes = route.destination.scopes.lock();
@@ -212,14 +214,14 @@ fn status(route: &Arc<Route>, now: Instant) -> RouteStatus {
 }
 
 /// Whether the source has been read whole. Settling is no work: it only makes removals wait.
-fn complete(route: &Route, now: Instant) -> bool {
+fn complete(route: &ActiveRoute, now: Instant) -> bool {
     let mirror = route.source.mirror.lock();
     let mut taken = route.taken(&mirror).peekable();
     taken.peek().is_some() && taken.all(|(_, state)| state.freshness.at(route.spec.settle, now) != Fresh::Stale)
 }
 
 /// Whether the destination has been read where the route wants something, or something of ours stands.
-fn is_known(route: &Route) -> bool {
+fn is_known(route: &ActiveRoute) -> bool {
     let filled: Vec<_> = {
         let mirror = route.source.mirror.lock();
         route.taken(&mirror).filter(|(_, state)| state.filled() > 0).map(|(part, _)| part.clone()).collect()
@@ -252,18 +254,18 @@ impl Told {
         self.note(notice);
     }
 
-    fn cluster_fails(&mut self, cluster: &Cluster, text: &str) {
+    fn cluster_fails(&mut self, cluster: &ActiveCluster, text: &str) {
         self.fail(Notice::ClusterFails { cluster: cluster.spec.name.clone(), text: text.to_owned() });
     }
 
-    fn namespace_fails(&mut self, cluster: &Cluster, part: &Part, text: &str) {
+    fn namespace_fails(&mut self, cluster: &ActiveCluster, part: &Part, text: &str) {
         let (cluster, namespace) = (cluster.spec.name.clone(), part.clone());
         self.fail(Notice::NamespaceFails { cluster, namespace, text: text.to_owned() });
     }
 }
 
 /// What stands in the way.
-fn notices(route: &Route) -> Told {
+fn notices(route: &ActiveRoute) -> Told {
     let mut told = Told::default();
     let source = || route.source.spec.name.clone();
     for cluster in [&route.source, &route.destination] {

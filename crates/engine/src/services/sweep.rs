@@ -1,8 +1,8 @@
 //! Marks everything of a destination for planning, a portion at a time: whoever asks for it does not wait for it, no lock
 //! is held for long, and live changes go ahead of it.
 
-use crate::services::cluster::Cluster;
-use crate::services::route::Route;
+use crate::services::cluster::ActiveCluster;
+use crate::services::route::ActiveRoute;
 use causeway_core::{Held, Instance, OwnerId, Part, ServiceKey, Written};
 use parking_lot::Mutex;
 use std::collections::VecDeque;
@@ -17,16 +17,16 @@ const PORTION: usize = 256;
 type Portion = (Vec<ServiceKey>, Option<ServiceKey>);
 
 /// What is to be marked in a destination.
-pub(crate) enum What {
+pub(crate) enum Coverage {
     /// What a route wants there, in one of the destination's parts or in all.
-    Wanted(Arc<Route>, Option<Part>),
+    Wanted(Arc<ActiveRoute>, Option<Part>),
     /// What the ledger has: of one task or of all, in one part or in all.
     Held(Option<OwnerId>, Option<Part>),
     /// Copies of ours of which it is forgotten whose: no ledger names them.
     Lost,
 }
 
-impl What {
+impl Coverage {
     fn same(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Wanted(a, in_a), Self::Wanted(b, in_b)) => Arc::ptr_eq(a, b) && in_a == in_b,
@@ -38,17 +38,17 @@ impl What {
 }
 
 struct Sweep {
-    what: What,
+    what: Coverage,
     /// The last scope that was looked at.
     after: Option<ServiceKey>,
 }
 
 /// The sweeps that a destination still has to make, in order. Of each kind one may be under way and one be waiting.
 #[derive(Default)]
-pub(crate) struct Sweeps(Mutex<State>);
+pub(crate) struct Sweeps(Mutex<SweepState>);
 
 #[derive(Default)]
-struct State {
+struct SweepState {
     waiting: VecDeque<Sweep>,
     /// A portion of one that was taken out is being marked.
     marking: bool,
@@ -66,7 +66,7 @@ impl Sweeps {
         self.0.lock().marking = false;
     }
 
-    fn add(&self, what: What) {
+    fn add(&self, what: Coverage) {
         let sweeps = &mut self.0.lock().waiting;
         if !sweeps.iter().any(|sweep| sweep.after.is_none() && sweep.what.same(&what)) {
             sweeps.push_back(Sweep { what, after: None });
@@ -74,9 +74,9 @@ impl Sweeps {
     }
 }
 
-impl Cluster {
+impl ActiveCluster {
     /// Asks for a sweep.
-    pub fn sweep(&self, what: What) {
+    pub fn sweep(&self, what: Coverage) {
         if self.sink.is_some() {
             self.sweeps.add(what);
             self.queue.changed.notify_one();
@@ -100,9 +100,9 @@ impl Cluster {
             sweep
         };
         let (scopes, last) = match &what {
-            What::Wanted(route, part) => self.next_wanted(route, part.as_ref(), after.as_ref()),
-            What::Held(owner, part) => self.next_held(owner.as_ref(), part.as_ref(), after.as_ref()),
-            What::Lost => self.next_lost(after.as_ref()),
+            Coverage::Wanted(route, part) => self.next_wanted(route, part.as_ref(), after.as_ref()),
+            Coverage::Held(owner, part) => self.next_held(owner.as_ref(), part.as_ref(), after.as_ref()),
+            Coverage::Lost => self.next_lost(after.as_ref()),
         };
         self.queue.sweep(scopes, now);
         let mut state = self.sweeps.0.lock();
@@ -112,7 +112,7 @@ impl Cluster {
         }
     }
 
-    fn next_wanted(&self, route: &Arc<Route>, part: Option<&Part>, after: Option<&ServiceKey>) -> Portion {
+    fn next_wanted(&self, route: &Arc<ActiveRoute>, part: Option<&Part>, after: Option<&ServiceKey>) -> Portion {
         // It may have ended meanwhile.
         if !self.inbound.read().iter().any(|one| Arc::ptr_eq(one, route)) {
             return Portion::default();

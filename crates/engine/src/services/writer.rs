@@ -8,9 +8,9 @@ mod refused;
 
 use crate::event::{Action, Event};
 use crate::kit::call::{call, write};
-use crate::kit::pace::{Lane, Slot};
+use crate::kit::pace::{Lane, Permit};
 use crate::kit::{backoff, earliest};
-use crate::services::cluster::Cluster;
+use crate::services::cluster::ActiveCluster;
 use crate::services::decide::decide;
 use crate::services::outcome::{Intended, intend, settle, task_of};
 use crate::services::record::Recorder;
@@ -19,8 +19,8 @@ use crate::spec::Timing;
 use causeway_core::{Change, ClusterId, Error, Failure, OwnerId, Part, Reason, ServiceKey, Sink, Skip, contain_now};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use recent::Recent;
-use refused::Refused;
+use recent::RecentWrites;
+use refused::RefusedInScope;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -40,32 +40,32 @@ const ADOPT: Duration = Duration::from_secs(30);
 pub(crate) const TURN: Duration = Duration::from_millis(5);
 
 /// Changes that were sent, and what became of them.
-struct Applied {
+struct AppliedChanges {
     scope: ServiceKey,
     outcomes: Vec<(Change, Result<(), Error>)>,
     path: Vec<ClusterId>,
     intended: Intended,
 }
 
-enum Done {
-    Applied(Applied),
+enum Finished {
+    Applied(AppliedChanges),
     Prepared(Part, Result<(), Error>),
 }
 
-pub(crate) struct Writer {
-    cluster: Arc<Cluster>,
+pub(crate) struct ClusterWriter {
+    cluster: Arc<ActiveCluster>,
     sink: Arc<dyn Sink>,
     timing: Timing,
     recorder: Arc<dyn Recorder>,
-    work: JoinSet<Done>,
+    work: JoinSet<Finished>,
     /// Which scope each write under way is of: none is written twice at a time, and a write that breaks off must not keep
     /// its scope.
     running: HashMap<tokio::task::Id, ServiceKey>,
     /// When each was last written: only a scope that is busy waits before it is planned again.
     written: BTreeMap<ServiceKey, Instant>,
-    recent: Recent,
+    recent: RecentWrites,
     /// Records that the destination has refused as they are.
-    refused: BTreeMap<ServiceKey, Refused>,
+    refused: BTreeMap<ServiceKey, RefusedInScope>,
     /// When the next service with records that are refused for now may be tried.
     next_try: Instant,
     failures: BTreeMap<ServiceKey, u32>,
@@ -76,10 +76,10 @@ pub(crate) struct Writer {
     aside: BTreeMap<ServiceKey, Instant>,
 }
 
-impl Writer {
-    pub fn new(cluster: Arc<Cluster>, sink: Arc<dyn Sink>, timing: Timing, recorder: Arc<dyn Recorder>) -> Self {
+impl ClusterWriter {
+    pub fn new(cluster: Arc<ActiveCluster>, sink: Arc<dyn Sink>, timing: Timing, recorder: Arc<dyn Recorder>) -> Self {
         Self {
-            recent: Recent::new(timing.visible),
+            recent: RecentWrites::new(timing.visible),
             cluster,
             sink,
             timing,
@@ -97,12 +97,12 @@ impl Writer {
     }
 
     /// A writer of this cluster panicked: nobody knows which scopes it was about to write.
-    pub fn crashed(cluster: &Cluster) {
+    pub fn crashed(cluster: &ActiveCluster) {
         let now = Instant::now();
         cluster.writes.store(0, Ordering::SeqCst);
         cluster.planning.store(false, Ordering::SeqCst);
         cluster.sweeps.crashed();
-        cluster.inbound.read().iter().for_each(|route| route.touch_all());
+        cluster.inbound.read().iter().for_each(|route| route.sweep_all());
         cluster.ledger.lock().keys().for_each(|scope| cluster.queue.mark(scope, now));
     }
 
@@ -113,7 +113,7 @@ impl Writer {
             () = self.adopt() => {}
         }
         // The place of the next write among the calls to the cluster; it is planned when there is one.
-        let mut place: Option<BoxFuture<'static, Slot>> = None;
+        let mut place: Option<BoxFuture<'static, Permit>> = None;
         loop {
             let now = Instant::now();
             self.cluster.sweep_on(now);
@@ -135,9 +135,9 @@ impl Writer {
             tokio::select! {
                 () = stop.cancelled() => return,
                 Some(done) = self.work.join_next_with_id() => self.done(done),
-                slot = ready => {
+                permit = ready => {
                     place = None;
-                    self.plan_next(slot);
+                    self.plan_next(permit);
                     tokio::task::yield_now().await;
                 }
                 () = self.cluster.queue.changed.notified() => {}
@@ -150,24 +150,24 @@ impl Writer {
     }
 
     /// Waits until one more request may be sent to the cluster.
-    fn place(&self) -> impl Future<Output = Slot> + Send + use<> {
+    fn place(&self) -> impl Future<Output = Permit> + Send + use<> {
         let (pacer, limits) = (self.cluster.pacer.clone(), self.sink.limits());
         async move {
-            let mut slot = pacer.enter(Lane::Services, limits).await;
-            slot.pay(1).await;
-            slot
+            let mut permit = pacer.enter(Lane::Services, limits).await;
+            permit.pay(1).await;
+            permit
         }
     }
 
     /// Plans what is due until one scope is written, or others must have their turn.
-    fn plan_next(&mut self, slot: Slot) {
-        let (mut slot, began) = (Some(slot), Instant::now());
-        while slot.is_some() && began.elapsed() < TURN {
+    fn plan_next(&mut self, permit: Permit) {
+        let (mut permit, began) = (Some(permit), Instant::now());
+        while permit.is_some() && began.elapsed() < TURN {
             let now = Instant::now();
             self.cluster.planning.store(true, Ordering::SeqCst);
             let Some(scope) = self.cluster.queue.pop(now) else { break };
             if !self.waits(&scope, now)
-                && let Err(panic) = contain_now(|| self.plan(&scope, &mut slot, now))
+                && let Err(panic) = contain_now(|| self.plan(&scope, &mut permit, now))
             {
                 self.set_aside(&scope, &panic);
             }
@@ -224,8 +224,8 @@ impl Writer {
         self.cluster.adopted.store(true, Ordering::SeqCst);
     }
 
-    /// Plans one scope and starts to write; that takes the slot.
-    fn plan(&mut self, scope: &ServiceKey, slot: &mut Option<Slot>, now: Instant) {
+    /// Plans one scope and starts to write; that takes the permit.
+    fn plan(&mut self, scope: &ServiceKey, permit: &mut Option<Permit>, now: Instant) {
         let Some(mut decision) = decide(&self.cluster, scope, &self.timing, now) else {
             // Nothing is going to be written as things stand: the tasks are paused, or the destination is not known.
             self.cluster.scopes.lock().edit(scope, |state| state.pending.clear());
@@ -253,7 +253,7 @@ impl Writer {
         if decision.plan.changes.is_empty() {
             return;
         }
-        let Some(mut slot) = slot.take() else { return self.cluster.queue.mark(scope, now) };
+        let Some(mut permit) = permit.take() else { return self.cluster.queue.mark(scope, now) };
         let (sink, scope, changes, path) = (self.sink.clone(), scope.clone(), decision.plan.changes, decision.path);
         let limit = self.timing.call;
         let intended = intend(&self.cluster, &*sink, &*self.recorder, &scope, &changes);
@@ -264,9 +264,9 @@ impl Writer {
                 tracing::debug!("the ledger does not keep up; going on without it");
             }
             let apply = |changes| sink.apply(&scope, changes);
-            let outcomes = write(&mut slot, || sink.limits(), true, limit, &changes, apply).await;
+            let outcomes = write(&mut permit, || sink.limits(), true, limit, &changes, apply).await;
             let outcomes = changes.into_iter().zip(outcomes).collect();
-            Done::Applied(Applied { scope, outcomes, path, intended })
+            Finished::Applied(AppliedChanges { scope, outcomes, path, intended })
         });
         self.running.insert(self.work.spawn(write).id(), of);
         self.note_running();
@@ -277,17 +277,17 @@ impl Writer {
         self.recorder.event(Event { task, cluster, scope: scope.to_string(), record, action, reason });
     }
 
-    fn done(&mut self, done: Result<(tokio::task::Id, Done), tokio::task::JoinError>) {
+    fn done(&mut self, done: Result<(tokio::task::Id, Finished), tokio::task::JoinError>) {
         match done {
-            Ok((id, Done::Applied(applied))) => {
+            Ok((id, Finished::Applied(applied))) => {
                 self.running.remove(&id);
                 let scope = applied.scope.clone();
                 if let Err(panic) = contain_now(|| self.applied(applied)) {
                     self.set_aside(&scope, &panic);
                 }
             }
-            Ok((_, Done::Prepared(part, Ok(())))) => drop(self.cluster.part_errors.lock().remove(&part)),
-            Ok((_, Done::Prepared(part, Err(error)))) => {
+            Ok((_, Finished::Prepared(part, Ok(())))) => drop(self.cluster.part_errors.lock().remove(&part)),
+            Ok((_, Finished::Prepared(part, Err(error)))) => {
                 let text = format!("namespace {part} could not be made: {error}");
                 tracing::warn!(cluster = %self.cluster.spec.name, "{text}");
                 self.cluster.part_errors.lock().insert(part, text);
@@ -304,8 +304,8 @@ impl Writer {
         self.cluster.writes.store(self.running.len(), Ordering::SeqCst);
     }
 
-    fn applied(&mut self, applied: Applied) {
-        let Applied { scope, outcomes, path, intended } = applied;
+    fn applied(&mut self, applied: AppliedChanges) {
+        let AppliedChanges { scope, outcomes, path, intended } = applied;
         let (now, scope) = (Instant::now(), &scope);
         settle(&self.cluster, &*self.recorder, scope, &outcomes, &path, intended);
         let (mut retry, mut patience): (Option<Duration>, Option<Duration>) = (None, None);

@@ -5,6 +5,7 @@ mod harness;
 #[path = "../odd/mod.rs"]
 mod odd;
 
+mod conflicts;
 mod crash;
 mod faults;
 mod flat;

@@ -1,6 +1,6 @@
 //! What is asked beside the watch: which parts there are, and what stands in those where routes find nothing of theirs.
 
-use super::Reader;
+use super::ClusterReader;
 use crate::kit::call::call;
 use crate::spec::Only;
 use causeway_core::{Error, Part, Parts, Source};
@@ -14,17 +14,17 @@ use tokio::time::Instant;
 const LIST: Duration = Duration::from_secs(5);
 
 /// What was asked beside the watch, so that the watch is never kept waiting.
-pub(super) enum Answer {
+pub(super) enum Listing {
     /// With the named parts that are not listed and hold something, where that was asked for.
     Parts(Result<Parts, Error>, Result<Option<BTreeSet<Part>>, Error>),
     Counts(Vec<(Part, usize)>),
 }
 
-impl Reader {
+impl ClusterReader {
     /// Lists the parts where some are named or written to: the task says which named ones are missing or not listed, a name
     /// may be a display name, and one that we write to is made again when it has gone from the list. Also where a list of
     /// what exists now is to be made.
-    pub(super) fn list(&mut self, asks: &mut JoinSet<Answer>) {
+    pub(super) fn list(&mut self, asks: &mut JoinSet<Listing>) {
         let (wanted, words) = {
             let outbound = self.cluster.outbound.read();
             let words: BTreeSet<_> = outbound.iter().filter_map(|route| route.spec.parts.clone()).flatten().collect();
@@ -44,12 +44,12 @@ impl Reader {
                 (Ok(parts), Some(words)) => call(limit, async { Ok(Some(used(&*source, parts, words).await)) }).await,
                 _ => Ok(None),
             };
-            Answer::Parts(parts, used)
+            Listing::Parts(parts, used)
         });
     }
 
     /// Counts what there is in parts where routes find nothing of theirs, so that the task can say why.
-    pub(super) fn count(&mut self, asks: &mut JoinSet<Answer>) {
+    pub(super) fn count(&mut self, asks: &mut JoinSet<Listing>) {
         let empty: Vec<_> = {
             let mirror = self.cluster.mirror.lock();
             let ready = mirror.parts().iter().filter(|(_, state)| state.ready());
@@ -68,13 +68,13 @@ impl Reader {
                     Err(error) => tracing::debug!(%part, %error, "its services cannot be counted"),
                 }
             }
-            Answer::Counts(counts)
+            Listing::Counts(counts)
         });
     }
 
-    pub(super) fn answered(&mut self, answer: Answer) {
+    pub(super) fn answered(&mut self, answer: Listing) {
         match answer {
-            Answer::Parts(Ok(parts), used) => {
+            Listing::Parts(Ok(parts), used) => {
                 self.note_used(used);
                 self.cluster.part_errors.lock().retain(|part, _| !parts.contains_key(part));
                 self.cluster.once_listed.lock().extend(parts.keys().cloned());
@@ -83,10 +83,10 @@ impl Reader {
                     self.list_changed(&before.unwrap_or_default(), &parts);
                 }
             }
-            Answer::Parts(Err(error), _) => {
+            Listing::Parts(Err(error), _) => {
                 tracing::debug!(cluster = %self.cluster.spec.name, %error, "the parts cannot be listed");
             }
-            Answer::Counts(counts) => self.cluster.counted.lock().extend(counts),
+            Listing::Counts(counts) => self.cluster.counted.lock().extend(counts),
         }
     }
 
@@ -111,11 +111,11 @@ impl Reader {
         let changed: BTreeSet<_> = other(before, after).into_iter().chain(other(after, before)).collect();
         for route in self.cluster.outbound.read().iter() {
             if route.spec.parts.as_ref().is_some_and(|words| !words.is_disjoint(&changed)) {
-                route.touch_all();
+                route.sweep_all();
             }
         }
         let held = self.cluster.ledger.lock().parts_held();
-        held.iter().filter(|part| !after.contains_key(*part)).for_each(|part| self.cluster.touch_part(part));
+        held.iter().filter(|part| !after.contains_key(*part)).for_each(|part| self.cluster.sweep_part(part));
     }
 
     /// Makes the list of scopes for routes that are limited to those that exist now.
@@ -148,7 +148,7 @@ impl Reader {
                 scopes.into_iter().filter(|scope| route.spec.lens.scope(scope).is_some()).collect();
             self.recorder.only(&route.spec.owner, route.source.id(), &scopes);
             *route.memory.only.lock() = Only::Frozen(Arc::new(scopes));
-            route.touch_all();
+            route.sweep_all();
         }
     }
 }

@@ -1,10 +1,10 @@
 //! Complete looks: second looks before removals, and the slow sweep.
 
-use super::Reader;
+use super::ClusterReader;
 use crate::kit::call::call;
-use crate::kit::queue::Lane;
+use crate::kit::queue::Urgency;
 use crate::services::mirror::{Portion, portions};
-use crate::services::sweep::What;
+use crate::services::sweep::Coverage;
 use causeway_core::{Error, Part, Selector, Set};
 use std::collections::VecDeque;
 use tokio::task::JoinSet;
@@ -13,17 +13,17 @@ use tokio::time::Instant;
 /// Parts that are looked at as a whole at the same time.
 const LOOKS: usize = 4;
 
-pub(super) type Look = (Part, Instant, Result<Vec<Set>, Error>);
+pub(super) type LookResult = (Part, Instant, Result<Vec<Set>, Error>);
 
 /// A complete look, as far as it has not been taken in.
-pub(super) struct Looked {
+pub(super) struct OpenLook {
     part: Part,
     began: Instant,
     portions: VecDeque<Portion>,
 }
 
-impl Reader {
-    pub(super) fn start_looks(&mut self, select: &Selector, looks: &mut JoinSet<Look>) {
+impl ClusterReader {
+    pub(super) fn start_looks(&mut self, select: &Selector, looks: &mut JoinSet<LookResult>) {
         let mut wanted: Vec<_> = self.cluster.looks.lock().difference(&self.looking).cloned().collect();
         // In turns, so that parts that fail again and again hold up no others.
         let next = wanted.partition_point(|part| self.looked_last.as_ref().is_some_and(|last| part <= last));
@@ -47,7 +47,7 @@ impl Reader {
         // Others may wait for their turn.
         self.cluster.look.notify_one();
         match sets {
-            Ok(sets) => self.looked.push_back(Looked { part, began, portions: portions(sets) }),
+            Ok(sets) => self.looked.push_back(OpenLook { part, began, portions: portions(sets) }),
             Err(error) => {
                 self.end_look(&part);
                 tracing::warn!(cluster = %self.cluster.spec.name, %part, %error, "a complete look failed");
@@ -61,14 +61,14 @@ impl Reader {
         let Some(look) = self.looked.front_mut() else { return };
         if let Some(portion) = look.portions.pop_front() {
             let changed = self.cluster.mirror.lock().look(&look.part, portion, look.began, now);
-            changed.iter().for_each(|scope| self.cluster.touched(scope, Lane::Sweep, now));
+            changed.iter().for_each(|scope| self.cluster.scope_changed(scope, Urgency::Sweep, now));
         }
         if look.portions.is_empty()
-            && let Some(Looked { part, began, .. }) = self.looked.pop_front()
+            && let Some(OpenLook { part, began, .. }) = self.looked.pop_front()
         {
             self.cluster.mirror.lock().looked(&part, began);
             self.end_look(&part);
-            self.touch_readers(&part);
+            self.sweep_readers(&part);
         }
     }
 
@@ -78,11 +78,11 @@ impl Reader {
     }
 
     /// Asks for a sweep over what the routes that read this part hold: a removal may have waited for this moment.
-    pub(super) fn touch_readers(&self, part: &Part) {
+    pub(super) fn sweep_readers(&self, part: &Part) {
         for route in self.cluster.outbound.read().iter() {
             let target = route.target_part(part);
-            route.destination.sweep(What::Held(Some(route.spec.owner.clone()), Some(target)));
-            route.destination.sweep(What::Lost);
+            route.destination.sweep(Coverage::Held(Some(route.spec.owner.clone()), Some(target)));
+            route.destination.sweep(Coverage::Lost);
         }
     }
 

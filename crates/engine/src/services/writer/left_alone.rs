@@ -1,11 +1,11 @@
 //! What a writer leaves out of a plan, and what it tells of it.
 
-use super::Writer;
+use super::ClusterWriter;
 use crate::event::Action;
 use crate::kit::{earliest, hash};
 use crate::services::decide::Decision;
 use crate::services::outcome::task_of;
-use crate::services::scopes::{Left, ScopeState};
+use crate::services::scopes::{LeftRecord, ScopeState};
 use causeway_core::{Change, InstanceId, OwnerId, ServiceKey, Skip};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use tokio::time::Instant;
 /// A difference is told of when it has stood for this long: a write is not seen at once.
 const TELL: Duration = Duration::from_secs(3);
 
-impl Writer {
+impl ClusterWriter {
     /// A write is not made again before it could be seen; answers when to look again.
     pub(super) fn drop_recent(&mut self, scope: &ServiceKey, decision: &mut Decision, now: Instant) -> Option<Instant> {
         let mut again: Option<Instant> = None;
@@ -48,10 +48,10 @@ impl Writer {
         let mut before = std::mem::take(&mut state.left);
         let mut crowded = std::mem::take(&mut state.crowded);
         let mut tell_at: Option<Instant> = None;
-        let mut tell = |id: &InstanceId, skip: &Skip, owner: Option<OwnerId>, known: Option<Left>| {
+        let mut tell = |id: &InstanceId, skip: &Skip, owner: Option<OwnerId>, known: Option<LeftRecord>| {
             let mut left = match known {
                 Some(left) if left.skip == *skip => left,
-                _ => Left { skip: skip.clone(), owner, since: now, told: false },
+                _ => LeftRecord { skip: skip.clone(), owner, since: now, told: false },
             };
             // Health that the destination decides comes and goes.
             let quiet = matches!(skip, Skip::Stale | Skip::Settling | Skip::Governed { .. });

@@ -1,13 +1,13 @@
 //! Scopes whose planning or writing panics: they stop no other scope, and are retried slowly.
 
-use super::{SLOW_RETRY, Writer};
+use super::{ClusterWriter, SLOW_RETRY};
 use crate::event::Action;
 use crate::services::outcome::task_of;
 use causeway_core::{OwnerId, Reason, ServiceKey};
 use std::collections::BTreeSet;
 use tokio::time::Instant;
 
-impl Writer {
+impl ClusterWriter {
     /// Leaves a scope alone for a while because of a panic, and reports it.
     pub(super) fn set_aside(&mut self, scope: &ServiceKey, panic: &str) {
         let until = Instant::now() + SLOW_RETRY;

@@ -1,6 +1,6 @@
 //! Parts that a destination lacks, or serves and does not list: they are made.
 
-use super::{Done, Writer};
+use super::{ClusterWriter, Finished};
 use crate::kit::call::call;
 use crate::spec::Run;
 use causeway_core::ServiceKey;
@@ -10,7 +10,7 @@ use tokio::time::Instant;
 /// A part that could not be made is tried again after this time.
 const PREPARE: Duration = Duration::from_secs(10);
 
-impl Writer {
+impl ClusterWriter {
     /// Makes the scope's part where the destination does not show it, or serves it and does not list it.
     pub(super) fn prepare(&mut self, scope: &ServiceKey, now: Instant) {
         let part = scope.part();
@@ -58,12 +58,12 @@ impl Writer {
             if looks {
                 slot.spend(1);
                 if call(limit, async { sink.count(&part).await }).await.is_ok_and(|count| count > 0) {
-                    return Done::Prepared(part, Ok(()));
+                    return Finished::Prepared(part, Ok(()));
                 }
             }
             slot.spend(1);
             let made = call(limit, async { sink.prepare(&part, title.as_deref()).await }).await;
-            Done::Prepared(part, made)
+            Finished::Prepared(part, made)
         });
     }
 }

@@ -12,7 +12,7 @@ pub(super) const MAX_TRIES: u32 = 5;
 
 /// The latest writes of each scope. Small, since a first copy makes one for every record: of a change only a fingerprint is
 /// kept, and each is forgotten once it has long been visible.
-pub(super) struct Recent {
+pub(super) struct RecentWrites {
     /// How long a write may take to be seen.
     visible: Duration,
     writes: BTreeMap<ServiceKey, Vec<RecentWrite>>,
@@ -29,7 +29,7 @@ struct RecentWrite {
     change: u64,
 }
 
-impl Recent {
+impl RecentWrites {
     pub fn new(visible: Duration) -> Self {
         Self { visible, writes: BTreeMap::new(), expiring: BTreeSet::new() }
     }
@@ -70,7 +70,7 @@ impl Recent {
         }
     }
 
-    /// When [`Recent::forget`] has something to do.
+    /// When [`RecentWrites::forget`] has something to do.
     pub fn next(&self) -> Option<Instant> {
         self.expiring.first().map(|(at, _)| *at)
     }
@@ -115,7 +115,7 @@ mod tests {
         let (second, scope) = (Duration::from_secs(1), ServiceKey::new("p", "g", "s"));
         let one = Instance::new("127.0.0.1", 1);
         let (create, other) = (Change::Create(one.clone()), Change::Create(one.clone().with(|one| one.weight = 2.0)));
-        let mut recent = Recent::new(second);
+        let mut recent = RecentWrites::new(second);
         let mut now = Instant::now();
         for wait in [1, 2, 4, 8, 16, 32, 32] {
             recent.made(&scope, &one.id, &create, now);

@@ -1,6 +1,6 @@
 //! What a destination has refused as it is, and when it is tried again.
 
-use super::Writer;
+use super::ClusterWriter;
 use crate::kit::backoff;
 use crate::services::decide::Decision;
 use causeway_core::{Change, Instance, InstanceId, ServiceKey, Skip};
@@ -22,7 +22,7 @@ const PROBES: usize = 8;
 const APART: Duration = Duration::from_millis(10);
 
 /// One record as it was refused.
-struct Refusal {
+struct RefusedRecord {
     record: Instance,
     /// Whether it was to be taken away.
     delete: bool,
@@ -32,7 +32,7 @@ struct Refusal {
     tries: u32,
 }
 
-impl Refusal {
+impl RefusedRecord {
     fn passes(&self) -> bool {
         matches!(self.skip, Skip::Blocked { .. })
     }
@@ -47,8 +47,8 @@ impl Refusal {
 
 /// What was refused in one scope.
 #[derive(Default)]
-pub(super) struct Refused {
-    records: BTreeMap<InstanceId, Refusal>,
+pub(super) struct RefusedInScope {
+    records: BTreeMap<InstanceId, RefusedRecord>,
     /// What was refused for now is not tried before.
     not_before: Option<Instant>,
     /// Something that was refused for now has been taken: all others are due.
@@ -60,14 +60,14 @@ fn about(change: &Change) -> Option<(&Instance, bool)> {
     Some((change.record()?, matches!(change, Change::Delete { .. })))
 }
 
-impl Writer {
+impl ClusterWriter {
     /// Remembers a refusal.
     pub(super) fn refuse(&mut self, scope: &ServiceKey, change: &Change, skip: Skip, now: Instant) {
         let Some((record, delete)) = about(change) else { return };
         let refused = self.refused.entry(scope.clone()).or_default();
         let before = refused.records.get(&record.id()).filter(|one| one.record == *record && one.delete == delete);
         let tries = before.map_or(0, |before| before.tries + 1);
-        refused.records.insert(record.id(), Refusal { record: record.clone(), delete, skip, at: now, tries });
+        refused.records.insert(record.id(), RefusedRecord { record: record.clone(), delete, skip, at: now, tries });
     }
 
     /// A record was taken: what stood in the way of its neighbours may have gone with what stood in its own.
@@ -101,7 +101,7 @@ impl Writer {
             return None;
         }
         let open = std::mem::take(&mut refused.open);
-        let due = |one: &Refusal| one.passes() && (open || one.due() <= now);
+        let due = |one: &RefusedRecord| one.passes() && (open || one.due() <= now);
         let mut tried: Vec<_> = refused.records.iter().filter(|(_, one)| due(one)).collect();
         if !open {
             tried.sort_by_key(|(_, one)| one.at);

@@ -7,7 +7,7 @@ use std::ops::Bound;
 use tokio::time::Instant;
 
 #[derive(Default)]
-pub(crate) struct Marks {
+pub(crate) struct Agenda {
     ready: BTreeSet<EntryKey>,
     later: Timetable<EntryKey>,
     /// What is being worked on, and the sides of which something was told since.
@@ -20,9 +20,9 @@ pub(crate) struct Marks {
     cursor: Option<EntryKey>,
 }
 
-impl Marks {
+impl Agenda {
     /// Wants an entry looked at as soon as may be.
-    pub fn mark(&mut self, key: &EntryKey) {
+    pub fn add(&mut self, key: &EntryKey) {
         if self.busy.contains_key(key) {
             self.again.insert(key.clone());
             return;
@@ -32,7 +32,7 @@ impl Marks {
     }
 
     /// Wants an entry looked at then, and not before.
-    pub fn mark_at(&mut self, key: &EntryKey, at: Instant) {
+    pub fn add_at(&mut self, key: &EntryKey, at: Instant) {
         self.ready.remove(key);
         self.later.set(key.clone(), at);
     }
@@ -141,7 +141,7 @@ impl Marks {
         let children: Vec<_> = self.children(parent).cloned().collect();
         for child in children {
             self.parked.remove(&(parent.clone(), child.clone()));
-            self.mark(&child);
+            self.add(&child);
         }
     }
 
@@ -169,32 +169,32 @@ mod tests {
     fn each_once_in_order_and_in_turn() {
         let (now, key) = (Instant::now(), EntryKey::path);
         let later = now + Duration::from_secs(1);
-        let mut marks = Marks::default();
-        marks.mark(&key("/b"));
-        marks.mark(&key("/a"));
-        marks.mark(&key("/a"));
-        marks.mark_at(&key("/c"), later);
-        assert_eq!(marks.pop(now), Some(key("/a")));
-        marks.mark(&key("/a"));
-        assert_eq!(marks.pop(now), Some(key("/b")), "a busy one does not keep the others waiting");
-        assert_eq!((marks.pop(now), marks.pop(now)), (Some(key("/a")), None));
-        assert_eq!((marks.next(), marks.pop(later)), (Some(later), Some(key("/c"))));
-        marks.begin(&key("/a"));
-        marks.mark(&key("/a"));
-        assert_eq!(marks.pop(later), None);
-        assert!(marks.end(&key("/a")) && !marks.end(&key("/a")));
+        let mut agenda = Agenda::default();
+        agenda.add(&key("/b"));
+        agenda.add(&key("/a"));
+        agenda.add(&key("/a"));
+        agenda.add_at(&key("/c"), later);
+        assert_eq!(agenda.pop(now), Some(key("/a")));
+        agenda.add(&key("/a"));
+        assert_eq!(agenda.pop(now), Some(key("/b")), "a busy one does not keep the others waiting");
+        assert_eq!((agenda.pop(now), agenda.pop(now)), (Some(key("/a")), None));
+        assert_eq!((agenda.next(), agenda.pop(later)), (Some(later), Some(key("/c"))));
+        agenda.begin(&key("/a"));
+        agenda.add(&key("/a"));
+        assert_eq!(agenda.pop(later), None);
+        assert!(agenda.end(&key("/a")) && !agenda.end(&key("/a")));
     }
 
     #[test]
     fn children_wait_for_their_parent() {
         let (now, key) = (Instant::now(), EntryKey::path);
-        let mut marks = Marks::default();
-        marks.park(key("/a"), &key("/a/b"));
-        marks.park(key("/a-b"), &key("/a-b/c"));
-        assert!(marks.awaited(&key("/a")) && !marks.awaited(&key("/b")));
-        assert_eq!(marks.pending(|_| false), 2);
-        marks.stands(&key("/a"));
-        assert_eq!((marks.pop(now), marks.pop(now)), (Some(key("/a/b")), None));
-        assert!(!marks.awaited(&key("/a")));
+        let mut agenda = Agenda::default();
+        agenda.park(key("/a"), &key("/a/b"));
+        agenda.park(key("/a-b"), &key("/a-b/c"));
+        assert!(agenda.awaited(&key("/a")) && !agenda.awaited(&key("/b")));
+        assert_eq!(agenda.pending(|_| false), 2);
+        agenda.stands(&key("/a"));
+        assert_eq!((agenda.pop(now), agenda.pop(now)), (Some(key("/a/b")), None));
+        assert!(!agenda.awaited(&key("/a")));
     }
 }
