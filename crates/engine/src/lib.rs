@@ -22,7 +22,7 @@ pub use entries::{
 };
 pub use event::{Action, Event};
 pub use kit::pace::Pacers;
-pub use notice::{Crash, LeftAlone, Notice, Work};
+pub use notice::{Crash, EngineWork, LeftAlone, Notice};
 pub use services::engine::Engine;
 pub use services::ledger::Ledger;
 pub use services::preview::{DryRun, Preview, Unread, dry_run};

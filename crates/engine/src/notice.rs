@@ -112,15 +112,15 @@ fn names(parts: &[Part]) -> String {
 pub struct Crash {
     /// Which.
     #[serde(flatten)]
-    pub work: Work,
+    pub work: EngineWork,
     /// The message of the panic.
     pub panic: String,
 }
 
-/// Work inside the engine that goes on for ever.
+/// Work inside the engine that never ends by itself.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(tag = "work", rename_all = "kebab-case")]
-pub enum Work {
+pub enum EngineWork {
     /// Watching the guards of all routes.
     Guards,
     /// Reading a cluster.
@@ -133,7 +133,7 @@ pub enum Work {
     Entries { task: Arc<str> },
 }
 
-impl Display for Work {
+impl Display for EngineWork {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Guards => f.write_str("watching the guards"),

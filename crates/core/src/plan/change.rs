@@ -49,7 +49,7 @@ impl Display for Removal {
 pub enum Change {
     /// Write a copy where we have none.
     Create(Instance),
-    /// Write again what already stands there as ours, so that this process keeps alive it.
+    /// Write again what already stands there as ours, so that this process keeps it alive.
     Adopt(Instance),
     /// Publish a record identical to a native one, for this owner, in place of our copy if there is one.
     Shadow(Instance, OwnerId),
@@ -155,7 +155,7 @@ pub enum Skip {
     },
     /// A filter cannot say whether the record takes part: it is not copied, and a copy that stands is left as it is.
     Undecided(Undecided),
-    /// The destination cannot hold the record for now, and it is tried again.
+    /// The destination cannot hold the record for now, and it is retried.
     Blocked {
         /// As the cluster says it.
         why: String,

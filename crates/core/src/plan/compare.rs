@@ -20,7 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// | no | yes | yes | update where it differs from what we last wrote; a difference made by hand is kept |
 /// | no | yes | no | delete, if its task's source is settled |
 pub fn plan(wishes: &[Wish], observed: &Set, ledger: &Written, policy: &Policy<'_>) -> Plan {
-    let mut table = Table { wishes, ledger, policy, changes: Vec::new(), skipped: BTreeMap::new() };
+    let mut table = PlanTable { wishes, ledger, policy, changes: Vec::new(), skipped: BTreeMap::new() };
     let ids: BTreeSet<&InstanceId> = wishes
         .iter()
         .flat_map(|wish| wish.records.keys().chain(wish.refused.keys()))
@@ -47,7 +47,7 @@ fn rank(change: &Change) -> u8 {
     }
 }
 
-struct Table<'a> {
+struct PlanTable<'a> {
     wishes: &'a [Wish],
     ledger: &'a Written,
     policy: &'a Policy<'a>,
@@ -55,7 +55,7 @@ struct Table<'a> {
     skipped: BTreeMap<InstanceId, Skip>,
 }
 
-impl<'a> Table<'a> {
+impl<'a> PlanTable<'a> {
     fn row(&mut self, id: &InstanceId, held: &Held) {
         let ours = held.copy_of(&self.policy.install);
         match (&held.native, ours) {
@@ -180,7 +180,7 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// Leaves our copy as it stands, but makes sure that this process keeps alive it.
+    /// Leaves our copy as it stands, but makes sure that this process keeps it alive.
     fn leave(&mut self, id: &InstanceId, ours: &Instance, known: bool, skip: Skip) {
         if !known {
             self.changes.push(Change::Adopt(ours.clone()));

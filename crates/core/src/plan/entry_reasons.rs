@@ -79,7 +79,7 @@ pub enum EntrySkip {
         /// As the connector says it.
         why: String,
     },
-    /// One side refuses it for now, and it is tried again.
+    /// One side refuses it for now, and it is retried.
     #[serde(rename = "entry-blocked")]
     Blocked {
         /// As the cluster says it.

@@ -187,7 +187,7 @@ pub enum Verdict {
         /// The reason, which the user can look up.
         why: Why,
     },
-    /// Delete it. Wants evidence that it is gone from the other side.
+    /// Delete it. Requires evidence that it is gone from the other side.
     Delete {
         /// Where.
         from: Side,

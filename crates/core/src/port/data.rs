@@ -1,6 +1,6 @@
 //! How config entries are read and written.
 
-use super::{Access, Error, Limits, Lost};
+use super::{Error, Limits, Lost, PortOf};
 use crate::Undecided;
 use crate::model::{Content, Entry, EntryKey, Fingerprint, Part, Shape, Stamp};
 use futures_core::{future::BoxFuture, stream::BoxStream};
@@ -127,8 +127,8 @@ pub trait DataSource: Send + Sync {
     /// [`DataSource::read`] or [`DataSink::write`] may be told again.
     fn watch(&self, select: &DataSelector) -> BoxStream<'static, Result<News, Lost>>;
 
-    /// Reads these entries, all at once: answers for each one, in the same order. Bodies are as large as the kind allows;
-    /// the caller sees to it that one call does not ask for too much.
+    /// Reads these entries, all at once; returns one outcome for each, in the same order. Bodies are as large as the kind
+    /// allows; the caller sees to it that one call does not ask for too much.
     fn read<'a>(&'a self, keys: &'a [EntryKey]) -> BoxFuture<'a, Vec<Result<Found, Error>>>;
 
     /// With [`StampKind::Monotonic`]: a number that no first number of a stamp which was seen so far is beyond. A stamp that
@@ -166,7 +166,7 @@ pub trait DataSink: DataSource {
         None
     }
 
-    /// Makes these writes and answers for each one, in the same order: the entry as it stands afterwards, `None` after a
+    /// Makes these writes; returns one outcome for each, in the same order: the entry as it stands afterwards, `None` after a
     /// deletion. One refused write never spoils the others.
     ///
     /// Within one call an entry of a tree may rely on parents that are written before it. The call does not wait for one
@@ -203,7 +203,7 @@ pub struct Write {
 }
 
 /// How config entries are read and written.
-pub type DataPort = Access<dyn DataSource, dyn DataSink>;
+pub type DataPort = PortOf<dyn DataSource, dyn DataSink>;
 
 impl DataPort {
     /// Can be both a source and a destination.

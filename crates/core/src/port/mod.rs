@@ -187,7 +187,7 @@ pub trait Sink: Source {
     }
 
     /// Whether a record of ours that is identical to this native one is to stand with it for a task ([`Change::Shadow`]), so
-    /// that who calls the service does not see the end of either. `there`: the whole scope.
+    /// that callers of the service do not see the end of either. `there`: the whole scope.
     fn shadows(&self, _there: &Set, _native: &Instance, _owner: &OwnerId) -> bool {
         self.capabilities().shadows
     }
@@ -201,7 +201,7 @@ pub trait Sink: Source {
     /// Makes the part when it is missing. `title` is its display name.
     fn prepare<'a>(&'a self, part: &'a Part, title: Option<&'a str>) -> BoxFuture<'a, Result<(), Error>>;
 
-    /// Applies the changes of one scope in order and answers for each one, in the same order. One bad record never
+    /// Applies the changes of one scope in order and returns one outcome for each, in the same order. One bad record never
     /// spoils its batch.
     fn apply<'a>(&'a self, scope: &'a ServiceKey, changes: &'a [Change]) -> BoxFuture<'a, Vec<Result<(), Error>>>;
 
@@ -234,7 +234,7 @@ pub struct Capabilities {
     pub losses: BTreeMap<&'static str, &'static str>,
     /// [`Sink::scopes`] or [`Sink::part`] may answer another name.
     pub renames: bool,
-    /// Identical records of two publishers are one to who calls the service, and the end of one is not seen. Then a native
+    /// Identical records of two publishers are one to callers of the service, and the end of one is not seen. Then a native
     /// record that is nobody else's can be backed by an identical one of ours while its provider moves. Of others
     /// [`Sink::shadows`] says which.
     pub shadows: bool,
@@ -293,15 +293,15 @@ pub struct Ports {
 }
 
 /// How a cluster is read and, unless it can only be a source, written.
-pub struct Access<R: ?Sized, W: ?Sized> {
+pub struct PortOf<R: ?Sized, W: ?Sized> {
     source: Arc<R>,
     sink: Option<Arc<W>>,
 }
 
 /// How services are read and written.
-pub type Port = Access<dyn Source, dyn Sink>;
+pub type Port = PortOf<dyn Source, dyn Sink>;
 
-impl<R: ?Sized, W: ?Sized> Access<R, W> {
+impl<R: ?Sized, W: ?Sized> PortOf<R, W> {
     /// Can only be a source.
     pub fn read_only(source: Arc<R>) -> Self {
         Self { source, sink: None }
@@ -325,14 +325,14 @@ impl Port {
     }
 }
 
-impl<R: ?Sized, W: ?Sized> Clone for Access<R, W> {
+impl<R: ?Sized, W: ?Sized> Clone for PortOf<R, W> {
     fn clone(&self) -> Self {
         Self { source: self.source(), sink: self.sink() }
     }
 }
 
 /// Whether both are the same connection.
-impl<R: ?Sized, W: ?Sized> PartialEq for Access<R, W> {
+impl<R: ?Sized, W: ?Sized> PartialEq for PortOf<R, W> {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.source, &other.source) && self.sink.is_some() == other.sink.is_some()
     }

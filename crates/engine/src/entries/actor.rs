@@ -102,7 +102,7 @@ impl Actor {
         stream::select(left, right).boxed()
     }
 
-    /// Begins what is to be begun; answers when there will be more.
+    /// Begins what is to be begun; returns when there will be more.
     fn start_jobs(&mut self) -> Option<Instant> {
         let (jobs, due) = {
             let mut state = self.shared.state.lock();

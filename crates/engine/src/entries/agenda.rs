@@ -21,7 +21,7 @@ pub(crate) struct Agenda {
 }
 
 impl Agenda {
-    /// Wants an entry looked at as soon as may be.
+    /// Asks for an entry to be looked at as soon as possible.
     pub fn add(&mut self, key: &EntryKey) {
         if self.busy.contains_key(key) {
             self.again.insert(key.clone());
@@ -31,7 +31,7 @@ impl Agenda {
         self.ready.insert(key.clone());
     }
 
-    /// Wants an entry looked at then, and not before.
+    /// Asks for an entry to be looked at then, and not before.
     pub fn add_at(&mut self, key: &EntryKey, at: Instant) {
         self.ready.remove(key);
         self.later.set(key.clone(), at);
@@ -62,7 +62,7 @@ impl Agenda {
         self.busy.insert(key.clone(), Pair::default());
     }
 
-    /// Work on an entry has ended; answers whether it was marked meanwhile.
+    /// Work on an entry has ended; returns whether it was marked meanwhile.
     pub fn end(&mut self, key: &EntryKey) -> bool {
         self.busy.remove(key);
         self.again.remove(key)

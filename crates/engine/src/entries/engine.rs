@@ -7,7 +7,7 @@ use super::state::TaskState;
 use super::status::{ConflictRow, DataStatus, Known};
 use crate::kit::pace::Pacers;
 use crate::kit::supervise::{Crashes, supervise};
-use crate::notice::{Crash, Notice, Work};
+use crate::notice::{Crash, EngineWork, Notice};
 use crate::spec::Run;
 use crate::status::RouteState;
 use causeway_core::{Base, ClusterId, EntryKey, OwnerId, Pair, Side};
@@ -145,7 +145,7 @@ impl DataEngine {
                 }
             };
             let crashed = |_: &Crash| shared.state.lock().begin_again();
-            supervise(Work::Entries { task: spec.task.clone() }, &shared.crashes, &stop, run, crashed).await;
+            supervise(EngineWork::Entries { task: spec.task.clone() }, &shared.crashes, &stop, run, crashed).await;
             drop(next);
         });
         running

@@ -1,4 +1,4 @@
-//! Calls that fail: when an entry is tried again, and when nothing is asked of a side for a while.
+//! Calls that fail: when an entry is retried, and when nothing is asked of a side for a while.
 
 use super::probes::RefusalKind;
 use super::state::{REFUSED_RETRY, TaskState};
@@ -11,7 +11,7 @@ use tokio::time::Instant;
 /// An answer not understood is retried after this time; the wait doubles with every failure of the entry, up to
 /// [`REFUSED_RETRY`].
 pub(crate) const SLOW_RETRY: Duration = Duration::from_secs(30);
-/// Something that failed and is tried again.
+/// Something that failed and is retried.
 pub(crate) struct Try {
     pub count: u32,
     pub side: Side,

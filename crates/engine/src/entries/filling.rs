@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 /// How often a node that waits for what is below it is looked at again.
 pub(super) const FILLING: Duration = Duration::from_millis(250);
-/// What was just made on one side may still get children: whoever makes it sets its access list last, too.
+/// What was just made on one side may still get children: the client that makes it sets its access list last, too.
 const YOUNG: Duration = Duration::from_secs(1);
 
 impl TaskState {

@@ -69,7 +69,7 @@ impl TaskState {
         released
     }
 
-    /// The operator says whose version of a conflict stands; answers whether there is such a conflict.
+    /// The operator says whose version of a conflict stands; returns whether there is such a conflict.
     pub fn resolve(&mut self, key: &EntryKey, side: Side) -> bool {
         let Some(left) = self.left.get(key).filter(|left| left.skip == EntrySkip::Conflict) else { return false };
         self.decided.insert(key.clone(), (side, left.stamps));

@@ -12,7 +12,7 @@ pub(crate) struct OpenIntents {
 }
 
 impl OpenIntents {
-    /// What an earlier process left; answers the lots that say nothing any more, too.
+    /// What an earlier process left; returns the lots that say nothing any more, too.
     pub fn load(intents: BTreeMap<u64, Vec<Intent>>) -> (Self, Vec<u64>) {
         let mut lots = Self::default();
         let mut done = Vec::new();
@@ -51,7 +51,7 @@ impl OpenIntents {
         self.open.keys()
     }
 
-    /// What became of a write is known; answers its lot when that was the last one of it.
+    /// What became of a write is known; returns its lot when that was the last one of it.
     pub fn close(&mut self, key: &EntryKey) -> Option<u64> {
         let (lot, _) = self.open.remove(key)?;
         let count = self.counts.get_mut(&lot)?;

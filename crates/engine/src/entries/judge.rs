@@ -47,7 +47,7 @@ impl Case {
 }
 
 impl TaskState {
-    /// Judges a batch; answers what is to be written.
+    /// Judges a batch; returns what is to be written.
     pub fn judge(&mut self, done: ReadDone, now: Instant) -> Vec<WriteJob> {
         self.jobs -= 1;
         let ReadDone { keys, mut found } = done;

@@ -87,7 +87,7 @@ impl Probes {
         self.refusals.get(key).is_some_and(|one| one.stamps == *stamps && self.lines[one.side].keys.contains(key))
     }
 
-    /// It is not refused any more; answers which side had refused it.
+    /// It is not refused any more; returns which side had refused it.
     pub fn forget(&mut self, key: &EntryKey) -> Option<Side> {
         let refusal = self.refusals.remove(key)?;
         self.lines[refusal.side].keys.remove(key);
@@ -122,7 +122,7 @@ impl Probes {
         taken
     }
 
-    /// An entry was accepted; answers which others have their turn at once if it was refused before. A right that covers many
+    /// An entry was accepted; returns which others have their turn at once if it was refused before. A right that covers many
     /// is found out soon in this way, and one that covers few causes few more tries.
     pub fn accepted(&mut self, key: &EntryKey) -> Vec<EntryKey> {
         let Some(side) = self.forget(key) else { return Vec::new() };
@@ -133,7 +133,7 @@ impl Probes {
         self.go(follow)
     }
 
-    /// Something between two keys may be accepted now; answers which entries have their turn at once. If they are
+    /// Something between two keys may be accepted now; returns which entries have their turn at once. If they are
     /// accepted, the others follow.
     pub fn between(&mut self, first: &EntryKey, last: &EntryKey) -> Vec<EntryKey> {
         let keys = |side: Side| self.lines[side].keys.range(first..last).take(FOLLOW);
@@ -141,7 +141,7 @@ impl Probes {
         self.go(go)
     }
 
-    /// A side has told all of a part again; answers which entries have their turn at once. If they are accepted, the others
+    /// A side has told all of a part again; returns which entries have their turn at once. If they are accepted, the others
     /// follow.
     pub fn told_again(&mut self, side: Side, part: &Part) -> Vec<EntryKey> {
         let keys = self.lines[side].keys.range(EntryKey::new(&part.0, "", "")..);

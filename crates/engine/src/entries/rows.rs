@@ -170,7 +170,7 @@ impl EntryRows {
         self.rows.iter()
     }
 
-    /// Changes one row; answers whether it is different now. A row about nothing goes.
+    /// Changes one row; returns whether it is different now. A row about nothing goes.
     pub fn edit(&mut self, key: &EntryKey, change: impl FnOnce(&mut EntryRow)) -> bool {
         let before = self.rows.get(key).copied().unwrap_or_default();
         let mut after = before;

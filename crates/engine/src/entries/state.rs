@@ -177,7 +177,7 @@ impl TaskState {
         self.decided = decided;
     }
 
-    /// The same task with other rules: what was left alone is thought of again, but for what has its turn anyway.
+    /// The same task with other rules: what was left alone is reconsidered, but for what has its turn anyway.
     pub fn change_rules(&mut self, spec: DataSpec) {
         self.spec = DataSpec { select: self.spec.select.clone(), ..spec };
         for side in Side::BOTH {

@@ -123,7 +123,7 @@ pub(crate) struct Permit {
 }
 
 impl Permit {
-    /// What the cluster can bear now.
+    /// What the cluster can take now.
     pub fn learn(&self, limits: Limits) {
         self.pacer.learn(self.lane, limits);
     }

@@ -1,10 +1,10 @@
 //! Restarts work that panicked, and reports it until it works again.
 //!
 //! A panic is a bug in Causeway. It must not leave a task standing still that still reports itself to be in step. All
-//! work of the engine runs through [`supervise`] (work that goes on for ever) or [`contain`] (work that ends).
+//! work of the engine runs through [`supervise`] (work that never ends by itself) or [`contain`] (work that ends).
 
 use crate::kit::backoff;
-use crate::notice::{Crash, Work};
+use crate::notice::{Crash, EngineWork};
 use causeway_core::{contain, contain_now};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -19,7 +19,7 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::fro
 
 /// Work that panicked and does not work again yet. Clones share the same list.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Crashes(Arc<Mutex<BTreeMap<Work, String>>>);
+pub(crate) struct Crashes(Arc<Mutex<BTreeMap<EngineWork, String>>>);
 
 impl Crashes {
     /// What failed. Empty: all work is running.
@@ -32,7 +32,7 @@ impl Crashes {
 /// Runs the work that `start` returns until it ends by itself or `stop` is cancelled. When it panics, `crashed` is called,
 /// `crashes` holds the crash until the work runs again, and the work is started anew with back-off.
 pub(crate) async fn supervise<W: Future<Output = ()>>(
-    work: Work,
+    work: EngineWork,
     crashes: &Crashes,
     stop: &CancellationToken,
     mut start: impl FnMut() -> W,
@@ -97,7 +97,7 @@ mod tests {
             sleep(Duration::from_secs(10)).await;
             assert!(crashes.list().is_empty());
         };
-        tokio::join!(supervise(Work::Guards, &crashes, &stop, start, crashed), watched);
+        tokio::join!(supervise(EngineWork::Guards, &crashes, &stop, start, crashed), watched);
         let waits = Duration::from_millis(200 + 400 + 800);
         assert_eq!(began.elapsed(), waits + Duration::from_secs(60));
         assert_eq!((runs.load(Ordering::SeqCst), told.load(Ordering::SeqCst)), (4, 3));
@@ -114,7 +114,7 @@ mod tests {
             sleep(Duration::from_secs(100)).await;
             stop.cancel();
         };
-        tokio::join!(supervise(Work::Guards, &crashes, &stop, start, |_| panic!("also here")), stopping);
+        tokio::join!(supervise(EngineWork::Guards, &crashes, &stop, start, |_| panic!("also here")), stopping);
         // 0.2, 0.4, … 25.6 s, then every 30 s.
         assert_eq!(runs.load(Ordering::SeqCst), 10);
     }

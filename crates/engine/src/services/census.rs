@@ -30,10 +30,10 @@ pub(crate) struct Census {
 
 /// One route's counts, by the source's part.
 #[derive(Default)]
-pub(crate) struct PartCounts(Mutex<BTreeMap<Part, PartCount>>);
+pub(crate) struct PartCensuses(Mutex<BTreeMap<Part, PartCensus>>);
 
 #[derive(Default)]
-struct PartCount {
+struct PartCensus {
     done: Option<CompleteCount>,
     going: Option<OpenCount>,
     /// Scopes of the destination to be planned when it is done.
@@ -64,7 +64,7 @@ impl OpenCount {
     }
 }
 
-impl PartCounts {
+impl PartCensuses {
     /// The complete count of a part that lost something at `since`. Where there is none yet, one is made, and `scope` is
     /// planned again when it is done.
     pub fn of(&self, part: &Part, since: Instant, scope: &ServiceKey, now: Instant) -> Option<Census> {

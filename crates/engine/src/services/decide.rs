@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::time::Instant;
 
-/// What to do in one scope, and when to think again.
+/// What to do in one scope, and when to plan again.
 pub(crate) struct Decision {
     pub plan: Plan,
     /// A removal waits until then.

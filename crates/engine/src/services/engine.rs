@@ -2,7 +2,7 @@
 
 use crate::kit::pace::Pacers;
 use crate::kit::supervise::{Crashes, supervise};
-use crate::notice::{Crash, Work};
+use crate::notice::{Crash, EngineWork};
 use crate::services::cluster::ActiveCluster;
 use crate::services::ledger::Ledger;
 use crate::services::reader::ClusterReader;
@@ -83,7 +83,7 @@ impl Engine {
                     }
                 }
             };
-            supervise(Work::Guards, &crashes, &stop, watch, |_| {}).await;
+            supervise(EngineWork::Guards, &crashes, &stop, watch, |_| {}).await;
         });
         engine
     }
@@ -137,17 +137,19 @@ impl Engine {
         if used && !cluster.reading.swap(true, Ordering::SeqCst) {
             let (timing, recorder) = with();
             let read = move |cluster, stop| ClusterReader::new(cluster, timing.clone(), recorder.clone()).run(stop);
-            self.spawn(running, Work::Reading { cluster: name.clone() }, read, ClusterReader::crashed);
+            self.spawn(running, EngineWork::Reading { cluster: name.clone() }, read, ClusterReader::crashed);
         }
         if let Some(sink) = cluster.sink.clone().filter(|_| writes)
             && !cluster.writing.swap(true, Ordering::SeqCst)
         {
-            self.spawn(running, Work::Comparing { cluster: name.clone() }, replicas::watch, |_, _| {});
+            self.spawn(running, EngineWork::Comparing { cluster: name.clone() }, replicas::watch, |_, _| {});
             let (timing, recorder) = with();
             let write = move |cluster, stop| {
                 ClusterWriter::new(cluster, sink.clone(), timing.clone(), recorder.clone()).run(stop)
             };
-            self.spawn(running, Work::Writing { cluster: name }, write, |cluster, _| ClusterWriter::crashed(cluster));
+            self.spawn(running, EngineWork::Writing { cluster: name }, write, |cluster, _| {
+                ClusterWriter::crashed(cluster)
+            });
         }
     }
 
@@ -155,7 +157,7 @@ impl Engine {
     fn spawn<W: Future<Output = ()> + Send>(
         &self,
         running: &RunningCluster,
-        work: Work,
+        work: EngineWork,
         start: impl Fn(Arc<ActiveCluster>, CancellationToken) -> W + Send + Sync + 'static,
         crashed: impl Fn(&ActiveCluster, &Crash) + Send + Sync + 'static,
     ) {

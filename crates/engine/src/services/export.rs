@@ -22,7 +22,7 @@ pub(crate) struct Export {
     pub witnesses: BTreeMap<InstanceId, Witness>,
     /// The clusters that the scope's own attributes came through.
     pub path: Vec<ClusterId>,
-    /// Something is to be thought of again then.
+    /// The scope is to be planned again then.
     pub again: Option<Instant>,
     /// What is wanted, with the source's ids, before records of one id are told apart.
     wanted: Vec<Wanted>,
@@ -58,7 +58,7 @@ pub(crate) fn export(route: &ActiveRoute, target: &ServiceKey, now: Instant) -> 
     let there = route.destination.written_in(target);
     for scope in route.feeding(target) {
         if route.targets(&scope).contains(target) {
-            Way::new(route, &scope, target, &there).add_to(&mut export, now);
+            ScopeCopy::new(route, &scope, target, &there).add_to(&mut export, now);
         }
     }
     settle_ids(route, &there, &mut export);
@@ -117,14 +117,14 @@ pub(crate) fn has_copy(route: &ActiveRoute, scope: &ServiceKey, id: &InstanceId,
         if there.records.is_empty() {
             return false;
         }
-        let named = Way::new(route, scope, target, &there).named(id, witness);
+        let named = ScopeCopy::new(route, scope, target, &there).named(id, witness);
         there.records.contains_key(named.as_ref().unwrap_or(id))
     };
     route.targets(scope).iter().any(stands_in)
 }
 
 /// From a scope of a route's source to one of its destination.
-struct Way<'a> {
+struct ScopeCopy<'a> {
     route: &'a ActiveRoute,
     scope: &'a ServiceKey,
     target: &'a ServiceKey,
@@ -134,7 +134,7 @@ struct Way<'a> {
     written: Arc<Written>,
 }
 
-impl<'a> Way<'a> {
+impl<'a> ScopeCopy<'a> {
     fn new(route: &'a ActiveRoute, scope: &'a ServiceKey, target: &'a ServiceKey, there: &'a Written) -> Self {
         Self { route, scope, target, there, written: route.source.written_in(scope) }
     }
@@ -256,7 +256,7 @@ impl<'a> Way<'a> {
 const LAG: Duration = Duration::from_secs(2);
 
 /// Whether what a scope shows was read well after our last write to it, so that a difference is somebody's doing. Where it
-/// was not, asks for another look, and says when to think again.
+/// was not, asks for another look, and says when to plan again.
 fn stands(route: &ActiveRoute, scope: &ServiceKey, now: Instant) -> Result<(), Instant> {
     let Some(written) = route.source.written.lock().get(scope).copied() else { return Ok(()) };
     let settled = written + LAG;

@@ -15,7 +15,7 @@ use crate::services::route::ActiveRoute;
 use crate::spec::Timing;
 use causeway_core::{ClusterId, Error, Fresh, InstanceId, Lost, OwnerId, Part, Selector, Update};
 use futures_util::StreamExt;
-use listing::Listing;
+use listing::ListingAnswer;
 use looks::{LookResult, OpenLook};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -75,7 +75,7 @@ impl ClusterReader {
         let cluster = self.cluster.clone();
         let select: Selector = Arc::new(RoutesInterest(Arc::downgrade(&cluster)));
         let mut looks: JoinSet<LookResult> = JoinSet::new();
-        let mut asks: JoinSet<Listing> = JoinSet::new();
+        let mut asks: JoinSet<ListingAnswer> = JoinSet::new();
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let first = Instant::now() + self.timing.sweep + spread(cluster.id(), self.timing.sweep / 2);
@@ -158,7 +158,7 @@ impl ClusterReader {
         self.cluster.outbound.read().iter().map(|route| route.spec.settle).max()
     }
 
-    fn look_around(&mut self, asks: &mut JoinSet<Listing>) {
+    fn look_around(&mut self, asks: &mut JoinSet<ListingAnswer>) {
         let now = Instant::now();
         let mut settled = BTreeSet::new();
         {

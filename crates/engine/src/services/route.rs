@@ -2,7 +2,7 @@
 
 use crate::kit::guard::Guard;
 use crate::kit::queue::Urgency;
-use crate::services::census::PartCounts;
+use crate::services::census::PartCensuses;
 use crate::services::cluster::ActiveCluster;
 use crate::services::export::export;
 use crate::services::mirror::{Mirror, PartState};
@@ -22,7 +22,7 @@ pub(crate) struct ActiveRoute {
     pub destination: Arc<ActiveCluster>,
     pub memory: Arc<RouteMemory>,
     /// What is missing from each part of the source. With other settings it is counted anew.
-    pub counts: PartCounts,
+    pub counts: PartCensuses,
     /// For each part of the source, one scope with records that matches the filters; `None`: there is none.
     samples: Mutex<BTreeMap<Part, Option<ServiceKey>>>,
 }
@@ -60,7 +60,7 @@ impl ActiveRoute {
         memory: Arc<RouteMemory>,
     ) -> Self {
         let (source, destination) = (source.clone(), destination.clone());
-        Self { spec, source, destination, memory, counts: PartCounts::default(), samples: Mutex::default() }
+        Self { spec, source, destination, memory, counts: PartCensuses::default(), samples: Mutex::default() }
     }
 
     /// Whether any scope with records in a part of the source matches the filters. Looks for one only at first and when

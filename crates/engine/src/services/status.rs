@@ -180,7 +180,7 @@ fn status(route: &Arc<ActiveRoute>, now: Instant) -> RouteStatus {
     };
     let Holdings { records, instances, services } = route.destination.ledger.lock().held_by(owner);
     let hold = route.memory.guard.lock().hold(now).filter(|_| held > 0);
-    let Told { mut notices, failing } = notices(route);
+    let RouteNotices { mut notices, failing } = notices(route);
     let destination = &route.destination.spec.name;
     notices.extend(
         errors.iter().take(3).map(|text| Notice::ClusterFails { cluster: destination.clone(), text: text.clone() }),
@@ -239,12 +239,12 @@ fn is_known(route: &ActiveRoute) -> bool {
 
 /// What is told of a route, and whether any of it is a failure.
 #[derive(Default)]
-struct Told {
+struct RouteNotices {
     notices: Vec<Notice>,
     failing: bool,
 }
 
-impl Told {
+impl RouteNotices {
     fn note(&mut self, notice: Notice) {
         self.notices.push(notice);
     }
@@ -265,8 +265,8 @@ impl Told {
 }
 
 /// What stands in the way.
-fn notices(route: &ActiveRoute) -> Told {
-    let mut told = Told::default();
+fn notices(route: &ActiveRoute) -> RouteNotices {
+    let mut told = RouteNotices::default();
     let source = || route.source.spec.name.clone();
     for cluster in [&route.source, &route.destination] {
         let crashes = cluster.crashes.list();

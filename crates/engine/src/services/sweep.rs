@@ -1,4 +1,4 @@
-//! Marks everything of a destination for planning, a portion at a time: whoever asks for it does not wait for it, no lock
+//! Marks everything of a destination for planning, a portion at a time: the caller does not wait for it, no lock
 //! is held for long, and live changes go ahead of it.
 
 use crate::services::cluster::ActiveCluster;
@@ -14,7 +14,7 @@ use tokio::time::Instant;
 const PORTION: usize = 256;
 
 /// The scopes to be marked of those that were looked at, and the last one that was.
-type Portion = (Vec<ServiceKey>, Option<ServiceKey>);
+type SweepPortion = (Vec<ServiceKey>, Option<ServiceKey>);
 
 /// What is to be marked in a destination.
 pub(crate) enum Coverage {
@@ -112,10 +112,10 @@ impl ActiveCluster {
         }
     }
 
-    fn next_wanted(&self, route: &Arc<ActiveRoute>, part: Option<&Part>, after: Option<&ServiceKey>) -> Portion {
+    fn next_wanted(&self, route: &Arc<ActiveRoute>, part: Option<&Part>, after: Option<&ServiceKey>) -> SweepPortion {
         // It may have ended meanwhile.
         if !self.inbound.read().iter().any(|one| Arc::ptr_eq(one, route)) {
-            return Portion::default();
+            return SweepPortion::default();
         }
         let scopes: Vec<_> = route.source.mirror.lock().after(after, PORTION).map(|set| set.scope.clone()).collect();
         let targets = scopes.iter().flat_map(|scope| route.feed(scope));
@@ -123,7 +123,7 @@ impl ActiveCluster {
         (targets, scopes.last().cloned())
     }
 
-    fn next_held(&self, owner: Option<&OwnerId>, part: Option<&Part>, after: Option<&ServiceKey>) -> Portion {
+    fn next_held(&self, owner: Option<&OwnerId>, part: Option<&Part>, after: Option<&ServiceKey>) -> SweepPortion {
         let ledger = self.ledger.lock();
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let portion = || ledger.range::<ServiceKey, _>((from, Bound::Unbounded)).take(PORTION);
@@ -134,7 +134,7 @@ impl ActiveCluster {
         (held.map(|(scope, _)| scope.clone()).collect(), portion().last().map(|(scope, _)| scope.clone()))
     }
 
-    fn next_lost(&self, after: Option<&ServiceKey>) -> Portion {
+    fn next_lost(&self, after: Option<&ServiceKey>) -> SweepPortion {
         let is_lost = |held: &Held| held.copies.iter().filter_map(Instance::mark).any(|mark| mark.owner.is_lost());
         let mirror = self.mirror.lock();
         let lost = mirror.after(after, PORTION).filter(|set| set.records.values().any(is_lost));

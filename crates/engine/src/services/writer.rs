@@ -29,7 +29,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// A refusal for lack of rights, or an answer not understood, is tried again after this time.
+/// A refusal for lack of rights, or an answer not understood, is retried after this time.
 const SLOW_RETRY: Duration = Duration::from_secs(30);
 /// A destination that asks for patience has not failed before this time: until then the change is shown as pending.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 const LIST: Duration = Duration::from_secs(5);
 
 /// What was asked beside the watch, so that the watch is never kept waiting.
-pub(super) enum Listing {
+pub(super) enum ListingAnswer {
     /// With the named parts that are not listed and hold something, where that was asked for.
     Parts(Result<Parts, Error>, Result<Option<BTreeSet<Part>>, Error>),
     Counts(Vec<(Part, usize)>),
@@ -24,7 +24,7 @@ impl ClusterReader {
     /// Lists the parts where some are named or written to: the task says which named ones are missing or not listed, a name
     /// may be a display name, and one that we write to is made again when it has gone from the list. Also where a list of
     /// what exists now is to be made.
-    pub(super) fn list(&mut self, asks: &mut JoinSet<Listing>) {
+    pub(super) fn list(&mut self, asks: &mut JoinSet<ListingAnswer>) {
         let (wanted, words) = {
             let outbound = self.cluster.outbound.read();
             let words: BTreeSet<_> = outbound.iter().filter_map(|route| route.spec.parts.clone()).flatten().collect();
@@ -44,12 +44,12 @@ impl ClusterReader {
                 (Ok(parts), Some(words)) => call(limit, async { Ok(Some(used(&*source, parts, words).await)) }).await,
                 _ => Ok(None),
             };
-            Listing::Parts(parts, used)
+            ListingAnswer::Parts(parts, used)
         });
     }
 
     /// Counts what there is in parts where routes find nothing of theirs, so that the task can say why.
-    pub(super) fn count(&mut self, asks: &mut JoinSet<Listing>) {
+    pub(super) fn count(&mut self, asks: &mut JoinSet<ListingAnswer>) {
         let empty: Vec<_> = {
             let mirror = self.cluster.mirror.lock();
             let ready = mirror.parts().iter().filter(|(_, state)| state.ready());
@@ -68,13 +68,13 @@ impl ClusterReader {
                     Err(error) => tracing::debug!(%part, %error, "its services cannot be counted"),
                 }
             }
-            Listing::Counts(counts)
+            ListingAnswer::Counts(counts)
         });
     }
 
-    pub(super) fn answered(&mut self, answer: Listing) {
+    pub(super) fn answered(&mut self, answer: ListingAnswer) {
         match answer {
-            Listing::Parts(Ok(parts), used) => {
+            ListingAnswer::Parts(Ok(parts), used) => {
                 self.note_used(used);
                 self.cluster.part_errors.lock().retain(|part, _| !parts.contains_key(part));
                 self.cluster.once_listed.lock().extend(parts.keys().cloned());
@@ -83,10 +83,10 @@ impl ClusterReader {
                     self.list_changed(&before.unwrap_or_default(), &parts);
                 }
             }
-            Listing::Parts(Err(error), _) => {
+            ListingAnswer::Parts(Err(error), _) => {
                 tracing::debug!(cluster = %self.cluster.spec.name, %error, "the parts cannot be listed");
             }
-            Listing::Counts(counts) => self.cluster.counted.lock().extend(counts),
+            ListingAnswer::Counts(counts) => self.cluster.counted.lock().extend(counts),
         }
     }
 

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 const TELL: Duration = Duration::from_secs(3);
 
 impl ClusterWriter {
-    /// A write is not made again before it could be seen; answers when to look again.
+    /// A write is not made again before it could be seen; returns when to look again.
     pub(super) fn drop_recent(&mut self, scope: &ServiceKey, decision: &mut Decision, now: Instant) -> Option<Instant> {
         let mut again: Option<Instant> = None;
         let mut still = BTreeSet::new();
@@ -32,7 +32,7 @@ impl ClusterWriter {
         again
     }
 
-    /// Remembers what is left alone, and tells of it once; answers when there will be something to tell. What is tried again
+    /// Remembers what is left alone, and tells of it once; returns when there will be something to tell. What is retried
     /// meanwhile is still left alone, and not pending.
     pub(super) fn leave(&self, scope: &ServiceKey, decision: &Decision, now: Instant) -> Option<Instant> {
         self.cluster.scopes.lock().edit(scope, |state| self.leave_in(state, scope, decision, now))

@@ -7,7 +7,7 @@ use causeway_core::ServiceKey;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// A part that could not be made is tried again after this time.
+/// A part that could not be made is retried after this time.
 const PREPARE: Duration = Duration::from_secs(10);
 
 impl ClusterWriter {

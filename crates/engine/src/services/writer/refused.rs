@@ -1,4 +1,4 @@
-//! What a destination has refused as it is, and when it is tried again.
+//! What a destination has refused as it is, and when it is retried.
 
 use super::ClusterWriter;
 use crate::kit::backoff;
@@ -8,9 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// What was refused as it is, is tried again after this time.
+/// What was refused as it is, is retried after this time.
 const REFUSED_RETRY: Duration = Duration::from_secs(300);
-/// What was refused for now, is tried again after this time at first, then after twice that, and so on.
+/// What was refused for now, is retried after this time at first, then after twice that, and so on.
 const FIRST: Duration = Duration::from_secs(1);
 /// The longest wait between two tries of what was refused for now.
 const LONGEST: Duration = Duration::from_secs(10);
@@ -90,7 +90,7 @@ impl ClusterWriter {
         let refused = self.refused.get_mut(scope)?;
         let plan = &mut decision.plan;
         let wanted: BTreeMap<_, _> = plan.changes.iter().filter_map(about).map(|one| (one.0.id(), one)).collect();
-        // What stood in its way may have gone: it is tried again when the scope has changed, and now and then.
+        // What stood in its way may have gone: it is retried when the scope has changed, and now and then.
         let changed = self.cluster.mirror.lock().part(&scope.part()).and_then(|state| state.changed(scope));
         refused.records.retain(|id, one| {
             wanted.get(id).is_some_and(|(record, delete)| **record == one.record && *delete == one.delete)
