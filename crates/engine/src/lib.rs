@@ -17,17 +17,17 @@ mod spec;
 mod status;
 
 pub use entries::{
-    Attend, ConflictRow, DataCluster, DataEngine, DataLedger, DataRecorder, DataRoute, DataSpec, DataStatus,
-    DataTiming, Known, Shown, mapped, with_place,
+    AttributeFilter, ConflictRow, DataCluster, DataEngine, DataLedger, DataRecorder, DataRoute, DataSpec, DataStatus,
+    DataTiming, KnownEntry, ShownEntry, mapped, with_place,
 };
 pub use event::{Action, Event};
 pub use kit::pace::Pacers;
 pub use notice::{Crash, EngineWork, LeftAlone, Notice};
 pub use services::engine::Engine;
 pub use services::ledger::Ledger;
-pub use services::preview::{DryRun, Preview, Unread, dry_run};
+pub use services::preview::{DryRun, Preview, UnreadPart, dry_run};
 pub use services::record::Recorder;
-pub use services::replicas::{Compared, Unlike};
+pub use services::replicas::{ReplicaDifference, ReplicaFindings};
 pub use services::status::{RouteStatus, ServiceRow};
-pub use spec::{ClusterSpec, GuardLimits, Only, RouteSpec, Run, Timing};
+pub use spec::{ClusterSpec, GuardLimits, Only, RouteSpec, RunState, Timing};
 pub use status::{Hold, RouteState};

@@ -1,6 +1,6 @@
 //! What the engine is told to do.
 
-use causeway_core::{ClusterId, Lens, Mode, Overrides, OwnerId, Port, ServiceKey};
+use causeway_core::{ClusterId, Lens, Overrides, OwnerId, Port, ServiceKey, WriteMode};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ pub struct ClusterSpec<P = Port> {
 
 /// Whether a route works.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Run {
+pub enum RunState {
     /// It does.
     #[default]
     On,
@@ -84,7 +84,7 @@ pub struct RouteSpec {
     /// Filters, renames and metadata mapping. Another fingerprint is another lens.
     pub lens: Arc<dyn Lens>,
     /// What it may do.
-    pub mode: Mode,
+    pub mode: WriteMode,
     /// What it does about an operator's changes in the destination.
     pub overrides: Overrides,
     /// Whether copies of other installs are exported too.
@@ -96,7 +96,7 @@ pub struct RouteSpec {
     /// Which scopes of the source take part.
     pub only: Only,
     /// Whether it works.
-    pub run: Run,
+    pub run: RunState,
 }
 
 impl RouteSpec {

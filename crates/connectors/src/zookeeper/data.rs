@@ -9,8 +9,8 @@ use super::settings::AclChoice;
 use super::writes::acl as own_acl;
 use super::{access, convert};
 use causeway_core::{
-    Aside, Content, DataSelector, DataSink, DataSource, Entry, EntryCapabilities, EntryFacts, EntryKey, Error, Expect,
-    Found, Limits, Lost, News, Part, Shape, Stamp, StampKind, Write,
+    Aside, Content, DataSelector, DataSink, DataSource, Entry, EntryCapabilities, EntryFacts, EntryKey, EntryUpdate,
+    EntryWrite, Error, Expect, FoundEntry, Limits, Lost, NameShape, Part, Stamp, StampKind,
 };
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -69,7 +69,7 @@ impl ZooKeeperData {
         }
     }
 
-    async fn find(&self, path: &str) -> Result<Found, Error> {
+    async fn find(&self, path: &str) -> Result<FoundEntry, Error> {
         for _ in 0..TRIES {
             let (data, list) = tokio::join!(self.session.read(path), self.session.acl(path));
             let ((data, stat), (list, later)) = match (data, list) {
@@ -94,7 +94,7 @@ impl ZooKeeperData {
         content.attributes.0.get(ACL).map(|text| access::read(text).map_err(Error::Rejected)).transpose()
     }
 
-    async fn create(&self, write: &Write, content: &Content) -> Result<Option<Entry>, Error> {
+    async fn create(&self, write: &EntryWrite, content: &Content) -> Result<Option<Entry>, Error> {
         let (path, body) = (&*write.key.name, content.body.as_deref());
         let acl = self.wanted(content)?.unwrap_or_else(|| own_acl(self.acl));
         let how = Create { ephemeral: false, acl: &acl };
@@ -103,7 +103,7 @@ impl ZooKeeperData {
     }
 
     /// Makes new entries, parents before children.
-    async fn make(&self, writes: &[Write]) -> Vec<Result<Option<Entry>, Error>> {
+    async fn make(&self, writes: &[EntryWrite]) -> Vec<Result<Option<Entry>, Error>> {
         let own = own_acl(self.acl);
         let wanted: Vec<_> =
             writes.iter().map(|write| write.to.as_ref().map_or(Ok(None), |to| self.wanted(to))).collect();
@@ -116,7 +116,7 @@ impl ZooKeeperData {
         }
         let mut made = self.session.make_many(&nodes).await.into_iter();
         let gone = || Err(WireError::Unavailable("no answer".into()));
-        let outcome = |(acl, write): (Result<_, Error>, &Write)| match acl {
+        let outcome = |(acl, write): (Result<_, Error>, &EntryWrite)| match acl {
             Ok(_) => {
                 let made = made.next().unwrap_or_else(gone).map(|stat| Some(entry(&stat)));
                 made.map_err(|error| refused(error, &write.key.name, true))
@@ -127,7 +127,7 @@ impl ZooKeeperData {
     }
 
     /// Removes entries that stand as expected, children before parents.
-    async fn remove(&self, writes: &[Write]) -> Vec<Result<Option<Entry>, Error>> {
+    async fn remove(&self, writes: &[EntryWrite]) -> Vec<Result<Option<Entry>, Error>> {
         let paths: Vec<&str> = writes.iter().map(|write| &*write.key.name).collect();
         let mut due = Vec::new();
         let mut outcomes: Vec<Result<Option<Entry>, Error>> = Vec::new();
@@ -149,7 +149,7 @@ impl ZooKeeperData {
         outcomes
     }
 
-    async fn change(&self, write: &Write, stamp: Stamp, to: Option<&Content>) -> Result<Option<Entry>, Error> {
+    async fn change(&self, write: &EntryWrite, stamp: Stamp, to: Option<&Content>) -> Result<Option<Entry>, Error> {
         match self.try_change(write, stamp, to).await {
             // Somebody has deleted it since it was looked at.
             Err(Error::Missing(_)) => Err(Error::Conflict),
@@ -157,7 +157,7 @@ impl ZooKeeperData {
         }
     }
 
-    async fn try_change(&self, write: &Write, stamp: Stamp, to: Option<&Content>) -> Result<Option<Entry>, Error> {
+    async fn try_change(&self, write: &EntryWrite, stamp: Stamp, to: Option<&Content>) -> Result<Option<Entry>, Error> {
         let path = &*write.key.name;
         let stat = self.session.stat(path).await.map_err(convert::error)?;
         let stat =
@@ -225,7 +225,7 @@ impl ZooKeeperData {
         }
     }
 
-    async fn one(&self, write: &Write) -> Result<Option<Entry>, Error> {
+    async fn one(&self, write: &EntryWrite) -> Result<Option<Entry>, Error> {
         match (write.expect, &write.to) {
             (Expect::Absent, Some(content)) => self.create(write, content).await,
             (Expect::Absent, None) => {
@@ -283,7 +283,7 @@ fn is_kept(name: &str) -> bool {
 
 impl DataSource for ZooKeeperData {
     fn facts(&self) -> EntryFacts {
-        EntryFacts { shape: Shape::Tree, stamps: StampKind::Monotonic }
+        EntryFacts { shape: NameShape::Tree, stamps: StampKind::Monotonic }
     }
 
     /// Stamps begin with the transaction of the last write.
@@ -291,7 +291,7 @@ impl DataSource for ZooKeeperData {
         Some(self.session.seen())
     }
 
-    fn watch(&self, select: &DataSelector) -> BoxStream<'static, Result<News, Lost>> {
+    fn watch(&self, select: &DataSelector) -> BoxStream<'static, Result<EntryUpdate, Lost>> {
         let options = self.options(select);
         match Followed::new(&self.session, options, self.takes(select)) {
             Ok(followed) => {
@@ -301,7 +301,7 @@ impl DataSource for ZooKeeperData {
         }
     }
 
-    fn read<'a>(&'a self, keys: &'a [EntryKey]) -> BoxFuture<'a, Vec<Result<Found, Error>>> {
+    fn read<'a>(&'a self, keys: &'a [EntryKey]) -> BoxFuture<'a, Vec<Result<FoundEntry, Error>>> {
         let mut reads = Vec::new();
         for key in keys {
             reads.push(self.find(&key.name).boxed());
@@ -354,7 +354,7 @@ impl DataSink for ZooKeeperData {
         Some(first)
     }
 
-    fn write<'a>(&'a self, writes: &'a [Write]) -> BoxFuture<'a, Vec<Result<Option<Entry>, Error>>> {
+    fn write<'a>(&'a self, writes: &'a [EntryWrite]) -> BoxFuture<'a, Vec<Result<Option<Entry>, Error>>> {
         async move {
             let mut outcomes = Vec::with_capacity(writes.len());
             for run in writes.chunk_by(|a, b| sort(a) == sort(b) && sort(a).is_some()) {
@@ -380,21 +380,21 @@ impl DataSink for ZooKeeperData {
 }
 
 /// A creation whose parents are there takes one call: many go without waiting for answers, in order.
-fn is_new(write: &Write) -> bool {
+fn is_new(write: &EntryWrite) -> bool {
     write.expect == Expect::Absent && write.to.is_some() && !write.parents
 }
 
 /// An edit concerns nobody but its own entry.
-fn is_edit(write: &Write) -> bool {
+fn is_edit(write: &EntryWrite) -> bool {
     write.to.is_some() && matches!(write.expect, Expect::Stamp(_))
 }
 
 /// Deletions go in order, children before their parents.
-fn is_removal(write: &Write) -> bool {
+fn is_removal(write: &EntryWrite) -> bool {
     write.to.is_none() && matches!(write.expect, Expect::Stamp(_))
 }
 
 /// What may go together; `None`: it goes alone.
-fn sort(write: &Write) -> Option<u8> {
+fn sort(write: &EntryWrite) -> Option<u8> {
     [is_new(write), is_edit(write), is_removal(write)].iter().position(|is| *is).and_then(|n| u8::try_from(n).ok())
 }

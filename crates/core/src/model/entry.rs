@@ -11,7 +11,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 /// A config entry: `namespace/group/name`. A kind that lacks a level leaves it empty, or says `public` for the namespace.
 ///
-/// How names stand to each other is said by the kind's `Shape`.
+/// How names stand to each other is said by the kind's `NameShape`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct EntryKey {
     /// The namespace's id.

@@ -17,8 +17,8 @@ pub use instance::{Endpoint, Instance, InstanceData, InstanceId, Payload, Servic
 pub use intern::intern;
 pub use mark::Mark;
 pub use metadata::Metadata;
-pub use set::{Attributes, Held, Set};
-pub use shape::Shape;
+pub use set::{Attributes, Set, Standing};
+pub use shape::NameShape;
 
 use std::cmp::Ordering;
 use std::sync::Arc;

@@ -7,7 +7,7 @@ use std::fmt::{self, Display};
 /// Why an entry is written or deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "code")]
-pub enum Why {
+pub enum EntryReason {
     /// It is new on the other side.
     #[serde(rename = "entry-new")]
     New,
@@ -34,7 +34,7 @@ pub enum Why {
     },
 }
 
-impl Display for Why {
+impl Display for EntryReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::New => "it is on the other side only",

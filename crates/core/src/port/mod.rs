@@ -4,10 +4,10 @@ mod data;
 mod error;
 
 pub use data::{
-    DataPort, DataSelector, DataSink, DataSource, EntryCapabilities, EntryFacts, EntryInterest, Expect, Found, News,
-    StampKind, Write,
+    DataPort, DataSelector, DataSink, DataSource, EntryCapabilities, EntryFacts, EntryInterest, EntryUpdate,
+    EntryWrite, Expect, FoundEntry, StampKind,
 };
-pub use error::{BoxError, Error, Failure, Lost};
+pub use error::{BoxError, Error, KeptError, Lost};
 
 use crate::model::{Attributes, Instance, OwnerId, Part, ServiceKey, Set};
 use crate::plan::{Change, Governed, Wish, Written};
@@ -97,7 +97,7 @@ pub trait Source: Send + Sync {
 
     /// How many records each server of the cluster lists by itself in one part, by scope. Empty where there is only one
     /// server, or where servers cannot be asked one by one. Cheap: it is asked every minute.
-    fn replicas<'a>(&'a self, _part: &'a Part) -> BoxFuture<'a, Result<Vec<Replica<Counts>>, Error>> {
+    fn replicas<'a>(&'a self, _part: &'a Part) -> BoxFuture<'a, Result<Vec<Replica<RecordCounts>>, Error>> {
         Box::pin(std::future::ready(Ok(Vec::new())))
     }
 
@@ -133,7 +133,7 @@ pub struct Replica<T> {
 }
 
 /// How many records there are in each scope.
-pub type Counts = BTreeMap<ServiceKey, usize>;
+pub type RecordCounts = BTreeMap<ServiceKey, usize>;
 
 /// A cluster that can also be written. What we write to we must be able to observe.
 pub trait Sink: Source {

@@ -7,8 +7,8 @@ use super::state::TaskState;
 use crate::kit::hash;
 use crate::kit::pace::Pacer;
 use crate::kit::supervise::Crashes;
-use crate::spec::Run;
-use causeway_core::{DataSelector, EntryKey, Lost, News, Pair, Side, contain_now};
+use crate::spec::RunState;
+use causeway_core::{DataSelector, EntryKey, EntryUpdate, Lost, Pair, Side, contain_now};
 use futures_util::stream::{self, BoxStream, StreamExt};
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -94,7 +94,7 @@ impl Actor {
         }
     }
 
-    fn watch(&self) -> BoxStream<'static, (Side, Result<News, Lost>)> {
+    fn watch(&self) -> BoxStream<'static, (Side, Result<EntryUpdate, Lost>)> {
         let [left, right] = Side::BOTH.map(|side| {
             let news = self.tools.ports[side].source().watch(&self.select);
             news.map(move |item| (side, item))
@@ -172,7 +172,7 @@ impl Actor {
 
     fn sweep(&mut self) {
         let mut state = self.shared.state.lock();
-        if state.swept.is_none() && state.spec.run == Run::On {
+        if state.swept.is_none() && state.spec.run == RunState::On {
             state.swept = Some(Pair::default());
             self.jobs.spawn(self.tools.clone().sweep(self.select.clone()));
         }

@@ -4,7 +4,9 @@ use super::job::PlannedWrite;
 use super::rows::{EntryRow, Presence};
 use super::state::TaskState;
 use crate::event::Action;
-use causeway_core::{EntryInterest, EntryKey, Expect, Fingerprint, Found, Pair, Part, Reason, Shape, Side, Write};
+use causeway_core::{
+    EntryInterest, EntryKey, EntryWrite, Expect, Fingerprint, FoundEntry, NameShape, Pair, Part, Reason, Side,
+};
 use std::collections::BTreeSet;
 
 impl TaskState {
@@ -32,7 +34,7 @@ impl TaskState {
         &mut self,
         key: &EntryKey,
         places: &Pair<Presence>,
-        looks: &Pair<Option<Found>>,
+        looks: &Pair<Option<FoundEntry>>,
     ) -> Option<PlannedWrite> {
         let row = self.row(key);
         let base = row.base?;
@@ -62,7 +64,7 @@ impl TaskState {
             }
             None => {}
         }
-        let write = Write { key: key.clone(), expect: Expect::Stamp(stamp), to: None, parents: false };
+        let write = EntryWrite { key: key.clone(), expect: Expect::Stamp(stamp), to: None, parents: false };
         let stamps = Pair::of(|side| if side == copy { Some(stamp) } else { row.places[side].stamp() });
         Some(PlannedWrite {
             write,
@@ -100,7 +102,7 @@ impl EntryInterest for ListedKeys {
         self.0.range(EntryKey::new(&part.0, "", "")..).next().is_some_and(|key| key.part() == *part)
     }
     fn may_hold(&self, key: &EntryKey) -> bool {
-        Shape::Tree.below(key).is_some_and(|(from, to)| self.0.range(from..to).next().is_some())
+        NameShape::Tree.below(key).is_some_and(|(from, to)| self.0.range(from..to).next().is_some())
     }
     fn fingerprint(&self) -> Fingerprint {
         Fingerprint::of(&self.0)

@@ -4,11 +4,11 @@ use super::actor::{Actor, TaskShared};
 use super::record::{DataLedger, DataRecorder};
 use super::spec::{DataRoute, DataSpec, DataTiming};
 use super::state::TaskState;
-use super::status::{ConflictRow, DataStatus, Known};
+use super::status::{ConflictRow, DataStatus, KnownEntry};
 use crate::kit::pace::Pacers;
 use crate::kit::supervise::{Crashes, supervise};
 use crate::notice::{Crash, EngineWork, Notice};
-use crate::spec::Run;
+use crate::spec::RunState;
 use crate::status::RouteState;
 use causeway_core::{Base, ClusterId, EntryKey, OwnerId, Pair, Side};
 use parking_lot::Mutex;
@@ -157,7 +157,7 @@ impl DataEngine {
         let status = |shared: &Arc<TaskShared>| {
             let (crashes, state) = (shared.crashes.list(), shared.state.lock());
             let mut status = state.status(now);
-            if !crashes.is_empty() && state.spec.run == Run::On {
+            if !crashes.is_empty() && state.spec.run == RunState::On {
                 status.state = RouteState::Failing;
             }
             status.notices.extend(crashes.into_iter().map(Notice::Crashed));
@@ -181,7 +181,7 @@ impl DataEngine {
     }
 
     /// What a task knows of an entry.
-    pub fn known(&self, owner: &OwnerId, key: &EntryKey) -> Known {
+    pub fn known(&self, owner: &OwnerId, key: &EntryKey) -> KnownEntry {
         let shared = self.shared(|route| route.owner == *owner);
         shared.first().map(|shared| shared.state.lock().known(key)).unwrap_or_default()
     }

@@ -4,7 +4,7 @@ use super::probes::RefusalKind;
 use super::state::{REFUSED_RETRY, TaskState};
 use crate::event::Action;
 use crate::kit::backoff;
-use causeway_core::{EntryKey, Error, Failure, Reason, Side};
+use causeway_core::{EntryKey, Error, KeptError, Reason, Side};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -46,7 +46,7 @@ impl TaskState {
         let known = self.tries.get(key).is_some_and(told) || self.trouble[side].told == text;
         if worth(count, &error) && !known {
             tracing::warn!(task = %self.spec.task, cluster = %self.spec.cluster(side).name, entry = %key, "{text}");
-            self.event(key, side, Action::Failed, Failure::from(&error).into());
+            self.event(key, side, Action::Failed, KeptError::from(&error).into());
             self.trouble[side].told = text;
         }
         self.tries.insert(key.clone(), Try { count, side, error });

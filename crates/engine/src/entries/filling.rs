@@ -2,7 +2,7 @@
 
 use super::rows::EntryRow;
 use super::state::TaskState;
-use causeway_core::{Content, EntryKey, Error, Shape, Side};
+use causeway_core::{Content, EntryKey, Error, NameShape, Side};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -45,14 +45,14 @@ impl TaskState {
     /// Whether the node above an entry takes no part, or is none beyond `from`'s, so that it is made where it is missing.
     pub(super) fn makes_parents(&self, key: &EntryKey, from: Side) -> bool {
         let Some(parent) = self.shape(from.other()).parent(key) else { return false };
-        self.shape(from) == Shape::Flat
+        self.shape(from) == NameShape::Flat
             || self.spec.parent(key).as_ref() != Some(&parent)
             || self.asides[from].contains_key(&parent)
     }
 
     /// Notes that an entry has just come to be on one side.
     pub(super) fn appeared(&mut self, key: &EntryKey, now: Instant) {
-        if self.spec.shape() == Shape::Tree {
+        if self.spec.shape() == NameShape::Tree {
             self.young.insert(key.clone(), now);
         }
     }

@@ -3,15 +3,15 @@
 use super::left_out::no_data;
 use super::rows::Presence;
 use super::state::TaskState;
-use crate::spec::Run;
-use causeway_core::{Entry, EntryKey, EntrySkip, Lost, News, Part, Side};
+use crate::spec::RunState;
+use causeway_core::{Entry, EntryKey, EntrySkip, EntryUpdate, Lost, Part, Side};
 use std::collections::BTreeMap;
 use tokio::time::Instant;
 
 impl TaskState {
-    pub fn take_update(&mut self, side: Side, item: Result<News, Lost>, now: Instant) {
+    pub fn take_update(&mut self, side: Side, item: Result<EntryUpdate, Lost>, now: Instant) {
         match item {
-            Ok(News::Reset { part, mut entries }) => {
+            Ok(EntryUpdate::Reset { part, mut entries }) => {
                 self.asides[side].retain(|key, _| key.namespace != part.0);
                 self.set_aside(side, &mut entries);
                 self.check_history(side, &part, &entries);
@@ -19,7 +19,7 @@ impl TaskState {
                 self.trouble[side].blocked = None;
                 self.looked(side, &part, entries, now);
             }
-            Ok(News::Changed(changes)) => {
+            Ok(EntryUpdate::Changed(changes)) => {
                 for (key, entry) in changes {
                     // What is left out is counted, whatever it is called.
                     let aside = entry.as_ref().and_then(no_data).is_some() || self.asides[side].contains_key(&key);
@@ -41,7 +41,7 @@ impl TaskState {
         entries.retain(|key, _| self.spec.select.takes(key));
         let found = self.rows.looked(side, part, entries, |_| false);
         self.found(side, part, found, now);
-        let drain = self.spec.run == Run::Drain;
+        let drain = self.spec.run == RunState::Drain;
         if !self.ready(part) && !drain {
             return;
         }

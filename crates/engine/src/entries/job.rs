@@ -3,11 +3,12 @@
 use super::record::DataRecorder;
 use super::rows::{Presence, Stamps};
 use super::spec::DataTiming;
-use super::state::Shown;
+use super::state::ShownEntry;
 use crate::kit::call;
 use crate::kit::pace::{Lane, Pacer};
 use causeway_core::{
-    Base, DataPort, DataSelector, Digest, Entry, EntryKey, Error, Found, Intent, Pair, Side, Stamp, Why, Write,
+    Base, DataPort, DataSelector, Digest, Entry, EntryKey, EntryReason, EntryWrite, Error, FoundEntry, Intent, Pair,
+    Side, Stamp,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -40,15 +41,15 @@ impl ReadJob {
 /// What was read.
 pub(crate) struct ReadDone {
     pub keys: Vec<(EntryKey, Pair<Presence>)>,
-    pub found: Pair<BTreeMap<EntryKey, Result<Found, Error>>>,
+    pub found: Pair<BTreeMap<EntryKey, Result<FoundEntry, Error>>>,
 }
 
 /// One write, and what follows from it.
 pub(crate) struct PlannedWrite {
-    pub write: Write,
+    pub write: EntryWrite,
     pub to: Side,
     /// `None`: the task is drained.
-    pub why: Option<Why>,
+    pub why: Option<EntryReason>,
     /// What is written, and its stamp on the other side; `None`: it is deleted.
     pub content: Option<(Digest, Stamp)>,
     pub before: Option<Base>,
@@ -57,7 +58,7 @@ pub(crate) struct PlannedWrite {
     /// What stands when half of it is written ([`Intent::half`]).
     pub half: Option<Digest>,
     /// What is written over that the other side never had.
-    pub over: Option<Shown>,
+    pub over: Option<ShownEntry>,
 }
 
 impl PlannedWrite {
@@ -104,7 +105,7 @@ impl JobTools {
         JobDone::Read(ReadDone { keys: job.keys, found: Pair { left, right } })
     }
 
-    async fn read_side(&self, side: Side, keys: Vec<EntryKey>) -> BTreeMap<EntryKey, Result<Found, Error>> {
+    async fn read_side(&self, side: Side, keys: Vec<EntryKey>) -> BTreeMap<EntryKey, Result<FoundEntry, Error>> {
         let (source, batch) = (self.ports[side].source(), &self.pacers[side].reads);
         let found = call::read(batch, usize::MAX, self.timing.call, &keys, |keys| source.read(keys)).await;
         keys.into_iter().zip(found).collect()
@@ -120,7 +121,7 @@ impl JobTools {
             tracing::debug!("the ledger does not keep up; going on without it");
         }
         let mut permit = self.pacers[job.to].clone().enter(Lane::Entries, sink.limits()).await;
-        let writes: Vec<Write> = job.planned.iter().map(|planned| planned.write.clone()).collect();
+        let writes: Vec<EntryWrite> = job.planned.iter().map(|planned| planned.write.clone()).collect();
         let send = |writes| sink.write(writes);
         let answers = call::write(&mut permit, || sink.limits(), false, self.timing.call, &writes, send).await;
         JobDone::Written(WriteDone { job, answers })

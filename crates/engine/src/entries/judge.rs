@@ -6,12 +6,12 @@ use super::lists::{Union, union};
 use super::outcome::is_of_the_entry;
 use super::removals::Loss;
 use super::rows::{Presence, Stamps};
-use super::state::{Gone, Shown, TaskState};
+use super::state::{Gone, ShownEntry, TaskState};
 use crate::event::Action;
-use crate::spec::Run;
+use crate::spec::RunState;
 use causeway_core::{
-    Base, Conflicts, Content, Entry, EntryKey, EntrySkip, Error, Evidence, Expect, Found, Mode, Pair, Reason, Rules,
-    Shape, Side, Stamp, Verdict, Version, Why, Write, merge,
+    Base, Conflicts, Content, Entry, EntryKey, EntryReason, EntrySkip, EntryVersion, EntryWrite, Error, Evidence,
+    Expect, FoundEntry, MergeRules, NameShape, Pair, Reason, Side, Stamp, Verdict, WriteMode, merge,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -29,19 +29,19 @@ struct BatchPlans {
 struct Case {
     key: EntryKey,
     looks: Pair<Option<(Entry, Content)>>,
-    versions: Pair<Option<Version>>,
+    versions: Pair<Option<EntryVersion>>,
     stamps: Stamps,
     base: Option<Base>,
-    rules: Rules,
+    rules: MergeRules,
     /// The operator has said who wins.
     decided: bool,
 }
 
 impl Case {
-    fn shown(&self) -> Pair<Option<Shown>> {
+    fn shown(&self) -> Pair<Option<ShownEntry>> {
         Pair::of(|side| {
             let ((entry, content), version) = (self.looks[side].as_ref()?, self.versions[side]?);
-            Some(Shown { digest: version.digest, modified_ms: entry.modified_ms, size: content.size() })
+            Some(ShownEntry { digest: version.digest, modified_ms: entry.modified_ms, size: content.size() })
         })
     }
 }
@@ -62,7 +62,7 @@ impl TaskState {
     }
 
     /// Whether the sides answer at all.
-    fn note_answers(&mut self, found: &Pair<BTreeMap<EntryKey, Result<Found, Error>>>, now: Instant) {
+    fn note_answers(&mut self, found: &Pair<BTreeMap<EntryKey, Result<FoundEntry, Error>>>, now: Instant) {
         for side in Side::BOTH.into_iter().filter(|side| !found[*side].is_empty()) {
             let well = found[side].values().any(|found| found.as_ref().map_or_else(is_of_the_entry, |_| true));
             self.answered(side, well, Duration::ZERO, now);
@@ -73,7 +73,7 @@ impl TaskState {
         &mut self,
         key: EntryKey,
         places: Pair<Presence>,
-        found: Pair<Option<Result<Found, Error>>>,
+        found: Pair<Option<Result<FoundEntry, Error>>>,
         plans: &mut BatchPlans,
         now: Instant,
     ) {
@@ -101,7 +101,7 @@ impl TaskState {
         }
         self.doubt.remove(&key);
         self.end_intent(&key, &looks);
-        if self.spec.run == Run::Drain {
+        if self.spec.run == RunState::Drain {
             return match self.drain_judge(&key, &places, &looks) {
                 Some(planned) => plans.writes.push(planned),
                 None => self.finish(&key),
@@ -131,7 +131,7 @@ impl TaskState {
     }
 
     /// Whether a write was made whose answer never came, now that its entry was read.
-    fn end_intent(&mut self, key: &EntryKey, looks: &Pair<Option<Found>>) {
+    fn end_intent(&mut self, key: &EntryKey, looks: &Pair<Option<FoundEntry>>) {
         let Some(intent) = self.intents.get(key).cloned() else { return };
         let Some(found) = &looks[intent.to] else { return };
         let seen =
@@ -145,7 +145,7 @@ impl TaskState {
     }
 
     /// What is to be judged; an error where more must be read first.
-    fn case(&self, key: EntryKey, places: &Pair<Presence>, looks: Pair<Option<Found>>) -> Result<Case, EntryKey> {
+    fn case(&self, key: EntryKey, places: &Pair<Presence>, looks: Pair<Option<FoundEntry>>) -> Result<Case, EntryKey> {
         let base = self.row(&key).base;
         let mut case = Case {
             rules: self.spec.rules(),
@@ -160,13 +160,13 @@ impl TaskState {
             match (look, places[side].stamp(), base) {
                 (Some(Some((entry, content))), ..) => {
                     let content = self.spec.attributes.select(content);
-                    let version = Version { digest: content.digest(), modified_ms: entry.modified_ms };
+                    let version = EntryVersion { digest: content.digest(), modified_ms: entry.modified_ms };
                     (case.versions[side], case.stamps[side]) = (Some(version), Some(entry.stamp));
                     case.looks[side] = Some((entry, content));
                 }
                 (Some(None), ..) | (None, None, _) => {}
                 (None, Some(stamp), Some(base)) if base.stamps[side] == stamp => {
-                    let version = Version { digest: base.digest, modified_ms: 0 };
+                    let version = EntryVersion { digest: base.digest, modified_ms: 0 };
                     (case.versions[side], case.stamps[side]) = (Some(version), Some(stamp));
                 }
                 (None, Some(_), _) => return Err(case.key),
@@ -176,8 +176,8 @@ impl TaskState {
         (case.decided, case.rules) = (rules != case.rules, rules);
         // What we made ourselves and have not completed is completed, whatever the task may write over.
         let unfinished = |base: Base| Side::BOTH.iter().any(|side| base.stamps[*side] == Stamp::default());
-        if base.is_some_and(unfinished) && case.rules.mode == Mode::CreateOnly {
-            case.rules.mode = Mode::UpsertOnly;
+        if base.is_some_and(unfinished) && case.rules.mode == WriteMode::CreateOnly {
+            case.rules.mode = WriteMode::UpsertOnly;
         }
         Ok(case)
     }
@@ -191,8 +191,8 @@ impl TaskState {
     fn conclude(&mut self, mut case: Case, plans: &mut BatchPlans, now: Instant) {
         if self.spec.is_list(&case.key) && case.versions.left != case.versions.right {
             match self.list(&mut case) {
-                Some(Union::Copy { to }) => return self.copy(case, to, Why::Edited, plans, now),
-                Some(Union::Both(_)) => return self.copy(case, Side::Right, Why::Edited, plans, now),
+                Some(Union::Copy { to }) => return self.copy(case, to, EntryReason::Edited, plans, now),
+                Some(Union::Both(_)) => return self.copy(case, Side::Right, EntryReason::Edited, plans, now),
                 Some(Union::Enough) => {
                     self.settled(&case.key);
                     return self.finish(&case.key);
@@ -225,7 +225,7 @@ impl TaskState {
             content.body = Some(all.clone());
             entry.stamp = Stamp::default();
             let digest = self.spec.attributes.select(content.clone()).digest();
-            case.versions.left = Some(Version { digest, modified_ms: entry.modified_ms });
+            case.versions.left = Some(EntryVersion { digest, modified_ms: entry.modified_ms });
         }
         Some(union)
     }
@@ -248,9 +248,9 @@ impl TaskState {
         self.finish(key);
     }
 
-    fn copy(&mut self, mut case: Case, to: Side, why: Why, plans: &mut BatchPlans, now: Instant) {
+    fn copy(&mut self, mut case: Case, to: Side, why: EntryReason, plans: &mut BatchPlans, now: Instant) {
         let (key, from) = (case.key.clone(), to.other());
-        let over = case.shown()[to].filter(|_| matches!(why, Why::Settled { .. } | Why::Overridden));
+        let over = case.shown()[to].filter(|_| matches!(why, EntryReason::Settled { .. } | EntryReason::Overridden));
         let Some((entry, content)) = case.looks[from].take() else { return self.look_again(&key) };
         // What cannot be held is not written to find that out.
         if let Some(Err(why)) = self.spec.cluster(to).port.sink().map(|sink| sink.check(&key, &content)) {
@@ -277,7 +277,7 @@ impl TaskState {
             let half = Content { body: content.body.clone(), attributes: there.clone() };
             (half.attributes != content.attributes).then(|| self.spec.attributes.select(half).digest())
         });
-        let write = Write {
+        let write = EntryWrite {
             expect: case.stamps[to].map_or(Expect::Absent, Expect::Stamp),
             parents: self.makes_parents(&key, from),
             key,
@@ -287,7 +287,7 @@ impl TaskState {
         plans.writes.push(PlannedWrite { write, to, why: Some(why), content: written, before, stamps, over, half });
     }
 
-    fn delete(&mut self, case: Case, from: Side, why: Why, plans: &mut BatchPlans, now: Instant) {
+    fn delete(&mut self, case: Case, from: Side, why: EntryReason, plans: &mut BatchPlans, now: Instant) {
         let key = case.key.clone();
         let (rules, stamps) = (case.rules, case.stamps);
         let below = self
@@ -295,12 +295,14 @@ impl TaskState {
             .map(|(below, row)| (row.base.is_none() || self.left.contains(below), row.is_numbered()));
         match below {
             // Something new below it is to be written beyond: it must stand there.
-            Some(_) if self.agenda.awaited(&key) => return self.copy(case, from.other(), Why::Needed, plans, now),
+            Some(_) if self.agenda.awaited(&key) => {
+                return self.copy(case, from.other(), EntryReason::Needed, plans, now);
+            }
             Some((true, numbered)) if numbered || !rules.travels_from(from) => {
                 return self.leave(&key, EntrySkip::Occupied, stamps, now);
             }
             // A flat side may keep them without it.
-            Some(_) if self.shape(from.other()) == Shape::Flat => {
+            Some(_) if self.shape(from.other()) == NameShape::Flat => {
                 return self.leave(&key, EntrySkip::Occupied, stamps, now);
             }
             // Children go first, or say that they stay: then it is looked at again.
@@ -317,8 +319,8 @@ impl TaskState {
             }
         };
         let Some(stamp) = stamps[from] else { return self.finish(&key) };
-        let over = case.shown()[from].filter(|_| matches!(why, Why::Settled { .. }));
-        let write = Write { key, expect: Expect::Stamp(stamp), to: None, parents: false };
+        let over = case.shown()[from].filter(|_| matches!(why, EntryReason::Settled { .. }));
+        let write = EntryWrite { key, expect: Expect::Stamp(stamp), to: None, parents: false };
         let why = Some(said(why, case.decided));
         plans.removals.push((
             PlannedWrite { write, to: from, why, content: None, before: case.base, stamps, over, half: None },
@@ -384,9 +386,9 @@ impl TaskState {
 }
 
 /// The reason as the user should read it.
-fn said(why: Why, decided: bool) -> Why {
+fn said(why: EntryReason, decided: bool) -> EntryReason {
     match why {
-        Why::Settled { .. } if decided => Why::Settled { by: Conflicts::Manual },
+        EntryReason::Settled { .. } if decided => EntryReason::Settled { by: Conflicts::Manual },
         why => why,
     }
 }

@@ -2,7 +2,7 @@
 //! counted as they come and go.
 
 use super::rows::Stamps;
-use super::state::Shown;
+use super::state::ShownEntry;
 use crate::notice::LeftAlone;
 use causeway_core::{EntryKey, EntrySkip, Pair};
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ pub(crate) struct LeftEntry {
     pub since: Instant,
     pub stamps: Stamps,
     /// Of a conflict: what each side holds.
-    pub shown: Option<Box<Pair<Option<Shown>>>>,
+    pub shown: Option<Box<Pair<Option<ShownEntry>>>>,
 }
 
 /// All of them. The counts are those of the entries.
@@ -49,7 +49,7 @@ impl LeftEntries {
     }
 
     /// Notes what each side holds of an entry.
-    pub fn show(&mut self, key: &EntryKey, shown: Pair<Option<Shown>>) {
+    pub fn show(&mut self, key: &EntryKey, shown: Pair<Option<ShownEntry>>) {
         if let Some(left) = self.entries.get_mut(key) {
             left.shown = Some(Box::new(shown));
         }

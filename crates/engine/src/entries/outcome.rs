@@ -5,8 +5,8 @@ use super::probes::RefusalKind;
 use super::rows::{Presence, Stamps};
 use super::state::TaskState;
 use crate::event::Action;
-use crate::spec::Run;
-use causeway_core::{Base, Entry, EntryKey, EntrySkip, Error, Pair, Reason, Removal, Side, Why, WrittenOver};
+use crate::spec::RunState;
+use causeway_core::{Base, Entry, EntryKey, EntryReason, EntrySkip, Error, Pair, Reason, Removal, Side, WrittenOver};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -63,7 +63,7 @@ impl TaskState {
         };
         let over = planned.over.map(|over| WrittenOver { size: over.size, digest: over.digest });
         let reason = planned.why.map_or(Reason::Removal(Removal::Drained), |why| Reason::Entry { why, over });
-        if matches!(planned.why, Some(Why::Settled { .. })) {
+        if matches!(planned.why, Some(EntryReason::Settled { .. })) {
             self.event(planned.key(), planned.to, Action::Conflict, reason.clone());
         }
         self.event(planned.key(), planned.to, action, reason);
@@ -76,7 +76,7 @@ impl TaskState {
             self.close(key);
         }
         match error {
-            Error::Rejected(why) if self.spec.run == Run::Drain => {
+            Error::Rejected(why) if self.spec.run == RunState::Drain => {
                 self.stays_there(key, planned.to, Reason::EntryNotDeleted { text: why });
                 self.finish(key);
             }

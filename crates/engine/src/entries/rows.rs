@@ -1,7 +1,7 @@
 //! What is known of every entry: where it stands, and what both sides last had in common. Pure, and small: there may be
 //! a million.
 
-use causeway_core::{Aside, Base, Entry, EntryKey, Pair, Part, Shape, Side, Stamp};
+use causeway_core::{Aside, Base, Entry, EntryKey, NameShape, Pair, Part, Side, Stamp};
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
@@ -209,7 +209,7 @@ impl EntryRows {
     }
 
     /// The first entry below another that stands on `side`, which has this shape.
-    pub fn first_below(&self, key: &EntryKey, side: Side, shape: Shape) -> Option<(&EntryKey, &EntryRow)> {
+    pub fn first_below(&self, key: &EntryKey, side: Side, shape: NameShape) -> Option<(&EntryKey, &EntryRow)> {
         let (from, to) = shape.below(key)?;
         self.range(&from, &to).find(|(_, row)| row.places[side].is_here())
     }

@@ -4,8 +4,8 @@ use super::job::ReadJob;
 use super::rows::EntryRow;
 use super::state::{Gone, REFUSED_RETRY, TaskState};
 use crate::kit::earliest;
-use crate::spec::Run;
-use causeway_core::{EntryKey, EntrySkip, Pair, Shape, Side, Ways, contain_now};
+use crate::spec::RunState;
+use causeway_core::{EntryKey, EntrySkip, NameShape, Pair, Side, Ways, contain_now};
 use tokio::time::Instant;
 
 /// Entries in one batch, at most.
@@ -33,7 +33,7 @@ impl TaskState {
     /// The batches that are to be begun now.
     pub fn next_jobs(&mut self, now: Instant) -> Vec<ReadJob> {
         let mut jobs = Vec::new();
-        if !self.loaded || self.spec.run == Run::Paused || self.blocked(now).is_some() {
+        if !self.loaded || self.spec.run == RunState::Paused || self.blocked(now).is_some() {
             return jobs;
         }
         self.probes.take(now).iter().for_each(|key| self.agenda.add(key));
@@ -74,7 +74,7 @@ impl TaskState {
     /// When there will be something to do, if nothing happens.
     pub fn due(&self, now: Instant) -> Option<Instant> {
         match self.blocked(now) {
-            _ if self.spec.run == Run::Paused || self.jobs >= JOBS => None,
+            _ if self.spec.run == RunState::Paused || self.jobs >= JOBS => None,
             Some(until) => Some(until),
             None => earliest([self.agenda.next(), self.probes.due(), self.unconfirmed.next()]),
         }
@@ -88,7 +88,7 @@ impl TaskState {
         }
         let row = self.row(key);
         let open = self.intents.get(key).is_some() || self.doubt.contains(key);
-        let drain = self.spec.run == Run::Drain;
+        let drain = self.spec.run == RunState::Drain;
         if !open && !drain && (row.in_step() || self.is_left_out(key)) {
             self.settled(key);
             return NextStep::Rest;
@@ -211,7 +211,7 @@ impl TaskState {
 
     /// The parent that must be written beyond `from` before the entry.
     pub fn missing_parent(&self, key: &EntryKey, from: Side) -> Option<EntryKey> {
-        let parent = self.spec.parent(key).filter(|_| self.shape(from.other()) == Shape::Tree)?;
+        let parent = self.spec.parent(key).filter(|_| self.shape(from.other()) == NameShape::Tree)?;
         let row = self.row(&parent);
         (row.places[from].is_here() && !row.places[from.other()].is_here()).then_some(parent)
     }

@@ -1,8 +1,9 @@
 //! What the data engine is told to do.
 
-use crate::spec::{ClusterSpec, GuardLimits, Run};
+use crate::spec::{ClusterSpec, GuardLimits, RunState};
 use causeway_core::{
-    ClusterId, Conflicts, Content, DataPort, DataSelector, EntryKey, Mode, Overrides, OwnerId, Rules, Shape, Side, Ways,
+    ClusterId, Conflicts, Content, DataPort, DataSelector, EntryKey, MergeRules, NameShape, Overrides, OwnerId, Side,
+    Ways, WriteMode,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -25,7 +26,7 @@ pub type DataCluster = ClusterSpec<DataPort>;
 
 /// Which attributes of an entry are copied and compared. Those that are not are left as each cluster makes them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Attend {
+pub enum AttributeFilter {
     /// None: only bodies count.
     #[default]
     None,
@@ -35,7 +36,7 @@ pub enum Attend {
     Only(BTreeSet<String>),
 }
 
-impl Attend {
+impl AttributeFilter {
     /// The content as the task sees it.
     pub fn select(&self, mut content: Content) -> Content {
         match self {
@@ -63,13 +64,13 @@ pub struct DataSpec {
     /// Which ways it goes.
     pub ways: Ways,
     /// What it may do.
-    pub mode: Mode,
+    pub mode: WriteMode,
     /// A one-way task: what it does about changes in the destination.
     pub overrides: Overrides,
     /// What it does about conflicts.
     pub conflicts: Conflicts,
     /// What of an entry counts beside its body.
-    pub attributes: Attend,
+    pub attributes: AttributeFilter,
     /// Where entries that begin so are lists with commas, to which each side adds its own: neither side's stands, but all
     /// that either has.
     pub lists: Vec<String>,
@@ -80,7 +81,7 @@ pub struct DataSpec {
     /// How long a side must have been connected without a break before what it lacks is believed to be gone.
     pub settle: Duration,
     /// Whether it works.
-    pub run: Run,
+    pub run: RunState,
 }
 
 impl DataSpec {
@@ -105,8 +106,8 @@ impl DataSpec {
         }
     }
 
-    pub(crate) fn rules(&self) -> Rules {
-        Rules {
+    pub(crate) fn rules(&self) -> MergeRules {
+        MergeRules {
             source: Side::Left,
             ways: self.ways,
             mode: self.mode,
@@ -116,9 +117,9 @@ impl DataSpec {
     }
 
     /// A tree where either side is one: then the other's names are paths, too.
-    pub fn shape(&self) -> Shape {
-        let tree = |side: &Side| self.cluster(*side).port.facts().shape == Shape::Tree;
-        if Side::BOTH.iter().any(tree) { Shape::Tree } else { Shape::Flat }
+    pub fn shape(&self) -> NameShape {
+        let tree = |side: &Side| self.cluster(*side).port.facts().shape == NameShape::Tree;
+        if Side::BOTH.iter().any(tree) { NameShape::Tree } else { NameShape::Flat }
     }
 
     /// The parent of an entry that must stand before the entry itself is written: the nearest one that takes part.
@@ -133,7 +134,7 @@ impl DataSpec {
             && Side::BOTH.iter().all(|side| self.cluster(*side).port == other.cluster(*side).port)
             && self.select.fingerprint() == other.select.fingerprint()
             && self.attributes == other.attributes
-            && (self.run == Run::Drain) == (other.run == Run::Drain)
+            && (self.run == RunState::Drain) == (other.run == RunState::Drain)
     }
 
     /// Whether nothing is different at all, given that the same watches serve both.

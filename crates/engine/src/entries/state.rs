@@ -14,9 +14,9 @@ use super::spec::{DataRoute, DataSpec, DataTiming};
 use crate::event::{Action, Event};
 use crate::kit::pace::BatchSize;
 use crate::kit::timetable::Timetable;
-use crate::spec::Run;
+use crate::spec::RunState;
 use causeway_core::{
-    Aside, Base, Digest, EntryKey, EntrySkip, Evidence, Pair, Part, Reason, Rules, Shape, Side, StampKind,
+    Aside, Base, Digest, EntryKey, EntrySkip, Evidence, MergeRules, NameShape, Pair, Part, Reason, Side, StampKind,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -31,7 +31,7 @@ const REPORTED: Duration = Duration::from_secs(40);
 
 /// What an entry holds on one side, without the data itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shown {
+pub struct ShownEntry {
     /// Its content.
     pub digest: Digest,
     /// When it was changed, by that cluster's clock, in milliseconds since 1970; 0 when it is not known.
@@ -132,7 +132,7 @@ impl TaskState {
     /// Takes over what was remembered, if it is not yet. A selection that panics leaves it as it is.
     pub fn load(&mut self) {
         let Some(ledger) = &self.unread else { return };
-        if self.spec.run == Run::Drain {
+        if self.spec.run == RunState::Drain {
             // What was created is taken back, whatever the task selects by now.
             let keys: BTreeSet<_> = ledger.bases.keys().cloned().collect();
             self.spec.select = Arc::new(ListedKeys(keys));
@@ -189,7 +189,7 @@ impl TaskState {
     }
 
     /// The rules for one entry: what the operator decided about these very versions comes first.
-    pub fn rules(&self, key: &EntryKey, stamps: &Stamps) -> Rules {
+    pub fn rules(&self, key: &EntryKey, stamps: &Stamps) -> MergeRules {
         let rules = self.spec.rules();
         match self.decided.get(key) {
             Some((side, seen)) if seen == stamps => rules.preferring(*side),
@@ -216,7 +216,7 @@ impl TaskState {
 
     /// Marks everything that is not in step, where both sides are known.
     pub fn mark_all(&mut self) {
-        let drain = self.spec.run == Run::Drain;
+        let drain = self.spec.run == RunState::Drain;
         for (key, row) in self.rows.iter() {
             if !row.in_step() || drain {
                 self.agenda.add(key);
@@ -226,7 +226,7 @@ impl TaskState {
     }
 
     /// How the entries of one side stand to each other.
-    pub fn shape(&self, side: Side) -> Shape {
+    pub fn shape(&self, side: Side) -> NameShape {
         self.spec.cluster(side).port.facts().shape
     }
 
@@ -271,7 +271,7 @@ impl TaskState {
     /// Something below its parent is gone: the parent may have waited for that.
     pub fn child_gone(&mut self, key: &EntryKey) {
         let Some(parent) = self.spec.parent(key) else { return };
-        let waits = self.rows.get(&parent).is_some_and(|row| !row.in_step()) || self.spec.run == Run::Drain;
+        let waits = self.rows.get(&parent).is_some_and(|row| !row.in_step()) || self.spec.run == RunState::Drain;
         if waits {
             if self.left.get(&parent).is_some_and(|left| left.skip == EntrySkip::Occupied) {
                 self.left.remove(&parent);

@@ -1,11 +1,11 @@
 //! What the data engine shows of itself.
 
 use super::spec::DataRoute;
-use super::state::{Shown, TaskState};
+use super::state::{ShownEntry, TaskState};
 use crate::notice::{LeftAlone, Notice};
-use crate::spec::Run;
+use crate::spec::RunState;
 use crate::status::{Hold, RouteState};
-use causeway_core::{Digest, EntryKey, EntrySkip, Error, Failure, Pair, Reason, Side, Ways};
+use causeway_core::{Digest, EntryKey, EntrySkip, Error, KeptError, Pair, Reason, Side, Ways};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,12 +49,12 @@ pub struct ConflictRow {
     /// How long ago it was found.
     pub age: Duration,
     /// What each side holds; `None`: it was deleted there.
-    pub shown: Pair<Option<Shown>>,
+    pub shown: Pair<Option<ShownEntry>>,
 }
 
 /// What a task knows of an entry.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Known {
+pub struct KnownEntry {
     /// What both sides last had in common.
     pub common: Option<Digest>,
     /// Why it is not written now.
@@ -96,13 +96,13 @@ impl TaskState {
         }
         let known = self.loaded && Side::BOTH.iter().all(|side| self.freshness[*side].any_ready());
         let state = match self.spec.run {
-            Run::Paused => RouteState::Paused,
-            Run::Drain if self.loaded && entries == 0 => RouteState::Drained,
-            Run::Drain => RouteState::Draining,
-            Run::On if !errors.is_empty() => RouteState::Failing,
-            Run::On if held.left + held.right + conflicts > 0 => RouteState::Held,
-            Run::On if pending > 0 || !known => RouteState::Syncing,
-            Run::On => RouteState::InStep,
+            RunState::Paused => RouteState::Paused,
+            RunState::Drain if self.loaded && entries == 0 => RouteState::Drained,
+            RunState::Drain => RouteState::Draining,
+            RunState::On if !errors.is_empty() => RouteState::Failing,
+            RunState::On if held.left + held.right + conflicts > 0 => RouteState::Held,
+            RunState::On if pending > 0 || !known => RouteState::Syncing,
+            RunState::On => RouteState::InStep,
         };
         notices.extend(errors);
         DataStatus {
@@ -143,16 +143,16 @@ impl TaskState {
     }
 
     /// What the task knows of an entry that it leaves alone.
-    pub fn known(&self, key: &EntryKey) -> Known {
+    pub fn known(&self, key: &EntryKey) -> KnownEntry {
         let failed = self.tries.get(key).filter(|failed| !failed.error.is_transient());
         let failed = failed.map(|failed| Reason::FailedThere {
             cluster: self.spec.cluster(failed.side).name.clone(),
-            error: Failure::from(&failed.error),
+            error: KeptError::from(&failed.error),
         });
         let rejected = self.left.get(key).filter(|left| {
             matches!(left.skip, EntrySkip::Rejected { .. } | EntrySkip::Blocked { .. } | EntrySkip::Occupied)
         });
-        Known {
+        KnownEntry {
             common: self.row(key).base.map(|base| base.digest),
             refused: failed.or_else(|| rejected.map(|left| left.skip.clone().into())),
         }

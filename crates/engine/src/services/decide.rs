@@ -4,10 +4,10 @@ use crate::kit::{earliest, hash};
 use crate::services::cluster::ActiveCluster;
 use crate::services::export::{Export, export, nothing};
 use crate::services::route::ActiveRoute;
-use crate::spec::{Run, Timing};
+use crate::spec::{RunState, Timing};
 use causeway_core::{
-    Change, ClusterId, Evidence, Instance, InstanceId, OwnerId, Part, Plan, Policy, Removal, ServiceKey, Set, Skip,
-    plan,
+    Change, ClusterId, Evidence, Instance, InstanceId, OwnerId, Part, Plan, PlanContext, Removal, ServiceKey, Set,
+    Skip, plan,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ pub(crate) fn compare(cluster: &ActiveCluster, scope: &ServiceKey, now: Instant)
         state.observed(scope).cloned().unwrap_or_else(|| Arc::new(Set::empty(scope.clone())))
     };
     let (paused, routes): (Vec<_>, Vec<_>) =
-        cluster.inbound.read().iter().cloned().partition(|route| route.spec.run == Run::Paused);
+        cluster.inbound.read().iter().cloned().partition(|route| route.spec.run == RunState::Paused);
     let install = routes.first().map(|route| route.spec.owner.install.to_string())?;
     let mut exports: Vec<_> = routes
         .into_iter()
@@ -45,7 +45,7 @@ pub(crate) fn compare(cluster: &ActiveCluster, scope: &ServiceKey, now: Instant)
         })
         .collect();
     let ledger = cluster.written_in(scope);
-    let policy = Policy {
+    let policy = PlanContext {
         install,
         destination: cluster.id().clone(),
         shadows: &|native, owner| cluster.sink.as_ref().is_some_and(|sink| sink.shadows(&observed, native, owner)),
@@ -132,7 +132,7 @@ fn forget_releases(
 fn gone(cluster: &ActiveCluster, scope: &ServiceKey) -> Option<Decision> {
     cluster.mirror.lock().part(&scope.part()).filter(|state| state.missing)?;
     let inbound = cluster.inbound.read();
-    let drains = |owner: &OwnerId| inbound.iter().any(|r| r.spec.owner == *owner && r.spec.run == Run::Drain);
+    let drains = |owner: &OwnerId| inbound.iter().any(|r| r.spec.owner == *owner && r.spec.run == RunState::Drain);
     let written = cluster.ledger.lock().get(scope).cloned()?;
     let ours = written.records.values().filter(|written| drains(&written.owner));
     let changes: Vec<_> = ours
@@ -163,7 +163,7 @@ impl Decision {
             self.owners.insert(record.id(), owner.clone());
             let doubt = timing.emptied.min(route.source.source.doubt());
             match (route.spec.run, evidence, export.witnesses.get(&record.id())) {
-                (Run::Drain, ..) => self.delete(record, owner, Removal::Drained),
+                (RunState::Drain, ..) => self.delete(record, owner, Removal::Drained),
                 (_, Evidence::Witnessed, Some(witness)) if witness.emptied && now < witness.at + doubt => {
                     self.wait(&record, Skip::Settling, witness.at + doubt);
                 }

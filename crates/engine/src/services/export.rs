@@ -2,10 +2,10 @@
 
 use crate::services::mirror::Witness;
 use crate::services::route::ActiveRoute;
-use crate::spec::{RouteSpec, Run};
+use crate::spec::{RouteSpec, RunState};
 use causeway_core::{
-    Attributes, Choice, ClusterId, Fresh, Held, Instance, InstanceId, Mode, Overrides, Part, ServiceKey, Skip, Wish,
-    Written,
+    Attributes, Choice, ClusterId, Fresh, Instance, InstanceId, Overrides, Part, ServiceKey, Skip, Standing, Wish,
+    WriteMode, Written,
 };
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -42,8 +42,8 @@ pub(crate) fn export(route: &ActiveRoute, target: &ServiceKey, now: Instant) -> 
         again: None,
         wanted: Vec::new(),
     };
-    if spec.run == Run::Drain {
-        export.wish.mode = Mode::Sync;
+    if spec.run == RunState::Drain {
+        export.wish.mode = WriteMode::Sync;
         return export;
     }
     export.parts = route.parts_for(&target.part());
@@ -201,7 +201,7 @@ impl<'a> ScopeCopy<'a> {
     }
 
     /// The record that leaves the cluster from one id: the native, else a copy that may travel on.
-    fn leaving<'h>(&self, id: &InstanceId, held: &'h Held) -> Option<Cow<'h, Instance>> {
+    fn leaving<'h>(&self, id: &InstanceId, held: &'h Standing) -> Option<Cow<'h, Instance>> {
         if let Some(native) = &held.native {
             return Some(Cow::Borrowed(native));
         }
@@ -241,7 +241,7 @@ impl<'a> ScopeCopy<'a> {
     }
 
     /// What an operator did to our own copy in the source, laid over the native record that it was made from.
-    fn edit(&self, id: &InstanceId, held: &Held) -> Option<Instance> {
+    fn edit(&self, id: &InstanceId, held: &Standing) -> Option<Instance> {
         let spec = &self.route.spec;
         let copy = held.copy_of(&spec.owner.install).filter(|_| spec.overrides == Overrides::Travel)?;
         let written = self.written.records.get(id).filter(|one| !one.shadow && one.owner == spec.owner)?;

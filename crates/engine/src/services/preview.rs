@@ -76,12 +76,12 @@ pub struct DryRun {
     /// What would be done, as far as it could be read.
     pub previews: Vec<Preview>,
     /// What could not be read: nothing is said of it.
-    pub unread: Vec<Unread>,
+    pub unread: Vec<UnreadPart>,
 }
 
 /// A part, or a whole cluster, that could not be read.
 #[derive(Debug)]
-pub struct Unread {
+pub struct UnreadPart {
     /// The cluster.
     pub cluster: ClusterId,
     /// The cluster's name.
@@ -142,7 +142,7 @@ pub async fn dry_run(
 
 /// The parts that a destination will be written in; those that are not there yet are empty. Of what could not be read it is not
 /// known what is there.
-fn copies_parts(cluster: &ActiveCluster, unread: &[Unread]) {
+fn copies_parts(cluster: &ActiveCluster, unread: &[UnreadPart]) {
     let now = Instant::now();
     let inbound: Vec<_> = cluster.inbound.read().clone();
     for route in inbound {
@@ -164,7 +164,7 @@ fn copies_parts(cluster: &ActiveCluster, unread: &[Unread]) {
 /// The looks at one cluster.
 struct Looks {
     cluster: Arc<ActiveCluster>,
-    unread: Vec<Unread>,
+    unread: Vec<UnreadPart>,
 }
 
 impl Looks {
@@ -216,7 +216,7 @@ impl Looks {
 
     fn failed(&mut self, part: Option<Part>, error: Error) {
         let (cluster, name) = (self.cluster.id().clone(), self.cluster.spec.name.clone());
-        self.unread.push(Unread { cluster, name, part, error });
+        self.unread.push(UnreadPart { cluster, name, part, error });
     }
 }
 

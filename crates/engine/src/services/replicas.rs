@@ -27,7 +27,7 @@ const LIMIT: Duration = Duration::from_secs(300);
 
 /// Records of one scope in which a server differs from what we wrote.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unlike {
+pub struct ReplicaDifference {
     /// The cluster's name.
     pub cluster: Arc<str>,
     /// The server, by its address.
@@ -42,9 +42,9 @@ pub struct Unlike {
 
 /// What comparing the servers of some clusters brought.
 #[derive(Clone, Debug, Default)]
-pub struct Compared {
+pub struct ReplicaFindings {
     /// What differs, by server and scope.
-    pub unlike: Vec<Unlike>,
+    pub unlike: Vec<ReplicaDifference>,
     /// Servers that could not be asked, and why.
     pub silent: BTreeSet<String>,
     /// Clusters that could not be asked at all, and why.
@@ -54,13 +54,13 @@ pub struct Compared {
 impl Engine {
     /// Compares what the servers of a task's destinations list, in every scope in which it holds records and in those
     /// where they count differently. Takes a replication delay longer where something differs.
-    pub async fn replicas(&self, owner: &OwnerId) -> Compared {
+    pub async fn replicas(&self, owner: &OwnerId) -> ReplicaFindings {
         let clusters: BTreeMap<_, _> = {
             let state = self.state.lock();
             let routes = state.routes.values().filter(|route| route.spec.owner == *owner);
             routes.map(|route| (route.destination.id().clone(), route.destination.clone())).collect()
         };
-        let mut found = Compared::default();
+        let mut found = ReplicaFindings::default();
         for cluster in clusters.values() {
             let held = scopes(cluster, |written_by| written_by == owner);
             let compared = Comparison { cluster, only: Some(owner) }.compare(held, usize::MAX).await;
@@ -106,11 +106,11 @@ pub(crate) async fn watch(cluster: Arc<ActiveCluster>, stop: CancellationToken) 
 }
 
 /// One line a server.
-fn words(unlike: &[Unlike]) -> Vec<String> {
-    let mut servers: BTreeMap<&str, Vec<&Unlike>> = BTreeMap::new();
+fn words(unlike: &[ReplicaDifference]) -> Vec<String> {
+    let mut servers: BTreeMap<&str, Vec<&ReplicaDifference>> = BTreeMap::new();
     unlike.iter().for_each(|one| servers.entry(&one.server).or_default().push(one));
-    let line = |(server, all): (&str, Vec<&Unlike>)| {
-        let count = |of: fn(&Unlike) -> usize| all.iter().map(|one| of(one)).sum::<usize>();
+    let line = |(server, all): (&str, Vec<&ReplicaDifference>)| {
+        let count = |of: fn(&ReplicaDifference) -> usize| all.iter().map(|one| of(one)).sum::<usize>();
         let (missing, extra) = (count(|one| one.missing.len()), count(|one| one.extra.len()));
         let mut what = Vec::new();
         if missing > 0 {
@@ -149,7 +149,7 @@ struct Comparison<'a> {
 
 impl Comparison<'_> {
     /// Compares the records of `some` scopes, and of at most `suspects` in which the servers count differently, twice.
-    async fn compare(&self, mut some: BTreeSet<ServiceKey>, suspects: usize) -> Result<Compared, Error> {
+    async fn compare(&self, mut some: BTreeSet<ServiceKey>, suspects: usize) -> Result<ReplicaFindings, Error> {
         let parts: BTreeSet<Part> = self.cluster.written_parts.read().iter().cloned().collect();
         let mut silent = BTreeSet::new();
         let mut counted = BTreeSet::new();
@@ -162,24 +162,32 @@ impl Comparison<'_> {
         some.extend(counted.into_iter().take(suspects));
         let first = self.unlike(some, &mut silent).await?;
         if first.is_empty() {
-            return Ok(Compared { unlike: first, silent, ..Compared::default() });
+            return Ok(ReplicaFindings { unlike: first, silent, ..ReplicaFindings::default() });
         }
         sleep(DELAY).await;
         let again = first.iter().map(|one| one.scope.clone()).collect();
         let second = self.unlike(again, &mut silent).await?;
-        let both = |one: Unlike| {
+        let both = |one: ReplicaDifference| {
             let before = first.iter().find(|before| before.server == one.server && before.scope == one.scope)?;
             let common = |a: &BTreeSet<InstanceId>, b: &BTreeSet<InstanceId>| {
                 a.intersection(b).cloned().collect::<BTreeSet<_>>()
             };
             let (missing, extra) = (common(&before.missing, &one.missing), common(&before.extra, &one.extra));
-            (!missing.is_empty() || !extra.is_empty()).then_some(Unlike { missing, extra, ..one })
+            (!missing.is_empty() || !extra.is_empty()).then_some(ReplicaDifference { missing, extra, ..one })
         };
-        Ok(Compared { unlike: second.into_iter().filter_map(both).collect(), silent, ..Compared::default() })
+        Ok(ReplicaFindings {
+            unlike: second.into_iter().filter_map(both).collect(),
+            silent,
+            ..ReplicaFindings::default()
+        })
     }
 
     /// What differs now.
-    async fn unlike(&self, scopes: BTreeSet<ServiceKey>, silent: &mut BTreeSet<String>) -> Result<Vec<Unlike>, Error> {
+    async fn unlike(
+        &self,
+        scopes: BTreeSet<ServiceKey>,
+        silent: &mut BTreeSet<String>,
+    ) -> Result<Vec<ReplicaDifference>, Error> {
         if scopes.is_empty() {
             return Ok(Vec::new());
         }
@@ -211,7 +219,7 @@ impl Comparison<'_> {
                 let extra: BTreeSet<_> = copies.map(|(id, _)| id.clone()).collect();
                 if !missing.is_empty() || !extra.is_empty() {
                     let (cluster, scope) = (self.cluster.spec.name.clone(), set.scope);
-                    unlike.push(Unlike { cluster, server: server.clone(), scope, missing, extra });
+                    unlike.push(ReplicaDifference { cluster, server: server.clone(), scope, missing, extra });
                 }
             }
         }

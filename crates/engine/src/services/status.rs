@@ -6,7 +6,7 @@ use crate::services::engine::{Engine, RunningCluster};
 use crate::services::ledger::Holdings;
 use crate::services::mirror::PartState;
 use crate::services::route::ActiveRoute;
-use crate::spec::{Only, Run};
+use crate::spec::{Only, RunState};
 use crate::status::{Hold, RouteState};
 use causeway_core::{Carrier, ClusterId, Fresh, InstanceId, OwnerId, Part, ServiceKey, Set, Skip, Unreadable};
 use std::collections::{BTreeMap, BTreeSet};
@@ -190,13 +190,13 @@ fn status(route: &Arc<ActiveRoute>, now: Instant) -> RouteStatus {
     }
     let has_copies = records > 0;
     let state = match route.spec.run {
-        Run::Paused => RouteState::Paused,
-        Run::Drain if has_copies => RouteState::Draining,
-        Run::Drain => RouteState::Drained,
-        Run::On if failing || !errors.is_empty() => RouteState::Failing,
-        Run::On if held > 0 => RouteState::Held,
-        Run::On if pending > 0 || !complete(route, now) || !is_known(route) => RouteState::Syncing,
-        Run::On => RouteState::InStep,
+        RunState::Paused => RouteState::Paused,
+        RunState::Drain if has_copies => RouteState::Draining,
+        RunState::Drain => RouteState::Drained,
+        RunState::On if failing || !errors.is_empty() => RouteState::Failing,
+        RunState::On if held > 0 => RouteState::Held,
+        RunState::On if pending > 0 || !complete(route, now) || !is_known(route) => RouteState::Syncing,
+        RunState::On => RouteState::InStep,
     };
     RouteStatus {
         owner: owner.clone(),

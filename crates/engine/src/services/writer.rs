@@ -16,7 +16,7 @@ use crate::services::outcome::{Intended, intend, settle, task_of};
 use crate::services::record::Recorder;
 use crate::services::takeover::adoption;
 use crate::spec::Timing;
-use causeway_core::{Change, ClusterId, Error, Failure, OwnerId, Part, Reason, ServiceKey, Sink, Skip, contain_now};
+use causeway_core::{Change, ClusterId, Error, KeptError, OwnerId, Part, Reason, ServiceKey, Sink, Skip, contain_now};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use recent::RecentWrites;
@@ -329,13 +329,13 @@ impl ClusterWriter {
                 (Err(Error::Throttled(wait)), _) => {
                     patience = Some(patience.map_or(wait, |patience| patience.min(wait)));
                     if now >= *self.throttled.entry(scope.clone()).or_insert(now) + PATIENCE {
-                        failure = Some((change.owner().cloned(), Failure::Throttled { wait }));
+                        failure = Some((change.owner().cloned(), KeptError::Throttled { wait }));
                     }
                 }
                 (Err(error), _) => {
                     let wait = if error.is_transient() { self.backoff(scope) } else { SLOW_RETRY };
                     retry = Some(retry.map_or(wait, |retry| retry.max(wait)));
-                    failure = Some((change.owner().cloned(), Failure::from(&error)));
+                    failure = Some((change.owner().cloned(), KeptError::from(&error)));
                 }
             }
         }
@@ -357,7 +357,7 @@ impl ClusterWriter {
     }
 
     /// Notes how a write ended. `open`: some of it is still to be written.
-    fn failed(&mut self, scope: &ServiceKey, failure: Option<(Option<OwnerId>, Failure)>, open: bool) {
+    fn failed(&mut self, scope: &ServiceKey, failure: Option<(Option<OwnerId>, KeptError)>, open: bool) {
         let (owner, error) = failure.map(|(owner, error)| (owner, Reason::from(error))).unzip();
         match &error {
             Some(_) => *self.failures.entry(scope.clone()).or_default() += 1,

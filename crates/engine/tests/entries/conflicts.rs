@@ -82,11 +82,11 @@ async fn the_rules_change_without_a_new_look() {
     seconds(5).await;
     assert!(world.same() && world.conflicts().is_empty());
     assert_eq!(world.a.counts().read - calls.read, 1, "only what is in conflict");
-    world.change(|spec| spec.run = Run::Paused);
+    world.change(|spec| spec.run = RunState::Paused);
     put(&world.a, "/cfg/2", "paused");
     seconds(5).await;
     assert_eq!((world.read(Side::Right, "/cfg/2"), world.status().state), (some("2"), RouteState::Paused));
-    world.change(|spec| spec.run = Run::On);
+    world.change(|spec| spec.run = RunState::On);
     seconds(1).await;
     assert_eq!(world.read(Side::Right, "/cfg/2"), some("paused"));
 }

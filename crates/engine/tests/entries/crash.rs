@@ -157,7 +157,7 @@ async fn a_drain_after_a_crash_knows_its_own_creations() {
         engine.configure(vec![spec.clone()]);
         seconds(40).await;
         assert_eq!(trees.a.all(), trees.b.all(), "after {steps} steps");
-        spec.run = Run::Drain;
+        spec.run = RunState::Drain;
         engine.configure(vec![spec]);
         seconds(5).await;
         assert_eq!((trees.a.all(), trees.b.all()), before, "after {steps} steps");

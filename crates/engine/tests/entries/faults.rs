@@ -220,7 +220,7 @@ async fn a_write_whose_answer_is_lost_is_known_for_ours() {
         (Some("third".into()), Some("reborn".into()))
     );
     assert_eq!(world.status().state, RouteState::InStep, "{:#?}", world.status());
-    world.change(|spec| spec.run = Run::Drain);
+    world.change(|spec| spec.run = RunState::Drain);
     seconds(5).await;
     assert!(world.b.all().is_empty(), "all of it was ours");
 }

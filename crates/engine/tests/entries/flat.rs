@@ -4,7 +4,7 @@ use crate::harness::*;
 use causeway_core::*;
 use causeway_engine::*;
 
-const FLAT: EntryFacts = EntryFacts { shape: Shape::Flat, stamps: StampKind::ContentHash };
+const FLAT: EntryFacts = EntryFacts { shape: NameShape::Flat, stamps: StampKind::ContentHash };
 
 fn entry(namespace: &str, name: &str) -> EntryKey {
     EntryKey::new(namespace, "g", name)
@@ -39,7 +39,7 @@ async fn a_drain_finds_the_entries_of_every_namespace() {
     let mut world = world.start();
     seconds(40).await;
     assert_eq!(world.b.all().len(), 17);
-    world.change(|spec| spec.run = Run::Drain);
+    world.change(|spec| spec.run = RunState::Drain);
     seconds(10).await;
     assert_eq!(world.b.all().into_keys().collect::<Vec<_>>(), ["dev", "prod"].map(|namespace| entry(namespace, "own")));
     assert_eq!(world.status().state, RouteState::Drained);

@@ -22,7 +22,7 @@ impl EntryNames for Small {
 
 /// A flat `a` with two namespaces, and a tree `b`.
 fn world(change: impl FnOnce(&mut DataSpec)) -> World {
-    let flat = MemoryData::with(EntryFacts { shape: Shape::Flat, stamps: StampKind::ContentHash });
+    let flat = MemoryData::with(EntryFacts { shape: NameShape::Flat, stamps: StampKind::ContentHash });
     let map = EntryMap::new(["public", "dev"].map(Part::new).into(), Part::new("public"), Small);
     for namespace in ["public", "dev"] {
         flat.put(&own(namespace, "first"), Content::of(namespace));
@@ -123,7 +123,7 @@ async fn a_drain_takes_back_what_was_copied_either_way() {
     put(&world.b, "/config/dev/g/b's", "b");
     let mut world = world.start();
     seconds(40).await;
-    world.change(|spec| spec.run = Run::Drain);
+    world.change(|spec| spec.run = RunState::Drain);
     seconds(10).await;
     assert_eq!(world.status().state, RouteState::Drained);
     assert_eq!(world.a.all().into_keys().collect::<Vec<_>>(), [own("dev", "first"), own("public", "first")]);

@@ -51,7 +51,7 @@ async fn a_blocked_removal_ends_the_drain_late() {
     let mut world = world.start();
     seconds(40).await;
     world.b.block("/cfg/1", true);
-    world.change(|spec| spec.run = Run::Drain);
+    world.change(|spec| spec.run = RunState::Drain);
     seconds(60).await;
     let status = world.status();
     assert_eq!((status.state, status.entries), (RouteState::Draining, 2), "{status:#?}");

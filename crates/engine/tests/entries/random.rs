@@ -107,7 +107,7 @@ proptest! {
             let differ = a.keys().chain(b.keys()).filter(|key| a.get(key) != b.get(key)).collect::<BTreeSet<_>>();
             for key in &differ {
                 // What lies below or above an open conflict waits for its end.
-                let waits = conflicts.iter().any(|open| *key == open || Shape::Tree.is_below(key, open) || Shape::Tree.is_below(open, key));
+                let waits = conflicts.iter().any(|open| *key == open || NameShape::Tree.is_below(key, open) || NameShape::Tree.is_below(open, key));
                 prop_assert!(waits, "{key}: {:#?}", world.status());
             }
             for key in &conflicts {

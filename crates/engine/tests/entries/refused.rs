@@ -15,7 +15,7 @@ fn frozen(text: &str) -> Content {
 }
 
 fn with_lists(spec: &mut DataSpec) {
-    spec.attributes = Attend::All;
+    spec.attributes = AttributeFilter::All;
 }
 
 /// Waits until an edit of `path` has come, and gives how long that took.
@@ -132,7 +132,7 @@ async fn what_is_below_may_come_a_moment_later() {
 fn process(a: &MemoryData, b: &MemoryData, notebook: &Arc<Notebook>, fuse: &Arc<Fuse>) -> Arc<DataEngine> {
     let mortal = |tree: &MemoryData| Arc::new(Mortal(tree.clone(), fuse.clone()));
     let mut spec = spec(mortal(a), mortal(b));
-    (spec.ways, spec.attributes) = (Ways::Two, Attend::All);
+    (spec.ways, spec.attributes) = (Ways::Two, AttributeFilter::All);
     let recorder = MortalNotebook { notebook: notebook.clone(), fuse: fuse.clone(), keeps: true };
     let timing = DataTiming { kept: Duration::from_secs(1_000_000), ..DataTiming::default() };
     let engine = DataEngine::new(timing, Arc::new(recorder), notebook.ledgers(false));

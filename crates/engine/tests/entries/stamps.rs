@@ -12,7 +12,7 @@ const KINDS: [StampKind; 3] = [StampKind::Monotonic, StampKind::Unique, StampKin
 #[tokio::test(start_paused = true)]
 async fn what_was_put_back_between_two_looks() {
     for stamps in KINDS {
-        let mut world = World::with(EntryFacts { shape: Shape::Tree, stamps }, |_| {});
+        let mut world = World::with(EntryFacts { shape: NameShape::Tree, stamps }, |_| {});
         populate(&world.a, 10);
         world = world.start();
         seconds(40).await;
@@ -25,7 +25,7 @@ async fn what_was_put_back_between_two_looks() {
         seconds(60).await;
         assert!(world.same() && world.status().state == RouteState::InStep, "{stamps:?} {:?}", world.status());
         assert_eq!(world.b.counts().written, written, "{stamps:?}");
-        world.change(|spec| spec.run = Run::Drain);
+        world.change(|spec| spec.run = RunState::Drain);
         seconds(5).await;
         // Where it cannot be seen that somebody has written the same, what stands there is what we wrote.
         let left = usize::from(stamps != StampKind::ContentHash) * 2;
@@ -36,7 +36,7 @@ async fn what_was_put_back_between_two_looks() {
 #[tokio::test(start_paused = true)]
 async fn what_was_put_back_while_it_was_read() {
     for stamps in KINDS {
-        let mut world = World::with(EntryFacts { shape: Shape::Tree, stamps }, |_| {});
+        let mut world = World::with(EntryFacts { shape: NameShape::Tree, stamps }, |_| {});
         put(&world.a, "/x", "as it was");
         let flicker = Mutex::new(Some((key("/x"), Content::of("for a moment"))));
         world.spec.source.port = DataPort::read_only(Arc::new(Flickering(world.a.clone(), flicker)));
@@ -55,7 +55,7 @@ async fn what_was_put_back_while_it_was_read() {
 async fn what_was_put_back_over_our_write() {
     for stamps in KINDS {
         let mut world =
-            World::with(EntryFacts { shape: Shape::Tree, stamps }, |spec| spec.overrides = Overrides::Replace);
+            World::with(EntryFacts { shape: NameShape::Tree, stamps }, |spec| spec.overrides = Overrides::Replace);
         put(&world.a, "/x", "1");
         let undo = Mutex::new(None);
         let undoing = Arc::new(Undoing(world.b.clone(), undo));
@@ -74,7 +74,7 @@ async fn what_was_put_back_over_our_write() {
 #[tokio::test(start_paused = true)]
 async fn a_cluster_that_was_put_back_is_told_by_its_stamps() {
     for (stamps, lost) in [(StampKind::Monotonic, true), (StampKind::Unique, true), (StampKind::ContentHash, false)] {
-        let world = World::with(EntryFacts { shape: Shape::Tree, stamps }, |spec| spec.ways = Ways::Two);
+        let world = World::with(EntryFacts { shape: NameShape::Tree, stamps }, |spec| spec.ways = Ways::Two);
         populate(&world.a, 20);
         let world = world.start();
         seconds(40).await;

@@ -134,7 +134,7 @@ async fn one_way_leaves_writes_over_or_lets_travel() {
 
 #[tokio::test(start_paused = true)]
 async fn modes_forbid() {
-    for (mode, edited) in [(Mode::UpsertOnly, "edited"), (Mode::CreateOnly, "1")] {
+    for (mode, edited) in [(WriteMode::UpsertOnly, "edited"), (WriteMode::CreateOnly, "1")] {
         let world = World::new(|spec| spec.mode = mode);
         populate(&world.a, 3);
         let world = world.start();
@@ -153,10 +153,10 @@ async fn modes_forbid() {
 async fn attributes_count_where_the_task_says_so() {
     let acl = |text: &str| Content { attributes: Attributes([("acl".into(), text.into())].into()), ..Content::of("x") };
     for (attend, copied) in [
-        (Attend::None, false),
-        (Attend::All, true),
-        (Attend::Only(BTreeSet::from(["acl".to_owned()])), true),
-        (Attend::Only(BTreeSet::from(["type".to_owned()])), false),
+        (AttributeFilter::None, false),
+        (AttributeFilter::All, true),
+        (AttributeFilter::Only(BTreeSet::from(["acl".to_owned()])), true),
+        (AttributeFilter::Only(BTreeSet::from(["type".to_owned()])), false),
     ] {
         let world = World::two_way(Conflicts::Manual);
         world.a.put(&key("/x"), acl("mine"));
@@ -189,9 +189,9 @@ async fn a_drain_takes_back_what_it_created_and_nothing_else() {
     seconds(2).await;
     put(&world.b, "/mine/x", "late");
     let mut world = world;
-    world.change(|spec| spec.run = Run::Paused);
+    world.change(|spec| spec.run = RunState::Paused);
     put(&world.b, "/app/three", "changed while paused");
-    world.change(|spec| spec.run = Run::Drain);
+    world.change(|spec| spec.run = RunState::Drain);
     seconds(5).await;
     let names = |side: Side| world.tree(side).all().into_keys().map(|key| key.name.to_string()).collect::<Vec<_>>();
     assert_eq!(names(Side::Left), ["/app", "/app/one", "/app/three", "/app/two", "/both"]);
@@ -232,7 +232,7 @@ async fn a_narrower_selection_deletes_nothing_and_a_drain_still_finds_all() {
     assert_eq!((world.read(Side::Right, "/out/y"), world.read(Side::Right, "/in/deep/z")), (some("2"), some("3")));
     let mut world = world.restart().await;
     seconds(60).await;
-    world.change(|spec| spec.run = Run::Drain);
+    world.change(|spec| spec.run = RunState::Drain);
     seconds(5).await;
     assert!(world.b.all().is_empty(), "{:?}", world.b.all().keys());
     assert_eq!(world.status().state, RouteState::Drained);

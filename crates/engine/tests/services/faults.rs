@@ -265,12 +265,12 @@ async fn a_lost_copy_stays_while_a_task_that_may_want_it_is_paused() {
     lose(&world).await;
     clusters["c"].register(&service(7), "p", instance(7));
     world.routes = vec![world.route("ab", "a", "b"), world.route("cb", "c", "b")];
-    world.routes[1].run = Run::Paused;
+    world.routes[1].run = RunState::Paused;
     world.start();
     seconds(300).await;
     let stands = || clusters["b"].list(&service(7)).into_iter().map(|one| one.mark().map(|mark| mark.owner.clone()));
     assert_eq!(stands().collect::<Vec<_>>(), [Some(OwnerId::lost("i"))]);
-    world.run_all(Run::On);
+    world.run_all(RunState::On);
     seconds(5).await;
     assert_eq!(stands().collect::<Vec<_>>(), [Some(OwnerId::new("i", "cb"))]);
     assert_eq!(world.notebook.count(Action::Deleted), 0);

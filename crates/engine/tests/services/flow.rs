@@ -187,7 +187,7 @@ async fn two_installs_do_not_touch_each_other() {
     let _second = World::new("i2", &clusters).one_way("a2", "b");
     seconds(40).await;
     assert_eq!(total(&clusters["b"]), 7);
-    first.run_all(Run::Drain);
+    first.run_all(RunState::Drain);
     seconds(5).await;
     assert_eq!(clusters["b"].list(&service(0)).len(), 1);
     assert!(first.engine.status().iter().all(|status| status.state == RouteState::Drained));
@@ -199,7 +199,7 @@ fn excludes(name: &'static str, decides: bool) -> ServiceLens {
     let pattern = if decides { format!("^{name}$") } else { name.to_owned() };
     let matches = move |text: &str| if text != name { Some(false) } else { decides.then_some(true) };
     let matcher = plan::Matcher::new(&pattern, matches);
-    let rule = plan::Rule { service: Some(matcher), ..plan::Rule::default() };
+    let rule = plan::SelectRule { service: Some(matcher), ..plan::SelectRule::default() };
     ServiceLens { select: Select { exclude: vec![rule], ..Select::default() }, ..ServiceLens::default() }
 }
 

@@ -90,13 +90,13 @@ impl World {
             way_back: false,
             parts: None,
             lens: self.lens.clone(),
-            mode: Mode::Sync,
+            mode: WriteMode::Sync,
             overrides: Overrides::Keep,
             relay: false,
             guard: GuardLimits::default(),
             settle: Duration::from_secs(30),
             only: Only::Any,
-            run: Run::On,
+            run: RunState::On,
         }
     }
 
@@ -122,7 +122,7 @@ impl World {
         self.engine.configure(clusters.collect(), self.routes.clone());
     }
 
-    pub fn run_all(&mut self, run: Run) {
+    pub fn run_all(&mut self, run: RunState) {
         self.routes.iter_mut().for_each(|route| route.run = run);
         self.start();
     }

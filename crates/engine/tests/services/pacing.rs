@@ -49,14 +49,14 @@ async fn services_and_entries_share_the_limits_of_a_cluster() {
         select: Arc::new(Everything),
         services: false,
         ways: Ways::One,
-        mode: Mode::Sync,
+        mode: WriteMode::Sync,
         overrides: Overrides::Keep,
         conflicts: Conflicts::Manual,
-        attributes: Attend::None,
+        attributes: AttributeFilter::None,
         lists: Vec::new(),
         guard: GuardLimits::default(),
         settle: Duration::from_secs(30),
-        run: Run::On,
+        run: RunState::On,
     }]);
 
     let sent = |from: usize| whims.calls.lock()[from..].iter().map(|(_, count)| *count).sum::<usize>();

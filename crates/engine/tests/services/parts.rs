@@ -140,7 +140,7 @@ async fn one_lost_with_a_wiped_server_is_made_again_and_drained() {
         fill(b, "more", 1);
         seconds(15).await;
         assert_eq!((count(a), count(b)), (6, 6));
-        world.run_all(Run::Drain);
+        world.run_all(RunState::Drain);
         seconds(15).await;
         assert_eq!((count(a), count(b)), (3, 3));
         assert!(world.engine.status().iter().all(|status| status.state == RouteState::Drained));
@@ -161,7 +161,7 @@ async fn a_drain_ends_in_one_that_is_gone() {
             true => b.unlist_part("test"),
             false => b.remove_part("test"),
         }
-        world.run_all(Run::Drain);
+        world.run_all(RunState::Drain);
         seconds(15).await;
         assert_eq!((count(a), count(b)), (3, 0));
         let status = &world.engine.status()[0];

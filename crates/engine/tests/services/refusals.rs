@@ -122,7 +122,7 @@ async fn of_two_records_with_one_id_the_newer_stands_and_the_other_is_named() {
     a.register(&at("one"), "q", instance(2));
     a.register(&at("two"), "q", instance(2));
     let mut world = World::new("i", &clusters);
-    let table = Rename::Table([("one", "x"), ("two", "x")].map(|(a, b)| (a.to_owned(), b.to_owned())).into());
+    let table = Renaming::Table([("one", "x"), ("two", "x")].map(|(a, b)| (a.to_owned(), b.to_owned())).into());
     let lens = ServiceLens { namespace: table, ..ServiceLens::default() };
     let route = RouteSpec { lens: Arc::new(lens), ..world.route("task", "a", "b") };
     world.routes.push(route);

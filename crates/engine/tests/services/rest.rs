@@ -148,7 +148,7 @@ async fn a_live_change_does_not_wait_for_a_count_of_what_is_missing() {
         let mut world = World::new("i", &clusters);
         let mut lens = Counting { word: "s", ..Counting::default() };
         if renames {
-            lens.lens.group = Rename::Template("of-{group}".into());
+            lens.lens.group = Renaming::Template("of-{group}".into());
         }
         let lens = Arc::new(lens);
         let target = lens.lens.scope(&service(17)).unwrap();
@@ -219,7 +219,7 @@ async fn names_that_come_and_go_leave_nothing_behind() {
         let mut world = World::new("i", &clusters);
         let mut lens = ServiceLens::default();
         if renames {
-            lens.group = Rename::Template("of-{group}".into());
+            lens.group = Renaming::Template("of-{group}".into());
         }
         let guard = GuardLimits { share: 1.0, ..GuardLimits::default() };
         let route = RouteSpec { lens: Arc::new(lens), guard, ..world.route("task", "a", "b") };

@@ -4,7 +4,7 @@ use super::Root;
 use super::watch::Watch;
 use causeway_core::{
     Content, DataPort, DataSelector, DataSink, DataSource, Entry, EntryCapabilities, EntryFacts, EntryInterest,
-    EntryKey, Error, Expect, Fingerprint, Found, Limits, Lost, News, Part, Port, Undecided, Write,
+    EntryKey, EntryUpdate, EntryWrite, Error, Expect, Fingerprint, FoundEntry, Limits, Lost, Part, Port, Undecided,
 };
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -168,7 +168,7 @@ impl DataSource for View {
         self.source.facts()
     }
 
-    fn watch(&self, select: &DataSelector) -> BoxStream<'static, Result<News, Lost>> {
+    fn watch(&self, select: &DataSelector) -> BoxStream<'static, Result<EntryUpdate, Lost>> {
         let watch = Watch::new(self.place.clone(), self.source.clone(), select.clone());
         stream::unfold(watch, async |mut watch| {
             let item = watch.next().await;
@@ -177,7 +177,7 @@ impl DataSource for View {
         .boxed()
     }
 
-    fn read<'a>(&'a self, keys: &'a [EntryKey]) -> BoxFuture<'a, Vec<Result<Found, Error>>> {
+    fn read<'a>(&'a self, keys: &'a [EntryKey]) -> BoxFuture<'a, Vec<Result<FoundEntry, Error>>> {
         async move {
             let id = match self.place.id().await {
                 Ok(Some(id)) => id,
@@ -233,7 +233,7 @@ impl DataSink for View {
         self.sink.as_ref().map_or_else(Limits::default, |sink| sink.limits())
     }
 
-    fn write<'a>(&'a self, writes: &'a [Write]) -> BoxFuture<'a, Vec<Result<Option<Entry>, Error>>> {
+    fn write<'a>(&'a self, writes: &'a [EntryWrite]) -> BoxFuture<'a, Vec<Result<Option<Entry>, Error>>> {
         async move {
             let Some(sink) = &self.sink else {
                 return failed(Error::Denied("it can only be read".into()), writes.len());
@@ -242,8 +242,9 @@ impl DataSink for View {
                 Ok(id) => id,
                 Err(error) => return failed(error, writes.len()),
             };
-            let inner =
-                |write: &Write| Some(Write { key: self.place.root.to_nacos(&id, &write.key)?, ..write.clone() });
+            let inner = |write: &EntryWrite| {
+                Some(EntryWrite { key: self.place.root.to_nacos(&id, &write.key)?, ..write.clone() })
+            };
             let (mut inners, mut known) = (Vec::new(), Vec::new());
             for write in writes {
                 let inner = inner(write);
@@ -251,7 +252,7 @@ impl DataSink for View {
                 inners.extend(inner);
             }
             let mut answers = sink.write(&inners).await.into_iter();
-            let of = |(write, known): (&Write, bool)| match known {
+            let of = |(write, known): (&EntryWrite, bool)| match known {
                 true => answers.next().unwrap_or_else(|| Err(Error::protocol("an answer is missing"))),
                 false => refused(write),
             };
@@ -262,7 +263,7 @@ impl DataSink for View {
 }
 
 /// What a Nacos has no place for.
-fn refused(write: &Write) -> Result<Option<Entry>, Error> {
+fn refused(write: &EntryWrite) -> Result<Option<Entry>, Error> {
     match (write.expect, &write.to) {
         (Expect::Absent, None) => Ok(None),
         _ => Err(Error::Rejected(no_place(&write.key))),
@@ -356,7 +357,7 @@ mod tests {
         all.data.put(&EntryKey::new("7d2a", "mapping", "users"), Content::of("a: 1"));
         let view = all.view("dev", false);
         let mut news = view.watch(&all.select);
-        let Some(Ok(News::Reset { part, entries })) = news.next().await else { panic!("no look") };
+        let Some(Ok(EntryUpdate::Reset { part, entries })) = news.next().await else { panic!("no look") };
         let users = EntryKey::path("/dubbo/mapping/users");
         assert_eq!((part, entries.len()), (Part::new("public"), 2));
         assert_eq!(view.list(&all.select).await.unwrap().into_keys().collect::<Vec<_>>(), [path(), users.clone()]);
@@ -366,17 +367,17 @@ mod tests {
         assert!(matches!(found[0], Err(Error::Rejected(_))) && matches!(found[1], Ok(None)), "{found:?}");
 
         let (expect, to) = (Expect::Stamp(entry.stamp), Some(Content::of("app,more")));
-        let nowhere = Write { key: EntryKey::path("/x"), expect: Expect::Absent, to: to.clone(), parents: true };
-        let write = Write { key: path(), expect, to, parents: true };
+        let nowhere = EntryWrite { key: EntryKey::path("/x"), expect: Expect::Absent, to: to.clone(), parents: true };
+        let write = EntryWrite { key: path(), expect, to, parents: true };
         let answers = view.write(&[nowhere, write]).await;
         assert!(matches!(answers[0], Err(Error::Rejected(_))) && answers[1].is_ok(), "{answers:?}");
         assert_eq!(all.data.get(&inner("7d2a")), Some(Content::of("app,more")));
         assert_eq!(all.data.get(&inner("public")), Some(Content::of("other")));
-        let Some(Ok(News::Changed(changes))) = news.next().await else { panic!("not told") };
+        let Some(Ok(EntryUpdate::Changed(changes))) = news.next().await else { panic!("not told") };
         assert!(changes.len() == 1 && changes[0].0 == path() && changes[0].1.is_some());
         all.data.remove(&inner("7d2a"));
         let told = news.next().await;
-        assert!(matches!(told, Some(Ok(News::Changed(changes))) if changes == [(path(), None)]));
+        assert!(matches!(told, Some(Ok(EntryUpdate::Changed(changes))) if changes == [(path(), None)]));
     }
 
     #[tokio::test]
@@ -390,15 +391,15 @@ mod tests {
         let view = all.view("dev", true);
         let mut news = view.watch(&all.select);
         let first = news.next().await;
-        assert!(matches!(first, Some(Ok(News::Reset { entries, .. })) if entries.is_empty()));
+        assert!(matches!(first, Some(Ok(EntryUpdate::Reset { entries, .. })) if entries.is_empty()));
         assert!(matches!(view.read(&[path()]).await[..], [Ok(None)]));
-        let write = Write { key: path(), expect: Expect::Absent, to: Some(Content::of("app")), parents: true };
+        let write = EntryWrite { key: path(), expect: Expect::Absent, to: Some(Content::of("app")), parents: true };
         assert!(view.write(&[write]).await[0].is_ok());
         assert!(
             all.services.source().parts().await.unwrap().contains_key(&Part::new("dev")),
             "made with the first entry"
         );
         let next = news.next().await;
-        assert!(matches!(next, Some(Ok(News::Reset { entries, .. })) if entries.contains_key(&path())));
+        assert!(matches!(next, Some(Ok(EntryUpdate::Reset { entries, .. })) if entries.contains_key(&path())));
     }
 }

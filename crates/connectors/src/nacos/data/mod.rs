@@ -10,8 +10,8 @@ mod watch;
 use super::client::{Cas, ConfigDetail, ConfigKey, DEFAULT_TYPE, Generation, NacosClient, md5};
 use super::convert;
 use causeway_core::{
-    Attributes, Content, DataSelector, DataSink, DataSource, Entry, EntryCapabilities, EntryFacts, EntryKey, Error,
-    Expect, Found, Limits, Lost, News, Shape, Stamp, StampKind, Write,
+    Attributes, Content, DataSelector, DataSink, DataSource, Entry, EntryCapabilities, EntryFacts, EntryKey,
+    EntryUpdate, EntryWrite, Error, Expect, FoundEntry, Limits, Lost, NameShape, Stamp, StampKind,
 };
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -82,7 +82,7 @@ impl NacosData {
         self.client.config(&wire(key)).await.map_err(convert::error)
     }
 
-    async fn find(&self, key: &EntryKey) -> Result<Found, Error> {
+    async fn find(&self, key: &EntryKey) -> Result<FoundEntry, Error> {
         loop {
             let found = self.detail(key).await?;
             if self.recent.is_old(key, found.as_ref().map(entry)) {
@@ -96,7 +96,7 @@ impl NacosData {
         }
     }
 
-    async fn one(&self, write: &Write) -> Result<Option<Entry>, Error> {
+    async fn one(&self, write: &EntryWrite) -> Result<Option<Entry>, Error> {
         let old = self.client.version().await.map_err(convert::error)?.generation == Generation::V1;
         let there = match (write.expect, &write.to) {
             // Only 1.x does not look by itself.
@@ -149,10 +149,10 @@ impl NacosData {
 
 impl DataSource for NacosData {
     fn facts(&self) -> EntryFacts {
-        EntryFacts { shape: Shape::Flat, stamps: StampKind::ContentHash }
+        EntryFacts { shape: NameShape::Flat, stamps: StampKind::ContentHash }
     }
 
-    fn watch(&self, select: &DataSelector) -> BoxStream<'static, Result<News, Lost>> {
+    fn watch(&self, select: &DataSelector) -> BoxStream<'static, Result<EntryUpdate, Lost>> {
         let watch = Watch::new(self.client.clone(), self.named.clone(), select.clone(), self.recent.clone());
         stream::unfold(watch, async |mut watch| {
             let item = watch.next().await;
@@ -161,7 +161,7 @@ impl DataSource for NacosData {
         .boxed()
     }
 
-    fn read<'a>(&'a self, keys: &'a [EntryKey]) -> BoxFuture<'a, Vec<Result<Found, Error>>> {
+    fn read<'a>(&'a self, keys: &'a [EntryKey]) -> BoxFuture<'a, Vec<Result<FoundEntry, Error>>> {
         let mut reads = Vec::new();
         for key in keys {
             reads.push(self.find(key).boxed());
@@ -195,7 +195,7 @@ impl DataSink for NacosData {
         Limits { max_batch: 64, in_flight: 4, per_second: None }
     }
 
-    fn write<'a>(&'a self, writes: &'a [Write]) -> BoxFuture<'a, Vec<Result<Option<Entry>, Error>>> {
+    fn write<'a>(&'a self, writes: &'a [EntryWrite]) -> BoxFuture<'a, Vec<Result<Option<Entry>, Error>>> {
         let mut calls = Vec::new();
         for write in writes {
             calls.push(self.one(write).boxed());

@@ -4,7 +4,7 @@ use super::super::client::{Error as WireError, NacosClient};
 use super::super::convert;
 use super::look::{Looker, namespaces};
 use super::recent::Recent;
-use causeway_core::{DataSelector, Entry, EntryKey, Error, Lost, News, Part};
+use causeway_core::{DataSelector, Entry, EntryKey, EntryUpdate, Error, Lost, Part};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,7 +26,7 @@ pub(super) struct Watch {
     select: DataSelector,
     recent: Arc<Recent>,
     parts: BTreeMap<Part, Seen>,
-    ready: VecDeque<Result<News, Lost>>,
+    ready: VecDeque<Result<EntryUpdate, Lost>>,
     due: Instant,
     looks: u32,
     failures: u32,
@@ -62,7 +62,7 @@ impl Watch {
     }
 
     /// The next thing to report. Never ends.
-    pub async fn next(&mut self) -> Result<News, Lost> {
+    pub async fn next(&mut self) -> Result<EntryUpdate, Lost> {
         loop {
             if let Some(item) = self.ready.pop_front() {
                 return item;
@@ -131,11 +131,11 @@ impl Watch {
             Ok(entries) => {
                 seen.told = None;
                 match seen.entries.replace(entries.clone()) {
-                    None => self.ready.push_back(Ok(News::Reset { part: part.clone(), entries })),
+                    None => self.ready.push_back(Ok(EntryUpdate::Reset { part: part.clone(), entries })),
                     Some(before) => {
                         let changes = changes(&before, &entries);
                         if !changes.is_empty() {
-                            self.ready.push_back(Ok(News::Changed(changes)));
+                            self.ready.push_back(Ok(EntryUpdate::Changed(changes)));
                         }
                     }
                 }

@@ -2,7 +2,7 @@
 
 use super::{ClusterWriter, Finished};
 use crate::kit::call::call;
-use crate::spec::Run;
+use crate::spec::RunState;
 use causeway_core::ServiceKey;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -37,7 +37,7 @@ impl ClusterWriter {
             .read()
             .iter()
             .filter(|route| {
-                route.spec.run == Run::On
+                route.spec.run == RunState::On
                     && !route.feeding(scope).is_empty()
                     && route.target_wanted(scope)
                     && (!known || route.lists(&part))

@@ -170,15 +170,15 @@ pub fn spec(a: Arc<dyn DataSink>, b: Arc<dyn DataSink>) -> DataSpec {
         destination: cluster("b", b),
         select: Arc::new(Everything),
         ways: Ways::One,
-        mode: Mode::Sync,
+        mode: WriteMode::Sync,
         overrides: Overrides::Keep,
         conflicts: Conflicts::Manual,
-        attributes: Attend::None,
+        attributes: AttributeFilter::None,
         guard: GuardLimits::default(),
         lists: Vec::new(),
         services: false,
         settle: Duration::from_secs(30),
-        run: Run::On,
+        run: RunState::On,
     }
 }
 

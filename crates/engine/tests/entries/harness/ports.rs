@@ -13,12 +13,12 @@ macro_rules! as_inside {
         }
     };
     (@watch) => {
-        fn watch(&self, select: &DataSelector) -> BoxStream<'static, Result<News, Lost>> {
+        fn watch(&self, select: &DataSelector) -> BoxStream<'static, Result<EntryUpdate, Lost>> {
             self.0.watch(select)
         }
     };
     (@read) => {
-        fn read<'a>(&'a self, keys: &'a [EntryKey]) -> BoxFuture<'a, Vec<Result<Found, Error>>> {
+        fn read<'a>(&'a self, keys: &'a [EntryKey]) -> BoxFuture<'a, Vec<Result<FoundEntry, Error>>> {
             self.0.read(keys)
         }
     };
@@ -38,7 +38,7 @@ macro_rules! as_inside {
         }
     };
     (@write) => {
-        fn write<'a>(&'a self, writes: &'a [Write]) -> BoxFuture<'a, Vec<Result<Option<Entry>, Error>>> {
+        fn write<'a>(&'a self, writes: &'a [EntryWrite]) -> BoxFuture<'a, Vec<Result<Option<Entry>, Error>>> {
             self.0.write(writes)
         }
     };
@@ -76,7 +76,7 @@ impl Mortal {
 
 impl DataSource for Mortal {
     as_inside!(facts watch list);
-    fn read<'a>(&'a self, keys: &'a [EntryKey]) -> BoxFuture<'a, Vec<Result<Found, Error>>> {
+    fn read<'a>(&'a self, keys: &'a [EntryKey]) -> BoxFuture<'a, Vec<Result<FoundEntry, Error>>> {
         Box::pin(async move {
             self.live().await;
             self.0.read(keys).await
@@ -86,7 +86,7 @@ impl DataSource for Mortal {
 
 impl DataSink for Mortal {
     as_inside!(limits provisional);
-    fn write<'a>(&'a self, writes: &'a [Write]) -> BoxFuture<'a, Vec<Result<Option<Entry>, Error>>> {
+    fn write<'a>(&'a self, writes: &'a [EntryWrite]) -> BoxFuture<'a, Vec<Result<Option<Entry>, Error>>> {
         Box::pin(async move {
             let mut answers = Vec::new();
             for write in writes {
@@ -140,8 +140,8 @@ pub struct Deaf(pub MemoryData);
 
 impl DataSource for Deaf {
     as_inside!(facts read list);
-    fn watch(&self, select: &DataSelector) -> BoxStream<'static, Result<News, Lost>> {
-        let deaf = |item: &Result<News, Lost>| !matches!(item, Ok(News::Changed(_)));
+    fn watch(&self, select: &DataSelector) -> BoxStream<'static, Result<EntryUpdate, Lost>> {
+        let deaf = |item: &Result<EntryUpdate, Lost>| !matches!(item, Ok(EntryUpdate::Changed(_)));
         self.0.watch(select).filter(move |item| std::future::ready(deaf(item))).boxed()
     }
 }
@@ -155,7 +155,7 @@ pub struct Flickering(pub MemoryData, pub Mutex<Option<(EntryKey, Content)>>);
 
 impl DataSource for Flickering {
     as_inside!(facts watch list);
-    fn read<'a>(&'a self, keys: &'a [EntryKey]) -> BoxFuture<'a, Vec<Result<Found, Error>>> {
+    fn read<'a>(&'a self, keys: &'a [EntryKey]) -> BoxFuture<'a, Vec<Result<FoundEntry, Error>>> {
         let Some((key, content)) = self.1.lock().take_if(|(key, _)| keys.contains(key)) else {
             return self.0.read(keys);
         };
@@ -177,7 +177,7 @@ impl DataSource for Undoing {
 
 impl DataSink for Undoing {
     as_inside!(limits);
-    fn write<'a>(&'a self, writes: &'a [Write]) -> BoxFuture<'a, Vec<Result<Option<Entry>, Error>>> {
+    fn write<'a>(&'a self, writes: &'a [EntryWrite]) -> BoxFuture<'a, Vec<Result<Option<Entry>, Error>>> {
         // Nothing waits in memory.
         let answers = self.0.write(writes).now_or_never().unwrap();
         let undone = self.1.lock().take_if(|(key, _)| writes.iter().any(|write| write.key == *key));
@@ -197,7 +197,7 @@ impl DataSource for Mute {
 
 impl DataSink for Mute {
     as_inside!(limits provisional);
-    fn write<'a>(&'a self, writes: &'a [Write]) -> BoxFuture<'a, Vec<Result<Option<Entry>, Error>>> {
+    fn write<'a>(&'a self, writes: &'a [EntryWrite]) -> BoxFuture<'a, Vec<Result<Option<Entry>, Error>>> {
         Box::pin(async move {
             let answers = self.0.write(writes).await;
             let lost = {
