@@ -12,8 +12,8 @@ mod reason;
 pub use contain::{contain, contain_now};
 pub use model::{
     Aside, Attributes, Body, ClusterId, Content, Digest, Endpoint, Entry, EntryKey, Fingerprint, Instance,
-    InstanceData, InstanceId, Mark, Metadata, NameShape, OwnerId, Pair, Part, Payload, ServiceKey, Set, Side, Stamp,
-    Standing, intern, tidy,
+    InstanceData, InstanceId, Mark, Metadata, NameShape, Occupants, OwnerId, Pair, Part, Payload, ServiceKey, Set,
+    Side, Stamp, intern, tidy,
 };
 pub use plan::{
     Base, Born, Change, Choice, Conflicts, Crowded, EntryMap, EntryNames, EntryReason, EntrySkip, EntryVersion,

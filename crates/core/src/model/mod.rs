@@ -17,7 +17,7 @@ pub use instance::{Endpoint, Instance, InstanceData, InstanceId, Payload, Servic
 pub use intern::intern;
 pub use mark::Mark;
 pub use metadata::Metadata;
-pub use set::{Attributes, Set, Standing};
+pub use set::{Attributes, Occupants, Set};
 pub use shape::NameShape;
 
 use std::cmp::Ordering;

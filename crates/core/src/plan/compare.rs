@@ -4,7 +4,7 @@ use super::{
     Change, Crowded, Evidence, Fresh, Overrides, Plan, PlanContext, Removal, Skip, Wish, WriteMode, Written,
     WrittenRecord,
 };
-use crate::model::{Instance, InstanceId, Set, Standing};
+use crate::model::{Instance, InstanceId, Occupants, Set};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How to move `observed` towards what all tasks of this install want, touching only what is provably ours.
@@ -28,7 +28,7 @@ pub fn plan(wishes: &[Wish], observed: &Set, ledger: &Written, policy: &PlanCont
         .chain(observed.records.keys())
         .chain(ledger.records.keys())
         .collect();
-    let nothing = Standing::default();
+    let nothing = Occupants::default();
     for id in ids {
         table.row(id, observed.records.get(id).unwrap_or(&nothing));
     }
@@ -57,7 +57,7 @@ struct PlanTable<'a> {
 }
 
 impl<'a> PlanTable<'a> {
-    fn row(&mut self, id: &InstanceId, held: &Standing) {
+    fn row(&mut self, id: &InstanceId, held: &Occupants) {
         let ours = held.copy_of(&self.policy.install);
         match (&held.native, ours) {
             (Some(native), ours) => self.beside_native(id, native, ours),
@@ -193,7 +193,7 @@ impl<'a> PlanTable<'a> {
         self.changes.push(Change::Update { from: from.clone(), to: to.clone().shared() });
     }
 
-    fn absent(&mut self, id: &InstanceId, held: &Standing) {
+    fn absent(&mut self, id: &InstanceId, held: &Occupants) {
         let written = self.ledger.records.get(id);
         let foreign = held.copies.first().and_then(|copy| copy.mark()).map(|mark| mark.owner.clone());
         match (self.want(id, written.map(|written| &written.owner)), written) {

@@ -3,7 +3,6 @@
 use crate::kit::freshness::Freshness;
 use causeway_core::Part;
 use std::collections::BTreeMap;
-use std::time::Duration;
 use tokio::time::Instant;
 
 /// One side's parts.
@@ -16,8 +15,12 @@ pub(crate) struct SideFreshness {
 }
 
 impl SideFreshness {
-    fn get(&self, part: &Part) -> Option<&Freshness> {
+    pub fn get(&self, part: &Part) -> Option<&Freshness> {
         self.parts.get(part).map(|(part, _)| part)
+    }
+
+    pub fn get_mut(&mut self, part: &Part) -> Option<&mut Freshness> {
+        self.parts.get_mut(part).map(|(part, _)| part)
     }
 
     /// Whether a part is connected and complete.
@@ -30,36 +33,12 @@ impl SideFreshness {
         self.parts.values().any(|(part, _)| part.is_ready())
     }
 
-    /// When what is missing will be believed to be gone, if nothing grows or breaks; none while it is not even known.
-    pub fn settles_at(&self, part: &Part, settle: Duration) -> Option<Instant> {
-        self.get(part)?.settles_at(settle)
-    }
-
-    /// Whether a removal that is reported now counts as seen.
-    pub fn believes(&self, part: &Part, settle: Duration, now: Instant) -> bool {
-        self.get(part).is_some_and(|part| part.believes(settle, now))
-    }
-
     /// The part is complete.
     pub fn complete(&mut self, part: &Part, now: Instant) {
         self.error = None;
         let (part, error) = self.parts.entry(part.clone()).or_insert_with(|| (Freshness::new(now), None));
         part.complete(now);
         *error = None;
-    }
-
-    /// Something new stands there.
-    pub fn grew(&mut self, part: &Part, now: Instant) {
-        if let Some((part, _)) = self.parts.get_mut(part) {
-            part.grew(now);
-        }
-    }
-
-    /// Something is missing, and nobody saw it go.
-    pub fn misses(&mut self, part: &Part, now: Instant) {
-        if let Some((part, _)) = self.parts.get_mut(part) {
-            part.misses(now);
-        }
     }
 
     /// A part, or the whole side, cannot be read any more.

@@ -56,11 +56,13 @@ impl TaskState {
 
     fn found(&mut self, side: Side, part: &Part, found: super::rows::LookFindings, now: Instant) {
         self.agenda.told_all(part, side);
-        if found.grew {
-            self.freshness[side].grew(part, now);
-        }
-        if found.lost {
-            self.freshness[side].misses(part, now);
+        if let Some(freshness) = self.freshness[side].get_mut(part) {
+            if found.grew {
+                freshness.grew(now);
+            }
+            if found.lost {
+                freshness.misses(now);
+            }
         }
         // Nobody was told what lies below what, or whether it is there at all.
         let rows = &self.rows;
@@ -104,20 +106,22 @@ impl TaskState {
         self.agenda.told(key, side);
         self.unconfirmed.remove(&(key.clone(), side));
         let was = row.places[side];
+        let settle = self.spec.settle;
+        let freshness = self.freshness[side].get_mut(&part);
         let place = match entry {
             Some(entry) => was.seen(&entry),
             None if !was.is_here() && row.base.is_none() => Presence::Absent,
-            None if self.freshness[side].believes(&part, self.spec.settle, now) => Presence::Witnessed,
+            None if freshness.as_ref().is_some_and(|part| part.believes(settle, now)) => Presence::Witnessed,
             None => Presence::Absent,
         };
         if was == place {
             return;
         }
         match (was.is_here(), place) {
-            (true, Presence::Absent) => self.freshness[side].misses(&part, now),
+            (true, Presence::Absent) => freshness.into_iter().for_each(|part| part.misses(now)),
             // What we are just writing there is no sign that the cluster is still filling up.
             (false, Presence::Here { .. }) if !self.agenda.busy(key) => {
-                self.freshness[side].grew(&part, now);
+                freshness.into_iter().for_each(|part| part.grew(now));
                 self.appeared(key, now);
             }
             _ => {}

@@ -123,7 +123,7 @@ impl TaskState {
         match found {
             Some(entry) => self.place_shown(key, side, before.read(entry), now),
             None if before.is_here() => {
-                self.freshness[side].misses(&key.part(), now);
+                self.freshness[side].get_mut(&key.part()).into_iter().for_each(|part| part.misses(now));
                 self.place_shown(key, side, Presence::Absent, now);
             }
             None => {}

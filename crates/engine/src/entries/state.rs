@@ -205,8 +205,10 @@ impl TaskState {
     /// How far it can be believed that `side` has an entry no more.
     pub fn gone(&self, key: &EntryKey, side: Side, now: Instant) -> Gone {
         let part = key.part();
-        match (self.rows.get(key).map(|row| row.places[side]), self.freshness[side].settles_at(&part, self.spec.settle))
-        {
+        match (
+            self.rows.get(key).map(|row| row.places[side]),
+            self.freshness[side].get(&part).and_then(|part| part.settles_at(self.spec.settle)),
+        ) {
             (_, None) => Gone::Unknown,
             (Some(Presence::Witnessed), _) => Gone::Surely(Evidence::Witnessed),
             (_, Some(at)) if now < at => Gone::Wait(at),

@@ -5,6 +5,7 @@ pub(crate) mod freshness;
 pub(crate) mod guard;
 pub(crate) mod pace;
 pub(crate) mod queue;
+pub(crate) mod set_map;
 pub(crate) mod supervise;
 pub(crate) mod timetable;
 

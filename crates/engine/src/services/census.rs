@@ -5,7 +5,7 @@ use crate::services::cluster::ActiveCluster;
 use crate::services::export::export;
 use crate::services::route::ActiveRoute;
 use crate::services::writer::TURN;
-use causeway_core::{Part, ServiceKey, Skip, Written, contain_now};
+use causeway_core::{InstanceId, Part, ServiceKey, Skip, Written, contain_now};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -177,7 +177,8 @@ impl Census {
         let undecided = |id| matches!(wish.refused.get(id), Some(Skip::Undecided(_)));
         self.alive += wish.records.len() + wish.refused.keys().filter(|id| undecided(*id)).count();
         let released = route.memory.released.lock();
+        let is_released = |id: &InstanceId| released.get(scope).is_some_and(|ids| ids.contains(id));
         let known = |id| wish.records.contains_key(id) || export.witnesses.contains_key(id) || undecided(id);
-        self.missing += ours().filter(|id| !known(*id) && !released.contains(scope, id)).count();
+        self.missing += ours().filter(|id| !known(*id) && !is_released(id)).count();
     }
 }

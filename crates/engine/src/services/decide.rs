@@ -116,7 +116,7 @@ fn forget_releases(
     gone: &[(Instance, Evidence)],
 ) {
     let mut released = route.memory.released.lock();
-    if released.of(scope).is_none() {
+    if released.get(scope).is_none() {
         return;
     }
     let written = cluster.written_in(scope);
@@ -156,7 +156,7 @@ impl Decision {
         now: Instant,
     ) {
         let owner = &route.spec.owner;
-        let released = route.memory.released.lock().of(&self.plan.scope).cloned().unwrap_or_default();
+        let released = route.memory.released.lock().get(&self.plan.scope).cloned().unwrap_or_default();
         let mut seen = Vec::new();
         let mut missing = Vec::new();
         for (record, evidence) in records {

@@ -1,6 +1,7 @@
 //! The engine as a whole: it is told what is wanted, and makes it so.
 
 use crate::kit::pace::Pacers;
+use crate::kit::set_map::SetMap;
 use crate::kit::supervise::{Crashes, supervise};
 use crate::notice::{Crash, EngineWork};
 use crate::services::cluster::ActiveCluster;
@@ -267,7 +268,7 @@ impl Topology {
             // What was let go was let go for the task as it was.
             let only_run = |old: &Arc<ActiveRoute>| RouteSpec { run: spec.run, ..old.spec.clone() }.same(&spec);
             if let Some(old) = kept.as_ref().filter(|old| !only_run(old)) {
-                old.memory.released.lock().clear();
+                *old.memory.released.lock() = SetMap::default();
             }
             let memory = kept.map_or_else(|| Arc::new(RouteMemory::new(&spec)), |old| old.memory.clone());
             memory.guard.lock().set_limits(spec.guard);

@@ -4,7 +4,7 @@ use crate::services::mirror::Witness;
 use crate::services::route::ActiveRoute;
 use crate::spec::{RouteSpec, RunState};
 use causeway_core::{
-    Attributes, Choice, ClusterId, Fresh, Instance, InstanceId, Overrides, Part, ServiceKey, Skip, Standing, Wish,
+    Attributes, Choice, ClusterId, Fresh, Instance, InstanceId, Occupants, Overrides, Part, ServiceKey, Skip, Wish,
     WriteMode, Written,
 };
 use std::borrow::Cow;
@@ -201,7 +201,7 @@ impl<'a> ScopeCopy<'a> {
     }
 
     /// The record that leaves the cluster from one id: the native, else a copy that may travel on.
-    fn leaving<'h>(&self, id: &InstanceId, held: &'h Standing) -> Option<Cow<'h, Instance>> {
+    fn leaving<'h>(&self, id: &InstanceId, held: &'h Occupants) -> Option<Cow<'h, Instance>> {
         if let Some(native) = &held.native {
             return Some(Cow::Borrowed(native));
         }
@@ -241,7 +241,7 @@ impl<'a> ScopeCopy<'a> {
     }
 
     /// What an operator did to our own copy in the source, laid over the native record that it was made from.
-    fn edit(&self, id: &InstanceId, held: &Standing) -> Option<Instance> {
+    fn edit(&self, id: &InstanceId, held: &Occupants) -> Option<Instance> {
         let spec = &self.route.spec;
         let copy = held.copy_of(&spec.owner.install).filter(|_| spec.overrides == Overrides::Travel)?;
         let written = self.written.records.get(id).filter(|one| !one.shadow && one.owner == spec.owner)?;

@@ -75,10 +75,8 @@ fn let_go(route: &ActiveRoute, held: &BTreeMap<ServiceKey, usize>, until: Instan
                 .map(|(id, _)| id.clone())
                 .collect()
         };
-        if !ids.is_empty() {
-            count += ids.len();
-            route.memory.released.lock().add(scope, ids);
-        }
+        count += ids.len();
+        route.memory.released.lock().add(scope, ids);
         route.destination.queue.mark(scope, now);
     }
     route.memory.guard.lock().end_hold();

@@ -21,7 +21,6 @@ pub(crate) mod outcome;
 pub(crate) mod preview;
 pub(crate) mod reader;
 pub(crate) mod record;
-pub(crate) mod releases;
 pub(crate) mod replicas;
 pub(crate) mod route;
 pub(crate) mod scopes;

@@ -2,16 +2,16 @@
 
 use crate::kit::guard::Guard;
 use crate::kit::queue::Urgency;
+use crate::kit::set_map::SetMap;
 use crate::services::census::PartCensuses;
 use crate::services::cluster::ActiveCluster;
 use crate::services::export::export;
 use crate::services::mirror::{Mirror, PartState};
-use crate::services::releases::Releases;
 use crate::services::sweep::Coverage;
 use crate::spec::{Only, RouteSpec};
 use causeway_core::{InstanceId, Part, ServiceKey, Set};
 use parking_lot::Mutex;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::time::Instant;
 
@@ -27,16 +27,14 @@ pub(crate) struct ActiveRoute {
     samples: Mutex<BTreeMap<Part, Option<ServiceKey>>>,
 }
 
-/// Scopes of a source by the scopes of a destination that they feed.
-type Feeds = BTreeMap<ServiceKey, BTreeSet<ServiceKey>>;
-
 /// What of a route outlives a change of its settings.
 pub(crate) struct RouteMemory {
     pub guard: Mutex<Guard>,
-    /// What guards held and was let go.
-    pub released: Mutex<Releases>,
+    /// By the destination's scope: what guards held and was let go, record by record, until it is written. Only what is held
+    /// can be let go, so there is never more than the route has copies.
+    pub released: Mutex<SetMap<ServiceKey, InstanceId>>,
     /// Which scopes of the source feed a scope of the destination, where names change on the way.
-    pub feeds: Mutex<Feeds>,
+    pub feeds: Mutex<SetMap<ServiceKey, ServiceKey>>,
     /// The scopes that take part, where later ones do not.
     pub only: Mutex<Only>,
 }
@@ -186,8 +184,10 @@ impl ActiveRoute {
         if !self.renames() {
             return;
         }
-        let mut feeds = BTreeMap::new();
-        self.source_scopes().iter().for_each(|scope| note_feed(&mut feeds, &self.targets(scope), scope));
+        let mut feeds = SetMap::default();
+        for scope in self.source_scopes() {
+            self.targets(&scope).iter().for_each(|target| feeds.add(target, [scope.clone()]));
+        }
         *self.memory.feeds.lock() = feeds;
     }
 
@@ -233,31 +233,24 @@ impl ActiveRoute {
     pub fn feed(&self, scope: &ServiceKey) -> Vec<ServiceKey> {
         let targets = self.targets(scope);
         if self.renames() {
-            note_feed(&mut self.memory.feeds.lock(), &targets, scope);
+            let mut feeds = self.memory.feeds.lock();
+            targets.iter().for_each(|target| feeds.add(target, [scope.clone()]));
         }
         targets
     }
 
     /// A scope of the source is gone and forgotten: it feeds nothing any more.
     pub fn unfeed(&self, scope: &ServiceKey) {
-        if !self.renames() {
-            return;
-        }
-        let targets = self.named(scope);
-        let mut feeds = self.memory.feeds.lock();
-        for target in targets {
-            if let Some(scopes) = feeds.get_mut(&target) {
-                scopes.remove(scope);
-                if scopes.is_empty() {
-                    feeds.remove(&target);
-                }
-            }
+        if self.renames() {
+            let targets = self.named(scope);
+            let mut feeds = self.memory.feeds.lock();
+            targets.iter().for_each(|target| feeds.retain(target, |one| one != scope));
         }
     }
 
     /// Forgets that the removal of what has come back was let go: it may go again before the next planning.
     fn judge_anew(&self, target: &ServiceKey, now: Instant) {
-        if self.memory.released.lock().of(target).is_some() {
+        if self.memory.released.lock().get(target).is_some() {
             let wish = export(self, target, now).wish;
             let back = |id: &InstanceId| wish.records.contains_key(id) || wish.refused.contains_key(id);
             self.memory.released.lock().retain(target, |id| !back(id));
@@ -269,11 +262,5 @@ impl ActiveRoute {
         self.destination.sweep(Coverage::Wanted(self.clone(), None));
         self.destination.sweep(Coverage::Held(Some(self.spec.owner.clone()), None));
         self.destination.sweep(Coverage::Lost);
-    }
-}
-
-fn note_feed(feeds: &mut Feeds, targets: &[ServiceKey], scope: &ServiceKey) {
-    for target in targets {
-        feeds.entry(target.clone()).or_default().insert(scope.clone());
     }
 }

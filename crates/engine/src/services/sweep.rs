@@ -3,7 +3,7 @@
 
 use crate::services::cluster::ActiveCluster;
 use crate::services::route::ActiveRoute;
-use causeway_core::{Instance, OwnerId, Part, ServiceKey, Standing, Written};
+use causeway_core::{Instance, Occupants, OwnerId, Part, ServiceKey, Written};
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::ops::Bound;
@@ -135,7 +135,7 @@ impl ActiveCluster {
     }
 
     fn next_lost(&self, after: Option<&ServiceKey>) -> SweepPortion {
-        let is_lost = |held: &Standing| held.copies.iter().filter_map(Instance::mark).any(|mark| mark.owner.is_lost());
+        let is_lost = |held: &Occupants| held.copies.iter().filter_map(Instance::mark).any(|mark| mark.owner.is_lost());
         let mirror = self.mirror.lock();
         let lost = mirror.after(after, PORTION).filter(|set| set.records.values().any(is_lost));
         let last = mirror.after(after, PORTION).last();

@@ -2,7 +2,7 @@
 
 use super::portions::Portion;
 use crate::kit::freshness::Freshness;
-use causeway_core::{Attributes, Error, InstanceId, ServiceKey, Set, Standing};
+use causeway_core::{Attributes, Error, InstanceId, Occupants, ServiceKey, Set};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -14,7 +14,7 @@ pub(crate) struct Witness {
     /// It was the last of its scope.
     pub emptied: bool,
     /// What stood there. A destination may know it by another id.
-    pub last: Standing,
+    pub last: Occupants,
 }
 
 pub(crate) struct PartState {
@@ -130,7 +130,7 @@ impl PartState {
             let mut gone = before.records.iter().filter(|(id, held)| leaves(held) && !here(&set, id)).peekable();
             let emptied = !set.records.values().any(leaves);
             if believed {
-                let witness = |last: &Standing| Witness { at: now, emptied, last: last.clone() };
+                let witness = |last: &Occupants| Witness { at: now, emptied, last: last.clone() };
                 seen.reserve_exact(gone.clone().count());
                 seen.extend(gone.map(|(id, last)| (id.clone(), witness(last))));
             } else if gone.peek().is_some() {
@@ -210,6 +210,6 @@ impl PartState {
 
 /// Whether something at one id can leave the cluster. A record of ours that backs a native one (its path is empty) is
 /// nothing of its own: when it is all that is left, the native has gone.
-fn leaves(held: &Standing) -> bool {
+fn leaves(held: &Occupants) -> bool {
     held.native.is_some() || held.copies.iter().any(|copy| copy.mark().is_some_and(|mark| !mark.path.is_empty()))
 }
