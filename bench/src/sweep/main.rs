@@ -14,9 +14,9 @@ use anyhow::{Result, ensure};
 use causeway_bench as _;
 use causeway_connectors::memory::{Fault, Memory, MemoryPorts};
 use causeway_core::{
-    ClusterId, Instance, Lens, Mode, Overrides, OwnerId, Port, Rename, ServiceKey, ServiceLens, Written,
+    ClusterId, Instance, Lens, Overrides, OwnerId, Port, Renaming, ServiceKey, ServiceLens, WriteMode, Written,
 };
-use causeway_engine::{ClusterSpec, Engine, Event, GuardLimits, Only, Recorder, RouteSpec, Run, Timing};
+use causeway_engine::{ClusterSpec, Engine, Event, GuardLimits, Only, Recorder, RouteSpec, RunState, Timing};
 use futures_util::future::BoxFuture;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -67,11 +67,11 @@ impl World {
         let clusters = names.iter().zip(&self.ports).map(|(name, ports)| ClusterSpec {
             id: id(name),
             name: (*name).into(),
-            port: Port::ReadWrite(ports.clone()),
+            port: Port::read_write(ports.clone()),
         });
         let mut lens = ServiceLens::default();
         if self.renames {
-            lens.group = Rename::Template("of-{group}".into());
+            lens.group = Renaming::Template("of-{group}".into());
         }
         let route = RouteSpec {
             task: "task".into(),
@@ -81,13 +81,13 @@ impl World {
             way_back: false,
             parts: None,
             lens: Arc::new(lens) as Arc<dyn Lens>,
-            mode: Mode::Sync,
+            mode: WriteMode::Sync,
             overrides: Overrides::Keep,
             relay: false,
             guard: GuardLimits { share: 1.0, floor: usize::MAX, ..GuardLimits::default() },
             settle: Duration::from_secs(1),
             only: Only::Any,
-            run: Run::On,
+            run: RunState::On,
         };
         self.engine.configure(clusters.collect(), vec![route]);
     }

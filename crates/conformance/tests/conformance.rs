@@ -7,7 +7,7 @@ use causeway_conformance::kinds::{
 };
 use causeway_conformance::points;
 use causeway_connectors::file::FileFormat;
-use causeway_core::{EntryFacts, Shape, StampKind};
+use causeway_core::{EntryFacts, NameShape, StampKind};
 use causeway_testbed::{Server, ZooRelease};
 use libtest_mimic::{Arguments, Trial};
 use std::process::ExitCode;
@@ -19,8 +19,10 @@ fn main() -> ExitCode {
     // It has no users, and one part: nothing is closed to some.
     let one_part = |trial: &Trial| trial.name().contains("::p17_");
     trials.extend(points::trials(&MemoryKind::flat()).into_iter().filter(|trial| !one_part(trial)));
-    let memories =
-        [("memory_data", Shape::Tree, StampKind::Monotonic), ("memory_flat_data", Shape::Flat, StampKind::ContentHash)];
+    let memories = [
+        ("memory_data", NameShape::Tree, StampKind::Monotonic),
+        ("memory_flat_data", NameShape::Flat, StampKind::ContentHash),
+    ];
     for (label, shape, stamps) in memories {
         trials.extend(data::points::trials(&MemoryDataKind::new(label, EntryFacts { shape, stamps })));
     }

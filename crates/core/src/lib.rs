@@ -11,18 +11,19 @@ mod reason;
 
 pub use contain::{contain, contain_now};
 pub use model::{
-    Aside, Attributes, Body, ClusterId, Content, Digest, Endpoint, Entry, EntryKey, Fingerprint, Held, Instance,
-    InstanceData, InstanceId, Mark, Metadata, OwnerId, Pair, Part, Payload, ServiceKey, Set, Shape, Side, Stamp,
-    intern, tidy,
+    Aside, Attributes, Body, ClusterId, Content, Digest, Endpoint, Entry, EntryKey, Fingerprint, Instance,
+    InstanceData, InstanceId, Mark, Metadata, NameShape, Occupants, OwnerId, Pair, Part, Payload, ServiceKey, Set,
+    Side, Stamp, intern, tidy,
 };
 pub use plan::{
-    Base, Born, Change, Choice, Conflicts, Crowded, EntryMap, EntryNames, EntrySkip, Evidence, Fresh, Governed, Intent,
-    Lens, MetadataMap, Mode, NoPlace, NodesBelow, Overrides, Plan, Policy, Removal, Rename, Rules, Select, ServiceLens,
-    Skip, Undecided, Verdict, Version, Ways, Why, Wish, Written, WrittenRecord, merge, plan,
+    Base, Born, Change, Choice, Conflicts, Crowded, EntryMap, EntryNames, EntryReason, EntrySkip, EntryVersion,
+    Evidence, Fresh, Governed, Intent, Lens, MergeRules, MetadataMap, NoPlace, NodesBelow, Overrides, Plan,
+    PlanContext, Removal, Renaming, Select, ServiceLens, Skip, SkipKind, Undecided, Verdict, Ways, Wish, WriteMode,
+    Written, WrittenRecord, merge, plan,
 };
 pub use port::{
-    BoxError, Capabilities, Carrier, Counts, DataPort, DataSelector, DataSink, DataSource, EntryCapabilities,
-    EntryFacts, EntryInterest, Error, Everything, Expect, Failure, Found, Interest, Limits, Lost, News, Normalized,
-    Parts, Port, Ports, Replica, Selector, Sink, Source, StampKind, Unreadable, Update, Write,
+    BoxError, Capabilities, Carrier, DataPort, DataSelector, DataSink, DataSource, EntryCapabilities, EntryFacts,
+    EntryInterest, EntryUpdate, EntryWrite, Error, Everything, Expect, FoundEntry, Interest, KeptError, Limits, Lost,
+    Normalized, Parts, Port, Ports, RecordCounts, Replica, Selector, Sink, Source, StampKind, Unreadable, Update,
 };
 pub use reason::{Edited, HoldReason, Reason, WrittenOver};

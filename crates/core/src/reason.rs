@@ -2,8 +2,8 @@
 //! these types; the words are made here and in the [`Display`] of the types named here, and nowhere else.
 
 use crate::model::{Digest, ServiceKey, Side};
-use crate::plan::{EntrySkip, Removal, Skip, Why};
-use crate::port::Failure;
+use crate::plan::{EntryReason, EntrySkip, Removal, Skip};
+use crate::port::KeptError;
 use serde::{Deserialize, Serialize};
 use std::fmt::{self, Display};
 use std::sync::Arc;
@@ -64,7 +64,7 @@ pub enum Reason {
     /// Judging or writing a config entry panicked.
     EntryBug { retry: Duration, panic: String },
     /// A call to the cluster that is named failed.
-    FailedThere { cluster: Arc<str>, error: Failure },
+    FailedThere { cluster: Arc<str>, error: KeptError },
     /// One of a cluster's servers lacks what the cluster has accepted.
     NotListed { server: String },
     /// One of a cluster's servers has what was withdrawn.
@@ -89,7 +89,7 @@ pub enum Reason {
     #[serde(untagged)]
     Entry {
         #[serde(flatten)]
-        why: Why,
+        why: EntryReason,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         over: Option<WrittenOver>,
     },
@@ -98,7 +98,7 @@ pub enum Reason {
     EntrySkip(EntrySkip),
     /// A call failed.
     #[serde(untagged)]
-    Failed(Failure),
+    Failed(KeptError),
 }
 
 /// Why a guard holds removals.
@@ -139,7 +139,7 @@ pub struct Edited {
 
 impl Reason {
     /// A config entry is written or deleted.
-    pub fn entry(why: Why) -> Self {
+    pub fn entry(why: EntryReason) -> Self {
         Self::Entry { why, over: None }
     }
 }
@@ -251,8 +251,8 @@ impl From<EntrySkip> for Reason {
     }
 }
 
-impl From<Failure> for Reason {
-    fn from(error: Failure) -> Self {
+impl From<KeptError> for Reason {
+    fn from(error: KeptError) -> Self {
         Self::Failed(error)
     }
 }

@@ -1,8 +1,8 @@
 //! A copy that was about to be written when a process died: it may stand as it was before, or as it was to be.
 
 use causeway_core::{
-    Change, ClusterId, Fresh, Instance, Mode, Overrides, OwnerId, Policy, ServiceKey, Set, Skip, Wish, Written,
-    WrittenRecord, plan,
+    Change, ClusterId, Fresh, Instance, Overrides, OwnerId, PlanContext, ServiceKey, Set, Skip, Wish, WriteMode,
+    Written, WrittenRecord, plan,
 };
 
 fn copy(weight: f64) -> Instance {
@@ -21,7 +21,7 @@ fn planned(stands: Option<Instance>, wanted: Option<Instance>) -> (Vec<Change>, 
     written.intend(&Change::Update { from: copy(1.0), to: copy(2.0) });
     let wish = Wish {
         owner: owner.clone(),
-        mode: Mode::Sync,
+        mode: WriteMode::Sync,
         overrides: Overrides::Keep,
         fresh: Fresh::Settled,
         records: wanted.into_iter().map(|record| (record.id(), record)).collect(),
@@ -31,7 +31,7 @@ fn planned(stands: Option<Instance>, wanted: Option<Instance>) -> (Vec<Change>, 
         witnessed: [].into(),
         attributes: None,
     };
-    let policy = Policy {
+    let policy = PlanContext {
         install: "i".into(),
         destination: ClusterId::of("b"),
         shadows: &|_, _| false,

@@ -1,8 +1,8 @@
 //! A copy that is provably ours, and of which the ledger has lost whose it is.
 
 use causeway_core::{
-    Change, ClusterId, Evidence, Fresh, Instance, Mark, Mode, Overrides, OwnerId, Policy, Removal, ServiceKey, Set,
-    Skip, Wish, Written, plan,
+    Change, ClusterId, Evidence, Fresh, Instance, Mark, Overrides, OwnerId, PlanContext, Removal, ServiceKey, Set,
+    Skip, Wish, WriteMode, Written, plan,
 };
 
 fn scope() -> ServiceKey {
@@ -14,7 +14,7 @@ fn wish(task: &str, fresh: Fresh, record: Option<Instance>) -> Wish {
     let record = record.map(|record| record.forwarded(&ClusterId::of("a"), &owner));
     Wish {
         owner,
-        mode: Mode::Sync,
+        mode: WriteMode::Sync,
         overrides: Overrides::Keep,
         fresh,
         records: record.into_iter().map(|record| (record.id(), record)).collect(),
@@ -33,7 +33,7 @@ fn planned(wishes: &[Wish]) -> (Vec<Change>, Option<Skip>) {
 fn planned_beside(wishes: &[Wish], paused: bool) -> (Vec<Change>, Option<Skip>) {
     let mark = Some(Mark::new(OwnerId::lost("i"), vec![]));
     let lost = Instance::new("127.0.0.1", 1).with_mark(mark);
-    let policy = Policy {
+    let policy = PlanContext {
         install: "i".into(),
         destination: ClusterId::of("b"),
         shadows: &|_, _| false,

@@ -118,7 +118,7 @@ fn run(world: &mut [Cluster], seen: &[Cluster], routes: &[Route], to: usize, sha
         let owner = route.owner();
         let mut wish = Wish {
             owner: owner.clone(),
-            mode: Mode::Sync,
+            mode: WriteMode::Sync,
             overrides: Overrides::Keep,
             fresh: Fresh::Settled,
             records: BTreeMap::new(),
@@ -138,7 +138,7 @@ fn run(world: &mut [Cluster], seen: &[Cluster], routes: &[Route], to: usize, sha
         wishes.insert(owner, wish);
     }
     let wishes: Vec<_> = wishes.into_values().collect();
-    let policy = Policy {
+    let policy = PlanContext {
         install: INSTALL.into(),
         destination: id(to),
         shadows: &|_, _| shadows,

@@ -9,22 +9,25 @@
 //! never one twice at a time. Nothing here knows a kind of cluster by name.
 
 mod entries;
+mod event;
 mod kit;
 mod notice;
 mod services;
 mod spec;
+mod status;
 
 pub use entries::{
-    Attend, ConflictRow, DataCluster, DataEngine, DataLedger, DataRecorder, DataRoute, DataSpec, DataStatus,
-    DataTiming, Known, Shown, mapped, with_place,
+    AttributeFilter, ConflictRow, DataCluster, DataEngine, DataLedger, DataRecorder, DataRoute, DataSpec, DataStatus,
+    DataTiming, KnownEntry, ShownEntry, mapped, with_place,
 };
+pub use event::{Action, Event};
 pub use kit::pace::Pacers;
-pub use kit::supervise::{Crashes, supervise};
-pub use notice::Notice;
-pub use services::cluster::Ledger;
+pub use notice::{Crash, EngineWork, LeftAlone, Notice};
 pub use services::engine::Engine;
-pub use services::preview::{DryRun, Preview, Unread, dry_run};
-pub use services::record::{Action, Event, Recorder};
-pub use services::replicas::{Compared, Unlike};
-pub use services::status::{Hold, RouteState, RouteStatus, ServiceRow};
-pub use spec::{ClusterSpec, GuardLimits, Only, RouteSpec, Run, Timing};
+pub use services::ledger::Ledger;
+pub use services::preview::{DryRun, Preview, UnreadPart, dry_run};
+pub use services::record::Recorder;
+pub use services::replicas::{ReplicaDifference, ReplicaFindings};
+pub use services::status::{RouteStatus, ServiceRow};
+pub use spec::{ClusterSpec, GuardLimits, Only, RouteSpec, RunState, Timing};
+pub use status::{Hold, RouteState};

@@ -1,6 +1,6 @@
 //! What the operator should know of a task as it stands: codes with arguments, and their words.
 
-use causeway_core::{HoldReason, Part};
+use causeway_core::{Aside, EntrySkip, HoldReason, Part, SkipKind, Undecided};
 use serde::Serialize;
 use std::fmt::{self, Display};
 use std::sync::Arc;
@@ -17,7 +17,7 @@ pub enum Notice {
     /// Config entries wait for the operator's decision.
     Conflicts { count: usize },
     /// Work inside the engine panicked and is being restarted.
-    Crashed { text: String },
+    Crashed(Crash),
     /// A cluster, or something in it, cannot be read or written.
     ClusterFails { cluster: Arc<str>, text: String },
     /// A namespace cannot be read.
@@ -68,7 +68,8 @@ impl Display for Notice {
             Self::Held { count, why } => write!(f, "{count} removals held: {why}"),
             Self::EntriesHeld { cluster, count, why } => write!(f, "{count} removals from {cluster} held: {why}"),
             Self::Conflicts { count } => write!(f, "{count} conflicts wait for the operator"),
-            Self::Crashed { text } | Self::Unusable { text } => f.write_str(text),
+            Self::Crashed(crash) => crash.fmt(f),
+            Self::Unusable { text } => f.write_str(text),
             Self::ClusterFails { .. } | Self::NamespaceFails { .. } | Self::NotFrozen { .. } => {
                 let (cluster, what) = self.with_cluster().unwrap_or_default();
                 write!(f, "{cluster}: {what}")
@@ -103,5 +104,89 @@ fn names(parts: &[Part]) -> String {
     match parts.len() > 3 {
         true => format!("{} and {} more namespaces", names.join(", "), parts.len() - 3),
         false => names.join(", "),
+    }
+}
+
+/// Work inside the engine that panicked and is being restarted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Crash {
+    /// Which.
+    #[serde(flatten)]
+    pub work: EngineWork,
+    /// The message of the panic.
+    pub panic: String,
+}
+
+/// Work inside the engine that never ends by itself.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(tag = "work", rename_all = "kebab-case")]
+pub enum EngineWork {
+    /// Watching the guards of all routes.
+    Guards,
+    /// Reading a cluster.
+    Reading { cluster: Arc<str> },
+    /// Writing a cluster.
+    Writing { cluster: Arc<str> },
+    /// Comparing what the servers of a cluster list.
+    Comparing { cluster: Arc<str> },
+    /// Syncing the config entries of a task.
+    Entries { task: Arc<str> },
+}
+
+impl Display for EngineWork {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Guards => f.write_str("watching the guards"),
+            Self::Reading { cluster } => write!(f, "reading {cluster}"),
+            Self::Writing { cluster } => write!(f, "writing {cluster}"),
+            Self::Comparing { cluster } => write!(f, "comparing the servers of {cluster}"),
+            Self::Entries { task } => write!(f, "syncing the config entries of task {task}"),
+        }
+    }
+}
+
+impl Display for Crash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { work, panic } = self;
+        write!(f, "{work} failed because of a bug in Causeway and is being restarted: {panic}")
+    }
+}
+
+/// Why records or entries are left alone, as they are counted.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LeftAlone {
+    /// Instances.
+    Instance(SkipKind),
+    /// What stands where instances do, and is none.
+    Unreadable,
+    /// Config entries; never [`EntrySkip::Undecided`].
+    Entry(EntrySkip),
+    /// Config entries of which no filter decides whether they take part.
+    Undecided,
+    /// What a cluster lists among its config entries, and is left out on purpose.
+    Aside(Aside),
+    /// Config entries that a cluster does not allow us to write.
+    Denied { cluster: Arc<str> },
+}
+
+impl From<EntrySkip> for LeftAlone {
+    fn from(skip: EntrySkip) -> Self {
+        match skip {
+            EntrySkip::Undecided(_) => Self::Undecided,
+            skip => Self::Entry(skip),
+        }
+    }
+}
+
+impl Display for LeftAlone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Instance(kind) => kind.fmt(f),
+            Self::Unreadable => f.write_str("it cannot be read as an instance"),
+            Self::Entry(skip) => skip.fmt(f),
+            Self::Undecided => f.write_str(Undecided::KIND),
+            Self::Aside(aside) => aside.fmt(f),
+            Self::Denied { cluster } => write!(f, "{cluster} does not allow it"),
+        }
     }
 }

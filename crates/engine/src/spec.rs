@@ -1,24 +1,24 @@
 //! What the engine is told to do.
 
-use causeway_core::{ClusterId, Lens, Mode, Overrides, OwnerId, Port, ServiceKey};
+use causeway_core::{ClusterId, Lens, Overrides, OwnerId, Port, ServiceKey, WriteMode};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// One cluster.
 #[derive(Clone)]
-pub struct ClusterSpec {
+pub struct ClusterSpec<P = Port> {
     /// As it stands in marks.
     pub id: ClusterId,
     /// As the operator calls it.
     pub name: Arc<str>,
-    /// How it is read and written. Another pointer is another connection: the old one is closed.
-    pub port: Port,
+    /// How it is read and written. Another one is another connection: the old one is closed.
+    pub port: P,
 }
 
 /// Whether a route works.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Run {
+pub enum RunState {
     /// It does.
     #[default]
     On,
@@ -84,7 +84,7 @@ pub struct RouteSpec {
     /// Filters, renames and metadata mapping. Another fingerprint is another lens.
     pub lens: Arc<dyn Lens>,
     /// What it may do.
-    pub mode: Mode,
+    pub mode: WriteMode,
     /// What it does about an operator's changes in the destination.
     pub overrides: Overrides,
     /// Whether copies of other installs are exported too.
@@ -96,7 +96,22 @@ pub struct RouteSpec {
     /// Which scopes of the source take part.
     pub only: Only,
     /// Whether it works.
-    pub run: Run,
+    pub run: RunState,
+}
+
+impl RouteSpec {
+    /// Whether nothing is different, given the same owner and destination.
+    pub(crate) fn same(&self, other: &Self) -> bool {
+        self.task == other.task
+            && self.source == other.source
+            && self.way_back == other.way_back
+            && self.parts == other.parts
+            && self.lens.fingerprint() == other.lens.fingerprint()
+            && (self.mode, self.overrides, self.relay) == (other.mode, other.overrides, other.relay)
+            && (self.guard, self.settle) == (other.guard, other.settle)
+            && self.only == other.only
+            && self.run == other.run
+    }
 }
 
 /// Times that hold for the whole engine.

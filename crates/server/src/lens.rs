@@ -12,8 +12,10 @@
 //! goes to one of the other side, and only that one comes back.
 
 use crate::patterns::GivenUp;
-use causeway_core::plan::Rule;
-use causeway_core::{Choice, Fingerprint, Instance, Lens, MetadataMap, Part, Rename, Select, ServiceKey, ServiceLens};
+use causeway_core::plan::SelectRule;
+use causeway_core::{
+    Choice, Fingerprint, Instance, Lens, MetadataMap, Part, Renaming, Select, ServiceKey, ServiceLens,
+};
 use causeway_settings::{self as settings, Namespaces, Pattern, Task, TemplatePart, template_parts};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -41,7 +43,7 @@ impl Lenses {
 
 fn forward(task: &Task, given_up: &Arc<GivenUp>) -> ServiceLens {
     let matcher = |pattern: &Pattern| given_up.matcher(pattern);
-    let rule = |rule: &settings::Rule| Rule {
+    let rule = |rule: &settings::Rule| SelectRule {
         namespace: rule.namespace.as_ref().map(matcher),
         group: rule.group.as_ref().map(matcher),
         service: rule.service.as_ref().map(matcher),
@@ -60,7 +62,7 @@ fn forward(task: &Task, given_up: &Arc<GivenUp>) -> ServiceLens {
             exclude: rules(&task.select.exclude),
         },
         namespace: match &task.namespaces {
-            Namespaces::One { source, destination: Some(to) } if source != to => Rename::Template(literal(to)),
+            Namespaces::One { source, destination: Some(to) } if source != to => Renaming::Template(literal(to)),
             _ => rename(task.map.namespace.as_ref()),
         },
         group: rename(task.map.group.as_ref()),
@@ -73,11 +75,11 @@ fn forward(task: &Task, given_up: &Arc<GivenUp>) -> ServiceLens {
     }
 }
 
-fn rename(rename: Option<&settings::Rename>) -> Rename {
+fn rename(rename: Option<&settings::Rename>) -> Renaming {
     match rename {
-        None => Rename::Keep,
-        Some(settings::Rename::Template(template)) => Rename::Template(template.clone()),
-        Some(settings::Rename::Table(table)) => Rename::Table(table.clone()),
+        None => Renaming::Keep,
+        Some(settings::Rename::Template(template)) => Renaming::Template(template.clone()),
+        Some(settings::Rename::Table(table)) => Renaming::Table(table.clone()),
     }
 }
 
@@ -100,15 +102,15 @@ enum Unname {
 }
 
 impl Unname {
-    fn of(rename: &Rename) -> Self {
+    fn of(rename: &Renaming) -> Self {
         match rename {
-            Rename::Keep => Self::Keep,
-            Rename::Table(table) => {
+            Renaming::Keep => Self::Keep,
+            Renaming::Table(table) => {
                 let mut inverse: BTreeMap<_, _> = table.keys().map(|from| (from.clone(), None)).collect();
                 inverse.extend(table.iter().map(|(from, to)| (to.clone(), Some(from.clone()))));
                 Self::Table(inverse)
             }
-            Rename::Template(template) => {
+            Renaming::Template(template) => {
                 // The settings let a two-way task's template hold its own name, once, and nothing else.
                 let (mut before, mut behind, mut met) = (String::new(), String::new(), false);
                 for part in template_parts(template).unwrap_or_default() {

@@ -159,7 +159,8 @@ impl Node {
         let mut ready = self.inner.ready.lock().clone();
         ready.reasons.extend(self.inner.failed.lock().values().cloned());
         ready.reasons.extend(self.inner.writer.health().failed);
-        ready.reasons.extend([self.inner.engine.crashes(), self.inner.data.crashes()].concat());
+        let crashes = [self.inner.engine.crashes(), self.inner.data.crashes()].concat();
+        ready.reasons.extend(crashes.iter().map(ToString::to_string));
         ready.ready &= ready.reasons.is_empty();
         ready
     }

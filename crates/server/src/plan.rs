@@ -9,7 +9,7 @@ use crate::node::{Inner, Node};
 use crate::routes::{Connections, routes};
 use crate::tls;
 use causeway_core::{Change, ClusterId, OwnerId, Reason, Skip};
-use causeway_engine::{Preview, Timing, Unread, dry_run};
+use causeway_engine::{Preview, Timing, UnreadPart, dry_run};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -121,7 +121,7 @@ impl Inner {
     }
 }
 
-fn unanswered(unread: &Unread) -> api::Unanswered {
+fn unanswered(unread: &UnreadPart) -> api::Unanswered {
     let namespace = unread.part.as_ref().map(ToString::to_string).unwrap_or_default();
     api::Unanswered { cluster: unread.name.to_string(), namespace, reason: unread.error.to_string() }
 }

@@ -8,8 +8,8 @@ use crate::tls::Texts;
 use crate::unopened::Broken;
 use causeway_connectors::bridge::dubbo::Views;
 use causeway_connectors::{Connect, InlineMarks, SocketKeeper, TlsTexts, connector, kinds};
-use causeway_core::{ClusterId, DataPort, Mode, Overrides, OwnerId, Part, Port};
-use causeway_engine::{ClusterSpec, GuardLimits, Only, RouteSpec, Run as EngineRun};
+use causeway_core::{ClusterId, DataPort, Overrides, OwnerId, Part, Port, WriteMode};
+use causeway_engine::{ClusterSpec, GuardLimits, Only, RouteSpec, RunState as EngineRun};
 use causeway_holder::Holder;
 use causeway_settings as settings;
 use secrecy::SecretString;
@@ -146,8 +146,8 @@ impl Connections {
             Ok((port, data)) => (port, data, None),
             Err(error) => {
                 let broken = Arc::new(Broken::new(error.clone()));
-                let data = DataPort::ReadWrite(broken.clone());
-                (Port::ReadWrite(broken as Arc<_>), Some(data), Some(error))
+                let data = DataPort::read_write(broken.clone());
+                (Port::read_write(broken as Arc<_>), Some(data), Some(error))
             }
         };
         let access = self.access.contains(&entry.name);
@@ -282,11 +282,11 @@ pub(crate) fn run(run: RunState) -> EngineRun {
     }
 }
 
-pub(crate) fn mode(policy: settings::Policy) -> Mode {
+pub(crate) fn mode(policy: settings::Policy) -> WriteMode {
     match policy {
-        settings::Policy::Sync => Mode::Sync,
-        settings::Policy::UpsertOnly => Mode::UpsertOnly,
-        settings::Policy::CreateOnly => Mode::CreateOnly,
+        settings::Policy::Sync => WriteMode::Sync,
+        settings::Policy::UpsertOnly => WriteMode::UpsertOnly,
+        settings::Policy::CreateOnly => WriteMode::CreateOnly,
     }
 }
 

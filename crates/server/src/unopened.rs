@@ -1,9 +1,9 @@
 //! In place of a cluster that cannot be opened: its tasks fail with the reason, and nothing is taken for gone.
 
 use causeway_core::{
-    Capabilities, Change, DataSelector, DataSink, DataSource, Entry, EntryFacts, EntryKey, Error, Found, Instance,
-    Limits, Lost, News, Normalized, Part, Parts, Selector, ServiceKey, Set, Shape, Sink, Source, StampKind, Update,
-    Write, Written,
+    Capabilities, Change, DataSelector, DataSink, DataSource, Entry, EntryFacts, EntryKey, EntryUpdate, EntryWrite,
+    Error, FoundEntry, Instance, Limits, Lost, NameShape, Normalized, Part, Parts, Selector, ServiceKey, Set, Sink,
+    Source, StampKind, Update, Written,
 };
 use futures_util::future::{BoxFuture, ready};
 use futures_util::stream::{self, BoxStream, StreamExt};
@@ -81,15 +81,15 @@ impl Sink for Broken {
 
 impl DataSource for Broken {
     fn facts(&self) -> EntryFacts {
-        EntryFacts { shape: Shape::Flat, stamps: StampKind::Unique }
+        EntryFacts { shape: NameShape::Flat, stamps: StampKind::Unique }
     }
 
-    fn watch(&self, _: &DataSelector) -> BoxStream<'static, Result<News, Lost>> {
+    fn watch(&self, _: &DataSelector) -> BoxStream<'static, Result<EntryUpdate, Lost>> {
         let lost = Lost { part: None, error: self.error() };
         stream::iter([Err(lost)]).chain(stream::pending()).boxed()
     }
 
-    fn read<'a>(&'a self, keys: &'a [EntryKey]) -> BoxFuture<'a, Vec<Result<Found, Error>>> {
+    fn read<'a>(&'a self, keys: &'a [EntryKey]) -> BoxFuture<'a, Vec<Result<FoundEntry, Error>>> {
         Box::pin(ready(keys.iter().map(|_| Err(self.error())).collect()))
     }
 
@@ -103,7 +103,7 @@ impl DataSink for Broken {
         Limits::default()
     }
 
-    fn write<'a>(&'a self, writes: &'a [Write]) -> BoxFuture<'a, Vec<Result<Option<Entry>, Error>>> {
+    fn write<'a>(&'a self, writes: &'a [EntryWrite]) -> BoxFuture<'a, Vec<Result<Option<Entry>, Error>>> {
         Box::pin(ready(writes.iter().map(|_| Err(self.error())).collect()))
     }
 }

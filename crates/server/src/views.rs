@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::left_behind::orphaned;
 use crate::node::{Inner, Node};
 use causeway_core::{Carrier, InstanceId, Reason, Skip};
-use causeway_engine::{DataStatus, Notice, RouteState, RouteStatus};
+use causeway_engine::{DataStatus, LeftAlone, Notice, RouteState, RouteStatus};
 use causeway_settings::{TaskMode, TaskType};
 use causeway_store::EventFilter;
 use serde_json::Value;
@@ -151,15 +151,12 @@ impl Inner {
         let mut statuses = self.engine.status();
         for status in &mut statuses {
             if let Some(all) = unreadable.get(&status.source) {
-                status.skipped.insert(UNREADABLE.to_owned(), all.len());
+                status.skipped.insert(LeftAlone::Unreadable, all.len());
             }
         }
         statuses
     }
 }
-
-/// Why what is no instance is left alone.
-const UNREADABLE: &str = "it cannot be read as an instance";
 
 fn task_view(desired: &Desired, task: &TaskEntry, statuses: Vec<RouteStatus>, data: Option<&DataStatus>) -> api::Task {
     let told: Vec<_> = statuses.iter().flat_map(|status| status.notices.iter().cloned()).collect();
@@ -183,9 +180,9 @@ fn task_view(desired: &Desired, task: &TaskEntry, statuses: Vec<RouteStatus>, da
         notices.insert(0, Notice::Leaves);
     }
     let mut skipped = BTreeMap::new();
-    let others = data.iter().flat_map(|data| &data.skipped);
-    for (reason, count) in routes.iter().flat_map(|route| &route.skipped).chain(others) {
-        *skipped.entry(reason.clone()).or_insert(0) += count;
+    let others = data.iter().flat_map(|data| counted(&data.skipped));
+    for (reason, count) in routes.iter().flat_map(|route| route.skipped.clone()).chain(others) {
+        *skipped.entry(reason).or_insert(0) += count;
     }
     let [source, destination] = task.ends().map(str::to_owned);
     api::Task {
@@ -216,6 +213,11 @@ fn task_view(desired: &Desired, task: &TaskEntry, statuses: Vec<RouteStatus>, da
     }
 }
 
+/// Counts by their words.
+fn counted(skipped: &BTreeMap<LeftAlone, usize>) -> impl Iterator<Item = (String, usize)> {
+    skipped.iter().map(|(why, count)| (why.to_string(), *count))
+}
+
 fn route_view(desired: &Desired, status: RouteStatus) -> api::Route {
     api::Route {
         source: desired.cluster_name(&status.source),
@@ -227,7 +229,7 @@ fn route_view(desired: &Desired, status: RouteStatus) -> api::Route {
         pending: status.pending,
         held: status.held,
         held_seconds: status.hold.map(|hold| hold.age.as_secs()),
-        skipped: status.skipped,
+        skipped: counted(&status.skipped).collect(),
     }
 }
 

@@ -4,7 +4,7 @@ use super::{Data, DataFacts, DataFollow, DataSubject, Login};
 use crate::look::until;
 use anyhow::{Context, Result, anyhow, ensure};
 use causeway_core::{
-    Content, DataSelector, Entry, EntryInterest, EntryKey, Error, Expect, Fingerprint, Part, Shape, Write,
+    Content, DataSelector, Entry, EntryInterest, EntryKey, EntryWrite, Error, Expect, Fingerprint, NameShape, Part,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ pub struct DataCorner<S> {
 #[derive(Debug)]
 struct Inside {
     part: Part,
-    shape: Shape,
+    shape: NameShape,
     without: Vec<EntryKey>,
 }
 
@@ -121,7 +121,7 @@ impl<S: DataSubject> DataCorner<S> {
     }
 
     /// One write of ours.
-    pub async fn write(&self, data: &Data, write: Write) -> Result<Option<Entry>, Error> {
+    pub async fn write(&self, data: &Data, write: EntryWrite) -> Result<Option<Entry>, Error> {
         data.write(std::slice::from_ref(&write)).await.pop().unwrap_or(Err(Error::protocol("no answer")))
     }
 
@@ -138,16 +138,16 @@ impl<S: DataSubject> DataCorner<S> {
 }
 
 /// A new entry.
-pub fn create(key: &EntryKey, content: Content) -> Write {
-    Write { key: key.clone(), expect: Expect::Absent, to: Some(content), parents: false }
+pub fn create(key: &EntryKey, content: Content) -> EntryWrite {
+    EntryWrite { key: key.clone(), expect: Expect::Absent, to: Some(content), parents: false }
 }
 
 /// Another content where this version stands.
-pub fn replace(key: &EntryKey, at: &Entry, content: Content) -> Write {
-    Write { key: key.clone(), expect: Expect::Stamp(at.stamp), to: Some(content), parents: false }
+pub fn replace(key: &EntryKey, at: &Entry, content: Content) -> EntryWrite {
+    EntryWrite { key: key.clone(), expect: Expect::Stamp(at.stamp), to: Some(content), parents: false }
 }
 
 /// No more entry where this version stands.
-pub fn delete(key: &EntryKey, at: &Entry) -> Write {
-    Write { key: key.clone(), expect: Expect::Stamp(at.stamp), to: None, parents: false }
+pub fn delete(key: &EntryKey, at: &Entry) -> EntryWrite {
+    EntryWrite { key: key.clone(), expect: Expect::Stamp(at.stamp), to: None, parents: false }
 }

@@ -3,7 +3,7 @@
 use super::Data;
 use crate::follow::Why;
 use anyhow::{Result, bail};
-use causeway_core::{Aside, DataSelector, Entry, EntryKey, Lost, News, Part, Shape};
+use causeway_core::{Aside, DataSelector, Entry, EntryKey, EntryUpdate, Lost, NameShape, Part};
 use futures_util::StreamExt;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
@@ -52,7 +52,7 @@ fn asides(entries: &BTreeMap<EntryKey, Entry>) -> BTreeMap<EntryKey, Aside> {
 /// Whether an entry is left out. Data may stand beside services, but nothing below what was numbered is data.
 fn is_within(aside: &BTreeMap<EntryKey, Aside>, key: &EntryKey) -> bool {
     let numbered = |key: &EntryKey| aside.get(key) == Some(&Aside::Numbered);
-    aside.contains_key(key) || Shape::Tree.above(key).any(|above| numbered(&above))
+    aside.contains_key(key) || NameShape::Tree.above(key).any(|above| numbered(&above))
 }
 
 impl DataView {
@@ -76,9 +76,9 @@ impl DataView {
         kept
     }
 
-    fn take(&mut self, news: Result<News, Lost>) {
+    fn take(&mut self, news: Result<EntryUpdate, Lost>) {
         let item = match news {
-            Ok(News::Reset { part, entries }) => {
+            Ok(EntryUpdate::Reset { part, entries }) => {
                 if let Some(stray) = entries.keys().find(|key| key.part() != part) {
                     self.wrong = Some(format!("{stray} in a Reset of {part}"));
                 }
@@ -91,7 +91,7 @@ impl DataView {
                 self.complete.insert(part.clone());
                 DataItem::Reset(part, count)
             }
-            Ok(News::Changed(changes)) => {
+            Ok(EntryUpdate::Changed(changes)) => {
                 if changes.is_empty() {
                     self.wrong = Some("a change of nothing".into());
                 }

@@ -48,6 +48,6 @@ impl Connector for FileConnector {
             ));
         }
         // The form `services` refuses every write, with the words that tell the operator why.
-        Ok(Ports { services: Some(Port::ReadWrite(Arc::new(FilePorts::open(path, form)))), data: None })
+        Ok(Ports { services: Some(Port::read_write(Arc::new(FilePorts::open(path, form)))), data: None })
     }
 }

@@ -5,8 +5,8 @@ mod watch;
 
 use super::Fault;
 use causeway_core::{
-    Aside, Content, DataSelector, DataSink, DataSource, Entry, EntryCapabilities, EntryFacts, EntryKey, Error, Found,
-    Limits, Lost, News, Write,
+    Aside, Content, DataSelector, DataSink, DataSource, Entry, EntryCapabilities, EntryFacts, EntryKey, EntryUpdate,
+    EntryWrite, Error, FoundEntry, Limits, Lost,
 };
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, StreamExt};
@@ -228,12 +228,12 @@ impl DataSource for MemoryData {
         Some(self.state.lock().clock.cast_signed())
     }
 
-    fn watch(&self, select: &DataSelector) -> BoxStream<'static, Result<News, Lost>> {
+    fn watch(&self, select: &DataSelector) -> BoxStream<'static, Result<EntryUpdate, Lost>> {
         let watch = Watch::new(self, select);
         stream::unfold(watch, async |mut watch| Some((watch.next().await, watch))).boxed()
     }
 
-    fn read<'a>(&'a self, keys: &'a [EntryKey]) -> BoxFuture<'a, Vec<Result<Found, Error>>> {
+    fn read<'a>(&'a self, keys: &'a [EntryKey]) -> BoxFuture<'a, Vec<Result<FoundEntry, Error>>> {
         Box::pin(async move {
             let refused = self.call().await;
             let mut state = self.state.lock();
@@ -278,7 +278,7 @@ impl DataSink for MemoryData {
         Some(first)
     }
 
-    fn write<'a>(&'a self, writes: &'a [Write]) -> BoxFuture<'a, Vec<Result<Option<Entry>, Error>>> {
+    fn write<'a>(&'a self, writes: &'a [EntryWrite]) -> BoxFuture<'a, Vec<Result<Option<Entry>, Error>>> {
         Box::pin(async move {
             if let Err(error) = self.call().await {
                 let again = || self.state.lock().refusal().unwrap_or_else(|| Error::unavailable("connection closed"));

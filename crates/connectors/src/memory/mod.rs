@@ -41,6 +41,6 @@ impl Connector for MemoryConnector {
         };
         let ports = MemoryPorts::open(&Memory::named(name));
         let data = Arc::new(MemoryData::named(name));
-        Ok(Ports { services: Some(Port::ReadWrite(Arc::new(ports))), data: Some(DataPort::ReadWrite(data)) })
+        Ok(Ports { services: Some(Port::read_write(Arc::new(ports))), data: Some(DataPort::read_write(data)) })
     }
 }

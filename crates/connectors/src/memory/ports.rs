@@ -4,8 +4,8 @@ use super::state::RegistryState;
 use super::watch::watch;
 use super::{Fault, Memory, Names, Publisher};
 use causeway_core::{
-    Capabilities, Change, Counts, Error, Governed, Instance, InstanceId, Limits, Lost, Normalized, OwnerId, Part,
-    Parts, Replica, Selector, ServiceKey, Set, Sink, Source, Update, Written,
+    Capabilities, Change, Error, Governed, Instance, InstanceId, Limits, Lost, Normalized, OwnerId, Part, Parts,
+    RecordCounts, Replica, Selector, ServiceKey, Set, Sink, Source, Update, Written,
 };
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
@@ -155,7 +155,7 @@ impl Source for MemoryPorts {
         })
     }
 
-    fn replicas<'a>(&'a self, part: &'a Part) -> BoxFuture<'a, Result<Vec<Replica<Counts>>, Error>> {
+    fn replicas<'a>(&'a self, part: &'a Part) -> BoxFuture<'a, Result<Vec<Replica<RecordCounts>>, Error>> {
         let count = |sets: Vec<Set>| {
             let sets = sets.into_iter().filter(|set| !set.records.is_empty());
             sets.map(|set| (set.scope.clone(), set.records.len())).collect()

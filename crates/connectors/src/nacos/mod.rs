@@ -58,8 +58,8 @@ impl Connector for NacosConnector {
         let services = NacosServices::new(client, id.to_string(), namespaces, inherited, keeper);
         let services = services.map_err(convert::error)?;
         Ok(Ports {
-            services: Some(Port::ReadWrite(Arc::new(services))),
-            data: Some(DataPort::ReadWrite(Arc::new(data))),
+            services: Some(Port::read_write(Arc::new(services))),
+            data: Some(DataPort::read_write(Arc::new(data))),
         })
     }
 }

@@ -3,7 +3,7 @@
 
 use super::client::{Carried, Error as WireError, NacosClient, Options, ServiceSummary, listed, or_default};
 use super::convert;
-use causeway_core::{Counts, Part, Replica, ServiceKey, Set};
+use causeway_core::{Part, RecordCounts, Replica, ServiceKey, Set};
 use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use std::time::Duration;
@@ -34,7 +34,7 @@ impl ReplicaClients {
     }
 
     /// How many instances each lists in each service of a namespace.
-    pub async fn counts(&self, part: &Part) -> Vec<Replica<Counts>> {
+    pub async fn counts(&self, part: &Part) -> Vec<Replica<RecordCounts>> {
         let count = |client: NacosClient| async move {
             let services = client.services(&part.0).await?;
             let count = |one: ServiceSummary| {

@@ -10,8 +10,8 @@ use super::v1_records;
 use super::versioned_watch::VersionedWatch;
 use crate::SocketKeeper;
 use causeway_core::{
-    Capabilities, Carrier, Change, Counts, Error, Governed, Instance, Limits, Lost, Normalized, Part, Parts, Replica,
-    Selector, ServiceKey, Set, Sink, Source, Update, Wish, Written,
+    Capabilities, Carrier, Change, Error, Governed, Instance, Limits, Lost, Normalized, Part, Parts, RecordCounts,
+    Replica, Selector, ServiceKey, Set, Sink, Source, Update, Wish, Written,
 };
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, StreamExt};
@@ -93,7 +93,7 @@ impl Source for NacosServices {
         })
     }
 
-    fn replicas<'a>(&'a self, part: &'a Part) -> BoxFuture<'a, Result<Vec<Replica<Counts>>, Error>> {
+    fn replicas<'a>(&'a self, part: &'a Part) -> BoxFuture<'a, Result<Vec<Replica<RecordCounts>>, Error>> {
         Box::pin(async move { Ok(self.servers.counts(part).await) })
     }
 

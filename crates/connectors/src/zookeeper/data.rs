@@ -10,8 +10,8 @@ use super::layout::{PUBLIC, Roots};
 use super::numbered::Numbered;
 use super::settings::AclChoice;
 use causeway_core::{
-    Aside, Content, DataSelector, DataSink, DataSource, Entry, EntryCapabilities, EntryFacts, EntryKey, Error, Expect,
-    Found, Limits, Lost, News, Part, Shape, Stamp, StampKind, Write,
+    Aside, Content, DataSelector, DataSink, DataSource, Entry, EntryCapabilities, EntryFacts, EntryKey, EntryUpdate,
+    EntryWrite, Error, Expect, FoundEntry, Limits, Lost, NameShape, Part, Stamp, StampKind,
 };
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -68,7 +68,7 @@ impl ZooKeeperData {
         }
     }
 
-    async fn find(&self, path: &str) -> Result<Found, Error> {
+    async fn find(&self, path: &str) -> Result<FoundEntry, Error> {
         for _ in 0..TRIES {
             let (data, list) = tokio::join!(self.session.read(path), self.session.acl(path));
             let ((data, stat), (list, later)) = match (data, list) {
@@ -88,7 +88,7 @@ impl ZooKeeperData {
         Err(Error::Conflict)
     }
 
-    async fn create(&self, write: &Write, content: &Content) -> Result<Option<Entry>, Error> {
+    async fn create(&self, write: &EntryWrite, content: &Content) -> Result<Option<Entry>, Error> {
         let (path, body) = (&*write.key.name, content.body.as_deref());
         let acl = wanted(content)?.unwrap_or_else(|| own_acl(self.acl));
         let how = Create { ephemeral: false, acl: &acl };
@@ -97,7 +97,7 @@ impl ZooKeeperData {
     }
 
     /// Makes new entries, parents before children.
-    async fn make(&self, writes: &[Write]) -> Vec<Result<Option<Entry>, Error>> {
+    async fn make(&self, writes: &[EntryWrite]) -> Vec<Result<Option<Entry>, Error>> {
         let own = own_acl(self.acl);
         let wanted: Vec<_> = writes.iter().map(|write| write.to.as_ref().map_or(Ok(None), wanted)).collect();
         let mut nodes = Vec::new();
@@ -109,7 +109,7 @@ impl ZooKeeperData {
         }
         let mut made = self.session.make_many(&nodes).await.into_iter();
         let gone = || Err(WireError::Unavailable("no answer".into()));
-        let outcome = |(acl, write): (Result<_, Error>, &Write)| {
+        let outcome = |(acl, write): (Result<_, Error>, &EntryWrite)| {
             acl?;
             let made = made.next().unwrap_or_else(gone).map(|stat| Some(entry(&stat)));
             made.map_err(|error| refused(error, &write.key.name, true))
@@ -118,7 +118,7 @@ impl ZooKeeperData {
     }
 
     /// Removes entries that stand as expected, children before parents.
-    async fn remove(&self, writes: &[Write]) -> Vec<Result<Option<Entry>, Error>> {
+    async fn remove(&self, writes: &[EntryWrite]) -> Vec<Result<Option<Entry>, Error>> {
         let paths: Vec<&str> = writes.iter().map(|write| &*write.key.name).collect();
         let mut due = Vec::new();
         let mut outcomes: Vec<Result<Option<Entry>, Error>> = Vec::new();
@@ -207,7 +207,7 @@ impl ZooKeeperData {
     }
 
     /// Makes any write by itself, but removals.
-    async fn one(&self, write: &Write) -> Result<Option<Entry>, Error> {
+    async fn one(&self, write: &EntryWrite) -> Result<Option<Entry>, Error> {
         match (write.expect, &write.to) {
             (Expect::Absent, Some(content)) => self.create(write, content).await,
             (Expect::Stamp(stamp), Some(content)) => self.change(&write.key.name, stamp, content).await,
@@ -254,7 +254,7 @@ fn removal(error: WireError, path: &str) -> Error {
 
 impl DataSource for ZooKeeperData {
     fn facts(&self) -> EntryFacts {
-        EntryFacts { shape: Shape::Tree, stamps: StampKind::Monotonic }
+        EntryFacts { shape: NameShape::Tree, stamps: StampKind::Monotonic }
     }
 
     /// Stamps begin with the transaction of the last write.
@@ -262,7 +262,7 @@ impl DataSource for ZooKeeperData {
         Some(self.session.seen())
     }
 
-    fn watch(&self, select: &DataSelector) -> BoxStream<'static, Result<News, Lost>> {
+    fn watch(&self, select: &DataSelector) -> BoxStream<'static, Result<EntryUpdate, Lost>> {
         let options = self.options(select);
         match Followed::new(&self.session, options, self.takes(select)) {
             Ok(followed) => {
@@ -275,7 +275,7 @@ impl DataSource for ZooKeeperData {
         }
     }
 
-    fn read<'a>(&'a self, keys: &'a [EntryKey]) -> BoxFuture<'a, Vec<Result<Found, Error>>> {
+    fn read<'a>(&'a self, keys: &'a [EntryKey]) -> BoxFuture<'a, Vec<Result<FoundEntry, Error>>> {
         let reads: Vec<_> = keys.iter().map(|key| self.find(&key.name).boxed()).collect();
         stream::iter(reads).buffered(AT_ONCE).collect().boxed()
     }
@@ -319,7 +319,7 @@ impl DataSink for ZooKeeperData {
         Some(first)
     }
 
-    fn write<'a>(&'a self, writes: &'a [Write]) -> BoxFuture<'a, Vec<Result<Option<Entry>, Error>>> {
+    fn write<'a>(&'a self, writes: &'a [EntryWrite]) -> BoxFuture<'a, Vec<Result<Option<Entry>, Error>>> {
         async move {
             let mut outcomes = Vec::with_capacity(writes.len());
             for run in writes.chunk_by(|a, b| sort(a) == sort(b) && sort(a) != Sort::Alone) {
@@ -351,7 +351,7 @@ enum Sort {
     Alone,
 }
 
-fn sort(write: &Write) -> Sort {
+fn sort(write: &EntryWrite) -> Sort {
     match (write.expect, &write.to) {
         (Expect::Absent, Some(_)) if !write.parents => Sort::Creation,
         (Expect::Stamp(_), Some(_)) => Sort::Edit,

@@ -5,7 +5,7 @@ use super::client::{
 };
 use super::data::part;
 use super::numbered::Numbered;
-use causeway_core::{Aside, Entry, EntryKey, Error, Lost, News};
+use causeway_core::{Aside, Entry, EntryKey, EntryUpdate, Error, Lost};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,22 +32,22 @@ impl<T: Fn(&TreeNode) -> Option<Entry>> Followed<T> {
     }
 
     /// The next news; `None`: the connection was closed for good.
-    pub async fn next(&mut self) -> Option<Result<News, Lost>> {
+    pub async fn next(&mut self) -> Option<Result<EntryUpdate, Lost>> {
         loop {
             let news = match self.news().await? {
                 TreeNews::Lost(error) => Err(Lost { part: None, error: error.into() }),
                 TreeNews::Reset(listing) => listed(listing, &self.options.descend, &self.takes, &mut self.numbered)
-                    .map(|entries| News::Reset { part: part(), entries }),
+                    .map(|entries| EntryUpdate::Reset { part: part(), entries }),
                 TreeNews::Changed(_) if self.blind => continue,
                 TreeNews::Changed(changes) => match self.changed(changes).await {
                     Ok(news) if news.is_empty() => continue,
-                    news => news.map(News::Changed),
+                    news => news.map(EntryUpdate::Changed),
                 },
             };
             self.blind = match &news {
-                Ok(News::Reset { .. }) => false,
+                Ok(EntryUpdate::Reset { .. }) => false,
                 Err(lost) => lost.part.is_some(),
-                Ok(News::Changed(_)) => self.blind,
+                Ok(EntryUpdate::Changed(_)) => self.blind,
             };
             return Some(news);
         }

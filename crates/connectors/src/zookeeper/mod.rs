@@ -88,8 +88,8 @@ impl ZooKeeperConnector {
         let writes =
             Writes { session, carriers, roots, ours, classes: Classes::default(), inline: connect.inline, acl, access };
         Ok(Ports {
-            services: Some(Port::ReadWrite(Arc::new(ZooKeeperServices::new(writes)))),
-            data: Some(DataPort::ReadWrite(Arc::new(data))),
+            services: Some(Port::read_write(Arc::new(ZooKeeperServices::new(writes)))),
+            data: Some(DataPort::read_write(Arc::new(data))),
         })
     }
 }

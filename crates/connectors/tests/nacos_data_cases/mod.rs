@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 use causeway_connectors::Connect;
 use causeway_core::{
-    Attributes, Content, DataSelector, DataSink, Entry, EntryInterest, EntryKey, Error, Expect, Fingerprint, Lost,
-    News, Part, Write,
+    Attributes, Content, DataSelector, DataSink, Entry, EntryInterest, EntryKey, EntryUpdate, EntryWrite, Error,
+    Expect, Fingerprint, Lost, Part,
 };
 use causeway_testbed::{Nacos, NacosVersion, Options};
 use futures_util::StreamExt;
@@ -57,7 +57,7 @@ impl Land {
     }
 
     async fn write(&self, name: &str, expect: Expect, to: Option<Content>) -> Result<Option<Entry>, Error> {
-        let write = Write { key: self.key(name), expect, to, parents: false };
+        let write = EntryWrite { key: self.key(name), expect, to, parents: false };
         self.target.port.write(&[write]).await.remove(0)
     }
 
@@ -146,7 +146,7 @@ pub async fn refuses(target: Target) -> Result<()> {
         ("large", Content::of(vec![b'x'; 3_000_000])),
         ("good", Content::of(vec![b'x'; 1_000_000])),
     ];
-    let write = |(name, content): (&str, Content)| Write {
+    let write = |(name, content): (&str, Content)| EntryWrite {
         key: land.key(name),
         expect: Expect::Absent,
         to: Some(content),
@@ -168,7 +168,7 @@ pub async fn refuses(target: Target) -> Result<()> {
 
 /// A watch, and what it has said so far.
 struct Follow {
-    news: BoxStream<'static, Result<News, Lost>>,
+    news: BoxStream<'static, Result<EntryUpdate, Lost>>,
     all: BTreeMap<EntryKey, Entry>,
     resets: Vec<Part>,
     lost: Vec<String>,
@@ -188,12 +188,12 @@ impl Follow {
                 bail!("not within {limit:?}: {what}; known: {:?}, lost: {:?}", self.all, self.lost);
             };
             match item {
-                Ok(News::Reset { part, entries }) => {
+                Ok(EntryUpdate::Reset { part, entries }) => {
                     self.all.retain(|key, _| key.part() != part);
                     self.all.extend(entries);
                     self.resets.push(part);
                 }
-                Ok(News::Changed(changes)) => {
+                Ok(EntryUpdate::Changed(changes)) => {
                     for (key, entry) in changes {
                         match entry {
                             Some(entry) => drop(self.all.insert(key, entry)),
@@ -288,7 +288,7 @@ pub async fn only(target: Target) -> Result<()> {
 pub async fn many(target: Target) -> Result<()> {
     let land = Land::new(target, "many").await?;
     let count = 1_100;
-    let write = |n: usize| Write {
+    let write = |n: usize| EntryWrite {
         key: land.key(&format!("{n:05}")),
         expect: Expect::Absent,
         to: Some(Content::of(format!("{n} {}", "x".repeat(200)))),
@@ -369,7 +369,7 @@ pub async fn denied(version: NacosVersion) -> Result<()> {
         .until("what may not", Duration::from_secs(5), |f| f.lost.iter().any(|text| text.contains("allowed")))
         .await?;
     ensure!(!follow.resets.contains(&Part::new(&other)), "{:?}", follow.resets);
-    let write = |namespace: &str| Write {
+    let write = |namespace: &str| EntryWrite {
         key: EntryKey::new(namespace, "g", "b"),
         expect: Expect::Absent,
         to: Some(Content::of("2")),

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use causeway_connectors::nacos::NacosConnector;
 use causeway_connectors::{Connect, Connector};
 use causeway_core::{
-    Change, ClusterId, Everything, Held, Instance, Mark, OwnerId, Part, Port, ServiceKey, Set, Sink, Update,
+    Change, ClusterId, Everything, Instance, Mark, Occupants, OwnerId, Part, Port, ServiceKey, Set, Sink, Update,
 };
 use futures_util::StreamExt;
 use parking_lot::Mutex;
@@ -100,7 +100,7 @@ impl Follow {
     }
 
     /// What stands at the only address of a service.
-    pub fn held(&self, scope: &ServiceKey) -> Held {
+    pub fn held(&self, scope: &ServiceKey) -> Occupants {
         let view = self.view.lock();
         view.sets.get(scope).and_then(|set| set.records.values().next().cloned()).unwrap_or_default()
     }

@@ -1,6 +1,6 @@
 //! Config entries: persistent data such as znodes, or a config centre's files.
 
-use super::{Attributes, Part};
+use super::{Attributes, Part, compare_names};
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 use std::fmt::{self, Display};
@@ -11,7 +11,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 /// A config entry: `namespace/group/name`. A kind that lacks a level leaves it empty, or says `public` for the namespace.
 ///
-/// How names stand to each other is said by the kind's `Shape`.
+/// How names stand to each other is said by the kind's `NameShape`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct EntryKey {
     /// The namespace's id.
@@ -47,11 +47,7 @@ fn shared(word: &str) -> Arc<str> {
 
 impl Ord for EntryKey {
     fn cmp(&self, other: &Self) -> Ordering {
-        // Most keys share the first two.
-        let compare = |a: &Arc<str>, b: &Arc<str>| if Arc::ptr_eq(a, b) { Ordering::Equal } else { a.cmp(b) };
-        compare(&self.namespace, &other.namespace)
-            .then_with(|| compare(&self.group, &other.group))
-            .then_with(|| compare(&self.name, &other.name))
+        compare_names([&self.namespace, &self.group, &self.name], [&other.namespace, &other.group, &other.name])
     }
 }
 
@@ -246,9 +242,9 @@ impl<T> Pair<T> {
         Self { left: each(Side::Left), right: each(Side::Right) }
     }
 
-    /// The sides exchanged.
-    pub fn swap(self) -> Self {
-        Self { left: self.right, right: self.left }
+    /// Each side with what is its own, left first.
+    pub fn sides(self) -> [(Side, T); 2] {
+        [(Side::Left, self.left), (Side::Right, self.right)]
     }
 }
 

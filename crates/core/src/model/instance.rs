@@ -1,7 +1,7 @@
 //! Instances of services.
 
 use super::intern::Pool;
-use super::{ClusterId, Mark, Metadata, OwnerId, Part, intern};
+use super::{ClusterId, Mark, Metadata, OwnerId, Part, compare_names, intern};
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
@@ -30,11 +30,7 @@ impl ServiceKey {
 
 impl Ord for ServiceKey {
     fn cmp(&self, other: &Self) -> Ordering {
-        // Most keys share the first two, and many a key is compared with its own copy.
-        let compare = |a: &Arc<str>, b: &Arc<str>| if Arc::ptr_eq(a, b) { Ordering::Equal } else { a.cmp(b) };
-        compare(&self.namespace, &other.namespace)
-            .then_with(|| compare(&self.group, &other.group))
-            .then_with(|| compare(&self.name, &other.name))
+        compare_names([&self.namespace, &self.group, &self.name], [&other.namespace, &other.group, &other.name])
     }
 }
 

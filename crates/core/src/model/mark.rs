@@ -9,12 +9,12 @@ use std::sync::Arc;
 
 /// Owner and travel path of a copy. Equal ones stand in memory once.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(from = "Said", into = "Said")]
-pub struct Mark(Arc<Said>);
+#[serde(from = "MarkFields", into = "MarkFields")]
+pub struct Mark(Arc<MarkFields>);
 
 /// What a [`Mark`] says.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Said {
+pub struct MarkFields {
     /// Who may update or delete the copy.
     pub owner: OwnerId,
     /// Every cluster the record has crossed, birthplace first. Decides where it may still go.
@@ -23,28 +23,28 @@ pub struct Said {
     pub path: Vec<ClusterId>,
 }
 
-impl AsRef<Said> for Said {
-    fn as_ref(&self) -> &Said {
+impl AsRef<MarkFields> for MarkFields {
+    fn as_ref(&self) -> &MarkFields {
         self
     }
 }
 
-impl From<Said> for Mark {
-    fn from(said: Said) -> Self {
+impl From<MarkFields> for Mark {
+    fn from(said: MarkFields) -> Self {
         Self(MARKS.get(said))
     }
 }
 
-impl From<Mark> for Said {
+impl From<Mark> for MarkFields {
     fn from(mark: Mark) -> Self {
         (*mark.0).clone()
     }
 }
 
 impl Deref for Mark {
-    type Target = Said;
+    type Target = MarkFields;
 
-    fn deref(&self) -> &Said {
+    fn deref(&self) -> &MarkFields {
         &self.0
     }
 }
@@ -55,7 +55,7 @@ impl fmt::Debug for Mark {
     }
 }
 
-pub(super) static MARKS: Pool<Said> = Pool::new();
+pub(super) static MARKS: Pool<MarkFields> = Pool::new();
 
 /// Version of the written form; nodes write the lowest that all living nodes know.
 const VERSION: &str = "1";
@@ -63,7 +63,7 @@ const VERSION: &str = "1";
 impl Mark {
     /// The mark of a copy that `owner` may update, and that came through the clusters of `path`.
     pub fn new(owner: OwnerId, path: Vec<ClusterId>) -> Self {
-        Said { owner, path }.into()
+        MarkFields { owner, path }.into()
     }
 
     /// The written form: `1;<install>/<task>;<cluster>,<cluster>`. 45 characters for a path of three with eight-digit

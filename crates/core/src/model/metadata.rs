@@ -58,12 +58,12 @@ impl Metadata {
         self.0.is_empty()
     }
 
-    /// Sets one value; answers the one before.
+    /// Sets one value; returns the one before.
     pub fn insert(&mut self, key: impl Into<String>, value: impl Into<String>) -> Option<String> {
         self.change(|map| map.insert(key.into(), value.into()))
     }
 
-    /// Takes one pair out; answers its value.
+    /// Takes one pair out; returns its value.
     pub fn remove(&mut self, key: &str) -> Option<String> {
         if self.contains_key(key) { self.change(|map| map.remove(key)) } else { None }
     }
@@ -215,8 +215,8 @@ impl Serialize for Metadata {
 
 impl<'de> Deserialize<'de> for Metadata {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Pairs;
-        impl<'de> Visitor<'de> for Pairs {
+        struct MetadataVisitor;
+        impl<'de> Visitor<'de> for MetadataVisitor {
             type Value = Metadata;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -231,7 +231,7 @@ impl<'de> Deserialize<'de> for Metadata {
                 Ok(pairs.into())
             }
         }
-        deserializer.deserialize_map(Pairs)
+        deserializer.deserialize_map(MetadataVisitor)
     }
 }
 

@@ -10,14 +10,14 @@ pub struct Attributes(pub BTreeMap<String, String>);
 
 /// What stands at one id: a native record and copies can stand there side by side.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Held {
+pub struct Occupants {
     /// The record that nobody's mark claims.
     pub native: Option<Instance>,
     /// Marked records, at most one an owner, in the order of their owners.
     pub copies: Vec<Instance>,
 }
 
-impl Held {
+impl Occupants {
     /// Whether nothing stands here.
     pub fn is_empty(&self) -> bool {
         self.native.is_none() && self.copies.is_empty()
@@ -54,8 +54,8 @@ pub struct Set {
     pub scope: ServiceKey,
     /// What belongs to the scope itself. `None`: not read yet; what was known of it before stays.
     pub attributes: Option<Attributes>,
-    /// What stands at each id; never an empty [`Held`].
-    pub records: BTreeMap<InstanceId, Held>,
+    /// What stands at each id; never an empty [`Occupants`].
+    pub records: BTreeMap<InstanceId, Occupants>,
 }
 
 impl Set {

@@ -4,7 +4,7 @@ use super::EntryKey;
 
 /// How the names of a kind's entries stand to each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shape {
+pub enum NameShape {
     /// Each stands by itself: `/` is a character like any other.
     Flat,
     /// They are paths that begin with `/`: what an entry lies in is an entry, too. The order of keys puts every parent before
@@ -12,7 +12,7 @@ pub enum Shape {
     Tree,
 }
 
-impl Shape {
+impl NameShape {
     /// The entry that this one lies in. `None` at the top: the root itself is nobody's to make or to remove.
     pub fn parent(self, key: &EntryKey) -> Option<EntryKey> {
         let (above, _) = key.name.rsplit_once('/').filter(|(above, _)| self == Self::Tree && !above.is_empty())?;
@@ -48,19 +48,19 @@ mod tests {
 
     #[test]
     fn parents_and_what_lies_below() {
-        let parent = |path: &str| Shape::Tree.parent(&EntryKey::path(path)).map(|key| key.name.to_string());
+        let parent = |path: &str| NameShape::Tree.parent(&EntryKey::path(path)).map(|key| key.name.to_string());
         assert_eq!(parent("/a/b/c"), Some("/a/b".into()));
         assert_eq!((parent("/a"), parent("/"), parent("a.yaml")), (None, None, None));
-        assert!(Shape::Tree.above(&EntryKey::path("/a/b/c")).eq(["/a/b", "/a"].map(EntryKey::path)));
+        assert!(NameShape::Tree.above(&EntryKey::path("/a/b/c")).eq(["/a/b", "/a"].map(EntryKey::path)));
         for (path, above, is) in
             [("/a/b", "/a", true), ("/a/b/c", "/a", true), ("/a", "/", true), ("/ab", "/a", false), ("/a", "/a", false)]
         {
             let (key, above) = (EntryKey::path(path), EntryKey::path(above));
-            assert_eq!(Shape::Tree.is_below(&key, &above), is, "{key} below {above}");
-            let (from, to) = Shape::Tree.below(&above).unwrap();
+            assert_eq!(NameShape::Tree.is_below(&key, &above), is, "{key} below {above}");
+            let (from, to) = NameShape::Tree.below(&above).unwrap();
             assert_eq!((from..to).contains(&key) && key != above, is, "{key} in the range of {above}");
-            assert!(!Shape::Flat.is_below(&key, &above) && Shape::Flat.below(&above).is_none());
-            assert!(Shape::Flat.parent(&key).is_none());
+            assert!(!NameShape::Flat.is_below(&key, &above) && NameShape::Flat.below(&above).is_none());
+            assert!(NameShape::Flat.parent(&key).is_none());
         }
         assert!(EntryKey::path("/a") < EntryKey::path("/a-b") && EntryKey::path("/a") < EntryKey::path("/a/b"));
     }

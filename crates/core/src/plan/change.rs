@@ -49,7 +49,7 @@ impl Display for Removal {
 pub enum Change {
     /// Write a copy where we have none.
     Create(Instance),
-    /// Write again what already stands there as ours, so that this process keeps alive it.
+    /// Write again what already stands there as ours, so that this process keeps it alive.
     Adopt(Instance),
     /// Publish a record identical to a native one, for this owner, in place of our copy if there is one.
     Shadow(Instance, OwnerId),
@@ -155,7 +155,7 @@ pub enum Skip {
     },
     /// A filter cannot say whether the record takes part: it is not copied, and a copy that stands is left as it is.
     Undecided(Undecided),
-    /// The destination cannot hold the record for now, and it is tried again.
+    /// The destination cannot hold the record for now, and it is retried.
     Blocked {
         /// As the cluster says it.
         why: String,
@@ -186,11 +186,54 @@ impl Skip {
         matches!(self, Self::Governed { .. })
     }
 
-    /// The reason without its details: one of a few texts, to count by. What stands for itself is the same as its text.
-    pub fn kind(&self) -> &'static str {
+    /// The reason without its details.
+    pub fn kind(&self) -> SkipKind {
         match self {
-            Self::Foreign { owner: None } => "a native record stands at this address",
-            Self::Foreign { owner: Some(_) } => "it belongs to another task or install",
+            Self::Foreign { owner: None } => SkipKind::Native,
+            Self::Foreign { owner: Some(_) } => SkipKind::Foreign,
+            Self::Loop => SkipKind::Loop,
+            Self::Mode => SkipKind::Mode,
+            Self::RemovalLimit => SkipKind::RemovalLimit,
+            Self::Stale => SkipKind::Stale,
+            Self::Settling => SkipKind::Settling,
+            Self::Paused => SkipKind::Paused,
+            Self::Overridden => SkipKind::Overridden,
+            Self::Rejected { .. } => SkipKind::Rejected,
+            Self::Undecided(_) => SkipKind::Undecided,
+            Self::Blocked { .. } => SkipKind::Blocked,
+            Self::Crowded { owner: None } => SkipKind::Crowded,
+            Self::Crowded { owner: Some(_) } => SkipKind::CrowdedByOther,
+            Self::Governed { what: Governed::Health } => SkipKind::Health,
+        }
+    }
+}
+
+/// A [`Skip`] without its details: one of a few, to count by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "each variant is that of the skip, or its words say more")]
+pub enum SkipKind {
+    Native,
+    Foreign,
+    Loop,
+    Mode,
+    RemovalLimit,
+    Stale,
+    Settling,
+    Paused,
+    Overridden,
+    Rejected,
+    Undecided,
+    Blocked,
+    Crowded,
+    CrowdedByOther,
+    Health,
+}
+
+impl Display for SkipKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Native => "a native record stands at this address",
+            Self::Foreign => "it belongs to another task or install",
             Self::Loop => "it has been in the destination before",
             Self::Mode => "the task's policy forbids it",
             Self::RemovalLimit => "a guard holds the removal",
@@ -198,17 +241,15 @@ impl Skip {
             Self::Settling => "the source has not been connected for long enough",
             Self::Paused => "it is ours and forgotten whose, and a task that writes there is paused",
             Self::Overridden => "it was changed by hand in the destination",
-            Self::Rejected { .. } => "the destination cannot hold it",
-            Self::Undecided(_) => Undecided::KIND,
-            Self::Blocked { .. } => "the destination refuses it for now, and it is tried again",
-            Self::Crowded { owner: None } => {
+            Self::Rejected => "the destination cannot hold it",
+            Self::Undecided => Undecided::KIND,
+            Self::Blocked => "the destination refuses it for now, and it is tried again",
+            Self::Crowded => {
                 "another record of its task has the same address in the destination, and the newer one stands"
             }
-            Self::Crowded { owner: Some(_) } => {
-                "another task's record stands at the same address and says something else"
-            }
-            Self::Governed { what: Governed::Health } => "health is decided by the destination",
-        }
+            Self::CrowdedByOther => "another task's record stands at the same address and says something else",
+            Self::Health => "health is decided by the destination",
+        })
     }
 }
 
@@ -219,7 +260,7 @@ impl Display for Skip {
             Self::Rejected { why } | Self::Blocked { why } => write!(f, "{}: {why}", self.kind()),
             Self::Crowded { owner: Some(owner) } => write!(f, "{}: {owner}", self.kind()),
             Self::Undecided(undecided) => undecided.fmt(f),
-            _ => f.write_str(self.kind()),
+            _ => self.kind().fmt(f),
         }
     }
 }

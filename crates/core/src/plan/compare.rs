@@ -1,9 +1,10 @@
 //! The comparison itself.
 
 use super::{
-    Change, Crowded, Evidence, Fresh, Mode, Overrides, Plan, Policy, Removal, Skip, Wish, Written, WrittenRecord,
+    Change, Crowded, Evidence, Fresh, Overrides, Plan, PlanContext, Removal, Skip, Wish, WriteMode, Written,
+    WrittenRecord,
 };
-use crate::model::{Held, Instance, InstanceId, Set};
+use crate::model::{Instance, InstanceId, Occupants, Set};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How to move `observed` towards what all tasks of this install want, touching only what is provably ours.
@@ -19,15 +20,15 @@ use std::collections::{BTreeMap, BTreeSet};
 /// | no | no | yes | create |
 /// | no | yes | yes | update where it differs from what we last wrote; a difference made by hand is kept |
 /// | no | yes | no | delete, if its task's source is settled |
-pub fn plan(wishes: &[Wish], observed: &Set, ledger: &Written, policy: &Policy<'_>) -> Plan {
-    let mut table = Table { wishes, ledger, policy, changes: Vec::new(), skipped: BTreeMap::new() };
+pub fn plan(wishes: &[Wish], observed: &Set, ledger: &Written, policy: &PlanContext<'_>) -> Plan {
+    let mut table = PlanTable { wishes, ledger, policy, changes: Vec::new(), skipped: BTreeMap::new() };
     let ids: BTreeSet<&InstanceId> = wishes
         .iter()
         .flat_map(|wish| wish.records.keys().chain(wish.refused.keys()))
         .chain(observed.records.keys())
         .chain(ledger.records.keys())
         .collect();
-    let nothing = Held::default();
+    let nothing = Occupants::default();
     for id in ids {
         table.row(id, observed.records.get(id).unwrap_or(&nothing));
     }
@@ -47,16 +48,16 @@ fn rank(change: &Change) -> u8 {
     }
 }
 
-struct Table<'a> {
+struct PlanTable<'a> {
     wishes: &'a [Wish],
     ledger: &'a Written,
-    policy: &'a Policy<'a>,
+    policy: &'a PlanContext<'a>,
     changes: Vec<Change>,
     skipped: BTreeMap<InstanceId, Skip>,
 }
 
-impl<'a> Table<'a> {
-    fn row(&mut self, id: &InstanceId, held: &Held) {
+impl<'a> PlanTable<'a> {
+    fn row(&mut self, id: &InstanceId, held: &Occupants) {
         let ours = held.copy_of(&self.policy.install);
         match (&held.native, ours) {
             (Some(native), ours) => self.beside_native(id, native, ours),
@@ -155,7 +156,7 @@ impl<'a> Table<'a> {
                     }
                 } else if ours == target {
                     self.changes.push(Change::Adopt(target.clone()));
-                } else if wish.mode == Mode::CreateOnly {
+                } else if wish.mode == WriteMode::CreateOnly {
                     self.leave(id, ours, known, Skip::Mode);
                 } else {
                     self.update(ours, target);
@@ -180,7 +181,7 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// Leaves our copy as it stands, but makes sure that this process keeps alive it.
+    /// Leaves our copy as it stands, but makes sure that this process keeps it alive.
     fn leave(&mut self, id: &InstanceId, ours: &Instance, known: bool, skip: Skip) {
         if !known {
             self.changes.push(Change::Adopt(ours.clone()));
@@ -192,7 +193,7 @@ impl<'a> Table<'a> {
         self.changes.push(Change::Update { from: from.clone(), to: to.clone().shared() });
     }
 
-    fn absent(&mut self, id: &InstanceId, held: &Held) {
+    fn absent(&mut self, id: &InstanceId, held: &Occupants) {
         let written = self.ledger.records.get(id);
         let foreign = held.copies.first().and_then(|copy| copy.mark()).map(|mark| mark.owner.clone());
         match (self.want(id, written.map(|written| &written.owner)), written) {
@@ -224,10 +225,10 @@ impl<'a> Table<'a> {
     fn removable(&self, id: &InstanceId, wish: &Wish) -> Result<Removal, Skip> {
         match (wish.fresh, wish.mode) {
             (Fresh::Stale, _) => Err(Skip::Stale),
-            (_, Mode::UpsertOnly | Mode::CreateOnly) => Err(Skip::Mode),
-            (_, Mode::Sync) if wish.witnessed.contains(id) => Ok(Removal::Gone { evidence: Evidence::Witnessed }),
-            (Fresh::Settling, Mode::Sync) => Err(Skip::Settling),
-            (Fresh::Settled, Mode::Sync) => Ok(Removal::Gone { evidence: Evidence::Implied }),
+            (_, WriteMode::UpsertOnly | WriteMode::CreateOnly) => Err(Skip::Mode),
+            (_, WriteMode::Sync) if wish.witnessed.contains(id) => Ok(Removal::Gone { evidence: Evidence::Witnessed }),
+            (Fresh::Settling, WriteMode::Sync) => Err(Skip::Settling),
+            (Fresh::Settled, WriteMode::Sync) => Ok(Removal::Gone { evidence: Evidence::Implied }),
         }
     }
 
@@ -267,7 +268,7 @@ impl<'a> Table<'a> {
     /// wrote them. What stands there has to be known.
     fn attributes(&mut self, observed: &Set) {
         let Some(from) = &observed.attributes else { return };
-        let wishes = self.wishes.iter().filter(|wish| !wish.records.is_empty() && wish.mode != Mode::CreateOnly);
+        let wishes = self.wishes.iter().filter(|wish| !wish.records.is_empty() && wish.mode != WriteMode::CreateOnly);
         let mut wishes = wishes.filter_map(|wish| Some((wish.attributes.as_ref()?, &wish.owner)));
         let Some((to, owner)) = wishes.next() else { return };
         let written = self.ledger.attributes.as_ref().map(|(attributes, _)| attributes);

@@ -7,7 +7,7 @@ use std::fmt::{self, Display};
 /// Why an entry is written or deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "code")]
-pub enum Why {
+pub enum EntryReason {
     /// It is new on the other side.
     #[serde(rename = "entry-new")]
     New,
@@ -34,7 +34,7 @@ pub enum Why {
     },
 }
 
-impl Display for Why {
+impl Display for EntryReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::New => "it is on the other side only",
@@ -79,7 +79,7 @@ pub enum EntrySkip {
         /// As the connector says it.
         why: String,
     },
-    /// One side refuses it for now, and it is tried again.
+    /// One side refuses it for now, and it is retried.
     #[serde(rename = "entry-blocked")]
     Blocked {
         /// As the cluster says it.
@@ -88,16 +88,6 @@ pub enum EntrySkip {
     /// A filter cannot say whether it takes part: both sides are left as they are.
     #[serde(rename = "entry-undecided")]
     Undecided(Undecided),
-}
-
-impl EntrySkip {
-    /// The reason without what differs from entry to entry, for counts.
-    pub fn summary(&self) -> String {
-        match self {
-            Self::Undecided(_) => Undecided::KIND.to_owned(),
-            other => other.to_string(),
-        }
-    }
 }
 
 impl Display for EntrySkip {

@@ -23,7 +23,7 @@ pub trait Lens: Debug + Send + Sync {
 
 /// A new name for a namespace, a group or a service.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub enum Rename {
+pub enum Renaming {
     /// The same name.
     #[default]
     Keep,
@@ -34,7 +34,7 @@ pub enum Rename {
     Template(String),
 }
 
-impl Rename {
+impl Renaming {
     fn apply(&self, own: &Arc<str>, scope: &ServiceKey) -> Arc<str> {
         match self {
             Self::Keep => own.clone(),
@@ -104,11 +104,11 @@ pub struct ServiceLens {
     /// Filters, on the source's names.
     pub select: Select,
     /// The namespace's id in the destination.
-    pub namespace: Rename,
+    pub namespace: Renaming,
     /// The group in the destination.
-    pub group: Rename,
+    pub group: Renaming,
     /// The service's name in the destination.
-    pub service: Rename,
+    pub service: Renaming,
     /// The copies' metadata.
     pub metadata: MetadataMap,
 }
@@ -141,7 +141,7 @@ impl Lens for ServiceLens {
     }
 
     fn renames(&self) -> bool {
-        [&self.namespace, &self.group, &self.service].iter().any(|rename| **rename != Rename::Keep)
+        [&self.namespace, &self.group, &self.service].iter().any(|rename| **rename != Renaming::Keep)
     }
 
     fn fingerprint(&self) -> Fingerprint {
@@ -156,8 +156,8 @@ mod tests {
     #[test]
     fn names_by_template_and_table() {
         let lens = ServiceLens {
-            namespace: Rename::Table([("dev".to_owned(), "test".to_owned())].into()),
-            service: Rename::Template("{group}.{service}".into()),
+            namespace: Renaming::Table([("dev".to_owned(), "test".to_owned())].into()),
+            service: Renaming::Template("{group}.{service}".into()),
             ..ServiceLens::default()
         };
         assert_eq!(lens.scope(&ServiceKey::new("dev", "g", "s")), Some(ServiceKey::new("test", "g", "g.s")));

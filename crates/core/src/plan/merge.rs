@@ -10,7 +10,7 @@
 //! | no common version, equal | adopted | adopted |
 //! | no common version, different | by `conflicts` | by `conflicts` |
 
-use super::{EntrySkip, Mode, Overrides, Why};
+use super::{EntryReason, EntrySkip, Overrides, WriteMode};
 use crate::model::{Digest, EntryKey, Pair, Side, Stamp};
 use serde::{Deserialize, Serialize};
 
@@ -43,25 +43,20 @@ pub enum Conflicts {
 
 /// What a task says about merging.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rules {
+pub struct MergeRules {
     /// Which side the source is.
     pub source: Side,
     /// Which ways it goes.
     pub ways: Ways,
     /// What it may do.
-    pub mode: Mode,
+    pub mode: WriteMode,
     /// A one-way task: what it does about changes of its copies. [`Overrides::Travel`] lets them, and deletions, go back.
     pub overrides: Overrides,
     /// What it does about conflicts.
     pub conflicts: Conflicts,
 }
 
-impl Rules {
-    /// The same task seen from the other side.
-    pub fn swap(self) -> Self {
-        Self { source: self.source.other(), ..self }
-    }
-
+impl MergeRules {
     /// Whether what `side` does to a common entry is done to the other side too.
     pub fn travels_from(&self, side: Side) -> bool {
         self.ways == Ways::Two || side == self.source || self.overrides == Overrides::Travel
@@ -76,7 +71,7 @@ impl Rules {
 
 /// What an entry is on one side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Version {
+pub struct EntryVersion {
     /// Its content.
     pub digest: Digest,
     /// When it was changed, by that cluster's clock; 0 when it is not known.
@@ -190,32 +185,21 @@ pub enum Verdict {
         /// Where.
         to: Side,
         /// The reason, which the user can look up.
-        why: Why,
+        why: EntryReason,
     },
-    /// Delete it. Wants evidence that it is gone from the other side.
+    /// Delete it. Requires evidence that it is gone from the other side.
     Delete {
         /// Where.
         from: Side,
         /// The reason, which the user can look up.
-        why: Why,
+        why: EntryReason,
     },
     /// Leave both as they are.
     Leave(EntrySkip),
 }
 
-impl Verdict {
-    /// The same seen from the other side.
-    pub fn swap(self) -> Self {
-        match self {
-            Self::Copy { to, why } => Self::Copy { to: to.other(), why },
-            Self::Delete { from, why } => Self::Delete { from: from.other(), why },
-            other => other,
-        }
-    }
-}
-
 /// What to do about an entry whose last common version was `base` and that now is `sides`; see the table above.
-pub fn merge(base: Option<Digest>, sides: &Pair<Option<Version>>, rules: &Rules) -> Verdict {
+pub fn merge(base: Option<Digest>, sides: &Pair<Option<EntryVersion>>, rules: &MergeRules) -> Verdict {
     let now = Pair::of(|side| sides[side].map(|version| version.digest));
     let verdict = if now.left == now.right {
         Verdict::InStep
@@ -234,29 +218,31 @@ pub fn merge(base: Option<Digest>, sides: &Pair<Option<Version>>, rules: &Rules)
 }
 
 /// There never was a common version, and only `side` has one.
-fn only(side: Side, rules: &Rules) -> Verdict {
+fn only(side: Side, rules: &MergeRules) -> Verdict {
     match rules.ways == Ways::Two || side == rules.source {
-        true => Verdict::Copy { to: side.other(), why: Why::New },
+        true => Verdict::Copy { to: side.other(), why: EntryReason::New },
         false => Verdict::Leave(EntrySkip::Foreign),
     }
 }
 
 /// Only `side` has changed.
-fn changed(side: Side, sides: &Pair<Option<Version>>, rules: &Rules) -> Verdict {
+fn changed(side: Side, sides: &Pair<Option<EntryVersion>>, rules: &MergeRules) -> Verdict {
     match (sides[side].is_some(), rules.travels_from(side)) {
-        (true, true) => Verdict::Copy { to: side.other(), why: Why::Edited },
-        (false, true) => Verdict::Delete { from: side.other(), why: Why::Deleted },
-        (false, false) => Verdict::Copy { to: side, why: Why::Missing },
-        (true, false) if rules.overrides == Overrides::Replace => Verdict::Copy { to: side, why: Why::Overridden },
+        (true, true) => Verdict::Copy { to: side.other(), why: EntryReason::Edited },
+        (false, true) => Verdict::Delete { from: side.other(), why: EntryReason::Deleted },
+        (false, false) => Verdict::Copy { to: side, why: EntryReason::Missing },
+        (true, false) if rules.overrides == Overrides::Replace => {
+            Verdict::Copy { to: side, why: EntryReason::Overridden }
+        }
         (true, false) => Verdict::Leave(EntrySkip::Overridden),
     }
 }
 
-fn conflict(base: Option<Digest>, sides: &Pair<Option<Version>>, rules: &Rules) -> Verdict {
+fn conflict(base: Option<Digest>, sides: &Pair<Option<EntryVersion>>, rules: &MergeRules) -> Verdict {
     let (source, destination) = (rules.source, rules.source.other());
     // What is missing in the destination was edited by nobody there.
     if sides[destination].is_none() && !rules.travels_from(destination) {
-        return Verdict::Copy { to: destination, why: Why::Missing };
+        return Verdict::Copy { to: destination, why: EntryReason::Missing };
     }
     let modified = |side: Side| sides[side].map(|version| version.modified_ms);
     let winner = match rules.conflicts {
@@ -268,7 +254,7 @@ fn conflict(base: Option<Digest>, sides: &Pair<Option<Version>>, rules: &Rules) 
         Conflicts::Manual => return Verdict::Leave(EntrySkip::Conflict),
     };
     let common = base.is_some() && rules.travels_from(destination);
-    let (loser, why) = (winner.other(), Why::Settled { by: rules.conflicts });
+    let (loser, why) = (winner.other(), EntryReason::Settled { by: rules.conflicts });
     match sides[winner] {
         _ if loser == source && rules.ways == Ways::One && !common => Verdict::Leave(EntrySkip::Kept),
         Some(_) => Verdict::Copy { to: loser, why },
@@ -276,16 +262,16 @@ fn conflict(base: Option<Digest>, sides: &Pair<Option<Version>>, rules: &Rules) 
     }
 }
 
-fn limit(verdict: Verdict, sides: &Pair<Option<Version>>, rules: &Rules) -> Verdict {
+fn limit(verdict: Verdict, sides: &Pair<Option<EntryVersion>>, rules: &MergeRules) -> Verdict {
     let writes_over = match &verdict {
         Verdict::Copy { to, .. } => sides[*to].is_some(),
         Verdict::Leave(EntrySkip::Conflict) => sides.left.is_some() && sides.right.is_some(),
         _ => false,
     };
     let forbidden = match rules.mode {
-        Mode::Sync => false,
-        Mode::UpsertOnly => matches!(verdict, Verdict::Delete { .. }),
-        Mode::CreateOnly => writes_over || matches!(verdict, Verdict::Delete { .. }),
+        WriteMode::Sync => false,
+        WriteMode::UpsertOnly => matches!(verdict, Verdict::Delete { .. }),
+        WriteMode::CreateOnly => writes_over || matches!(verdict, Verdict::Delete { .. }),
     };
     if forbidden { Verdict::Leave(EntrySkip::Mode) } else { verdict }
 }

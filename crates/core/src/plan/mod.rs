@@ -11,13 +11,13 @@ mod merge;
 mod select;
 mod written;
 
-pub use change::{Change, Crowded, Evidence, Governed, Plan, Removal, Skip};
+pub use change::{Change, Crowded, Evidence, Governed, Plan, Removal, Skip, SkipKind};
 pub use compare::plan;
 pub use entry_map::{EntryMap, EntryNames, NoPlace, NodesBelow};
-pub use entry_reasons::{EntrySkip, Why};
-pub use map::{Lens, MetadataMap, Rename, ServiceLens};
-pub use merge::{Base, Born, Conflicts, Intent, Rules, Verdict, Version, Ways, merge};
-pub use select::{Choice, Matcher, Rule, Select, Undecided, all, any, not};
+pub use entry_reasons::{EntryReason, EntrySkip};
+pub use map::{Lens, MetadataMap, Renaming, ServiceLens};
+pub use merge::{Base, Born, Conflicts, EntryVersion, Intent, MergeRules, Verdict, Ways, merge};
+pub use select::{Choice, Matcher, Select, SelectRule, Undecided, all, any, not};
 pub use written::{Written, WrittenRecord};
 
 use crate::model::{Attributes, ClusterId, Instance, InstanceId, OwnerId};
@@ -39,7 +39,7 @@ pub enum Fresh {
 /// What a task may do to its destination.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Mode {
+pub enum WriteMode {
     /// Create, update and delete.
     #[default]
     Sync,
@@ -68,7 +68,7 @@ pub struct Wish {
     /// The task.
     pub owner: OwnerId,
     /// What it may do.
-    pub mode: Mode,
+    pub mode: WriteMode,
     /// What it does about an operator's changes.
     pub overrides: Overrides,
     /// How far its source can be believed. While [`Fresh::Stale`] nothing is deleted; while
@@ -89,7 +89,7 @@ pub struct Wish {
 }
 
 /// What holds for all tasks of this install that write to one destination.
-pub struct Policy<'a> {
+pub struct PlanContext<'a> {
     /// This install; copies of other installs are never touched.
     pub install: String,
     /// The destination.

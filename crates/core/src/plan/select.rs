@@ -105,7 +105,7 @@ pub fn not(answer: Result<bool, Undecided>) -> Result<bool, Undecided> {
 
 /// Matches when everything that it names matches.
 #[derive(Clone, Debug, Default)]
-pub struct Rule {
+pub struct SelectRule {
     /// The namespace's id.
     pub namespace: Option<Matcher>,
     /// The group.
@@ -116,7 +116,7 @@ pub struct Rule {
     pub metadata: BTreeMap<String, Matcher>,
 }
 
-impl Rule {
+impl SelectRule {
     fn matches_scope(&self, scope: &ServiceKey) -> Result<bool, Undecided> {
         let places = [
             ("namespace", &self.namespace, &scope.namespace),
@@ -143,9 +143,9 @@ pub struct Select {
     /// Over the service's whole name; `None`: every service.
     pub pattern: Option<Matcher>,
     /// One of these must match; none given: everything.
-    pub include: Vec<Rule>,
+    pub include: Vec<SelectRule>,
     /// None of these may match.
-    pub exclude: Vec<Rule>,
+    pub exclude: Vec<SelectRule>,
 }
 
 impl Select {
@@ -193,17 +193,21 @@ mod tests {
         assert!(all.takes_scope(&scope) && all.takes(&scope, &plain) == Ok(true));
         let none = Select { pattern: word("order"), ..Select::default() };
         assert!(!none.takes_scope(&scope));
-        let only = Select { include: vec![Rule { metadata: lane.clone(), ..Rule::default() }], ..Select::default() };
+        let only = Select {
+            include: vec![SelectRule { metadata: lane.clone(), ..SelectRule::default() }],
+            ..Select::default()
+        };
         assert!(
             only.takes_scope(&scope)
                 && only.takes(&scope, &gray) == Ok(true)
                 && only.takes(&scope, &plain) == Ok(false)
         );
-        let but = Select { exclude: vec![Rule { metadata: lane, ..Rule::default() }], ..Select::default() };
+        let but = Select { exclude: vec![SelectRule { metadata: lane, ..SelectRule::default() }], ..Select::default() };
         assert!(
             but.takes_scope(&scope) && but.takes(&scope, &gray) == Ok(false) && but.takes(&scope, &plain) == Ok(true)
         );
-        let group = Select { exclude: vec![Rule { group: word("g"), ..Rule::default() }], ..Select::default() };
+        let group =
+            Select { exclude: vec![SelectRule { group: word("g"), ..SelectRule::default() }], ..Select::default() };
         assert!(!group.takes_scope(&scope));
     }
 
@@ -213,13 +217,13 @@ mod tests {
         let instance = Instance::new("127.0.0.1", 1);
         let gives_up = || Some(Matcher::new("(a+)+", |_| None));
         let (unknown, yes, no) = (
-            || Rule { service: gives_up(), ..Rule::default() },
-            || Rule { service: word("orders"), ..Rule::default() },
-            || Rule { service: word("pay"), ..Rule::default() },
+            || SelectRule { service: gives_up(), ..SelectRule::default() },
+            || SelectRule { service: word("orders"), ..SelectRule::default() },
+            || SelectRule { service: word("pay"), ..SelectRule::default() },
         );
         let select = |include, exclude| Select { include, exclude, ..Select::default() };
-        let both = || Rule { group: word("g"), ..unknown() };
-        let neither = || Rule { group: word("h"), ..unknown() };
+        let both = || SelectRule { group: word("g"), ..unknown() };
+        let neither = || SelectRule { group: word("h"), ..unknown() };
         for (select, expected) in [
             (Select { pattern: gives_up(), ..Select::default() }, None),
             (select(vec![], vec![unknown()]), None),
@@ -244,7 +248,7 @@ mod tests {
         let mut tagged = instance.clone();
         tagged.metadata.insert("token", "hunter2");
         let metadata = BTreeMap::from([("token".to_owned(), Matcher::new("(a+)+", |_| None))]);
-        let select = select(vec![], vec![Rule { metadata, ..Rule::default() }]);
+        let select = select(vec![], vec![SelectRule { metadata, ..SelectRule::default() }]);
         let text = select.takes(&scope, &tagged).unwrap_err().to_string();
         assert!(text.contains("token") && !text.contains("hunter2"), "{text}");
         assert_eq!(select.takes(&scope, &instance), Ok(true));

@@ -1,15 +1,15 @@
 //! How config entries are read and written.
 
-use super::{Error, Limits, Lost};
+use super::{Error, Limits, Lost, PortOf};
 use crate::Undecided;
-use crate::model::{Content, Entry, EntryKey, Fingerprint, Part, Shape, Stamp};
+use crate::model::{Content, Entry, EntryKey, Fingerprint, NameShape, Part, Stamp};
 use futures_core::{future::BoxFuture, stream::BoxStream};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What a watch of entries yields.
 #[derive(Clone, Debug)]
-pub enum News {
+pub enum EntryUpdate {
     /// Everything of interest in a part: its first item, and again after every reconnection. The only proof of
     /// completeness.
     Reset {
@@ -60,7 +60,7 @@ impl EntryInterest for super::Everything {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EntryFacts {
     /// How their names stand to each other.
-    pub shape: Shape,
+    pub shape: NameShape,
     /// What their stamps say.
     pub stamps: StampKind,
 }
@@ -112,7 +112,7 @@ impl EntryCapabilities {
 }
 
 /// An entry with what is in it; `None`: there is no such entry.
-pub type Found = Option<(Entry, Content)>;
+pub type FoundEntry = Option<(Entry, Content)>;
 
 /// A cluster whose entries can be read.
 pub trait DataSource: Send + Sync {
@@ -125,11 +125,11 @@ pub trait DataSource: Send + Sync {
     ///
     /// A change is told within 2 s, also when it was made through this very port. One that was already told by
     /// [`DataSource::read`] or [`DataSink::write`] may be told again.
-    fn watch(&self, select: &DataSelector) -> BoxStream<'static, Result<News, Lost>>;
+    fn watch(&self, select: &DataSelector) -> BoxStream<'static, Result<EntryUpdate, Lost>>;
 
-    /// Reads these entries, all at once: answers for each one, in the same order. Bodies are as large as the kind allows;
-    /// the caller sees to it that one call does not ask for too much.
-    fn read<'a>(&'a self, keys: &'a [EntryKey]) -> BoxFuture<'a, Vec<Result<Found, Error>>>;
+    /// Reads these entries, all at once; returns one outcome for each, in the same order. Bodies are as large as the kind
+    /// allows; the caller sees to it that one call does not ask for too much.
+    fn read<'a>(&'a self, keys: &'a [EntryKey]) -> BoxFuture<'a, Vec<Result<FoundEntry, Error>>>;
 
     /// With [`StampKind::Monotonic`]: a number that no first number of a stamp which was seen so far is beyond. A stamp that
     /// is remembered and lies beyond it is of a past that the cluster does not have (any more). `None`: it is not known.
@@ -166,7 +166,7 @@ pub trait DataSink: DataSource {
         None
     }
 
-    /// Makes these writes and answers for each one, in the same order: the entry as it stands afterwards, `None` after a
+    /// Makes these writes; returns one outcome for each, in the same order: the entry as it stands afterwards, `None` after a
     /// deletion. One refused write never spoils the others.
     ///
     /// Within one call an entry of a tree may rely on parents that are written before it. The call does not wait for one
@@ -176,7 +176,7 @@ pub trait DataSink: DataSource {
     ///   below a node that is to be deleted.
     /// - A parent is not there, and is not to be made: [`Error::Missing`].
     /// - The entry cannot be held as it is (too large, an ACL that is not understood): [`Error::Rejected`].
-    fn write<'a>(&'a self, writes: &'a [Write]) -> BoxFuture<'a, Vec<Result<Option<Entry>, Error>>>;
+    fn write<'a>(&'a self, writes: &'a [EntryWrite]) -> BoxFuture<'a, Vec<Result<Option<Entry>, Error>>>;
 }
 
 /// What must stand there for a write to be made.
@@ -190,7 +190,7 @@ pub enum Expect {
 
 /// One entry to write.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Write {
+pub struct EntryWrite {
     /// Where.
     pub key: EntryKey,
     /// What stands there.
@@ -202,38 +202,18 @@ pub struct Write {
     pub parents: bool,
 }
 
-/// Read only, or read and write.
-#[derive(Clone)]
-pub enum DataPort {
-    /// Can only be a source.
-    ReadOnly(Arc<dyn DataSource>),
-    /// Can be both.
-    ReadWrite(Arc<dyn DataSink>),
-}
+/// How config entries are read and written.
+pub type DataPort = PortOf<dyn DataSource, dyn DataSink>;
 
 impl DataPort {
-    /// The reading side.
-    pub fn source(&self) -> Arc<dyn DataSource> {
-        match self {
-            Self::ReadOnly(source) => source.clone(),
-            Self::ReadWrite(sink) => sink.clone(),
-        }
+    /// Can be both a source and a destination.
+    pub fn read_write(sink: Arc<dyn DataSink>) -> Self {
+        Self { source: sink.clone(), sink: Some(sink) }
     }
 
     /// What holds for its entries.
     pub fn facts(&self) -> EntryFacts {
-        match self {
-            Self::ReadOnly(source) => source.facts(),
-            Self::ReadWrite(sink) => sink.facts(),
-        }
-    }
-
-    /// The writing side.
-    pub fn sink(&self) -> Option<Arc<dyn DataSink>> {
-        match self {
-            Self::ReadOnly(_) => None,
-            Self::ReadWrite(sink) => Some(sink.clone()),
-        }
+        self.source.facts()
     }
 }
 

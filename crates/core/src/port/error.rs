@@ -49,7 +49,7 @@ impl Error {
 
 impl Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Failure::from(self).fmt(f)
+        KeptError::from(self).fmt(f)
     }
 }
 
@@ -57,7 +57,7 @@ impl Display for Error {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "code")]
 #[expect(missing_docs, reason = "each variant is that of the error")]
-pub enum Failure {
+pub enum KeptError {
     #[serde(rename = "error-unavailable")]
     Unavailable { text: String },
     #[serde(rename = "error-throttled")]
@@ -76,7 +76,7 @@ pub enum Failure {
     Protocol { text: String },
 }
 
-impl From<&Error> for Failure {
+impl From<&Error> for KeptError {
     fn from(error: &Error) -> Self {
         match error {
             Error::Unavailable(cause) => Self::Unavailable { text: cause.to_string() },
@@ -91,7 +91,7 @@ impl From<&Error> for Failure {
     }
 }
 
-impl Display for Failure {
+impl Display for KeptError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unavailable { text } => write!(f, "not reachable: {text}"),

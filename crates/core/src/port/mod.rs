@@ -4,10 +4,10 @@ mod data;
 mod error;
 
 pub use data::{
-    DataPort, DataSelector, DataSink, DataSource, EntryCapabilities, EntryFacts, EntryInterest, Expect, Found, News,
-    StampKind, Write,
+    DataPort, DataSelector, DataSink, DataSource, EntryCapabilities, EntryFacts, EntryInterest, EntryUpdate,
+    EntryWrite, Expect, FoundEntry, StampKind,
 };
-pub use error::{BoxError, Error, Failure, Lost};
+pub use error::{BoxError, Error, KeptError, Lost};
 
 use crate::model::{Attributes, Instance, OwnerId, Part, ServiceKey, Set};
 use crate::plan::{Change, Governed, Wish, Written};
@@ -97,7 +97,7 @@ pub trait Source: Send + Sync {
 
     /// How many records each server of the cluster lists by itself in one part, by scope. Empty where there is only one
     /// server, or where servers cannot be asked one by one. Cheap: it is asked every minute.
-    fn replicas<'a>(&'a self, _part: &'a Part) -> BoxFuture<'a, Result<Vec<Replica<Counts>>, Error>> {
+    fn replicas<'a>(&'a self, _part: &'a Part) -> BoxFuture<'a, Result<Vec<Replica<RecordCounts>>, Error>> {
         Box::pin(std::future::ready(Ok(Vec::new())))
     }
 
@@ -133,7 +133,7 @@ pub struct Replica<T> {
 }
 
 /// How many records there are in each scope.
-pub type Counts = BTreeMap<ServiceKey, usize>;
+pub type RecordCounts = BTreeMap<ServiceKey, usize>;
 
 /// A cluster that can also be written. What we write to we must be able to observe.
 pub trait Sink: Source {
@@ -187,7 +187,7 @@ pub trait Sink: Source {
     }
 
     /// Whether a record of ours that is identical to this native one is to stand with it for a task ([`Change::Shadow`]), so
-    /// that who calls the service does not see the end of either. `there`: the whole scope.
+    /// that callers of the service do not see the end of either. `there`: the whole scope.
     fn shadows(&self, _there: &Set, _native: &Instance, _owner: &OwnerId) -> bool {
         self.capabilities().shadows
     }
@@ -201,7 +201,7 @@ pub trait Sink: Source {
     /// Makes the part when it is missing. `title` is its display name.
     fn prepare<'a>(&'a self, part: &'a Part, title: Option<&'a str>) -> BoxFuture<'a, Result<(), Error>>;
 
-    /// Applies the changes of one scope in order and answers for each one, in the same order. One bad record never
+    /// Applies the changes of one scope in order and returns one outcome for each, in the same order. One bad record never
     /// spoils its batch.
     fn apply<'a>(&'a self, scope: &'a ServiceKey, changes: &'a [Change]) -> BoxFuture<'a, Vec<Result<(), Error>>>;
 
@@ -234,7 +234,7 @@ pub struct Capabilities {
     pub losses: BTreeMap<&'static str, &'static str>,
     /// [`Sink::scopes`] or [`Sink::part`] may answer another name.
     pub renames: bool,
-    /// Identical records of two publishers are one to who calls the service, and the end of one is not seen. Then a native
+    /// Identical records of two publishers are one to callers of the service, and the end of one is not seen. Then a native
     /// record that is nobody else's can be backed by an identical one of ours while its provider moves. Of others
     /// [`Sink::shadows`] says which.
     pub shadows: bool,
@@ -292,29 +292,48 @@ pub struct Ports {
     pub data: Option<DataPort>,
 }
 
-/// Read only, or read and write.
-#[derive(Clone)]
-pub enum Port {
-    /// Can only be a source.
-    ReadOnly(Arc<dyn Source>),
-    /// Can be both.
-    ReadWrite(Arc<dyn Sink>),
+/// How a cluster is read and, unless it can only be a source, written.
+pub struct PortOf<R: ?Sized, W: ?Sized> {
+    source: Arc<R>,
+    sink: Option<Arc<W>>,
 }
 
-impl Port {
+/// How services are read and written.
+pub type Port = PortOf<dyn Source, dyn Sink>;
+
+impl<R: ?Sized, W: ?Sized> PortOf<R, W> {
+    /// Can only be a source.
+    pub fn read_only(source: Arc<R>) -> Self {
+        Self { source, sink: None }
+    }
+
     /// The reading side.
-    pub fn source(&self) -> Arc<dyn Source> {
-        match self {
-            Self::ReadOnly(source) => source.clone(),
-            Self::ReadWrite(sink) => sink.clone(),
-        }
+    pub fn source(&self) -> Arc<R> {
+        self.source.clone()
     }
 
     /// The writing side.
-    pub fn sink(&self) -> Option<Arc<dyn Sink>> {
-        match self {
-            Self::ReadOnly(_) => None,
-            Self::ReadWrite(sink) => Some(sink.clone()),
-        }
+    pub fn sink(&self) -> Option<Arc<W>> {
+        self.sink.clone()
+    }
+}
+
+impl Port {
+    /// Can be both a source and a destination.
+    pub fn read_write(sink: Arc<dyn Sink>) -> Self {
+        Self { source: sink.clone(), sink: Some(sink) }
+    }
+}
+
+impl<R: ?Sized, W: ?Sized> Clone for PortOf<R, W> {
+    fn clone(&self) -> Self {
+        Self { source: self.source(), sink: self.sink() }
+    }
+}
+
+/// Whether both are the same connection.
+impl<R: ?Sized, W: ?Sized> PartialEq for PortOf<R, W> {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.source, &other.source) && self.sink.is_some() == other.sink.is_some()
     }
 }

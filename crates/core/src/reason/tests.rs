@@ -8,7 +8,7 @@ fn text() -> String {
 
 /// One of each, those of the inner types as well.
 fn all() -> Vec<Reason> {
-    let (count, retry, panic, error) = (3, Duration::from_secs(30), text(), Failure::Denied { text: text() });
+    let (count, retry, panic, error) = (3, Duration::from_secs(30), text(), KeptError::Denied { text: text() });
     let (fields, owner) = (vec!["weight 1 → 2".to_owned()], Some(OwnerId::new("i", "t")));
     let undecided = Undecided { pattern: "a*".into(), subject: text() };
     let edited = Edited { added: vec!["a".into()], ..Edited::default() };
@@ -31,13 +31,13 @@ fn all() -> Vec<Reason> {
         Skip::Governed { what: Governed::Health },
     ];
     let whys = [
-        Why::New,
-        Why::Edited,
-        Why::Deleted,
-        Why::Missing,
-        Why::Overridden,
-        Why::Needed,
-        Why::Settled { by: Conflicts::Newest },
+        EntryReason::New,
+        EntryReason::Edited,
+        EntryReason::Deleted,
+        EntryReason::Missing,
+        EntryReason::Overridden,
+        EntryReason::Needed,
+        EntryReason::Settled { by: Conflicts::Newest },
     ];
     let entries = [
         EntrySkip::Foreign,
@@ -51,14 +51,14 @@ fn all() -> Vec<Reason> {
         EntrySkip::Undecided(undecided),
     ];
     let errors = [
-        Failure::Unavailable { text: text() },
-        Failure::Throttled { wait: Duration::from_micros(1_500) },
-        Failure::Conflict,
-        Failure::Denied { text: text() },
-        Failure::Missing { text: text() },
-        Failure::Rejected { text: text() },
-        Failure::Blocked { text: text() },
-        Failure::Protocol { text: text() },
+        KeptError::Unavailable { text: text() },
+        KeptError::Throttled { wait: Duration::from_micros(1_500) },
+        KeptError::Conflict,
+        KeptError::Denied { text: text() },
+        KeptError::Missing { text: text() },
+        KeptError::Rejected { text: text() },
+        KeptError::Blocked { text: text() },
+        KeptError::Protocol { text: text() },
     ];
     let own = [
         Reason::None,
@@ -111,7 +111,7 @@ fn each_has_a_code_of_its_own_and_reads_back() {
         assert!(codes.insert(code), "{kept}: another one has the same code");
         assert_eq!(serde_json::from_value::<Reason>(kept.clone()).unwrap(), reason, "{kept}");
     }
-    let plain = Reason::entry(Why::Edited);
+    let plain = Reason::entry(EntryReason::Edited);
     let kept = serde_json::to_string(&plain).unwrap();
     assert_eq!((kept.as_str(), serde_json::from_str(&kept).unwrap()), (r#"{"code":"entry-edited"}"#, plain));
 }
@@ -138,10 +138,13 @@ fn the_words_stay_as_they_are() {
             "an operator's change of our copy travels back: weight 1 → 2, metadata +a",
         ),
         (
-            Reason::Entry { why: Why::Settled { by: Conflicts::Source }, over: Some(WrittenOver { size: 3, digest }) },
+            Reason::Entry {
+                why: EntryReason::Settled { by: Conflicts::Source },
+                over: Some(WrittenOver { size: 3, digest }),
+            },
             "changed on both sides: the source's stands; written over: 3 bytes, digest 0123456789abcdef0123456789abcdef",
         ),
-        (Reason::entry(Why::Overridden), "edited in the destination: the source's is written again"),
+        (Reason::entry(EntryReason::Overridden), "edited in the destination: the source's is written again"),
         (
             Reason::Held { count: 3, why: HoldReason::Wiped { part: "public".into() } },
             "3 removals held: too much of public is missing at once, as if the source was emptied; release it if that is \
@@ -165,7 +168,7 @@ fn the_words_stay_as_they_are() {
         ),
         (Reason::Resolved { entry: "/a".into(), side: Side::Left }, "/a: the source's"),
         (
-            Reason::FailedThere { cluster: "a".into(), error: Failure::from(&crate::Error::Denied("no".into())) },
+            Reason::FailedThere { cluster: "a".into(), error: KeptError::from(&crate::Error::Denied("no".into())) },
             "a: not allowed: no",
         ),
         (

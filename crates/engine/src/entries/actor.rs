@@ -1,17 +1,17 @@
 //! One task at work: it watches both sides, and does what its state says.
 
-use super::job::{Done, ReadJob, Tools, WriteJob};
+use super::job::{JobDone, JobTools, ReadJob, WriteJob};
 use super::record::DataRecorder;
-use super::spec::{DataSpec, DataTiming, Ends};
-use super::state::State;
+use super::spec::{DataSpec, DataTiming};
+use super::state::TaskState;
+use crate::kit::hash;
 use crate::kit::pace::Pacer;
 use crate::kit::supervise::Crashes;
-use crate::spec::Run;
-use causeway_core::{DataSelector, EntryKey, Lost, News, Pair, Side, contain_now};
+use crate::spec::RunState;
+use causeway_core::{DataSelector, EntryKey, EntryUpdate, Lost, Pair, Side, contain_now};
 use futures_util::stream::{self, BoxStream, StreamExt};
 use parking_lot::Mutex;
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -25,38 +25,34 @@ const TICK: Duration = Duration::from_secs(1);
 const END: Duration = Duration::from_secs(2);
 
 /// What the engine and a task's actor share.
-pub(crate) struct Shared {
-    pub state: Mutex<State>,
+pub(crate) struct TaskShared {
+    pub state: Mutex<TaskState>,
     pub wake: Notify,
     /// Its actor, where it has panicked and does not work again yet.
     pub crashes: Crashes,
 }
 
 pub(crate) struct Actor {
-    shared: Arc<Shared>,
-    tools: Arc<Tools>,
+    shared: Arc<TaskShared>,
+    tools: Arc<JobTools>,
     select: DataSelector,
-    timing: DataTiming,
-    jobs: JoinSet<Done>,
+    jobs: JoinSet<JobDone>,
     /// Which entries each job is about: one that breaks off must not keep them.
     about: HashMap<Id, Vec<EntryKey>>,
 }
 
 impl Actor {
     pub fn new(
-        shared: Arc<Shared>,
+        shared: Arc<TaskShared>,
         spec: &DataSpec,
         pacers: Pair<Arc<Pacer>>,
         timing: DataTiming,
         recorder: Arc<dyn DataRecorder>,
     ) -> Self {
-        let ends = Pair::of(|side| {
-            let port = &spec.cluster(side).port;
-            Ends { source: port.source(), sink: port.sink() }
-        });
-        let tools = Arc::new(Tools { ends, pacers, recorder, timing: timing.clone() });
+        let ports = Pair::of(|side| spec.cluster(side).port.clone());
+        let tools = Arc::new(JobTools { ports, pacers, recorder, timing });
         let select = shared.state.lock().spec.select.clone();
-        Self { shared, tools, select, timing, jobs: JoinSet::new(), about: HashMap::new() }
+        Self { shared, tools, select, jobs: JoinSet::new(), about: HashMap::new() }
     }
 
     /// Works until `stop`, and ends what is under way. When all ends (`end`), it does not wait long for that.
@@ -66,13 +62,13 @@ impl Actor {
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut sweep = self.next_sweep();
         while !stop.is_cancelled() {
-            let due = self.turn();
+            let due = self.start_jobs();
             tokio::select! {
                 () = stop.cancelled() => {}
-                Some((side, item)) = news.next() => self.shared.state.lock().news(side, item, Instant::now()),
+                Some((side, item)) = news.next() => self.shared.state.lock().take_update(side, item, Instant::now()),
                 Some(done) = self.jobs.join_next_with_id() => self.done(done, true),
                 () = self.shared.wake.notified() => {}
-                _ = tick.tick() => self.shared.state.lock().tick(Instant::now()),
+                _ = tick.tick() => self.shared.state.lock().watch_guards(Instant::now()),
                 () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
                 () = tokio::time::sleep_until(sweep.unwrap_or_else(Instant::now)), if sweep.is_some() => {
                     self.sweep();
@@ -98,25 +94,23 @@ impl Actor {
         }
     }
 
-    fn watch(&self) -> BoxStream<'static, (Side, Result<News, Lost>)> {
+    fn watch(&self) -> BoxStream<'static, (Side, Result<EntryUpdate, Lost>)> {
         let [left, right] = Side::BOTH.map(|side| {
-            let news = self.tools.ends[side].source.watch(&self.select);
+            let news = self.tools.ports[side].source().watch(&self.select);
             news.map(move |item| (side, item))
         });
         stream::select(left, right).boxed()
     }
 
-    /// Begins what is to be begun; answers when there will be more.
-    fn turn(&mut self) -> Option<Instant> {
+    /// Begins what is to be begun; returns when there will be more.
+    fn start_jobs(&mut self) -> Option<Instant> {
         let (jobs, due) = {
             let mut state = self.shared.state.lock();
             let now = Instant::now();
-            let jobs = state.turn(now);
+            let jobs = state.next_jobs(now);
             (jobs, state.due(now))
         };
-        for job in jobs {
-            self.read(job);
-        }
+        jobs.into_iter().for_each(|job| self.read(job));
         due
     }
 
@@ -132,7 +126,7 @@ impl Actor {
         self.about.insert(id, about);
     }
 
-    fn done(&mut self, done: Result<(Id, Done), JoinError>, go_on: bool) {
+    fn done(&mut self, done: Result<(Id, JobDone), JoinError>, go_on: bool) {
         let now = Instant::now();
         let id = done.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
         let keys = self.about.remove(&id);
@@ -154,24 +148,22 @@ impl Actor {
     }
 
     /// Takes in what a job has brought.
-    fn take(&mut self, done: Done, go_on: bool, now: Instant) {
+    fn take(&mut self, done: JobDone, go_on: bool, now: Instant) {
         let shared = self.shared.clone();
         let mut state = shared.state.lock();
         match done {
-            Done::Read(_) if !go_on => {}
-            Done::Read(done) => {
+            JobDone::Read(_) if !go_on => {}
+            JobDone::Read(done) => {
                 let count = done.keys.len();
                 let writes = state.judge(done, now);
                 state.batch.returned(count, true);
                 drop(state);
                 writes.into_iter().for_each(|job| self.write(job));
             }
-            Done::Written(done) => state.wrote(done, now),
-            Done::Swept(lists) => {
-                for (side, list) in [(Side::Left, lists.left), (Side::Right, lists.right)] {
-                    if let Some(entries) = list {
-                        state.swept(side, entries, now);
-                    }
+            JobDone::Written(done) => state.wrote(done, now),
+            JobDone::Swept(lists) => {
+                for (side, list) in lists.sides() {
+                    list.into_iter().for_each(|entries| state.swept(side, entries, now));
                 }
                 state.swept = None;
             }
@@ -180,7 +172,7 @@ impl Actor {
 
     fn sweep(&mut self) {
         let mut state = self.shared.state.lock();
-        if state.swept.is_none() && state.spec.run == Run::On {
+        if state.swept.is_none() && state.spec.run == RunState::On {
             state.swept = Some(Pair::default());
             self.jobs.spawn(self.tools.clone().sweep(self.select.clone()));
         }
@@ -188,11 +180,9 @@ impl Actor {
 
     /// Spread, so that tasks do not list everything at the same time.
     fn next_sweep(&self) -> Option<Instant> {
-        let every = self.timing.sweep?;
+        let every = self.tools.timing.sweep?;
         let now = Instant::now();
-        let mut hasher = DefaultHasher::new();
-        (&self.shared.state.lock().route, now.elapsed()).hash(&mut hasher);
-        let share = 0.75 + (hasher.finish() % 1024) as f64 / 2048.0;
+        let share = 0.75 + (hash(&(&self.shared.state.lock().route, now.elapsed())) % 1024) as f64 / 2048.0;
         Some(now + every.mul_f64(share))
     }
 }

@@ -1,18 +1,20 @@
 //! Draining: a task takes back exactly what it created and nobody has changed since, on both sides.
 
-use super::job::Planned;
-use super::rows::{Place, Row};
-use super::state::State;
-use crate::services::record::Action;
-use causeway_core::{EntryInterest, EntryKey, Expect, Fingerprint, Found, Pair, Part, Reason, Shape, Side, Write};
+use super::job::PlannedWrite;
+use super::rows::{EntryRow, Presence};
+use super::state::TaskState;
+use crate::event::Action;
+use causeway_core::{
+    EntryInterest, EntryKey, EntryWrite, Expect, Fingerprint, FoundEntry, NameShape, Pair, Part, Reason, Side,
+};
 use std::collections::BTreeSet;
 
-impl State {
+impl TaskState {
     /// Where an entry must be read before it is taken back; `None`: there is nothing to take back, or not yet.
-    pub fn drain_step(&mut self, key: &EntryKey, row: &Row) -> Option<Pair<bool>> {
+    pub fn drain_step(&mut self, key: &EntryKey, row: &EntryRow) -> Option<Pair<bool>> {
         let part = key.part();
-        if let Some(to) = self.lots.get(key).map(|intent| intent.to) {
-            return self.sight[to].ready(&part).then(|| Pair::of(|side| side == to));
+        if let Some(to) = self.intents.get(key).map(|intent| intent.to) {
+            return self.freshness[to].ready(&part).then(|| Pair::of(|side| side == to));
         }
         let base = row.base?;
         // A list has more than one author.
@@ -20,7 +22,7 @@ impl State {
             self.let_go(key);
             return None;
         };
-        if !self.sight[copy].ready(&part) {
+        if !self.freshness[copy].ready(&part) {
             return None;
         }
         let read = row.changed(copy) || self.doubt.contains(key);
@@ -31,9 +33,9 @@ impl State {
     pub fn drain_judge(
         &mut self,
         key: &EntryKey,
-        places: &Pair<Place>,
-        looks: &Pair<Option<Found>>,
-    ) -> Option<Planned> {
+        places: &Pair<Presence>,
+        looks: &Pair<Option<FoundEntry>>,
+    ) -> Option<PlannedWrite> {
         let row = self.row(key);
         let base = row.base?;
         let copy = base.born.copy()?;
@@ -62,9 +64,18 @@ impl State {
             }
             None => {}
         }
-        let write = Write { key: key.clone(), expect: Expect::Stamp(stamp), to: None, parents: false };
+        let write = EntryWrite { key: key.clone(), expect: Expect::Stamp(stamp), to: None, parents: false };
         let stamps = Pair::of(|side| if side == copy { Some(stamp) } else { row.places[side].stamp() });
-        Some(Planned { write, to: copy, why: None, content: None, before: Some(base), stamps, over: None, half: None })
+        Some(PlannedWrite {
+            write,
+            to: copy,
+            why: None,
+            content: None,
+            before: Some(base),
+            stamps,
+            over: None,
+            half: None,
+        })
     }
 
     pub(super) fn stays_there(&mut self, key: &EntryKey, side: Side, why: Reason) {
@@ -76,14 +87,14 @@ impl State {
     fn let_go(&mut self, key: &EntryKey) {
         self.base(key, None);
         self.settled(key);
-        self.lighter(key);
+        self.child_gone(key);
     }
 }
 
 /// These entries and no others.
-pub(super) struct Exactly(pub BTreeSet<EntryKey>);
+pub(super) struct ListedKeys(pub BTreeSet<EntryKey>);
 
-impl EntryInterest for Exactly {
+impl EntryInterest for ListedKeys {
     fn takes(&self, key: &EntryKey) -> bool {
         self.0.contains(key)
     }
@@ -91,7 +102,7 @@ impl EntryInterest for Exactly {
         self.0.range(EntryKey::new(&part.0, "", "")..).next().is_some_and(|key| key.part() == *part)
     }
     fn may_hold(&self, key: &EntryKey) -> bool {
-        Shape::Tree.below(key).is_some_and(|(from, to)| self.0.range(from..to).next().is_some())
+        NameShape::Tree.below(key).is_some_and(|(from, to)| self.0.range(from..to).next().is_some())
     }
     fn fingerprint(&self) -> Fingerprint {
         Fingerprint::of(&self.0)

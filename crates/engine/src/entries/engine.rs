@@ -1,15 +1,15 @@
 //! The data engine as a whole: it is told what is wanted, and makes it so.
 
-use super::actor::{Actor, Shared};
+use super::actor::{Actor, TaskShared};
 use super::record::{DataLedger, DataRecorder};
 use super::spec::{DataRoute, DataSpec, DataTiming};
-use super::state::State;
-use super::status::{ConflictRow, DataStatus, Known};
+use super::state::TaskState;
+use super::status::{ConflictRow, DataStatus, KnownEntry};
 use crate::kit::pace::Pacers;
 use crate::kit::supervise::{Crashes, supervise};
-use crate::notice::Notice;
-use crate::services::status::RouteState;
-use crate::spec::Run;
+use crate::notice::{Crash, EngineWork, Notice};
+use crate::spec::RunState;
+use crate::status::RouteState;
 use causeway_core::{Base, ClusterId, EntryKey, OwnerId, Pair, Side};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -31,14 +31,14 @@ pub struct DataEngine {
 
 #[derive(Default)]
 struct Tasks {
-    running: BTreeMap<DataRoute, Running>,
+    running: BTreeMap<DataRoute, RunningTask>,
     /// What tasks remember that do not run.
     past: BTreeMap<DataRoute, Past>,
 }
 
-struct Running {
+struct RunningTask {
     spec: DataSpec,
-    shared: Arc<Shared>,
+    shared: Arc<TaskShared>,
     stop: CancellationToken,
     /// Its sender goes when it has ended.
     end: oneshot::Receiver<()>,
@@ -47,7 +47,7 @@ struct Running {
 enum Past {
     Known(DataLedger),
     /// It is still ending what it was at.
-    Ending(Arc<Shared>, oneshot::Receiver<()>),
+    Ending(Arc<TaskShared>, oneshot::Receiver<()>),
 }
 
 impl Past {
@@ -120,19 +120,18 @@ impl DataEngine {
         while actors.try_join_next().is_some() {}
     }
 
-    fn start(&self, spec: DataSpec, past: Option<Past>) -> Running {
+    fn start(&self, spec: DataSpec, past: Option<Past>) -> RunningTask {
         let pacers = Pair::of(|side| self.pacers.of(&spec.cluster(side).id));
         let (timing, recorder) = (self.timing.clone(), self.recorder.clone());
-        let state = Mutex::new(State::new(spec.clone(), timing.clone(), recorder.clone()));
-        let shared = Arc::new(Shared { state, wake: Notify::new(), crashes: Crashes::default() });
+        let state = Mutex::new(TaskState::new(spec.clone(), timing.clone(), recorder.clone()));
+        let shared = Arc::new(TaskShared { state, wake: Notify::new(), crashes: Crashes::default() });
         let (next, end) = oneshot::channel();
         let stop = self.stop.child_token();
-        let running = Running { spec: spec.clone(), shared: shared.clone(), stop: stop.clone(), end };
+        let running = RunningTask { spec: spec.clone(), shared: shared.clone(), stop: stop.clone(), end };
         let all = self.stop.clone();
         let mut past = Some(past.unwrap_or(Past::Known(DataLedger::default())));
         self.actors.lock().spawn(async move {
-            let what = format!("syncing the config entries of task {}", spec.task);
-            let work = || {
+            let run = || {
                 let past = past.take();
                 let (shared, stop, all) = (&shared, stop.clone(), all.clone());
                 let new = || Actor::new(shared.clone(), &spec, pacers.clone(), timing.clone(), recorder.clone());
@@ -145,8 +144,8 @@ impl DataEngine {
                     new().run(stop, all).await;
                 }
             };
-            let crashed = |_: &str| shared.state.lock().begin_again();
-            supervise(&what, &shared.crashes, &stop, work, crashed).await;
+            let crashed = |_: &Crash| shared.state.lock().begin_again();
+            supervise(EngineWork::Entries { task: spec.task.clone() }, &shared.crashes, &stop, run, crashed).await;
             drop(next);
         });
         running
@@ -155,21 +154,21 @@ impl DataEngine {
     /// Every task, in order.
     pub fn status(&self) -> Vec<DataStatus> {
         let now = Instant::now();
-        let status = |shared: &Arc<Shared>| {
-            let (crashes, state) = (shared.crashes.reasons(), shared.state.lock());
+        let status = |shared: &Arc<TaskShared>| {
+            let (crashes, state) = (shared.crashes.list(), shared.state.lock());
             let mut status = state.status(now);
-            if !crashes.is_empty() && state.spec.run == Run::On {
+            if !crashes.is_empty() && state.spec.run == RunState::On {
                 status.state = RouteState::Failing;
             }
-            status.notices.extend(crashes.into_iter().map(|text| Notice::Crashed { text }));
+            status.notices.extend(crashes.into_iter().map(Notice::Crashed));
             status
         };
         self.shared(|_| true).iter().map(status).collect()
     }
 
-    /// Work inside the engine that panicked and does not work again yet, one sentence each.
-    pub fn crashes(&self) -> Vec<String> {
-        self.shared(|_| true).iter().flat_map(|shared| shared.crashes.reasons()).collect()
+    /// Work inside the engine that panicked and does not work again yet.
+    pub fn crashes(&self) -> Vec<Crash> {
+        self.shared(|_| true).iter().flat_map(|shared| shared.crashes.list()).collect()
     }
 
     /// The entries of a task that the operator has to decide about, at most 1,000.
@@ -182,7 +181,7 @@ impl DataEngine {
     }
 
     /// What a task knows of an entry.
-    pub fn known(&self, owner: &OwnerId, key: &EntryKey) -> Known {
+    pub fn known(&self, owner: &OwnerId, key: &EntryKey) -> KnownEntry {
         let shared = self.shared(|route| route.owner == *owner);
         shared.first().map(|shared| shared.state.lock().known(key)).unwrap_or_default()
     }
@@ -256,7 +255,7 @@ impl DataEngine {
         while actors.join_next().await.is_some() {}
     }
 
-    fn shared(&self, which: impl Fn(&DataRoute) -> bool) -> Vec<Arc<Shared>> {
+    fn shared(&self, which: impl Fn(&DataRoute) -> bool) -> Vec<Arc<TaskShared>> {
         let state = self.state.lock();
         state.running.iter().filter(|(route, _)| which(route)).map(|(_, running)| running.shared.clone()).collect()
     }

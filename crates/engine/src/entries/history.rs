@@ -1,7 +1,7 @@
 //! Whether a cluster still has the past that is remembered of it.
 
-use super::state::State;
-use crate::services::record::Action;
+use super::state::TaskState;
+use crate::event::Action;
 use causeway_core::{Entry, EntryKey, Part, Reason, Side, Stamp, StampKind};
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 /// may have been edited.
 const STRANGE: usize = 10;
 
-impl State {
+impl TaskState {
     /// A cluster that was put back from a backup has not edited what differs, nor deleted what it lacks; nor has another
     /// cluster under the same name. The last common versions say nothing of it and are forgotten: what is equal is in step,
     /// what differs is a conflict, and what one side alone has is new.

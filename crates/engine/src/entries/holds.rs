@@ -1,33 +1,32 @@
 //! What happens by itself or by the operator's word: holds that begin and end, releases, decisions.
 
-use super::removals::Turned;
-use super::state::State;
-use crate::services::record::Action;
+use super::state::TaskState;
+use crate::event::Action;
+use crate::kit::guard::HoldNews;
 use causeway_core::{EntryKey, EntrySkip, Reason, Side};
 use std::collections::BTreeSet;
 use tokio::time::Instant;
 
-impl State {
+impl TaskState {
     /// Once a second.
-    pub fn tick(&mut self, now: Instant) {
+    pub fn watch_guards(&mut self, now: Instant) {
         let debounce = self.timing.debounce;
         self.written.retain(|_, at| now < *at + debounce);
-        self.grow_old(now);
+        self.forget_young(now);
         for side in Side::BOTH {
             // What is held here is missing on the other side: that one must be seen.
-            let ready = self.sight[side.other()].any_ready();
-            match self.doors[side].turn(ready, now) {
-                Turned::Nothing => {}
-                Turned::Holds(holding, count) => {
-                    self.guard_event(side, Action::Held, Reason::Held { count, why: holding.why });
+            let ready = self.freshness[side.other()].any_ready();
+            match self.removals[side].look(now) {
+                HoldNews::Began(why) => {
+                    let count = self.removals[side].held();
+                    self.guard_event(side, Action::Held, Reason::Held { count, why });
                 }
-                Turned::Calm => {
-                    self.guard_event(side, Action::Released, Reason::CameBack);
-                }
-                Turned::Over => {
+                HoldNews::CameBack => self.guard_event(side, Action::Released, Reason::CameBack),
+                HoldNews::RanOut(_) if ready => {
                     let count = self.release_side(side);
                     self.guard_event(side, Action::Released, Reason::LookedAtAgain { count });
                 }
+                HoldNews::Nothing | HoldNews::RanOut(_) => {}
             }
         }
     }
@@ -36,7 +35,7 @@ impl State {
     /// children to go. Returns how much was held.
     fn release_side(&mut self, side: Side) -> usize {
         let mut waiting = BTreeSet::new();
-        for key in self.doors[side].held_keys() {
+        for key in self.removals[side].held_keys() {
             let mut below = key.clone();
             while let Some(parent) = self.spec.parent(&below) {
                 let row = self.row(&parent);
@@ -47,8 +46,8 @@ impl State {
                 below = parent;
             }
         }
-        let keys = self.doors[side].release(waiting);
-        keys.iter().for_each(|key| self.marks.mark(key));
+        let keys = self.removals[side].release(waiting);
+        keys.iter().for_each(|key| self.agenda.add(key));
         keys.len()
     }
 
@@ -70,11 +69,11 @@ impl State {
         released
     }
 
-    /// The operator says whose version of a conflict stands; answers whether there is such a conflict.
+    /// The operator says whose version of a conflict stands; returns whether there is such a conflict.
     pub fn resolve(&mut self, key: &EntryKey, side: Side) -> bool {
         let Some(left) = self.left.get(key).filter(|left| left.skip == EntrySkip::Conflict) else { return false };
         self.decided.insert(key.clone(), (side, left.stamps));
-        self.marks.mark(key);
+        self.agenda.add(key);
         true
     }
 }

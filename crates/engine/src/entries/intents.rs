@@ -4,15 +4,15 @@ use causeway_core::{EntryKey, Intent};
 use std::collections::BTreeMap;
 
 #[derive(Default)]
-pub(crate) struct Lots {
+pub(crate) struct OpenIntents {
     open: BTreeMap<EntryKey, (u64, Intent)>,
     /// How many of each lot are open.
     counts: BTreeMap<u64, usize>,
     next: u64,
 }
 
-impl Lots {
-    /// What an earlier process left; answers the lots that say nothing any more, too.
+impl OpenIntents {
+    /// What an earlier process left; returns the lots that say nothing any more, too.
     pub fn load(intents: BTreeMap<u64, Vec<Intent>>) -> (Self, Vec<u64>) {
         let mut lots = Self::default();
         let mut done = Vec::new();
@@ -51,7 +51,7 @@ impl Lots {
         self.open.keys()
     }
 
-    /// What became of a write is known; answers its lot when that was the last one of it.
+    /// What became of a write is known; returns its lot when that was the last one of it.
     pub fn close(&mut self, key: &EntryKey) -> Option<u64> {
         let (lot, _) = self.open.remove(key)?;
         let count = self.counts.get_mut(&lot)?;
@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn a_lot_ends_with_its_last_write() {
-        let mut lots = Lots::default();
+        let mut lots = OpenIntents::default();
         let lot = lots.begin(&[intent("/a"), intent("/b")]);
         assert_eq!(lots.close(&EntryKey::path("/a")), None);
         assert_eq!(lots.close(&EntryKey::path("/a")), None);
@@ -93,7 +93,7 @@ mod tests {
     #[test]
     fn the_newest_intent_counts() {
         let left = BTreeMap::from([(3, vec![intent("/a")]), (7, vec![intent("/a"), intent("/b")])]);
-        let (mut lots, done) = Lots::load(left);
+        let (mut lots, done) = OpenIntents::load(left);
         assert_eq!(done, [3]);
         assert_eq!(lots.begin(&[intent("/c")]), 8);
         assert_eq!(lots.into_intents().keys().copied().collect::<Vec<_>>(), [7, 8]);

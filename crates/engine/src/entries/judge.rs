@@ -1,17 +1,17 @@
 //! Judging what was read, and planning what is to be written.
 
 use super::filling::FILLING;
-use super::job::{Planned, ReadDone, WriteJob};
+use super::job::{PlannedWrite, ReadDone, WriteJob};
 use super::lists::{Union, union};
 use super::outcome::is_of_the_entry;
 use super::removals::Loss;
-use super::rows::Place;
-use super::state::{Gone, Shown, State};
-use crate::services::record::Action;
-use crate::spec::Run;
+use super::rows::{Presence, Stamps};
+use super::state::{Gone, ShownEntry, TaskState};
+use crate::event::Action;
+use crate::spec::RunState;
 use causeway_core::{
-    Base, Conflicts, Content, Entry, EntryKey, EntrySkip, Error, Evidence, Expect, Found, Mode, Pair, Reason, Rules,
-    Shape, Side, Stamp, Verdict, Version, Why, Write, merge,
+    Base, Conflicts, Content, Entry, EntryKey, EntryReason, EntrySkip, EntryVersion, EntryWrite, Error, Evidence,
+    Expect, FoundEntry, MergeRules, NameShape, Pair, Reason, Side, Stamp, Verdict, WriteMode, merge,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -19,9 +19,9 @@ use tokio::time::Instant;
 
 /// What one batch comes to.
 #[derive(Default)]
-struct Plans {
-    writes: Vec<Planned>,
-    removals: Vec<(Planned, Evidence)>,
+struct BatchPlans {
+    writes: Vec<PlannedWrite>,
+    removals: Vec<(PlannedWrite, Evidence)>,
     copied: Pair<BTreeSet<EntryKey>>,
 }
 
@@ -29,30 +29,30 @@ struct Plans {
 struct Case {
     key: EntryKey,
     looks: Pair<Option<(Entry, Content)>>,
-    versions: Pair<Option<Version>>,
-    stamps: Pair<Option<Stamp>>,
+    versions: Pair<Option<EntryVersion>>,
+    stamps: Stamps,
     base: Option<Base>,
-    rules: Rules,
+    rules: MergeRules,
     /// The operator has said who wins.
     decided: bool,
 }
 
 impl Case {
-    fn shown(&self) -> Pair<Option<Shown>> {
+    fn shown(&self) -> Pair<Option<ShownEntry>> {
         Pair::of(|side| {
             let ((entry, content), version) = (self.looks[side].as_ref()?, self.versions[side]?);
-            Some(Shown { digest: version.digest, modified_ms: entry.modified_ms, size: content.size() })
+            Some(ShownEntry { digest: version.digest, modified_ms: entry.modified_ms, size: content.size() })
         })
     }
 }
 
-impl State {
-    /// Judges a batch; answers what is to be written.
+impl TaskState {
+    /// Judges a batch; returns what is to be written.
     pub fn judge(&mut self, done: ReadDone, now: Instant) -> Vec<WriteJob> {
         self.jobs -= 1;
         let ReadDone { keys, mut found } = done;
-        self.heard(&found, now);
-        let mut plans = Plans::default();
+        self.note_answers(&found, now);
+        let mut plans = BatchPlans::default();
         for (key, places) in keys {
             let found = Pair::of(|side| found[side].remove(&key));
             self.judge_one(key, places, found, &mut plans, now);
@@ -62,7 +62,7 @@ impl State {
     }
 
     /// Whether the sides answer at all.
-    fn heard(&mut self, found: &Pair<BTreeMap<EntryKey, Result<Found, Error>>>, now: Instant) {
+    fn note_answers(&mut self, found: &Pair<BTreeMap<EntryKey, Result<FoundEntry, Error>>>, now: Instant) {
         for side in Side::BOTH.into_iter().filter(|side| !found[*side].is_empty()) {
             let well = found[side].values().any(|found| found.as_ref().map_or_else(is_of_the_entry, |_| true));
             self.answered(side, well, Duration::ZERO, now);
@@ -72,29 +72,25 @@ impl State {
     fn judge_one(
         &mut self,
         key: EntryKey,
-        places: Pair<Place>,
-        found: Pair<Option<Result<Found, Error>>>,
-        plans: &mut Plans,
+        places: Pair<Presence>,
+        found: Pair<Option<Result<FoundEntry, Error>>>,
+        plans: &mut BatchPlans,
         now: Instant,
     ) {
+        let stamps = Pair::of(|side| places[side].stamp());
         let mut looks = Pair { left: None, right: None };
-        for (side, found) in [(Side::Left, found.left), (Side::Right, found.right)] {
+        for (side, found) in found.sides() {
             match found.transpose() {
                 Ok(found) => looks[side] = found,
                 Err(Error::Rejected(why)) => {
-                    self.finish(&key);
-                    let stamps = Pair::of(|side| places[side].stamp());
-                    return self.leave(&key, EntrySkip::Rejected { why }, stamps, None, now);
+                    return self.leave(&key, EntrySkip::Rejected { why }, stamps, now);
                 }
-                Err(Error::Blocked(why)) => {
-                    let stamps = Pair::of(|side| places[side].stamp());
-                    return self.blocked_now(&key, side, why, stamps, now);
-                }
+                Err(Error::Blocked(why)) => return self.blocked_now(&key, side, why, stamps, now),
                 Err(error) => return self.failed(&key, side, error, now),
             }
         }
         for side in Side::BOTH {
-            let unchanged = self.row(&key).places[side] == places[side] && !self.marks.heard(&key, side);
+            let unchanged = self.row(&key).places[side] == places[side] && !self.agenda.heard(&key, side);
             match &looks[side] {
                 Some(found) if unchanged => self.saw(&key, side, found.as_ref().map(|(entry, _)| entry), now),
                 // The watch was quicker: what it said is looked at next.
@@ -105,7 +101,7 @@ impl State {
         }
         self.doubt.remove(&key);
         self.end_intent(&key, &looks);
-        if self.spec.run == Run::Drain {
+        if self.spec.run == RunState::Drain {
             return match self.drain_judge(&key, &places, &looks) {
                 Some(planned) => plans.writes.push(planned),
                 None => self.finish(&key),
@@ -113,8 +109,7 @@ impl State {
         }
         if let Some(undecided) = self.spec.select.undecided(&key) {
             let stamps = self.row(&key).stamps();
-            self.finish(&key);
-            return self.leave(&key, EntrySkip::Undecided(undecided), stamps, None, now);
+            return self.leave(&key, EntrySkip::Undecided(undecided), stamps, now);
         }
         match self.case(key, &places, looks) {
             Ok(case) => self.conclude(case, plans, now),
@@ -128,16 +123,16 @@ impl State {
         match found {
             Some(entry) => self.place_shown(key, side, before.read(entry), now),
             None if before.is_here() => {
-                self.sight[side].misses(&key.part(), now);
-                self.place_shown(key, side, Place::Absent, now);
+                self.freshness[side].get_mut(&key.part()).into_iter().for_each(|part| part.misses(now));
+                self.place_shown(key, side, Presence::Absent, now);
             }
             None => {}
         }
     }
 
     /// Whether a write was made whose answer never came, now that its entry was read.
-    fn end_intent(&mut self, key: &EntryKey, looks: &Pair<Option<Found>>) {
-        let Some(intent) = self.lots.get(key).cloned() else { return };
+    fn end_intent(&mut self, key: &EntryKey, looks: &Pair<Option<FoundEntry>>) {
+        let Some(intent) = self.intents.get(key).cloned() else { return };
         let Some(found) = &looks[intent.to] else { return };
         let seen =
             found.as_ref().map(|(entry, content)| (self.spec.attributes.select(content.clone()).digest(), entry.stamp));
@@ -150,7 +145,7 @@ impl State {
     }
 
     /// What is to be judged; an error where more must be read first.
-    fn case(&self, key: EntryKey, places: &Pair<Place>, looks: Pair<Option<Found>>) -> Result<Case, EntryKey> {
+    fn case(&self, key: EntryKey, places: &Pair<Presence>, looks: Pair<Option<FoundEntry>>) -> Result<Case, EntryKey> {
         let base = self.row(&key).base;
         let mut case = Case {
             rules: self.spec.rules(),
@@ -161,17 +156,17 @@ impl State {
             base,
             key,
         };
-        for (side, look) in [(Side::Left, looks.left), (Side::Right, looks.right)] {
+        for (side, look) in looks.sides() {
             match (look, places[side].stamp(), base) {
                 (Some(Some((entry, content))), ..) => {
                     let content = self.spec.attributes.select(content);
-                    let version = Version { digest: content.digest(), modified_ms: entry.modified_ms };
+                    let version = EntryVersion { digest: content.digest(), modified_ms: entry.modified_ms };
                     (case.versions[side], case.stamps[side]) = (Some(version), Some(entry.stamp));
                     case.looks[side] = Some((entry, content));
                 }
                 (Some(None), ..) | (None, None, _) => {}
                 (None, Some(stamp), Some(base)) if base.stamps[side] == stamp => {
-                    let version = Version { digest: base.digest, modified_ms: 0 };
+                    let version = EntryVersion { digest: base.digest, modified_ms: 0 };
                     (case.versions[side], case.stamps[side]) = (Some(version), Some(stamp));
                 }
                 (None, Some(_), _) => return Err(case.key),
@@ -181,8 +176,8 @@ impl State {
         (case.decided, case.rules) = (rules != case.rules, rules);
         // What we made ourselves and have not completed is completed, whatever the task may write over.
         let unfinished = |base: Base| Side::BOTH.iter().any(|side| base.stamps[*side] == Stamp::default());
-        if base.is_some_and(unfinished) && case.rules.mode == Mode::CreateOnly {
-            case.rules.mode = Mode::UpsertOnly;
+        if base.is_some_and(unfinished) && case.rules.mode == WriteMode::CreateOnly {
+            case.rules.mode = WriteMode::UpsertOnly;
         }
         Ok(case)
     }
@@ -190,14 +185,14 @@ impl State {
     fn look_again(&mut self, key: &EntryKey) {
         self.doubt.insert(key.clone());
         self.finish(key);
-        self.marks.mark(key);
+        self.agenda.add(key);
     }
 
-    fn conclude(&mut self, mut case: Case, plans: &mut Plans, now: Instant) {
+    fn conclude(&mut self, mut case: Case, plans: &mut BatchPlans, now: Instant) {
         if self.spec.is_list(&case.key) && case.versions.left != case.versions.right {
             match self.list(&mut case) {
-                Some(Union::Copy { to }) => return self.copy(case, to, Why::Edited, plans, now),
-                Some(Union::Both(_)) => return self.copy(case, Side::Right, Why::Edited, plans, now),
+                Some(Union::Copy { to }) => return self.copy(case, to, EntryReason::Edited, plans, now),
+                Some(Union::Both(_)) => return self.copy(case, Side::Right, EntryReason::Edited, plans, now),
                 Some(Union::Enough) => {
                     self.settled(&case.key);
                     return self.finish(&case.key);
@@ -211,9 +206,9 @@ impl State {
             Verdict::Copy { to, why } => self.copy(case, to, why, plans, now),
             Verdict::Delete { from, why } => self.delete(case, from, why, plans, now),
             Verdict::Leave(skip) => {
-                self.finish(&case.key);
                 self.decided.remove(&case.key);
-                self.leave(&case.key, skip, case.stamps, Some(case.shown()), now);
+                self.leave(&case.key, skip, case.stamps, now);
+                self.left.show(&case.key, case.shown());
             }
         }
     }
@@ -230,7 +225,7 @@ impl State {
             content.body = Some(all.clone());
             entry.stamp = Stamp::default();
             let digest = self.spec.attributes.select(content.clone()).digest();
-            case.versions.left = Some(Version { digest, modified_ms: entry.modified_ms });
+            case.versions.left = Some(EntryVersion { digest, modified_ms: entry.modified_ms });
         }
         Some(union)
     }
@@ -253,14 +248,13 @@ impl State {
         self.finish(key);
     }
 
-    fn copy(&mut self, mut case: Case, to: Side, why: Why, plans: &mut Plans, now: Instant) {
+    fn copy(&mut self, mut case: Case, to: Side, why: EntryReason, plans: &mut BatchPlans, now: Instant) {
         let (key, from) = (case.key.clone(), to.other());
-        let over = case.shown()[to].filter(|_| matches!(why, Why::Settled { .. } | Why::Overridden));
+        let over = case.shown()[to].filter(|_| matches!(why, EntryReason::Settled { .. } | EntryReason::Overridden));
         let Some((entry, content)) = case.looks[from].take() else { return self.look_again(&key) };
         // What cannot be held is not written to find that out.
         if let Some(Err(why)) = self.spec.cluster(to).port.sink().map(|sink| sink.check(&key, &content)) {
-            self.finish(&key);
-            return self.leave(&key, EntrySkip::Rejected { why }, case.stamps, None, now);
+            return self.leave(&key, EntrySkip::Rejected { why }, case.stamps, now);
         }
         if let Some(parent) = self.missing_parent(&key, from).filter(|parent| !plans.copied[to].contains(parent)) {
             self.finish(&key);
@@ -272,7 +266,7 @@ impl State {
             if case.stamps[to].is_some() {
                 // It stands, and can be written below: it is completed when that is done.
                 self.finish(&key);
-                return self.marks.mark_at(&key, now + FILLING);
+                return self.agenda.add_at(&key, now + FILLING);
             }
             // A version that the other side never had: it is completed as one that was edited there.
             written = Some((first.digest(), Stamp::default()));
@@ -283,17 +277,17 @@ impl State {
             let half = Content { body: content.body.clone(), attributes: there.clone() };
             (half.attributes != content.attributes).then(|| self.spec.attributes.select(half).digest())
         });
-        let write = Write {
+        let write = EntryWrite {
             expect: case.stamps[to].map_or(Expect::Absent, Expect::Stamp),
             parents: self.makes_parents(&key, from),
             key,
             to: Some(content),
         };
         let (before, stamps, why) = (case.base, case.stamps, said(why, case.decided));
-        plans.writes.push(Planned { write, to, why: Some(why), content: written, before, stamps, over, half });
+        plans.writes.push(PlannedWrite { write, to, why: Some(why), content: written, before, stamps, over, half });
     }
 
-    fn delete(&mut self, case: Case, from: Side, why: Why, plans: &mut Plans, now: Instant) {
+    fn delete(&mut self, case: Case, from: Side, why: EntryReason, plans: &mut BatchPlans, now: Instant) {
         let key = case.key.clone();
         let (rules, stamps) = (case.rules, case.stamps);
         let below = self
@@ -301,44 +295,43 @@ impl State {
             .map(|(below, row)| (row.base.is_none() || self.left.contains(below), row.is_numbered()));
         match below {
             // Something new below it is to be written beyond: it must stand there.
-            Some(_) if self.marks.awaited(&key) => return self.copy(case, from.other(), Why::Needed, plans, now),
+            Some(_) if self.agenda.awaited(&key) => {
+                return self.copy(case, from.other(), EntryReason::Needed, plans, now);
+            }
             Some((true, numbered)) if numbered || !rules.travels_from(from) => {
-                self.finish(&key);
-                return self.leave(&key, EntrySkip::Occupied, stamps, None, now);
+                return self.leave(&key, EntrySkip::Occupied, stamps, now);
             }
             // A flat side may keep them without it.
-            Some(_) if self.shape(from.other()) == Shape::Flat => {
-                self.finish(&key);
-                return self.leave(&key, EntrySkip::Occupied, stamps, None, now);
+            Some(_) if self.shape(from.other()) == NameShape::Flat => {
+                return self.leave(&key, EntrySkip::Occupied, stamps, now);
             }
             // Children go first, or say that they stay: then it is looked at again.
             Some(_) => return self.finish(&key),
             None => {}
         }
         let evidence = match self.gone(&key, from.other(), now) {
-            _ if self.marks.disturbed(&key) => return self.finish(&key),
+            _ if self.agenda.disturbed(&key) => return self.finish(&key),
             Gone::Surely(evidence) => evidence,
             Gone::Unknown => return self.finish(&key),
             Gone::Wait(at) => {
                 self.finish(&key);
-                return self.marks.mark_at(&key, at);
+                return self.agenda.add_at(&key, at);
             }
         };
         let Some(stamp) = stamps[from] else { return self.finish(&key) };
-        let over = case.shown()[from].filter(|_| matches!(why, Why::Settled { .. }));
-        let write = Write { key, expect: Expect::Stamp(stamp), to: None, parents: false };
+        let over = case.shown()[from].filter(|_| matches!(why, EntryReason::Settled { .. }));
+        let write = EntryWrite { key, expect: Expect::Stamp(stamp), to: None, parents: false };
         let why = Some(said(why, case.decided));
         plans.removals.push((
-            Planned { write, to: from, why, content: None, before: case.base, stamps, over, half: None },
+            PlannedWrite { write, to: from, why, content: None, before: case.base, stamps, over, half: None },
             evidence,
         ));
     }
 
     /// Asks the guards about what is to be removed.
-    fn admit(&mut self, plans: &mut Plans, now: Instant) {
-        let removals = std::mem::take(&mut plans.removals);
-        let (left, right): (Vec<_>, Vec<_>) = removals.into_iter().partition(|(planned, _)| planned.to == Side::Left);
-        for (side, removals) in [(Side::Left, left), (Side::Right, right)] {
+    fn admit(&mut self, plans: &mut BatchPlans, now: Instant) {
+        for side in Side::BOTH {
+            let removals: Vec<_> = plans.removals.extract_if(.., |(planned, _)| planned.to == side).collect();
             if removals.is_empty() {
                 continue;
             }
@@ -347,15 +340,14 @@ impl State {
             let parts: BTreeSet<_> = asked.iter().map(|(key, _)| key.part()).collect();
             let losses: Vec<_> = parts
                 .into_iter()
-                .filter_map(|part| {
-                    self.sight[lost].missing_since(&part)?;
+                .map(|part| {
                     let count = self.rows.count(&part);
                     let (missing, total, emptied) = (count.missing[lost], count.bases, count.here[lost] == 0);
-                    Some(Loss { part, missing, total, emptied })
+                    Loss { part, missing, total, emptied }
                 })
                 .collect();
             let total = self.rows.counts().map(|count| count.bases).sum();
-            let pass = self.doors[side].admit(&asked, total, &losses, now);
+            let pass = self.removals[side].admit(&asked, total, &losses, now);
             for ((planned, _), passes) in removals.into_iter().zip(pass) {
                 match passes {
                     true => plans.writes.push(planned),
@@ -366,10 +358,10 @@ impl State {
     }
 
     /// Notes what is going to be written before it is.
-    fn begin_writes(&mut self, writes: Vec<Planned>) -> Vec<WriteJob> {
+    fn begin_writes(&mut self, mut writes: Vec<PlannedWrite>) -> Vec<WriteJob> {
         let mut jobs = Vec::new();
-        let (left, right): (Vec<_>, Vec<_>) = writes.into_iter().partition(|planned| planned.to == Side::Left);
-        for (to, mut planned) in [(Side::Left, left), (Side::Right, right)] {
+        for to in Side::BOTH {
+            let mut planned: Vec<_> = writes.extract_if(.., |planned| planned.to == to).collect();
             if planned.is_empty() {
                 continue;
             }
@@ -380,11 +372,11 @@ impl State {
             });
             for planned in &planned {
                 if self.row(planned.key()).places[to].stamp() == planned.stamps[to] {
-                    self.marks.known(planned.key(), to);
+                    self.agenda.known(planned.key(), to);
                 }
             }
-            let intents: Vec<_> = planned.iter().map(Planned::intent).collect();
-            let lot = self.lots.begin(&intents);
+            let intents: Vec<_> = planned.iter().map(PlannedWrite::intent).collect();
+            let lot = self.intents.begin(&intents);
             self.recorder.intents(&self.route, lot, Some(&intents));
             self.jobs += 1;
             jobs.push(WriteJob { to, planned });
@@ -394,9 +386,9 @@ impl State {
 }
 
 /// The reason as the user should read it.
-fn said(why: Why, decided: bool) -> Why {
+fn said(why: EntryReason, decided: bool) -> EntryReason {
     match why {
-        Why::Settled { .. } if decided => Why::Settled { by: Conflicts::Manual },
+        EntryReason::Settled { .. } if decided => EntryReason::Settled { by: Conflicts::Manual },
         why => why,
     }
 }

@@ -1,10 +1,10 @@
 //! What is listed and left out on purpose: what is no data, and what the server numbered.
 
-use super::state::State;
+use super::state::TaskState;
 use causeway_core::{Aside, Entry, EntryKey, Side, Ways};
 use std::collections::BTreeMap;
 
-impl State {
+impl TaskState {
     /// Takes what is no data out of a listing of one side, and notes it.
     pub(super) fn set_aside(&mut self, side: Side, entries: &mut BTreeMap<EntryKey, Entry>) {
         let asides = &mut self.asides[side];
@@ -44,7 +44,7 @@ impl State {
         let Some((first, last)) = self.spec.shape().below(key) else { return };
         for (below, row) in self.rows.range(&first, &last) {
             if !row.in_step() {
-                self.marks.mark(below);
+                self.agenda.add(below);
             }
         }
     }

@@ -2,7 +2,8 @@
 
 use causeway_core::{
     Aside, Content, DataPort, DataSelector, DataSink, DataSource, Entry, EntryCapabilities, EntryFacts, EntryInterest,
-    EntryKey, EntryMap, Error, Expect, Fingerprint, Found, Limits, Lost, News, NoPlace, Part, Shape, Undecided, Write,
+    EntryKey, EntryMap, EntryUpdate, EntryWrite, Error, Expect, Fingerprint, FoundEntry, Limits, Lost, NameShape,
+    NoPlace, Part, Undecided,
 };
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -16,8 +17,8 @@ use std::sync::Arc;
 pub fn mapped(port: &DataPort, map: EntryMap) -> DataPort {
     let mapped = Arc::new(Mapped { map, source: port.source(), sink: port.sink() });
     match &mapped.sink {
-        Some(_) => DataPort::ReadWrite(mapped),
-        None => DataPort::ReadOnly(mapped),
+        Some(_) => DataPort::read_write(mapped),
+        None => DataPort::read_only(mapped),
     }
 }
 
@@ -50,12 +51,12 @@ impl EntryInterest for WithPlace {
 }
 
 /// What is selected, by the cluster's own names.
-struct Inside {
+struct OwnNames {
     select: DataSelector,
     map: EntryMap,
 }
 
-impl EntryInterest for Inside {
+impl EntryInterest for OwnNames {
     fn takes(&self, key: &EntryKey) -> bool {
         match self.map.to(key) {
             Ok(shown) => self.select.takes(&shown),
@@ -84,7 +85,7 @@ struct Mapped {
 
 impl Mapped {
     fn inside(&self, select: &DataSelector) -> DataSelector {
-        Arc::new(Inside { select: select.clone(), map: self.map.clone() })
+        Arc::new(OwnNames { select: select.clone(), map: self.map.clone() })
     }
 
     /// The entries that these names are of.
@@ -119,26 +120,27 @@ fn said(key: &EntryKey, why: NoPlace) -> String {
 }
 
 /// What a watch has shown: several parts are one here, which is complete when all of them are.
-struct Shown {
+struct MappedWatch {
     map: EntryMap,
     parts: BTreeMap<Part, BTreeMap<EntryKey, Entry>>,
 }
 
-impl Shown {
+impl MappedWatch {
     fn is_complete(&self) -> bool {
         self.parts.len() == self.map.own().len()
     }
 
-    fn take(&mut self, item: Result<News, Lost>) -> Option<Result<News, Lost>> {
+    fn take(&mut self, item: Result<EntryUpdate, Lost>) -> Option<Result<EntryUpdate, Lost>> {
         match item {
-            Ok(News::Reset { part, .. }) if !self.map.own().contains(&part) => None,
-            Ok(News::Reset { part, entries }) => {
+            Ok(EntryUpdate::Reset { part, .. }) if !self.map.own().contains(&part) => None,
+            Ok(EntryUpdate::Reset { part, entries }) => {
                 self.parts.insert(part, entries);
                 let all = || self.parts.values().flatten().map(|(key, entry)| (key.clone(), *entry)).collect();
-                self.is_complete()
-                    .then(|| Ok(News::Reset { part: self.map.shown().clone(), entries: all_shown(&self.map, all()) }))
+                self.is_complete().then(|| {
+                    Ok(EntryUpdate::Reset { part: self.map.shown().clone(), entries: all_shown(&self.map, all()) })
+                })
             }
-            Ok(News::Changed(changes)) => {
+            Ok(EntryUpdate::Changed(changes)) => {
                 for (key, entry) in &changes {
                     let part = self.parts.get_mut(&key.part());
                     match (part, entry) {
@@ -149,7 +151,7 @@ impl Shown {
                 }
                 let changes = changes.into_iter().filter_map(|(key, entry)| shown(&self.map, key, entry));
                 let changes: Vec<_> = changes.collect();
-                (self.is_complete() && !changes.is_empty()).then_some(Ok(News::Changed(changes)))
+                (self.is_complete() && !changes.is_empty()).then_some(Ok(EntryUpdate::Changed(changes)))
             }
             Err(Lost { part, error }) => {
                 match &part {
@@ -165,19 +167,19 @@ impl Shown {
 
 impl DataSource for Mapped {
     fn facts(&self) -> EntryFacts {
-        EntryFacts { shape: Shape::Flat, ..self.source.facts() }
+        EntryFacts { shape: NameShape::Flat, ..self.source.facts() }
     }
 
     fn latest(&self) -> Option<i64> {
         self.source.latest()
     }
 
-    fn watch(&self, select: &DataSelector) -> BoxStream<'static, Result<News, Lost>> {
-        let mut all = Shown { map: self.map.clone(), parts: BTreeMap::new() };
+    fn watch(&self, select: &DataSelector) -> BoxStream<'static, Result<EntryUpdate, Lost>> {
+        let mut all = MappedWatch { map: self.map.clone(), parts: BTreeMap::new() };
         self.source.watch(&self.inside(select)).filter_map(move |item| ready(all.take(item))).boxed()
     }
 
-    fn read<'a>(&'a self, keys: &'a [EntryKey]) -> BoxFuture<'a, Vec<Result<Found, Error>>> {
+    fn read<'a>(&'a self, keys: &'a [EntryKey]) -> BoxFuture<'a, Vec<Result<FoundEntry, Error>>> {
         async move {
             let own = self.own(keys.iter());
             let asked: Vec<_> = own.iter().flatten().cloned().collect();
@@ -221,20 +223,20 @@ impl DataSink for Mapped {
         self.sink.as_ref()?.provisional(content)
     }
 
-    fn write<'a>(&'a self, writes: &'a [Write]) -> BoxFuture<'a, Vec<Result<Option<Entry>, Error>>> {
+    fn write<'a>(&'a self, writes: &'a [EntryWrite]) -> BoxFuture<'a, Vec<Result<Option<Entry>, Error>>> {
         async move {
             let Some(sink) = &self.sink else {
                 return writes.iter().map(|_| Err(Error::Denied("it can only be read".into()))).collect();
             };
             let own = self.own(writes.iter().map(|write| &write.key));
             // Where the folders of a tree are nobody's entries, they are made.
-            let parents = |write: &Write| write.parents || self.source.facts().shape == Shape::Tree;
-            let inner = |(write, own): (&Write, &Result<EntryKey, NoPlace>)| {
-                Some(Write { key: own.clone().ok()?, parents: parents(write), ..write.clone() })
+            let parents = |write: &EntryWrite| write.parents || self.source.facts().shape == NameShape::Tree;
+            let inner = |(write, own): (&EntryWrite, &Result<EntryKey, NoPlace>)| {
+                Some(EntryWrite { key: own.clone().ok()?, parents: parents(write), ..write.clone() })
             };
             let asked: Vec<_> = writes.iter().zip(&own).filter_map(inner).collect();
             let mut answers = sink.write(&asked).await.into_iter();
-            let answer = |(write, own): (&Write, Result<EntryKey, NoPlace>)| match (own, write.expect, &write.to) {
+            let answer = |(write, own): (&EntryWrite, Result<EntryKey, NoPlace>)| match (own, write.expect, &write.to) {
                 (Ok(_), ..) => answers.next().unwrap_or_else(|| Err(Error::protocol("an answer is missing"))),
                 (Err(_), Expect::Absent, None) => Ok(None),
                 (Err(why), ..) => Err(Error::Rejected(said(&write.key, why))),

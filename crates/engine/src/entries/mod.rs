@@ -1,16 +1,18 @@
 //! Keeps config entries in step between two clusters, one or two ways.
 //!
 //! ```text
-//! left.watch ──► Rows, Sight ─► turn ─► read ─► judge (merge, guards) ─► intents ─► write ─► outcome ─► ledger, events
+//! left.watch ──► EntryRows, freshness ─► agenda ─► read ─► judge (merge, guards) ─► intents ─► write ─► ledger, events
 //! right.watch ─►      ▲                                                                         │
 //!                     └────────────────────────── what is not in step is marked ────────────────┘
 //! ```
-//! One [`actor`] a task holds one [`state::State`]: all judgement is there, without waiting. Only what changed is read:
+//! One [`actor`] a task holds one [`state::TaskState`]: all judgement is there, without waiting. Only what changed is read:
 //! an entry whose stamps are those of the last common version is in step.
 
 mod actor;
+mod agenda;
 mod drain;
 mod engine;
+mod failures;
 mod filling;
 mod freshness;
 mod history;
@@ -23,7 +25,6 @@ mod left_alone;
 mod left_out;
 mod lists;
 mod mapped;
-mod marks;
 mod outcome;
 mod probes;
 mod record;
@@ -33,11 +34,10 @@ mod schedule;
 mod spec;
 mod state;
 mod status;
-mod unconfirmed;
 
 pub use engine::DataEngine;
 pub use mapped::{mapped, with_place};
 pub use record::{DataLedger, DataRecorder};
-pub use spec::{Attend, DataCluster, DataRoute, DataSpec, DataTiming};
-pub use state::Shown;
-pub use status::{ConflictRow, DataStatus, Known};
+pub use spec::{AttributeFilter, DataCluster, DataRoute, DataSpec, DataTiming};
+pub use state::ShownEntry;
+pub use status::{ConflictRow, DataStatus, KnownEntry};

@@ -1,16 +1,16 @@
 //! What became of writes.
 
-use super::job::{Planned, WriteDone};
-use super::probes::Refused;
-use super::rows::Place;
-use super::state::State;
-use crate::services::record::Action;
-use crate::spec::Run;
-use causeway_core::{Base, Entry, EntryKey, EntrySkip, Error, Pair, Reason, Removal, Side, Stamp, Why, WrittenOver};
+use super::job::{PlannedWrite, WriteDone};
+use super::probes::RefusalKind;
+use super::rows::{Presence, Stamps};
+use super::state::TaskState;
+use crate::event::Action;
+use crate::spec::RunState;
+use causeway_core::{Base, Entry, EntryKey, EntryReason, EntrySkip, Error, Pair, Reason, Removal, Side, WrittenOver};
 use std::time::Duration;
 use tokio::time::Instant;
 
-impl State {
+impl TaskState {
     pub fn wrote(&mut self, done: WriteDone, now: Instant) {
         self.jobs -= 1;
         let WriteDone { job, answers } = done;
@@ -25,7 +25,7 @@ impl State {
         }
     }
 
-    fn accepted(&mut self, planned: &Planned, entry: Option<Entry>, now: Instant) {
+    fn accepted(&mut self, planned: &PlannedWrite, entry: Option<Entry>, now: Instant) {
         let (key, to) = (planned.key(), planned.to);
         let base = match (planned.content, entry) {
             (Some((digest, from)), Some(entry)) => {
@@ -37,8 +37,8 @@ impl State {
             _ => return self.failed(key, to, Error::protocol("an entry is missing in the answer"), now),
         };
         // What the watch has said meanwhile may be newer, also when it is what was there before.
-        if !self.marks.heard(key, to) && self.row(key).places[to].stamp() == planned.stamps[to] {
-            self.place_shown(key, to, entry.map_or(Place::Absent, |entry| Place::here(&entry)), now);
+        if !self.agenda.heard(key, to) && self.row(key).places[to].stamp() == planned.stamps[to] {
+            self.place_shown(key, to, entry.map_or(Presence::Absent, |entry| Presence::here(&entry)), now);
         }
         self.base(key, base);
         self.close(key);
@@ -48,14 +48,14 @@ impl State {
         self.finish(key);
         if base.is_some() {
             self.written.insert(key.clone(), now);
-            self.marks.stands(key);
+            self.agenda.stands(key);
         }
         if !self.row(key).in_step() {
-            self.marks.mark(key);
+            self.agenda.add(key);
         }
     }
 
-    fn tell_written(&self, planned: &Planned) {
+    fn tell_written(&self, planned: &PlannedWrite) {
         let action = match (&planned.content, planned.stamps[planned.to]) {
             (None, _) => Action::Deleted,
             (_, None) => Action::Created,
@@ -63,26 +63,25 @@ impl State {
         };
         let over = planned.over.map(|over| WrittenOver { size: over.size, digest: over.digest });
         let reason = planned.why.map_or(Reason::Removal(Removal::Drained), |why| Reason::Entry { why, over });
-        if matches!(planned.why, Some(Why::Settled { .. })) {
+        if matches!(planned.why, Some(EntryReason::Settled { .. })) {
             self.event(planned.key(), planned.to, Action::Conflict, reason.clone());
         }
         self.event(planned.key(), planned.to, action, reason);
     }
 
-    fn refused(&mut self, planned: Planned, error: Error, now: Instant) {
+    fn refused(&mut self, planned: PlannedWrite, error: Error, now: Instant) {
         let key = planned.key();
         let known = !matches!(error, Error::Unavailable(_) | Error::Protocol(_));
         if known {
             self.close(key);
         }
         match error {
-            Error::Rejected(why) if self.spec.run == Run::Drain => {
+            Error::Rejected(why) if self.spec.run == RunState::Drain => {
                 self.stays_there(key, planned.to, Reason::EntryNotDeleted { text: why });
                 self.finish(key);
             }
             Error::Rejected(why) => {
-                self.finish(key);
-                self.leave(key, EntrySkip::Rejected { why }, planned.stamps, None, now);
+                self.leave(key, EntrySkip::Rejected { why }, planned.stamps, now);
             }
             Error::Blocked(why) => self.blocked_now(key, planned.to, why, planned.stamps, now),
             error => {
@@ -94,17 +93,9 @@ impl State {
     }
 
     /// A side refuses an entry for now.
-    pub(super) fn blocked_now(
-        &mut self,
-        key: &EntryKey,
-        side: Side,
-        why: String,
-        stamps: Pair<Option<Stamp>>,
-        now: Instant,
-    ) {
-        self.finish(key);
-        self.probes.refuse(key, side, Refused::Blocked, stamps, now);
-        self.leave(key, EntrySkip::Blocked { why }, stamps, None, now);
+    pub(super) fn blocked_now(&mut self, key: &EntryKey, side: Side, why: String, stamps: Stamps, now: Instant) {
+        self.probes.refuse(key, side, RefusalKind::Blocked, stamps, now);
+        self.leave(key, EntrySkip::Blocked { why }, stamps, now);
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the data engine tells the outside: its memory to keep, and events.
 
 use super::spec::DataRoute;
-use crate::services::record::Event;
+use crate::event::Event;
 use causeway_core::{Base, EntryKey, Intent};
 use futures_util::future::BoxFuture;
 use std::collections::BTreeMap;

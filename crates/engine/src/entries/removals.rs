@@ -1,15 +1,12 @@
 //! What may be removed from one side: the guard, and what it holds.
 
-use crate::kit::guard::{Guard, Holding};
+use crate::kit::guard::{Guard, HoldNews};
+use crate::kit::hash;
 use crate::spec::GuardLimits;
+use crate::status::Hold;
 use causeway_core::{EntryKey, Evidence, Part};
 use std::collections::BTreeSet;
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::time::Duration;
 use tokio::time::Instant;
-
-/// A hold that holds nothing any more ends after this time.
-const CALM: Duration = Duration::from_secs(5);
 
 /// What a part has lost, for the guard to judge.
 pub(crate) struct Loss {
@@ -22,27 +19,16 @@ pub(crate) struct Loss {
     pub emptied: bool,
 }
 
+/// The removals from one side that a guard has judged.
 #[derive(Default)]
-pub(crate) struct Door {
+pub(crate) struct Removals {
     pub guard: Guard,
     held: BTreeSet<EntryKey>,
     /// What was held and may go now.
     cleared: BTreeSet<EntryKey>,
-    told: bool,
 }
 
-/// What a look at the guard has found.
-pub(crate) enum Turned {
-    Nothing,
-    /// It began to hold.
-    Holds(Holding, usize),
-    /// What it held has come back.
-    Calm,
-    /// The time of the hold is over: what is held is to be released, and looked at again.
-    Over,
-}
-
-impl Door {
+impl Removals {
     pub fn new(limits: GuardLimits) -> Self {
         Self { guard: Guard::new(limits), ..Self::default() }
     }
@@ -60,8 +46,13 @@ impl Door {
         self.held.iter()
     }
 
-    pub fn holding(&self) -> Option<&Holding> {
-        self.guard.holding.as_ref().filter(|_| !self.held.is_empty())
+    pub fn hold(&self, now: Instant) -> Option<Hold> {
+        self.guard.hold(now).filter(|_| !self.held.is_empty())
+    }
+
+    /// Looks at the hold.
+    pub fn look(&mut self, now: Instant) -> HoldNews {
+        self.guard.look(self.held.len(), now)
     }
 
     /// The entry is not what it was: whatever was said of its removal says nothing any more.
@@ -118,36 +109,9 @@ impl Door {
     /// Lets go of exactly what is held now, and of what `waiting` names besides; returns what was held.
     pub fn release(&mut self, waiting: impl IntoIterator<Item = EntryKey>) -> Vec<EntryKey> {
         self.guard.end_hold();
-        self.told = false;
         self.cleared.extend(waiting);
         let held = std::mem::take(&mut self.held);
         self.cleared.extend(held.iter().cloned());
         held.into_iter().collect()
     }
-
-    /// Looks at the hold; `ready`: the side that things are missing from can be read.
-    pub fn turn(&mut self, ready: bool, now: Instant) -> Turned {
-        let Some(holding) = self.guard.holding.clone() else { return Turned::Nothing };
-        if self.held.is_empty() {
-            if now < holding.since + CALM {
-                return Turned::Nothing;
-            }
-            self.guard.end_hold();
-            return if std::mem::take(&mut self.told) { Turned::Calm } else { Turned::Nothing };
-        }
-        if !std::mem::replace(&mut self.told, true) {
-            return Turned::Holds(holding, self.held.len());
-        }
-        match self.guard.expires_at() {
-            Some(at) if now >= at && ready => Turned::Over,
-            _ => Turned::Nothing,
-        }
-    }
-}
-
-/// Names an entry to the guard.
-fn hash(key: &EntryKey) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    key.hash(&mut hasher);
-    hasher.finish()
 }

@@ -1,14 +1,14 @@
 //! What is known of every entry: where it stands, and what both sides last had in common. Pure, and small: there may be
 //! a million.
 
-use causeway_core::{Aside, Base, Entry, EntryKey, Pair, Part, Shape, Side, Stamp};
+use causeway_core::{Aside, Base, Entry, EntryKey, NameShape, Pair, Part, Side, Stamp};
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
 /// An entry on one side.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum Presence {
     /// Not seen there.
     #[default]
     Absent,
@@ -23,7 +23,7 @@ pub(crate) enum Place {
     },
 }
 
-impl Place {
+impl Presence {
     pub fn here(entry: &Entry) -> Self {
         Self::Here { stamp: entry.stamp, size: entry.size, numbered: entry.aside == Some(Aside::Numbered) }
     }
@@ -66,14 +66,17 @@ impl Place {
     }
 }
 
+/// The version that stands on each side; `None`: nothing does.
+pub(crate) type Stamps = Pair<Option<Stamp>>;
+
 /// One entry.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct Row {
-    pub places: Pair<Place>,
+pub(crate) struct EntryRow {
+    pub places: Pair<Presence>,
     pub base: Option<Base>,
 }
 
-impl Row {
+impl EntryRow {
     /// Whether both sides are as they were when they last had the same.
     pub fn in_step(&self) -> bool {
         Side::BOTH.iter().all(|side| !self.changed(*side))
@@ -84,7 +87,7 @@ impl Row {
         self.places[side].stamp() != self.base.map(|base| base.stamps[side])
     }
 
-    pub fn stamps(&self) -> Pair<Option<Stamp>> {
+    pub fn stamps(&self) -> Stamps {
         Pair::of(|side| self.places[side].stamp())
     }
 
@@ -101,7 +104,7 @@ impl Row {
 
 /// How many there are in a part.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Count {
+pub(crate) struct PartCount {
     /// With a common version.
     pub bases: usize,
     /// That stand on a side.
@@ -115,8 +118,8 @@ pub(crate) struct Count {
     pub numbered: Pair<usize>,
 }
 
-impl Count {
-    fn add(&mut self, row: &Row, sign: fn(usize, usize) -> usize) {
+impl PartCount {
+    fn add(&mut self, row: &EntryRow, sign: fn(usize, usize) -> usize) {
         let here = Pair::of(|side| row.places[side].is_here());
         if row.is_numbered() {
             let side = if here.left { Side::Left } else { Side::Right };
@@ -126,7 +129,7 @@ impl Count {
         self.bases = sign(self.bases, usize::from(row.base.is_some()));
         for side in Side::BOTH {
             let lone = !here[side] && here[side.other()];
-            let missing = lone && row.base.is_some() && row.places[side] == Place::Absent;
+            let missing = lone && row.base.is_some() && row.places[side] == Presence::Absent;
             self.here[side] = sign(self.here[side], usize::from(here[side]));
             self.missing[side] = sign(self.missing[side], usize::from(missing));
             self.alone[side.other()] = sign(self.alone[side.other()], usize::from(lone && row.base.is_none()));
@@ -136,7 +139,7 @@ impl Count {
 
 /// What a complete look has changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Looked {
+pub(crate) struct LookFindings {
     /// Something stands there that did not before.
     pub grew: bool,
     /// Something does not stand there any more.
@@ -145,30 +148,30 @@ pub(crate) struct Looked {
 
 /// Every entry of a task.
 #[derive(Default)]
-pub(crate) struct Rows {
-    rows: BTreeMap<EntryKey, Row>,
-    counts: BTreeMap<Arc<str>, Count>,
+pub(crate) struct EntryRows {
+    rows: BTreeMap<EntryKey, EntryRow>,
+    counts: BTreeMap<Arc<str>, PartCount>,
 }
 
-impl Rows {
+impl EntryRows {
     pub fn new(bases: impl IntoIterator<Item = (EntryKey, Base)>) -> Self {
-        let row = |base| Row { base: Some(base), ..Row::default() };
+        let row = |base| EntryRow { base: Some(base), ..EntryRow::default() };
         let mut rows =
             Self { rows: bases.into_iter().map(|(key, base)| (key, row(base))).collect(), counts: BTreeMap::new() };
         rows.count_again();
         rows
     }
 
-    pub fn get(&self, key: &EntryKey) -> Option<&Row> {
+    pub fn get(&self, key: &EntryKey) -> Option<&EntryRow> {
         self.rows.get(key)
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = (&EntryKey, &Row)> {
+    pub fn iter(&self) -> impl Iterator<Item = (&EntryKey, &EntryRow)> {
         self.rows.iter()
     }
 
-    /// Changes one row; answers whether it is different now. A row about nothing goes.
-    pub fn edit(&mut self, key: &EntryKey, change: impl FnOnce(&mut Row)) -> bool {
+    /// Changes one row; returns whether it is different now. A row about nothing goes.
+    pub fn edit(&mut self, key: &EntryKey, change: impl FnOnce(&mut EntryRow)) -> bool {
         let before = self.rows.get(key).copied().unwrap_or_default();
         let mut after = before;
         change(&mut after);
@@ -186,27 +189,27 @@ impl Rows {
         true
     }
 
-    pub fn count(&self, part: &Part) -> Count {
+    pub fn count(&self, part: &Part) -> PartCount {
         self.counts.get(&part.0).copied().unwrap_or_default()
     }
 
-    pub fn counts(&self) -> impl Iterator<Item = &Count> {
+    pub fn counts(&self) -> impl Iterator<Item = &PartCount> {
         self.counts.values()
     }
 
     /// The rows of a part.
-    pub fn part(&self, part: &Part) -> impl Iterator<Item = (&EntryKey, &Row)> {
+    pub fn part(&self, part: &Part) -> impl Iterator<Item = (&EntryKey, &EntryRow)> {
         let first = EntryKey::new(&part.0, "", "");
         self.rows.range(first..).take_while(move |(key, _)| key.namespace == part.0)
     }
 
     /// The rows between two keys.
-    pub fn range<'a>(&'a self, from: &EntryKey, to: &EntryKey) -> impl Iterator<Item = (&'a EntryKey, &'a Row)> {
+    pub fn range<'a>(&'a self, from: &EntryKey, to: &EntryKey) -> impl Iterator<Item = (&'a EntryKey, &'a EntryRow)> {
         self.rows.range((Bound::Excluded(from), Bound::Excluded(to)))
     }
 
     /// The first entry below another that stands on `side`, which has this shape.
-    pub fn first_below(&self, key: &EntryKey, side: Side, shape: Shape) -> Option<(&EntryKey, &Row)> {
+    pub fn first_below(&self, key: &EntryKey, side: Side, shape: NameShape) -> Option<(&EntryKey, &EntryRow)> {
         let (from, to) = shape.below(key)?;
         self.range(&from, &to).find(|(_, row)| row.places[side].is_here())
     }
@@ -218,14 +221,14 @@ impl Rows {
         part: &Part,
         entries: BTreeMap<EntryKey, Entry>,
         newer: impl Fn(&EntryKey) -> bool,
-    ) -> Looked {
-        let mut answer = Looked::default();
+    ) -> LookFindings {
+        let mut answer = LookFindings::default();
         let mut fresh = Vec::new();
         let first = EntryKey::new(&part.0, "", "");
         let mut rows = self.rows.range_mut(first..).take_while(|(key, _)| key.namespace == part.0).peekable();
-        let lose = |key: &EntryKey, row: &mut Row, answer: &mut Looked| {
+        let lose = |key: &EntryKey, row: &mut EntryRow, answer: &mut LookFindings| {
             if row.places[side].is_here() && !newer(key) {
-                row.places[side] = Place::Absent;
+                row.places[side] = Presence::Absent;
                 answer.lost = true;
             }
         };
@@ -249,8 +252,8 @@ impl Rows {
         let mut more: BTreeMap<_, _> = fresh
             .into_iter()
             .map(|(key, entry)| {
-                let mut row = Row::default();
-                row.places[side] = Place::here(&entry);
+                let mut row = EntryRow::default();
+                row.places[side] = Presence::here(&entry);
                 (key, row)
             })
             .collect();
@@ -268,13 +271,13 @@ impl Rows {
 
     fn count_again(&mut self) {
         self.counts.clear();
-        let mut last: Option<(Arc<str>, Count)> = None;
+        let mut last: Option<(Arc<str>, PartCount)> = None;
         for (key, row) in &self.rows {
             match &mut last {
                 Some((part, count)) if *part == key.namespace => count.add(row, usize::wrapping_add),
                 _ => {
                     self.counts.extend(last.take());
-                    let mut count = Count::default();
+                    let mut count = PartCount::default();
                     count.add(row, usize::wrapping_add);
                     last = Some((key.namespace.clone(), count));
                 }
@@ -306,12 +309,12 @@ mod tests {
     #[test]
     fn a_look_finds_what_came_and_went() {
         let (key, part) = (EntryKey::path, Part::new("public"));
-        let mut rows = Rows::new([(key("/a"), base(1, 1)), (key("/b"), base(2, 2))]);
+        let mut rows = EntryRows::new([(key("/a"), base(1, 1)), (key("/b"), base(2, 2))]);
         let look = |keys: &[(&str, i64)]| keys.iter().map(|(path, n)| (key(path), entry(*n))).collect();
         let found = rows.looked(Side::Left, &part, look(&[("/a", 1), ("/c", 3)]), |_| false);
-        assert_eq!(found, Looked { grew: true, lost: false });
+        assert_eq!(found, LookFindings { grew: true, lost: false });
         rows.looked(Side::Right, &part, look(&[("/a", 1), ("/b", 2)]), |_| false);
-        assert!(rows.get(&key("/a")).is_some_and(Row::in_step));
+        assert!(rows.get(&key("/a")).is_some_and(EntryRow::in_step));
         let count = rows.count(&part);
         assert_eq!(
             (count.bases, count.here, count.missing),
@@ -320,7 +323,7 @@ mod tests {
         assert_eq!(count.alone, Pair { left: 1, right: 0 });
         let found = rows.looked(Side::Left, &part, look(&[("/a", 1)]), |_| false);
         assert!(found.lost && rows.get(&key("/c")).is_none(), "a row about nothing goes");
-        rows.edit(&key("/a"), |row| row.places.left = Place::Absent);
+        rows.edit(&key("/a"), |row| row.places.left = Presence::Absent);
         let counted = rows.count(&part);
         rows.count_again();
         assert_eq!(counted, rows.count(&part), "counted one by one, or all at once");
@@ -330,6 +333,6 @@ mod tests {
 
     #[test]
     fn a_row_is_small() {
-        assert!(size_of::<Row>() <= 104, "{}", size_of::<Row>());
+        assert!(size_of::<EntryRow>() <= 104, "{}", size_of::<EntryRow>());
     }
 }

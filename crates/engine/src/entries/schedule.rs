@@ -1,10 +1,11 @@
 //! What to look at next: which entries, and what of them must be read.
 
 use super::job::ReadJob;
-use super::rows::Row;
-use super::state::{Gone, REFUSED_RETRY, State};
-use crate::spec::Run;
-use causeway_core::{EntryKey, EntrySkip, Pair, Shape, Side, Ways, contain_now};
+use super::rows::EntryRow;
+use super::state::{Gone, REFUSED_RETRY, TaskState};
+use crate::kit::earliest;
+use crate::spec::RunState;
+use causeway_core::{EntryKey, EntrySkip, NameShape, Pair, Side, Ways, contain_now};
 use tokio::time::Instant;
 
 /// Entries in one batch, at most.
@@ -15,29 +16,29 @@ const BATCH_BYTES: u64 = 4 << 20;
 const JOBS: usize = 16;
 
 /// What is to be done about an entry now.
-enum Step {
+enum NextStep {
     /// Nothing; if something is to be done later, it is marked.
     Rest,
     /// Read it on these sides, and judge.
     Read(Pair<bool>),
 }
 
-const BOTH: Step = Step::Read(Pair { left: true, right: true });
+const BOTH: NextStep = NextStep::Read(Pair { left: true, right: true });
 
-fn only(side: Side) -> Step {
-    Step::Read(Pair::of(|each| each == side))
+fn only(side: Side) -> NextStep {
+    NextStep::Read(Pair::of(|each| each == side))
 }
 
-impl State {
+impl TaskState {
     /// The batches that are to be begun now.
-    pub fn turn(&mut self, now: Instant) -> Vec<ReadJob> {
+    pub fn next_jobs(&mut self, now: Instant) -> Vec<ReadJob> {
         let mut jobs = Vec::new();
-        if !self.loaded || self.spec.run == Run::Paused || self.blocked(now).is_some() {
+        if !self.loaded || self.spec.run == RunState::Paused || self.blocked(now).is_some() {
             return jobs;
         }
-        self.probes.take(now).iter().for_each(|key| self.marks.mark(key));
-        for key in self.unconfirmed.take(now) {
-            self.marks.mark(&key);
+        self.probes.take(now).iter().for_each(|key| self.agenda.add(key));
+        while let Some((key, _)) = self.unconfirmed.pop(now) {
+            self.agenda.add(&key);
             self.doubt.insert(key);
         }
         let sinks = Side::BOTH.iter().filter_map(|side| self.spec.cluster(*side).port.sink());
@@ -47,17 +48,17 @@ impl State {
             let mut job = ReadJob::default();
             let mut bytes = 0;
             while job.keys.len() < batch && bytes < BATCH_BYTES {
-                let Some(key) = self.marks.pop(now) else { break };
+                let Some(key) = self.agenda.pop(now) else { break };
                 let step = contain_now(|| self.step(&key, now, &job));
                 if let Err(panic) = &step {
                     self.jobs += 1;
                     self.broke_off(std::slice::from_ref(&key), panic, now);
                 }
-                if let Ok(Step::Read(sides)) = step {
+                if let Ok(NextStep::Read(sides)) = step {
                     let places = self.row(&key).places;
                     let size = |side: Side| if sides[side] { u64::from(places[side].size()) } else { 0 };
                     bytes += size(Side::Left) + size(Side::Right);
-                    self.marks.begin(&key);
+                    self.agenda.begin(&key);
                     job.add(key, places, sides);
                 }
             }
@@ -73,76 +74,66 @@ impl State {
     /// When there will be something to do, if nothing happens.
     pub fn due(&self, now: Instant) -> Option<Instant> {
         match self.blocked(now) {
-            _ if self.spec.run == Run::Paused || self.jobs >= JOBS => None,
+            _ if self.spec.run == RunState::Paused || self.jobs >= JOBS => None,
             Some(until) => Some(until),
-            None => [self.marks.next(), self.probes.due(), self.unconfirmed.due()].into_iter().flatten().min(),
+            None => earliest([self.agenda.next(), self.probes.due(), self.unconfirmed.next()]),
         }
     }
 
-    fn step(&mut self, key: &EntryKey, now: Instant, job: &ReadJob) -> Step {
-        if self.marks.any_parked()
+    fn step(&mut self, key: &EntryKey, now: Instant, job: &ReadJob) -> NextStep {
+        if self.agenda.any_parked()
             && let Some(parent) = self.spec.parent(key)
         {
-            self.marks.unpark(&parent, key);
+            self.agenda.unpark(&parent, key);
         }
         let row = self.row(key);
-        let open = self.lots.get(key).is_some() || self.doubt.contains(key);
-        let drain = self.spec.run == Run::Drain;
-        if row.in_step() && !open && !drain {
+        let open = self.intents.get(key).is_some() || self.doubt.contains(key);
+        let drain = self.spec.run == RunState::Drain;
+        if !open && !drain && (row.in_step() || self.is_left_out(key)) {
             self.settled(key);
-            return Step::Rest;
-        }
-        if !open && !drain && self.is_left_out(key) {
-            self.settled(key);
-            return Step::Rest;
+            return NextStep::Rest;
         }
         // It is marked when it has its turn.
         if self.probes.holds(key, &row.stamps()) {
-            return Step::Rest;
+            return NextStep::Rest;
         }
         if let Some(until) = self.written.get(key).map(|at| *at + self.timing.debounce).filter(|until| *until > now) {
-            self.marks.mark_at(key, until);
-            return Step::Rest;
+            self.agenda.add_at(key, until);
+            return NextStep::Rest;
         }
         if drain {
-            return self.drain_step(key, &row).map_or(Step::Rest, Step::Read);
+            return self.drain_step(key, &row).map_or(NextStep::Rest, NextStep::Read);
         }
         // It is marked again when both sides are known.
         if !self.ready(&key.part()) {
             self.probes.put_back(key, now);
-            return Step::Rest;
+            return NextStep::Rest;
         }
         if open {
             return BOTH;
         }
-        if self.stays(key, &row, now) {
-            return Step::Rest;
+        if self.stays(key, &row, now) || self.undecided(key, &row, now) {
+            return NextStep::Rest;
         }
         let here = Pair::of(|side| row.places[side].is_here());
-        if self.undecided(key, &row, now) {
-            return Step::Rest;
-        }
+        // The one where it stands, if only one is.
+        let side = if here.left { Side::Left } else { Side::Right };
         match (row.base.is_some(), here.left, here.right) {
-            (_, false, false) => self.both_gone(key, now),
+            (_, false, false) => {
+                self.forget_gone(key, now);
+                NextStep::Rest
+            }
             (_, true, true) if self.spec.is_list(key) => BOTH,
-            (_, true, true) => Step::Read(Pair::of(|side| row.changed(side))),
-            (false, ..) => {
-                let side = if here.left { Side::Left } else { Side::Right };
-                // The destination's own is left alone, and not even remembered: there may be very many.
-                match self.spec.ways == Ways::One && side == Side::Right {
-                    true => Step::Rest,
-                    false => self.unless_parked(key, side, job, only(side)),
-                }
-            }
-            (true, ..) => {
-                let side = if here.left { Side::Left } else { Side::Right };
-                self.one_gone(key, &row, side, now, job)
-            }
+            (_, true, true) => NextStep::Read(Pair::of(|side| row.changed(side))),
+            // The destination's own is left alone, and not even remembered: there may be very many.
+            (false, ..) if self.spec.ways == Ways::One && side == Side::Right => NextStep::Rest,
+            (false, ..) => self.unless_parked(key, side, job, only(side)),
+            (true, ..) => self.one_gone(key, &row, side, now, job),
         }
     }
 
     /// Whether it was left alone as it is, or a guard holds it.
-    fn stays(&self, key: &EntryKey, row: &Row, now: Instant) -> bool {
+    fn stays(&self, key: &EntryKey, row: &EntryRow, now: Instant) -> bool {
         let stamps = row.stamps();
         let decided = self.decided.get(key).is_some_and(|(_, seen)| *seen == stamps);
         let left = self.left.get(key).is_some_and(|left| {
@@ -154,48 +145,42 @@ impl State {
             };
             left.stamps == stamps && !decided && !old
         });
-        left || (Side::BOTH.iter().any(|side| self.doors[*side].holds(key)) && !self.marks.awaited(key))
+        left || (Side::BOTH.iter().any(|side| self.removals[*side].holds(key)) && !self.agenda.awaited(key))
     }
 
     /// Leaves an entry alone of which no filter decides whether it takes part; what is only the destination's is left alone
     /// anyway.
-    fn undecided(&mut self, key: &EntryKey, row: &Row, now: Instant) -> bool {
+    fn undecided(&mut self, key: &EntryKey, row: &EntryRow, now: Instant) -> bool {
         let stamps = row.stamps();
         let alone = row.base.is_none() && stamps.left.is_none() && self.spec.ways == Ways::One;
         if alone || (stamps.left.is_none() && stamps.right.is_none()) {
             return false;
         }
         let Some(undecided) = self.spec.select.undecided(key) else { return false };
-        self.leave(key, EntrySkip::Undecided(undecided), stamps, None, now);
+        self.leave(key, EntrySkip::Undecided(undecided), stamps, now);
         true
     }
 
     /// Both had it, only `side` has it still.
-    fn one_gone(&mut self, key: &EntryKey, row: &Row, side: Side, now: Instant, job: &ReadJob) -> Step {
+    fn one_gone(&mut self, key: &EntryKey, row: &EntryRow, side: Side, now: Instant, job: &ReadJob) -> NextStep {
         let lost = side.other();
         if !self.rules(key, &row.stamps()).travels_from(lost) {
             // The destination has lost it: it is written again.
             return self.unless_parked(key, side, job, only(side));
         }
-        if self.marks.awaited(key) {
+        if self.agenda.awaited(key) {
             // Something new below it wants it back: that needs no evidence.
             return BOTH;
         }
         match self.gone(key, lost, now) {
             // A second look at the side where it is missing, at least.
-            Gone::Surely(_) => Step::Read(Pair::of(|each| each == lost || row.changed(each))),
+            Gone::Surely(_) => NextStep::Read(Pair::of(|each| each == lost || row.changed(each))),
             Gone::Wait(at) => {
-                self.marks.mark_at(key, at);
-                Step::Rest
+                self.agenda.add_at(key, at);
+                NextStep::Rest
             }
-            Gone::Unknown => Step::Rest,
+            Gone::Unknown => NextStep::Rest,
         }
-    }
-
-    /// Both had it, neither has it any more.
-    fn both_gone(&mut self, key: &EntryKey, now: Instant) -> Step {
-        self.forget_gone(key, now);
-        Step::Rest
     }
 
     /// Forgets what both sides have deleted, as soon as that is sure: while one may only be filling up, the other's
@@ -208,17 +193,17 @@ impl State {
                 self.settled(key);
             }
             (Gone::Unknown, _) | (_, Gone::Unknown) => {}
-            (Gone::Wait(at), Gone::Wait(other)) => self.marks.mark_at(key, at.max(other)),
-            (Gone::Wait(at), _) | (_, Gone::Wait(at)) => self.marks.mark_at(key, at),
+            (Gone::Wait(at), Gone::Wait(other)) => self.agenda.add_at(key, at.max(other)),
+            (Gone::Wait(at), _) | (_, Gone::Wait(at)) => self.agenda.add_at(key, at),
         }
     }
 
     /// An entry that is to be written beyond `from` waits for its parent, unless that goes before it in the same batch.
-    fn unless_parked(&mut self, key: &EntryKey, from: Side, job: &ReadJob, step: Step) -> Step {
+    fn unless_parked(&mut self, key: &EntryKey, from: Side, job: &ReadJob, step: NextStep) -> NextStep {
         match self.missing_parent(key, from).filter(|parent| !job.has(parent)) {
             Some(parent) => {
                 self.park(parent, key);
-                Step::Rest
+                NextStep::Rest
             }
             None => step,
         }
@@ -226,13 +211,13 @@ impl State {
 
     /// The parent that must be written beyond `from` before the entry.
     pub fn missing_parent(&self, key: &EntryKey, from: Side) -> Option<EntryKey> {
-        let parent = self.spec.parent(key).filter(|_| self.shape(from.other()) == Shape::Tree)?;
+        let parent = self.spec.parent(key).filter(|_| self.shape(from.other()) == NameShape::Tree)?;
         let row = self.row(&parent);
         (row.places[from].is_here() && !row.places[from.other()].is_here()).then_some(parent)
     }
 
     pub fn park(&mut self, parent: EntryKey, child: &EntryKey) {
-        self.marks.mark(&parent);
-        self.marks.park(parent, child);
+        self.agenda.add(&parent);
+        self.agenda.park(parent, child);
     }
 }

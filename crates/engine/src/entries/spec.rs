@@ -1,9 +1,9 @@
 //! What the data engine is told to do.
 
-use crate::spec::{GuardLimits, Run};
+use crate::spec::{ClusterSpec, GuardLimits, RunState};
 use causeway_core::{
-    ClusterId, Conflicts, Content, DataPort, DataSelector, DataSink, DataSource, EntryKey, Mode, Overrides, OwnerId,
-    Rules, Shape, Side, Ways,
+    ClusterId, Conflicts, Content, DataPort, DataSelector, EntryKey, MergeRules, NameShape, Overrides, OwnerId, Side,
+    Ways, WriteMode,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -22,19 +22,11 @@ pub struct DataRoute {
 }
 
 /// One of a task's two clusters.
-#[derive(Clone)]
-pub struct DataCluster {
-    /// As everywhere else.
-    pub id: ClusterId,
-    /// As the operator calls it.
-    pub name: Arc<str>,
-    /// How it is read and written. Another pointer is another connection.
-    pub port: DataPort,
-}
+pub type DataCluster = ClusterSpec<DataPort>;
 
 /// Which attributes of an entry are copied and compared. Those that are not are left as each cluster makes them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Attend {
+pub enum AttributeFilter {
     /// None: only bodies count.
     #[default]
     None,
@@ -44,7 +36,7 @@ pub enum Attend {
     Only(BTreeSet<String>),
 }
 
-impl Attend {
+impl AttributeFilter {
     /// The content as the task sees it.
     pub fn select(&self, mut content: Content) -> Content {
         match self {
@@ -72,13 +64,13 @@ pub struct DataSpec {
     /// Which ways it goes.
     pub ways: Ways,
     /// What it may do.
-    pub mode: Mode,
+    pub mode: WriteMode,
     /// A one-way task: what it does about changes in the destination.
     pub overrides: Overrides,
     /// What it does about conflicts.
     pub conflicts: Conflicts,
     /// What of an entry counts beside its body.
-    pub attributes: Attend,
+    pub attributes: AttributeFilter,
     /// Where entries that begin so are lists with commas, to which each side adds its own: neither side's stands, but all
     /// that either has.
     pub lists: Vec<String>,
@@ -89,7 +81,7 @@ pub struct DataSpec {
     /// How long a side must have been connected without a break before what it lacks is believed to be gone.
     pub settle: Duration,
     /// Whether it works.
-    pub run: Run,
+    pub run: RunState,
 }
 
 impl DataSpec {
@@ -114,8 +106,8 @@ impl DataSpec {
         }
     }
 
-    pub(crate) fn rules(&self) -> Rules {
-        Rules {
+    pub(crate) fn rules(&self) -> MergeRules {
+        MergeRules {
             source: Side::Left,
             ways: self.ways,
             mode: self.mode,
@@ -125,9 +117,9 @@ impl DataSpec {
     }
 
     /// A tree where either side is one: then the other's names are paths, too.
-    pub fn shape(&self) -> Shape {
-        let tree = |side: &Side| self.cluster(*side).port.facts().shape == Shape::Tree;
-        if Side::BOTH.iter().any(tree) { Shape::Tree } else { Shape::Flat }
+    pub fn shape(&self) -> NameShape {
+        let tree = |side: &Side| self.cluster(*side).port.facts().shape == NameShape::Tree;
+        if Side::BOTH.iter().any(tree) { NameShape::Tree } else { NameShape::Flat }
     }
 
     /// The parent of an entry that must stand before the entry itself is written: the nearest one that takes part.
@@ -139,10 +131,10 @@ impl DataSpec {
     /// Whether the same watches serve both.
     pub(crate) fn same_watch(&self, other: &Self) -> bool {
         self.route() == other.route()
-            && Side::BOTH.iter().all(|side| same_port(&self.cluster(*side).port, &other.cluster(*side).port))
+            && Side::BOTH.iter().all(|side| self.cluster(*side).port == other.cluster(*side).port)
             && self.select.fingerprint() == other.select.fingerprint()
             && self.attributes == other.attributes
-            && (self.run == Run::Drain) == (other.run == Run::Drain)
+            && (self.run == RunState::Drain) == (other.run == RunState::Drain)
     }
 
     /// Whether nothing is different at all, given that the same watches serve both.
@@ -156,19 +148,6 @@ impl DataSpec {
             && self.run == other.run
             && Side::BOTH.iter().all(|side| self.cluster(*side).name == other.cluster(*side).name)
     }
-}
-
-fn same_port(a: &DataPort, b: &DataPort) -> bool {
-    let source = |port: &DataPort| Arc::as_ptr(&port.source()).cast::<()>();
-    matches!((a, b), (DataPort::ReadOnly(_), DataPort::ReadOnly(_)) | (DataPort::ReadWrite(_), DataPort::ReadWrite(_)))
-        && std::ptr::eq(source(a), source(b))
-}
-
-/// A side's ports, taken out of the settings once.
-#[derive(Clone)]
-pub(crate) struct Ends {
-    pub source: Arc<dyn DataSource>,
-    pub sink: Option<Arc<dyn DataSink>>,
 }
 
 /// Times that hold for the whole data engine.

@@ -1,60 +1,43 @@
 //! What one task knows and is about to do. Everything here is state and judgement: time is given, and nothing waits.
 
-use super::drain::Exactly;
-use super::freshness::Sight;
-use super::intents::Lots;
-use super::left_alone::{Left, LeftAlone};
-use super::marks::Marks;
-use super::probes::{Probes, Refused};
+use super::agenda::Agenda;
+use super::drain::ListedKeys;
+use super::failures::{Trouble, Try};
+use super::freshness::SideFreshness;
+use super::intents::OpenIntents;
+use super::left_alone::{LeftEntries, LeftEntry};
+use super::probes::Probes;
 use super::record::{DataLedger, DataRecorder};
-use super::removals::Door;
-use super::rows::{Place, Row, Rows};
+use super::removals::Removals;
+use super::rows::{EntryRow, EntryRows, Presence, Stamps};
 use super::spec::{DataRoute, DataSpec, DataTiming};
-use super::unconfirmed::Unconfirmed;
-use crate::kit::pace::Batch;
-use crate::services::record::{Action, Event};
-use crate::spec::Run;
+use crate::event::{Action, Event};
+use crate::kit::pace::BatchSize;
+use crate::kit::timetable::Timetable;
+use crate::spec::RunState;
 use causeway_core::{
-    Aside, Base, Digest, EntryKey, EntrySkip, Error, Evidence, Failure, Pair, Part, Reason, Rules, Shape, Side, Stamp,
-    StampKind,
+    Aside, Base, Digest, EntryKey, EntrySkip, Evidence, MergeRules, NameShape, Pair, Part, Reason, Side, StampKind,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// An answer not understood is retried after this time; the wait doubles with every failure of the entry, up to
-/// [`REFUSED_RETRY`].
-pub(crate) const SLOW_RETRY: Duration = Duration::from_secs(30);
 /// What a cluster refuses as it is may have become acceptable without being changed itself.
 pub(crate) const REFUSED_RETRY: Duration = Duration::from_secs(600);
 
+/// Time for a watch to report a change: 2 s, but a watch of very many entries may look only every half minute.
+const REPORTED: Duration = Duration::from_secs(40);
+
 /// What an entry holds on one side, without the data itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shown {
+pub struct ShownEntry {
     /// Its content.
     pub digest: Digest,
     /// When it was changed, by that cluster's clock, in milliseconds since 1970; 0 when it is not known.
     pub modified_ms: i64,
     /// The body's size in bytes.
     pub size: usize,
-}
-
-/// Something that failed and is tried again.
-pub(crate) struct Try {
-    pub count: u32,
-    pub side: Side,
-    pub error: Error,
-}
-
-/// How calls to one side go.
-#[derive(Default)]
-pub(crate) struct Trouble {
-    failures: u32,
-    /// Nothing is asked of it before.
-    pub blocked: Option<Instant>,
-    /// What was last told of it.
-    told: String,
 }
 
 /// How far a removal from one side can be believed.
@@ -66,30 +49,32 @@ pub(crate) enum Gone {
     Unknown,
 }
 
-pub(crate) struct State {
+pub(crate) struct TaskState {
     /// What was remembered and is not taken over yet.
     unread: Option<DataLedger>,
     pub spec: DataSpec,
     pub timing: DataTiming,
     pub route: DataRoute,
     pub recorder: Arc<dyn DataRecorder>,
-    pub rows: Rows,
+    pub rows: EntryRows,
     /// What is remembered of entries that take no part now.
     outside: BTreeMap<EntryKey, Base>,
     /// What each side lists that is no data.
     pub asides: Pair<BTreeMap<EntryKey, Aside>>,
-    pub sight: Pair<Sight>,
-    pub marks: Marks,
-    pub left: LeftAlone,
-    pub lots: Lots,
-    /// What a side has shown and its watch has not told.
-    pub unconfirmed: Unconfirmed,
+    pub freshness: Pair<SideFreshness>,
+    pub agenda: Agenda,
+    pub left: LeftEntries,
+    pub intents: OpenIntents,
+    /// What our own reads and writes have shown and the watch of that side has not reported yet, by the time when it is read
+    /// again. Where stamps are made of contents, what stood there before may come back before the watch looks again: it sees
+    /// no change, and reports none.
+    pub unconfirmed: Timetable<(EntryKey, Side)>,
     /// Entries that are not as their stamps say: both sides are to be read.
     pub doubt: BTreeSet<EntryKey>,
     /// What the operator has decided, about the two versions that he saw.
-    pub decided: BTreeMap<EntryKey, (Side, Pair<Option<Stamp>>)>,
+    pub decided: BTreeMap<EntryKey, (Side, Stamps)>,
     /// By the side that would lose entries.
-    pub doors: Pair<Door>,
+    pub removals: Pair<Removals>,
     pub trouble: Pair<Trouble>,
     pub tries: BTreeMap<EntryKey, Try>,
     /// What was refused, and has its turn again.
@@ -103,28 +88,28 @@ pub(crate) struct State {
     /// What has changed since a sweep began.
     pub swept: Option<Pair<BTreeSet<EntryKey>>>,
     /// How many entries are judged in one batch.
-    pub batch: Batch,
+    pub batch: BatchSize,
     /// Why nothing can be said yet.
     pub loaded: bool,
 }
 
-impl State {
+impl TaskState {
     pub fn new(spec: DataSpec, timing: DataTiming, recorder: Arc<dyn DataRecorder>) -> Self {
         Self {
             unread: None,
             route: spec.route(),
-            doors: Pair::of(|_| Door::new(spec.guard)),
+            removals: Pair::of(|_| Removals::new(spec.guard)),
             spec,
             timing,
             recorder,
-            rows: Rows::default(),
+            rows: EntryRows::default(),
             outside: BTreeMap::new(),
             asides: Pair::default(),
-            sight: Pair::default(),
-            marks: Marks::default(),
-            left: LeftAlone::default(),
-            lots: Lots::default(),
-            unconfirmed: Unconfirmed::default(),
+            freshness: Pair::default(),
+            agenda: Agenda::default(),
+            left: LeftEntries::default(),
+            intents: OpenIntents::default(),
+            unconfirmed: Timetable::default(),
             doubt: BTreeSet::new(),
             decided: BTreeMap::new(),
             trouble: Pair::default(),
@@ -134,7 +119,7 @@ impl State {
             written: BTreeMap::new(),
             jobs: 0,
             swept: None,
-            batch: Batch::default(),
+            batch: BatchSize::default(),
             loaded: false,
         }
     }
@@ -147,10 +132,10 @@ impl State {
     /// Takes over what was remembered, if it is not yet. A selection that panics leaves it as it is.
     pub fn load(&mut self) {
         let Some(ledger) = &self.unread else { return };
-        if self.spec.run == Run::Drain {
+        if self.spec.run == RunState::Drain {
             // What was created is taken back, whatever the task selects by now.
             let keys: BTreeSet<_> = ledger.bases.keys().cloned().collect();
-            self.spec.select = Arc::new(Exactly(keys));
+            self.spec.select = Arc::new(ListedKeys(keys));
         }
         let taken: Vec<bool> = ledger.bases.keys().map(|key| self.spec.select.takes(key)).collect();
         let Some(ledger) = self.unread.take() else { return };
@@ -158,9 +143,9 @@ impl State {
         let (inside, outside): (BTreeMap<_, _>, _) =
             ledger.bases.into_iter().partition(|_| taken.next().unwrap_or_default());
         self.outside = outside;
-        self.rows = Rows::new(inside);
-        let (lots, done) = Lots::load(ledger.intents);
-        self.lots = lots;
+        self.rows = EntryRows::new(inside);
+        let (lots, done) = OpenIntents::load(ledger.intents);
+        self.intents = lots;
         self.loaded = true;
         done.iter().for_each(|lot| self.recorder.intents(&self.route, *lot, None));
     }
@@ -173,7 +158,7 @@ impl State {
         let mut bases = std::mem::take(&mut self.rows).into_bases();
         bases.append(&mut self.outside);
         self.loaded = false;
-        DataLedger { bases, intents: std::mem::take(&mut self.lots).into_intents() }
+        DataLedger { bases, intents: std::mem::take(&mut self.intents).into_intents() }
     }
 
     /// Every entry with a common version, also before that is taken over.
@@ -192,19 +177,19 @@ impl State {
         self.decided = decided;
     }
 
-    /// The same task with other rules: what was left alone is thought of again, but for what has its turn anyway.
+    /// The same task with other rules: what was left alone is reconsidered, but for what has its turn anyway.
     pub fn change_rules(&mut self, spec: DataSpec) {
         self.spec = DataSpec { select: self.spec.select.clone(), ..spec };
         for side in Side::BOTH {
-            self.doors[side].guard.set_limits(self.spec.guard);
+            self.removals[side].guard.set_limits(self.spec.guard);
         }
         let others = self.left.take_others(|_, left| matches!(left.skip, EntrySkip::Blocked { .. }));
-        others.iter().for_each(|key| self.marks.mark(key));
+        others.iter().for_each(|key| self.agenda.add(key));
         self.mark_all();
     }
 
     /// The rules for one entry: what the operator decided about these very versions comes first.
-    pub fn rules(&self, key: &EntryKey, stamps: &Pair<Option<Stamp>>) -> Rules {
+    pub fn rules(&self, key: &EntryKey, stamps: &Stamps) -> MergeRules {
         let rules = self.spec.rules();
         match self.decided.get(key) {
             Some((side, seen)) if seen == stamps => rules.preferring(*side),
@@ -214,15 +199,18 @@ impl State {
 
     /// Whether both sides of a part are known. A drain asks for one side at a time.
     pub fn ready(&self, part: &Part) -> bool {
-        Side::BOTH.iter().all(|side| self.sight[*side].ready(part))
+        Side::BOTH.iter().all(|side| self.freshness[*side].ready(part))
     }
 
     /// How far it can be believed that `side` has an entry no more.
     pub fn gone(&self, key: &EntryKey, side: Side, now: Instant) -> Gone {
         let part = key.part();
-        match (self.rows.get(key).map(|row| row.places[side]), self.sight[side].settles_at(&part, self.spec.settle)) {
+        match (
+            self.rows.get(key).map(|row| row.places[side]),
+            self.freshness[side].get(&part).and_then(|part| part.settles_at(self.spec.settle)),
+        ) {
             (_, None) => Gone::Unknown,
-            (Some(Place::Witnessed), _) => Gone::Surely(Evidence::Witnessed),
+            (Some(Presence::Witnessed), _) => Gone::Surely(Evidence::Witnessed),
             (_, Some(at)) if now < at => Gone::Wait(at),
             _ => Gone::Surely(Evidence::Implied),
         }
@@ -230,27 +218,27 @@ impl State {
 
     /// Marks everything that is not in step, where both sides are known.
     pub fn mark_all(&mut self) {
-        let drain = self.spec.run == Run::Drain;
+        let drain = self.spec.run == RunState::Drain;
         for (key, row) in self.rows.iter() {
             if !row.in_step() || drain {
-                self.marks.mark(key);
+                self.agenda.add(key);
             }
         }
-        self.lots.keys().for_each(|key| self.marks.mark(key));
+        self.intents.keys().for_each(|key| self.agenda.add(key));
     }
 
     /// How the entries of one side stand to each other.
-    pub fn shape(&self, side: Side) -> Shape {
+    pub fn shape(&self, side: Side) -> NameShape {
         self.spec.cluster(side).port.facts().shape
     }
 
     /// The first entry below another that stands on one side.
-    pub fn first_below(&self, key: &EntryKey, side: Side) -> Option<(&EntryKey, &Row)> {
+    pub fn first_below(&self, key: &EntryKey, side: Side) -> Option<(&EntryKey, &EntryRow)> {
         self.rows.first_below(key, side, self.shape(side))
     }
 
     /// Notes where an entry stands on one side now, and marks what that concerns.
-    pub fn place(&mut self, key: &EntryKey, side: Side, place: Place) {
+    pub fn place(&mut self, key: &EntryKey, side: Side, place: Presence) {
         let before = self.row(key);
         let was = before.places[side];
         if !self.rows.edit(key, |row| row.places[side] = place) {
@@ -260,37 +248,37 @@ impl State {
             swept[side].insert(key.clone());
         }
         for side in Side::BOTH {
-            self.doors[side].forget(key);
+            self.removals[side].forget(key);
         }
         self.changed_above(key);
         if before.is_numbered() && !self.row(key).is_numbered() {
             self.takes_part(key);
         }
         match (was.is_here(), place.is_here()) {
-            (false, true) => self.marks.stands(key),
-            (true, false) => self.lighter(key),
+            (false, true) => self.agenda.stands(key),
+            (true, false) => self.child_gone(key),
             _ => {}
         }
     }
 
     /// The same, as our own read or write has shown it.
-    pub fn place_shown(&mut self, key: &EntryKey, side: Side, place: Place, now: Instant) {
+    pub fn place_shown(&mut self, key: &EntryKey, side: Side, place: Presence, now: Instant) {
         let returns = self.spec.cluster(side).port.facts().stamps == StampKind::ContentHash;
         if returns && self.row(key).places[side].stamp() != place.stamp() {
-            self.unconfirmed.add(key, side, now);
+            self.unconfirmed.set((key.clone(), side), now + REPORTED);
         }
         self.place(key, side, place);
     }
 
     /// Something below its parent is gone: the parent may have waited for that.
-    pub fn lighter(&mut self, key: &EntryKey) {
+    pub fn child_gone(&mut self, key: &EntryKey) {
         let Some(parent) = self.spec.parent(key) else { return };
-        let waits = self.rows.get(&parent).is_some_and(|row| !row.in_step()) || self.spec.run == Run::Drain;
+        let waits = self.rows.get(&parent).is_some_and(|row| !row.in_step()) || self.spec.run == RunState::Drain;
         if waits {
             if self.left.get(&parent).is_some_and(|left| left.skip == EntrySkip::Occupied) {
                 self.left.remove(&parent);
             }
-            self.marks.mark(&parent);
+            self.agenda.add(&parent);
         }
     }
 
@@ -305,7 +293,7 @@ impl State {
 
     /// What became of an intended write is known.
     pub fn close(&mut self, key: &EntryKey) {
-        if let Some(lot) = self.lots.close(key) {
+        if let Some(lot) = self.intents.close(key) {
             self.recorder.intents(&self.route, lot, None);
         }
     }
@@ -321,28 +309,21 @@ impl State {
 
     /// Work on an entry has ended.
     pub fn finish(&mut self, key: &EntryKey) {
-        if self.marks.end(key) {
-            self.marks.mark(key);
+        if self.agenda.end(key) {
+            self.agenda.add(key);
         }
     }
 
-    /// Leaves an entry as it is until it changes, and tells of it once.
-    pub fn leave(
-        &mut self,
-        key: &EntryKey,
-        skip: EntrySkip,
-        stamps: Pair<Option<Stamp>>,
-        shown: Option<Pair<Option<Shown>>>,
-        now: Instant,
-    ) {
+    /// Ends the work on an entry, leaves it as it is until it changes, and tells of it once.
+    pub fn leave(&mut self, key: &EntryKey, skip: EntrySkip, stamps: Stamps, now: Instant) {
+        self.finish(key);
         let before = self.left.get(key);
         let known = before.filter(|left| left.skip == skip && left.stamps == stamps);
         let since = known.map_or(now, |left| left.since);
-        let tell = known.is_none();
         if let EntrySkip::Rejected { .. } = skip {
-            self.marks.mark_at(key, now + REFUSED_RETRY);
+            self.agenda.add_at(key, now + REFUSED_RETRY);
         }
-        if tell {
+        if known.is_none() {
             let action = if skip == EntrySkip::Conflict { Action::Conflict } else { Action::Skipped };
             self.event(key, Side::Right, action, skip.clone().into());
         }
@@ -350,7 +331,7 @@ impl State {
         if !matches!(skip, EntrySkip::Blocked { .. }) {
             self.probes.forget(key);
         }
-        self.left.insert(key.clone(), Left { skip, since, stamps, shown: shown.map(Box::new) });
+        self.left.insert(key.clone(), LeftEntry { skip, since, stamps, shown: None });
     }
 
     /// Tells what happened to an entry on one side.
@@ -368,84 +349,7 @@ impl State {
         self.recorder.event(Event { task, cluster, scope, record, action, reason });
     }
 
-    /// A call about an entry failed: it comes back.
-    pub fn failed(&mut self, key: &EntryKey, side: Side, error: Error, now: Instant) {
-        let count = self.tries.get(key).map_or(0, |before| before.count) + 1;
-        let wait = match &error {
-            Error::Denied(_) => None,
-            Error::Throttled(wait) => Some(*wait),
-            Error::Missing(_) => Some(backoff(&self.timing, count)),
-            error if error.is_transient() => Some(backoff(&self.timing, count)),
-            _ => Some((SLOW_RETRY * 2u32.saturating_pow((count - 1).min(16))).min(REFUSED_RETRY)),
-        };
-        let text = error.to_string();
-        let worth = |count: u32, error: &Error| count > 2 || !matches!(error, Error::Conflict);
-        let told = |before: &Try| worth(before.count, &before.error) && before.error.to_string() == text;
-        let known = self.tries.get(key).is_some_and(told) || self.trouble[side].told == text;
-        if worth(count, &error) && !known {
-            tracing::warn!(task = %self.spec.task, cluster = %self.spec.cluster(side).name, entry = %key, "{text}");
-            self.event(key, side, Action::Failed, Failure::from(&error).into());
-            self.trouble[side].told = text;
-        }
-        self.tries.insert(key.clone(), Try { count, side, error });
-        self.marks.end(key);
-        match wait {
-            Some(wait) => {
-                self.probes.forget(key);
-                self.marks.mark_at(key, now + wait);
-            }
-            None => self.probes.refuse(key, side, Refused::Denied, self.row(key).stamps(), now),
-        }
-    }
-
-    /// A whole call to a side went well, or not at all: then nothing is asked of it for a while.
-    pub fn answered(&mut self, side: Side, well: bool, wait: Duration, now: Instant) {
-        let quiet = self.tries.is_empty();
-        let trouble = &mut self.trouble[side];
-        if well {
-            (trouble.failures, trouble.blocked) = (0, None);
-            if quiet {
-                trouble.told.clear();
-            }
-        } else if trouble.blocked.is_none_or(|until| until <= now) {
-            trouble.failures += 1;
-            trouble.blocked = Some(now + wait.max(backoff(&self.timing, trouble.failures)));
-        }
-    }
-
-    /// Work on these entries panicked: nobody knows how far it came. Several are retried at once, in smaller batches; one
-    /// alone is left for a while.
-    pub fn broke_off(&mut self, keys: &[EntryKey], panic: &str, now: Instant) {
-        self.jobs -= 1;
-        self.batch.failed(keys.len());
-        let wait = if keys.len() > 1 { self.timing.backoff.0 } else { SLOW_RETRY };
-        for key in keys {
-            self.doubt.insert(key.clone());
-            let error = Error::protocol(format!("{key} cannot be synced because of a bug in Causeway: {panic}"));
-            let count = self.tries.get(key).map_or(0, |before| before.count) + 1;
-            self.tries.insert(key.clone(), Try { count, side: Side::Right, error });
-            self.probes.forget(key);
-            self.marks.end(key);
-            self.marks.mark_at(key, now + wait);
-        }
-        tracing::error!(task = %self.spec.task, entries = keys.len(), "a batch of entries failed because of a bug in Causeway: {panic}");
-        if let [key] = keys {
-            let bug = Reason::EntryBug { retry: SLOW_RETRY, panic: panic.to_owned() };
-            self.event(key, Side::Right, Action::Failed, bug);
-        }
-    }
-
-    /// Until when nothing is asked of one side.
-    pub fn blocked(&self, now: Instant) -> Option<Instant> {
-        Side::BOTH.iter().filter_map(|side| self.trouble[*side].blocked).filter(|until| *until > now).max()
-    }
-
-    pub fn row(&self, key: &EntryKey) -> Row {
+    pub fn row(&self, key: &EntryKey) -> EntryRow {
         self.rows.get(key).copied().unwrap_or_default()
     }
-}
-
-fn backoff(timing: &DataTiming, count: u32) -> Duration {
-    let (first, longest) = timing.backoff;
-    (first * 2u32.saturating_pow(count.saturating_sub(1).min(16))).min(longest)
 }

@@ -1,11 +1,11 @@
 //! What the data engine shows of itself.
 
 use super::spec::DataRoute;
-use super::state::{Shown, State};
-use crate::notice::Notice;
-use crate::services::status::{Hold, RouteState};
-use crate::spec::Run;
-use causeway_core::{Digest, EntryKey, EntrySkip, Error, Failure, Pair, Reason, Side, Ways};
+use super::state::{ShownEntry, TaskState};
+use crate::notice::{LeftAlone, Notice};
+use crate::spec::RunState;
+use crate::status::{Hold, RouteState};
+use causeway_core::{Digest, EntryKey, EntrySkip, Error, KeptError, Pair, Reason, Side, Ways};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,7 +36,7 @@ pub struct DataStatus {
     /// The guards' holds.
     pub holds: Pair<Option<Hold>>,
     /// Entries left alone, by reason.
-    pub skipped: BTreeMap<String, usize>,
+    pub skipped: BTreeMap<LeftAlone, usize>,
     /// Entries that the operator has to decide about; [`super::DataEngine::conflicts`] lists them.
     pub conflicts: usize,
 }
@@ -49,45 +49,40 @@ pub struct ConflictRow {
     /// How long ago it was found.
     pub age: Duration,
     /// What each side holds; `None`: it was deleted there.
-    pub shown: Pair<Option<Shown>>,
+    pub shown: Pair<Option<ShownEntry>>,
 }
 
 /// What a task knows of an entry.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Known {
+pub struct KnownEntry {
     /// What both sides last had in common.
     pub common: Option<Digest>,
     /// Why it is not written now.
     pub refused: Option<Reason>,
 }
 
-impl State {
+impl TaskState {
     pub fn status(&self, now: Instant) -> DataStatus {
         let counts = || self.rows.counts();
         let entries: usize = counts().map(|count| count.bases).sum();
         let here = Pair::of(|side| counts().map(|count| count.here[side]).sum());
-        let held = Pair::of(|side| self.doors[side].held());
-        let conflicts = self.left.count(&EntrySkip::Conflict);
+        let held = Pair::of(|side| self.removals[side].held());
+        let conflicts = self.left.count(EntrySkip::Conflict);
         let mut skipped = self.left.counts().clone();
         let foreign: usize = counts().map(|count| count.alone.right).sum();
         if self.spec.ways == Ways::One && foreign > 0 {
-            skipped.insert(EntrySkip::Foreign.to_string(), foreign);
+            skipped.insert(EntrySkip::Foreign.into(), foreign);
         }
-        for (aside, count) in self.left_out() {
-            skipped.insert(aside.to_string(), count);
-        }
+        skipped.extend(self.left_out().into_iter().map(|(aside, count)| (LeftAlone::Aside(aside), count)));
         let denied = self.tries.values().filter(|failed| matches!(failed.error, Error::Denied(_)));
         for failed in denied {
-            let why = format!("{} does not allow it", self.spec.cluster(failed.side).name);
-            *skipped.entry(why).or_insert(0) += 1;
+            let cluster = self.spec.cluster(failed.side).name.clone();
+            *skipped.entry(LeftAlone::Denied { cluster }).or_insert(0) += 1;
         }
-        let holds = Pair::of(|side| {
-            let holding = self.doors[side].holding()?;
-            Some(Hold { why: holding.why.clone(), age: now - holding.since })
-        });
+        let holds = Pair::of(|side| self.removals[side].hold(now));
         let rests = |key: &EntryKey| self.left.contains(key);
-        let refused = self.probes.waiting().filter(|key| !rests(key) && !self.marks.wants(key)).count();
-        let pending = self.marks.pending(rests) + refused;
+        let refused = self.probes.waiting().filter(|key| !rests(key) && !self.agenda.wants(key)).count();
+        let pending = self.agenda.pending(rests) + refused;
         let errors = self.errors();
         let mut notices = Vec::new();
         if conflicts > 0 {
@@ -99,15 +94,15 @@ impl State {
                 notices.push(Notice::EntriesHeld { cluster, count: held[side], why: hold.why.clone() });
             }
         }
-        let known = self.loaded && Side::BOTH.iter().all(|side| self.sight[*side].any_ready());
+        let known = self.loaded && Side::BOTH.iter().all(|side| self.freshness[*side].any_ready());
         let state = match self.spec.run {
-            Run::Paused => RouteState::Paused,
-            Run::Drain if self.loaded && entries == 0 => RouteState::Drained,
-            Run::Drain => RouteState::Draining,
-            Run::On if !errors.is_empty() => RouteState::Failing,
-            Run::On if held.left + held.right + conflicts > 0 => RouteState::Held,
-            Run::On if pending > 0 || !known => RouteState::Syncing,
-            Run::On => RouteState::InStep,
+            RunState::Paused => RouteState::Paused,
+            RunState::Drain if self.loaded && entries == 0 => RouteState::Drained,
+            RunState::Drain => RouteState::Draining,
+            RunState::On if !errors.is_empty() => RouteState::Failing,
+            RunState::On if held.left + held.right + conflicts > 0 => RouteState::Held,
+            RunState::On if pending > 0 || !known => RouteState::Syncing,
+            RunState::On => RouteState::InStep,
         };
         notices.extend(errors);
         DataStatus {
@@ -131,7 +126,7 @@ impl State {
         let mut errors = Vec::new();
         for side in Side::BOTH {
             let name = &self.spec.cluster(side).name;
-            let texts = self.sight[side].errors();
+            let texts = self.freshness[side].errors();
             errors.extend(texts.into_iter().map(|text| Notice::ClusterFails { cluster: name.clone(), text }));
             if side == Side::Right && self.spec.cluster(side).port.sink().is_none() {
                 errors.push(Notice::ReadOnly { cluster: name.clone() });
@@ -148,16 +143,16 @@ impl State {
     }
 
     /// What the task knows of an entry that it leaves alone.
-    pub fn known(&self, key: &EntryKey) -> Known {
+    pub fn known(&self, key: &EntryKey) -> KnownEntry {
         let failed = self.tries.get(key).filter(|failed| !failed.error.is_transient());
         let failed = failed.map(|failed| Reason::FailedThere {
             cluster: self.spec.cluster(failed.side).name.clone(),
-            error: Failure::from(&failed.error),
+            error: KeptError::from(&failed.error),
         });
         let rejected = self.left.get(key).filter(|left| {
             matches!(left.skip, EntrySkip::Rejected { .. } | EntrySkip::Blocked { .. } | EntrySkip::Occupied)
         });
-        Known {
+        KnownEntry {
             common: self.row(key).base.map(|base| base.digest),
             refused: failed.or_else(|| rejected.map(|left| left.skip.clone().into())),
         }

@@ -1,6 +1,6 @@
 //! Calls to a cluster: each with a time-out, each panic an error, and an outcome for every item.
 
-use crate::kit::pace::{Batch, Slot};
+use crate::kit::pace::{BatchSize, Permit};
 use causeway_core::{Error, Limits, contain};
 use futures_util::future::BoxFuture;
 use std::time::Duration;
@@ -25,7 +25,7 @@ pub(crate) async fn call<T>(limit: Duration, work: impl Future<Output = Result<T
 
 /// Reads `items` with calls of at most `most` items, one after the other; one outcome per item, in order.
 pub(crate) async fn read<'a, I, T>(
-    batch: &Batch,
+    batch: &BatchSize,
     most: usize,
     limit: Duration,
     items: &'a [I],
@@ -46,7 +46,7 @@ pub(crate) async fn read<'a, I, T>(
 ///
 /// What was answered is known. After a call that did not return, or that took long and reached nothing, no more is sent.
 pub(crate) async fn write<'a, I, T>(
-    slot: &mut Slot,
+    permit: &mut Permit,
     limits: impl Fn() -> Limits,
     whole: bool,
     limit: Duration,
@@ -59,14 +59,14 @@ pub(crate) async fn write<'a, I, T>(
     while outcomes.len() < items.len() {
         let limits = limits();
         let most = limits.max_batch;
-        slot.learn(limits);
-        let most = if whole { most } else { most.min(slot.burst()) };
-        let chunk = first(&items[outcomes.len()..], slot.batch(most));
+        permit.learn(limits);
+        let most = if whole { most } else { most.min(permit.burst()) };
+        let chunk = first(&items[outcomes.len()..], permit.batch(most));
         let requests = if whole { 1 } else { u32::try_from(chunk.len()).unwrap_or(u32::MAX) };
-        slot.pay(requests).await;
-        slot.spend(requests);
+        permit.pay(requests).await;
+        permit.spend(requests);
         let before = outcomes.len();
-        if let Err(reason) = one(slot.writes(), limit, chunk, &send, &mut outcomes).await {
+        if let Err(reason) = one(permit.writes(), limit, chunk, &send, &mut outcomes).await {
             not_sent(items.len(), &reason, &mut outcomes);
         } else if outcomes.len() == before {
             doubtful = doubtful.max(before + chunk.len());
@@ -89,7 +89,7 @@ fn first<I>(items: &[I], most: usize) -> &[I] {
 /// Makes one call with `chunk`, and adds an outcome for each of its items, or none where the call panicked and smaller ones may
 /// succeed. An error says why the cluster is to be sent no more.
 async fn one<'a, I, T>(
-    batch: &Batch,
+    batch: &BatchSize,
     limit: Duration,
     chunk: &'a [I],
     send: impl Fn(&'a [I]) -> BoxFuture<'a, Vec<Result<T, Error>>>,

@@ -2,15 +2,34 @@
 
 use super::give_back;
 use crate::spec::GuardLimits;
+use crate::status::Hold;
 use causeway_core::HoldReason;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::time::Instant;
 
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Holding {
-    pub why: HoldReason,
-    pub since: Instant,
+/// A hold that holds nothing any more ends after this time.
+const CALM: Duration = Duration::from_secs(5);
+
+#[derive(Debug)]
+struct Holding {
+    why: HoldReason,
+    since: Instant,
+    /// Whether [`HoldNews::Began`] has told of it.
+    told: bool,
+}
+
+/// What a look at a hold has found.
+#[derive(Debug, PartialEq)]
+pub(crate) enum HoldNews {
+    Nothing,
+    /// It began to hold removals.
+    Began(HoldReason),
+    /// It holds nothing any more, and has ended.
+    CameBack,
+    /// Its time was over then. What it holds may be released.
+    RanOut(Instant),
 }
 
 /// One route's guard.
@@ -23,7 +42,7 @@ pub(crate) struct Guard {
     passed: VecDeque<(Instant, u64)>,
     /// How many records the route held when the window's first removal came.
     whole: usize,
-    pub holding: Option<Holding>,
+    holding: Option<Holding>,
 }
 
 impl Guard {
@@ -62,7 +81,7 @@ impl Guard {
             pass.push(passes);
         }
         if pass.contains(&false) && self.holding.is_none() {
-            self.holding = Some(Holding { why: HoldReason::Burst, since: now });
+            self.hold_from(now, HoldReason::Burst);
         }
         pass
     }
@@ -73,30 +92,52 @@ impl Guard {
         let limit = self.limits.implied_floor.max((total as f64 * self.limits.share) as usize);
         let hold = missing > 0 && (emptied || missing > limit);
         if hold && !matches!(&self.holding, Some(Holding { why: HoldReason::Wiped { .. }, .. })) {
-            self.holding = Some(Holding { why: HoldReason::Wiped { part: part.clone() }, since: now });
+            self.hold_from(now, HoldReason::Wiped { part: part.clone() });
         }
         !hold
     }
 
-    /// When a hold of witnessed removals wants its second look.
-    pub fn expires_at(&self) -> Option<Instant> {
-        match &self.holding {
-            Some(Holding { why: HoldReason::Burst, since }) => Some(*since + self.limits.hold),
-            _ => None,
+    fn hold_from(&mut self, now: Instant, why: HoldReason) {
+        let told = self.holding.as_ref().is_some_and(|holding| holding.told);
+        self.holding = Some(Holding { why, since: now, told });
+    }
+
+    /// The hold as it is shown.
+    pub fn hold(&self, now: Instant) -> Option<Hold> {
+        self.holding.as_ref().map(|holding| Hold { why: holding.why.clone(), age: now - holding.since })
+    }
+
+    /// Looks at the hold, which holds so many removals now.
+    pub fn look(&mut self, held: usize, now: Instant) -> HoldNews {
+        let Some(holding) = &mut self.holding else { return HoldNews::Nothing };
+        if held == 0 {
+            if now < holding.since + CALM {
+                return HoldNews::Nothing;
+            }
+            let told = holding.told;
+            self.end_hold();
+            return if told { HoldNews::CameBack } else { HoldNews::Nothing };
+        }
+        if !std::mem::replace(&mut holding.told, true) {
+            return HoldNews::Began(holding.why.clone());
+        }
+        let end = holding.since + self.limits.hold;
+        match holding.why == HoldReason::Burst && now >= end {
+            true => HoldNews::RanOut(end),
+            false => HoldNews::Nothing,
         }
     }
 
     /// Ends the hold: what it held was let go, one by one, or has come back. The guard itself stays as it is: what
     /// happens next is judged with everything that passed within the window.
-    pub fn end_hold(&mut self) -> Option<Holding> {
-        self.holding.take()
+    pub fn end_hold(&mut self) {
+        self.holding = None;
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     fn guard() -> Guard {
         Guard::new(GuardLimits::default())
@@ -118,7 +159,11 @@ mod tests {
             "30 % of 600 within the window, though none is written yet"
         );
         assert_eq!(passed(&mut guard, 200..201, 420, now), 0, "held");
-        guard.end_hold();
+        assert_eq!(guard.look(0, now), HoldNews::Nothing, "nothing is known to be held yet");
+        assert_eq!(guard.look(1, now), HoldNews::Began(HoldReason::Burst));
+        let end = now + Duration::from_secs(300);
+        assert_eq!((guard.look(1, now), guard.look(1, end)), (HoldNews::Nothing, HoldNews::RanOut(end)));
+        assert_eq!((guard.look(0, end), guard.hold(end)), (HoldNews::CameBack, None));
         assert_eq!(passed(&mut guard, 200..400, 420, now), 0, "what passed still counts");
         guard.end_hold();
         let later = now + Duration::from_secs(61);
@@ -138,10 +183,11 @@ mod tests {
         let (mut guard, now, public) = (guard(), Instant::now(), Arc::from("public"));
         assert!(guard.implied(&public, 2, 100, false, now));
         assert!(!guard.implied(&public, 2, 2, true, now));
-        assert_eq!(guard.expires_at(), None);
+        assert!(matches!(guard.look(2, now), HoldNews::Began(HoldReason::Wiped { .. })));
         let later = now + Duration::from_secs(3600);
         assert!(!guard.implied(&public, 2, 2, true, later));
-        assert!(guard.end_hold().is_some());
+        assert_eq!(guard.look(2, later), HoldNews::Nothing);
+        guard.end_hold();
         assert!(!guard.implied(&public, 2, 2, true, later), "the next loss was not released");
     }
 }

@@ -44,26 +44,26 @@ pub(crate) enum Lane {
 /// anew for every call.
 #[derive(Default)]
 pub(crate) struct Pacer {
-    state: Mutex<State>,
+    state: Mutex<PaceState>,
     /// A place has become free.
     freed: Notify,
     /// Who comes first in a lane goes first.
     queues: [tokio::sync::Mutex<()>; 2],
     /// Held by the one whose requests are next.
     clock: tokio::sync::Mutex<()>,
-    pub writes: [Batch; 2],
-    pub reads: Batch,
+    pub writes: [BatchSize; 2],
+    pub reads: BatchSize,
 }
 
 #[derive(Default)]
-struct State {
+struct PaceState {
     limits: [Option<Limits>; 2],
     active: [usize; 2],
     /// When requests were last sent, and how many.
     sent: Option<(Instant, u32)>,
 }
 
-impl State {
+impl PaceState {
     fn in_flight(&self, lane: usize) -> Option<usize> {
         self.limits[lane].as_ref().map(|limits| limits.in_flight.max(1))
     }
@@ -91,7 +91,7 @@ impl State {
 
 impl Pacer {
     /// Waits for a place among the calls that are under way.
-    pub async fn enter(self: Arc<Self>, lane: Lane, limits: Limits) -> Slot {
+    pub async fn enter(self: Arc<Self>, lane: Lane, limits: Limits) -> Permit {
         self.learn(lane, limits);
         {
             let _turn = self.queues[lane as usize].lock().await;
@@ -104,7 +104,7 @@ impl Pacer {
                 freed.await;
             }
         }
-        Slot { pacer: self, lane, paid: 0 }
+        Permit { pacer: self, lane, paid: 0 }
     }
 
     fn learn(&self, lane: Lane, limits: Limits) {
@@ -115,15 +115,15 @@ impl Pacer {
 }
 
 /// One place among the calls to a cluster; dropping it frees the place.
-pub(crate) struct Slot {
+pub(crate) struct Permit {
     pacer: Arc<Pacer>,
     lane: Lane,
     /// Requests that may be sent now.
     paid: u32,
 }
 
-impl Slot {
-    /// What the cluster can bear now.
+impl Permit {
+    /// What the cluster can take now.
     pub fn learn(&self, limits: Limits) {
         self.pacer.learn(self.lane, limits);
     }
@@ -133,7 +133,7 @@ impl Slot {
         self.writes().size(most)
     }
 
-    pub fn writes(&self) -> &Batch {
+    pub fn writes(&self) -> &BatchSize {
         &self.pacer.writes[self.lane as usize]
     }
 
@@ -173,7 +173,7 @@ impl Slot {
     }
 }
 
-impl Drop for Slot {
+impl Drop for Permit {
     fn drop(&mut self) {
         {
             let mut state = self.pacer.state.lock();
@@ -188,15 +188,15 @@ impl Drop for Slot {
 }
 
 /// How many items one call to a cluster can have: fewer after a call that did not return in time, more again after quick ones.
-pub(crate) struct Batch(Mutex<usize>);
+pub(crate) struct BatchSize(Mutex<usize>);
 
-impl Default for Batch {
+impl Default for BatchSize {
     fn default() -> Self {
         Self(Mutex::new(usize::MAX))
     }
 }
 
-impl Batch {
+impl BatchSize {
     pub fn size(&self, most: usize) -> usize {
         (*self.0.lock()).min(most).max(1)
     }
@@ -227,7 +227,7 @@ mod tests {
         Limits { in_flight, per_second, ..Limits::default() }
     }
 
-    fn try_enter(pacer: &Arc<Pacer>, lane: Lane, limits: Limits) -> Option<Slot> {
+    fn try_enter(pacer: &Arc<Pacer>, lane: Lane, limits: Limits) -> Option<Permit> {
         pacer.clone().enter(lane, limits).now_or_never()
     }
 
@@ -282,7 +282,7 @@ mod tests {
 
     #[test]
     fn calls_get_smaller_when_they_fail_and_larger_when_they_are_quick() {
-        let batch = Batch::default();
+        let batch = BatchSize::default();
         assert_eq!(batch.size(1_000), 1_000);
         batch.failed(1_000);
         assert_eq!(batch.size(1_000), 500);

@@ -1,7 +1,9 @@
 //! Scopes that are to be planned, each once, by the time they are due.
 
+use crate::kit::earliest;
+use crate::kit::timetable::Timetable;
 use parking_lot::Mutex;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -10,7 +12,7 @@ const AHEAD: u32 = 8;
 
 /// Why a scope is marked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Lane {
+pub(crate) enum Urgency {
     /// Something happened to it.
     Live,
     /// Everything is looked at again, or has just been read for the first time. Live changes go ahead.
@@ -18,15 +20,14 @@ pub(crate) enum Lane {
 }
 
 /// A set of scopes with due times. Marking one twice keeps the earlier time: a storm of events is one entry.
-pub(crate) struct Queue<S> {
-    state: Mutex<State<S>>,
+pub(crate) struct ScopeQueue<S> {
+    state: Mutex<QueueState<S>>,
     pub changed: Notify,
 }
 
-struct State<S> {
-    due: BTreeMap<S, Instant>,
-    order: BTreeSet<(Instant, S)>,
-    /// Due when nothing in `order` is.
+struct QueueState<S> {
+    live: Timetable<S>,
+    /// Due when nothing in `live` is.
     swept: BTreeSet<S>,
     /// When the first of them came.
     swept_since: Option<Instant>,
@@ -34,26 +35,20 @@ struct State<S> {
     ahead: u32,
 }
 
-impl<S: Clone + Ord> Queue<S> {
+impl<S: Clone + Ord> ScopeQueue<S> {
     pub fn new() -> Self {
-        let state =
-            State { due: BTreeMap::new(), order: BTreeSet::new(), swept: BTreeSet::new(), swept_since: None, ahead: 0 };
+        let state = QueueState { live: Timetable::default(), swept: BTreeSet::new(), swept_since: None, ahead: 0 };
         Self { state: Mutex::new(state), changed: Notify::new() }
     }
 
     /// Asks for `scope` to be planned at `at`, or sooner.
     pub fn mark(&self, scope: &S, at: Instant) {
         let mut state = self.state.lock();
-        if let Some(before) = state.due.get(scope).copied() {
-            if before <= at {
-                return;
-            }
-            state.order.remove(&(before, scope.clone()));
+        if state.live.get(scope).is_none_or(|before| at < before) {
+            state.live.set(scope.clone(), at);
+            drop(state);
+            self.changed.notify_one();
         }
-        state.due.insert(scope.clone(), at);
-        state.order.insert((at, scope.clone()));
-        drop(state);
-        self.changed.notify_one();
     }
 
     /// Asks for scopes to be planned when no change is due.
@@ -68,44 +63,39 @@ impl<S: Clone + Ord> Queue<S> {
     }
 
     /// Marks a scope as due now.
-    pub fn mark_in(&self, lane: Lane, scope: &S, now: Instant) {
-        match lane {
-            Lane::Live => self.mark(scope, now),
-            Lane::Sweep => self.sweep([scope.clone()], now),
+    pub fn mark_as(&self, urgency: Urgency, scope: &S, now: Instant) {
+        match urgency {
+            Urgency::Live => self.mark(scope, now),
+            Urgency::Sweep => self.sweep([scope.clone()], now),
         }
     }
 
     /// Takes the scope that is due the longest, live ones first.
     pub fn pop(&self, now: Instant) -> Option<S> {
-        let mut state = self.state.lock();
-        let live = state.order.first().filter(|(at, _)| *at <= now).cloned();
-        match live {
-            Some((at, scope)) if state.swept.is_empty() || state.ahead < AHEAD => {
-                state.ahead += 1;
-                state.order.remove(&(at, scope.clone()));
-                state.due.remove(&scope);
-                state.swept.remove(&scope);
-                state.note_swept();
-                Some(scope)
+        let state = &mut *self.state.lock();
+        let may_go_ahead = state.swept.is_empty() || state.ahead < AHEAD;
+        let scope = if let Some(scope) = may_go_ahead.then(|| state.live.pop(now)).flatten() {
+            state.ahead += 1;
+            state.swept.remove(&scope);
+            scope
+        } else {
+            let scope = state.swept.pop_first()?;
+            state.ahead = 0;
+            if state.live.get(&scope).is_some_and(|at| at <= now) {
+                state.live.remove(&scope);
             }
-            _ => {
-                let scope = state.swept.pop_first()?;
-                state.ahead = 0;
-                if let Some(at) = state.due.get(&scope).copied().filter(|at| *at <= now) {
-                    state.due.remove(&scope);
-                    state.order.remove(&(at, scope.clone()));
-                }
-                state.note_swept();
-                Some(scope)
-            }
+            scope
+        };
+        if state.swept.is_empty() {
+            (state.swept_since, state.ahead) = (None, 0);
         }
+        Some(scope)
     }
 
     /// When the next scope is due.
     pub fn next(&self) -> Option<Instant> {
         let state = self.state.lock();
-        let live = state.order.first().map(|(at, _)| *at);
-        live.into_iter().chain(state.swept_since).min()
+        earliest([state.live.next(), state.swept_since])
     }
 
     /// How many scopes wait for their turn after live ones.
@@ -116,15 +106,7 @@ impl<S: Clone + Ord> Queue<S> {
     /// How many scopes are marked.
     pub fn len(&self) -> usize {
         let state = self.state.lock();
-        state.due.len() + state.swept.len()
-    }
-}
-
-impl<S> State<S> {
-    fn note_swept(&mut self) {
-        if self.swept.is_empty() {
-            (self.swept_since, self.ahead) = (None, 0);
-        }
+        state.live.len() + state.swept.len()
     }
 }
 
@@ -135,7 +117,7 @@ mod tests {
 
     #[test]
     fn each_scope_once_and_the_earliest_time_wins() {
-        let (queue, now) = (Queue::new(), Instant::now());
+        let (queue, now) = (ScopeQueue::new(), Instant::now());
         queue.mark(&"b", now + Duration::from_secs(2));
         queue.mark(&"a", now + Duration::from_secs(1));
         queue.mark(&"b", now);
@@ -146,7 +128,7 @@ mod tests {
 
     #[test]
     fn a_live_change_goes_ahead_of_a_sweep_and_does_not_starve_it() {
-        let (queue, now) = (Queue::new(), Instant::now());
+        let (queue, now) = (ScopeQueue::new(), Instant::now());
         queue.sweep(0..1_000, now);
         queue.mark(&500, now);
         assert_eq!(queue.next(), Some(now));
@@ -164,7 +146,7 @@ mod tests {
 
     #[test]
     fn what_is_marked_twice_is_planned_once() {
-        let (queue, now) = (Queue::new(), Instant::now());
+        let (queue, now) = (ScopeQueue::new(), Instant::now());
         queue.mark(&1, now);
         queue.sweep([1], now);
         assert_eq!((queue.pop(now), queue.pop(now)), (Some(1), None));

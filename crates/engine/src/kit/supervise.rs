@@ -1,8 +1,10 @@
 //! Restarts work that panicked, and reports it until it works again.
 //!
 //! A panic is a bug in Causeway. It must not leave a task standing still that still reports itself to be in step. All
-//! work of the engine runs through [`supervise`] (work that goes on for ever) or [`contain`] (work that ends).
+//! work of the engine runs through [`supervise`] (work that never ends by itself) or [`contain`] (work that ends).
 
+use crate::kit::backoff;
+use crate::notice::{Crash, EngineWork};
 use causeway_core::{contain, contain_now};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -15,50 +17,51 @@ const STEADY: Duration = Duration::from_secs(10);
 /// First and longest wait before a restart.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(30));
 
-/// Work that panicked and does not work again yet, with the reason. Clones share the same list.
+/// Work that panicked and does not work again yet. Clones share the same list.
 #[derive(Clone, Debug, Default)]
-pub struct Crashes(Arc<Mutex<BTreeMap<String, String>>>);
+pub(crate) struct Crashes(Arc<Mutex<BTreeMap<EngineWork, String>>>);
 
 impl Crashes {
-    /// What failed and why, one sentence each. Empty: all work is running.
-    pub fn reasons(&self) -> Vec<String> {
-        self.0.lock().values().cloned().collect()
+    /// What failed. Empty: all work is running.
+    pub fn list(&self) -> Vec<Crash> {
+        let crashes = self.0.lock();
+        crashes.iter().map(|(work, panic)| Crash { work: work.clone(), panic: panic.clone() }).collect()
     }
 }
 
-/// Runs the work that `start` returns until it ends by itself or `stop` is cancelled. When it panics, `crashed` is called with
-/// the reason, `crashes` holds it until the work runs again, and the work is started anew with back-off.
-pub async fn supervise<W: Future<Output = ()>>(
-    what: &str,
+/// Runs the work that `start` returns until it ends by itself or `stop` is cancelled. When it panics, `crashed` is called,
+/// `crashes` holds the crash until the work runs again, and the work is started anew with back-off.
+pub(crate) async fn supervise<W: Future<Output = ()>>(
+    work: EngineWork,
     crashes: &Crashes,
     stop: &CancellationToken,
     mut start: impl FnMut() -> W,
-    mut crashed: impl FnMut(&str),
+    mut crashed: impl FnMut(&Crash),
 ) {
     let mut failures = 0;
     loop {
-        let mut work = std::pin::pin!(contain(async { start().await }));
+        let mut run = std::pin::pin!(contain(async { start().await }));
         let ended = tokio::select! {
-            ended = &mut work => ended,
+            ended = &mut run => ended,
             () = tokio::time::sleep(STEADY), if failures > 0 => {
-                tracing::info!("{what} works again");
-                crashes.0.lock().remove(what);
+                tracing::info!("{work} works again");
+                crashes.0.lock().remove(&work);
                 failures = 0;
-                work.await
+                run.await
             }
         };
         let Err(panic) = ended else {
-            crashes.0.lock().remove(what);
+            crashes.0.lock().remove(&work);
             return;
         };
-        let reason = format!("{what} failed because of a bug in Causeway and is being restarted: {panic}");
-        tracing::error!("{reason}");
-        crashes.0.lock().insert(what.to_owned(), reason.clone());
-        if let Err(panic) = contain_now(|| crashed(&reason)) {
-            tracing::error!("cleaning up after {what} failed: {panic}");
+        crashes.0.lock().insert(work.clone(), panic.clone());
+        let crash = Crash { work: work.clone(), panic };
+        tracing::error!("{crash}");
+        if let Err(panic) = contain_now(|| crashed(&crash)) {
+            tracing::error!("cleaning up after {work} failed: {panic}");
         }
-        let wait = (BACKOFF.0 * 2u32.saturating_pow(failures)).min(BACKOFF.1);
-        failures = (failures + 1).min(16);
+        let wait = backoff(BACKOFF, failures);
+        failures += 1;
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(wait) => {}
@@ -82,20 +85,19 @@ mod tests {
             }
             sleep(Duration::from_secs(60)).await;
         };
-        let crashed = |_: &str| {
+        let crashed = |_: &Crash| {
             told.fetch_add(1, Ordering::SeqCst);
         };
         let began = Instant::now();
         let watched = async {
             sleep(Duration::from_secs(5)).await;
-            assert_eq!(
-                crashes.reasons(),
-                ["counting failed because of a bug in Causeway and is being restarted: number 3"]
-            );
+            let said: Vec<_> = crashes.list().iter().map(Crash::to_string).collect();
+            let words = "watching the guards failed because of a bug in Causeway and is being restarted: number 3";
+            assert_eq!(said, [words]);
             sleep(Duration::from_secs(10)).await;
-            assert!(crashes.reasons().is_empty());
+            assert!(crashes.list().is_empty());
         };
-        tokio::join!(supervise("counting", &crashes, &stop, start, crashed), watched);
+        tokio::join!(supervise(EngineWork::Guards, &crashes, &stop, start, crashed), watched);
         let waits = Duration::from_millis(200 + 400 + 800);
         assert_eq!(began.elapsed(), waits + Duration::from_secs(60));
         assert_eq!((runs.load(Ordering::SeqCst), told.load(Ordering::SeqCst)), (4, 3));
@@ -112,7 +114,7 @@ mod tests {
             sleep(Duration::from_secs(100)).await;
             stop.cancel();
         };
-        tokio::join!(supervise("counting", &crashes, &stop, start, |_| panic!("also here")), stopping);
+        tokio::join!(supervise(EngineWork::Guards, &crashes, &stop, start, |_| panic!("also here")), stopping);
         // 0.2, 0.4, … 25.6 s, then every 30 s.
         assert_eq!(runs.load(Ordering::SeqCst), 10);
     }

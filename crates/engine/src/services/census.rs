@@ -1,10 +1,11 @@
 //! How much of a part of a source is missing without a witness, for the guard. It is counted a portion at a time: a part may
 //! have a hundred thousand services, and no live change waits for them. What waits for a count is planned again at its end.
 
-use crate::services::cluster::{Cluster, Route};
+use crate::services::cluster::ActiveCluster;
 use crate::services::export::export;
+use crate::services::route::ActiveRoute;
 use crate::services::writer::TURN;
-use causeway_core::{Part, ServiceKey, Skip, Written, contain_now};
+use causeway_core::{InstanceId, Part, ServiceKey, Skip, Written, contain_now};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -29,18 +30,18 @@ pub(crate) struct Census {
 
 /// One route's counts, by the source's part.
 #[derive(Default)]
-pub(crate) struct Counts(Mutex<BTreeMap<Part, Count>>);
+pub(crate) struct PartCensuses(Mutex<BTreeMap<Part, PartCensus>>);
 
 #[derive(Default)]
-struct Count {
-    done: Option<Done>,
-    going: Option<Going>,
+struct PartCensus {
+    done: Option<CompleteCount>,
+    going: Option<OpenCount>,
     /// Scopes of the destination to be planned when it is done.
     waiting: BTreeSet<ServiceKey>,
 }
 
 /// A complete count.
-struct Done {
+struct CompleteCount {
     /// The loss that it was made for.
     since: Instant,
     until: Instant,
@@ -49,7 +50,7 @@ struct Done {
 
 /// A count under way.
 #[derive(Clone)]
-struct Going {
+struct OpenCount {
     since: Instant,
     began: Instant,
     /// The last scope that was counted.
@@ -57,13 +58,13 @@ struct Going {
     census: Census,
 }
 
-impl Going {
+impl OpenCount {
     fn new(since: Instant, began: Instant) -> Self {
         Self { since, began, after: None, census: Census::default() }
     }
 }
 
-impl Counts {
+impl PartCensuses {
     /// The complete count of a part that lost something at `since`. Where there is none yet, one is made, and `scope` is
     /// planned again when it is done.
     pub fn of(&self, part: &Part, since: Instant, scope: &ServiceKey, now: Instant) -> Option<Census> {
@@ -72,7 +73,7 @@ impl Counts {
         if let Some(done) = count.done.as_ref().filter(|done| done.since == since && now < done.until) {
             return Some(done.census);
         }
-        count.going.get_or_insert_with(|| Going::new(since, now));
+        count.going.get_or_insert_with(|| OpenCount::new(since, now));
         count.waiting.insert(scope.clone());
         None
     }
@@ -82,23 +83,23 @@ impl Counts {
     }
 
     /// The first count under way. It stays so until its next state is given to [`Self::put`].
-    fn first(&self) -> Option<(Part, Going)> {
+    fn first(&self) -> Option<(Part, OpenCount)> {
         let counts = self.0.lock();
         counts.iter().find_map(|(part, count)| Some((part.clone(), count.going.clone()?)))
     }
 
-    fn put(&self, part: &Part, going: Going) {
+    fn put(&self, part: &Part, going: OpenCount) {
         if let Some(count) = self.0.lock().get_mut(part) {
             count.going = Some(going);
         }
     }
 
     /// A count is complete; returns what has waited for it.
-    fn end(&self, part: &Part, going: &Going, now: Instant) -> BTreeSet<ServiceKey> {
+    fn end(&self, part: &Part, going: &OpenCount, now: Instant) -> BTreeSet<ServiceKey> {
         let mut counts = self.0.lock();
         let Some(count) = counts.get_mut(part) else { return BTreeSet::new() };
         let until = now + SERVES.max((now - going.began) * SHARE);
-        count.done = Some(Done { since: going.since, until, census: going.census });
+        count.done = Some(CompleteCount { since: going.since, until, census: going.census });
         count.going = None;
         std::mem::take(&mut count.waiting)
     }
@@ -109,7 +110,7 @@ impl Counts {
     }
 }
 
-impl Cluster {
+impl ActiveCluster {
     /// Whether anything that is missing is being counted for a route that writes here.
     pub fn is_counting(&self) -> bool {
         self.inbound.read().iter().any(|route| route.counts.is_going())
@@ -122,16 +123,16 @@ impl Cluster {
         else {
             return;
         };
-        let since = route.source.mirror.lock().part(&part).map(|state| state.implied);
+        let since = route.source.mirror.lock().part(&part).map(|state| state.freshness.missing_since());
         match since {
             None => self.queue.sweep(route.counts.forget(&part), now),
             // What has been counted so far was counted before something else was lost.
-            Some(since) if since != going.since => route.counts.put(&part, Going::new(since, now)),
+            Some(since) if since != going.since => route.counts.put(&part, OpenCount::new(since, now)),
             Some(_) => self.count_portion(&route, &part, going, now),
         }
     }
 
-    fn count_portion(&self, route: &Route, part: &Part, mut going: Going, now: Instant) {
+    fn count_portion(&self, route: &ActiveRoute, part: &Part, mut going: OpenCount, now: Instant) {
         let target = route.target_part(part);
         let portion = held(self, &target, going.after.as_ref());
         let complete = portion.len() < PORTION;
@@ -152,7 +153,7 @@ impl Cluster {
 }
 
 /// The next scopes of a destination's part that hold something of ours.
-fn held(cluster: &Cluster, target: &Part, after: Option<&ServiceKey>) -> Vec<(ServiceKey, Arc<Written>)> {
+fn held(cluster: &ActiveCluster, target: &Part, after: Option<&ServiceKey>) -> Vec<(ServiceKey, Arc<Written>)> {
     let first = ServiceKey::new(&target.0, "", "");
     let from = after.map_or(Bound::Included(&first), Bound::Excluded);
     let ledger = cluster.ledger.lock();
@@ -164,7 +165,7 @@ fn held(cluster: &Cluster, target: &Part, after: Option<&ServiceKey>) -> Vec<(Se
 impl Census {
     /// Counts what a route has in a scope. Where that panics, which is a bug, nothing is known to be wanted there: it counts as
     /// missing, and planning the scope itself tells of the bug.
-    fn add(&mut self, route: &Route, scope: &ServiceKey, written: &Written, now: Instant) {
+    fn add(&mut self, route: &ActiveRoute, scope: &ServiceKey, written: &Written, now: Instant) {
         let ours = || written.records.iter().filter(|(_, record)| record.owner == route.spec.owner).map(|(id, _)| id);
         self.total += ours().count();
         let Ok(export) = contain_now(|| export(route, scope, now)) else {
@@ -176,7 +177,8 @@ impl Census {
         let undecided = |id| matches!(wish.refused.get(id), Some(Skip::Undecided(_)));
         self.alive += wish.records.len() + wish.refused.keys().filter(|id| undecided(*id)).count();
         let released = route.memory.released.lock();
+        let is_released = |id: &InstanceId| released.get(scope).is_some_and(|ids| ids.contains(id));
         let known = |id| wish.records.contains_key(id) || export.witnesses.contains_key(id) || undecided(id);
-        self.missing += ours().filter(|id| !known(*id) && !released.contains(scope, id)).count();
+        self.missing += ours().filter(|id| !known(*id) && !is_released(id)).count();
     }
 }

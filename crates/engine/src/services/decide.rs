@@ -1,18 +1,19 @@
 //! One scope's plan, with the guards' word on it. Used by the writer, the dry run and the comparison alike.
 
-use crate::services::cluster::{Cluster, Route};
+use crate::kit::{earliest, hash};
+use crate::services::cluster::ActiveCluster;
 use crate::services::export::{Export, export, nothing};
-use crate::spec::{Run, Timing};
+use crate::services::route::ActiveRoute;
+use crate::spec::{RunState, Timing};
 use causeway_core::{
-    Change, ClusterId, Evidence, Instance, InstanceId, OwnerId, Part, Plan, Policy, Removal, ServiceKey, Set, Skip,
-    plan,
+    Change, ClusterId, Evidence, Instance, InstanceId, OwnerId, Part, Plan, PlanContext, Removal, ServiceKey, Set,
+    Skip, plan,
 };
 use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use tokio::time::Instant;
 
-/// What to do in one scope, and when to think again.
+/// What to do in one scope, and when to plan again.
 pub(crate) struct Decision {
     pub plan: Plan,
     /// A removal waits until then.
@@ -24,17 +25,17 @@ pub(crate) struct Decision {
 }
 
 /// What each route that writes to a scope wants there.
-pub(crate) type Exports = Vec<(Arc<Route>, Export)>;
+pub(crate) type Exports = Vec<(Arc<ActiveRoute>, Export)>;
 
 /// Plans `scope` of `cluster` without asking the guards; `None` while the destination itself is not known completely.
-pub(crate) fn compare(cluster: &Cluster, scope: &ServiceKey, now: Instant) -> Option<(Plan, Exports)> {
+pub(crate) fn compare(cluster: &ActiveCluster, scope: &ServiceKey, now: Instant) -> Option<(Plan, Exports)> {
     let observed = {
         let mirror = cluster.mirror.lock();
         let state = mirror.part(&scope.part()).filter(|state| state.ready())?;
         state.observed(scope).cloned().unwrap_or_else(|| Arc::new(Set::empty(scope.clone())))
     };
     let (paused, routes): (Vec<_>, Vec<_>) =
-        cluster.inbound.read().iter().cloned().partition(|route| route.spec.run == Run::Paused);
+        cluster.inbound.read().iter().cloned().partition(|route| route.spec.run == RunState::Paused);
     let install = routes.first().map(|route| route.spec.owner.install.to_string())?;
     let mut exports: Vec<_> = routes
         .into_iter()
@@ -43,8 +44,8 @@ pub(crate) fn compare(cluster: &Cluster, scope: &ServiceKey, now: Instant) -> Op
             (route, export)
         })
         .collect();
-    let ledger = cluster.ledger.lock().get(scope).cloned().unwrap_or_default();
-    let policy = Policy {
+    let ledger = cluster.written_in(scope);
+    let policy = PlanContext {
         install,
         destination: cluster.id().clone(),
         shadows: &|native, owner| cluster.sink.as_ref().is_some_and(|sink| sink.shadows(&observed, native, owner)),
@@ -52,7 +53,8 @@ pub(crate) fn compare(cluster: &Cluster, scope: &ServiceKey, now: Instant) -> Op
         paused: !paused.is_empty(),
     };
     // Lent, since a copy of all records would cost more than the plan.
-    let lend = |(route, export): &mut (Arc<Route>, Export)| std::mem::replace(&mut export.wish, nothing(&route.spec));
+    let lend =
+        |(route, export): &mut (Arc<ActiveRoute>, Export)| std::mem::replace(&mut export.wish, nothing(&route.spec));
     let mut wishes: Vec<_> = exports.iter_mut().map(lend).collect();
     if let Some(sink) = &cluster.sink {
         sink.shape(&observed, &ledger, &mut wishes);
@@ -76,7 +78,7 @@ pub(crate) fn owners(exports: &Exports) -> BTreeMap<InstanceId, OwnerId> {
 }
 
 /// Plans `scope` of `cluster`, and lets the guards take out what they hold.
-pub(crate) fn decide(cluster: &Cluster, scope: &ServiceKey, timing: &Timing, now: Instant) -> Option<Decision> {
+pub(crate) fn decide(cluster: &ActiveCluster, scope: &ServiceKey, timing: &Timing, now: Instant) -> Option<Decision> {
     let Some((mut plan, exports)) = compare(cluster, scope, now) else { return gone(cluster, scope) };
     let path =
         exports.iter().find(|(_, e)| e.wish.attributes.is_some()).map(|(_, e)| e.path.clone()).unwrap_or_default();
@@ -107,17 +109,17 @@ pub(crate) fn decide(cluster: &Cluster, scope: &ServiceKey, timing: &Timing, now
 /// A removal that was let go stays so until it is written: its copy is gone then, from the plan and the ledger. What has
 /// come back is judged anew when it goes again.
 fn forget_releases(
-    cluster: &Cluster,
-    route: &Route,
+    cluster: &ActiveCluster,
+    route: &ActiveRoute,
     export: &Export,
     scope: &ServiceKey,
     gone: &[(Instance, Evidence)],
 ) {
     let mut released = route.memory.released.lock();
-    if released.of(scope).is_none() {
+    if released.get(scope).is_none() {
         return;
     }
-    let written = cluster.ledger.lock().get(scope).cloned().unwrap_or_default();
+    let written = cluster.written_in(scope);
     let wish = &export.wish;
     released.retain(scope, |id| {
         let back = wish.records.contains_key(id) || wish.refused.contains_key(id);
@@ -127,10 +129,10 @@ fn forget_releases(
 
 /// Takes back what a draining task has in a part that the cluster says is not there: nothing can be observed any more, and
 /// nothing is left of it but what the ledger says.
-fn gone(cluster: &Cluster, scope: &ServiceKey) -> Option<Decision> {
+fn gone(cluster: &ActiveCluster, scope: &ServiceKey) -> Option<Decision> {
     cluster.mirror.lock().part(&scope.part()).filter(|state| state.missing)?;
     let inbound = cluster.inbound.read();
-    let drains = |owner: &OwnerId| inbound.iter().any(|r| r.spec.owner == *owner && r.spec.run == Run::Drain);
+    let drains = |owner: &OwnerId| inbound.iter().any(|r| r.spec.owner == *owner && r.spec.run == RunState::Drain);
     let written = cluster.ledger.lock().get(scope).cloned()?;
     let ours = written.records.values().filter(|written| drains(&written.owner));
     let changes: Vec<_> = ours
@@ -147,21 +149,21 @@ fn gone(cluster: &Cluster, scope: &ServiceKey) -> Option<Decision> {
 impl Decision {
     fn removals(
         &mut self,
-        route: &Arc<Route>,
+        route: &Arc<ActiveRoute>,
         export: &Export,
         records: Vec<(Instance, Evidence)>,
         timing: &Timing,
         now: Instant,
     ) {
         let owner = &route.spec.owner;
-        let released = route.memory.released.lock().of(&self.plan.scope).cloned().unwrap_or_default();
+        let released = route.memory.released.lock().get(&self.plan.scope).cloned().unwrap_or_default();
         let mut seen = Vec::new();
         let mut missing = Vec::new();
         for (record, evidence) in records {
             self.owners.insert(record.id(), owner.clone());
             let doubt = timing.emptied.min(route.source.source.doubt());
             match (route.spec.run, evidence, export.witnesses.get(&record.id())) {
-                (Run::Drain, ..) => self.delete(record, owner, Removal::Drained),
+                (RunState::Drain, ..) => self.delete(record, owner, Removal::Drained),
                 (_, Evidence::Witnessed, Some(witness)) if witness.emptied && now < witness.at + doubt => {
                     self.wait(&record, Skip::Settling, witness.at + doubt);
                 }
@@ -173,8 +175,8 @@ impl Decision {
             }
         }
         if !seen.is_empty() {
-            let total = route.destination.held_by(owner).records;
-            let keys: Vec<_> = seen.iter().map(|record| key(&self.plan.scope, &record.id())).collect();
+            let total = route.destination.ledger.lock().held_by(owner).records;
+            let keys: Vec<_> = seen.iter().map(|record| hash(&(&self.plan.scope, &record.id))).collect();
             let pass = route.memory.guard.lock().witnessed(&keys, total, now);
             for (record, passes) in seen.into_iter().zip(pass) {
                 match passes {
@@ -188,18 +190,18 @@ impl Decision {
         }
         let is_released = |record: &Instance| released.contains(&record.id());
         let mut verdict = looked_twice(route, &export.parts);
-        if verdict == Verdict::Pass && !missing.iter().all(is_released) {
+        if verdict == RemovalVerdict::Pass && !missing.iter().all(is_released) {
             verdict = implied(route, &export.parts, &self.plan.scope, now);
         }
         for record in missing {
             match verdict {
-                Verdict::Hold if is_released(&record) => {
+                RemovalVerdict::Hold if is_released(&record) => {
                     self.delete(record, owner, Removal::Gone { evidence: Evidence::Implied });
                 }
-                Verdict::Pass => self.delete(record, owner, Removal::Gone { evidence: Evidence::Implied }),
-                Verdict::Hold => drop(self.plan.skipped.insert(record.id(), Skip::RemovalLimit)),
-                Verdict::Look => self.wait(&record, Skip::Settling, now + timing.visible),
-                Verdict::Count => drop(self.plan.skipped.insert(record.id(), Skip::Settling)),
+                RemovalVerdict::Pass => self.delete(record, owner, Removal::Gone { evidence: Evidence::Implied }),
+                RemovalVerdict::Hold => drop(self.plan.skipped.insert(record.id(), Skip::RemovalLimit)),
+                RemovalVerdict::Look => self.wait(&record, Skip::Settling, now + timing.visible),
+                RemovalVerdict::Count => drop(self.plan.skipped.insert(record.id(), Skip::Settling)),
             }
         }
     }
@@ -210,19 +212,12 @@ impl Decision {
 
     fn wait(&mut self, record: &Instance, skip: Skip, until: Instant) {
         self.plan.skipped.insert(record.id(), skip);
-        self.again = Some(self.again.map_or(until, |again| again.min(until)));
+        self.again = earliest([self.again, Some(until)]);
     }
 }
 
-/// Names a record to the guard.
-fn key(scope: &impl Hash, id: &impl Hash) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    (scope, id).hash(&mut hasher);
-    hasher.finish()
-}
-
 #[derive(Clone, Copy, PartialEq)]
-enum Verdict {
+enum RemovalVerdict {
     Pass,
     Hold,
     /// It waits for a second look.
@@ -232,32 +227,32 @@ enum Verdict {
 }
 
 /// Whether a second complete look agrees that something is missing; asks for it where it does not yet.
-fn looked_twice(route: &Route, parts: &[Part]) -> Verdict {
+fn looked_twice(route: &ActiveRoute, parts: &[Part]) -> RemovalVerdict {
     for part in parts {
         let (since, looked) = {
             let mirror = route.source.mirror.lock();
-            let Some(state) = mirror.part(part) else { return Verdict::Look };
-            (state.implied, state.looked)
+            let Some(state) = mirror.part(part) else { return RemovalVerdict::Look };
+            (state.freshness.missing_since(), state.looked)
         };
         if looked.is_none_or(|looked| looked < since) {
             route.source.ask_look(part);
-            return Verdict::Look;
+            return RemovalVerdict::Look;
         }
     }
-    if parts.is_empty() { Verdict::Look } else { Verdict::Pass }
+    if parts.is_empty() { RemovalVerdict::Look } else { RemovalVerdict::Pass }
 }
 
 /// Whether what two complete looks lack may go: not when too much is missing. While that is being counted, `scope` waits.
-fn implied(route: &Route, parts: &[Part], scope: &ServiceKey, now: Instant) -> Verdict {
+fn implied(route: &ActiveRoute, parts: &[Part], scope: &ServiceKey, now: Instant) -> RemovalVerdict {
     for part in parts {
-        let Some(since) = route.source.mirror.lock().part(part).map(|state| state.implied) else {
-            return Verdict::Look;
+        let Some(since) = route.source.mirror.lock().part(part).map(|state| state.freshness.missing_since()) else {
+            return RemovalVerdict::Look;
         };
-        let Some(census) = route.counts.of(part, since, scope, now) else { return Verdict::Count };
+        let Some(census) = route.counts.of(part, since, scope, now) else { return RemovalVerdict::Count };
         let mut guard = route.memory.guard.lock();
         if !guard.implied(&part.0, census.missing, census.total, census.alive == 0, now) {
-            return Verdict::Hold;
+            return RemovalVerdict::Hold;
         }
     }
-    Verdict::Pass
+    RemovalVerdict::Pass
 }

@@ -1,24 +1,25 @@
 //! The engine as a whole: it is told what is wanted, and makes it so.
 
-use crate::kit::guard::Guard;
 use crate::kit::pace::Pacers;
+use crate::kit::set_map::SetMap;
 use crate::kit::supervise::{Crashes, supervise};
-use crate::services::cluster::{Cluster, Ledger, Route, RouteMemory};
-use crate::services::export::parts_for;
-use crate::services::reader::Reader;
-use crate::services::record::{Action, Event, Recorder};
+use crate::notice::{Crash, EngineWork};
+use crate::services::cluster::ActiveCluster;
+use crate::services::ledger::Ledger;
+use crate::services::reader::ClusterReader;
+use crate::services::record::Recorder;
 use crate::services::replicas;
+use crate::services::route::{ActiveRoute, RouteMemory};
 use crate::services::takeover::planned_once;
-use crate::services::writer::Writer;
+use crate::services::writer::ClusterWriter;
 use crate::spec::{ClusterSpec, Only, RouteSpec, Timing};
-use causeway_core::{ClusterId, OwnerId, Part, Port, Reason, ServiceKey, contain};
+use causeway_core::{ClusterId, OwnerId, contain};
 use parking_lot::Mutex;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// How often guards are looked at.
@@ -33,8 +34,8 @@ type RouteKey = (OwnerId, ClusterId);
 /// Keeps clusters in step.
 pub struct Engine {
     timing: Timing,
-    recorder: Arc<dyn Recorder>,
-    pub(crate) state: Mutex<State>,
+    pub(super) recorder: Arc<dyn Recorder>,
+    pub(crate) state: Mutex<Topology>,
     stop: CancellationToken,
     tasks: Mutex<JoinSet<()>>,
     /// The watch on guards, where it has panicked.
@@ -43,15 +44,15 @@ pub struct Engine {
     me: Weak<Self>,
 }
 
-pub(crate) struct State {
-    pub clusters: BTreeMap<ClusterId, Running>,
-    pub routes: BTreeMap<RouteKey, Arc<Route>>,
+pub(crate) struct Topology {
+    pub clusters: BTreeMap<ClusterId, RunningCluster>,
+    pub routes: BTreeMap<RouteKey, Arc<ActiveRoute>>,
     /// What was written into clusters that are not running.
     pub ledgers: BTreeMap<ClusterId, Ledger>,
 }
 
-pub(crate) struct Running {
-    pub cluster: Arc<Cluster>,
+pub(crate) struct RunningCluster {
+    pub cluster: Arc<ActiveCluster>,
     stop: CancellationToken,
 }
 
@@ -62,7 +63,7 @@ impl Engine {
             me: me.clone(),
             timing,
             recorder,
-            state: Mutex::new(State { clusters: BTreeMap::new(), routes: BTreeMap::new(), ledgers: ledger }),
+            state: Mutex::new(Topology { clusters: BTreeMap::new(), routes: BTreeMap::new(), ledgers: ledger }),
             stop: CancellationToken::new(),
             tasks: Mutex::default(),
             crashes: Crashes::default(),
@@ -83,7 +84,7 @@ impl Engine {
                     }
                 }
             };
-            supervise("watching the guards", &crashes, &stop, watch, |_| {}).await;
+            supervise(EngineWork::Guards, &crashes, &stop, watch, |_| {}).await;
         });
         engine
     }
@@ -93,11 +94,11 @@ impl Engine {
         self.pacers.clone()
     }
 
-    /// Work inside the engine that panicked and does not work again yet, one sentence each.
-    pub fn crashes(&self) -> Vec<String> {
+    /// Work inside the engine that panicked and does not work again yet.
+    pub fn crashes(&self) -> Vec<Crash> {
         let state = self.state.lock();
-        let clusters = state.clusters.values().flat_map(|running| running.cluster.crashes.reasons());
-        self.crashes.reasons().into_iter().chain(clusters).collect()
+        let clusters = state.clusters.values().flat_map(|running| running.cluster.crashes.list());
+        self.crashes.list().into_iter().chain(clusters).collect()
     }
 
     /// Makes the running clusters and routes those that are given. What is the same goes on untouched.
@@ -105,74 +106,72 @@ impl Engine {
         let mut state = self.state.lock();
         let mut wanted: BTreeMap<ClusterId, ClusterSpec> =
             clusters.into_iter().map(|spec| (spec.id.clone(), spec)).collect();
-        let gone: Vec<_> = state
-            .clusters
-            .iter()
-            .filter(|(id, running)| {
-                wanted.get(*id).is_none_or(|spec| !same_port(&spec.port, &running.cluster.spec.port))
-            })
-            .map(|(id, _)| id.clone())
-            .collect();
-        for id in gone {
-            if let Some(running) = state.clusters.remove(&id) {
-                let ledger = running.cluster.ledger.lock().clone();
-                state.ledgers.insert(id.clone(), ledger);
-                self.retire(running, wanted.contains_key(&id));
-            }
+        let differs = |id: &ClusterId, running: &mut RunningCluster| {
+            wanted.get(id).is_none_or(|spec| spec.port != running.cluster.spec.port)
+        };
+        let gone: Vec<_> = state.clusters.extract_if(.., differs).collect();
+        for (id, running) in gone {
+            state.ledgers.insert(id.clone(), (**running.cluster.ledger.lock()).clone());
+            self.retire(running, wanted.contains_key(&id));
         }
         wanted.retain(|id, _| !state.clusters.contains_key(id));
         for (id, spec) in wanted {
             let ledger = state.ledgers.remove(&id).unwrap_or_default();
-            let running =
-                Running { cluster: Arc::new(Cluster::new(spec, ledger, &self.pacers)), stop: self.stop.child_token() };
+            let running = RunningCluster {
+                cluster: Arc::new(ActiveCluster::new(spec, ledger, &self.pacers)),
+                stop: self.stop.child_token(),
+            };
             state.clusters.insert(id, running);
         }
         state.connect(routes);
-        for running in state.clusters.values_mut() {
-            self.start(running);
-        }
+        state.clusters.values().for_each(|running| self.start(running));
         let mut tasks = self.tasks.lock();
         while tasks.try_join_next().is_some() {}
     }
 
     /// Starts reader and writer once the cluster is used.
-    fn start(&self, running: &Running) {
-        let cluster = &running.cluster;
+    fn start(&self, running: &RunningCluster) {
+        let (cluster, name) = (&running.cluster, running.cluster.spec.name.clone());
         let writes = !cluster.inbound.read().is_empty() || !cluster.ledger.lock().is_empty();
         let used = writes || !cluster.outbound.read().is_empty();
-        let mut tasks = self.tasks.lock();
+        let with = || (self.timing.clone(), self.recorder.clone());
         if used && !cluster.reading.swap(true, Ordering::SeqCst) {
-            let (cluster, stop) = (cluster.clone(), running.stop.clone());
-            let (timing, recorder) = (self.timing.clone(), self.recorder.clone());
-            tasks.spawn(async move {
-                let what = format!("reading {}", cluster.spec.name);
-                let start = || Reader::new(cluster.clone(), timing.clone(), recorder.clone()).run(stop.clone());
-                supervise(&what, &cluster.crashes, &stop, start, |reason| Reader::crashed(&cluster, reason)).await;
-            });
+            let (timing, recorder) = with();
+            let read = move |cluster, stop| ClusterReader::new(cluster, timing.clone(), recorder.clone()).run(stop);
+            self.spawn(running, EngineWork::Reading { cluster: name.clone() }, read, ClusterReader::crashed);
         }
         if let Some(sink) = cluster.sink.clone().filter(|_| writes)
             && !cluster.writing.swap(true, Ordering::SeqCst)
         {
-            let (observed, until) = (cluster.clone(), running.stop.clone());
-            tasks.spawn(async move {
-                let what = format!("comparing the servers of {}", observed.spec.name);
-                let start = || replicas::watch(observed.clone(), until.clone());
-                supervise(&what, &observed.crashes, &until, start, |_| {}).await;
-            });
-            let (cluster, stop) = (cluster.clone(), running.stop.clone());
-            let (timing, recorder) = (self.timing.clone(), self.recorder.clone());
-            tasks.spawn(async move {
-                let what = format!("writing {}", cluster.spec.name);
-                let new = || Writer::new(cluster.clone(), sink.clone(), timing.clone(), recorder.clone());
-                let start = || new().run(stop.clone());
-                supervise(&what, &cluster.crashes, &stop, start, |_| Writer::crashed(&cluster)).await;
+            self.spawn(running, EngineWork::Comparing { cluster: name.clone() }, replicas::watch, |_, _| {});
+            let (timing, recorder) = with();
+            let write = move |cluster, stop| {
+                ClusterWriter::new(cluster, sink.clone(), timing.clone(), recorder.clone()).run(stop)
+            };
+            self.spawn(running, EngineWork::Writing { cluster: name }, write, |cluster, _| {
+                ClusterWriter::crashed(cluster)
             });
         }
     }
 
+    /// Runs work of a cluster until the cluster is stopped, and starts it anew when it panics.
+    fn spawn<W: Future<Output = ()> + Send>(
+        &self,
+        running: &RunningCluster,
+        work: EngineWork,
+        start: impl Fn(Arc<ActiveCluster>, CancellationToken) -> W + Send + Sync + 'static,
+        crashed: impl Fn(&ActiveCluster, &Crash) + Send + Sync + 'static,
+    ) {
+        let (cluster, stop) = (running.cluster.clone(), running.stop.clone());
+        self.tasks.lock().spawn(async move {
+            let start = || start(cluster.clone(), stop.clone());
+            supervise(work, &cluster.crashes, &stop, start, |crash| crashed(&cluster, crash)).await;
+        });
+    }
+
     /// Stops a cluster; its connection stays until a successor has taken over what it held: where new settings never work,
     /// what the old ones kept alive stands on.
-    fn retire(&self, running: Running, replaced: bool) {
+    fn retire(&self, running: RunningCluster, replaced: bool) {
         running.stop.cancel();
         if let Some(sink) = running.cluster.sink.clone() {
             let (stop, me, id) = (self.stop.clone(), self.me.clone(), running.cluster.id().clone());
@@ -210,58 +209,8 @@ impl Engine {
             let written = cluster.written_parts.read();
             mirror.error.is_none() && written.iter().all(|part| mirror.part(part).is_some_and(|state| state.ready()))
         };
-        !cluster.writing.load(Ordering::SeqCst) || (*cluster.adopted.borrow() && works() && planned_once(cluster))
-    }
-
-    /// Lets go of exactly what guards hold for a task at this moment; returns how many records that are. What goes later is
-    /// judged as ever.
-    pub fn release(&self, owner: &OwnerId) -> usize {
-        let now = Instant::now();
-        let state = self.state.lock();
-        let mut held = 0;
-        for route in state.routes.values().filter(|route| route.spec.owner == *owner) {
-            let count = let_go(route, &held_scopes(route), now, now);
-            held += count;
-            if count > 0 {
-                self.guard_event(route, Action::Released, Reason::Released { count });
-            }
-        }
-        held
-    }
-
-    /// Ends holds that have run out, once a second look agrees, and those that hold nothing any more.
-    fn watch_guards(&self) {
-        let now = Instant::now();
-        let routes: Vec<_> = self.state.lock().routes.values().cloned().collect();
-        for route in routes {
-            let (holding, expires) = {
-                let mut guard = route.memory.guard.lock();
-                guard.forget(now);
-                (guard.holding.clone(), guard.expires_at())
-            };
-            let Some(holding) = holding else { continue };
-            let held = held_scopes(&route);
-            if !std::mem::replace(&mut *route.memory.told.lock(), true) {
-                let count: usize = held.values().sum();
-                self.guard_event(&route, Action::Held, Reason::Held { count, why: holding.why });
-            }
-            if held.is_empty() && now >= holding.since + Duration::from_secs(5) {
-                route.memory.guard.lock().end_hold();
-                *route.memory.told.lock() = false;
-                self.guard_event(&route, Action::Released, Reason::CameBack);
-            } else if let Some(at) = expires.filter(|at| now >= *at && looked_again(&route, &held, *at)) {
-                // What was held later than the look began waits for one of its own.
-                let count = let_go(&route, &held, at, now);
-                self.guard_event(&route, Action::Released, Reason::SecondLook { count });
-            }
-        }
-    }
-
-    fn guard_event(&self, route: &Route, action: Action, reason: Reason) {
-        *route.memory.told.lock() = action == Action::Held;
-        tracing::warn!(task = %route.spec.task, "{reason}");
-        let (task, cluster) = (route.spec.task.clone(), route.destination.spec.name.clone());
-        self.recorder.event(Event { task, cluster, scope: String::new(), record: String::new(), action, reason });
+        !cluster.writing.load(Ordering::SeqCst)
+            || (cluster.adopted.load(Ordering::SeqCst) && works() && planned_once(cluster))
     }
 
     /// Forgets what a task wrote, so that its copies are nobody's. Returns how many records that were.
@@ -270,7 +219,7 @@ impl Engine {
         let mut forgotten = 0;
         for running in state.clusters.values() {
             let cluster = &running.cluster;
-            let ledger = cluster.ledger.lock().clone();
+            let ledger = (**cluster.ledger.lock()).clone();
             for (scope, written) in ledger {
                 let mut written = (*written).clone();
                 let before = written.records.len();
@@ -293,7 +242,7 @@ impl Engine {
     }
 }
 
-impl State {
+impl Topology {
     /// Makes the routes those that are given, keeping the memory of those that go on.
     fn connect(&mut self, specs: Vec<RouteSpec>) {
         let mut before = std::mem::take(&mut self.routes);
@@ -307,7 +256,7 @@ impl State {
             let key = (spec.owner.clone(), spec.destination.clone());
             let old = before.remove(&key);
             if let Some(old) = old.as_ref().filter(|old| {
-                same_spec(&old.spec, &spec)
+                old.spec.same(&spec)
                     && Arc::ptr_eq(&old.source, &source.cluster)
                     && Arc::ptr_eq(&old.destination, &destination.cluster)
             }) {
@@ -317,102 +266,27 @@ impl State {
             // What was remembered of another source says nothing of this one.
             let kept = old.filter(|old| old.spec.source == spec.source);
             // What was let go was let go for the task as it was.
-            let only_run = |old: &Arc<Route>| same_spec(&RouteSpec { run: spec.run, ..old.spec.clone() }, &spec);
+            let only_run = |old: &Arc<ActiveRoute>| RouteSpec { run: spec.run, ..old.spec.clone() }.same(&spec);
             if let Some(old) = kept.as_ref().filter(|old| !only_run(old)) {
-                old.memory.released.lock().clear();
+                *old.memory.released.lock() = SetMap::default();
             }
             let memory = kept.map_or_else(|| Arc::new(RouteMemory::new(&spec)), |old| old.memory.clone());
             memory.guard.lock().set_limits(spec.guard);
             if spec.only != Only::Freeze {
                 *memory.only.lock() = spec.only.clone();
             }
-            let route = Arc::new(Route::new(spec, &source.cluster, &destination.cluster, memory));
+            let route = Arc::new(ActiveRoute::new(spec, &source.cluster, &destination.cluster, memory));
             route.map_feeds();
             fresh.push(route.clone());
             self.routes.insert(key, route);
         }
         for running in self.clusters.values() {
             let id = running.cluster.id();
-            let pick = |at: fn(&Route) -> &ClusterId| -> Vec<_> {
+            let pick = |at: fn(&ActiveRoute) -> &ClusterId| -> Vec<_> {
                 self.routes.values().filter(|route| at(route) == id).cloned().collect()
             };
             running.cluster.connect(pick(|route| &route.spec.destination), pick(|route| &route.spec.source));
         }
-        fresh.iter().for_each(Route::touch_all);
+        fresh.iter().for_each(ActiveRoute::sweep_all);
     }
-}
-
-impl RouteMemory {
-    pub fn new(spec: &RouteSpec) -> Self {
-        Self {
-            guard: Mutex::new(Guard::new(spec.guard)),
-            released: Mutex::default(),
-            told: Mutex::new(false),
-            feeds: Mutex::default(),
-            only: Mutex::new(spec.only.clone()),
-        }
-    }
-}
-
-/// The scopes of a route's destination where a guard holds removals of its task, and how many.
-pub(crate) fn held_scopes(route: &Route) -> BTreeMap<ServiceKey, usize> {
-    let scopes = route.destination.scopes.lock();
-    scopes.tally(&route.spec.owner).map(|tally| tally.held.clone()).unwrap_or_default()
-}
-
-/// Ends a hold: lets go of what it has held since `until` or longer, in these scopes. Returns how much that is.
-fn let_go(route: &Route, held: &BTreeMap<ServiceKey, usize>, until: Instant, now: Instant) -> usize {
-    let mut count = 0;
-    for scope in held.keys() {
-        let ids: Vec<_> = {
-            let scopes = route.destination.scopes.lock();
-            let left = scopes.get(scope).into_iter().flat_map(|state| &state.left);
-            left.filter(|(_, left)| left.holds(&route.spec.owner) && left.since <= until)
-                .map(|(id, _)| id.clone())
-                .collect()
-        };
-        if !ids.is_empty() {
-            count += ids.len();
-            route.memory.released.lock().add(scope, ids);
-        }
-        route.destination.queue.mark(scope, now);
-    }
-    route.memory.guard.lock().end_hold();
-    count
-}
-
-/// Whether every part of the source that feeds what is held was looked at whole since `expired`; asks for it where not.
-fn looked_again(route: &Route, held: &BTreeMap<ServiceKey, usize>, expired: Instant) -> bool {
-    let targets: BTreeSet<_> = held.keys().map(ServiceKey::part).collect();
-    let parts: BTreeSet<_> = targets.iter().flat_map(|target| parts_for(route, target)).collect();
-    let due: Vec<_> = {
-        let mirror = route.source.mirror.lock();
-        let looked = |part: &Part| mirror.part(part).filter(|state| state.ready()).and_then(|state| state.looked);
-        parts.into_iter().filter(|part| looked(part) < Some(expired)).collect()
-    };
-    due.iter().for_each(|part| route.source.ask_look(part));
-    due.is_empty()
-}
-
-fn same_port(a: &Port, b: &Port) -> bool {
-    match (a, b) {
-        (Port::ReadOnly(a), Port::ReadOnly(b)) => Arc::ptr_eq(a, b),
-        (Port::ReadWrite(a), Port::ReadWrite(b)) => Arc::ptr_eq(a, b),
-        _ => false,
-    }
-}
-
-fn same_spec(a: &RouteSpec, b: &RouteSpec) -> bool {
-    a.task == b.task
-        && a.source == b.source
-        && a.way_back == b.way_back
-        && a.parts == b.parts
-        && a.lens.fingerprint() == b.lens.fingerprint()
-        && a.mode == b.mode
-        && a.overrides == b.overrides
-        && a.relay == b.relay
-        && a.guard == b.guard
-        && a.settle == b.settle
-        && a.only == b.only
-        && a.run == b.run
 }

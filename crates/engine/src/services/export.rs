@@ -1,13 +1,15 @@
 //! What one route wants to stand in one scope of its destination.
 
-use crate::services::cluster::Route;
 use crate::services::mirror::Witness;
-use crate::spec::{RouteSpec, Run};
+use crate::services::route::ActiveRoute;
+use crate::spec::{RouteSpec, RunState};
 use causeway_core::{
-    Attributes, Choice, ClusterId, Fresh, Held, Instance, InstanceId, Part, ServiceKey, Skip, Wish, Written,
+    Attributes, Choice, ClusterId, Fresh, Instance, InstanceId, Occupants, Overrides, Part, ServiceKey, Skip, Wish,
+    WriteMode, Written,
 };
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -20,14 +22,17 @@ pub(crate) struct Export {
     pub witnesses: BTreeMap<InstanceId, Witness>,
     /// The clusters that the scope's own attributes came through.
     pub path: Vec<ClusterId>,
-    /// Something is to be thought of again then.
+    /// The scope is to be planned again then.
     pub again: Option<Instant>,
     /// What is wanted, with the source's ids, before records of one id are told apart.
-    wanted: Vec<(InstanceId, Instance)>,
+    wanted: Vec<Wanted>,
 }
 
+/// A record that is wanted, and its id in the source.
+type Wanted = (InstanceId, Instance);
+
 /// What `route` wants in `target` now. A draining route wants nothing, and knows it.
-pub(crate) fn export(route: &Route, target: &ServiceKey, now: Instant) -> Export {
+pub(crate) fn export(route: &ActiveRoute, target: &ServiceKey, now: Instant) -> Export {
     let spec = &route.spec;
     let mut export = Export {
         wish: nothing(spec),
@@ -37,23 +42,23 @@ pub(crate) fn export(route: &Route, target: &ServiceKey, now: Instant) -> Export
         again: None,
         wanted: Vec::new(),
     };
-    if spec.run == Run::Drain {
-        export.wish.mode = causeway_core::Mode::Sync;
+    if spec.run == RunState::Drain {
+        export.wish.mode = WriteMode::Sync;
         return export;
     }
-    export.parts = parts_for(route, &target.part());
+    export.parts = route.parts_for(&target.part());
     {
         let mirror = route.source.mirror.lock();
         let fresh = export.parts.iter().map(|part| match mirror.part(part) {
-            Some(state) => state.fresh(spec.settle, now),
+            Some(state) => state.freshness.at(spec.settle, now),
             None => Fresh::Stale,
         });
         export.wish.fresh = fresh.min().unwrap_or(Fresh::Stale);
     }
-    let there = route.destination.ledger.lock().get(target).cloned().unwrap_or_default();
+    let there = route.destination.written_in(target);
     for scope in route.feeding(target) {
         if route.targets(&scope).contains(target) {
-            add(route, &scope, target, &there, now, &mut export);
+            ScopeCopy::new(route, &scope, target, &there).add_to(&mut export, now);
         }
     }
     settle_ids(route, &there, &mut export);
@@ -63,28 +68,24 @@ pub(crate) fn export(route: &Route, target: &ServiceKey, now: Instant) -> Export
 /// Finds an id in the destination for each record that is wanted. Where several have the same one, whichever kind of
 /// cluster and however many scopes they come from, the newest stands, and each of the others is named as left alone; of
 /// records that say the same there is one.
-fn settle_ids(route: &Route, there: &Written, export: &mut Export) {
-    let mut by_id: BTreeMap<InstanceId, Vec<(InstanceId, Instance)>> = BTreeMap::new();
-    for (source, record) in std::mem::take(&mut export.wanted) {
-        by_id.entry(record.id()).or_default().push((source, record));
-    }
-    let mut again: BTreeMap<InstanceId, Vec<(InstanceId, Instance)>> = BTreeMap::new();
-    for (id, mut group) in by_id {
-        if group.len() > 1
+fn settle_ids(route: &ActiveRoute, there: &Written, export: &mut Export) {
+    let by_id = |wanted: Vec<Wanted>| {
+        let mut groups: BTreeMap<InstanceId, Vec<Wanted>> = BTreeMap::new();
+        wanted.into_iter().for_each(|one| groups.entry(one.1.id()).or_default().push(one));
+        groups.values_mut().for_each(|group| group.sort_by(|(_, a), (_, b)| b.by_age(a)));
+        groups
+    };
+    let apart = |group: Vec<Wanted>| {
+        let (sources, mut records): (Vec<_>, Vec<_>) = group.into_iter().unzip();
+        if records.len() > 1
             && let Some(sink) = &route.destination.sink
         {
-            group.sort_by(|(_, a), (_, b)| b.by_age(a));
-            let (sources, mut records): (Vec<_>, Vec<_>) = group.into_iter().unzip();
             sink.apart(there, &mut records);
-            for (source, record) in sources.into_iter().zip(records) {
-                again.entry(record.id()).or_default().push((source, record));
-            }
-        } else {
-            again.entry(id).or_default().extend(group);
         }
-    }
-    for (id, mut group) in again {
-        group.sort_by(|(_, a), (_, b)| b.by_age(a));
+        sources.into_iter().zip(records)
+    };
+    let wanted = by_id(std::mem::take(&mut export.wanted)).into_values().flat_map(apart).collect();
+    for (id, group) in by_id(wanted) {
         let mut group = group.into_iter();
         let Some((_, stands)) = group.next() else { continue };
         let others = group.filter(|(_, other)| !other.same(&stands));
@@ -109,168 +110,154 @@ pub(crate) fn nothing(spec: &RouteSpec) -> Wish {
     }
 }
 
-/// The source's parts that are copied into `target`.
-pub(crate) fn parts_for(route: &Route, target: &Part) -> Vec<Part> {
-    let known: Vec<_> = {
-        let mirror = route.source.mirror.lock();
-        mirror.parts().iter().map(|(part, state)| (part.clone(), state.title.clone())).collect()
-    };
-    let fits = |(part, title): &(Part, Option<std::sync::Arc<str>>)| {
-        route.target_part(part) == *target && route.takes_part(part, title.as_deref())
-    };
-    known.into_iter().filter(fits).map(|(part, _)| part).collect()
-}
-
-fn add(route: &Route, scope: &ServiceKey, target: &ServiceKey, there: &Written, now: Instant, export: &mut Export) {
-    let (set, witnessed) = {
-        let mirror = route.source.mirror.lock();
-        let state = mirror.part(&scope.part());
-        let witnessed = state.and_then(|state| state.witnessed(scope)).cloned();
-        (state.and_then(|state| state.set(scope)).cloned(), witnessed.unwrap_or_default())
-    };
-    let written = route.source.ledger.lock().get(scope).cloned();
-    for (id, witness) in witnessed {
-        let id = named(route, scope, target, there, &id, &witness, written.as_deref()).unwrap_or(id);
-        export.wish.witnessed.insert(id.clone());
-        export.witnesses.insert(id, witness);
-    }
-    let Some(set) = set else { return };
-    let (here, no_place) = (route.source.id(), route.no_place(scope));
-    for (id, held) in &set.records {
-        let Some(record) = leaving(route, id, held, written.as_deref()) else { continue };
-        let (record, undecided) = match route.spec.lens.record(scope, &record) {
-            Choice::Take(record) => (record, None),
-            Choice::Undecided(record, why) => (record, Some(why)),
-            Choice::Leave => continue,
-        };
-        let record = record.into_born().forwarded(here, &route.spec.owner);
-        let looped = record.mark().is_some_and(|mark| mark.path.contains(route.destination.id()));
-        let sink = route.destination.sink.as_ref();
-        if looped {
-            export.wish.refused.insert(id.clone(), Skip::Loop);
-            if undecided.is_none()
-                && let Some((id, edit)) = edit(route, id, held, written.as_deref(), target)
-            {
-                match stands(route, scope, now) {
-                    Ok(()) => drop(export.wish.edits.insert(id, edit)),
-                    Err(at) => export.again = Some(at),
-                }
-            }
-        } else if let Some(why) = &no_place {
-            export.wish.refused.insert(id.clone(), Skip::Rejected { why: why.clone() });
-        } else if let Some(sink) = sink.filter(|sink| sink.belongs(target, &record)) {
-            match (sink.normalize(target, record), undecided) {
-                (Ok(record), None) => export.wanted.push((id.clone(), sink.place(there, record))),
-                (Ok(record), Some(why)) => {
-                    drop(export.wish.refused.insert(sink.place(there, record).id(), Skip::Undecided(why)));
-                }
-                (Err(why), _) => drop(export.wish.refused.insert(id.clone(), Skip::Rejected { why })),
-            }
-        }
-    }
-    attributes(route, set.attributes.as_ref(), written.as_deref(), target, export);
-}
-
 /// Whether a copy of a record that was seen to go still stands in the route's destination, as far as the ledger knows.
-pub(crate) fn has_copy(route: &Route, scope: &ServiceKey, id: &InstanceId, witness: &Witness) -> bool {
-    let written = route.source.ledger.lock().get(scope).cloned();
+pub(crate) fn has_copy(route: &ActiveRoute, scope: &ServiceKey, id: &InstanceId, witness: &Witness) -> bool {
     let stands_in = |target: &ServiceKey| {
-        let Some(there) = route.destination.ledger.lock().get(target).cloned() else { return false };
-        let named = named(route, scope, target, &there, id, witness, written.as_deref());
+        let there = route.destination.written_in(target);
+        if there.records.is_empty() {
+            return false;
+        }
+        let named = ScopeCopy::new(route, scope, target, &there).named(id, witness);
         there.records.contains_key(named.as_ref().unwrap_or(id))
     };
     route.targets(scope).iter().any(stands_in)
 }
 
-/// What the destination calls a record that has gone.
-fn named(
-    route: &Route,
-    scope: &ServiceKey,
-    target: &ServiceKey,
-    there: &Written,
-    id: &InstanceId,
-    witness: &Witness,
-    written: Option<&Written>,
-) -> Option<InstanceId> {
-    let record = leaving(route, id, &witness.last, written)?;
-    let record = route.spec.lens.record(scope, &record).possible()?;
-    let sink = route.destination.sink.as_ref()?;
-    let record = sink.normalize(target, record.into_born().forwarded(route.source.id(), &route.spec.owner)).ok()?;
-    Some(sink.place(there, record).id())
+/// From a scope of a route's source to one of its destination.
+struct ScopeCopy<'a> {
+    route: &'a ActiveRoute,
+    scope: &'a ServiceKey,
+    target: &'a ServiceKey,
+    /// What this install wrote into the target.
+    there: &'a Written,
+    /// What this install wrote into the scope itself.
+    written: Arc<Written>,
 }
 
-/// The record that leaves the cluster from one id: the native, else a copy that may travel on.
-fn leaving<'h>(route: &Route, id: &InstanceId, held: &'h Held, written: Option<&Written>) -> Option<Cow<'h, Instance>> {
-    if let Some(native) = &held.native {
-        return Some(Cow::Borrowed(native));
+impl<'a> ScopeCopy<'a> {
+    fn new(route: &'a ActiveRoute, scope: &'a ServiceKey, target: &'a ServiceKey, there: &'a Written) -> Self {
+        Self { route, scope, target, there, written: route.source.written_in(scope) }
     }
-    let install = &route.spec.owner.install;
-    if let Some(copy) = held.copy_of(install) {
-        let mark = copy.mark()?;
-        if !mark.path.is_empty() {
-            return Some(Cow::Borrowed(copy));
+
+    fn add_to(&self, export: &mut Export, now: Instant) {
+        let Self { route, scope, target, there, .. } = *self;
+        let (set, witnessed) = {
+            let mirror = route.source.mirror.lock();
+            let state = mirror.part(&scope.part());
+            let witnessed = state.map_or(&[][..], |state| state.witnessed(scope)).to_vec();
+            (state.and_then(|state| state.set(scope)).cloned(), witnessed)
+        };
+        for (id, witness) in witnessed {
+            let id = self.named(&id, &witness).unwrap_or(id);
+            export.wish.witnessed.insert(id.clone());
+            export.witnesses.insert(id, witness);
         }
-        // The written mark is gone, but the ledger knows where the record came from. A shadow has no path of its own:
-        // it stays here.
-        let record = written?.records.get(id).filter(|record| !record.shadow)?;
-        return Some(Cow::Owned(copy.clone().with_mark(record.record.mark().cloned())));
-    }
-    held.copies.first().filter(|_| route.spec.relay).map(Cow::Borrowed)
-}
-
-/// Attributes that we wrote ourselves do not go back where they came from. As long as the source's are not known, those
-/// that we wrote stay.
-fn attributes(
-    route: &Route,
-    attributes: Option<&Attributes>,
-    written: Option<&Written>,
-    target: &ServiceKey,
-    export: &mut Export,
-) {
-    if export.wish.attributes.is_some() {
-        return;
-    }
-    let Some(attributes) = attributes else {
-        let there = route.destination.ledger.lock().get(target).cloned();
-        if let Some((ours, path)) = there.and_then(|there| there.attributes.clone()) {
-            (export.wish.attributes, export.path) = (Some(ours), path);
+        let Some(set) = set else { return };
+        let no_place = route.no_place(scope);
+        for (id, held) in &set.records {
+            let Some(record) = self.leaving(id, held) else { continue };
+            let (record, undecided) = match route.spec.lens.record(scope, &record) {
+                Choice::Take(record) => (record, None),
+                Choice::Undecided(record, why) => (record, Some(why)),
+                Choice::Leave => continue,
+            };
+            let record = self.forwarded(record);
+            let sink = route.destination.sink.as_ref();
+            if record.mark().is_some_and(|mark| mark.path.contains(route.destination.id())) {
+                export.wish.refused.insert(id.clone(), Skip::Loop);
+                if undecided.is_none()
+                    && let Some(edit) = self.edit(id, held)
+                {
+                    match stands(route, scope, now) {
+                        Ok(()) => drop(export.wish.edits.insert(id.clone(), edit)),
+                        Err(at) => export.again = Some(at),
+                    }
+                }
+            } else if let Some(why) = &no_place {
+                export.wish.refused.insert(id.clone(), Skip::Rejected { why: why.clone() });
+            } else if let Some(sink) = sink.filter(|sink| sink.belongs(target, &record)) {
+                match (sink.normalize(target, record), undecided) {
+                    (Ok(record), None) => export.wanted.push((id.clone(), sink.place(there, record))),
+                    (Ok(record), Some(why)) => {
+                        drop(export.wish.refused.insert(sink.place(there, record).id(), Skip::Undecided(why)));
+                    }
+                    (Err(why), _) => drop(export.wish.refused.insert(id.clone(), Skip::Rejected { why })),
+                }
+            }
         }
-        return;
-    };
-    let mut path = match written.and_then(|written| written.attributes.as_ref()) {
-        Some((ours, path)) if ours == attributes => path.clone(),
-        _ => Vec::new(),
-    };
-    path.push(route.source.id().clone());
-    if !path.contains(route.destination.id()) {
-        export.wish.attributes = Some(attributes.clone());
-        export.path = path;
+        self.add_attributes(set.attributes.as_ref(), export);
     }
-}
 
-/// What an operator did to our own copy in the source, laid over the native record that it was made from.
-fn edit(
-    route: &Route,
-    id: &InstanceId,
-    held: &Held,
-    written: Option<&Written>,
-    target: &ServiceKey,
-) -> Option<(InstanceId, Instance)> {
-    let spec = &route.spec;
-    let copy = held.copy_of(&spec.owner.install).filter(|_| spec.overrides == causeway_core::Overrides::Travel)?;
-    let written = written?.records.get(id).filter(|written| !written.shadow && written.owner == spec.owner)?;
-    let set = route.destination.mirror.lock().set(target).cloned()?;
-    let native = set.records.get(id)?.native.clone()?;
-    let edited = native.clone().with_edit(&written.record, copy);
-    (!edited.same(&native)).then(|| (id.clone(), edited))
+    fn forwarded(&self, record: Instance) -> Instance {
+        record.into_born().forwarded(self.route.source.id(), &self.route.spec.owner)
+    }
+
+    /// What the destination calls a record that has gone.
+    fn named(&self, id: &InstanceId, witness: &Witness) -> Option<InstanceId> {
+        let record = self.route.spec.lens.record(self.scope, &*self.leaving(id, &witness.last)?).possible()?;
+        let sink = self.route.destination.sink.as_ref()?;
+        let record = sink.normalize(self.target, self.forwarded(record)).ok()?;
+        Some(sink.place(self.there, record).id())
+    }
+
+    /// The record that leaves the cluster from one id: the native, else a copy that may travel on.
+    fn leaving<'h>(&self, id: &InstanceId, held: &'h Occupants) -> Option<Cow<'h, Instance>> {
+        if let Some(native) = &held.native {
+            return Some(Cow::Borrowed(native));
+        }
+        let spec = &self.route.spec;
+        if let Some(copy) = held.copy_of(&spec.owner.install) {
+            if !copy.mark()?.path.is_empty() {
+                return Some(Cow::Borrowed(copy));
+            }
+            // The written mark is gone, but the ledger knows where the record came from. A shadow has no path of its own:
+            // it stays here.
+            let record = self.written.records.get(id).filter(|record| !record.shadow)?;
+            return Some(Cow::Owned(copy.clone().with_mark(record.record.mark().cloned())));
+        }
+        held.copies.first().filter(|_| spec.relay).map(Cow::Borrowed)
+    }
+
+    /// Attributes that we wrote ourselves do not go back where they came from. As long as the source's are not known, those
+    /// that we wrote stay.
+    fn add_attributes(&self, attributes: Option<&Attributes>, export: &mut Export) {
+        if export.wish.attributes.is_some() {
+            return;
+        }
+        let Some(attributes) = attributes else {
+            if let Some((ours, path)) = self.there.attributes.clone() {
+                (export.wish.attributes, export.path) = (Some(ours), path);
+            }
+            return;
+        };
+        let mut path = match &self.written.attributes {
+            Some((ours, path)) if ours == attributes => path.clone(),
+            _ => Vec::new(),
+        };
+        path.push(self.route.source.id().clone());
+        if !path.contains(self.route.destination.id()) {
+            (export.wish.attributes, export.path) = (Some(attributes.clone()), path);
+        }
+    }
+
+    /// What an operator did to our own copy in the source, laid over the native record that it was made from.
+    fn edit(&self, id: &InstanceId, held: &Occupants) -> Option<Instance> {
+        let spec = &self.route.spec;
+        let copy = held.copy_of(&spec.owner.install).filter(|_| spec.overrides == Overrides::Travel)?;
+        let written = self.written.records.get(id).filter(|one| !one.shadow && one.owner == spec.owner)?;
+        let set = self.route.destination.mirror.lock().set(self.target).cloned()?;
+        let native = set.records.get(id)?.native.clone()?;
+        let edited = native.clone().with_edit(&written.record, copy);
+        (!edited.same(&native)).then_some(edited)
+    }
 }
 
 /// How long after a write of ours a difference may still be a list that lags behind.
 const LAG: Duration = Duration::from_secs(2);
 
 /// Whether what a scope shows was read well after our last write to it, so that a difference is somebody's doing. Where it
-/// was not, asks for another look, and says when to think again.
-fn stands(route: &Route, scope: &ServiceKey, now: Instant) -> Result<(), Instant> {
+/// was not, asks for another look, and says when to plan again.
+fn stands(route: &ActiveRoute, scope: &ServiceKey, now: Instant) -> Result<(), Instant> {
     let Some(written) = route.source.written.lock().get(scope).copied() else { return Ok(()) };
     let settled = written + LAG;
     if now < settled {

@@ -1,11 +1,11 @@
 //! What the watch of a cluster is asked for: the union over the routes that read it or write it.
 
-use crate::services::cluster::Cluster;
+use crate::services::cluster::ActiveCluster;
 use causeway_core::{Interest, Part, ServiceKey};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Weak};
 
-pub(crate) struct RoutesInterest(pub Weak<Cluster>);
+pub(crate) struct RoutesInterest(pub Weak<ActiveCluster>);
 
 impl Interest for RoutesInterest {
     fn part(&self, part: &Part, title: Option<&str>) -> bool {
@@ -34,11 +34,11 @@ impl Interest for RoutesInterest {
 
     fn needed(&self) -> BTreeSet<Part> {
         let Some(cluster) = self.0.upgrade() else { return BTreeSet::new() };
-        let mut needed = cluster.parts_held();
+        let mut needed = cluster.ledger.lock().parts_held();
         let listed = cluster.listed.lock().clone().unwrap_or_default();
         let is_title = |part: &Part| listed.values().any(|title| title.as_ref() == Some(&part.0));
         for route in cluster.outbound.read().iter() {
-            let copies = route.destination.parts_held_by(&route.spec.owner);
+            let copies = route.destination.ledger.lock().parts_held_by(&route.spec.owner);
             match &route.spec.parts {
                 Some(words) => {
                     let ids = words.iter().map(|word| Part(word.clone())).filter(|part| !is_title(part));

@@ -6,9 +6,9 @@ mod portions;
 pub(crate) use part::{PartState, Witness};
 pub(crate) use portions::{Portion, portions};
 
-use crate::kit::give_back;
-use causeway_core::{Error, Fresh, InstanceId, Part, ServiceKey, Set, Update};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use crate::kit::timetable::Timetable;
+use causeway_core::{Error, InstanceId, Part, ServiceKey, Set, Update};
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,10 +25,8 @@ pub(crate) struct Mirror {
     parts: BTreeMap<Part, PartState>,
     /// Why the whole cluster cannot be read now.
     pub error: Option<String>,
-    /// Scopes of which something was seen to go, by the time when it is asked whether somebody still has to act on it. Each
-    /// is in here once.
-    expiring: VecDeque<(Instant, ServiceKey)>,
-    expires: BTreeSet<ServiceKey>,
+    /// Scopes of which something was seen to go, by the time when it is asked whether somebody still has to act on it.
+    expiring: Timetable<ServiceKey>,
     /// Scopes of which nothing is known any more.
     gone: Vec<ServiceKey>,
 }
@@ -50,15 +48,11 @@ impl Mirror {
     }
 
     /// What went a while ago, by scope; each scope is to be told to [`Self::forget_witnesses`].
-    pub fn old_witnesses(&mut self, now: Instant) -> Vec<(ServiceKey, Vec<(InstanceId, Witness)>)> {
-        let old = self.expiring.iter().take(EXPIRING).take_while(|(at, _)| *at <= now).count();
-        let scopes: Vec<_> = self.expiring.drain(..old).map(|(_, scope)| scope).collect();
-        give_back(&mut self.expiring);
+    pub fn expired_witnesses(&mut self, now: Instant) -> Vec<(ServiceKey, Vec<(InstanceId, Witness)>)> {
+        let scopes: Vec<_> = std::iter::from_fn(|| self.expiring.pop(now)).take(EXPIRING).collect();
         let of = |scope: ServiceKey| {
-            self.expires.remove(&scope);
-            let seen = self.parts.get(&scope.part()).and_then(|state| state.witnessed.get(&scope));
-            let old = seen.into_iter().flatten().filter(|(_, witness)| now - witness.at >= WITNESS_MEMORY);
-            let old = old.map(|(id, witness)| (id.clone(), witness.clone())).collect();
+            let seen = self.parts.get(&scope.part()).map_or(&[][..], |state| state.witnessed(&scope));
+            let old = seen.iter().filter(|(_, witness)| now - witness.at >= WITNESS_MEMORY).cloned().collect();
             (scope, old)
         };
         scopes.into_iter().map(of).collect()
@@ -68,7 +62,7 @@ impl Mirror {
     pub fn forget_witnesses(&mut self, scope: &ServiceKey, needed: &BTreeSet<InstanceId>, now: Instant) {
         let Some(state) = self.parts.get_mut(&scope.part()) else { return };
         let Some(seen) = state.witnessed.get_mut(scope) else { return };
-        seen.retain(|id, witness| now - witness.at < WITNESS_MEMORY || needed.contains(id));
+        seen.retain(|(id, witness)| now - witness.at < WITNESS_MEMORY || needed.contains(id));
         if !seen.is_empty() {
             return self.expire(scope, now);
         }
@@ -80,8 +74,8 @@ impl Mirror {
 
     /// It is asked in a while whether what was seen to go is still needed.
     fn expire(&mut self, scope: &ServiceKey, now: Instant) {
-        if self.expires.insert(scope.clone()) {
-            self.expiring.push_back((now + WITNESS_MEMORY, scope.clone()));
+        if !self.expiring.contains(scope) {
+            self.expiring.set(scope.clone(), now + WITNESS_MEMORY);
         }
     }
 
@@ -103,7 +97,7 @@ impl Mirror {
             sum(|state| state.sets.len()),
             sum(|state| state.overlays.len()),
             sum(|state| state.changed.len()),
-            sum(|state| state.witnessed.values().map(BTreeMap::len).sum()),
+            sum(|state| state.witnessed.values().map(Vec::len).sum()),
         ]
     }
 
@@ -138,8 +132,9 @@ impl Mirror {
         }
     }
 
-    /// Takes an update of a watch in; answers the scopes that changed.
-    pub fn update(&mut self, update: Update, settle: Duration, now: Instant) -> BTreeSet<ServiceKey> {
+    /// Takes an update of a watch in; returns the scopes that changed. `settle`: how long a connection must have held before
+    /// what goes counts as seen; `None`: nobody reads here, and nothing that goes is remembered.
+    pub fn update(&mut self, update: Update, settle: Option<Duration>, now: Instant) -> BTreeSet<ServiceKey> {
         self.error = None;
         match update {
             Update::Reset { part, title, sets } => {
@@ -165,12 +160,7 @@ impl Mirror {
                     let written = state.overlays.remove(&scope).is_some_and(|overlay| *overlay != set);
                     return written.then_some(scope).into_iter().collect();
                 }
-                let believed = match state.fresh(settle, now) {
-                    Fresh::Stale => false,
-                    // Seen to go on a connection that never broke: as good as on a settled one.
-                    Fresh::Settling => state.calm,
-                    Fresh::Settled => true,
-                };
+                let believed = settle.is_some_and(|settle| state.freshness.believes(settle, now));
                 state.put(set, believed, now);
                 if state.witnessed.contains_key(&scope) {
                     self.expire(&scope, now);
@@ -196,17 +186,8 @@ impl Mirror {
     pub fn complete(&mut self, part: &Part, title: Option<Arc<str>>, now: Instant) {
         self.error = None;
         let state = self.parts.entry(part.clone()).or_insert_with(|| PartState::new(now));
-        // A connection that is already settled and reports itself again stays settled.
-        if !state.connected || state.complete.is_none() {
-            state.complete = Some(now);
-            state.grown = now;
-            state.implied = now;
-            state.calm = state.calm && !state.connected;
-        }
-        state.title = title;
-        state.connected = true;
-        state.error = None;
-        state.missing = false;
+        state.freshness.complete(now);
+        (state.title, state.error, state.missing) = (title, None, false);
     }
 
     /// Takes in a portion of a complete look at one part that began at `began`; returns the scopes that changed. What

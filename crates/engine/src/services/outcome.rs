@@ -1,8 +1,9 @@
 //! What became of changes: into the ledger, the mirror and the events.
 
-use crate::services::cluster::Cluster;
-use crate::services::record::{Action, Event, Recorder};
-use causeway_core::{Change, ClusterId, Error, InstanceId, OwnerId, ServiceKey, Sink, Written, WrittenRecord};
+use crate::event::{Action, Event};
+use crate::services::cluster::ActiveCluster;
+use crate::services::record::Recorder;
+use causeway_core::{Change, ClusterId, Error, InstanceId, OwnerId, ServiceKey, Sink, WrittenRecord};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -12,14 +13,14 @@ pub(crate) type Intended = BTreeMap<InstanceId, Option<WrittenRecord>>;
 
 /// Notes in the ledger what is about to be written and will have no other proof.
 pub(crate) fn intend(
-    cluster: &Cluster,
+    cluster: &ActiveCluster,
     sink: &dyn Sink,
     recorder: &dyn Recorder,
     scope: &ServiceKey,
     changes: &[Change],
 ) -> Intended {
     let mut intended = Intended::new();
-    let mut written = cluster.ledger.lock().get(scope).map_or_else(Written::default, |written| (**written).clone());
+    let mut written = (*cluster.written_in(scope)).clone();
     for change in changes {
         if let Change::Create(record) | Change::Adopt(record) | Change::Update { to: record, .. } = change
             && sink.proven_by_ledger(record)
@@ -42,7 +43,7 @@ fn is_refusal(error: &Error) -> bool {
 
 /// Takes in what a destination answered to the changes of one scope.
 pub(crate) fn settle(
-    cluster: &Cluster,
+    cluster: &ActiveCluster,
     recorder: &dyn Recorder,
     scope: &ServiceKey,
     outcomes: &[(Change, Result<(), Error>)],
@@ -55,7 +56,7 @@ pub(crate) fn settle(
     if accepted.is_empty() && refused.is_empty() {
         return;
     }
-    let mut written = cluster.ledger.lock().get(scope).map_or_else(Written::default, |written| (**written).clone());
+    let mut written = (*cluster.written_in(scope)).clone();
     accepted.iter().for_each(|change| written.note(change, path));
     refused.into_iter().for_each(|(id, before)| written.put_back(&id, before));
     recorder.ledger(cluster.id(), scope, &written);
@@ -99,7 +100,7 @@ pub(crate) fn settle(
 }
 
 /// The name of the task that writes here under `owner`.
-pub(crate) fn task_of(cluster: &Cluster, owner: Option<&OwnerId>) -> Arc<str> {
+pub(crate) fn task_of(cluster: &ActiveCluster, owner: Option<&OwnerId>) -> Arc<str> {
     let inbound = cluster.inbound.read();
     let route = inbound.iter().find(|route| Some(&route.spec.owner) == owner);
     route.map_or_else(|| "".into(), |route| route.spec.task.clone())

@@ -1,13 +1,18 @@
 //! What would be done: for the dry run, and for the comparison of both sides as they stand.
 
+use crate::kit::call::call;
 use crate::kit::pace::Pacers;
-use crate::services::cluster::{Cluster, Ledger, Route, RouteMemory, records};
+use crate::services::cluster::ActiveCluster;
 use crate::services::decide::{compare, owners};
 use crate::services::engine::Engine;
 use crate::services::interest::RoutesInterest;
+use crate::services::ledger::{CountedLedger, Ledger};
+use crate::services::route::{ActiveRoute, RouteMemory};
 use crate::services::writer::TURN;
 use crate::spec::{ClusterSpec, Only, RouteSpec, Timing};
-use causeway_core::{ClusterId, Error, Instance, InstanceId, OwnerId, Part, Plan, Selector, ServiceKey, Skip, Update};
+use causeway_core::{
+    ClusterId, Crowded, Error, Instance, InstanceId, OwnerId, Part, Plan, Selector, ServiceKey, Skip, Update,
+};
 use futures_util::future::join_all;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -45,15 +50,21 @@ impl Engine {
     /// How many records each task holds in each cluster.
     pub fn holdings(&self) -> BTreeMap<ClusterId, BTreeMap<OwnerId, usize>> {
         let state = self.state.lock();
-        let running = state.clusters.iter().map(|(id, running)| (id.clone(), running.cluster.records()));
+        let running = state.clusters.iter().map(|(id, running)| (id.clone(), running.cluster.ledger.lock().records()));
         // Of clusters that are not in use now, nothing keeps count.
-        state.ledgers.iter().map(|(id, ledger)| (id.clone(), records(ledger))).chain(running).collect()
+        state
+            .ledgers
+            .iter()
+            .map(|(id, ledger)| (id.clone(), CountedLedger::from(ledger.clone()).records()))
+            .chain(running)
+            .collect()
     }
 
     /// What earlier processes and this one have written, for a dry run.
     pub fn ledgers(&self) -> BTreeMap<ClusterId, Ledger> {
         let state = self.state.lock();
-        let running = state.clusters.iter().map(|(id, running)| (id.clone(), running.cluster.ledger.lock().clone()));
+        let running =
+            state.clusters.iter().map(|(id, running)| (id.clone(), (**running.cluster.ledger.lock()).clone()));
         // Of clusters that are not in use now, too.
         state.ledgers.iter().map(|(id, ledger)| (id.clone(), ledger.clone())).chain(running).collect()
     }
@@ -65,12 +76,12 @@ pub struct DryRun {
     /// What would be done, as far as it could be read.
     pub previews: Vec<Preview>,
     /// What could not be read: nothing is said of it.
-    pub unread: Vec<Unread>,
+    pub unread: Vec<UnreadPart>,
 }
 
 /// A part, or a whole cluster, that could not be read.
 #[derive(Debug)]
-pub struct Unread {
+pub struct UnreadPart {
     /// The cluster.
     pub cluster: ClusterId,
     /// The cluster's name.
@@ -91,12 +102,11 @@ pub async fn dry_run(
 ) -> DryRun {
     let pacers = Pacers::default();
     let used: BTreeSet<_> = routes.iter().flat_map(|route| [&route.source, &route.destination]).cloned().collect();
-    let clusters: BTreeMap<_, _> = clusters
-        .into_iter()
-        .filter(|spec| used.contains(&spec.id))
-        .map(|spec| (spec.id.clone(), spec))
-        .map(|(id, spec)| (id.clone(), Arc::new(Cluster::new(spec, ledgers.remove(&id).unwrap_or_default(), &pacers))))
-        .collect();
+    let open = |spec: ClusterSpec| {
+        let (id, ledger) = (spec.id.clone(), ledgers.remove(&spec.id).unwrap_or_default());
+        (id, Arc::new(ActiveCluster::new(spec, ledger, &pacers)))
+    };
+    let clusters: BTreeMap<_, _> = clusters.into_iter().filter(|spec| used.contains(&spec.id)).map(open).collect();
     for mut spec in routes {
         // It looks whole, so what is missing is missing; guards are not asked.
         spec.settle = Duration::ZERO;
@@ -107,21 +117,20 @@ pub async fn dry_run(
             continue;
         };
         let memory = Arc::new(RouteMemory::new(&spec));
-        let route = Arc::new(Route::new(spec, source, destination, memory));
+        let route = Arc::new(ActiveRoute::new(spec, source, destination, memory));
         source.outbound.write().push(route.clone());
         destination.inbound.write().push(route);
     }
     // A slow cluster does not hold up the others.
-    let mut looks: Vec<_> = clusters.values().map(|cluster| Looks::new(cluster.clone())).collect();
+    let looks = |cluster: &Arc<ActiveCluster>| Looks { cluster: cluster.clone(), unread: Vec::new() };
+    let mut looks: Vec<_> = clusters.values().map(looks).collect();
     join_all(looks.iter_mut().map(|look| look.take(timing))).await;
     looks.iter().for_each(|look| copies_parts(&look.cluster, &look.unread));
     join_all(looks.iter_mut().map(|look| look.take(timing))).await;
-    for cluster in clusters.values() {
-        let outbound: Vec<_> = cluster.outbound.read().clone();
-        outbound.iter().for_each(|route| route.map_feeds());
-    }
     let mut found = Vec::new();
     for cluster in clusters.values() {
+        let inbound = cluster.inbound.read().clone();
+        inbound.iter().for_each(|route| route.map_feeds());
         found.extend(previews(cluster, None).await);
     }
     for cluster in clusters.values() {
@@ -133,21 +142,20 @@ pub async fn dry_run(
 
 /// The parts that a destination will be written in; those that are not there yet are empty. Of what could not be read it is not
 /// known what is there.
-fn copies_parts(cluster: &Cluster, unread: &[Unread]) {
+fn copies_parts(cluster: &ActiveCluster, unread: &[UnreadPart]) {
     let now = Instant::now();
     let inbound: Vec<_> = cluster.inbound.read().clone();
     for route in inbound {
         let parts: Vec<Part> = {
             let mirror = route.source.mirror.lock();
-            let taken = mirror.parts().iter().filter(|(part, state)| route.takes_part(part, state.title.as_deref()));
-            taken.map(|(part, _)| route.target_part(part)).collect()
+            route.taken(&mirror).map(|(part, _)| route.target_part(part)).collect()
         };
         let read = |part: &Part| unread.iter().all(|one| one.part.as_ref().is_some_and(|unread| unread != part));
         for part in parts.into_iter().filter(read) {
             cluster.writes_in([part.clone()]);
             let mut mirror = cluster.mirror.lock();
             if mirror.part(&part).is_none() {
-                mirror.update(Update::Reset { part, title: None, sets: Vec::new() }, Duration::ZERO, now);
+                mirror.update(Update::Reset { part, title: None, sets: Vec::new() }, None, now);
             }
         }
     }
@@ -155,15 +163,11 @@ fn copies_parts(cluster: &Cluster, unread: &[Unread]) {
 
 /// The looks at one cluster.
 struct Looks {
-    cluster: Arc<Cluster>,
-    unread: Vec<Unread>,
+    cluster: Arc<ActiveCluster>,
+    unread: Vec<UnreadPart>,
 }
 
 impl Looks {
-    fn new(cluster: Arc<Cluster>) -> Self {
-        Self { cluster, unread: Vec::new() }
-    }
-
     /// Reads whole what takes part and has not been read yet. What failed once is not tried again.
     async fn take(&mut self, timing: &Timing) {
         let cluster = self.cluster.clone();
@@ -171,7 +175,7 @@ impl Looks {
             return;
         }
         let select: Selector = Arc::new(RoutesInterest(Arc::downgrade(&cluster)));
-        let parts = match within(timing.call, cluster.source.parts()).await {
+        let parts = match call(timing.call, cluster.source.parts()).await {
             Ok(parts) => parts,
             Err(error) => return self.failed(None, error),
         };
@@ -194,11 +198,11 @@ impl Looks {
                 continue;
             }
             let began = Instant::now();
-            match within(timing.look, cluster.source.read(&part, &select)).await {
+            match call(timing.look, cluster.source.read(&part, &select)).await {
                 Ok(sets) => {
                     let mut mirror = cluster.mirror.lock();
                     let update = Update::Reset { part: part.clone(), title, sets };
-                    mirror.update(update, Duration::ZERO, began);
+                    mirror.update(update, None, began);
                     mirror.looked(&part, began);
                 }
                 Err(Error::Missing(_)) if unlisted.contains(&part) => {}
@@ -212,53 +216,39 @@ impl Looks {
 
     fn failed(&mut self, part: Option<Part>, error: Error) {
         let (cluster, name) = (self.cluster.id().clone(), self.cluster.spec.name.clone());
-        self.unread.push(Unread { cluster, name, part, error });
+        self.unread.push(UnreadPart { cluster, name, part, error });
     }
 }
 
-async fn within<T>(limit: Duration, call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    let done = tokio::time::timeout(limit, call).await;
-    done.unwrap_or_else(|_| Err(Error::unavailable(format!("no answer within {} s", limit.as_secs()))))
-}
-
-/// Work on everything that exists, which lets others work every few milliseconds.
-struct Turns(std::time::Instant);
-
-impl Turns {
-    fn new() -> Self {
-        Self(std::time::Instant::now())
-    }
-
-    /// Lets others work, where it has been a while.
-    async fn pass(&mut self) {
-        if self.0.elapsed() >= TURN {
-            tokio::task::yield_now().await;
-            *self = Self::new();
-        }
+/// Lets others work, where the last time that it did so is a while ago.
+async fn take_turns(last: &mut std::time::Instant) {
+    if last.elapsed() >= TURN {
+        tokio::task::yield_now().await;
+        *last = std::time::Instant::now();
     }
 }
 
-async fn previews(cluster: &Cluster, only: Option<&OwnerId>) -> Vec<Preview> {
+async fn previews(cluster: &ActiveCluster, only: Option<&OwnerId>) -> Vec<Preview> {
     let now = Instant::now();
-    let mut turns = Turns::new();
+    let mut last = std::time::Instant::now();
     let mut scopes: BTreeSet<_> = cluster.ledger.lock().keys().cloned().collect();
     let inbound = cluster.inbound.read().clone();
     for route in inbound {
         for scope in route.source_scopes() {
             scopes.extend(route.targets(&scope));
-            turns.pass().await;
+            take_turns(&mut last).await;
         }
     }
     let mut previews = Vec::new();
     for scope in scopes {
         previews.extend(preview(cluster, &scope, only, now));
-        turns.pass().await;
+        take_turns(&mut last).await;
     }
     previews
 }
 
 /// What would be done in one scope; `None` while the destination is not known, or nothing is done there.
-fn preview(cluster: &Cluster, scope: &ServiceKey, only: Option<&OwnerId>, now: Instant) -> Option<Preview> {
+fn preview(cluster: &ActiveCluster, scope: &ServiceKey, only: Option<&OwnerId>, now: Instant) -> Option<Preview> {
     let (mut plan, exports) = compare(cluster, scope, now)?;
     let owners = owners(&exports);
     let mine = |owner: Option<&OwnerId>| only.is_none() || owner.is_none() || owner == only;
@@ -270,15 +260,12 @@ fn preview(cluster: &Cluster, scope: &ServiceKey, only: Option<&OwnerId>, now: I
     for (route, export) in exports.iter().filter(|(route, _)| mine(Some(&route.spec.owner))) {
         let owner = &route.spec.owner;
         // Where another task's record stands. (Of a task's own records the one that is wanted stands.)
-        let away = plan
-            .crowded
-            .iter()
-            .filter(|one| one.owner == *owner && matches!(one.skip, Skip::Crowded { owner: Some(_) }));
-        let away: BTreeSet<_> = away.map(|one| &one.id).collect();
+        let by_other = |one: &&Crowded| one.owner == *owner && matches!(one.skip, Skip::Crowded { owner: Some(_) });
+        let away: BTreeSet<_> = plan.crowded.iter().filter(by_other).map(|one| &one.id).collect();
         let stands = |id: &InstanceId| plan.skipped.get(id).is_none_or(Skip::is_in_step) && !away.contains(id);
         let settled = |id: &&InstanceId| !open.contains(*id) && stands(id);
         let count = export.wish.records.keys().filter(settled).count();
-        *in_step.entry(route.spec.owner.clone()).or_default() += count;
+        *in_step.entry(owner.clone()).or_default() += count;
     }
     Some(Preview { cluster: cluster.id().clone(), plan, owners, in_step })
 }

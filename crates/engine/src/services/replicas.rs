@@ -1,8 +1,10 @@
 //! Compares what each server of a destination lists with what this install wrote there. A cluster whose servers no longer
 //! tell each other everything looks well from the one that we write to.
 
-use crate::services::cluster::{Cluster, Ledger};
+use crate::kit::call::call;
+use crate::services::cluster::ActiveCluster;
 use crate::services::engine::Engine;
+use crate::services::ledger::Ledger;
 use causeway_core::{Error, Instance, InstanceId, Mark, OwnerId, Part, Replica, ServiceKey};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -25,7 +27,7 @@ const LIMIT: Duration = Duration::from_secs(300);
 
 /// Records of one scope in which a server differs from what we wrote.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unlike {
+pub struct ReplicaDifference {
     /// The cluster's name.
     pub cluster: Arc<str>,
     /// The server, by its address.
@@ -40,9 +42,9 @@ pub struct Unlike {
 
 /// What comparing the servers of some clusters brought.
 #[derive(Clone, Debug, Default)]
-pub struct Compared {
+pub struct ReplicaFindings {
     /// What differs, by server and scope.
-    pub unlike: Vec<Unlike>,
+    pub unlike: Vec<ReplicaDifference>,
     /// Servers that could not be asked, and why.
     pub silent: BTreeSet<String>,
     /// Clusters that could not be asked at all, and why.
@@ -52,13 +54,13 @@ pub struct Compared {
 impl Engine {
     /// Compares what the servers of a task's destinations list, in every scope in which it holds records and in those
     /// where they count differently. Takes a replication delay longer where something differs.
-    pub async fn replicas(&self, owner: &OwnerId) -> Compared {
+    pub async fn replicas(&self, owner: &OwnerId) -> ReplicaFindings {
         let clusters: BTreeMap<_, _> = {
             let state = self.state.lock();
             let routes = state.routes.values().filter(|route| route.spec.owner == *owner);
             routes.map(|route| (route.destination.id().clone(), route.destination.clone())).collect()
         };
-        let mut found = Compared::default();
+        let mut found = ReplicaFindings::default();
         for cluster in clusters.values() {
             let held = scopes(cluster, |written_by| written_by == owner);
             let compared = Comparison { cluster, only: Some(owner) }.compare(held, usize::MAX).await;
@@ -75,7 +77,7 @@ impl Engine {
 }
 
 /// Looks at a destination's servers from time to time, for the status, until `stop`.
-pub(crate) async fn watch(cluster: Arc<Cluster>, stop: CancellationToken) {
+pub(crate) async fn watch(cluster: Arc<ActiveCluster>, stop: CancellationToken) {
     let mut next = EVERY;
     let mut last = None;
     loop {
@@ -104,11 +106,11 @@ pub(crate) async fn watch(cluster: Arc<Cluster>, stop: CancellationToken) {
 }
 
 /// One line a server.
-fn words(unlike: &[Unlike]) -> Vec<String> {
-    let mut servers: BTreeMap<&str, Vec<&Unlike>> = BTreeMap::new();
+fn words(unlike: &[ReplicaDifference]) -> Vec<String> {
+    let mut servers: BTreeMap<&str, Vec<&ReplicaDifference>> = BTreeMap::new();
     unlike.iter().for_each(|one| servers.entry(&one.server).or_default().push(one));
-    let line = |(server, all): (&str, Vec<&Unlike>)| {
-        let count = |of: fn(&Unlike) -> usize| all.iter().map(|one| of(one)).sum::<usize>();
+    let line = |(server, all): (&str, Vec<&ReplicaDifference>)| {
+        let count = |of: fn(&ReplicaDifference) -> usize| all.iter().map(|one| of(one)).sum::<usize>();
         let (missing, extra) = (count(|one| one.missing.len()), count(|one| one.extra.len()));
         let mut what = Vec::new();
         if missing > 0 {
@@ -124,7 +126,7 @@ fn words(unlike: &[Unlike]) -> Vec<String> {
 }
 
 /// The next scopes in which we hold records: in turns, and never more than a few.
-fn after(cluster: &Cluster, last: Option<&ServiceKey>) -> BTreeSet<ServiceKey> {
+fn after(cluster: &ActiveCluster, last: Option<&ServiceKey>) -> BTreeSet<ServiceKey> {
     let ledger = cluster.ledger.lock();
     let from = last.map_or(Bound::Unbounded, Bound::Excluded);
     let some: BTreeSet<_> =
@@ -133,51 +135,59 @@ fn after(cluster: &Cluster, last: Option<&ServiceKey>) -> BTreeSet<ServiceKey> {
 }
 
 /// The scopes in which records of such owners are held.
-fn scopes(cluster: &Cluster, of: impl Fn(&OwnerId) -> bool) -> BTreeSet<ServiceKey> {
+fn scopes(cluster: &ActiveCluster, of: impl Fn(&OwnerId) -> bool) -> BTreeSet<ServiceKey> {
     let ledger = cluster.ledger.lock();
     let held = ledger.iter().filter(|(_, written)| written.records.values().any(|record| of(&record.owner)));
     held.map(|(scope, _)| scope.clone()).collect()
 }
 
 struct Comparison<'a> {
-    cluster: &'a Cluster,
+    cluster: &'a ActiveCluster,
     /// Of one task only.
     only: Option<&'a OwnerId>,
 }
 
 impl Comparison<'_> {
     /// Compares the records of `some` scopes, and of at most `suspects` in which the servers count differently, twice.
-    async fn compare(&self, mut some: BTreeSet<ServiceKey>, suspects: usize) -> Result<Compared, Error> {
+    async fn compare(&self, mut some: BTreeSet<ServiceKey>, suspects: usize) -> Result<ReplicaFindings, Error> {
         let parts: BTreeSet<Part> = self.cluster.written_parts.read().iter().cloned().collect();
         let mut silent = BTreeSet::new();
         let mut counted = BTreeSet::new();
         for part in &parts {
             let source = &self.cluster.source;
-            let replicas = within(source.replicas(part)).await?;
+            let replicas = call(LIMIT, source.replicas(part)).await?;
             let answered = self.sort_out(replicas, &mut silent);
             counted.extend(differing(&answered.into_iter().map(|(_, counts)| counts).collect::<Vec<_>>()));
         }
         some.extend(counted.into_iter().take(suspects));
         let first = self.unlike(some, &mut silent).await?;
         if first.is_empty() {
-            return Ok(Compared { unlike: first, silent, ..Compared::default() });
+            return Ok(ReplicaFindings { unlike: first, silent, ..ReplicaFindings::default() });
         }
         sleep(DELAY).await;
         let again = first.iter().map(|one| one.scope.clone()).collect();
         let second = self.unlike(again, &mut silent).await?;
-        let both = |one: Unlike| {
+        let both = |one: ReplicaDifference| {
             let before = first.iter().find(|before| before.server == one.server && before.scope == one.scope)?;
             let common = |a: &BTreeSet<InstanceId>, b: &BTreeSet<InstanceId>| {
                 a.intersection(b).cloned().collect::<BTreeSet<_>>()
             };
             let (missing, extra) = (common(&before.missing, &one.missing), common(&before.extra, &one.extra));
-            (!missing.is_empty() || !extra.is_empty()).then_some(Unlike { missing, extra, ..one })
+            (!missing.is_empty() || !extra.is_empty()).then_some(ReplicaDifference { missing, extra, ..one })
         };
-        Ok(Compared { unlike: second.into_iter().filter_map(both).collect(), silent, ..Compared::default() })
+        Ok(ReplicaFindings {
+            unlike: second.into_iter().filter_map(both).collect(),
+            silent,
+            ..ReplicaFindings::default()
+        })
     }
 
     /// What differs now.
-    async fn unlike(&self, scopes: BTreeSet<ServiceKey>, silent: &mut BTreeSet<String>) -> Result<Vec<Unlike>, Error> {
+    async fn unlike(
+        &self,
+        scopes: BTreeSet<ServiceKey>,
+        silent: &mut BTreeSet<String>,
+    ) -> Result<Vec<ReplicaDifference>, Error> {
         if scopes.is_empty() {
             return Ok(Vec::new());
         }
@@ -188,7 +198,7 @@ impl Comparison<'_> {
             held.collect()
         };
         let scopes: Vec<_> = scopes.into_iter().collect();
-        let replicas = within(self.cluster.source.replica_sets(&scopes)).await?;
+        let replicas = call(LIMIT, self.cluster.source.replica_sets(&scopes)).await?;
         let mut unlike = Vec::new();
         for (server, sets) in self.sort_out(replicas, silent) {
             for set in sets {
@@ -209,7 +219,7 @@ impl Comparison<'_> {
                 let extra: BTreeSet<_> = copies.map(|(id, _)| id.clone()).collect();
                 if !missing.is_empty() || !extra.is_empty() {
                     let (cluster, scope) = (self.cluster.spec.name.clone(), set.scope);
-                    unlike.push(Unlike { cluster, server: server.clone(), scope, missing, extra });
+                    unlike.push(ReplicaDifference { cluster, server: server.clone(), scope, missing, extra });
                 }
             }
         }
@@ -241,8 +251,4 @@ fn differing(counts: &[BTreeMap<ServiceKey, usize>]) -> BTreeSet<ServiceKey> {
     let all: BTreeSet<&ServiceKey> = counts.iter().flat_map(BTreeMap::keys).collect();
     let differs = |scope: &&ServiceKey| others.iter().any(|other| of(other, scope) != of(first, scope));
     all.into_iter().filter(differs).cloned().collect()
-}
-
-async fn within<T>(answer: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    tokio::time::timeout(LIMIT, answer).await.unwrap_or_else(|_| Err(Error::unavailable("no answer")))
 }

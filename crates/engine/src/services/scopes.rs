@@ -1,13 +1,13 @@
 //! How the last planning of each scope ended, and what that adds up to by task. The sums are changed together with the
 //! scopes, so that showing them costs nothing.
 
-use causeway_core::{InstanceId, OwnerId, Reason, ServiceKey, Skip};
+use causeway_core::{InstanceId, OwnerId, Reason, ServiceKey, Skip, SkipKind};
 use std::collections::{BTreeMap, BTreeSet};
 use tokio::time::Instant;
 
 /// What was left alone at one id, for whom, and since when.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Left {
+pub(crate) struct LeftRecord {
     pub skip: Skip,
     pub owner: Option<OwnerId>,
     pub since: Instant,
@@ -15,7 +15,7 @@ pub(crate) struct Left {
     pub told: bool,
 }
 
-impl Left {
+impl LeftRecord {
     /// Whether a guard holds the removal for this task.
     pub fn holds(&self, owner: &OwnerId) -> bool {
         self.skip == Skip::RemovalLimit && self.owner.as_ref() == Some(owner)
@@ -25,9 +25,9 @@ impl Left {
 /// How the last planning of a scope ended.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ScopeState {
-    pub left: BTreeMap<InstanceId, Left>,
+    pub left: BTreeMap<InstanceId, LeftRecord>,
     /// What was left alone for another record that has its id, by its own id and its task.
-    pub crowded: BTreeMap<(InstanceId, OwnerId), Left>,
+    pub crowded: BTreeMap<(InstanceId, OwnerId), LeftRecord>,
     /// Changes planned and not yet accepted, by task.
     pub pending: BTreeMap<OwnerId, usize>,
     pub error: Option<Reason>,
@@ -38,7 +38,7 @@ impl ScopeState {
         self.left.is_empty() && self.crowded.is_empty() && self.pending.is_empty() && self.error.is_none()
     }
 
-    fn all_left(&self) -> impl Iterator<Item = &Left> {
+    fn all_left(&self) -> impl Iterator<Item = &LeftRecord> {
         self.left.values().chain(self.crowded.values())
     }
 }
@@ -48,8 +48,8 @@ impl ScopeState {
 pub(crate) struct Tally {
     /// Changes planned and not yet accepted.
     pub pending: usize,
-    /// Records left alone, by [`Skip::kind`].
-    pub skipped: BTreeMap<&'static str, usize>,
+    /// Records left alone.
+    pub skipped: BTreeMap<SkipKind, usize>,
     /// Scopes in which a guard holds removals, and how many.
     pub held: BTreeMap<ServiceKey, usize>,
     /// Scopes whose last write failed and that still have something to write.
@@ -124,10 +124,10 @@ impl Scopes {
             tally.held.remove(scope);
             for left in state.all_left().filter(|left| left.owner.as_ref() == Some(owner)) {
                 let kind = left.skip.kind();
-                if let Some(count) = tally.skipped.get_mut(kind) {
+                if let Some(count) = tally.skipped.get_mut(&kind) {
                     *count -= 1;
                     if *count == 0 {
-                        tally.skipped.remove(kind);
+                        tally.skipped.remove(&kind);
                     }
                 }
             }
@@ -144,8 +144,8 @@ mod tests {
     use super::*;
     use causeway_core::{Instance, InstanceId, ServiceKey};
 
-    fn left(id: &str, owner: &OwnerId, skip: Skip) -> (InstanceId, Left) {
-        let left = Left { skip, owner: Some(owner.clone()), since: Instant::now(), told: false };
+    fn left(id: &str, owner: &OwnerId, skip: Skip) -> (InstanceId, LeftRecord) {
+        let left = LeftRecord { skip, owner: Some(owner.clone()), since: Instant::now(), told: false };
         (Instance::new(id, 80).id(), left)
     }
 
@@ -167,7 +167,7 @@ mod tests {
         }
         let tally = scopes.tally(&owner).unwrap();
         assert_eq!((tally.pending, tally.failing.len(), tally.held.values().sum::<usize>()), (4, 2, 2));
-        assert_eq!(tally.skipped[Skip::Rejected { why: String::new() }.kind()], 2, "counted by kind, not by words");
+        assert_eq!(tally.skipped[&SkipKind::Rejected], 2, "counted by kind, not by words");
         assert_eq!(scopes.tally(&other).unwrap().skipped.len(), 1);
         scopes.edit(&scope("a"), |state| state.pending.clear());
         let tally = scopes.tally(&owner).unwrap();

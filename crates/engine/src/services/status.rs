@@ -1,48 +1,20 @@
 //! What the engine shows of itself.
 
-use crate::notice::Notice;
-use crate::services::cluster::{Holdings, Route};
-use crate::services::engine::{Engine, Running};
+use crate::notice::{LeftAlone, Notice};
+use crate::services::cluster::ActiveCluster;
+use crate::services::engine::{Engine, RunningCluster};
+use crate::services::ledger::Holdings;
 use crate::services::mirror::PartState;
-use crate::spec::{Only, Run};
-use causeway_core::{
-    Carrier, ClusterId, Fresh, HoldReason, InstanceId, OwnerId, Part, ServiceKey, Set, Skip, Unreadable,
-};
+use crate::services::route::ActiveRoute;
+use crate::spec::{Only, RunState};
+use crate::status::{Hold, RouteState};
+use causeway_core::{Carrier, ClusterId, Fresh, InstanceId, OwnerId, Part, ServiceKey, Set, Skip, Unreadable};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::time::Instant;
 
 /// Failed scopes whose errors are looked through for the different ones, at most.
 const ERRORS: usize = 100;
-
-/// How a route is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum RouteState {
-    /// Everything that it wants stands in its destination.
-    InStep,
-    /// It is writing, or its source has not been read whole yet.
-    Syncing,
-    /// A guard holds removals.
-    Held,
-    /// A cluster cannot be read or written.
-    Failing,
-    /// The operator has paused it.
-    Paused,
-    /// It takes back what it wrote.
-    Draining,
-    /// It has taken back all that it wrote.
-    Drained,
-}
-
-/// Why removals are held, and since when.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Hold {
-    /// Why.
-    pub why: HoldReason,
-    /// How long ago it began.
-    pub age: Duration,
-}
 
 /// One direction of one task, as it stands now.
 #[derive(Clone, Debug)]
@@ -68,7 +40,7 @@ pub struct RouteStatus {
     /// The guard's hold.
     pub hold: Option<Hold>,
     /// Records left alone, by the kind of reason.
-    pub skipped: BTreeMap<String, usize>,
+    pub skipped: BTreeMap<LeftAlone, usize>,
 }
 
 /// One scope as a cluster shows it.
@@ -94,12 +66,12 @@ impl Engine {
         let routes: Vec<_> = self.state.lock().routes.values().cloned().collect();
         let now = Instant::now();
         let mut statuses: Vec<_> = routes.iter().map(|route| status(route, now)).collect();
-        let crashes = self.crashes.reasons();
+        let crashes = self.crashes.list();
         for status in statuses.iter_mut().filter(|_| !crashes.is_empty()) {
             if !matches!(status.state, RouteState::Paused | RouteState::Draining | RouteState::Drained) {
                 status.state = RouteState::Failing;
             }
-            status.notices.extend(crashes.iter().cloned().map(|text| Notice::Crashed { text }));
+            status.notices.extend(crashes.iter().cloned().map(Notice::Crashed));
         }
         statuses
     }
@@ -107,7 +79,9 @@ impl Engine {
     /// The connections or sessions that hold our copies, by cluster. A cluster without any is left out.
     pub fn carriers(&self) -> BTreeMap<ClusterId, Vec<Carrier>> {
         let state = self.state.lock();
-        let of = |(id, running): (&ClusterId, &Running)| Some((id.clone(), running.cluster.sink.as_ref()?.carriers()));
+        let of = |(id, running): (&ClusterId, &RunningCluster)| {
+            Some((id.clone(), running.cluster.sink.as_ref()?.carriers()))
+        };
         state.clusters.iter().filter_map(of).filter(|(_, carriers)| !carriers.is_empty()).collect()
     }
 
@@ -120,7 +94,7 @@ impl Engine {
     /// What stands where records do and cannot be read as one, by cluster.
     pub fn unreadable(&self) -> BTreeMap<ClusterId, Vec<Unreadable>> {
         let state = self.state.lock();
-        let of = |(id, running): (&ClusterId, &Running)| (id.clone(), running.cluster.source.unreadable());
+        let of = |(id, running): (&ClusterId, &RunningCluster)| (id.clone(), running.cluster.source.unreadable());
         state.clusters.iter().map(of).filter(|(_, all)| !all.is_empty()).collect()
     }
 
@@ -145,7 +119,7 @@ impl Engine {
             return Err("it has not been read yet".into());
         }
         for (part, state) in mirror.parts() {
-            match state.fresh(settle, now) {
+            match state.freshness.at(settle, now) {
                 Fresh::Settled => {}
                 Fresh::Settling => {
                     return Err(format!("namespace {part} has not been connected without a break for {settle:?} yet"));
@@ -169,14 +143,9 @@ impl Engine {
                 mirror.parts().values().flat_map(|state| state.shown().cloned()).collect()
             };
             for set in sets.iter().filter(|set| !set.records.is_empty()) {
-                let left = cluster.scopes.lock().get(&set.scope).map(|state| {
+                let skipped = cluster.scopes.lock().get(&set.scope).map(|state| {
                     let crowded = state.crowded.iter().map(|((id, _), left)| (id, left));
-                    state
-                        .left
-                        .iter()
-                        .chain(crowded)
-                        .map(|(id, left)| (id.clone(), left.skip.clone()))
-                        .collect::<Vec<_>>()
+                    state.left.iter().chain(crowded).map(|(id, left)| (id.clone(), left.skip.clone())).collect()
                 });
                 let ours = set.records.values().filter(|held| held.copy_of(install).is_some()).count();
                 let marked: usize = set.records.values().map(|held| held.copies.len()).sum();
@@ -186,7 +155,7 @@ impl Engine {
                     native: set.records.values().filter(|held| held.native.is_some()).count(),
                     copies: ours,
                     foreign: marked - ours,
-                    skipped: left.unwrap_or_default(),
+                    skipped: skipped.unwrap_or_default(),
                 });
             }
         }
@@ -194,7 +163,7 @@ impl Engine {
     }
 }
 
-fn status(route: &Arc<Route>, now: Instant) -> RouteStatus {
+fn status(route: &Arc<ActiveRoute>, now: Instant) -> RouteStatus {
     let owner = &route.spec.owner;
     let (pending, skipped, errors, held) = {
         let scopes = route.destination.scopes.lock();
@@ -204,15 +173,14 @@ fn status(route: &Arc<Route>, now: Instant) -> RouteStatus {
                 let failing = tally.failing.iter().take(ERRORS);
                 let errors: BTreeSet<_> =
                     failing.filter_map(|scope| Some(scopes.get(scope)?.error.as_ref()?.to_string())).collect();
-                let skipped = tally.skipped.iter().map(|(kind, count)| ((*kind).to_owned(), *count)).collect();
+                let skipped = tally.skipped.iter().map(|(kind, count)| (LeftAlone::Instance(*kind), *count)).collect();
                 (tally.pending, skipped, errors, tally.held.values().sum())
             }
         }
     };
-    let Holdings { records, instances, services } = route.destination.held_by(owner);
-    let holding = route.memory.guard.lock().holding.clone().filter(|_| held > 0);
-    let hold = holding.map(|holding| Hold { why: holding.why, age: now - holding.since });
-    let (mut notices, failing) = notices(route);
+    let Holdings { records, instances, services } = route.destination.ledger.lock().held_by(owner);
+    let hold = route.memory.guard.lock().hold(now).filter(|_| held > 0);
+    let RouteNotices { mut notices, failing } = notices(route);
     let destination = &route.destination.spec.name;
     notices.extend(
         errors.iter().take(3).map(|text| Notice::ClusterFails { cluster: destination.clone(), text: text.clone() }),
@@ -222,13 +190,13 @@ fn status(route: &Arc<Route>, now: Instant) -> RouteStatus {
     }
     let has_copies = records > 0;
     let state = match route.spec.run {
-        Run::Paused => RouteState::Paused,
-        Run::Drain if has_copies => RouteState::Draining,
-        Run::Drain => RouteState::Drained,
-        Run::On if failing || !errors.is_empty() => RouteState::Failing,
-        Run::On if held > 0 => RouteState::Held,
-        Run::On if pending > 0 || !complete(route, now) || !is_known(route) => RouteState::Syncing,
-        Run::On => RouteState::InStep,
+        RunState::Paused => RouteState::Paused,
+        RunState::Drain if has_copies => RouteState::Draining,
+        RunState::Drain => RouteState::Drained,
+        RunState::On if failing || !errors.is_empty() => RouteState::Failing,
+        RunState::On if held > 0 => RouteState::Held,
+        RunState::On if pending > 0 || !complete(route, now) || !is_known(route) => RouteState::Syncing,
+        RunState::On => RouteState::InStep,
     };
     RouteStatus {
         owner: owner.clone(),
@@ -246,93 +214,102 @@ fn status(route: &Arc<Route>, now: Instant) -> RouteStatus {
 }
 
 /// Whether the source has been read whole. Settling is no work: it only makes removals wait.
-fn complete(route: &Route, now: Instant) -> bool {
+fn complete(route: &ActiveRoute, now: Instant) -> bool {
     let mirror = route.source.mirror.lock();
-    let mut taken =
-        mirror.parts().iter().filter(|(part, state)| route.takes_part(part, state.title.as_deref())).peekable();
-    taken.peek().is_some() && taken.all(|(_, state)| state.fresh(route.spec.settle, now) != Fresh::Stale)
+    let mut taken = route.taken(&mirror).peekable();
+    taken.peek().is_some() && taken.all(|(_, state)| state.freshness.at(route.spec.settle, now) != Fresh::Stale)
 }
 
 /// Whether the destination has been read where the route wants something, or something of ours stands.
-fn is_known(route: &Route) -> bool {
+fn is_known(route: &ActiveRoute) -> bool {
     let filled: Vec<_> = {
         let mirror = route.source.mirror.lock();
-        let filled = mirror
-            .parts()
-            .iter()
-            .filter(|(part, state)| state.filled() > 0 && route.takes_part(part, state.title.as_deref()));
-        filled.map(|(part, _)| part.clone()).collect()
+        route.taken(&mirror).filter(|(_, state)| state.filled() > 0).map(|(part, _)| part.clone()).collect()
     };
     // Of a frozen list there may be nothing in a part, whatever matches there.
     let any = *route.memory.only.lock() == Only::Any;
     let wanted = filled.iter().filter(|part| any && route.matches_in(part)).map(|part| route.target_part(part));
     let wanted: BTreeSet<_> = wanted.collect();
-    let held = route.destination.parts_held_by(&route.spec.owner);
+    let held = route.destination.ledger.lock().parts_held_by(&route.spec.owner);
     let mirror = route.destination.mirror.lock();
     let is_read = |part: &Part| mirror.part(part).is_some_and(PartState::ready);
     let is_missing = |part: &Part| mirror.part(part).is_some_and(|state| state.missing);
     wanted.iter().all(is_read) && held.iter().all(|part| is_read(part) || is_missing(part))
 }
 
-/// What stands in the way, and whether it is a failure.
-fn notices(route: &Route) -> (Vec<Notice>, bool) {
-    let mut notices = Vec::new();
-    let mut failing = false;
+/// What is told of a route, and whether any of it is a failure.
+#[derive(Default)]
+struct RouteNotices {
+    notices: Vec<Notice>,
+    failing: bool,
+}
+
+impl RouteNotices {
+    fn note(&mut self, notice: Notice) {
+        self.notices.push(notice);
+    }
+
+    fn fail(&mut self, notice: Notice) {
+        self.failing = true;
+        self.note(notice);
+    }
+
+    fn cluster_fails(&mut self, cluster: &ActiveCluster, text: &str) {
+        self.fail(Notice::ClusterFails { cluster: cluster.spec.name.clone(), text: text.to_owned() });
+    }
+
+    fn namespace_fails(&mut self, cluster: &ActiveCluster, part: &Part, text: &str) {
+        let (cluster, namespace) = (cluster.spec.name.clone(), part.clone());
+        self.fail(Notice::NamespaceFails { cluster, namespace, text: text.to_owned() });
+    }
+}
+
+/// What stands in the way.
+fn notices(route: &ActiveRoute) -> RouteNotices {
+    let mut told = RouteNotices::default();
     let source = || route.source.spec.name.clone();
-    let destination = || route.destination.spec.name.clone();
     for cluster in [&route.source, &route.destination] {
-        let crashes = cluster.crashes.reasons();
-        let mirror = cluster.mirror.lock();
-        if let Some(error) = mirror.error.as_ref().filter(|error| !crashes.contains(error)) {
-            notices.push(Notice::ClusterFails { cluster: cluster.spec.name.clone(), text: error.clone() });
-            failing = true;
+        let crashes = cluster.crashes.list();
+        if let Some(error) = &cluster.mirror.lock().error
+            && crashes.iter().all(|crash| crash.to_string() != *error)
+        {
+            told.cluster_fails(cluster, error);
         }
-        failing |= !crashes.is_empty();
-        notices.extend(crashes.into_iter().map(|text| Notice::Crashed { text }));
+        crashes.into_iter().for_each(|crash| told.fail(Notice::Crashed(crash)));
     }
     let freezes = route.spec.only == Only::Freeze && !matches!(*route.memory.only.lock(), Only::Frozen(_));
-    if let Some(error) = route.source.freeze_error.lock().as_ref().filter(|_| freezes) {
-        notices.push(Notice::NotFrozen { cluster: source(), text: error.clone() });
-        failing = true;
+    if let Some(text) = route.source.freeze_error.lock().clone().filter(|_| freezes) {
+        told.fail(Notice::NotFrozen { cluster: source(), text });
     }
     let listed = route.source.listed.lock().clone();
     let mirror = route.source.mirror.lock();
-    let taken: Vec<_> = mirror
-        .parts()
-        .iter()
-        .filter(|(part, state)| {
-            let words = route.spec.parts.as_ref();
-            words.is_none_or(|words| words.contains(&part.0) || state.title.as_ref().is_some_and(|t| words.contains(t)))
-        })
-        .collect();
+    let named = |part: &Part, title: Option<&Arc<str>>| {
+        let words = route.spec.parts.as_ref();
+        words.is_none_or(|words| words.contains(&part.0) || title.is_some_and(|title| words.contains(title)))
+    };
+    let taken: Vec<_> = mirror.parts().iter().filter(|(part, state)| named(part, state.title.as_ref())).collect();
     for (part, state) in &taken {
-        if let Some(error) = &state.error {
-            let (namespace, text) = ((*part).clone(), error.clone());
-            notices.push(Notice::NamespaceFails { cluster: source(), namespace, text });
-            failing = true;
-        }
+        state.error.iter().for_each(|error| told.namespace_fails(&route.source, part, error));
     }
     for word in route.spec.parts.iter().flatten() {
         let part = Part(word.clone());
         let Some(listed) = listed.as_ref().filter(|listed| !listed.contains_key(&part)) else { continue };
         let state = mirror.part(&part).filter(|state| state.ready());
-        let sets = || state.into_iter().flat_map(|state| state.sets().values()).filter(|set| !set.records.is_empty());
-        if sets().any(|set| set.records.values().any(|held| held.native.is_some())) {
-            notices.push(Notice::NotListed { cluster: source(), namespace: word.to_string() });
+        let mut filled =
+            state.into_iter().flat_map(|state| state.sets().values()).filter(|set| !set.records.is_empty());
+        if filled.clone().any(|set| set.records.values().any(|held| held.native.is_some())) {
+            told.note(Notice::NotListed { cluster: source(), namespace: word.to_string() });
             continue;
         }
         // Only copies stand there: it is made for them.
-        if sets().next().is_some() {
+        if filled.next().is_some() {
             continue;
         }
+        let (cluster, namespace) = (source(), word.to_string());
         match listed.values().filter(|title| title.as_ref() == Some(word)).count() {
             1 => {}
-            0 => notices.push(Notice::NoNamespace { cluster: source(), namespace: word.to_string() }),
-            count => {
-                let namespace = word.to_string();
-                notices.push(Notice::AmbiguousNamespace { cluster: source(), namespace, count });
-                failing = true;
-            }
+            0 => told.note(Notice::NoNamespace { cluster, namespace }),
+            count => told.fail(Notice::AmbiguousNamespace { cluster, namespace, count }),
         }
     }
     let ready = taken.iter().filter(|(_, state)| state.ready());
@@ -344,26 +321,22 @@ fn notices(route: &Route) -> (Vec<Notice>, bool) {
             ready.iter().filter_map(|part| counted.get(part)).sum()
         };
         match filled.iter().sum::<usize>().max(unseen) {
-            0 => notices.push(Notice::NoInstances { cluster: source(), namespaces: ready }),
+            0 => told.note(Notice::NoInstances { cluster: source(), namespaces: ready }),
             count if !ready.iter().any(|part| route.matches_in(part)) => {
-                notices.push(Notice::NoMatch { cluster: source(), namespaces: ready, count });
+                told.note(Notice::NoMatch { cluster: source(), namespaces: ready, count });
             }
             _ => {}
         }
     }
-    let errors = route.destination.part_errors.lock();
-    for text in errors.values().chain(route.destination.unlike.lock().iter()) {
-        notices.push(Notice::ClusterFails { cluster: destination(), text: text.clone() });
-        failing = true;
+    let destination = &route.destination;
+    let (errors, unlike) = (destination.part_errors.lock(), destination.unlike.lock());
+    errors.values().chain(unlike.iter()).for_each(|text| told.cluster_fails(destination, text));
+    drop((errors, unlike));
+    let written = destination.written_parts.read().clone();
+    let mirror = destination.mirror.lock();
+    for part in &written {
+        let error = mirror.part(part).and_then(|state| state.error.as_ref());
+        error.iter().for_each(|error| told.namespace_fails(destination, part, error));
     }
-    let written = route.destination.written_parts.read().clone();
-    let mirror = route.destination.mirror.lock();
-    for part in written.iter() {
-        if let Some(error) = mirror.part(part).and_then(|state| state.error.as_ref()) {
-            let (namespace, text) = (part.clone(), error.clone());
-            notices.push(Notice::NamespaceFails { cluster: destination(), namespace, text });
-            failing = true;
-        }
-    }
-    (notices, failing)
+    told
 }

@@ -1,27 +1,32 @@
-//! Marks everything of a destination for planning, a portion at a time: whoever asks for it does not wait for it, no lock
+//! Marks everything of a destination for planning, a portion at a time: the caller does not wait for it, no lock
 //! is held for long, and live changes go ahead of it.
 
-use crate::services::cluster::{Cluster, Route};
-use causeway_core::{Held, Instance, OwnerId, Part, ServiceKey};
+use crate::services::cluster::ActiveCluster;
+use crate::services::route::ActiveRoute;
+use causeway_core::{Instance, Occupants, OwnerId, Part, ServiceKey, Written};
 use parking_lot::Mutex;
 use std::collections::VecDeque;
+use std::ops::Bound;
 use std::sync::Arc;
 use tokio::time::Instant;
 
 /// Scopes that are looked at in one go.
 const PORTION: usize = 256;
 
+/// The scopes to be marked of those that were looked at, and the last one that was.
+type SweepPortion = (Vec<ServiceKey>, Option<ServiceKey>);
+
 /// What is to be marked in a destination.
-pub(crate) enum What {
+pub(crate) enum Coverage {
     /// What a route wants there, in one of the destination's parts or in all.
-    Wanted(Arc<Route>, Option<Part>),
+    Wanted(Arc<ActiveRoute>, Option<Part>),
     /// What the ledger has: of one task or of all, in one part or in all.
     Held(Option<OwnerId>, Option<Part>),
     /// Copies of ours of which it is forgotten whose: no ledger names them.
     Lost,
 }
 
-impl What {
+impl Coverage {
     fn same(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Wanted(a, in_a), Self::Wanted(b, in_b)) => Arc::ptr_eq(a, b) && in_a == in_b,
@@ -33,17 +38,17 @@ impl What {
 }
 
 struct Sweep {
-    what: What,
+    what: Coverage,
     /// The last scope that was looked at.
     after: Option<ServiceKey>,
 }
 
 /// The sweeps that a destination still has to make, in order. Of each kind one may be under way and one be waiting.
 #[derive(Default)]
-pub(crate) struct Sweeps(Mutex<State>);
+pub(crate) struct Sweeps(Mutex<SweepState>);
 
 #[derive(Default)]
-struct State {
+struct SweepState {
     waiting: VecDeque<Sweep>,
     /// A portion of one that was taken out is being marked.
     marking: bool,
@@ -61,7 +66,7 @@ impl Sweeps {
         self.0.lock().marking = false;
     }
 
-    fn add(&self, what: What) {
+    fn add(&self, what: Coverage) {
         let sweeps = &mut self.0.lock().waiting;
         if !sweeps.iter().any(|sweep| sweep.after.is_none() && sweep.what.same(&what)) {
             sweeps.push_back(Sweep { what, after: None });
@@ -69,9 +74,9 @@ impl Sweeps {
     }
 }
 
-impl Cluster {
+impl ActiveCluster {
     /// Asks for a sweep.
-    pub fn sweep(&self, what: What) {
+    pub fn sweep(&self, what: Coverage) {
         if self.sink.is_some() {
             self.sweeps.add(what);
             self.queue.changed.notify_one();
@@ -94,73 +99,46 @@ impl Cluster {
             state.marking = true;
             sweep
         };
-        let seen = match &what {
-            What::Wanted(route, part) => self.sweep_wanted(route, part.as_ref(), after.as_ref(), now),
-            What::Held(owner, part) => self.sweep_held(owner.as_ref(), part.as_ref(), after.as_ref(), now),
-            What::Lost => self.sweep_lost(after.as_ref(), now),
+        let (scopes, last) = match &what {
+            Coverage::Wanted(route, part) => self.next_wanted(route, part.as_ref(), after.as_ref()),
+            Coverage::Held(owner, part) => self.next_held(owner.as_ref(), part.as_ref(), after.as_ref()),
+            Coverage::Lost => self.next_lost(after.as_ref()),
         };
+        self.queue.sweep(scopes, now);
         let mut state = self.sweeps.0.lock();
         state.marking = false;
-        if seen.is_some() {
-            state.waiting.push_front(Sweep { what, after: seen });
+        if last.is_some() {
+            state.waiting.push_front(Sweep { what, after: last });
         }
     }
 
-    fn sweep_wanted(
-        &self,
-        route: &Arc<Route>,
-        part: Option<&Part>,
-        after: Option<&ServiceKey>,
-        now: Instant,
-    ) -> Option<ServiceKey> {
+    fn next_wanted(&self, route: &Arc<ActiveRoute>, part: Option<&Part>, after: Option<&ServiceKey>) -> SweepPortion {
         // It may have ended meanwhile.
         if !self.inbound.read().iter().any(|one| Arc::ptr_eq(one, route)) {
-            return None;
+            return SweepPortion::default();
         }
-        let scopes = route.source.mirror.lock().after(after, PORTION).map(|set| set.scope.clone()).collect::<Vec<_>>();
+        let scopes: Vec<_> = route.source.mirror.lock().after(after, PORTION).map(|set| set.scope.clone()).collect();
         let targets = scopes.iter().flat_map(|scope| route.feed(scope));
-        let targets: Vec<_> = targets.filter(|target| part.is_none_or(|part| target.part() == *part)).collect();
-        self.queue.sweep(targets, now);
-        scopes.last().cloned()
+        let targets = targets.filter(|target| part.is_none_or(|part| target.part() == *part)).collect();
+        (targets, scopes.last().cloned())
     }
 
-    fn sweep_held(
-        &self,
-        owner: Option<&OwnerId>,
-        part: Option<&Part>,
-        after: Option<&ServiceKey>,
-        now: Instant,
-    ) -> Option<ServiceKey> {
-        use std::ops::Bound;
+    fn next_held(&self, owner: Option<&OwnerId>, part: Option<&Part>, after: Option<&ServiceKey>) -> SweepPortion {
         let ledger = self.ledger.lock();
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let mut last = None;
-        let mut held = Vec::new();
-        for (scope, written) in ledger.range((from, Bound::Unbounded)).take(PORTION) {
-            let of = |owner: &OwnerId| written.records.values().any(|record| record.owner == *owner);
-            if part.is_none_or(|part| scope.part() == *part) && owner.is_none_or(of) {
-                held.push(scope.clone());
-            }
-            last = Some(scope);
-        }
-        let last = last.cloned();
-        drop(ledger);
-        self.queue.sweep(held, now);
-        last
+        let portion = || ledger.range::<ServiceKey, _>((from, Bound::Unbounded)).take(PORTION);
+        let is_of = |written: &Written, owner: &OwnerId| written.records.values().any(|record| record.owner == *owner);
+        let held = portion().filter(|(scope, written)| {
+            part.is_none_or(|part| scope.part() == *part) && owner.is_none_or(|owner| is_of(written, owner))
+        });
+        (held.map(|(scope, _)| scope.clone()).collect(), portion().last().map(|(scope, _)| scope.clone()))
     }
 
-    fn sweep_lost(&self, after: Option<&ServiceKey>, now: Instant) -> Option<ServiceKey> {
-        let lost = |held: &Held| held.copies.iter().filter_map(Instance::mark).any(|mark| mark.owner.is_lost());
+    fn next_lost(&self, after: Option<&ServiceKey>) -> SweepPortion {
+        let is_lost = |held: &Occupants| held.copies.iter().filter_map(Instance::mark).any(|mark| mark.owner.is_lost());
         let mirror = self.mirror.lock();
-        let (mut last, mut scopes) = (None, Vec::new());
-        for set in mirror.after(after, PORTION) {
-            if set.records.values().any(lost) {
-                scopes.push(set.scope.clone());
-            }
-            last = Some(set.scope.clone());
-        }
-        drop(mirror);
-        self.queue.sweep(scopes, now);
-        last
+        let lost = mirror.after(after, PORTION).filter(|set| set.records.values().any(is_lost));
+        let last = mirror.after(after, PORTION).last();
+        (lost.map(|set| set.scope.clone()).collect(), last.map(|set| set.scope.clone()))
     }
 }

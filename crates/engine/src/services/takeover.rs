@@ -1,7 +1,7 @@
 //! Taking over what earlier processes of this install wrote: until it is done their connections must stay open.
 
-use crate::services::cluster::Cluster;
-use crate::services::engine::{Engine, Running};
+use crate::services::cluster::ActiveCluster;
+use crate::services::engine::{Engine, RunningCluster};
 use causeway_core::contain;
 use futures_util::future::join_all;
 use std::sync::Arc;
@@ -22,19 +22,21 @@ impl Engine {
         let began = Instant::now();
         let writing: Vec<_> = {
             let state = self.state.lock();
-            let used = |running: &&Running| running.cluster.writing.load(Ordering::SeqCst);
-            let cluster = |running: &Running| (running.cluster.clone(), adoption(limit, running.cluster.total()));
+            let used = |running: &&RunningCluster| running.cluster.writing.load(Ordering::SeqCst);
+            let cluster = |running: &RunningCluster| {
+                (running.cluster.clone(), adoption(limit, running.cluster.ledger.lock().total()))
+            };
             state.clusters.values().filter(used).map(cluster).collect()
         };
-        let one = |(cluster, long): &(Arc<Cluster>, Duration)| taken_over(cluster.clone(), began, limit, *long);
+        let one = |(cluster, long): &(Arc<ActiveCluster>, Duration)| taken_over(cluster.clone(), began, limit, *long);
         join_all(writing.iter().map(one)).await.into_iter().all(|whole| whole)
     }
 }
 
 /// Waits until a cluster's present connection keeps alive what earlier ones did, and all its servers know: for `long`, and only
 /// for `limit` while it does not answer.
-async fn taken_over(cluster: Arc<Cluster>, began: Instant, limit: Duration, long: Duration) -> bool {
-    while !*cluster.adopted.borrow() || !planned_once(&cluster) {
+async fn taken_over(cluster: Arc<ActiveCluster>, began: Instant, limit: Duration, long: Duration) -> bool {
+    while !cluster.adopted.load(Ordering::SeqCst) || !planned_once(&cluster) {
         let answers = cluster.mirror.lock().error.is_none();
         if began.elapsed() >= if answers { long } else { limit } {
             return false;
@@ -53,7 +55,7 @@ pub(crate) fn adoption(limit: Duration, records: usize) -> Duration {
 }
 
 /// Whether a destination has been read, and nothing is due or being written in it. One that is away holds nothing.
-pub(super) fn planned_once(cluster: &Cluster) -> bool {
+pub(super) fn planned_once(cluster: &ActiveCluster) -> bool {
     let written = cluster.written_parts.read().clone();
     let read = {
         let mirror = cluster.mirror.lock();

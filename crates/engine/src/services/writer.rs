@@ -2,22 +2,25 @@
 
 mod left_alone;
 mod panicked;
+mod parts;
 mod recent;
 mod refused;
 
+use crate::event::{Action, Event};
 use crate::kit::call::{call, write};
-use crate::kit::pace::{Lane, Slot};
-use crate::services::cluster::Cluster;
+use crate::kit::pace::{Lane, Permit};
+use crate::kit::{backoff, earliest};
+use crate::services::cluster::ActiveCluster;
 use crate::services::decide::decide;
 use crate::services::outcome::{Intended, intend, settle, task_of};
-use crate::services::record::{Action, Event, Recorder};
+use crate::services::record::Recorder;
 use crate::services::takeover::adoption;
 use crate::spec::Timing;
-use causeway_core::{Change, ClusterId, Error, Failure, OwnerId, Part, Reason, ServiceKey, Sink, Skip, contain_now};
+use causeway_core::{Change, ClusterId, Error, KeptError, OwnerId, Part, Reason, ServiceKey, Sink, Skip, contain_now};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use recent::Recent;
-use refused::Refused;
+use recent::RecentWrites;
+use refused::RefusedInScope;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -26,10 +29,8 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// A refusal for lack of rights, or an answer not understood, is tried again after this time.
+/// A refusal for lack of rights, or an answer not understood, is retried after this time.
 const SLOW_RETRY: Duration = Duration::from_secs(30);
-/// A part that could not be made is tried again after this time.
-const PREPARE: Duration = Duration::from_secs(10);
 /// A destination that asks for patience has not failed before this time: until then the change is shown as pending.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Taking over what an earlier process wrote may take this long before anything else is written; longer by its size.
@@ -39,32 +40,32 @@ const ADOPT: Duration = Duration::from_secs(30);
 pub(crate) const TURN: Duration = Duration::from_millis(5);
 
 /// Changes that were sent, and what became of them.
-struct Applied {
+struct AppliedChanges {
     scope: ServiceKey,
     outcomes: Vec<(Change, Result<(), Error>)>,
     path: Vec<ClusterId>,
     intended: Intended,
 }
 
-enum Done {
-    Applied(Applied),
+enum Finished {
+    Applied(AppliedChanges),
     Prepared(Part, Result<(), Error>),
 }
 
-pub(crate) struct Writer {
-    cluster: Arc<Cluster>,
+pub(crate) struct ClusterWriter {
+    cluster: Arc<ActiveCluster>,
     sink: Arc<dyn Sink>,
     timing: Timing,
     recorder: Arc<dyn Recorder>,
-    work: JoinSet<Done>,
-    busy: BTreeSet<ServiceKey>,
-    /// Which scope each write under way is of: a write that breaks off must not keep its scope.
+    work: JoinSet<Finished>,
+    /// Which scope each write under way is of: none is written twice at a time, and a write that breaks off must not keep
+    /// its scope.
     running: HashMap<tokio::task::Id, ServiceKey>,
     /// When each was last written: only a scope that is busy waits before it is planned again.
     written: BTreeMap<ServiceKey, Instant>,
-    recent: Recent,
+    recent: RecentWrites,
     /// Records that the destination has refused as they are.
-    refused: BTreeMap<ServiceKey, Refused>,
+    refused: BTreeMap<ServiceKey, RefusedInScope>,
     /// When the next service with records that are refused for now may be tried.
     next_try: Instant,
     failures: BTreeMap<ServiceKey, u32>,
@@ -75,16 +76,15 @@ pub(crate) struct Writer {
     aside: BTreeMap<ServiceKey, Instant>,
 }
 
-impl Writer {
-    pub fn new(cluster: Arc<Cluster>, sink: Arc<dyn Sink>, timing: Timing, recorder: Arc<dyn Recorder>) -> Self {
+impl ClusterWriter {
+    pub fn new(cluster: Arc<ActiveCluster>, sink: Arc<dyn Sink>, timing: Timing, recorder: Arc<dyn Recorder>) -> Self {
         Self {
-            recent: Recent::new(timing.visible),
+            recent: RecentWrites::new(timing.visible),
             cluster,
             sink,
             timing,
             recorder,
             work: JoinSet::new(),
-            busy: BTreeSet::new(),
             running: HashMap::new(),
             written: BTreeMap::new(),
             refused: BTreeMap::new(),
@@ -97,12 +97,12 @@ impl Writer {
     }
 
     /// A writer of this cluster panicked: nobody knows which scopes it was about to write.
-    pub fn crashed(cluster: &Cluster) {
+    pub fn crashed(cluster: &ActiveCluster) {
         let now = Instant::now();
         cluster.writes.store(0, Ordering::SeqCst);
         cluster.planning.store(false, Ordering::SeqCst);
         cluster.sweeps.crashed();
-        cluster.inbound.read().iter().for_each(|route| route.touch_all());
+        cluster.inbound.read().iter().for_each(|route| route.sweep_all());
         cluster.ledger.lock().keys().for_each(|scope| cluster.queue.mark(scope, now));
     }
 
@@ -113,7 +113,7 @@ impl Writer {
             () = self.adopt() => {}
         }
         // The place of the next write among the calls to the cluster; it is planned when there is one.
-        let mut place: Option<BoxFuture<'static, Slot>> = None;
+        let mut place: Option<BoxFuture<'static, Permit>> = None;
         loop {
             let now = Instant::now();
             self.cluster.sweep_on(now);
@@ -135,9 +135,9 @@ impl Writer {
             tokio::select! {
                 () = stop.cancelled() => return,
                 Some(done) = self.work.join_next_with_id() => self.done(done),
-                slot = ready => {
+                permit = ready => {
                     place = None;
-                    self.plan_next(slot);
+                    self.plan_next(permit);
                     tokio::task::yield_now().await;
                 }
                 () = self.cluster.queue.changed.notified() => {}
@@ -150,24 +150,24 @@ impl Writer {
     }
 
     /// Waits until one more request may be sent to the cluster.
-    fn place(&self) -> impl Future<Output = Slot> + Send + use<> {
+    fn place(&self) -> impl Future<Output = Permit> + Send + use<> {
         let (pacer, limits) = (self.cluster.pacer.clone(), self.sink.limits());
         async move {
-            let mut slot = pacer.enter(Lane::Services, limits).await;
-            slot.pay(1).await;
-            slot
+            let mut permit = pacer.enter(Lane::Services, limits).await;
+            permit.pay(1).await;
+            permit
         }
     }
 
     /// Plans what is due until one scope is written, or others must have their turn.
-    fn plan_next(&mut self, slot: Slot) {
-        let (mut slot, began) = (Some(slot), Instant::now());
-        while slot.is_some() && began.elapsed() < TURN {
+    fn plan_next(&mut self, permit: Permit) {
+        let (mut permit, began) = (Some(permit), Instant::now());
+        while permit.is_some() && began.elapsed() < TURN {
             let now = Instant::now();
             self.cluster.planning.store(true, Ordering::SeqCst);
             let Some(scope) = self.cluster.queue.pop(now) else { break };
             if !self.waits(&scope, now)
-                && let Err(panic) = contain_now(|| self.plan(&scope, &mut slot, now))
+                && let Err(panic) = contain_now(|| self.plan(&scope, &mut permit, now))
             {
                 self.set_aside(&scope, &panic);
             }
@@ -188,7 +188,8 @@ impl Writer {
                 state.pending.clear();
             });
         }
-        let free = match (self.busy.contains(scope), self.written.get(scope)) {
+        let busy = self.running.values().any(|running| running == scope);
+        let free = match (busy, self.written.get(scope)) {
             (true, _) => now + self.timing.debounce,
             (false, Some(at)) => *at + self.timing.debounce,
             (false, None) => return false,
@@ -203,7 +204,7 @@ impl Writer {
 
     async fn adopt(&self) {
         // A writer before this one has done so.
-        if *self.cluster.adopted.borrow() {
+        if self.cluster.adopted.load(Ordering::SeqCst) {
             return;
         }
         let owned: Vec<_> = {
@@ -214,17 +215,17 @@ impl Writer {
             let parts: BTreeSet<_> = owned.iter().map(|(scope, _)| scope.part()).collect();
             self.cluster.writes_in(parts);
             let cluster = &self.cluster.spec.name;
-            let limit = adoption(ADOPT, self.cluster.total());
+            let limit = adoption(ADOPT, self.cluster.ledger.lock().total());
             match call(limit, async { self.sink.adopt(&owned).await }).await {
                 Ok(()) => tracing::info!(%cluster, scopes = owned.len(), "keeps alive what was written before"),
                 Err(error) => tracing::warn!(%cluster, %error, "cannot keep alive what was written before yet"),
             }
         }
-        self.cluster.adopted.send_replace(true);
+        self.cluster.adopted.store(true, Ordering::SeqCst);
     }
 
-    /// Plans one scope and starts to write; that takes the slot.
-    fn plan(&mut self, scope: &ServiceKey, slot: &mut Option<Slot>, now: Instant) {
+    /// Plans one scope and starts to write; that takes the permit.
+    fn plan(&mut self, scope: &ServiceKey, permit: &mut Option<Permit>, now: Instant) {
         let Some(mut decision) = decide(&self.cluster, scope, &self.timing, now) else {
             // Nothing is going to be written as things stand: the tasks are paused, or the destination is not known.
             self.cluster.scopes.lock().edit(scope, |state| state.pending.clear());
@@ -243,25 +244,18 @@ impl Writer {
                 self.prepare(scope, now);
             }
         }
-        let mut again = decision.again;
-        let retry = self.drop_refused(scope, &mut decision, now);
-        again = again.into_iter().chain(retry).min();
-        let waits = self.drop_recent(scope, &mut decision, now);
-        again = again.into_iter().chain(waits).min();
-        if let Some(told) = self.leave(scope, &decision, now) {
-            again = Some(again.map_or(told, |again| again.min(told)));
-        }
-        if let Some(at) = again {
+        let refused = self.drop_refused(scope, &mut decision, now);
+        let recent = self.drop_recent(scope, &mut decision, now);
+        let told = self.leave(scope, &decision, now);
+        if let Some(at) = earliest([decision.again, refused, recent, told]) {
             self.cluster.queue.mark(scope, at.max(now + Duration::from_millis(10)));
         }
         if decision.plan.changes.is_empty() {
             return;
         }
-        let Some(mut slot) = slot.take() else { return self.cluster.queue.mark(scope, now) };
+        let Some(mut permit) = permit.take() else { return self.cluster.queue.mark(scope, now) };
         let (sink, scope, changes, path) = (self.sink.clone(), scope.clone(), decision.plan.changes, decision.path);
-        self.busy.insert(scope.clone());
         let limit = self.timing.call;
-        self.cluster.writes.store(self.busy.len(), Ordering::SeqCst);
         let intended = intend(&self.cluster, &*sink, &*self.recorder, &scope, &changes);
         let (recorder, kept) = (self.recorder.clone(), self.timing.kept);
         let (of, write) = (scope.clone(), async move {
@@ -270,11 +264,12 @@ impl Writer {
                 tracing::debug!("the ledger does not keep up; going on without it");
             }
             let apply = |changes| sink.apply(&scope, changes);
-            let outcomes = write(&mut slot, || sink.limits(), true, limit, &changes, apply).await;
+            let outcomes = write(&mut permit, || sink.limits(), true, limit, &changes, apply).await;
             let outcomes = changes.into_iter().zip(outcomes).collect();
-            Done::Applied(Applied { scope, outcomes, path, intended })
+            Finished::Applied(AppliedChanges { scope, outcomes, path, intended })
         });
         self.running.insert(self.work.spawn(write).id(), of);
+        self.note_running();
     }
 
     fn event(&self, task: Arc<str>, scope: &ServiceKey, record: String, action: Action, reason: Reason) {
@@ -282,74 +277,17 @@ impl Writer {
         self.recorder.event(Event { task, cluster, scope: scope.to_string(), record, action, reason });
     }
 
-    /// Makes the scope's part where the destination does not show it, or serves it and does not list it.
-    fn prepare(&mut self, scope: &ServiceKey, now: Instant) {
-        let part = scope.part();
-        self.cluster.writes_in([part.clone()]);
-        let (known, missing) = {
-            let mirror = self.cluster.mirror.lock();
-            let state = mirror.part(&part);
-            (state.is_some_and(|state| state.ready()), state.is_none_or(|state| state.missing))
-        };
-        let unlisted = self.cluster.is_unlisted(&part);
-        if known && !unlisted {
-            return;
-        }
-        if let Some(at) = self.prepared.get(&part).filter(|at| now < **at + PREPARE) {
-            // It may have gone since it was made.
-            if unlisted || missing {
-                self.cluster.queue.mark(scope, *at + PREPARE);
-            }
-            return;
-        }
-        let routes: Vec<_> = self
-            .cluster
-            .inbound
-            .read()
-            .iter()
-            .filter(|route| {
-                route.spec.run == crate::spec::Run::On
-                    && !route.feeding(scope).is_empty()
-                    && route.target_wanted(scope)
-                    && (!known || route.lists(&part))
-            })
-            .cloned()
-            .collect();
-        if routes.is_empty() {
-            return;
-        }
-        // One that may be used without being listed, and has not been read yet.
-        let looks = !known && !routes.iter().any(|route| route.always_lists(&part));
-        self.prepared.insert(part.clone(), now);
-        self.cluster.queue.mark(scope, now + PREPARE);
-        let title = self.cluster.inbound.read().iter().find_map(|route| route.title_for(&part));
-        let (sink, limit, place) = (self.sink.clone(), self.timing.call, self.place());
-        self.work.spawn(async move {
-            let mut slot = place.await;
-            if looks {
-                slot.spend(1);
-                if call(limit, async { sink.count(&part).await }).await.is_ok_and(|count| count > 0) {
-                    return Done::Prepared(part, Ok(()));
-                }
-            }
-            slot.spend(1);
-            let made = call(limit, async { sink.prepare(&part, title.as_deref()).await }).await;
-            Done::Prepared(part, made)
-        });
-    }
-
-    fn done(&mut self, done: Result<(tokio::task::Id, Done), tokio::task::JoinError>) {
+    fn done(&mut self, done: Result<(tokio::task::Id, Finished), tokio::task::JoinError>) {
         match done {
-            Ok((id, Done::Applied(applied))) => {
+            Ok((id, Finished::Applied(applied))) => {
                 self.running.remove(&id);
                 let scope = applied.scope.clone();
                 if let Err(panic) = contain_now(|| self.applied(applied)) {
                     self.set_aside(&scope, &panic);
                 }
-                self.cluster.writes.store(self.busy.len(), Ordering::SeqCst);
             }
-            Ok((_, Done::Prepared(part, Ok(())))) => drop(self.cluster.part_errors.lock().remove(&part)),
-            Ok((_, Done::Prepared(part, Err(error)))) => {
+            Ok((_, Finished::Prepared(part, Ok(())))) => drop(self.cluster.part_errors.lock().remove(&part)),
+            Ok((_, Finished::Prepared(part, Err(error)))) => {
                 let text = format!("namespace {part} could not be made: {error}");
                 tracing::warn!(cluster = %self.cluster.spec.name, "{text}");
                 self.cluster.part_errors.lock().insert(part, text);
@@ -359,12 +297,16 @@ impl Writer {
                 None => tracing::error!(cluster = %self.cluster.spec.name, %error, "a namespace could not be made"),
             },
         }
+        self.note_running();
     }
 
-    fn applied(&mut self, applied: Applied) {
-        let Applied { scope, outcomes, path, intended } = applied;
+    fn note_running(&self) {
+        self.cluster.writes.store(self.running.len(), Ordering::SeqCst);
+    }
+
+    fn applied(&mut self, applied: AppliedChanges) {
+        let AppliedChanges { scope, outcomes, path, intended } = applied;
         let (now, scope) = (Instant::now(), &scope);
-        self.busy.remove(scope);
         settle(&self.cluster, &*self.recorder, scope, &outcomes, &path, intended);
         let (mut retry, mut patience): (Option<Duration>, Option<Duration>) = (None, None);
         let mut failure = None;
@@ -372,8 +314,8 @@ impl Writer {
             match (outcome, change.record().cloned()) {
                 (Ok(()), None) => {}
                 (Ok(()), Some(record)) => {
-                    self.taken(scope, &record.id(), now);
-                    self.recent.made(scope, record.id(), &change, now);
+                    self.taken(scope, &record.id, now);
+                    self.recent.made(scope, &record.id, &change, now);
                 }
                 (Err(Error::Rejected(why)), Some(_)) => {
                     self.refuse(scope, &change, Skip::Rejected { why }, now);
@@ -387,13 +329,13 @@ impl Writer {
                 (Err(Error::Throttled(wait)), _) => {
                     patience = Some(patience.map_or(wait, |patience| patience.min(wait)));
                     if now >= *self.throttled.entry(scope.clone()).or_insert(now) + PATIENCE {
-                        failure = Some((change.owner().cloned(), Failure::Throttled { wait }));
+                        failure = Some((change.owner().cloned(), KeptError::Throttled { wait }));
                     }
                 }
                 (Err(error), _) => {
                     let wait = if error.is_transient() { self.backoff(scope) } else { SLOW_RETRY };
                     retry = Some(retry.map_or(wait, |retry| retry.max(wait)));
-                    failure = Some((change.owner().cloned(), Failure::from(&error)));
+                    failure = Some((change.owner().cloned(), KeptError::from(&error)));
                 }
             }
         }
@@ -415,7 +357,7 @@ impl Writer {
     }
 
     /// Notes how a write ended. `open`: some of it is still to be written.
-    fn failed(&mut self, scope: &ServiceKey, failure: Option<(Option<OwnerId>, Failure)>, open: bool) {
+    fn failed(&mut self, scope: &ServiceKey, failure: Option<(Option<OwnerId>, KeptError)>, open: bool) {
         let (owner, error) = failure.map(|(owner, error)| (owner, Reason::from(error))).unzip();
         match &error {
             Some(_) => *self.failures.entry(scope.clone()).or_default() += 1,
@@ -438,8 +380,6 @@ impl Writer {
 
     /// Grows with every failure of the scope, up to the limit.
     fn backoff(&self, scope: &ServiceKey) -> Duration {
-        let (first, longest) = self.timing.backoff;
-        let failures = self.failures.get(scope).copied().unwrap_or_default();
-        (first * 2u32.saturating_pow(failures.min(16))).min(longest)
+        backoff(self.timing.backoff, self.failures.get(scope).copied().unwrap_or_default())
     }
 }

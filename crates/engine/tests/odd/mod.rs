@@ -177,7 +177,7 @@ impl DataSource for OddData {
     fn facts(&self) -> EntryFacts {
         self.0.facts()
     }
-    fn watch(&self, select: &DataSelector) -> BoxStream<'static, Result<News, Lost>> {
+    fn watch(&self, select: &DataSelector) -> BoxStream<'static, Result<EntryUpdate, Lost>> {
         self.1.trip("watch", "");
         let whims = self.1.clone();
         let tripping = move |item| {
@@ -186,7 +186,7 @@ impl DataSource for OddData {
         };
         self.0.watch(select).map(tripping).boxed()
     }
-    fn read<'a>(&'a self, keys: &'a [EntryKey]) -> BoxFuture<'a, Vec<Result<Found, Error>>> {
+    fn read<'a>(&'a self, keys: &'a [EntryKey]) -> BoxFuture<'a, Vec<Result<FoundEntry, Error>>> {
         Box::pin(async move {
             self.trip_all("read", keys.iter());
             self.1.work(keys.len()).await;
@@ -203,7 +203,7 @@ impl DataSink for OddData {
     fn limits(&self) -> Limits {
         self.1.limits.lock().clone()
     }
-    fn write<'a>(&'a self, writes: &'a [Write]) -> BoxFuture<'a, Vec<Result<Option<Entry>, Error>>> {
+    fn write<'a>(&'a self, writes: &'a [EntryWrite]) -> BoxFuture<'a, Vec<Result<Option<Entry>, Error>>> {
         Box::pin(async move {
             self.trip_all("write", writes.iter().map(|write| &write.key));
             self.1.begin(writes.len()).await;

@@ -11,7 +11,7 @@ use crate::desired::{ClusterEntry, Desired, RunState, TaskEntry, TaskSetup};
 use crate::routes::{Connections, guard, mode, overrides, run};
 use causeway_connectors::bridge::dubbo::{Companions, Root, lists};
 use causeway_core::{Conflicts, DataPort, EntryKey, OwnerId, Part, Ways};
-use causeway_engine::{Attend, DataCluster, DataSpec};
+use causeway_engine::{AttributeFilter, DataCluster, DataSpec};
 use causeway_settings::{self as settings, PUBLIC, Task};
 use std::sync::Arc;
 
@@ -57,8 +57,8 @@ fn spec(install: &str, desired: &Desired, task: &TaskEntry, connections: &Connec
         overrides: overrides(settings.overrides),
         conflicts: conflicts(settings),
         attributes: match (settings.kind.wants_configs(), settings.data.acl) {
-            (true, settings::DataAcl::Copy) => Attend::All,
-            _ => Attend::None,
+            (true, settings::DataAcl::Copy) => AttributeFilter::All,
+            _ => AttributeFilter::None,
         },
         lists: [left, right].iter().flat_map(|entry| lists(&entry.settings)).collect(),
         services: settings.kind.wants_services(),

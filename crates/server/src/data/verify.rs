@@ -4,11 +4,11 @@ use crate::api::{self, Difference, Differs, LeftOut};
 use crate::error::{Error, Result};
 use crate::node::Node;
 use causeway_core::{
-    Aside, Content, DataSource, Digest, Entry, EntryKey, EntrySkip, Pair, Reason, Rules, Side, Verdict, Version, Ways,
-    merge,
+    Aside, Content, DataSource, Digest, Entry, EntryKey, EntrySkip, EntryVersion, MergeRules, Pair, Reason, Side,
+    Verdict, Ways, merge,
 };
 use causeway_engine::DataTiming;
-use causeway_engine::{ConflictRow, DataCluster, DataEngine, DataSpec, Shown};
+use causeway_engine::{ConflictRow, DataCluster, DataEngine, DataSpec, ShownEntry};
 use futures_util::stream::{self, StreamExt};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
@@ -144,7 +144,7 @@ fn away(cluster: &DataCluster, why: &str) -> Away {
 
 /// An entry as one side holds it.
 struct HeldEntry {
-    version: Version,
+    version: EntryVersion,
     /// What stands in it, where it is a list.
     items: Option<BTreeSet<String>>,
 }
@@ -172,7 +172,7 @@ async fn held(
         };
         if let Some((entry, content)) = found {
             let items = spec.is_list(key).then(|| items(&content));
-            let version = Version { digest: digest(spec, content), modified_ms: entry.modified_ms };
+            let version = EntryVersion { digest: digest(spec, content), modified_ms: entry.modified_ms };
             versions.insert(key.clone(), HeldEntry { version, items });
         }
     }
@@ -232,8 +232,12 @@ async fn compare_batch(
 
 /// How the two sides of an entry differ, on which side that shows, and what is done about it, as the event will tell
 /// of it. What only the destination of a one-way task has is its own.
-fn differs(spec: &DataSpec, common: Option<Digest>, sides: &Pair<Option<Version>>) -> Option<(Side, Differs, Reason)> {
-    let rules = Rules {
+fn differs(
+    spec: &DataSpec,
+    common: Option<Digest>,
+    sides: &Pair<Option<EntryVersion>>,
+) -> Option<(Side, Differs, Reason)> {
+    let rules = MergeRules {
         source: Side::Left,
         ways: spec.ways,
         mode: spec.mode,
@@ -283,7 +287,7 @@ impl Node {
 }
 
 fn shown(task: &str, row: &ConflictRow) -> api::Conflict {
-    let side = |shown: Option<Shown>| {
+    let side = |shown: Option<ShownEntry>| {
         shown.map(|shown| api::ConflictSide {
             digest: shown.digest.to_string(),
             size: u32::try_from(shown.size).unwrap_or(u32::MAX),

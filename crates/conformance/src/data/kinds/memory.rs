@@ -6,7 +6,7 @@ use crate::tap::cable::Fault as Cable;
 use anyhow::{Context, Result};
 use causeway_connectors::Connect;
 use causeway_connectors::memory::{Fault, MemoryData};
-use causeway_core::{Attributes, Content, DataSource, EntryFacts, EntryKey, Part, Shape};
+use causeway_core::{Attributes, Content, DataSource, EntryFacts, EntryKey, NameShape, Part};
 use causeway_testbed::Server;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -109,8 +109,8 @@ impl DataSubject for MemoryTree {
     }
     fn key(&self, folder: &str, name: &str) -> EntryKey {
         match self.data.facts().shape {
-            Shape::Tree => EntryKey::path(&format!("/{folder}/{name}")),
-            Shape::Flat => EntryKey::new("public", folder, name),
+            NameShape::Tree => EntryKey::path(&format!("/{folder}/{name}")),
+            NameShape::Flat => EntryKey::new("public", folder, name),
         }
     }
 

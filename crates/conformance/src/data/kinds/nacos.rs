@@ -7,7 +7,7 @@ use crate::tap::cable::Cable;
 use crate::tap::nacos::{Tap, pair};
 use anyhow::{Context, Result, bail, ensure};
 use causeway_connectors::Connect;
-use causeway_core::{Attributes, Content, EntryFacts, EntryKey, Part, Shape, StampKind};
+use causeway_core::{Attributes, Content, EntryFacts, EntryKey, NameShape, Part, StampKind};
 use causeway_testbed::{Instance, Nacos, NacosVersion, OpenApi, PASSWORD, Server, ServiceName, USER};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use reqwest::Method;
@@ -133,7 +133,7 @@ impl DataSubject for NacosEntries {
     fn facts(&self) -> DataFacts {
         let old = self.version == NacosVersion::V1_4;
         DataFacts {
-            entries: EntryFacts { shape: Shape::Flat, stamps: StampKind::ContentHash },
+            entries: EntryFacts { shape: NameShape::Flat, stamps: StampKind::ContentHash },
             // Looks are a second apart, and take a moment.
             told_in: Duration::from_millis(2500),
             attributes_told_in: Some(Duration::from_millis(2500)),

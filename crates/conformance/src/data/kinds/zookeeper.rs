@@ -8,7 +8,7 @@ use crate::tap::zookeeper::Tap;
 use anyhow::{Context, Result, bail, ensure};
 use causeway_connectors::Connect;
 use causeway_connectors::zookeeper::Settings;
-use causeway_core::{Attributes, Content, EntryFacts, EntryKey, Part, Shape, StampKind};
+use causeway_core::{Attributes, Content, EntryFacts, EntryKey, NameShape, Part, StampKind};
 use causeway_testbed::{Server, ZkClient, ZkNode, ZkRead, ZkStep, digest_id};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -138,7 +138,7 @@ impl DataSubject for Znodes {
     fn facts(&self) -> DataFacts {
         let private = format!("{},world:anyone:cdrwa", may_all(OTHER));
         DataFacts {
-            entries: EntryFacts { shape: Shape::Tree, stamps: StampKind::Monotonic },
+            entries: EntryFacts { shape: NameShape::Tree, stamps: StampKind::Monotonic },
             told_in: Duration::from_secs(2),
             // The servers tell nobody of a changed access list.
             attributes_told_in: None,

@@ -4,7 +4,7 @@ use crate::data::corner::{create, replace};
 use crate::data::{DataCorner, DataFollow, DataItem, DataSubject, DataView, Login};
 use crate::follow::Why;
 use anyhow::{Result, ensure};
-use causeway_core::{Error, Shape, Write};
+use causeway_core::{EntryWrite, Error, NameShape};
 use std::time::Duration;
 use tokio::time::sleep;
 
@@ -33,8 +33,8 @@ pub async fn denied<S: DataSubject>(at: &DataCorner<S>) -> Result<()> {
         ensure!(read.as_ref().err().is_some_and(is_denied), "a read of what is denied: {read:?}");
         let listed = data.list(&at.select()).await;
         ensure!(matches!(listed, Err(Error::Denied(_))), "a listing of what is denied in part: {listed:?}");
-        let made = Write { parents: true, ..create(&at.subject.key("app", "secret/more"), at.body("x")) };
-        let made = if at.facts.entries.shape == Shape::Tree { made } else { create(&at.key("more"), at.body("x")) };
+        let made = EntryWrite { parents: true, ..create(&at.subject.key("app", "secret/more"), at.body("x")) };
+        let made = if at.facts.entries.shape == NameShape::Tree { made } else { create(&at.key("more"), at.body("x")) };
         let writes = [made, replace(&there, &entry, at.body("x"))];
         for answer in data.write(&writes).await {
             ensure!(matches!(answer, Err(Error::Denied(_))), "a write of what is denied: {answer:?}");

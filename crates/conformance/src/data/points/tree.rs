@@ -3,12 +3,12 @@
 use crate::data::corner::{create, delete};
 use crate::data::{DataCorner, DataSubject};
 use anyhow::{Context, Result, ensure};
-use causeway_core::{EntryKey, Error, Shape, Write};
+use causeway_core::{EntryKey, EntryWrite, Error, NameShape};
 
 /// 9: within a call parents go before their children and children before their parents; what lacks a parent is told so,
 /// unless it is to be made; what has children stays, with all of them.
 pub async fn order<S: DataSubject>(at: &DataCorner<S>) -> Result<()> {
-    if at.facts.entries.shape == Shape::Flat {
+    if at.facts.entries.shape == NameShape::Flat {
         at.note("no tree");
         return Ok(());
     }
@@ -21,7 +21,7 @@ pub async fn order<S: DataSubject>(at: &DataCorner<S>) -> Result<()> {
     let orphan = at.write(&data, create(&below("/a/b/c"), at.body("x"))).await;
     ensure!(matches!(orphan, Err(Error::Missing(_))), "{orphan:?}");
     ensure!(at.subject.get(&below("/a")).await?.is_none(), "a parent was made");
-    let made = Write { parents: true, ..create(&below("/a/b/c"), at.body("x")) };
+    let made = EntryWrite { parents: true, ..create(&below("/a/b/c"), at.body("x")) };
     at.write(&data, made).await?.context("no entry")?;
     for path in ["/a", "/a/b"] {
         let parent = at.subject.get(&below(path)).await?.context("no parent")?;

@@ -3,7 +3,7 @@
 use crate::data::corner::{create, delete, replace};
 use crate::data::{Compares, DataCorner, DataSubject};
 use anyhow::{Context, Result, ensure};
-use causeway_core::{Content, Error, Expect, Write};
+use causeway_core::{Content, EntryWrite, Error, Expect};
 
 /// 6: what stands as expected is created, replaced and deleted; the answer is the entry as it reads back.
 pub async fn reads_back<S: DataSubject>(at: &DataCorner<S>) -> Result<()> {
@@ -28,7 +28,7 @@ pub async fn reads_back<S: DataSubject>(at: &DataCorner<S>) -> Result<()> {
     let gone = at.write(&data, delete(&key, &same)).await?;
     ensure!(gone.is_none() && at.subject.get(&key).await?.is_none() && at.read(&data, &key).await?.is_none());
     ensure!(!at.list(&data).await?.contains_key(&key), "a deleted entry is listed");
-    let nothing = Write { expect: Expect::Absent, ..delete(&key, &same) };
+    let nothing = EntryWrite { expect: Expect::Absent, ..delete(&key, &same) };
     ensure!(at.write(&data, nothing).await?.is_none(), "nothing in the place of nothing");
     let again = at.write(&data, create(&key, at.body("again"))).await?.context("no entry")?;
     ensure!(again.stamp == at.found(&data, &key).await?.0.stamp);
@@ -41,7 +41,7 @@ pub async fn quicker_wins<S: DataSubject>(at: &DataCorner<S>) -> Result<()> {
     let data = at.open().await?;
     let mut writes = Vec::new();
     let mut wanted = Vec::new();
-    let mut theirs = async |name: &str, write: &dyn Fn(&_, &_) -> Write, then: Option<&str>| {
+    let mut theirs = async |name: &str, write: &dyn Fn(&_, &_) -> EntryWrite, then: Option<&str>| {
         let key = at.put(name, "before").await?;
         let (entry, _) = at.found(&data, &key).await?;
         match then {
@@ -58,7 +58,7 @@ pub async fn quicker_wins<S: DataSubject>(at: &DataCorner<S>) -> Result<()> {
     theirs("created", &|key, _| create(key, at.body("ours")), Some("theirs")).await?;
     theirs("deleted", &|key, entry| delete(key, entry), Some("theirs")).await?;
     theirs("gone-too", &|key, entry| delete(key, entry), None).await?;
-    let nothing = |key: &_, entry: &_| Write { expect: Expect::Absent, ..delete(key, entry) };
+    let nothing = |key: &_, entry: &_| EntryWrite { expect: Expect::Absent, ..delete(key, entry) };
     theirs("not-nothing", &nothing, Some("theirs")).await?;
     let answers = data.write(&writes).await;
     for ((key, _), answer) in wanted.iter().zip(&answers) {

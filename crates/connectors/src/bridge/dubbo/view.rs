@@ -4,8 +4,8 @@ use super::Root;
 use super::namespace::NacosNamespace;
 use super::watch::DubboWatch;
 use causeway_core::{
-    Content, DataPort, DataSelector, DataSink, DataSource, Entry, EntryCapabilities, EntryFacts, EntryKey, Error,
-    Expect, Found, Limits, Lost, News, Port, Write,
+    Content, DataPort, DataSelector, DataSink, DataSource, Entry, EntryCapabilities, EntryFacts, EntryKey, EntryUpdate,
+    EntryWrite, Error, Expect, FoundEntry, Limits, Lost, Port,
 };
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -47,8 +47,8 @@ impl Views {
             view
         });
         match &view.sink {
-            Some(_) => DataPort::ReadWrite(view),
-            None => DataPort::ReadOnly(view),
+            Some(_) => DataPort::read_write(view),
+            None => DataPort::read_only(view),
         }
     }
 }
@@ -66,7 +66,7 @@ impl DataSource for DubboView {
         self.source.facts()
     }
 
-    fn watch(&self, select: &DataSelector) -> BoxStream<'static, Result<News, Lost>> {
+    fn watch(&self, select: &DataSelector) -> BoxStream<'static, Result<EntryUpdate, Lost>> {
         let watch = DubboWatch::new(self.place.clone(), self.source.clone(), select.clone());
         stream::unfold(watch, async |mut watch| {
             let item = watch.next().await;
@@ -75,7 +75,7 @@ impl DataSource for DubboView {
         .boxed()
     }
 
-    fn read<'a>(&'a self, keys: &'a [EntryKey]) -> BoxFuture<'a, Vec<Result<Found, Error>>> {
+    fn read<'a>(&'a self, keys: &'a [EntryKey]) -> BoxFuture<'a, Vec<Result<FoundEntry, Error>>> {
         async move {
             let id = match self.place.id().await {
                 Ok(Some(id)) => id,
@@ -124,7 +124,7 @@ impl DataSink for DubboView {
         self.sink.as_ref().map_or_else(Limits::default, |sink| sink.limits())
     }
 
-    fn write<'a>(&'a self, writes: &'a [Write]) -> BoxFuture<'a, Vec<Result<Option<Entry>, Error>>> {
+    fn write<'a>(&'a self, writes: &'a [EntryWrite]) -> BoxFuture<'a, Vec<Result<Option<Entry>, Error>>> {
         async move {
             let Some(sink) = &self.sink else {
                 return failed(Error::Denied("it can only be read".into()), writes.len());
@@ -133,11 +133,11 @@ impl DataSink for DubboView {
                 Ok(id) => id,
                 Err(error) => return failed(error, writes.len()),
             };
-            let inner = |write: &Write| self.place.root.to_nacos(&id, &write.key);
-            let moved = |write: &Write| Some(Write { key: inner(write)?, ..write.clone() });
+            let inner = |write: &EntryWrite| self.place.root.to_nacos(&id, &write.key);
+            let moved = |write: &EntryWrite| Some(EntryWrite { key: inner(write)?, ..write.clone() });
             let asked: Vec<_> = writes.iter().filter_map(moved).collect();
             let mut answers = sink.write(&asked).await.into_iter();
-            let of = |write: &Write| match inner(write) {
+            let of = |write: &EntryWrite| match inner(write) {
                 Some(_) => answers.next().unwrap_or_else(missing),
                 None => refused(write),
             };
@@ -152,7 +152,7 @@ fn missing<T>() -> Result<T, Error> {
 }
 
 /// What a Nacos has no place for.
-fn refused(write: &Write) -> Result<Option<Entry>, Error> {
+fn refused(write: &EntryWrite) -> Result<Option<Entry>, Error> {
     match (write.expect, &write.to) {
         (Expect::Absent, None) => Ok(None),
         _ => Err(Error::Rejected(no_place(&write.key))),
@@ -196,8 +196,8 @@ mod tests {
     impl Fixture {
         fn new() -> Self {
             let (memory, data) = (Memory::new(), MemoryData::new());
-            let services = Port::ReadWrite(Arc::new(MemoryPorts::open(&memory)));
-            let port = DataPort::ReadWrite(Arc::new(data.clone()));
+            let services = Port::read_write(Arc::new(MemoryPorts::open(&memory)));
+            let port = DataPort::read_write(Arc::new(data.clone()));
             Self { memory, data, views: Views::default(), services, port, select: Arc::new(Everything) }
         }
 
@@ -246,7 +246,7 @@ mod tests {
         all.data.put(&EntryKey::new("7d2a", "mapping", "users"), Content::of("a: 1"));
         let view = all.view("dev", false);
         let mut news = view.watch(&all.select);
-        let Some(Ok(News::Reset { part, entries })) = news.next().await else { panic!("no look") };
+        let Some(Ok(EntryUpdate::Reset { part, entries })) = news.next().await else { panic!("no look") };
         let users = EntryKey::path("/dubbo/mapping/users");
         assert_eq!((part, entries.len()), (Part::new("public"), 2));
         assert_eq!(view.list(&all.select).await.unwrap().into_keys().collect::<Vec<_>>(), [path(), users.clone()]);
@@ -256,17 +256,17 @@ mod tests {
         assert!(matches!(found[0], Err(Error::Rejected(_))) && matches!(found[1], Ok(None)), "{found:?}");
 
         let (expect, to) = (Expect::Stamp(entry.stamp), Some(Content::of("app,more")));
-        let nowhere = Write { key: EntryKey::path("/x"), expect: Expect::Absent, to: to.clone(), parents: true };
-        let write = Write { key: path(), expect, to, parents: true };
+        let nowhere = EntryWrite { key: EntryKey::path("/x"), expect: Expect::Absent, to: to.clone(), parents: true };
+        let write = EntryWrite { key: path(), expect, to, parents: true };
         let answers = view.write(&[nowhere, write]).await;
         assert!(matches!(answers[0], Err(Error::Rejected(_))) && answers[1].is_ok(), "{answers:?}");
         assert_eq!(all.data.get(&inner("7d2a")), Some(Content::of("app,more")));
         assert_eq!(all.data.get(&inner("public")), Some(Content::of("other")));
-        let Some(Ok(News::Changed(changes))) = news.next().await else { panic!("not told") };
+        let Some(Ok(EntryUpdate::Changed(changes))) = news.next().await else { panic!("not told") };
         assert!(changes.len() == 1 && changes[0].0 == path() && changes[0].1.is_some());
         all.data.remove(&inner("7d2a"));
         let told = news.next().await;
-        assert!(matches!(told, Some(Ok(News::Changed(changes))) if changes == [(path(), None)]));
+        assert!(matches!(told, Some(Ok(EntryUpdate::Changed(changes))) if changes == [(path(), None)]));
     }
 
     #[tokio::test]
@@ -280,15 +280,15 @@ mod tests {
         let view = all.view("dev", true);
         let mut news = view.watch(&all.select);
         let first = news.next().await;
-        assert!(matches!(first, Some(Ok(News::Reset { entries, .. })) if entries.is_empty()));
+        assert!(matches!(first, Some(Ok(EntryUpdate::Reset { entries, .. })) if entries.is_empty()));
         assert!(matches!(view.read(&[path()]).await[..], [Ok(None)]));
-        let write = Write { key: path(), expect: Expect::Absent, to: Some(Content::of("app")), parents: true };
+        let write = EntryWrite { key: path(), expect: Expect::Absent, to: Some(Content::of("app")), parents: true };
         assert!(view.write(&[write]).await[0].is_ok());
         assert!(
             all.services.source().parts().await.unwrap().contains_key(&Part::new("dev")),
             "made with the first entry"
         );
         let next = news.next().await;
-        assert!(matches!(next, Some(Ok(News::Reset { entries, .. })) if entries.contains_key(&path())));
+        assert!(matches!(next, Some(Ok(EntryUpdate::Reset { entries, .. })) if entries.contains_key(&path())));
     }
 }

@@ -1,7 +1,7 @@
 //! Following a Nacos' entries as znodes.
 
 use super::namespace::{NacosNamespace, PART};
-use causeway_core::{DataSelector, DataSource, Error, Lost, News, Part};
+use causeway_core::{DataSelector, DataSource, EntryUpdate, Error, Lost, Part};
 use futures_util::stream::{BoxStream, StreamExt};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -18,13 +18,13 @@ pub(super) struct DubboWatch {
     following: Option<Following>,
     /// What was last told while there was no namespace: that there is none, or why it is not known.
     told: Option<String>,
-    ready: VecDeque<Result<News, Lost>>,
+    ready: VecDeque<Result<EntryUpdate, Lost>>,
 }
 
 /// What is said of the namespace with this id.
 struct Following {
     id: Arc<str>,
-    news: BoxStream<'static, Result<News, Lost>>,
+    news: BoxStream<'static, Result<EntryUpdate, Lost>>,
 }
 
 impl DubboWatch {
@@ -33,7 +33,7 @@ impl DubboWatch {
     }
 
     /// The next thing to report. Never ends.
-    pub async fn next(&mut self) -> Result<News, Lost> {
+    pub async fn next(&mut self) -> Result<EntryUpdate, Lost> {
         loop {
             if let Some(item) = self.ready.pop_front() {
                 return item;
@@ -64,7 +64,7 @@ impl DubboWatch {
                 self.told = None;
                 return;
             }
-            Ok(None) => (String::new(), Ok(News::Reset { part, entries: BTreeMap::new() })),
+            Ok(None) => (String::new(), Ok(EntryUpdate::Reset { part, entries: BTreeMap::new() })),
             Err(error) => (error.to_string(), Err(Lost { part: Some(part), error })),
         };
         if self.told.as_ref() == Some(&text) {
@@ -78,17 +78,17 @@ impl DubboWatch {
 
 impl NacosNamespace {
     /// What the Nacos says, in our words; `None`: it speaks of something else.
-    fn tell(&self, id: &Arc<str>, item: Result<News, Lost>) -> Option<Result<News, Lost>> {
+    fn tell(&self, id: &Arc<str>, item: Result<EntryUpdate, Lost>) -> Option<Result<EntryUpdate, Lost>> {
         let ours = |part: &Part| part.0 == *id;
         match item {
-            Ok(News::Reset { part, entries }) => {
-                ours(&part).then(|| Ok(News::Reset { part: Part::new(PART), entries: self.outside(entries) }))
+            Ok(EntryUpdate::Reset { part, entries }) => {
+                ours(&part).then(|| Ok(EntryUpdate::Reset { part: Part::new(PART), entries: self.outside(entries) }))
             }
-            Ok(News::Changed(changes)) => {
+            Ok(EntryUpdate::Changed(changes)) => {
                 let changes = changes.into_iter().filter(|(key, _)| key.namespace == *id);
                 let changes: Vec<_> =
                     changes.filter_map(|(key, entry)| Some((self.root.to_zookeeper(&key)?, entry))).collect();
-                (!changes.is_empty()).then_some(Ok(News::Changed(changes)))
+                (!changes.is_empty()).then_some(Ok(EntryUpdate::Changed(changes)))
             }
             Err(Lost { part: Some(part), .. }) if !ours(&part) => None,
             Err(Lost { part, error }) => Some(Err(Lost { part: part.map(|_| Part::new(PART)), error })),

@@ -3,7 +3,8 @@
 use super::CallCounts;
 use crate::memory::Fault;
 use causeway_core::{
-    Aside, Content, DataSelector, Entry, EntryFacts, EntryKey, Error, Expect, Part, Shape, Stamp, StampKind, Write,
+    Aside, Content, DataSelector, Entry, EntryFacts, EntryKey, EntryWrite, Error, Expect, NameShape, Part, Stamp,
+    StampKind,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -26,7 +27,7 @@ pub(super) struct Facts(pub EntryFacts);
 
 impl Default for Facts {
     fn default() -> Self {
-        Self(EntryFacts { shape: Shape::Tree, stamps: StampKind::Monotonic })
+        Self(EntryFacts { shape: NameShape::Tree, stamps: StampKind::Monotonic })
     }
 }
 
@@ -114,7 +115,7 @@ impl TreeState {
         }
     }
 
-    pub fn write(&mut self, write: &Write) -> Result<Option<Entry>, Error> {
+    pub fn write(&mut self, write: &EntryWrite) -> Result<Option<Entry>, Error> {
         self.denies(&write.key)?;
         let expected = match write.expect {
             Expect::Absent => None,
@@ -176,7 +177,7 @@ impl TreeState {
     }
 
     pub fn listed(&self, select: &DataSelector) -> BTreeMap<EntryKey, Entry> {
-        let listed = |key: &EntryKey| self.facts.0.shape == Shape::Tree || select.part(&key.part());
+        let listed = |key: &EntryKey| self.facts.0.shape == NameShape::Tree || select.part(&key.part());
         let taken = self.entries.iter().filter(|(key, _)| listed(key) && select.takes(key));
         taken.map(|(key, (entry, _))| (key.clone(), self.shown(key, entry))).collect()
     }

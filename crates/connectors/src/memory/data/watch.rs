@@ -1,7 +1,7 @@
 //! What a watch of a tree tells.
 
 use super::{Fault, MemoryData};
-use causeway_core::{Aside, DataSelector, EntryKey, Error, Lost, News, Stamp};
+use causeway_core::{Aside, DataSelector, EntryKey, EntryUpdate, Error, Lost, Stamp};
 use std::collections::{BTreeMap, VecDeque};
 
 /// Where one watch has got to.
@@ -13,7 +13,7 @@ pub(super) struct Watch {
     /// What was told last, where stamps are made of contents: like one who looks from time to time, this watch does not see
     /// what happened when the same stands there again.
     told: BTreeMap<EntryKey, (Stamp, Option<Aside>)>,
-    ready: VecDeque<Result<News, Lost>>,
+    ready: VecDeque<Result<EntryUpdate, Lost>>,
 }
 
 impl Watch {
@@ -29,7 +29,7 @@ impl Watch {
     }
 
     /// The next item, once there is one.
-    pub async fn next(&mut self) -> Result<News, Lost> {
+    pub async fn next(&mut self) -> Result<EntryUpdate, Lost> {
         loop {
             if let Some(item) = self.ready.pop_front() {
                 return item;
@@ -70,7 +70,7 @@ impl Watch {
                             let error = Error::Denied(format!("no right to read {part}"));
                             Err(Lost { part: Some(part), error })
                         }
-                        _ => Ok(News::Reset { part, entries }),
+                        _ => Ok(EntryUpdate::Reset { part, entries }),
                     });
                 }
             }
@@ -90,7 +90,7 @@ impl Watch {
                 })
                 .collect();
             if !news.is_empty() {
-                self.ready.push_back(Ok(News::Changed(news)));
+                self.ready.push_back(Ok(EntryUpdate::Changed(news)));
             }
         }
         self.epoch = Some(state.epoch);

@@ -10,8 +10,8 @@ mod watch;
 use super::client::{ConfigDetail, DEFAULT_TYPE, Generation, NacosClient, md5};
 use super::convert;
 use causeway_core::{
-    Attributes, Content, DataSelector, DataSink, DataSource, Entry, EntryCapabilities, EntryFacts, EntryKey, Error,
-    Expect, Found, Limits, Lost, News, Shape, Stamp, StampKind, Write,
+    Attributes, Content, DataSelector, DataSink, DataSource, Entry, EntryCapabilities, EntryFacts, EntryKey,
+    EntryUpdate, EntryWrite, Error, Expect, FoundEntry, Limits, Lost, NameShape, Stamp, StampKind,
 };
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -78,7 +78,7 @@ impl NacosData {
         self.client.config(key).await.map_err(convert::error)
     }
 
-    async fn find(&self, key: &EntryKey) -> Result<Found, Error> {
+    async fn find(&self, key: &EntryKey) -> Result<FoundEntry, Error> {
         loop {
             let found = self.detail(key).await?;
             if self.recent.is_old(key, found.as_ref().map(entry)) {
@@ -92,7 +92,7 @@ impl NacosData {
         }
     }
 
-    async fn one(&self, write: &Write) -> Result<Option<Entry>, Error> {
+    async fn one(&self, write: &EntryWrite) -> Result<Option<Entry>, Error> {
         let old = self.client.version().await.map_err(convert::error)?.generation == Generation::V1;
         let there = match (write.expect, &write.to) {
             // Only 1.x does not look by itself.
@@ -144,10 +144,10 @@ impl NacosData {
 
 impl DataSource for NacosData {
     fn facts(&self) -> EntryFacts {
-        EntryFacts { shape: Shape::Flat, stamps: StampKind::ContentHash }
+        EntryFacts { shape: NameShape::Flat, stamps: StampKind::ContentHash }
     }
 
-    fn watch(&self, select: &DataSelector) -> BoxStream<'static, Result<News, Lost>> {
+    fn watch(&self, select: &DataSelector) -> BoxStream<'static, Result<EntryUpdate, Lost>> {
         let watch = EntryWatch::new(self.clone(), select.clone());
         stream::unfold(watch, async |mut watch| {
             let item = watch.next().await;
@@ -156,7 +156,7 @@ impl DataSource for NacosData {
         .boxed()
     }
 
-    fn read<'a>(&'a self, keys: &'a [EntryKey]) -> BoxFuture<'a, Vec<Result<Found, Error>>> {
+    fn read<'a>(&'a self, keys: &'a [EntryKey]) -> BoxFuture<'a, Vec<Result<FoundEntry, Error>>> {
         let reads: Vec<_> = keys.iter().map(|key| self.find(key).boxed()).collect();
         stream::iter(reads).buffered(AT_ONCE).collect().boxed()
     }
@@ -187,7 +187,7 @@ impl DataSink for NacosData {
         Limits { max_batch: 64, in_flight: 4, per_second: None }
     }
 
-    fn write<'a>(&'a self, writes: &'a [Write]) -> BoxFuture<'a, Vec<Result<Option<Entry>, Error>>> {
+    fn write<'a>(&'a self, writes: &'a [EntryWrite]) -> BoxFuture<'a, Vec<Result<Option<Entry>, Error>>> {
         let calls: Vec<_> = writes.iter().map(|write| self.one(write).boxed()).collect();
         stream::iter(calls).buffered(AT_ONCE).collect().boxed()
     }

@@ -4,7 +4,7 @@ use super::super::client::Error as WireError;
 use super::super::convert;
 use super::NacosData;
 use super::look::EntryLooker;
-use causeway_core::{DataSelector, Entry, EntryKey, Error, Lost, News, Part};
+use causeway_core::{DataSelector, Entry, EntryKey, EntryUpdate, Error, Lost, Part};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
@@ -23,7 +23,7 @@ pub(super) struct EntryWatch {
     data: NacosData,
     select: DataSelector,
     parts: BTreeMap<Part, FollowedPart>,
-    ready: VecDeque<Result<News, Lost>>,
+    ready: VecDeque<Result<EntryUpdate, Lost>>,
     due: Instant,
     looks: u32,
     failures: u32,
@@ -57,7 +57,7 @@ impl EntryWatch {
     }
 
     /// The next thing to report. Never ends.
-    pub async fn next(&mut self) -> Result<News, Lost> {
+    pub async fn next(&mut self) -> Result<EntryUpdate, Lost> {
         loop {
             if let Some(item) = self.ready.pop_front() {
                 return item;
@@ -122,8 +122,10 @@ impl EntryWatch {
         match looked {
             Ok(entries) => {
                 let news = match &seen.entries {
-                    None => Some(News::Reset { part: part.clone(), entries: entries.clone() }),
-                    Some(before) => Some(changes(before, &entries)).filter(|all| !all.is_empty()).map(News::Changed),
+                    None => Some(EntryUpdate::Reset { part: part.clone(), entries: entries.clone() }),
+                    Some(before) => {
+                        Some(changes(before, &entries)).filter(|all| !all.is_empty()).map(EntryUpdate::Changed)
+                    }
                 };
                 self.ready.extend(news.map(Ok));
                 (seen.entries, seen.told) = (Some(entries), None);

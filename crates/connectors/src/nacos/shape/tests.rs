@@ -1,5 +1,5 @@
 use super::*;
-use causeway_core::{Change, ClusterId, Fresh, Instance, Mark, Mode, Overrides, OwnerId, ServiceKey};
+use causeway_core::{Change, ClusterId, Fresh, Instance, Mark, Overrides, OwnerId, ServiceKey, WriteMode};
 use std::slice::from_ref;
 
 fn owner() -> OwnerId {
@@ -23,7 +23,7 @@ fn native(port: u16, ephemeral: bool) -> Instance {
 fn wish(records: impl IntoIterator<Item = Instance>) -> Wish {
     Wish {
         owner: owner(),
-        mode: Mode::Sync,
+        mode: WriteMode::Sync,
         overrides: Overrides::Keep,
         fresh: Fresh::Settled,
         records: records.into_iter().map(|one| (one.id(), one)).collect(),

@@ -1,10 +1,10 @@
 //! What we know of one part of a cluster, and how far it can be believed.
 
 use super::portions::Portion;
-use causeway_core::{Attributes, Error, Fresh, Held, InstanceId, ServiceKey, Set};
+use crate::kit::freshness::Freshness;
+use causeway_core::{Attributes, Error, InstanceId, Occupants, ServiceKey, Set};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::time::Instant;
 
 /// A record was seen to go.
@@ -14,7 +14,7 @@ pub(crate) struct Witness {
     /// It was the last of its scope.
     pub emptied: bool,
     /// What stood there. A destination may know it by another id.
-    pub last: Held,
+    pub last: Occupants,
 }
 
 pub(crate) struct PartState {
@@ -22,14 +22,7 @@ pub(crate) struct PartState {
     pub error: Option<String>,
     /// The cluster has said that there is no such part.
     pub missing: bool,
-    pub(super) connected: bool,
-    /// The connection has not broken since this process first saw the part.
-    pub(super) calm: bool,
-    /// When it was first complete on this connection, and last growth while settling.
-    pub(super) complete: Option<Instant>,
-    pub(super) grown: Instant,
-    /// Since when something is missing without a witness.
-    pub implied: Instant,
+    pub freshness: Freshness,
     /// When the last complete look began.
     pub looked: Option<Instant>,
     pub(super) sets: BTreeMap<ServiceKey, Arc<Set>>,
@@ -39,7 +32,8 @@ pub(crate) struct PartState {
     pub(super) overlays: BTreeMap<ServiceKey, Arc<Set>>,
     /// When each scope was last reported or written.
     pub(super) changed: BTreeMap<ServiceKey, Instant>,
-    pub(super) witnessed: BTreeMap<ServiceKey, BTreeMap<InstanceId, Witness>>,
+    /// What was seen to go, each id once. Short lists: a map would take ten times the memory for one record.
+    pub(super) witnessed: BTreeMap<ServiceKey, Vec<(InstanceId, Witness)>>,
     /// Scopes of which nothing is known any more.
     pub(super) dropped: Vec<ServiceKey>,
 }
@@ -50,11 +44,7 @@ impl PartState {
             title: None,
             error: None,
             missing: false,
-            connected: false,
-            calm: true,
-            complete: None,
-            grown: now,
-            implied: now,
+            freshness: Freshness::new(now),
             looked: None,
             sets: BTreeMap::new(),
             filled: 0,
@@ -65,24 +55,9 @@ impl PartState {
         }
     }
 
-    /// When the part will be settled, if nothing grows or breaks.
-    pub fn settles_at(&self, settle: Duration) -> Option<Instant> {
-        let complete = self.complete.filter(|_| self.connected)?;
-        // It may settle later while it still grows, but an estate in normal motion must settle some time.
-        Some((self.grown + settle).min(complete + 4 * settle).max(complete + settle))
-    }
-
-    pub fn fresh(&self, settle: Duration, now: Instant) -> Fresh {
-        match self.settles_at(settle) {
-            None => Fresh::Stale,
-            Some(at) if now < at => Fresh::Settling,
-            Some(_) => Fresh::Settled,
-        }
-    }
-
     /// Connected and complete.
     pub fn ready(&self) -> bool {
-        self.connected && self.complete.is_some()
+        self.freshness.is_ready()
     }
 
     pub fn sets(&self) -> &BTreeMap<ServiceKey, Arc<Set>> {
@@ -135,8 +110,8 @@ impl PartState {
         self.changed.get(scope).copied()
     }
 
-    pub fn witnessed(&self, scope: &ServiceKey) -> Option<&BTreeMap<InstanceId, Witness>> {
-        self.witnessed.get(scope)
+    pub fn witnessed(&self, scope: &ServiceKey) -> &[(InstanceId, Witness)] {
+        self.witnessed.get(scope).map_or(&[], Vec::as_slice)
     }
 
     pub(super) fn put(&mut self, mut set: Set, believed: bool, now: Instant) {
@@ -147,19 +122,19 @@ impl PartState {
         let here = |set: &Set, id: &InstanceId| set.records.get(id).is_some_and(leaves);
         let grew = set.records.keys().any(|id| before.is_none_or(|before| !before.records.contains_key(id)));
         if grew {
-            self.grown = now;
+            self.freshness.grew(now);
         }
         let seen = self.witnessed.entry(scope.clone()).or_default();
-        seen.retain(|id, _| !here(&set, id));
+        seen.retain(|(id, _)| !here(&set, id));
         if let Some(before) = before {
-            let gone = before.records.iter().filter(|(id, held)| leaves(held) && !here(&set, id));
+            let mut gone = before.records.iter().filter(|(id, held)| leaves(held) && !here(&set, id)).peekable();
             let emptied = !set.records.values().any(leaves);
-            for (id, last) in gone {
-                if believed {
-                    seen.insert(id.clone(), Witness { at: now, emptied, last: last.clone() });
-                } else {
-                    self.implied = now;
-                }
+            if believed {
+                let witness = |last: &Occupants| Witness { at: now, emptied, last: last.clone() };
+                seen.reserve_exact(gone.clone().count());
+                seen.extend(gone.map(|(id, last)| (id.clone(), witness(last))));
+            } else if gone.peek().is_some() {
+                self.freshness.misses(now);
             }
         }
         if seen.is_empty() {
@@ -172,9 +147,7 @@ impl PartState {
     }
 
     pub(super) fn break_off(&mut self, error: Option<&Error>) {
-        self.connected = false;
-        self.complete = None;
-        self.calm = false;
+        self.freshness.break_off();
         self.error = error.map(Error::to_string);
         self.missing = matches!(error, Some(Error::Missing(_)));
     }
@@ -237,6 +210,6 @@ impl PartState {
 
 /// Whether something at one id can leave the cluster. A record of ours that backs a native one (its path is empty) is
 /// nothing of its own: when it is all that is left, the native has gone.
-fn leaves(held: &Held) -> bool {
+fn leaves(held: &Occupants) -> bool {
     held.native.is_some() || held.copies.iter().any(|copy| copy.mark().is_some_and(|mark| !mark.path.is_empty()))
 }

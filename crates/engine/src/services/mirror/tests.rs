@@ -22,7 +22,7 @@ fn known(mirror: &Mirror) -> Option<Attributes> {
 #[test]
 fn what_is_known_of_a_scope_itself_stays_until_told_anew() {
     let (mut mirror, now) = (Mirror::default(), Instant::now());
-    let update = |mirror: &mut Mirror, update| mirror.update(update, SETTLE, now).len();
+    let update = |mirror: &mut Mirror, update| mirror.update(update, Some(SETTLE), now).len();
     let reset = |sets| Update::Reset { part: scope().part(), title: None, sets };
     assert_eq!(update(&mut mirror, reset(vec![bare(1)])), 1);
     assert_eq!(known(&mirror), None, "not known is not empty");

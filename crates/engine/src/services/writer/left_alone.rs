@@ -1,10 +1,11 @@
 //! What a writer leaves out of a plan, and what it tells of it.
 
-use super::Writer;
+use super::ClusterWriter;
+use crate::event::Action;
+use crate::kit::{earliest, hash};
 use crate::services::decide::Decision;
 use crate::services::outcome::task_of;
-use crate::services::record::Action;
-use crate::services::scopes::{Left, ScopeState};
+use crate::services::scopes::{LeftRecord, ScopeState};
 use causeway_core::{Change, InstanceId, OwnerId, ServiceKey, Skip};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -13,17 +14,17 @@ use tokio::time::Instant;
 /// A difference is told of when it has stood for this long: a write is not seen at once.
 const TELL: Duration = Duration::from_secs(3);
 
-impl Writer {
-    /// A write is not made again before it could be seen; answers when to look again.
+impl ClusterWriter {
+    /// A write is not made again before it could be seen; returns when to look again.
     pub(super) fn drop_recent(&mut self, scope: &ServiceKey, decision: &mut Decision, now: Instant) -> Option<Instant> {
         let mut again: Option<Instant> = None;
         let mut still = BTreeSet::new();
         decision.plan.changes.retain(|change| {
             let Some(record) = change.record() else { return true };
-            still.insert(record.id());
-            let Some(until) = self.recent.not_before(scope, &record.id(), change) else { return true };
+            still.insert(hash(&record.id));
+            let Some(until) = self.recent.not_before(scope, &record.id, change) else { return true };
             if now < until {
-                again = Some(again.map_or(until, |again| again.min(until)));
+                again = earliest([again, Some(until)]);
             }
             now >= until
         });
@@ -31,7 +32,7 @@ impl Writer {
         again
     }
 
-    /// Remembers what is left alone, and tells of it once; answers when there will be something to tell. What is tried again
+    /// Remembers what is left alone, and tells of it once; returns when there will be something to tell. What is retried
     /// meanwhile is still left alone, and not pending.
     pub(super) fn leave(&self, scope: &ServiceKey, decision: &Decision, now: Instant) -> Option<Instant> {
         self.cluster.scopes.lock().edit(scope, |state| self.leave_in(state, scope, decision, now))
@@ -47,10 +48,10 @@ impl Writer {
         let mut before = std::mem::take(&mut state.left);
         let mut crowded = std::mem::take(&mut state.crowded);
         let mut tell_at: Option<Instant> = None;
-        let mut tell = |id: &InstanceId, skip: &Skip, owner: Option<OwnerId>, known: Option<Left>| {
+        let mut tell = |id: &InstanceId, skip: &Skip, owner: Option<OwnerId>, known: Option<LeftRecord>| {
             let mut left = match known {
                 Some(left) if left.skip == *skip => left,
-                _ => Left { skip: skip.clone(), owner, since: now, told: false },
+                _ => LeftRecord { skip: skip.clone(), owner, since: now, told: false },
             };
             // Health that the destination decides comes and goes.
             let quiet = matches!(skip, Skip::Stale | Skip::Settling | Skip::Governed { .. });
@@ -62,7 +63,7 @@ impl Writer {
                     let task = task_of(&self.cluster, left.owner.as_ref());
                     self.event(task, scope, id.to_string(), action, skip.clone().into());
                 } else {
-                    tell_at = Some(tell_at.map_or(tell, |at| at.min(tell)));
+                    tell_at = earliest([tell_at, Some(tell)]);
                 }
             }
             left

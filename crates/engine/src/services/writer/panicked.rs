@@ -1,19 +1,16 @@
 //! Scopes whose planning or writing panics: they stop no other scope, and are retried slowly.
 
-use super::{SLOW_RETRY, Writer};
+use super::{ClusterWriter, SLOW_RETRY};
+use crate::event::Action;
 use crate::services::outcome::task_of;
-use crate::services::record::Action;
 use causeway_core::{OwnerId, Reason, ServiceKey};
 use std::collections::BTreeSet;
-use std::sync::atomic::Ordering;
 use tokio::time::Instant;
 
-impl Writer {
+impl ClusterWriter {
     /// Leaves a scope alone for a while because of a panic, and reports it.
     pub(super) fn set_aside(&mut self, scope: &ServiceKey, panic: &str) {
         let until = Instant::now() + SLOW_RETRY;
-        self.busy.remove(scope);
-        self.cluster.writes.store(self.busy.len(), Ordering::SeqCst);
         self.aside.insert(scope.clone(), until);
         self.cluster.queue.mark(scope, until);
         let bug = Reason::ServiceBug { scope: scope.clone(), retry: SLOW_RETRY, panic: panic.to_owned() };
@@ -38,10 +35,8 @@ impl Writer {
 
     /// The tasks that have, or want, something in a scope.
     fn owners_of(&self, scope: &ServiceKey) -> BTreeSet<OwnerId> {
-        let written = self.cluster.ledger.lock().get(scope).cloned();
-        let has = |owner: &OwnerId| {
-            written.iter().any(|written| written.records.values().any(|record| record.owner == *owner))
-        };
+        let written = self.cluster.written_in(scope);
+        let has = |owner: &OwnerId| written.records.values().any(|record| record.owner == *owner);
         let routes = self.cluster.inbound.read();
         let concerned = routes.iter().filter(|route| has(&route.spec.owner) || route.target_wanted(scope));
         concerned.map(|route| route.spec.owner.clone()).collect()

@@ -1,5 +1,6 @@
 //! Writes that were made a moment ago: the same one is not made again before it could be seen.
 
+use crate::kit::hash;
 use causeway_core::{Change, InstanceId, ServiceKey};
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hasher};
@@ -11,48 +12,51 @@ pub(super) const MAX_TRIES: u32 = 5;
 
 /// The latest writes of each scope. Small, since a first copy makes one for every record: of a change only a fingerprint is
 /// kept, and each is forgotten once it has long been visible.
-pub(super) struct Recent {
+pub(super) struct RecentWrites {
     /// How long a write may take to be seen.
     visible: Duration,
-    writes: BTreeMap<ServiceKey, Vec<(InstanceId, Write)>>,
+    writes: BTreeMap<ServiceKey, Vec<RecentWrite>>,
     /// When something of a scope may be forgotten. At least one for each scope of `writes`.
     expiring: BTreeSet<(Instant, ServiceKey)>,
 }
 
 #[derive(Clone, Copy)]
-struct Write {
+struct RecentWrite {
+    /// The record's id, by its hash.
+    id: u64,
     at: Instant,
     tries: u32,
     change: u64,
 }
 
-impl Recent {
+impl RecentWrites {
     pub fn new(visible: Duration) -> Self {
         Self { visible, writes: BTreeMap::new(), expiring: BTreeSet::new() }
     }
 
     /// A change was accepted.
-    pub fn made(&mut self, scope: &ServiceKey, id: InstanceId, change: &Change, now: Instant) {
-        let change = fingerprint(change);
+    pub fn made(&mut self, scope: &ServiceKey, id: &InstanceId, change: &Change, now: Instant) {
+        let (id, change) = (hash(id), fingerprint(change));
         let writes = self.writes.entry(scope.clone()).or_default();
-        let before = writes.iter().position(|(other, _)| *other == id).map(|at| writes.swap_remove(at).1);
+        let before = writes.iter().position(|last| last.id == id).map(|at| writes.swap_remove(at));
         let tries = before.filter(|last| last.change == change).map_or(0, |last| last.tries + 1);
-        let write = Write { at: now, tries, change };
+        let write = RecentWrite { id, at: now, tries, change };
         writes.reserve_exact(1);
-        writes.push((id, write));
+        writes.push(write);
         self.expiring.insert((self.forgotten(&write), scope.clone()));
     }
 
     /// Before when a change is not made again; `None`: it was not made a moment ago.
     pub fn not_before(&self, scope: &ServiceKey, id: &InstanceId, change: &Change) -> Option<Instant> {
-        let (_, last) = self.writes.get(scope)?.iter().find(|(other, _)| other == id)?;
+        let id = hash(id);
+        let last = self.writes.get(scope)?.iter().find(|last| last.id == id)?;
         (last.change == fingerprint(change)).then(|| last.at + self.visible * (1 << last.tries.min(MAX_TRIES)))
     }
 
-    /// Forgets what could have been seen, and is not planned any more.
-    pub fn keep(&mut self, scope: &ServiceKey, planned: &BTreeSet<InstanceId>, now: Instant) {
+    /// Forgets what could have been seen, and is not planned any more; `planned` are the hashes of ids.
+    pub fn keep(&mut self, scope: &ServiceKey, planned: &BTreeSet<u64>, now: Instant) {
         let visible = self.visible;
-        self.retain(scope, |id, last| planned.contains(id) || now < last.at + visible);
+        self.retain(scope, |last| planned.contains(&last.id) || now < last.at + visible);
     }
 
     /// Forgets what has long been visible, or has gone as it came.
@@ -60,14 +64,13 @@ impl Recent {
         while self.expiring.first().is_some_and(|(at, _)| *at <= now) {
             let Some((_, scope)) = self.expiring.pop_first() else { return };
             let visible = self.visible;
-            self.retain(&scope, |_, last| now < expires(last, visible));
-            let next =
-                self.writes.get(&scope).and_then(|writes| writes.iter().map(|(_, last)| self.forgotten(last)).min());
+            self.retain(&scope, |last| now < expires(last, visible));
+            let next = self.writes.get(&scope).and_then(|writes| writes.iter().map(|last| self.forgotten(last)).min());
             self.expiring.extend(next.map(|at| (at, scope)));
         }
     }
 
-    /// When [`Recent::forget`] has something to do.
+    /// When [`RecentWrites::forget`] has something to do.
     pub fn next(&self) -> Option<Instant> {
         self.expiring.first().map(|(at, _)| *at)
     }
@@ -77,13 +80,13 @@ impl Recent {
         self.writes.len() + self.expiring.len()
     }
 
-    fn forgotten(&self, write: &Write) -> Instant {
+    fn forgotten(&self, write: &RecentWrite) -> Instant {
         expires(write, self.visible)
     }
 
-    fn retain(&mut self, scope: &ServiceKey, mut keep: impl FnMut(&InstanceId, &Write) -> bool) {
+    fn retain(&mut self, scope: &ServiceKey, keep: impl FnMut(&RecentWrite) -> bool) {
         if let Some(writes) = self.writes.get_mut(scope) {
-            writes.retain(|(id, last)| keep(id, last));
+            writes.retain(keep);
             if writes.is_empty() {
                 self.writes.remove(scope);
             }
@@ -92,7 +95,7 @@ impl Recent {
 }
 
 /// After the time at which the same change may be made again: then it is known how often it was made in vain.
-fn expires(write: &Write, visible: Duration) -> Instant {
+fn expires(write: &RecentWrite, visible: Duration) -> Instant {
     write.at + visible * (2 << write.tries.min(MAX_TRIES))
 }
 
@@ -112,16 +115,16 @@ mod tests {
         let (second, scope) = (Duration::from_secs(1), ServiceKey::new("p", "g", "s"));
         let one = Instance::new("127.0.0.1", 1);
         let (create, other) = (Change::Create(one.clone()), Change::Create(one.clone().with(|one| one.weight = 2.0)));
-        let mut recent = Recent::new(second);
+        let mut recent = RecentWrites::new(second);
         let mut now = Instant::now();
         for wait in [1, 2, 4, 8, 16, 32, 32] {
-            recent.made(&scope, one.id(), &create, now);
+            recent.made(&scope, &one.id, &create, now);
             assert_eq!(recent.not_before(&scope, &one.id(), &create), Some(now + second * wait));
             assert_eq!(recent.not_before(&scope, &one.id(), &other), None);
             now += second * wait;
             recent.forget(now);
         }
-        recent.made(&scope, one.id(), &other, now);
+        recent.made(&scope, &one.id, &other, now);
         assert_eq!(recent.not_before(&scope, &one.id(), &other), Some(now + second));
         recent.forget(now + second);
         assert!(recent.not_before(&scope, &one.id(), &other).is_some());

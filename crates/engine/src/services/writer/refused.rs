@@ -1,15 +1,16 @@
-//! What a destination has refused as it is, and when it is tried again.
+//! What a destination has refused as it is, and when it is retried.
 
-use super::Writer;
+use super::ClusterWriter;
+use crate::kit::backoff;
 use crate::services::decide::Decision;
 use causeway_core::{Change, Instance, InstanceId, ServiceKey, Skip};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// What was refused as it is, is tried again after this time.
+/// What was refused as it is, is retried after this time.
 const REFUSED_RETRY: Duration = Duration::from_secs(300);
-/// What was refused for now, is tried again after this time at first, then after twice that, and so on.
+/// What was refused for now, is retried after this time at first, then after twice that, and so on.
 const FIRST: Duration = Duration::from_secs(1);
 /// The longest wait between two tries of what was refused for now.
 const LONGEST: Duration = Duration::from_secs(10);
@@ -21,7 +22,7 @@ const PROBES: usize = 8;
 const APART: Duration = Duration::from_millis(10);
 
 /// One record as it was refused.
-struct Refusal {
+struct RefusedRecord {
     record: Instance,
     /// Whether it was to be taken away.
     delete: bool,
@@ -31,14 +32,14 @@ struct Refusal {
     tries: u32,
 }
 
-impl Refusal {
+impl RefusedRecord {
     fn passes(&self) -> bool {
         matches!(self.skip, Skip::Blocked { .. })
     }
 
     fn due(&self) -> Instant {
         match self.passes() {
-            true => self.at + (FIRST * 2u32.saturating_pow(self.tries.min(8))).min(LONGEST),
+            true => self.at + backoff((FIRST, LONGEST), self.tries),
             false => self.at + REFUSED_RETRY,
         }
     }
@@ -46,8 +47,8 @@ impl Refusal {
 
 /// What was refused in one scope.
 #[derive(Default)]
-pub(super) struct Refused {
-    records: BTreeMap<InstanceId, Refusal>,
+pub(super) struct RefusedInScope {
+    records: BTreeMap<InstanceId, RefusedRecord>,
     /// What was refused for now is not tried before.
     not_before: Option<Instant>,
     /// Something that was refused for now has been taken: all others are due.
@@ -59,14 +60,14 @@ fn about(change: &Change) -> Option<(&Instance, bool)> {
     Some((change.record()?, matches!(change, Change::Delete { .. })))
 }
 
-impl Writer {
+impl ClusterWriter {
     /// Remembers a refusal.
     pub(super) fn refuse(&mut self, scope: &ServiceKey, change: &Change, skip: Skip, now: Instant) {
         let Some((record, delete)) = about(change) else { return };
         let refused = self.refused.entry(scope.clone()).or_default();
         let before = refused.records.get(&record.id()).filter(|one| one.record == *record && one.delete == delete);
         let tries = before.map_or(0, |before| before.tries + 1);
-        refused.records.insert(record.id(), Refusal { record: record.clone(), delete, skip, at: now, tries });
+        refused.records.insert(record.id(), RefusedRecord { record: record.clone(), delete, skip, at: now, tries });
     }
 
     /// A record was taken: what stood in the way of its neighbours may have gone with what stood in its own.
@@ -89,7 +90,7 @@ impl Writer {
         let refused = self.refused.get_mut(scope)?;
         let plan = &mut decision.plan;
         let wanted: BTreeMap<_, _> = plan.changes.iter().filter_map(about).map(|one| (one.0.id(), one)).collect();
-        // What stood in its way may have gone: it is tried again when the scope has changed, and now and then.
+        // What stood in its way may have gone: it is retried when the scope has changed, and now and then.
         let changed = self.cluster.mirror.lock().part(&scope.part()).and_then(|state| state.changed(scope));
         refused.records.retain(|id, one| {
             wanted.get(id).is_some_and(|(record, delete)| **record == one.record && *delete == one.delete)
@@ -100,7 +101,7 @@ impl Writer {
             return None;
         }
         let open = std::mem::take(&mut refused.open);
-        let due = |one: &Refusal| one.passes() && (open || one.due() <= now);
+        let due = |one: &RefusedRecord| one.passes() && (open || one.due() <= now);
         let mut tried: Vec<_> = refused.records.iter().filter(|(_, one)| due(one)).collect();
         if !open {
             tried.sort_by_key(|(_, one)| one.at);

@@ -1,10 +1,10 @@
 use super::*;
 use causeway_connectors::memory::MemoryData;
 use causeway_core::{
-    Base, ClusterId, Conflicts, DataPort, DataSelector, DataSink, EntryFacts, Error, Everything, Found, Intent, Limits,
-    Lost, Mode, News, Overrides, OwnerId, Write,
+    Base, ClusterId, Conflicts, DataPort, DataSelector, DataSink, EntryFacts, EntryUpdate, EntryWrite, Error,
+    Everything, FoundEntry, Intent, Limits, Lost, Overrides, OwnerId, WriteMode,
 };
-use causeway_engine::{Attend, DataRecorder, DataRoute, Event, GuardLimits, Run};
+use causeway_engine::{AttributeFilter, DataRecorder, DataRoute, Event, GuardLimits, RunState};
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use parking_lot::Mutex;
@@ -30,10 +30,10 @@ impl DataSource for Hanging {
     fn facts(&self) -> EntryFacts {
         self.0.facts()
     }
-    fn watch(&self, select: &DataSelector) -> BoxStream<'static, std::result::Result<News, Lost>> {
+    fn watch(&self, select: &DataSelector) -> BoxStream<'static, std::result::Result<EntryUpdate, Lost>> {
         self.0.watch(select)
     }
-    fn read<'a>(&'a self, _: &'a [EntryKey]) -> BoxFuture<'a, Vec<std::result::Result<Found, Error>>> {
+    fn read<'a>(&'a self, _: &'a [EntryKey]) -> BoxFuture<'a, Vec<std::result::Result<FoundEntry, Error>>> {
         Box::pin(std::future::pending())
     }
     fn list<'a>(
@@ -48,14 +48,14 @@ impl DataSink for Hanging {
     fn limits(&self) -> Limits {
         self.0.limits()
     }
-    fn write<'a>(&'a self, writes: &'a [Write]) -> BoxFuture<'a, Vec<std::result::Result<Option<Entry>, Error>>> {
+    fn write<'a>(&'a self, writes: &'a [EntryWrite]) -> BoxFuture<'a, Vec<std::result::Result<Option<Entry>, Error>>> {
         self.0.write(writes)
     }
 }
 
 fn spec(a: Arc<dyn DataSink>, b: Arc<dyn DataSink>) -> DataSpec {
     let cluster =
-        |name: &str, port| DataCluster { id: ClusterId::of(name), name: name.into(), port: DataPort::ReadWrite(port) };
+        |name: &str, port| DataCluster { id: ClusterId::of(name), name: name.into(), port: DataPort::read_write(port) };
     DataSpec {
         task: "task".into(),
         owner: OwnerId::new("i", "task"),
@@ -63,15 +63,15 @@ fn spec(a: Arc<dyn DataSink>, b: Arc<dyn DataSink>) -> DataSpec {
         destination: cluster("b", b),
         select: Arc::new(Everything),
         ways: Ways::One,
-        mode: Mode::Sync,
+        mode: WriteMode::Sync,
         overrides: Overrides::Keep,
         conflicts: Conflicts::Manual,
-        attributes: Attend::None,
+        attributes: AttributeFilter::None,
         guard: GuardLimits::default(),
         lists: Vec::new(),
         services: false,
         settle: Duration::from_secs(30),
-        run: Run::On,
+        run: RunState::On,
     }
 }
 
@@ -106,7 +106,7 @@ async fn a_plan_uses_the_words_of_the_events() {
         }
         engine.configure(vec![settled.clone()]);
         tokio::time::sleep(Duration::from_secs(60)).await;
-        engine.configure(vec![DataSpec { run: Run::Paused, ..settled.clone() }]);
+        engine.configure(vec![DataSpec { run: RunState::Paused, ..settled.clone() }]);
         tokio::time::sleep(Duration::from_secs(1)).await;
         a.put(&key("new"), Content::of("2"));
         a.put(&key("edited"), Content::of("2"));

@@ -1,0 +1,266 @@
+//! One direction of one task at work: what it reads, where that is to stand, and what it remembers.
+
+use crate::kit::guard::Guard;
+use crate::kit::queue::Urgency;
+use crate::kit::set_map::SetMap;
+use crate::services::census::PartCensuses;
+use crate::services::cluster::ActiveCluster;
+use crate::services::export::export;
+use crate::services::mirror::{Mirror, PartState};
+use crate::services::sweep::Coverage;
+use crate::spec::{Only, RouteSpec};
+use causeway_core::{InstanceId, Part, ServiceKey, Set};
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::time::Instant;
+
+/// One direction of one task at work.
+pub(crate) struct ActiveRoute {
+    pub spec: RouteSpec,
+    pub source: Arc<ActiveCluster>,
+    pub destination: Arc<ActiveCluster>,
+    pub memory: Arc<RouteMemory>,
+    /// What is missing from each part of the source. With other settings it is counted anew.
+    pub counts: PartCensuses,
+    /// For each part of the source, one scope with records that matches the filters; `None`: there is none.
+    samples: Mutex<BTreeMap<Part, Option<ServiceKey>>>,
+}
+
+/// What of a route outlives a change of its settings.
+pub(crate) struct RouteMemory {
+    pub guard: Mutex<Guard>,
+    /// By the destination's scope: what guards held and was let go, record by record, until it is written. Only what is held
+    /// can be let go, so there is never more than the route has copies.
+    pub released: Mutex<SetMap<ServiceKey, InstanceId>>,
+    /// Which scopes of the source feed a scope of the destination, where names change on the way.
+    pub feeds: Mutex<SetMap<ServiceKey, ServiceKey>>,
+    /// The scopes that take part, where later ones do not.
+    pub only: Mutex<Only>,
+}
+
+impl RouteMemory {
+    pub fn new(spec: &RouteSpec) -> Self {
+        Self {
+            guard: Mutex::new(Guard::new(spec.guard)),
+            released: Mutex::default(),
+            feeds: Mutex::default(),
+            only: Mutex::new(spec.only.clone()),
+        }
+    }
+}
+
+impl ActiveRoute {
+    pub fn new(
+        spec: RouteSpec,
+        source: &Arc<ActiveCluster>,
+        destination: &Arc<ActiveCluster>,
+        memory: Arc<RouteMemory>,
+    ) -> Self {
+        let (source, destination) = (source.clone(), destination.clone());
+        Self { spec, source, destination, memory, counts: PartCensuses::default(), samples: Mutex::default() }
+    }
+
+    /// Whether any scope with records in a part of the source matches the filters. Looks for one only at first and when
+    /// the one that was found last has lost its records.
+    pub fn matches_in(&self, part: &Part) -> bool {
+        let mut samples = self.samples.lock();
+        let mirror = self.source.mirror.lock();
+        let Some(state) = mirror.part(part) else { return false };
+        match samples.get(part) {
+            Some(None) => return false,
+            Some(Some(scope)) if state.set(scope).is_some_and(|set| !set.records.is_empty()) => return true,
+            _ => {}
+        }
+        let mut filled = state.sets().values().filter(|set| !set.records.is_empty());
+        let found = filled.find(|set| self.spec.lens.scope(&set.scope).is_some()).map(|set| set.scope.clone());
+        let matches = found.is_some();
+        samples.insert(part.clone(), found);
+        matches
+    }
+
+    /// A scope of the source has changed: where none has matched until now, it may.
+    fn note_match(&self, scope: &ServiceKey) {
+        let part = scope.part();
+        let mut samples = self.samples.lock();
+        if matches!(samples.get(&part), Some(None))
+            && self.source.mirror.lock().set(scope).is_some_and(|set| !set.records.is_empty())
+            && self.spec.lens.scope(scope).is_some()
+        {
+            samples.insert(part, Some(scope.clone()));
+        }
+    }
+
+    /// Whether a part of the source belongs to this route.
+    pub fn takes_part(&self, part: &Part, title: Option<&str>) -> bool {
+        let Some(words) = &self.spec.parts else { return true };
+        if words.contains(&part.0) {
+            return true;
+        }
+        // A display name counts where no part has the word as its id.
+        title.is_some_and(|title| words.contains(title) && self.by_title(title) == Some(part.clone()))
+    }
+
+    /// The parts of the source that belong to this route, as far as they have been seen.
+    pub fn taken<'a>(&'a self, mirror: &'a Mirror) -> impl Iterator<Item = (&'a Part, &'a PartState)> {
+        mirror.parts().iter().filter(|(part, state)| self.takes_part(part, state.title.as_deref()))
+    }
+
+    /// The source's parts that are copied into `target`.
+    pub fn parts_for(&self, target: &Part) -> Vec<Part> {
+        let mirror = self.source.mirror.lock();
+        let parts = self.taken(&mirror).map(|(part, _)| part);
+        parts.filter(|part| self.target_part(part) == *target).cloned().collect()
+    }
+
+    /// The one part of this display name; none when two have it, or when it is another part's id.
+    fn by_title(&self, title: &str) -> Option<Part> {
+        let listed = self.source.listed.lock();
+        let parts = listed.as_ref()?;
+        let mut named = parts.iter().filter(|(_, name)| name.as_deref() == Some(title)).map(|(part, _)| part);
+        match (parts.contains_key(&Part::new(title)), named.next(), named.next()) {
+            (false, Some(part), None) => Some(part.clone()),
+            _ => None,
+        }
+    }
+
+    /// Whether services or parts may have other names in the destination.
+    pub fn renames(&self) -> bool {
+        let sink = self.destination.sink.as_ref();
+        self.spec.lens.renames() || sink.is_some_and(|sink| sink.capabilities().renames)
+    }
+
+    /// The destination's part for a part of the source.
+    pub fn target_part(&self, part: &Part) -> Part {
+        let wanted = self.spec.lens.part(part);
+        self.destination.sink.as_ref().map_or_else(|| wanted.clone(), |sink| sink.part(&wanted))
+    }
+
+    /// The destination's scopes for one that the filters take. One that has no place there keeps its name, so that its
+    /// records can be refused by name.
+    fn named(&self, scope: &ServiceKey) -> Vec<ServiceKey> {
+        let Some(wanted) = self.spec.lens.scope(scope) else { return Vec::new() };
+        let Some(sink) = &self.destination.sink else { return vec![wanted] };
+        sink.scopes(&wanted).unwrap_or_else(|_| vec![wanted.in_part(&sink.part(&wanted.part()))])
+    }
+
+    /// Why a scope has no place in the destination. Every one has in a destination that does not choose names.
+    pub fn no_place(&self, scope: &ServiceKey) -> Option<String> {
+        let sink = self.destination.sink.as_ref().filter(|sink| sink.capabilities().renames)?;
+        sink.scopes(&self.spec.lens.scope(scope)?).err()
+    }
+
+    /// The destination's scopes; none where the scope takes no part.
+    pub fn targets(&self, scope: &ServiceKey) -> Vec<ServiceKey> {
+        let takes_part = match &*self.memory.only.lock() {
+            Only::Any => true,
+            Only::Freeze => false,
+            Only::Frozen(scopes) => scopes.contains(scope),
+        };
+        let title = || self.source.mirror.lock().part(&scope.part()).and_then(|state| state.title.clone());
+        match takes_part && self.takes_part(&scope.part(), title().as_deref()) {
+            true => self.named(scope),
+            false => Vec::new(),
+        }
+    }
+
+    /// Every scope that the source is known to have.
+    pub fn source_scopes(&self) -> Vec<ServiceKey> {
+        let mirror = self.source.mirror.lock();
+        mirror.parts().values().flat_map(|state| state.sets().keys().cloned()).collect()
+    }
+
+    /// The scopes of the source that feed a scope of the destination.
+    pub fn feeding(&self, target: &ServiceKey) -> Vec<ServiceKey> {
+        match self.renames() {
+            false => vec![target.clone()],
+            true => self.memory.feeds.lock().get(target).into_iter().flatten().cloned().collect(),
+        }
+    }
+
+    /// Finds out which scopes feed which, all at once: a scope that is planned between two of its feeds would lose the
+    /// second one's records.
+    pub fn map_feeds(&self) {
+        if !self.renames() {
+            return;
+        }
+        let mut feeds = SetMap::default();
+        for scope in self.source_scopes() {
+            self.targets(&scope).iter().for_each(|target| feeds.add(target, [scope.clone()]));
+        }
+        *self.memory.feeds.lock() = feeds;
+    }
+
+    /// Whether anything in the source wants to stand in this scope.
+    pub fn target_wanted(&self, target: &ServiceKey) -> bool {
+        let feeding = self.feeding(target);
+        let mirror = self.source.mirror.lock();
+        feeding.iter().any(|scope| mirror.set(scope).is_some_and(|set| !set.records.is_empty()))
+    }
+
+    /// Whether a part that the destination serves and does not list is made there, so that it does. A way back leaves one
+    /// alone that the operator's providers use without a list having shown it: the task only says so.
+    pub fn lists(&self, target: &Part) -> bool {
+        if self.always_lists(target) {
+            return true;
+        }
+        let mirror = self.destination.mirror.lock();
+        let native = |set: &Arc<Set>| set.records.values().any(|held| held.native.is_some());
+        !mirror.part(target).is_some_and(|state| state.sets().values().any(native))
+    }
+
+    /// Whether it is made even where others use it.
+    pub fn always_lists(&self, target: &Part) -> bool {
+        !self.spec.way_back || self.destination.once_listed.lock().contains(target)
+    }
+
+    /// The display name that a part of the destination is to have.
+    pub fn title_for(&self, target: &Part) -> Option<Arc<str>> {
+        let mirror = self.source.mirror.lock();
+        let (_, state) = mirror.parts().iter().find(|(part, _)| self.target_part(part) == *target)?;
+        state.title.clone()
+    }
+
+    pub fn source_changed(&self, scope: &ServiceKey, urgency: Urgency, now: Instant) {
+        self.note_match(scope);
+        for target in self.feed(scope) {
+            self.judge_anew(&target, now);
+            self.destination.queue.mark_as(urgency, &target, now);
+        }
+    }
+
+    /// The destination's scopes, like [`Self::targets`]; notes what feeds them.
+    pub fn feed(&self, scope: &ServiceKey) -> Vec<ServiceKey> {
+        let targets = self.targets(scope);
+        if self.renames() {
+            let mut feeds = self.memory.feeds.lock();
+            targets.iter().for_each(|target| feeds.add(target, [scope.clone()]));
+        }
+        targets
+    }
+
+    /// A scope of the source is gone and forgotten: it feeds nothing any more.
+    pub fn unfeed(&self, scope: &ServiceKey) {
+        if self.renames() {
+            let targets = self.named(scope);
+            let mut feeds = self.memory.feeds.lock();
+            targets.iter().for_each(|target| feeds.retain(target, |one| one != scope));
+        }
+    }
+
+    /// Forgets that the removal of what has come back was let go: it may go again before the next planning.
+    fn judge_anew(&self, target: &ServiceKey, now: Instant) {
+        if self.memory.released.lock().get(target).is_some() {
+            let wish = export(self, target, now).wish;
+            let back = |id: &InstanceId| wish.records.contains_key(id) || wish.refused.contains_key(id);
+            self.memory.released.lock().retain(target, |id| !back(id));
+        }
+    }
+
+    /// Asks for a sweep over everything that this route wants or has.
+    pub fn sweep_all(self: &Arc<Self>) {
+        self.destination.sweep(Coverage::Wanted(self.clone(), None));
+        self.destination.sweep(Coverage::Held(Some(self.spec.owner.clone()), None));
+        self.destination.sweep(Coverage::Lost);
+    }
+}

@@ -1,0 +1,19 @@
+//! The engine of services, between clusters in memory.
+#![allow(clippy::unwrap_used)]
+
+mod harness;
+#[path = "../odd/mod.rs"]
+mod odd;
+
+mod chunks;
+mod faults;
+mod flow;
+mod intents;
+mod names;
+mod pacing;
+mod parts;
+mod refusals;
+mod release;
+mod replicas;
+mod rest;
+mod supervise;
