@@ -24,6 +24,11 @@ impl Blocking {
         Self { index: FIRST, pause, backoff: Backoff::new(backoff.0, backoff.1), not_before: None }
     }
 
+    /// The same where the answer with this index is known already.
+    pub fn resumed(index: u64, pause: Duration, backoff: (Duration, Duration)) -> Self {
+        Self { index, ..Self::new(pause, backoff) }
+    }
+
     /// Asks until there is an answer with another index than the last one. `ask` gets the index to send (0 for the current
     /// state, at once) and returns the answer's index and content; how long it may take is for `ask` to decide.
     ///
