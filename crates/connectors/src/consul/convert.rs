@@ -97,7 +97,7 @@ pub(super) fn id_of(owner: &OwnerId, scope: &ServiceKey, record: &InstanceId) ->
 
 /// Whether nacos-sync wrote the instance: then it is a copy, and sending it back would make the two tools chase each other.
 fn by_nacos_sync(tags: &[String]) -> bool {
-    let has = |key: &str| tags.iter().any(|tag| tag.strip_prefix(key).is_some_and(|rest| rest.len() > 1));
+    let has = |key: &str| tags.iter().any(|tag| tag.strip_prefix(key).is_some_and(|rest| !rest.is_empty()));
     has("sourceClusterId=") && has("syncSource=")
 }
 
