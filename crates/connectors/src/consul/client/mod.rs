@@ -181,6 +181,7 @@ impl Client {
                 "these servers are Consul's community edition, which has neither namespaces nor partitions: take \
                  `namespace` and `partition` out of the block `consul` ({words})"
             )),
+            _ if has("Endpoint is blocked") => Error::Missing(words),
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Error::Denied(words),
             _ if has("ermission denied") || has("ACL not found") => Error::Denied(words),
             StatusCode::TOO_MANY_REQUESTS => Error::Throttled(retry_after(reply)),

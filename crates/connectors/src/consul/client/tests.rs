@@ -46,6 +46,7 @@ fn refusals_are_told_apart() {
     let refused = |status: u16, body: &str| client.refused(&reply(status, &[("retry-after", "3")], body)).unwrap();
     assert!(matches!(refused(403, "ACL not found"), Error::Denied(_)));
     assert!(matches!(refused(500, "rpc error: Permission denied"), Error::Denied(_)));
+    assert!(matches!(refused(403, "Endpoint is blocked by agent configuration"), Error::Missing(_)));
     assert!(matches!(refused(429, ""), Error::Throttled(wait) if wait == Duration::from_secs(3)));
     assert!(matches!(refused(500, "No path to datacenter"), Error::Missing(why) if why.contains("dc9")));
     assert!(matches!(refused(500, "No cluster leader"), Error::Unavailable(_)));
