@@ -15,7 +15,8 @@ pub(super) const GROUP: &str = "DEFAULT_GROUP";
 pub(super) const SERVERS: &str = "consul";
 /// What Consul calls the checks that stand for maintenance.
 const MAINTENANCE: [&str; 2] = ["_service_maintenance", "_node_maintenance"];
-const PASSING: &str = "passing";
+/// The status of a check that passes.
+pub(super) const PASSING: &str = "passing";
 const CRITICAL: &str = "critical";
 /// Begins the ids of our copies. Nobody else makes such ids, so one proves whose a copy is when its mark is gone.
 const OURS: &str = "causeway:";

@@ -1,7 +1,7 @@
 //! What stands in a data centre, and how far that is all of it.
 
-use super::client::{Client, Dumped, Entry, NOTHING_OF_SERVICES, Service, segment};
-use super::convert::{self, SERVERS};
+use super::client::{Check, Client, Dumped, Entry, NOTHING_OF_SERVICES, Service, segment};
+use super::convert::{self, PASSING, SERVERS};
 use super::settings::ConsulOptions;
 use causeway_core::{Error, Instance, Set, Unreadable, intern};
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -23,9 +23,19 @@ const NOTHING: &str = "the token may read nothing: it needs `service:read` and `
 /// The sets of services, by name.
 pub(super) type Sets = BTreeMap<Arc<str>, Arc<Set>>;
 
+/// Checks that do not pass: by node and id, the status and the service, which is empty for a node's.
+pub(super) type Failing = BTreeMap<(String, String), (String, String)>;
+
+/// Those of these checks that do not pass.
+pub(super) fn failing<'a>(checks: impl IntoIterator<Item = &'a Check>) -> Failing {
+    let failing = checks.into_iter().filter(|check| check.status != PASSING).cloned();
+    failing.map(|check| ((check.node, check.id), (check.status, check.service_name))).collect()
+}
+
 /// What was found at one look.
 pub(super) struct Listing {
     pub sets: Sets,
+    pub failing: Failing,
     /// The token may not read all: what is not listed may be there.
     pub filtered: bool,
 }
@@ -34,6 +44,7 @@ pub(super) struct Listing {
 pub(super) struct One {
     /// `None`: there is no instance of it that may be read.
     pub set: Option<Arc<Set>>,
+    pub failing: Failing,
     /// The token may not read all of it.
     pub filtered: bool,
 }
@@ -53,8 +64,11 @@ impl Reading {
 
     /// All services. An error where nothing may be read, and where the catalog cannot be whole.
     pub async fn all(&self) -> Result<Listing, Error> {
-        let (by_name, filtered) = match self.client.list::<Vec<Dumped>>(EVERYTHING).await {
-            Ok(answer) => (by_name(answer.content), answer.filtered),
+        let (by_name, failing, filtered) = match self.client.list::<Vec<Dumped>>(EVERYTHING).await {
+            Ok(answer) => {
+                let failing = failing(answer.content.iter().flat_map(|node| &node.checks));
+                (by_name(answer.content), failing, answer.filtered)
+            }
             Err(Error::Missing(why)) if !why.contains("data centre") => self.one_by_one().await?,
             Err(error) => return Err(error),
         };
@@ -71,7 +85,7 @@ impl Reading {
             return Err(Error::Denied(NOTHING.into()));
         }
         self.filtered.store(filtered, Ordering::Relaxed);
-        Ok(Listing { sets, filtered })
+        Ok(Listing { sets, failing, filtered })
     }
 
     /// What the last list lacked, as far as that can be known.
@@ -81,7 +95,7 @@ impl Reading {
         lacking.then(|| Unreadable { record: "some services".into(), why: why.into() }).into_iter().collect()
     }
 
-    async fn one_by_one(&self) -> Result<(BTreeMap<String, Vec<Entry>>, bool), Error> {
+    async fn one_by_one(&self) -> Result<(BTreeMap<String, Vec<Entry>>, Failing, bool), Error> {
         let names = self.client.list::<BTreeMap<String, IgnoredAny>>(NAMES).await?;
         let looks = names.content.into_keys().map(|name| async move {
             let (entries, filtered) = self.entries(&name).await?;
@@ -89,14 +103,18 @@ impl Reading {
         });
         let all: Vec<_> = stream::iter(looks).buffer_unordered(AT_ONCE).try_collect().await?;
         let filtered = names.filtered || all.iter().any(|(_, _, filtered)| *filtered);
-        Ok((all.into_iter().map(|(name, entries, _)| (name, entries)).collect(), filtered))
+        let failing = failing(all.iter().flat_map(|(_, entries, _)| entries).flat_map(|entry| &entry.checks));
+        // Of proxies and gateways nothing is left.
+        let found = all.into_iter().filter(|(_, entries, _)| !entries.is_empty());
+        Ok((found.map(|(name, entries, _)| (name, entries)).collect(), failing, filtered))
     }
 
     /// One service.
     pub async fn one(&self, name: &str) -> Result<One, Error> {
         let (entries, filtered) = self.entries(name).await?;
         let set = (!entries.is_empty()).then(|| Arc::new(self.set(name, &entries)));
-        Ok(One { set, filtered })
+        let failing = failing(entries.iter().flat_map(|entry| &entry.checks));
+        Ok(One { set, failing, filtered })
     }
 
     /// The instances of one service as Consul tells them, and whether some may not be read. Consul does not tell capital letters

@@ -6,7 +6,7 @@
 
 use super::client::{Check, NOT_PASSING, NOTHING_OF_NODES, NOTHING_OF_SERVICES};
 use super::convert::scope;
-use super::reading::{AT_ONCE, Listing, One, Reading, Sets};
+use super::reading::{AT_ONCE, Failing, Listing, One, Reading, Sets, failing};
 use crate::util::backoff::Backoff;
 use crate::util::blocking::Blocking;
 use causeway_core::{Error, Lost, Part, Selector, Set, Update, intern};
@@ -40,9 +40,6 @@ const SPACE: Duration = Duration::from_millis(100);
 /// A query that is told to wait so many times in a row has failed.
 const PATIENCE: u32 = 5;
 
-/// Checks that do not pass: by node and id, the status and the service, which is empty for a node's.
-type Failing = BTreeMap<(String, String), (String, String)>;
-
 /// What one of the waiting queries has to say.
 enum News {
     Everything,
@@ -65,6 +62,8 @@ struct Watch {
     /// The waiting queries. None in an outage.
     queries: JoinSet<()>,
     news: Option<mpsc::Receiver<News>>,
+    /// The checks that did not pass when that was read which was told. What a query says is compared with this, and not with what
+    /// it said before: what came and went between two answers may have been read.
     failing: Failing,
     all: bool,
     some: BTreeSet<Arc<str>>,
@@ -156,13 +155,12 @@ impl Watch {
         // Their first answers come before the list, so that they tell of whatever the list does not have.
         let services = services.first::<IgnoredAny>().await?.0;
         let nodes = nodes.first::<IgnoredAny>().await?.0;
-        let (checks, failing) = checks.first::<Vec<Check>>().await?;
-        self.failing = failing_of(failing);
+        let checks = checks.first::<IgnoredAny>().await?.0;
         let listing = self.reading.all().await?;
         let sets = self.resolve(listing).await?;
         queries.spawn(services.run(|_: IgnoredAny| News::Everything));
         queries.spawn(nodes.run(|_: IgnoredAny| News::Everything));
-        queries.spawn(checks.run(|checks| News::Checks(failing_of(checks))));
+        queries.spawn(checks.run(|checks: Vec<Check>| News::Checks(failing(&checks))));
         (self.queries, self.news) = (queries, Some(news));
         (self.all, self.some, self.throttled) = (false, BTreeSet::new(), 0);
         self.selection = self.select.epoch();
@@ -280,6 +278,7 @@ impl Watch {
     /// where that is not answered in full, what was known stays.
     async fn resolve(&mut self, listing: Listing) -> Result<Sets, Error> {
         let mut sets = listing.sets;
+        self.failing = listing.failing;
         if !listing.filtered {
             self.denied.clear();
             return Ok(sets);
@@ -302,6 +301,8 @@ impl Watch {
 
     /// What stands in a service: what was found, and what was known before where not all of it may be read.
     fn merged(&mut self, name: &Arc<str>, one: One) -> Option<Arc<Set>> {
+        self.failing.retain(|_, (_, service)| **service != **name);
+        self.failing.extend(one.failing.into_iter().filter(|(_, (_, service))| !service.is_empty()));
         if !one.filtered {
             self.denied.remove(name);
             return one.set;
@@ -341,11 +342,6 @@ impl Watch {
             self.ready.push_back(Ok(Update::Removed(scope(name))));
         }
     }
-}
-
-fn failing_of(checks: Vec<Check>) -> Failing {
-    // An agent's own check of a service in maintenance is one like any other.
-    checks.into_iter().map(|check| ((check.node, check.id), (check.status, check.service_name))).collect()
 }
 
 /// One query that waits at the servers for a change.
@@ -400,3 +396,6 @@ impl Query {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
