@@ -53,7 +53,10 @@ fn main() -> ExitCode {
         trials.extend(data::points::trials(&ZooKeeperDataKind::new(znodes, &ground)));
     }
     trials.extend(points::trials(&ConsulKind::new("consul", Destination::Catalog)));
-    trials.extend(points::trials(&ConsulKind::new("consul_agent", Destination::Agent)));
+    // An agent holds what runs beside it, and is slow with thousands.
+    let many = |trial: &Trial| trial.name().contains("::p14_");
+    let agent = points::trials(&ConsulKind::new("consul_agent", Destination::Agent));
+    trials.extend(agent.into_iter().filter(|trial| !many(trial)));
     // In the short tier servers are stopped and waited for in one version only.
     let slow = |name: &str| name.contains("::restarts::") || name.contains("::p12_");
     let trials = trials.into_iter().map(|trial| {

@@ -114,9 +114,13 @@ impl Subject for ConsulSubject {
             checked_in: Duration::from_millis(100),
             expiry: self.is_agent().then_some(TTL),
             size_limit: Limit::Bytes(63 * 512),
-            calls_to_write: |services, _| 2 * services + 100,
+            calls_to_write: if self.is_agent() {
+                |services, instances| services * (instances + 1) * 2
+            } else {
+                |services, _| 2 * services + 100
+            },
             calls_to_read: |_, _| 12,
-            calls_at_once: 1,
+            calls_at_once: if self.is_agent() { 8 } else { 1 },
             shape: Shape { only: Some(("public", "DEFAULT_GROUP")), slots: false, part_goes: false, ..Shape::PLAIN },
         }
     }
@@ -178,10 +182,10 @@ impl Subject for ConsulSubject {
         let (node, mut there) = there.context("nothing stands there")?;
         (there.weight, there.meta) = (wanted.weight, wanted.meta);
         // An agent would undo what is changed behind its back.
-        if self.is_agent() {
-            return Ok(false);
+        match self.is_agent() {
+            true => self.api.edit_at_agent(&there).await?,
+            false => self.api.edit(&node, &there).await?,
         }
-        self.api.edit(&node, &there).await?;
         Ok(true)
     }
 

@@ -18,8 +18,10 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-/// Calls under way at a time: signs of life, and writes of one service.
-const AT_ONCE: usize = 16;
+/// Signs of life under way at a time.
+const SIGNS_AT_ONCE: usize = 16;
+/// Writes of one service under way at a time.
+const WRITES_AT_ONCE: usize = 4;
 /// The signs of life that fit into the time of a check.
 const SIGNS: u32 = 3;
 /// What has been critical for this many times its time is taken away by the agent...
@@ -70,7 +72,7 @@ impl Agent {
             Err(error) => return changes.iter().map(|_| Err(again(&error))).collect(),
         };
         let writes = changes.iter().map(|change| self.inner.change(scope, change, &standing));
-        stream::iter(writes.collect::<Vec<_>>()).buffered(AT_ONCE).collect().await
+        stream::iter(writes.collect::<Vec<_>>()).buffered(WRITES_AT_ONCE).collect().await
     }
 
     /// Keeps alive what an earlier process wrote. What the agent has lost meanwhile is registered again.
@@ -86,7 +88,7 @@ impl Agent {
             }
         }
         let signs = ids.into_iter().map(|id| async move { self.inner.sign(&id).await });
-        let outcomes: Vec<_> = stream::iter(signs).buffer_unordered(AT_ONCE).collect().await;
+        let outcomes: Vec<_> = stream::iter(signs).buffer_unordered(SIGNS_AT_ONCE).collect().await;
         outcomes.into_iter().collect()
     }
 
@@ -102,7 +104,7 @@ impl Agent {
         if upkeep.is_empty() {
             let inner = self.inner.clone();
             upkeep.spawn(async move {
-                let run = || inner.leases.run(AT_ONCE, |id| inner.renew(id));
+                let run = || inner.leases.run(SIGNS_AT_ONCE, |id| inner.renew(id));
                 keep_running("the upkeep of copies at an agent", run, |_| ()).await;
             });
         }

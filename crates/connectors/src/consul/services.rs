@@ -94,7 +94,11 @@ impl Sink for ConsulServices {
     }
 
     fn limits(&self) -> Limits {
-        Limits { max_batch: 512, in_flight: 16, per_second: None }
+        match &self.writer {
+            Writer::Catalog(_) => Limits { max_batch: 512, in_flight: 16, per_second: None },
+            // Each instance is a call of its own, and what an agent brings into the catalog goes one by one.
+            Writer::Agent(_) => Limits { max_batch: 128, in_flight: 4, per_second: None },
+        }
     }
 
     fn scopes(&self, wanted: &ServiceKey) -> Result<Vec<ServiceKey>, String> {

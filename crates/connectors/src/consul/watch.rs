@@ -4,15 +4,17 @@
 //! something was registered or taken away; then everything is listed once. The checks' tells which do not pass; then only the
 //! services of those that are other than before are read.
 
+mod query;
+
 use super::client::{Check, NOT_PASSING, NOTHING_OF_NODES, NOTHING_OF_SERVICES};
 use super::convert::scope;
 use super::reading::{AT_ONCE, Failing, Listing, One, Reading, Sets, failing};
 use crate::util::backoff::Backoff;
-use crate::util::blocking::Blocking;
 use causeway_core::{Error, Lost, Part, Selector, Set, Update, intern};
 use causeway_settings::PUBLIC;
 use futures_util::stream::{self, BoxStream, StreamExt};
-use serde::de::{DeserializeOwned, IgnoredAny};
+use query::{News, Query};
+use serde::de::IgnoredAny;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::mem::{Discriminant, discriminant};
 use std::sync::Arc;
@@ -21,8 +23,6 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
-/// The least time between two answers of a query that say nothing new.
-const PAUSE: Duration = Duration::from_millis(200);
 /// The wait after the first failure and the longest one.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
 /// After a list of everything the servers rest for this many times what it took...
@@ -35,17 +35,11 @@ const TICK: Duration = Duration::from_secs(1);
 const AGAIN: Duration = Duration::from_secs(30);
 /// More services than this at once are listed with all others.
 const MANY: usize = 64;
-/// Between an answer and the next query: what changes meanwhile is one answer.
-const SPACE: Duration = Duration::from_millis(100);
 /// A query that is told to wait so many times in a row has failed.
 const PATIENCE: u32 = 5;
 
-/// What one of the waiting queries has to say.
-enum News {
-    Everything,
-    Checks(Failing),
-    Failed(Error),
-}
+/// A refusal after an outage is believed when it was repeated so often.
+const DOUBTS: u32 = 3;
 
 struct Watch {
     reading: Arc<Reading>,
@@ -58,6 +52,8 @@ struct Watch {
     followed: bool,
     /// What was said of an outage; `None`: there is none.
     fault: Option<Discriminant<Error>>,
+    /// How often in a row a server that came back has refused us.
+    doubts: u32,
     backoff: Backoff,
     /// The waiting queries. None in an outage.
     queries: JoinSet<()>,
@@ -98,6 +94,7 @@ impl Watch {
             told: BTreeMap::new(),
             followed: false,
             fault: None,
+            doubts: 0,
             backoff: Backoff::new(BACKOFF.0, BACKOFF.1),
             queries: JoinSet::new(),
             news: None,
@@ -116,6 +113,11 @@ impl Watch {
         if self.news.is_none() {
             match self.begin().await {
                 Ok(()) => self.backoff.reset(),
+                // A server that has just begun knows no tokens yet.
+                Err(Error::Denied(_)) if self.is_away() && self.doubts < DOUBTS => {
+                    self.doubts += 1;
+                    sleep(self.backoff.next()).await;
+                }
                 Err(error) => {
                     self.lose(error);
                     sleep(self.backoff.next()).await;
@@ -148,7 +150,7 @@ impl Watch {
         self.reading.check().await?;
         let (tell, news) = mpsc::channel(8);
         let mut queries = JoinSet::new();
-        let of = |path, filter| Query { reading: self.reading.clone(), path, filter, tell: tell.clone(), index: 0 };
+        let of = |path, filter| Query::new(self.reading.clone(), path, filter, tell.clone());
         let services = of("/v1/catalog/services", NOTHING_OF_SERVICES);
         let nodes = of("/v1/catalog/nodes", NOTHING_OF_NODES);
         let checks = of("/v1/health/state/any", NOT_PASSING);
@@ -183,11 +185,16 @@ impl Watch {
         }
     }
 
+    /// Whether no server could be reached when it was last said that something is wrong.
+    fn is_away(&self) -> bool {
+        self.fault == Some(discriminant(&Error::unavailable("")))
+    }
+
     /// Nothing is known any more; that is said once.
     fn lose(&mut self, error: Error) {
         self.queries.abort_all();
         self.news = None;
-        self.followed = false;
+        (self.followed, self.doubts) = (false, 0);
         if self.fault.replace(discriminant(&error)) != Some(discriminant(&error)) {
             let part = matches!(error, Error::Missing(_)).then(|| Part::new(PUBLIC));
             self.ready.push_back(Err(Lost { part, error }));
@@ -340,59 +347,6 @@ impl Watch {
             && self.followed
         {
             self.ready.push_back(Ok(Update::Removed(scope(name))));
-        }
-    }
-}
-
-/// One query that waits at the servers for a change.
-struct Query {
-    reading: Arc<Reading>,
-    path: &'static str,
-    filter: (&'static str, &'static str),
-    tell: mpsc::Sender<News>,
-    /// Of the last answer.
-    index: u64,
-}
-
-impl Query {
-    /// What stands there now.
-    async fn first<T: DeserializeOwned>(mut self) -> Result<(Self, T), Error> {
-        let answer = self.reading.client.wait(self.path, self.filter, 0).await?;
-        self.index = answer.index;
-        Ok((self, answer.content))
-    }
-
-    /// Tells of every change, until it fails.
-    async fn run<T: DeserializeOwned>(self, news: impl Fn(T) -> News) {
-        let mut query = Blocking::resumed(self.index, PAUSE, BACKOFF);
-        let (mut last, mut throttled) = (self.index, 0);
-        let (client, path, filter) = (&self.reading.client, self.path, self.filter);
-        loop {
-            let ask = |index| async move {
-                let answer = client.wait::<T>(path, filter, index).await?;
-                Ok((answer.index, (answer.index, answer.content)))
-            };
-            let said = match query.next(ask).await {
-                // The servers were put back to an earlier state, or are others: what they lack is not simply gone.
-                Ok((index, _)) if index < last => News::Failed(Error::unavailable(
-                    "the servers' index went backwards: they were restored or replaced",
-                )),
-                Ok((index, content)) => {
-                    (last, throttled) = (index, 0);
-                    news(content)
-                }
-                Err(Error::Throttled(wait)) if throttled < PATIENCE => {
-                    throttled += 1;
-                    sleep(wait).await;
-                    continue;
-                }
-                Err(error) => News::Failed(error),
-            };
-            let ends = matches!(said, News::Failed(_));
-            if self.tell.send(said).await.is_err() || ends {
-                return;
-            }
-            sleep(SPACE).await;
         }
     }
 }

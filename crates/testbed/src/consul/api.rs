@@ -124,6 +124,15 @@ impl ConsulApi {
         self.call(Method::PUT, "/v1/catalog/register", Some(&body)).await.map(drop)
     }
 
+    /// The same of an instance that this agent has registered.
+    pub async fn edit_at_agent(&self, row: &ConsulRow) -> Result<()> {
+        let mut body = row.json();
+        let fields = body.as_object_mut().context("no fields")?;
+        let name = fields.remove("Service").context("no name")?;
+        fields.insert("Name".into(), name);
+        self.call(Method::PUT, "/v1/agent/service/register", Some(&body)).await.map(drop)
+    }
+
     pub async fn deregister(&self, node: &str, id: &str) -> Result<()> {
         let body = json!({"Node": node, "ServiceID": id});
         self.call(Method::PUT, "/v1/catalog/deregister", Some(&body)).await.map(drop)
