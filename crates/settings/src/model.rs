@@ -45,7 +45,7 @@ pub struct Cluster {
     pub name: String,
     /// The kind of cluster, in any case.
     #[serde(rename = "clusterType")]
-    #[schemars(length(min = 1), extend("x-origin" = "MSE", "examples" = ["CONSUL"]))]
+    #[schemars(length(min = 1), extend("x-origin" = "MSE", "examples" = ["FILE"]))]
     // In memory always the kind's own lower-case name.
     pub kind: String,
     /// The servers' addresses, `host:port` each; all of them belong to this one cluster, and any that answers is used.

@@ -14,6 +14,7 @@ use causeway_settings::PUBLIC;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// One session with a data centre.
 pub(super) struct ConsulServices {
@@ -74,6 +75,11 @@ impl Source for ConsulServices {
             only(part)?;
             self.reading.count().await
         })
+    }
+
+    /// Servers that end take nothing out of the catalog: what is shown to go is gone.
+    fn doubt(&self) -> Duration {
+        Duration::from_millis(100)
     }
 
     fn unreadable(&self) -> Vec<Unreadable> {

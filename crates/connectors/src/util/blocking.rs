@@ -1,4 +1,4 @@
-//! Queries that a server answers when something has changed, by an index: Consul's blocking queries.
+//! Queries that a server answers when something has changed, by an index.
 
 use super::backoff::Backoff;
 use std::time::Duration;
