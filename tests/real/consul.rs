@@ -56,7 +56,7 @@ impl Estate {
         let wanted: Vec<u16> = ports.to_vec();
         let look = async || Ok(self.seen(name).await?.into_keys().eq(wanted.iter().copied()));
         let done = until(&format!("{name} shows {ports:?} in Nacos"), limit, look).await;
-        done.with_context(|| format!("{}", self.node.log()))
+        done.with_context(|| self.node.log())
     }
 
     /// Waits until consumers of Consul see exactly these ports.

@@ -9,11 +9,11 @@ use causeway_core::{
     Change, ClusterId, Error, Everything, Instance, Lost, Mark, OwnerId, Part, Port, Selector, ServiceKey, Sink, Update,
 };
 use causeway_testbed::{Consul, ConsulRow, ConsulSetup, Server, trial};
+use futures_util::future::BoxFuture;
 use futures_util::{StreamExt, stream::BoxStream};
 use libtest_mimic::Arguments;
 use reqwest::Method;
 use serde_json::json;
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -21,7 +21,7 @@ use tokio::time::timeout;
 const SOON: Duration = Duration::from_secs(10);
 
 fn main() {
-    let test = |name: &str, run: fn() -> std::pin::Pin<Box<dyn Future<Output = Result<()>>>>| {
+    let test = |name: &str, run: fn() -> BoxFuture<'static, Result<()>>| {
         trial(name, &[Server::Consul], move || tokio::runtime::Runtime::new()?.block_on(run()))
     };
     let trials = vec![

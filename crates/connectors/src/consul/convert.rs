@@ -24,7 +24,7 @@ const OURS: &str = "causeway:";
 const ADDED: [&str; 4] = ["lan", "lan_ipv4", "wan", "wan_ipv4"];
 const VIRTUAL: &str = "consul-virtual";
 /// The install that copies of nacos-sync count as: another one's, never touched and not sent on.
-const NACOS_SYNC: &str = "nacos-sync";
+const SYNC_TOOL: &str = "nacos-sync";
 
 /// What Consul cannot hold, by the names of the conformance suite.
 pub(super) const LOSSES: [(&str, &str); 4] = [
@@ -97,7 +97,7 @@ pub(super) fn id_of(owner: &OwnerId, scope: &ServiceKey, record: &InstanceId) ->
 }
 
 /// Whether nacos-sync wrote the instance: then it is a copy, and sending it back would make the two tools chase each other.
-fn by_nacos_sync(tags: &[String]) -> bool {
+fn by_sync_tool(tags: &[String]) -> bool {
     let has = |key: &str| tags.iter().any(|tag| tag.strip_prefix(key).is_some_and(|rest| !rest.is_empty()));
     has("sourceClusterId=") && has("syncSource=")
 }
@@ -112,10 +112,10 @@ pub(super) fn read(entry: &Entry, address_of: AddressOf) -> Instance {
     if written.is_some() {
         pairs.remove(MARK);
     }
-    let theirs = || Mark::new(OwnerId::new(NACOS_SYNC, "copy"), Vec::new());
+    let theirs = || Mark::new(OwnerId::new(SYNC_TOOL, "copy"), Vec::new());
     let mark = written
         .or_else(|| owner.map(|owner| Mark::new(owner, Vec::new())))
-        .or_else(|| by_nacos_sync(&service.tags).then(theirs));
+        .or_else(|| by_sync_tool(&service.tags).then(theirs));
     let is_ours = service.id.starts_with(OURS);
     let nodes = service.address.is_empty() || (address_of == AddressOf::Node && !is_ours);
     let host = if nodes { &entry.node.address } else { &service.address };

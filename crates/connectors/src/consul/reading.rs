@@ -1,6 +1,6 @@
 //! What stands in a data centre, and how far that is all of it.
 
-use super::client::{Check, Client, Dumped, Entry, NOTHING_OF_SERVICES, Service, segment};
+use super::client::{Check, Client, Dumped, Entry, Service, segment};
 use super::convert::{self, PASSING, SERVERS};
 use super::settings::ConsulOptions;
 use causeway_core::{Error, Instance, Set, Unreadable, intern};
@@ -139,9 +139,9 @@ impl Reading {
 
     /// Whether the servers answer, and what they say can be relied on.
     pub async fn check(&self) -> Result<(), Error> {
-        self.client.check().await?;
-        // What the settings ask for beyond a token: the data centre, a namespace.
-        self.client.get::<IgnoredAny>(NAMES, &[NOTHING_OF_SERVICES]).await.map(drop)
+        self.client.check_token().await?;
+        // What the settings ask for beyond a token: the data centre, a namespace. A node that is not there is quickly looked for.
+        self.client.get::<IgnoredAny>("/v1/catalog/node/causeway", &[]).await.map(drop)
     }
 
     fn set(&self, name: &str, entries: &[Entry]) -> Set {

@@ -56,7 +56,7 @@ impl Source for ConsulServices {
     fn read<'a>(&'a self, part: &'a Part, select: &'a Selector) -> BoxFuture<'a, Result<Vec<Set>, Error>> {
         Box::pin(async move {
             only(part)?;
-            self.reading.client.check().await?;
+            self.reading.client.check_token().await?;
             let listing = self.reading.all().await?;
             if listing.filtered {
                 return Err(Error::Denied(
