@@ -7,8 +7,10 @@ use std::path::Path;
 
 /// Source, destination, what travels, and the tests that show it: `module::name` of `tests/real`, or all of a module.
 const COVERED: &[(&str, &str, &str, &[&str])] = &[
+    ("consul", "nacos", "services", &["consul"]),
     ("file", "file", "services", &["file_prometheus"]),
     ("memory", "memory", "services", &["tests/cli.rs"]),
+    ("nacos", "consul", "services", &["consul::both_ways_with_nacos", "consul::a_provider_moves"]),
     (
         "nacos",
         "nacos",

@@ -4,6 +4,7 @@
 //! and those with very many records alone; those that stop servers have servers of their own.
 #![allow(clippy::unwrap_used)]
 
+mod consul;
 mod cut;
 mod cutover;
 mod estate;
@@ -60,7 +61,11 @@ fn is_alone(name: &str) -> bool {
 
 /// What this machine lacks for a test.
 fn needs(name: &str) -> Vec<String> {
-    if name.starts_with("file_prometheus::") { host::prometheus() } else { host::missing().to_vec() }
+    match name.split("::").next() {
+        Some("file_prometheus") => host::prometheus(),
+        Some("consul") => [host::missing(), &host::go()].concat(),
+        _ => host::missing().to_vec(),
+    }
 }
 
 fn trial(name: &str, tier: Tier, test: Test) -> Trial {
@@ -98,6 +103,11 @@ fn main() {
         Short travel::a_services_own_attributes_travel,
         Short travel::a_storm_on_one_service_is_few_writes,
         Short travel::a_task_says_why_it_finds_nothing,
+        Short consul::both_ways_with_nacos,
+        Short consul::a_check_turns_critical,
+        Short consul::a_token_that_is_lost_empties_nothing,
+        Short consul::a_provider_moves,
+        Full consul::outages_lose_nothing,
         Short file_prometheus::a_prometheus_lists_exactly_the_targets,
         Short zk_services::every_layout_travels_byte_for_byte_both_ways,
         Short zk_services::a_restart_of_ours_is_no_event,

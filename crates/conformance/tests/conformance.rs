@@ -3,9 +3,10 @@
 use causeway_conformance::data;
 use causeway_conformance::data::kinds::{MemoryDataKind, NacosDataKind, ZooKeeperDataKind};
 use causeway_conformance::kinds::{
-    Door, FileKind, Form, MemoryKind, NacosKind, Servers, ZooKeeperGround, ZooKeeperKind,
+    ConsulKind, Door, FileKind, Form, MemoryKind, NacosKind, Servers, ZooKeeperGround, ZooKeeperKind,
 };
 use causeway_conformance::points;
+use causeway_connectors::consul::Destination;
 use causeway_connectors::file::FileFormat;
 use causeway_core::{EntryFacts, NameShape, StampKind};
 use causeway_testbed::{Server, ZooRelease};
@@ -53,13 +54,18 @@ fn main() -> ExitCode {
         trials.extend(points::trials(&ZooKeeperKind::new(dubbo, Form::Dubbo, &ground)));
         trials.extend(data::points::trials(&ZooKeeperDataKind::new(znodes, &ground)));
     }
+    trials.extend(points::trials(&ConsulKind::new("consul", Destination::Catalog)));
+    // An agent holds what runs beside it, and is slow with thousands.
+    let many = |trial: &Trial| trial.name().contains("::p14_");
+    let agent = points::trials(&ConsulKind::new("consul_agent", Destination::Agent));
+    trials.extend(agent.into_iter().filter(|trial| !many(trial)));
     // In the short tier servers are stopped and waited for in one version only.
     let slow = |name: &str| name.contains("::restarts::") || name.contains("::p12_");
     let trials = trials.into_iter().map(|trial| {
         let name = trial.name();
         let later = match name.split_once("::").map_or(name, |(kind, _)| kind) {
             "memory" | "memory_flat" | "memory_versions" | "memory_data" | "memory_flat_data" | "file"
-            | "file_prometheus" | "zookeeper" | "zookeeper_dubbo" | "zookeeper_data" | "nacos_3_1" => false,
+            | "file_prometheus" | "consul" | "zookeeper" | "zookeeper_dubbo" | "zookeeper_data" | "nacos_3_1" => false,
             "nacos_1_4" | "nacos_2_5" => slow(name),
             // Servers of its own are slow to start, and its rights to change.
             "nacos_2_5_data" => name.contains("::restarts::"),

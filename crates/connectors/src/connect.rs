@@ -75,6 +75,8 @@ pub struct Connect {
     pub login: Option<(String, SecretString)>,
     /// Access key and its secret.
     pub keys: Option<(String, SecretString)>,
+    /// The token of a kind that knows tokens.
+    pub token: Option<SecretString>,
     /// Where the API begins on its host; the kind's own when it is not given.
     pub context_path: Option<String>,
     /// Speak TLS.

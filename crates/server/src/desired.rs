@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// The fields of a cluster that are stored encrypted.
-const SECRETS: [&str; 2] = ["password", "sk"];
+const SECRETS: [&str; 3] = ["password", "sk", "token"];
 /// The names of clusters that go when no task uses them any more.
 pub(crate) const LEAVING: &str = "leaving clusters";
 

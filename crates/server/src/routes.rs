@@ -182,6 +182,7 @@ impl Connections {
             namespaces: cluster.namespaces.clone(),
             login: pair(&cluster.user, &cluster.password),
             keys: pair(&cluster.ak, &cluster.sk),
+            token: cluster.token.as_ref().map(|token| token.expose().to_owned().into()),
             context_path: cluster.context_path.clone(),
             tls,
             keeper: self.holder.clone().map(|holder| Arc::new(HolderSockets(holder)) as Arc<dyn SocketKeeper>),

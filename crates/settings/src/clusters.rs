@@ -6,11 +6,12 @@ use crate::addresses;
 use crate::kinds::KindWord;
 use crate::model::{Cluster, PUBLIC, Tls};
 use crate::read::{Draft, Fields, Reader, shown, written};
+use crate::secret::Secret;
 use crate::suggest::nearest;
 use crate::tree::Node;
 
 /// The keys of a cluster of any kind; a test holds them against the schema. Beside them stand the kinds' own blocks.
-pub(crate) const CLUSTER_KEYS: [&str; 11] = [
+pub(crate) const CLUSTER_KEYS: [&str; 12] = [
     "clusterName",
     "clusterType",
     "connectKeyList",
@@ -19,6 +20,7 @@ pub(crate) const CLUSTER_KEYS: [&str; 11] = [
     "password",
     "ak",
     "sk",
+    "token",
     "clusterId",
     "contextPath",
     "tls",
@@ -81,11 +83,12 @@ fn read_one(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Cluster {
         name: name.unwrap_or_default(),
         addresses: addresses::read(reader, fields, &kind),
         namespaces: namespaces(reader, fields, &kind),
-        kind,
         user: reader.text(fields, "userName", "a user's name"),
         password: reader.secret(fields, "password"),
         ak: reader.text(fields, "ak", "an access key"),
         sk: reader.secret(fields, "sk"),
+        token: token(reader, fields, &kind),
+        kind,
         cluster_id: reader.text(fields, "clusterId", "an id"),
         context_path: context_path(reader, fields),
         tls: tls(reader, fields),
@@ -177,6 +180,22 @@ fn namespaces(reader: &mut Reader<'_>, fields: &Fields<'_>, kind: &str) -> Vec<S
         return Vec::new();
     }
     namespaces
+}
+
+fn token(reader: &mut Reader<'_>, fields: &Fields<'_>, kind: &str) -> Option<Secret> {
+    let token = reader.secret(fields, "token");
+    let has = reader.kinds.get(kind).is_none_or(|kind| kind.facts().token);
+    if token.is_some() && !has {
+        reader.report(
+            Draft::warning(
+                fields.place_of("token"),
+                fields.at("token"),
+                "this kind of cluster knows no tokens; the key has no effect",
+            )
+            .help("sign in with `userName` and `password`, where the kind does"),
+        );
+    }
+    token
 }
 
 /// The entries of a comma-separated list; blanks, empty entries and repetitions are nothing.

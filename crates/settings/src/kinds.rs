@@ -80,6 +80,8 @@ pub struct KindFacts {
     pub addresses: bool,
     /// Marks need no place in the data, and are written there only when a task says `marks: inline`.
     pub inline_marks: bool,
+    /// Who signs in does so with a token.
+    pub token: bool,
 }
 
 impl KindFacts {
@@ -92,6 +94,7 @@ impl KindFacts {
         namespaces: true,
         addresses: true,
         inline_marks: false,
+        token: false,
     };
 
     /// The same, and configuration both ways.

@@ -45,7 +45,7 @@ pub struct Cluster {
     pub name: String,
     /// The kind of cluster, in any case.
     #[serde(rename = "clusterType")]
-    #[schemars(length(min = 1), extend("x-origin" = "MSE", "examples" = ["CONSUL"]))]
+    #[schemars(length(min = 1), extend("x-origin" = "MSE", "examples" = ["FILE"]))]
     // In memory always the kind's own lower-case name.
     pub kind: String,
     /// The servers' addresses, `host:port` each; all of them belong to this one cluster, and any that answers is used.
@@ -74,6 +74,10 @@ pub struct Cluster {
     #[serde(default, skip_serializing_if = "Secret::is_literal")]
     #[schemars(with = "Secret", extend("x-origin" = "MSE", "examples" = ["${file:/run/secrets/sk}"]))]
     pub sk: Option<Secret>,
+    /// The token of a kind that knows tokens in place of users. Better a reference than the value.
+    #[serde(default, skip_serializing_if = "Secret::is_literal")]
+    #[schemars(with = "Secret", extend("x-origin" = "ours", "examples" = ["${env:REGISTRY_TOKEN}"]))]
+    pub token: Option<Secret>,
     /// The cluster's identity in the paths of copies. Absent: made of the install's id and the cluster's name.
     /// Set the same in two installs that reach one cluster by different names.
     #[serde(default, skip_serializing_if = "Option::is_none")]

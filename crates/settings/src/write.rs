@@ -25,7 +25,7 @@ impl Cluster {
         if let (Some(own), Some(fields)) = (&self.own, value.as_object_mut()) {
             fields.insert(self.kind.clone(), escaped(own));
         }
-        for (key, secret) in [("password", &self.password), ("sk", &self.sk)] {
+        for (key, secret) in [("password", &self.password), ("sk", &self.sk), ("token", &self.token)] {
             let text = match secret {
                 Some(secret) => match secret.reference() {
                     Some(reference) => reference.to_owned(),

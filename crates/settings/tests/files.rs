@@ -187,7 +187,7 @@ fn what_is_only_worth_a_warning() {
             "the `namespace` of `b` has no effect",
         ),
         (
-            "clusters: [{clusterName: c, clusterType: consul, connectKeyList: [h], namespace: x}]".to_owned(),
+            "clusters: [{clusterName: c, clusterType: apollo, connectKeyList: [h], namespace: x}]".to_owned(),
             1,
             "clusters[0].namespace",
             "no namespaces",

@@ -91,9 +91,9 @@ fn tls() -> impl Strategy<Value = Tls> {
 fn cluster() -> impl Strategy<Value = Cluster> {
     let namespaces = btree_set("[a-z]{1,5}|公开|null|~|true", 0..3);
     let addresses = vec(prop::sample::select(vec!["h:1", "[::1]:8848", "https://x.y"]).prop_map(str::to_owned), 0..3);
-    let sign = (of((word(), secret())), of((word(), secret())));
+    let sign = (of((word(), secret())), of((word(), secret())), of(secret()));
     (addresses, namespaces, sign, of("/[a-z]{1,4}"), of(tls())).prop_map(
-        |(addresses, namespaces, (user, ak), context_path, tls)| {
+        |(addresses, namespaces, (user, ak, token), context_path, tls)| {
             let (user, password) = user.unzip();
             let (ak, sk) = ak.unzip();
             Cluster {
@@ -104,6 +104,7 @@ fn cluster() -> impl Strategy<Value = Cluster> {
                 password,
                 ak,
                 sk,
+                token,
                 context_path,
                 tls,
                 ..Cluster::default()

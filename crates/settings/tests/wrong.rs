@@ -57,7 +57,7 @@ wrong_files! {
     a_cluster_that_is_a_text: "clusters:\n- src\n" => [(2, 3, "clusters[0]", "write keys such as `clusterName: …`")];
     a_cluster_with_nothing: "clusters:\n- namespace: x\n" => [
         (2, 3, "clusters[0].clusterName", "`clusterName` is missing"),
-        (2, 3, "clusters[0].clusterType", "`clusterType` is missing; expected one of CONSUL, ETCD, FILE, MEMORY, NACOS, ZOOKEEPER"),
+        (2, 3, "clusters[0].clusterType", "`clusterType` is missing; expected one of APOLLO, CONSUL, ETCD, FILE, MEMORY, NACOS, ZOOKEEPER"),
     ];
     no_addresses: "clusters:\n- clusterName: a\n  clusterType: NACOS\n" => [(2, 3, "clusters[0].connectKeyList", "is missing; expected at least one address")];
     an_empty_list_of_addresses: "clusters:\n- clusterName: a\n  clusterType: NACOS\n  connectKeyList: []\n" => [(4, 19, "clusters[0].connectKeyList", "this list is empty")];
@@ -75,8 +75,8 @@ wrong_files! {
         (5, 3, "clusters[0].nameSpaces", "did you mean `namespace`?"),
         (6, 3, "clusters[0].pasword", "did you mean `password`?"),
     ];
-    a_misspelt_kind: "clusters:\n- {clusterName: a, clusterType: NACSO}\n" => [(2, 33, "clusters[0].clusterType", "`NACSO` is not a kind of cluster that is known; expected one of CONSUL, ETCD, FILE, MEMORY, NACOS, ZOOKEEPER; did you mean `NACOS`?")];
-    an_unknown_kind: "clusters:\n- {clusterName: a, clusterType: mainframe}\n" => [(2, 33, "clusters[0].clusterType", "the kinds of cluster that are known: CONSUL, ETCD, FILE, MEMORY, NACOS, ZOOKEEPER")];
+    a_misspelt_kind: "clusters:\n- {clusterName: a, clusterType: NACSO}\n" => [(2, 33, "clusters[0].clusterType", "`NACSO` is not a kind of cluster that is known; expected one of APOLLO, CONSUL, ETCD, FILE, MEMORY, NACOS, ZOOKEEPER; did you mean `NACOS`?")];
+    an_unknown_kind: "clusters:\n- {clusterName: a, clusterType: mainframe}\n" => [(2, 33, "clusters[0].clusterType", "the kinds of cluster that are known: APOLLO, CONSUL, ETCD, FILE, MEMORY, NACOS, ZOOKEEPER")];
     a_kind_of_the_future: "clusters:\n- {clusterName: a, clusterType: EUREKA}\n- {clusterName: b, clusterType: k8s}\n" => [
         (2, 33, "clusters[0].clusterType", "`EUREKA` is not supported yet"),
         (3, 33, "clusters[1].clusterType", "`k8s` is not supported yet"),
@@ -139,8 +139,8 @@ wrong_files! {
         (12, 37, "tasks[0].map.metadata.drop", "expected a list of metadata keys"),
     ];
     configs_where_there_are_none: with_tasks("  - {source: a, destination: b, type: Config}\n") => [(5, 39, "tasks[0].type", "configuration cannot be copied from memory to memory yet; expected `Service`; write `type: Service`")];
-    two_ways_where_there_is_one: cluster("- {clusterName: c, clusterType: consul, connectKeyList: [h]}\ntasks:\n- {source: c, destination: a, mode: Bidirectional}\n") => [(7, 37, "tasks[0].mode", "copying from consul to nacos goes one way only; expected `Unidirectional`")];
-    nothing_can_be_written_there: cluster("- {clusterName: c, clusterType: consul, connectKeyList: [h]}\ntasks:\n- {source: a, destination: c, type: ALL}\n") => [(7, 37, "tasks[0].type", "services and configuration cannot be copied from nacos to consul yet")];
+    two_ways_where_there_is_one: cluster("- {clusterName: c, clusterType: apollo, connectKeyList: [h]}\ntasks:\n- {source: c, destination: a, mode: Bidirectional}\n") => [(7, 37, "tasks[0].mode", "copying from apollo to nacos goes one way only; expected `Unidirectional`")];
+    nothing_can_be_written_there: cluster("- {clusterName: c, clusterType: apollo, connectKeyList: [h]}\ntasks:\n- {source: a, destination: c, type: ALL}\n") => [(7, 37, "tasks[0].type", "services and configuration cannot be copied from nacos to apollo yet")];
     other_namespaces_on_the_way_back: with_tasks("  - {source: a, destination: b, mode: Bidirectional}\n").replace("b, clusterType: MEMORY", "b, clusterType: MEMORY, namespace: x") => [(5, 30, "tasks[0].destination", "the namespaces of `b` are `x`, and those of `a` are all namespaces; expected a destination without `namespace`")];
     no_address_of_a_zookeeper: zookeeper("") => [(2, 3, "clusters[0].connectKeyList", "is missing")];
     wrong_addresses_of_a_zookeeper: zookeeper("  connectKeyList:\n  - zookeeper://h:2181?backup=g:2181\n  - h:1,g:1\n  - h:1/a/\n  - h:1/../a\n  - http://h:1\n") => [

@@ -19,6 +19,14 @@ pub fn prometheus() -> Vec<String> {
     }
 }
 
+/// The same for servers that are built with Go.
+pub fn go() -> Vec<String> {
+    match runs("go", "version") {
+        true => Vec::new(),
+        false => vec!["go: not found (1.24 or later: https://go.dev/dl)".into()],
+    }
+}
+
 fn look() -> Vec<String> {
     let mut out = Vec::new();
     match java_version() {

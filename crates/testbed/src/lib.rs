@@ -3,6 +3,7 @@
 //! - [`Nacos`]: a real server of version 1.4, 2.5 or 3.1 on ports and data of its own; [`Cluster`]: several as one cluster.
 //! - [`Backdoor`]: the vendor's Java client, driven over standard input: what a provider and a subscriber really do and see.
 //! - [`ZooKeeper`]: a real server of version 3.9, 3.8 or 3.4; [`ZooKeeperEnsemble`]: several as one.
+//! - [`Consul`]: a real server of version 1.20, built from its Go modules; [`ConsulApi`]: its HTTP interface.
 //! - [`ZkDoor`]: the vendor's and Curator's Java clients, driven over standard input: [`ZkClient`] is one session.
 //! - [`DubboProvider`], [`DubboConsumer`]: real Dubbo programs on a ZooKeeper or a Nacos; the consumer says who answers.
 //! - [`SpringApp`]: a real Spring Cloud application at a ZooKeeper or a Eureka, and what its discovery client sees.
@@ -14,6 +15,7 @@
 //! Nothing of this crate is part of the product.
 
 mod backdoor;
+mod consul;
 mod dubbo;
 mod guard;
 pub mod host;
@@ -31,6 +33,7 @@ mod tls;
 mod zookeeper;
 
 pub use backdoor::{Backdoor, Connect, Seen, Subscription};
+pub use consul::{CONSUL_TOKEN, Consul, ConsulApi, ConsulRow, ConsulSetup};
 pub use dubbo::{DUBBO_HOST, DubboCall, DubboConsumer, DubboProvider, DubboReport, GREETER};
 pub use nacos::{Cluster, Nacos, NacosVersion, Options, PASSWORD, USER};
 pub use open_api::{Config, Edit, OpenApi, Publisher, ServiceInfo};

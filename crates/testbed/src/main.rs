@@ -5,7 +5,10 @@ use std::process::{ExitCode, ExitStatus};
 use std::time::Instant;
 
 use anyhow::{Context, Error, Result, bail};
-use causeway_testbed::{Nacos, NacosVersion, Options, PASSWORD, Server, USER, ZooKeeper, ZooOptions, host};
+use causeway_testbed::{
+    CONSUL_TOKEN, Consul, ConsulSetup, Nacos, NacosVersion, Options, PASSWORD, Server, USER, ZooKeeper, ZooOptions,
+    host,
+};
 use clap::{Parser, Subcommand};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use rustix::process::{Pid, Signal, kill_process};
@@ -26,7 +29,7 @@ struct Cli {
 enum Task {
     /// Start servers once, run a command that finds them in CAUSEWAY_TEST_NACOS2 etc., end them, exit with its code
     Run {
-        /// nacos1 (1.4.1), nacos2, nacos2b (2.5.0), nacos3 (3.1.0), zookeeper, zookeeperb (3.9), with commas
+        /// nacos1 (1.4.1), nacos2, nacos2b (2.5.0), nacos3 (3.1.0), zookeeper, zookeeperb (3.9), consul (1.20), with commas
         #[arg(long, value_delimiter = ',', default_value = "nacos2,nacos2b,nacos3,nacos1,zookeeper,zookeeperb")]
         servers: Vec<Server>,
         /// How many may start at a time
@@ -68,6 +71,18 @@ enum Task {
         #[arg(long, default_value_t = 40_000)]
         session: u32,
     },
+    /// Run one Consul server until Ctrl-C
+    Consul {
+        /// A free one when absent. The server also takes this +10, +1000 and +1001
+        #[arg(long)]
+        port: Option<u16>,
+        /// A folder for its data, which stays; a temporary one when absent
+        #[arg(long)]
+        data: Option<PathBuf>,
+        /// Ask for a token
+        #[arg(long)]
+        acl: bool,
+    },
     /// Say what is missing on this machine
     Check,
 }
@@ -87,6 +102,9 @@ async fn main() -> ExitCode {
         }
         Task::Zookeeper { port, data, tick, session } => {
             zookeeper(ZooOptions { port, data, tick_ms: tick, max_session_ms: session, ..ZooOptions::default() }).await
+        }
+        Task::Consul { port, data, acl } => {
+            consul(ConsulSetup { port, persists: data.is_some(), data, acl, ..ConsulSetup::default() }).await
         }
         Task::Check => Ok(ExitCode::SUCCESS),
     };
@@ -146,6 +164,10 @@ async fn start(server: Server) -> Result<Running> {
                 let nacos = Nacos::start(version, Options::default()).await?;
                 Ok::<_, Error>(Running { server, addr: nacos.addr(), _process: Box::new(nacos) })
             }
+            None if server == Server::Consul => {
+                let consul = Consul::start(ConsulSetup::default()).await?;
+                Ok(Running { server, addr: consul.addr(), _process: Box::new(consul) })
+            }
             None => {
                 let zoo = ZooKeeper::start(ZooOptions::default()).await?;
                 Ok(Running { server, addr: zoo.addr(), _process: Box::new(zoo) })
@@ -188,6 +210,22 @@ async fn zookeeper(options: ZooOptions) -> Result<ExitCode> {
     };
     let (pid, folder) = (server.pid().unwrap_or_default(), server.folder().display());
     eprintln!("ZooKeeper on {} (pid {pid}, data in {folder}); Ctrl-C ends it", server.addr());
+    asked_to_end().await;
+    server.stop().await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn consul(setup: ConsulSetup) -> Result<ExitCode> {
+    let acl = setup.acl;
+    let server = tokio::select! {
+        server = Consul::start(setup) => server?,
+        () = asked_to_end() => return Ok(ExitCode::SUCCESS),
+    };
+    let (pid, folder) = (server.pid().unwrap_or_default(), server.folder().display());
+    eprintln!("Consul on {} (pid {pid}, data in {folder}); Ctrl-C ends it", server.addr());
+    if acl {
+        eprintln!("token {CONSUL_TOKEN}");
+    }
     asked_to_end().await;
     server.stop().await?;
     Ok(ExitCode::SUCCESS)

@@ -8,8 +8,8 @@ use anyhow::{Context, Result, bail};
 use tokio::process::Command;
 use tokio::time::timeout;
 
-/// Longer than a cold download of all jars over a slow line.
-const BUILD: Duration = Duration::from_secs(15 * 60);
+/// Longer than a cold download of all jars over a slow line, or than Go needs on one busy processor.
+const BUILD: Duration = Duration::from_secs(25 * 60);
 
 /// A built recipe: what `java -cp` needs, in Maven's order.
 pub struct Recipe {
@@ -19,21 +19,30 @@ pub struct Recipe {
 impl Recipe {
     /// Builds `name` (a folder under `testbed/`, such as `nacos/v2`) unless it was built before.
     pub async fn build(name: &str) -> Result<Self> {
-        let run = Command::new(folder().join("build")).arg(name).stdin(Stdio::null()).kill_on_drop(true).output();
-        let out = timeout(BUILD, run)
-            .await
-            .with_context(|| format!("building {name} took longer than {BUILD:?}"))?
-            .context("testbed/build")?;
-        if !out.status.success() {
-            bail!("building {name} failed ({}):\n{}", out.status, String::from_utf8_lossy(&out.stderr));
-        }
-        let built = PathBuf::from(String::from_utf8(out.stdout)?.trim());
+        let built = built(name).await?;
         let jars = tokio::fs::read_to_string(built.join("classpath.txt")).await?;
         let classes = built.join("classes");
         let class_path =
             if classes.is_dir() { format!("{}:{}", classes.display(), jars.trim()) } else { jars.trim().to_string() };
         Ok(Self { class_path })
     }
+}
+
+/// Builds `name`, a recipe in Go, unless it was built before. Gives the path of its program.
+pub async fn program(name: &str) -> Result<PathBuf> {
+    Ok(built(name).await?.join("program"))
+}
+
+async fn built(name: &str) -> Result<PathBuf> {
+    let run = Command::new(folder().join("build")).arg(name).stdin(Stdio::null()).kill_on_drop(true).output();
+    let out = timeout(BUILD, run)
+        .await
+        .with_context(|| format!("building {name} took longer than {BUILD:?}"))?
+        .context("testbed/build")?;
+    if !out.status.success() {
+        bail!("building {name} failed ({}):\n{}", out.status, String::from_utf8_lossy(&out.stderr));
+    }
+    Ok(PathBuf::from(String::from_utf8(out.stdout)?.trim()))
 }
 
 /// The workspace's `testbed/` folder. `CAUSEWAY_TESTBED` names another, for a program that was built elsewhere.

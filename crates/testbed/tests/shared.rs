@@ -1,7 +1,9 @@
 //! The servers that `causeway-testbed run` started, as other test programs find them.
 
 use anyhow::{Context, Result, ensure};
-use causeway_testbed::{Instance, NacosVersion, OpenApi, Server, ServiceName, ZkConnect, ZkDoor, shared, trial};
+use causeway_testbed::{
+    ConsulApi, ConsulRow, Instance, NacosVersion, OpenApi, Server, ServiceName, ZkConnect, ZkDoor, shared, trial,
+};
 use libtest_mimic::Arguments;
 
 fn main() {
@@ -16,6 +18,7 @@ fn answers(server: Server) -> Result<()> {
     let runtime = tokio::runtime::Runtime::new()?;
     match server.nacos() {
         Some(version) => runtime.block_on(nacos(version, &addr)),
+        None if server == Server::Consul => runtime.block_on(consul(&addr)),
         None => runtime.block_on(zookeeper(&addr)),
     }
 }
@@ -37,4 +40,13 @@ async fn zookeeper(addr: &str) -> Result<()> {
     let seen = client.get("/testbed-shared").await?.context("not there")?;
     ensure!(seen.text() == "here", "{seen:?}");
     client.delete("/testbed-shared").await
+}
+
+async fn consul(addr: &str) -> Result<()> {
+    let api = ConsulApi::connect(&format!("http://{addr}"), None)?;
+    let row = ConsulRow::new("testbed-shared", "127.0.0.1", 7001);
+    api.register("testbed-node", &row).await?;
+    let seen = api.all("testbed-shared").await?;
+    ensure!(seen.len() == 1 && seen[0].1.port == 7001, "{seen:?}");
+    api.deregister("testbed-node", &row.id).await
 }

@@ -1,4 +1,4 @@
-//! Queries that a server answers when something has changed, by an index: Consul's blocking queries.
+//! Queries that a server answers when something has changed, by an index.
 
 use super::backoff::Backoff;
 use std::time::Duration;
@@ -22,6 +22,11 @@ impl Blocking {
     /// Nothing is known yet. `backoff` is the wait after the first error and the longest one.
     pub fn new(pause: Duration, backoff: (Duration, Duration)) -> Self {
         Self { index: FIRST, pause, backoff: Backoff::new(backoff.0, backoff.1), not_before: None }
+    }
+
+    /// The same where the answer with this index is known already.
+    pub fn resumed(index: u64, pause: Duration, backoff: (Duration, Duration)) -> Self {
+        Self { index, ..Self::new(pause, backoff) }
     }
 
     /// Asks until there is an answer with another index than the last one. `ask` gets the index to send (0 for the current

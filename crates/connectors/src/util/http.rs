@@ -36,7 +36,6 @@ pub(crate) enum Error {
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub status: StatusCode,
-    #[cfg_attr(not(test), expect(dead_code, reason = "for kinds that answer in headers"))]
     pub headers: HeaderMap,
     pub body: Vec<u8>,
 }

@@ -1,7 +1,6 @@
 //! What several kinds use.
 
 pub(crate) mod backoff;
-#[cfg_attr(not(test), expect(dead_code, reason = "Consul's connector is the first to use it"))]
 pub(crate) mod blocking;
 pub(crate) mod http;
 mod keep_running;

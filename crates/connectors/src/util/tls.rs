@@ -1,5 +1,6 @@
 //! The client side of TLS, for every kind.
 
+use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
@@ -28,13 +29,28 @@ pub(crate) enum Trust<'a> {
 /// The client side of TLS, with our certificate chain and its key for servers that ask. Errors say which text is wrong, and
 /// never quote a key.
 pub(crate) fn config(trust: Trust<'_>, identity: Option<(Pem<'_>, Pem<'_>)>) -> Result<ClientConfig, String> {
+    config_for(trust, identity, None)
+}
+
+/// The same where the servers' certificates hold this name, and not that of their address.
+pub(crate) fn config_for(
+    trust: Trust<'_>,
+    identity: Option<(Pem<'_>, Pem<'_>)>,
+    name: Option<&str>,
+) -> Result<ClientConfig, String> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(|e| format!("TLS: {e}"))?;
-    let builder = match trust {
-        Trust::Anybody => builder.dangerous().with_custom_certificate_verifier(Arc::new(Anybody(provider))),
-        trust => builder.with_root_certificates(roots(trust)?),
+    let builder = match (trust, name) {
+        (Trust::Anybody, _) => builder.dangerous().with_custom_certificate_verifier(Arc::new(Anybody(provider))),
+        (trust, None) => builder.with_root_certificates(roots(trust)?),
+        (trust, Some(name)) => {
+            let name = ServerName::try_from(name.to_owned()).map_err(|e| format!("TLS: {name}: {e}"))?;
+            let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(roots(trust)?), provider).build();
+            let inner = inner.map_err(|e| format!("TLS: {e}"))?;
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(Named { name, inner }))
+        }
     };
     let Some((chain, key)) = identity else { return Ok(builder.with_no_client_auth()) };
     // The parser's error is not shown: it may quote the text of the key.
@@ -68,6 +84,48 @@ fn certificates(pem: &Pem<'_>) -> Result<Vec<CertificateDer<'static>>, String> {
     match found.map_err(|e| format!("{}: {e}", pem.name))? {
         none if none.is_empty() => Err(format!("{}: no certificate in PEM", pem.name)),
         found => Ok(found),
+    }
+}
+
+/// Takes certificates that hold one name, whatever the address.
+#[derive(Debug)]
+struct Named {
+    name: ServerName<'static>,
+    inner: Arc<WebPkiServerVerifier>,
+}
+
+impl ServerCertVerifier for Named {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> std::result::Result<ServerCertVerified, rustls::Error> {
+        self.inner.verify_server_cert(end_entity, intermediates, &self.name, ocsp_response, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
+        self.inner.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
+        self.inner.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.inner.supported_verify_schemes()
     }
 }
 

@@ -22,7 +22,7 @@ pub fn kinds() -> Kinds {
     const READS: KindFacts =
         KindFacts { services_sink: false, configs_source: true, namespaces: false, ..KindFacts::SERVICES };
     const BOTH: KindFacts = KindFacts::SERVICES.with_configs();
-    static MADE: [Made; 3] = [Made("memory", MEMORY), Made("consul", READS), Made("etcd", BOTH)];
+    static MADE: [Made; 3] = [Made("memory", MEMORY), Made("apollo", READS), Made("etcd", BOTH)];
     MADE.iter().fold(causeway_connectors::kinds(), |kinds, made| kinds.with(made))
 }
 

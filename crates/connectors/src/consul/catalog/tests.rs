@@ -1,0 +1,95 @@
+use super::super::client::{Client, Node};
+use super::super::settings::{AddressOf, ConsulOptions};
+use super::*;
+use crate::Connect;
+use causeway_core::{ClusterId, Evidence, Mark, Removal};
+
+fn catalog() -> Catalog {
+    let connect = Connect { addresses: vec!["127.0.0.1:1".into()], ..Connect::default() };
+    let options = ConsulOptions::default();
+    let client = Client::new(&connect, &options).unwrap();
+    Catalog::new(Arc::new(Reading::new(client, options)), "i".into())
+}
+
+fn owner() -> OwnerId {
+    OwnerId::new("i", "t")
+}
+
+fn scope() -> ServiceKey {
+    convert::scope("orders")
+}
+
+fn copy() -> Instance {
+    Instance::new("10.0.0.1", 80).with(|one| one.mark = Some(Mark::new(owner(), vec![ClusterId::of("a")])))
+}
+
+/// What stands after a copy was written.
+fn standing(record: &Instance, owner: &OwnerId) -> BTreeMap<String, Entry> {
+    let mut service = convert::write(&scope(), record, owner).unwrap();
+    service.modify_index = 9;
+    let checks = convert::checks("n", &service, record);
+    let entry = Entry { node: Node { node: "n".into(), address: "1.1.1.1".into() }, service, checks };
+    assert!(convert::read(&entry, AddressOf::Service).same(record));
+    BTreeMap::from([(entry.service.id.clone(), entry)])
+}
+
+/// The verbs of the operations, and their indexes.
+fn verbs(step: Step) -> Vec<(&'static str, Verb, u64)> {
+    let Step::Write { ops, .. } = step else { return Vec::new() };
+    let verb = |op: Op| match op {
+        Op::Node(op) => ("node", op.verb, op.node.modify_index),
+        Op::Service(op) => ("service", op.verb, op.service.modify_index),
+        Op::Check(op) => ("check", op.verb, 0),
+    };
+    ops.into_iter().map(verb).collect()
+}
+
+#[test]
+fn only_what_differs_is_written() {
+    let (catalog, nothing) = (catalog(), BTreeMap::new());
+    let step =
+        |change: &Change, standing: &BTreeMap<String, Entry>| verbs(catalog.step(&scope(), change, standing).unwrap());
+    let create = Change::Create(copy());
+    assert_eq!(step(&create, &nothing), [("service", Verb::Cas, 0)]);
+    assert_eq!(step(&create, &standing(&copy(), &owner())), []);
+    let ill = copy().with(|one| one.healthy = false);
+    let update = Change::Update { from: copy(), to: ill.clone() };
+    assert_eq!(step(&update, &standing(&copy(), &owner())), [("check", Verb::Set, 0)]);
+    assert_eq!(step(&update, &standing(&ill, &owner())), []);
+    let back = Change::Update { from: ill.clone(), to: copy().with(|one| one.weight = 2.0) };
+    assert_eq!(step(&back, &standing(&ill, &owner())), [("service", Verb::Cas, 9), ("check", Verb::Delete, 0)]);
+    let why = Removal::Gone { evidence: Evidence::Witnessed };
+    let delete = Change::Delete { record: copy(), owner: owner(), why };
+    assert_eq!(step(&delete, &standing(&copy(), &owner())), [("service", Verb::DeleteCas, 9)]);
+    assert_eq!(step(&delete, &nothing), []);
+}
+
+#[test]
+fn another_owner_takes_a_copy_over() {
+    let other = OwnerId::new("i", "u");
+    let to = copy().with(|one| one.mark = Some(Mark::new(other, Vec::new())));
+    let update = Change::Update { from: copy(), to };
+    let step = catalog().step(&scope(), &update, &standing(&copy(), &owner())).unwrap();
+    assert_eq!(verbs(step), [("service", Verb::DeleteCas, 9), ("service", Verb::Cas, 0)]);
+}
+
+#[test]
+fn transactions_are_bounded() {
+    let unit = |change: usize, count: usize, size: usize| {
+        let service = Service { address: "x".repeat(size), ..Service::default() };
+        let op = Op::Service(ServiceOp { verb: Verb::Cas, node: "n".into(), service });
+        Unit { change, ops: vec![op; count] }
+    };
+    let sizes = |units: Vec<Unit>| chunks(units).iter().map(Vec::len).collect::<Vec<_>>();
+    assert_eq!(sizes((0..130).map(|n| unit(n, 1, 0)).collect()), [64, 64, 2]);
+    assert_eq!(sizes((0..70).map(|n| unit(n, 3, 0)).collect()), [21, 21, 21, 7]);
+    assert_eq!(sizes((0..5).map(|n| unit(n, 1, 150 << 10)).collect()), [2, 2, 1]);
+    assert_eq!(sizes(Vec::new()), [0; 0]);
+}
+
+#[test]
+fn what_a_refusal_means() {
+    assert!(matches!(because("failed to set service \"a\" on node \"b\", index is stale".into()), Error::Conflict));
+    assert!(matches!(because("Permission denied: token lacks permission".into()), Error::Denied(_)));
+    assert!(matches!(because("Invalid service address".into()), Error::Rejected(_)));
+}
