@@ -6,7 +6,8 @@
 //! Two registries in memory and one engine between them, all on one thread: whatever keeps the thread busy in one go delays
 //! the change. `delay` changes one service at a time and waits until its copy stands there: at rest, while a changed
 //! task has everything planned again, while complete looks are taken in, and after all connections broke. `churn` creates,
-//! copies and removes names that are never used again, and compares what is kept before and after. `hold` tells what an
+//! copies and removes names that are never used again beside 20,000 instances that stay, and compares what is kept before
+//! and after. `hold` tells what an
 //! instance takes in memory, and the processor at rest.
 
 use anyhow::{Result, ensure};
@@ -29,6 +30,9 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// After this time without a change everything is forgotten that went: names after two minutes, what they shared at a look after
 /// one, two or four more.
 const REST: Duration = Duration::from_secs(300);
+
+/// Services of ten instances that stay while others come and go.
+const ESTATE: usize = 2_000;
 
 struct Nobody;
 
@@ -92,6 +96,22 @@ impl World {
         self.engine.configure(clusters.collect(), vec![route]);
     }
 
+    /// Ten instances of a service, with the metadata of a usual provider.
+    fn provide(&self, service: &ServiceKey, n: usize) {
+        for port in 0..10 {
+            let mut instance = Instance::new(&format!("127.0.{}.{}", n / 250 % 250, n % 250), 20_000 + port);
+            instance.metadata = [
+                ("version", "1.0.0".to_owned()),
+                ("zone", format!("zone-{}", n % 3)),
+                ("application", format!("application-{n}")),
+                ("timestamp", format!("{}", 1_700_000_000_000u64 + n as u64 * 10 + u64::from(port))),
+                ("protocol", "dubbo".to_owned()),
+            ]
+            .into();
+            self.source.register(service, "p", instance);
+        }
+    }
+
     async fn copies(&self, count: usize, limit: Duration) -> Result<()> {
         let until = Instant::now() + limit;
         while self.copy.services().len() != count {
@@ -146,20 +166,7 @@ async fn main() -> Result<()> {
 async fn hold(services: usize) -> Result<()> {
     let empty = resident()?;
     let world = World::new(Duration::from_secs(36_000), false);
-    for n in 0..services {
-        for port in 0..10 {
-            let mut instance = Instance::new(&format!("127.0.{}.{}", n / 250 % 250, n % 250), 20_000 + port);
-            instance.metadata = [
-                ("version", "1.0.0".to_owned()),
-                ("zone", format!("zone-{}", n % 3)),
-                ("application", format!("application-{n}")),
-                ("timestamp", format!("{}", 1_700_000_000_000u64 + n as u64 * 10 + u64::from(port))),
-                ("protocol", "dubbo".to_owned()),
-            ]
-            .into();
-            world.source.register(&service(n), "p", instance);
-        }
-    }
+    (0..services).for_each(|n| world.provide(&service(n), n));
     let source = resident()?;
     let began = Instant::now();
     world.copies(services, Duration::from_secs(600)).await?;
@@ -218,6 +225,8 @@ async fn delay(services: usize) -> Result<()> {
 async fn churn(names: usize, renames: bool) -> Result<()> {
     let world = World::new(Duration::from_secs(10), renames);
     let round = names.div_ceil(20);
+    (0..ESTATE).for_each(|n| world.provide(&ServiceKey::new("public", "DEFAULT_GROUP", &format!("estate-{n}")), n));
+    world.copies(ESTATE, Duration::from_secs(120)).await?;
     let mut before = None;
     // The first rounds fill what the allocator keeps.
     for n in 0..22 {
@@ -227,9 +236,9 @@ async fn churn(names: usize, renames: bool) -> Result<()> {
         }
         let some = n * round..(n + 1) * round;
         some.clone().for_each(|n| world.source.register(&service(n), "p", Instance::new("127.0.0.1", 80)));
-        world.copies(round, Duration::from_secs(120)).await?;
+        world.copies(ESTATE + round, Duration::from_secs(120)).await?;
         some.for_each(|n| world.source.deregister(&service(n), "p", &Instance::new("127.0.0.1", 80).id));
-        world.copies(0, Duration::from_secs(120)).await?;
+        world.copies(ESTATE, Duration::from_secs(120)).await?;
     }
     tokio::time::sleep(REST).await;
     let (resident_before, sizes_before) = before.unwrap_or_default();
