@@ -5,7 +5,10 @@ use std::process::{ExitCode, ExitStatus};
 use std::time::Instant;
 
 use anyhow::{Context, Error, Result, bail};
-use causeway_testbed::{Nacos, NacosVersion, Options, PASSWORD, Server, USER, ZooKeeper, ZooOptions, host};
+use causeway_testbed::{
+    EUREKA_LOGIN, Eureka, EurekaOptions, Nacos, NacosVersion, Options, PASSWORD, Server, USER, ZooKeeper, ZooOptions,
+    host,
+};
 use clap::{Parser, Subcommand};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use rustix::process::{Pid, Signal, kill_process};
@@ -26,8 +29,8 @@ struct Cli {
 enum Task {
     /// Start servers once, run a command that finds them in CAUSEWAY_TEST_NACOS2 etc., end them, exit with its code
     Run {
-        /// nacos1 (1.4.1), nacos2, nacos2b (2.5.0), nacos3 (3.1.0), zookeeper, zookeeperb (3.9), with commas
-        #[arg(long, value_delimiter = ',', default_value = "nacos2,nacos2b,nacos3,nacos1,zookeeper,zookeeperb")]
+        /// nacos1 (1.4.1), nacos2, nacos2b (2.5.0), nacos3 (3.1.0), zookeeper, zookeeperb (3.9), eureka, with commas
+        #[arg(long, value_delimiter = ',', default_value = "nacos2,nacos2b,nacos3,nacos1,zookeeper,zookeeperb,eureka")]
         servers: Vec<Server>,
         /// How many may start at a time
         #[arg(long, default_value_t = 2)]
@@ -68,6 +71,15 @@ enum Task {
         #[arg(long, default_value_t = 40_000)]
         session: u32,
     },
+    /// Run one Eureka server until Ctrl-C
+    Eureka {
+        /// A free one when absent
+        #[arg(long)]
+        port: Option<u16>,
+        /// Ask for a user and a password
+        #[arg(long)]
+        auth: bool,
+    },
     /// Say what is missing on this machine
     Check,
 }
@@ -88,6 +100,7 @@ async fn main() -> ExitCode {
         Task::Zookeeper { port, data, tick, session } => {
             zookeeper(ZooOptions { port, data, tick_ms: tick, max_session_ms: session, ..ZooOptions::default() }).await
         }
+        Task::Eureka { port, auth } => eureka(EurekaOptions { port, auth, ..EurekaOptions::default() }).await,
         Task::Check => Ok(ExitCode::SUCCESS),
     };
     done.unwrap_or_else(|error| {
@@ -142,6 +155,10 @@ async fn start(server: Server) -> Result<Running> {
     let began = Instant::now();
     let started = async {
         match server.nacos() {
+            None if server == Server::Eureka => {
+                let eureka = Eureka::start(EurekaOptions::default()).await?;
+                Ok(Running { server, addr: eureka.addr(), _process: Box::new(eureka) })
+            }
             Some(version) => {
                 let nacos = Nacos::start(version, Options::default()).await?;
                 Ok::<_, Error>(Running { server, addr: nacos.addr(), _process: Box::new(nacos) })
@@ -188,6 +205,22 @@ async fn zookeeper(options: ZooOptions) -> Result<ExitCode> {
     };
     let (pid, folder) = (server.pid().unwrap_or_default(), server.folder().display());
     eprintln!("ZooKeeper on {} (pid {pid}, data in {folder}); Ctrl-C ends it", server.addr());
+    asked_to_end().await;
+    server.stop().await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn eureka(options: EurekaOptions) -> Result<ExitCode> {
+    let auth = options.auth;
+    let server = tokio::select! {
+        server = Eureka::start(options) => server?,
+        () = asked_to_end() => return Ok(ExitCode::SUCCESS),
+    };
+    eprintln!("Eureka on {} (pid {}); Ctrl-C ends it", server.base(), server.pid().unwrap_or_default());
+    if auth {
+        let (user, password) = EUREKA_LOGIN;
+        eprintln!("user {user}, password {password}");
+    }
     asked_to_end().await;
     server.stop().await?;
     Ok(ExitCode::SUCCESS)

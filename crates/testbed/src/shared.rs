@@ -23,10 +23,13 @@ pub enum Server {
     Zoo,
     /// A second, independent ZooKeeper 3.9.
     ZooB,
+    /// Eureka. It has no namespaces: take names of your own.
+    Eureka,
 }
 
 impl Server {
-    pub const ALL: [Self; 6] = [Self::Nacos1, Self::Nacos2, Self::Nacos2b, Self::Nacos3, Self::Zoo, Self::ZooB];
+    pub const ALL: [Self; 7] =
+        [Self::Nacos1, Self::Nacos2, Self::Nacos2b, Self::Nacos3, Self::Zoo, Self::ZooB, Self::Eureka];
 
     /// As in `--servers`.
     pub fn name(self) -> &'static str {
@@ -37,6 +40,7 @@ impl Server {
             Self::Nacos3 => "nacos3",
             Self::Zoo => "zookeeper",
             Self::ZooB => "zookeeperb",
+            Self::Eureka => "eureka",
         }
     }
 
@@ -51,7 +55,7 @@ impl Server {
             Self::Nacos1 => Some(NacosVersion::V1_4),
             Self::Nacos2 | Self::Nacos2b => Some(NacosVersion::V2_5),
             Self::Nacos3 => Some(NacosVersion::V3_1),
-            Self::Zoo | Self::ZooB => None,
+            Self::Zoo | Self::ZooB | Self::Eureka => None,
         }
     }
 }

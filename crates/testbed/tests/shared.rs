@@ -1,7 +1,9 @@
 //! The servers that `causeway-testbed run` started, as other test programs find them.
 
 use anyhow::{Context, Result, ensure};
-use causeway_testbed::{Instance, NacosVersion, OpenApi, Server, ServiceName, ZkConnect, ZkDoor, shared, trial};
+use causeway_testbed::{
+    EurekaApi, Instance, NacosVersion, OpenApi, Server, ServiceName, ZkConnect, ZkDoor, shared, trial,
+};
 use libtest_mimic::Arguments;
 
 fn main() {
@@ -16,6 +18,7 @@ fn answers(server: Server) -> Result<()> {
     let runtime = tokio::runtime::Runtime::new()?;
     match server.nacos() {
         Some(version) => runtime.block_on(nacos(version, &addr)),
+        None if server == Server::Eureka => runtime.block_on(eureka(&addr)),
         None => runtime.block_on(zookeeper(&addr)),
     }
 }
@@ -37,4 +40,16 @@ async fn zookeeper(addr: &str) -> Result<()> {
     let seen = client.get("/testbed-shared").await?.context("not there")?;
     ensure!(seen.text() == "here", "{seen:?}");
     client.delete("/testbed-shared").await
+}
+
+async fn eureka(addr: &str) -> Result<()> {
+    let api = EurekaApi::new(&format!("http://{addr}/eureka"), None, &None)?;
+    let one = EurekaApi::instance("TESTBED-SHARED", "127.0.0.1:one:7001", "127.0.0.1", 7001, &[].into());
+    api.register(&one).await?;
+    ensure!(api.renew("testbed-shared", "127.0.0.1:one:7001").await?);
+    let seen = api.instances("TESTBED-SHARED").await?;
+    ensure!(seen.len() == 1 && seen[0]["ipAddr"] == "127.0.0.1" && seen[0]["status"] == "UP", "{seen:?}");
+    ensure!(api.cancel("TESTBED-SHARED", "127.0.0.1:one:7001").await?);
+    ensure!(api.instances("TESTBED-SHARED").await?.is_empty());
+    Ok(())
 }
