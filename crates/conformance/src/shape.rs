@@ -8,6 +8,8 @@ use causeway_core::{Instance, ServiceKey, Set};
 pub struct Shape {
     /// The one namespace and the one group of a kind that has no others.
     pub only: Option<(&'static str, &'static str)>,
+    /// Whether that one namespace is always there.
+    pub stays: bool,
     /// What a service is called that the suite calls so.
     pub service: fn(&str) -> String,
     /// Four services that a kind without namespaces and groups could mix up.
@@ -29,6 +31,7 @@ impl Shape {
     /// Of a kind that takes whatever it is given, and gives it back.
     pub const PLAIN: Self = Self {
         only: None,
+        stays: false,
         service: |name| name.to_owned(),
         neighbours: ["orders", "Orders", "orders-1", "orders/1"],
         metadata: &[],
