@@ -3,6 +3,7 @@
 
 pub mod bridge;
 mod connect;
+pub mod eureka;
 pub mod file;
 pub mod memory;
 pub mod nacos;
@@ -19,6 +20,7 @@ use causeway_settings::{Kind, Kinds};
 /// Every kind there is.
 #[rustfmt::skip]
 pub const CONNECTORS: &[&dyn Connector] = &[
+    &eureka::EurekaConnector,
     &file::FileConnector,
     &memory::MemoryConnector,
     &nacos::NacosConnector,
@@ -26,20 +28,8 @@ pub const CONNECTORS: &[&dyn Connector] = &[
 ];
 
 /// Words for kinds that are not there yet.
-const PLANNED: &[&str] = &[
-    "eureka",
-    "consul",
-    "polaris",
-    "kubernetes",
-    "k8s",
-    "etcd",
-    "kong",
-    "apollo",
-    "apisix",
-    "traefik",
-    "envoy",
-    "nginx",
-];
+const PLANNED: &[&str] =
+    &["consul", "polaris", "kubernetes", "k8s", "etcd", "kong", "apollo", "apisix", "traefik", "envoy", "nginx"];
 
 /// The table of all kinds, for the settings file.
 pub fn kinds() -> Kinds {

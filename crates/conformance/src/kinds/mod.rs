@@ -1,11 +1,13 @@
 //! The kinds under test. A new one is a file here and a line in `tests/conformance.rs`.
 
+mod eureka;
 mod file;
 mod memory;
 mod nacos;
 mod providers;
 mod zookeeper;
 
+pub use eureka::EurekaKind;
 pub use file::FileKind;
 pub use memory::MemoryKind;
 pub use nacos::{Door, NacosKind};

@@ -1,6 +1,7 @@
 //! Wires that count calls: relays in front of a server, one for each protocol.
 
 pub mod cable;
+pub mod http;
 pub mod nacos;
 pub mod zookeeper;
 
