@@ -7,6 +7,7 @@
 mod cut;
 mod cutover;
 mod estate;
+mod eureka;
 mod file_prometheus;
 mod guards;
 mod many;
@@ -97,6 +98,10 @@ fn main() {
         Short travel::a_services_own_attributes_travel,
         Short travel::a_storm_on_one_service_is_few_writes,
         Short travel::a_task_says_why_it_finds_nothing,
+        Short eureka::both_ways_with_nacos,
+        Short eureka::a_provider_moves_from_one_to_another,
+        Full eureka::an_old_list_is_no_difference,
+        Full eureka::a_restarted_server_empties_nothing,
         Short file_prometheus::a_prometheus_lists_exactly_the_targets,
         Short zk_services::every_layout_travels_byte_for_byte_both_ways,
         Short zk_services::a_restart_of_ours_is_no_event,
