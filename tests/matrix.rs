@@ -8,6 +8,18 @@ use std::path::Path;
 /// Source, destination, what travels, and the tests that show it: `module::name` of `tests/real`, or all of a module.
 const COVERED: &[(&str, &str, &str, &[&str])] = &[
     ("consul", "nacos", "services", &["consul"]),
+    ("eureka", "eureka", "services", &["eureka::a_provider_moves_from_one_to_another"]),
+    ("eureka", "nacos", "services", &["eureka::both_ways_with_nacos", "eureka::a_restarted_server_empties_nothing"]),
+    (
+        "nacos",
+        "eureka",
+        "services",
+        &[
+            "eureka::both_ways_with_nacos",
+            "eureka::a_restarted_server_empties_nothing",
+            "eureka::an_old_list_is_no_difference",
+        ],
+    ),
     ("file", "file", "services", &["file_prometheus"]),
     ("memory", "memory", "services", &["tests/cli.rs"]),
     ("nacos", "consul", "services", &["consul::both_ways_with_nacos", "consul::a_provider_moves"]),

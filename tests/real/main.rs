@@ -8,6 +8,7 @@ mod consul;
 mod cut;
 mod cutover;
 mod estate;
+mod eureka;
 mod file_prometheus;
 mod guards;
 mod many;
@@ -108,6 +109,10 @@ fn main() {
         Short consul::a_token_that_is_lost_empties_nothing,
         Short consul::a_provider_moves,
         Full consul::outages_lose_nothing,
+        Short eureka::both_ways_with_nacos,
+        Short eureka::a_provider_moves_from_one_to_another,
+        Full eureka::an_old_list_is_no_difference,
+        Full eureka::a_restarted_server_empties_nothing,
         Short file_prometheus::a_prometheus_lists_exactly_the_targets,
         Short zk_services::every_layout_travels_byte_for_byte_both_ways,
         Short zk_services::a_restart_of_ours_is_no_event,

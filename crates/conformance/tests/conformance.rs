@@ -3,7 +3,7 @@
 use causeway_conformance::data;
 use causeway_conformance::data::kinds::{MemoryDataKind, NacosDataKind, ZooKeeperDataKind};
 use causeway_conformance::kinds::{
-    ConsulKind, Door, FileKind, Form, MemoryKind, NacosKind, Servers, ZooKeeperGround, ZooKeeperKind,
+    ConsulKind, Door, EurekaKind, FileKind, Form, MemoryKind, NacosKind, Servers, ZooKeeperGround, ZooKeeperKind,
 };
 use causeway_conformance::points;
 use causeway_connectors::consul::Destination;
@@ -32,6 +32,9 @@ fn main() -> ExitCode {
     for (label, form) in [("file", FileFormat::Json), ("file_prometheus", FileFormat::Prometheus)] {
         trials.extend(points::trials(&FileKind::new(label, form)).into_iter().filter(|trial| !has_users(trial)));
     }
+    // It closes nothing to some, either. Its tests have the server to themselves, one after another: they stand apart, so that
+    // they do not wait for each other.
+    let eurekas = points::trials(&EurekaKind::new()).into_iter().filter(|trial| !one_part(trial));
     let versions = [
         (["nacos_1_4", "nacos_1_4_data"], Server::Nacos1),
         (["nacos_2_5", "nacos_2_5_data"], Server::Nacos2),
@@ -59,13 +62,18 @@ fn main() -> ExitCode {
     let many = |trial: &Trial| trial.name().contains("::p14_");
     let agent = points::trials(&ConsulKind::new("consul_agent", Destination::Agent));
     trials.extend(agent.into_iter().filter(|trial| !many(trial)));
+    let every = trials.len() / 24;
+    for (n, eureka) in eurekas.enumerate() {
+        trials.insert(((n + 1) * (every + 1)).min(trials.len()), eureka);
+    }
     // In the short tier servers are stopped and waited for in one version only.
     let slow = |name: &str| name.contains("::restarts::") || name.contains("::p12_");
     let trials = trials.into_iter().map(|trial| {
         let name = trial.name();
         let later = match name.split_once("::").map_or(name, |(kind, _)| kind) {
             "memory" | "memory_flat" | "memory_versions" | "memory_data" | "memory_flat_data" | "file"
-            | "file_prometheus" | "consul" | "zookeeper" | "zookeeper_dubbo" | "zookeeper_data" | "nacos_3_1" => false,
+            | "file_prometheus" | "consul" | "eureka" | "zookeeper" | "zookeeper_dubbo" | "zookeeper_data"
+            | "nacos_3_1" => false,
             "nacos_1_4" | "nacos_2_5" => slow(name),
             // Servers of its own are slow to start, and its rights to change.
             "nacos_2_5_data" => name.contains("::restarts::"),

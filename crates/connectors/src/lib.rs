@@ -4,6 +4,7 @@
 pub mod bridge;
 mod connect;
 pub mod consul;
+pub mod eureka;
 pub mod file;
 pub mod memory;
 pub mod nacos;
@@ -21,6 +22,7 @@ use causeway_settings::{Kind, Kinds};
 #[rustfmt::skip]
 pub const CONNECTORS: &[&dyn Connector] = &[
     &consul::ConsulConnector,
+    &eureka::EurekaConnector,
     &file::FileConnector,
     &memory::MemoryConnector,
     &nacos::NacosConnector,
@@ -29,7 +31,7 @@ pub const CONNECTORS: &[&dyn Connector] = &[
 
 /// Words for kinds that are not supported yet.
 const PLANNED: &[&str] =
-    &["eureka", "polaris", "kubernetes", "k8s", "etcd", "kong", "apollo", "apisix", "traefik", "envoy", "nginx"];
+    &["polaris", "kubernetes", "k8s", "etcd", "kong", "apollo", "apisix", "traefik", "envoy", "nginx"];
 
 /// The table of all kinds, for the settings file.
 pub fn kinds() -> Kinds {

@@ -2,6 +2,7 @@
 
 use crate::model::Cluster;
 use crate::read::{Draft, Fields, Reader};
+use crate::secret::Secret;
 use crate::tree::{Node, Value};
 
 const KEY: &str = "connectKeyList";
@@ -14,6 +15,15 @@ pub(crate) fn read(reader: &mut Reader<'_>, fields: &Fields<'_>, kind: &str) -> 
         Some(kind) => kind.addresses(reader, &items),
         None => host_ports(reader, &items),
     }
+}
+
+/// The user and the password in the addresses, for a kind whose users write them there.
+pub(crate) fn login(reader: &mut Reader<'_>, fields: &Fields<'_>, kind: &str) -> Option<(String, Secret)> {
+    let kind = reader.kinds.get(kind)?;
+    let Some(Value::List(items)) = fields.get(KEY).map(|node| &node.value) else { return None };
+    let path = fields.at(KEY);
+    let items: Vec<_> = items.iter().enumerate().map(|(n, node)| (node, format!("{path}[{n}]"))).collect();
+    kind.login(reader, &items)
 }
 
 /// One `host:port` an item, or an HTTP address.

@@ -33,6 +33,11 @@ pub(crate) fn tasks(reader: &mut Reader<'_>, tasks: &mut [ReadTask<'_>], cluster
         check_pair(reader, read, source, destination);
         warn_no_effect(reader, read, source, destination);
         read.task.namespaces = namespaces(reader, read, source, destination);
+        if read.fields.get("settle").is_none() {
+            let back = read.task.is_two_way().then_some(destination);
+            let kinds = std::iter::once(source).chain(back).map(|cluster| reader.kinds.facts(&cluster.kind).settle);
+            read.task.settle = kinds.chain([read.task.settle]).max().unwrap_or_default();
+        }
     }
 }
 

@@ -95,6 +95,11 @@ fn read_one(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Cluster {
         own: None,
         written: Default::default(),
     };
+    if cluster.user.is_none()
+        && let Some((user, password)) = addresses::login(reader, fields, &cluster.kind)
+    {
+        (cluster.user, cluster.password) = (Some(user), Some(password));
+    }
     cluster.own = own(reader, fields, &cluster);
     check_name(reader, fields, "clusterId", cluster.cluster_id.as_deref());
     for (one, other) in [("userName", "password"), ("password", "userName"), ("ak", "sk"), ("sk", "ak")] {

@@ -3,12 +3,14 @@
 //! This crate knows no kind: each implements [`Kind`] in its own folder, and the caller gives the table of them.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use schemars::{Schema, SchemaGenerator};
 
 use crate::addresses;
-use crate::model::{Cluster, TaskMode, TaskType};
+use crate::model::{Cluster, SETTLE, TaskMode, TaskType};
 use crate::read::{Fields, Reader};
+use crate::secret::Secret;
 use crate::tree::Node;
 
 /// What a kind of cluster is to the settings file.
@@ -28,6 +30,12 @@ pub trait Kind: Send + Sync {
     /// one is reported.
     fn addresses(&self, reader: &mut Reader<'_>, items: &[(&Node, String)]) -> Vec<String> {
         addresses::host_ports(reader, items)
+    }
+
+    /// The user and the password that stand in the addresses, where users of the kind write them there. They count where the
+    /// cluster has no `userName`; [`Kind::addresses`] leaves them out.
+    fn login(&self, _reader: &mut Reader<'_>, _items: &[(&Node, String)]) -> Option<(String, Secret)> {
+        None
     }
 
     /// The block of keys that only this kind has, where there is one.
@@ -82,6 +90,9 @@ pub struct KindFacts {
     pub inline_marks: bool,
     /// Who signs in does so with a token.
     pub token: bool,
+    /// The default of a task's `settle` where this kind is a source: how long a server that was restarted may take until it
+    /// knows again what its providers registered.
+    pub settle: Duration,
 }
 
 impl KindFacts {
@@ -95,6 +106,7 @@ impl KindFacts {
         addresses: true,
         inline_marks: false,
         token: false,
+        settle: SETTLE,
     };
 
     /// The same, and configuration both ways.

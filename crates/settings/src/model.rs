@@ -255,7 +255,8 @@ pub struct Task {
     #[serde(default)]
     #[schemars(extend("x-origin" = "ours"))]
     pub guard: Guard,
-    /// How long a source must be connected without a break before what it lacks is taken as gone.
+    /// How long a source must be connected without a break before what it lacks is taken as gone. Absent: the longest
+    /// time that the kinds of the task's sources ask for, at least `30s`.
     #[serde(default = "settle", with = "duration_text")]
     #[schemars(with = "String", extend("x-origin" = "ours", "examples" = ["90s"]))]
     pub settle: Duration,
@@ -312,9 +313,11 @@ impl Task {
     }
 }
 
-/// The default of `settle`.
+/// The least default of `settle`.
+pub(crate) const SETTLE: Duration = Duration::from_secs(30);
+
 pub(crate) fn settle() -> Duration {
-    Duration::from_secs(30)
+    SETTLE
 }
 
 fn yes() -> bool {

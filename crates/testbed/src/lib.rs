@@ -7,6 +7,7 @@
 //! - [`ZkDoor`]: the vendor's and Curator's Java clients, driven over standard input: [`ZkClient`] is one session.
 //! - [`DubboProvider`], [`DubboConsumer`]: real Dubbo programs on a ZooKeeper or a Nacos; the consumer says who answers.
 //! - [`SpringApp`]: a real Spring Cloud application at a ZooKeeper or a Eureka, and what its discovery client sees.
+//! - [`Eureka`]: a real server; [`EurekaApi`]: its HTTP interface, as providers, operators and subscribers use it.
 //! - [`OpenApi`]: the vendor's HTTP interface: operators, curl scripts, and lists that tests compare with.
 //! - [`Poller`]: looks at instance lists every 20 ms in the background and keeps what was missing or double, and when.
 //! - [`shared`] and [`trial`]: servers that `causeway-testbed run` started once for many test programs.
@@ -17,6 +18,7 @@
 mod backdoor;
 mod consul;
 mod dubbo;
+mod eureka;
 mod guard;
 pub mod host;
 mod java;
@@ -35,6 +37,7 @@ mod zookeeper;
 pub use backdoor::{Backdoor, Connect, Seen, Subscription};
 pub use consul::{CONSUL_TOKEN, Consul, ConsulApi, ConsulRow, ConsulSetup};
 pub use dubbo::{DUBBO_HOST, DubboCall, DubboConsumer, DubboProvider, DubboReport, GREETER};
+pub use eureka::{EUREKA_LOGIN, Eureka, EurekaApi, EurekaOptions, EurekaStatus};
 pub use nacos::{Cluster, Nacos, NacosVersion, Options, PASSWORD, USER};
 pub use open_api::{Config, Edit, OpenApi, Publisher, ServiceInfo};
 pub use poller::{Double, Gap, Poller, Report, Watched};

@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use anyhow::{Context, Error, Result, bail};
 use causeway_testbed::{
-    CONSUL_TOKEN, Consul, ConsulSetup, Nacos, NacosVersion, Options, PASSWORD, Server, USER, ZooKeeper, ZooOptions,
-    host,
+    CONSUL_TOKEN, Consul, ConsulSetup, EUREKA_LOGIN, Eureka, EurekaOptions, Nacos, NacosVersion, Options, PASSWORD,
+    Server, USER, ZooKeeper, ZooOptions, host,
 };
 use clap::{Parser, Subcommand};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
@@ -29,8 +29,8 @@ struct Cli {
 enum Task {
     /// Start servers once, run a command that finds them in CAUSEWAY_TEST_NACOS2 etc., end them, exit with its code
     Run {
-        /// nacos1 (1.4.1), nacos2, nacos2b (2.5.0), nacos3 (3.1.0), zookeeper, zookeeperb (3.9), consul (1.20), with commas
-        #[arg(long, value_delimiter = ',', default_value = "nacos2,nacos2b,nacos3,nacos1,zookeeper,zookeeperb")]
+        /// nacos1 (1.4.1), nacos2, nacos2b (2.5.0), nacos3 (3.1.0), zookeeper, zookeeperb (3.9), consul (1.20), eureka, with commas
+        #[arg(long, value_delimiter = ',', default_value = "nacos2,nacos2b,nacos3,nacos1,zookeeper,zookeeperb,eureka")]
         servers: Vec<Server>,
         /// How many may start at a time
         #[arg(long, default_value_t = 2)]
@@ -83,6 +83,15 @@ enum Task {
         #[arg(long)]
         acl: bool,
     },
+    /// Run one Eureka server until Ctrl-C
+    Eureka {
+        /// A free one when absent
+        #[arg(long)]
+        port: Option<u16>,
+        /// Ask for a user and a password
+        #[arg(long)]
+        auth: bool,
+    },
     /// Say what is missing on this machine
     Check,
 }
@@ -106,6 +115,7 @@ async fn main() -> ExitCode {
         Task::Consul { port, data, acl } => {
             consul(ConsulSetup { port, persists: data.is_some(), data, acl, ..ConsulSetup::default() }).await
         }
+        Task::Eureka { port, auth } => eureka(EurekaOptions { port, auth, ..EurekaOptions::default() }).await,
         Task::Check => Ok(ExitCode::SUCCESS),
     };
     done.unwrap_or_else(|error| {
@@ -160,6 +170,10 @@ async fn start(server: Server) -> Result<Running> {
     let began = Instant::now();
     let started = async {
         match server.nacos() {
+            None if server == Server::Eureka => {
+                let eureka = Eureka::start(EurekaOptions::default()).await?;
+                Ok(Running { server, addr: eureka.addr(), _process: Box::new(eureka) })
+            }
             Some(version) => {
                 let nacos = Nacos::start(version, Options::default()).await?;
                 Ok::<_, Error>(Running { server, addr: nacos.addr(), _process: Box::new(nacos) })
@@ -225,6 +239,22 @@ async fn consul(setup: ConsulSetup) -> Result<ExitCode> {
     eprintln!("Consul on {} (pid {pid}, data in {folder}); Ctrl-C ends it", server.addr());
     if acl {
         eprintln!("token {CONSUL_TOKEN}");
+    }
+    asked_to_end().await;
+    server.stop().await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn eureka(options: EurekaOptions) -> Result<ExitCode> {
+    let auth = options.auth;
+    let server = tokio::select! {
+        server = Eureka::start(options) => server?,
+        () = asked_to_end() => return Ok(ExitCode::SUCCESS),
+    };
+    eprintln!("Eureka on {} (pid {}); Ctrl-C ends it", server.base(), server.pid().unwrap_or_default());
+    if auth {
+        let (user, password) = EUREKA_LOGIN;
+        eprintln!("user {user}, password {password}");
     }
     asked_to_end().await;
     server.stop().await?;

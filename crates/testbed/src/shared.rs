@@ -25,11 +25,13 @@ pub enum Server {
     ZooB,
     /// Consul 1.20, without access control.
     Consul,
+    /// Eureka. It has no namespaces: take names of your own.
+    Eureka,
 }
 
 impl Server {
-    pub const ALL: [Self; 7] =
-        [Self::Nacos1, Self::Nacos2, Self::Nacos2b, Self::Nacos3, Self::Zoo, Self::ZooB, Self::Consul];
+    pub const ALL: [Self; 8] =
+        [Self::Nacos1, Self::Nacos2, Self::Nacos2b, Self::Nacos3, Self::Zoo, Self::ZooB, Self::Consul, Self::Eureka];
 
     /// As in `--servers`.
     pub fn name(self) -> &'static str {
@@ -41,6 +43,7 @@ impl Server {
             Self::Zoo => "zookeeper",
             Self::ZooB => "zookeeperb",
             Self::Consul => "consul",
+            Self::Eureka => "eureka",
         }
     }
 
@@ -55,7 +58,7 @@ impl Server {
             Self::Nacos1 => Some(NacosVersion::V1_4),
             Self::Nacos2 | Self::Nacos2b => Some(NacosVersion::V2_5),
             Self::Nacos3 => Some(NacosVersion::V3_1),
-            Self::Zoo | Self::ZooB | Self::Consul => None,
+            Self::Zoo | Self::ZooB | Self::Consul | Self::Eureka => None,
         }
     }
 }

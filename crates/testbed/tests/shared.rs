@@ -2,7 +2,8 @@
 
 use anyhow::{Context, Result, ensure};
 use causeway_testbed::{
-    ConsulApi, ConsulRow, Instance, NacosVersion, OpenApi, Server, ServiceName, ZkConnect, ZkDoor, shared, trial,
+    ConsulApi, ConsulRow, EurekaApi, Instance, NacosVersion, OpenApi, Server, ServiceName, ZkConnect, ZkDoor, shared,
+    trial,
 };
 use libtest_mimic::Arguments;
 
@@ -19,6 +20,7 @@ fn answers(server: Server) -> Result<()> {
     match server.nacos() {
         Some(version) => runtime.block_on(nacos(version, &addr)),
         None if server == Server::Consul => runtime.block_on(consul(&addr)),
+        None if server == Server::Eureka => runtime.block_on(eureka(&addr)),
         None => runtime.block_on(zookeeper(&addr)),
     }
 }
@@ -49,4 +51,16 @@ async fn consul(addr: &str) -> Result<()> {
     let seen = api.all("testbed-shared").await?;
     ensure!(seen.len() == 1 && seen[0].1.port == 7001, "{seen:?}");
     api.deregister("testbed-node", &row.id).await
+}
+
+async fn eureka(addr: &str) -> Result<()> {
+    let api = EurekaApi::new(&format!("http://{addr}/eureka"), None, &None)?;
+    let one = EurekaApi::instance("TESTBED-SHARED", "127.0.0.1:one:7001", "127.0.0.1", 7001, &[].into());
+    api.register(&one).await?;
+    ensure!(api.renew("testbed-shared", "127.0.0.1:one:7001").await?);
+    let seen = api.instances("TESTBED-SHARED").await?;
+    ensure!(seen.len() == 1 && seen[0]["ipAddr"] == "127.0.0.1" && seen[0]["status"] == "UP", "{seen:?}");
+    ensure!(api.cancel("TESTBED-SHARED", "127.0.0.1:one:7001").await?);
+    ensure!(api.instances("TESTBED-SHARED").await?.is_empty());
+    Ok(())
 }

@@ -1,6 +1,7 @@
 //! The kinds under test. A new one is a file here and a line in `tests/conformance.rs`.
 
 mod consul;
+mod eureka;
 mod file;
 mod memory;
 mod nacos;
@@ -8,6 +9,7 @@ mod providers;
 mod zookeeper;
 
 pub use consul::ConsulKind;
+pub use eureka::EurekaKind;
 pub use file::FileKind;
 pub use memory::MemoryKind;
 pub use nacos::{Door, NacosKind};

@@ -5,7 +5,7 @@ pub(crate) mod blocking;
 pub(crate) mod http;
 mod keep_running;
 pub(crate) mod lease;
-#[cfg_attr(not(test), expect(dead_code, reason = "Eureka's connector is the first to use all of it"))]
+#[cfg_attr(not(test), expect(dead_code, reason = "the first kind that can only be listed whole uses all of it"))]
 pub(crate) mod poll;
 pub(crate) mod tls;
 
