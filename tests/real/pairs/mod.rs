@@ -1,7 +1,9 @@
 //! One test for each ordered pair of layouts: services appear, a change of each field that both sides can hold travels, an
 //! instance dies, and after a drain nothing of ours is left and nothing else was touched.
 
+mod consul;
 mod dubbo;
+mod eureka;
 mod nacos;
 mod record;
 mod spring;
@@ -55,18 +57,23 @@ macro_rules! pairs {
     };
 }
 
-/// The tests by name.
+/// The tests by name. Between Dubbo's and Spring Cloud's znodes there is nothing to copy, and what comes from Eureka has lost the
+/// case of its interface.
 pub fn all() -> Vec<(&'static str, Test)> {
     pairs![
-        nacos to nacos dubbo spring;
-        dubbo to nacos dubbo;
-        spring to nacos spring;
+        nacos to nacos dubbo spring eureka consul;
+        dubbo to nacos dubbo eureka consul;
+        spring to nacos spring eureka consul;
+        eureka to nacos spring eureka consul;
+        consul to nacos dubbo spring eureka consul;
     ]
 }
 
 /// Ends what the tests share.
 pub fn end() {
     nacos::end();
+    eureka::end();
+    consul::end();
 }
 
 /// Waits until `place` holds `wanted` and nothing else.
