@@ -52,15 +52,31 @@ fn to_cluster(source: &str, cluster: &Cluster) -> String {
     settings(source, "DESTINATION", "public", "Unidirectional").replace("\"DESTINATION\"", &all)
 }
 
-/// Waits until every server lists `count`, and tells what they list if they never do.
-async fn everywhere(servers: &[OpenApi], count: usize, limit: u64) -> Result<()> {
+/// Waits until every server lists `count`. If they never do, tells what each lists least of, and what the node knows.
+async fn everywhere(node: &Node, servers: &[OpenApi], count: usize, limit: u64) -> Result<()> {
     let took = until("every server", seconds(limit), async || {
         Ok(listed(servers).await.is_ok_and(|sums| sums.iter().all(|sum| *sum == count)))
     })
     .await;
     match took {
         Ok(took) => eprintln!("all servers list {count} after {took:?}"),
-        Err(error) => return Err(error.context(format!("they list {:?} of {count}", listed(servers).await?))),
+        Err(error) => {
+            let mut fewest = Vec::new();
+            for server in servers {
+                let counts = server.counts("public").await?;
+                let count = |n: usize| counts.get(&("DEFAULT_GROUP".into(), format!("svc-{n}"))).copied().unwrap_or(0);
+                let mut all: Vec<_> = (0..counts.len()).map(|n| (count(n), n)).collect();
+                all.sort_unstable();
+                fewest.push(all.into_iter().take(3).collect::<Vec<_>>());
+            }
+            let (verified, log) = (node.cli(&["verify", "src-dst-service"])?, node.log());
+            return Err(error.context(format!(
+                "they list {:?} of {count}; fewest (count, service) {fewest:?}; the task: {:#}; verify: {}; log: {log}",
+                listed(servers).await?,
+                node.task()?,
+                String::from_utf8_lossy(&verified.stdout),
+            )));
+        }
     }
     Ok(())
 }
@@ -282,7 +298,7 @@ async fn reach_every_server(version: NacosVersion) -> Result<()> {
     let node = Node::start().await?;
     node.apply(&to_cluster(&source.addr(), &cluster))?;
     // 3.1 takes longer, with five servers on one machine.
-    everywhere(&servers, 14_000, 120).await?;
+    everywhere(&node, &servers, 14_000, 120).await?;
     eprintln!("{}", node.ok(&["get", "clusters"])?);
     node.ok(&["verify", "src-dst-service"])?;
     let node = taken_over(node, Node::kill, &servers, 14_000).await?;
@@ -291,13 +307,13 @@ async fn reach_every_server(version: NacosVersion) -> Result<()> {
     for n in 0..10 {
         who.batch_deregister("p", &service("public", n), &providers(20)).await?;
     }
-    everywhere(&servers, 13_800, 60).await?;
+    everywhere(&node, &servers, 13_800, 60).await?;
     node.ok(&["verify", "src-dst-service"])?;
 
     // One service larger than a connection; then three times as much in all.
     who.connect("large", &source.addr(), "").await?;
     who.batch_register("large", &service("public", 1_000), &providers(5_000)).await?;
-    everywhere(&servers, 18_800, 60).await?;
+    everywhere(&node, &servers, 18_800, 60).await?;
     for n in 0..10 {
         who.batch_register("p", &service("public", n), &providers(20)).await?;
     }
@@ -305,7 +321,7 @@ async fn reach_every_server(version: NacosVersion) -> Result<()> {
     for n in 0..1_400 {
         who.batch_register("more", &service("public", 2_000 + n), &providers(20)).await?;
     }
-    everywhere(&servers, 47_000, 120).await?;
+    everywhere(&node, &servers, 47_000, 120).await?;
     eprintln!("{}", node.ok(&["get", "clusters"])?);
     // Five servers share this machine: a server that is still busy does not answer in time, and verify says so.
     let said = Cell::new(String::new());
@@ -318,7 +334,7 @@ async fn reach_every_server(version: NacosVersion) -> Result<()> {
     .await;
     verified.with_context(|| said.take())?;
     who.close("large").await?;
-    everywhere(&servers, 42_000, 30).await?;
+    everywhere(&node, &servers, 42_000, 30).await?;
     ensure!(node.number("pending")? == 0);
     Ok(())
 }
