@@ -21,19 +21,11 @@ fn node(record: &Record) -> Result<(String, String)> {
     let interface = record.metadata.get("interface").context("no interface")?;
     // Said by the URL itself, or by what every provider says.
     let own = ["protocol", "side", "category", "path", "interface"];
-    let escape = |text: &str| {
-        text.bytes()
-            .map(|byte| match byte {
-                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => (byte as char).to_string(),
-                other => format!("%{other:02X}"),
-            })
-            .collect::<String>()
-    };
     let mut more: String = record
         .metadata
         .iter()
         .filter(|(key, _)| !own.contains(&key.as_str()))
-        .map(|(key, value)| format!("&{key}={}", escape(value)))
+        .map(|(key, value)| format!("&{key}={}", value))
         .collect();
     if !record.enabled {
         more += "&enabled=false";
