@@ -5,6 +5,9 @@ use causeway_connectors::kinds;
 use causeway_settings::Kind;
 use std::path::Path;
 
+/// `tests/real/pairs` copies services from each of these to each.
+const PAIRS: &[&str] = &["consul", "eureka", "nacos", "zookeeper"];
+
 /// Source, destination, what travels, and the tests that show it: `module::name` of `tests/real`, or all of a module.
 const COVERED: &[(&str, &str, &str, &[&str])] = &[
     ("consul", "nacos", "services", &["consul"]),
@@ -108,10 +111,10 @@ fn page() -> String {
         for (what, _) in can.into_iter().filter(|(_, can)| *can) {
             let (from, to) = (from.name(), to.name());
             let found = COVERED.iter().find(|(a, b, c, _)| (*a, *b, *c) == (from, to, what));
-            let tests = found.map_or_else(
-                || "none of its own".to_owned(),
-                |(.., tests)| tests.iter().map(|test| format!("`{test}`")).collect::<Vec<_>>().join(", "),
-            );
+            let pairs = what == "services" && PAIRS.contains(&from) && PAIRS.contains(&to);
+            let tests = pairs.then_some(&"pairs").into_iter().chain(found.iter().flat_map(|(.., tests)| *tests));
+            let tests: Vec<_> = tests.map(|test| format!("`{test}`")).collect();
+            let tests = if tests.is_empty() { "none of its own".to_owned() } else { tests.join(", ") };
             out.push_str(&format!("| {from} | {to} | {what} | {tests} |\n"));
         }
     }
