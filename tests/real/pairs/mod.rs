@@ -43,7 +43,7 @@ trait Registry: Sized {
     /// Registers these records of one service, or replaces what is registered at their ports. Others stay.
     async fn put(&self, records: &[Record]) -> Result<()>;
     async fn remove(&self, record: &Record) -> Result<()>;
-    /// All records in the place, whoever made them.
+    /// All records in the place, foreign ones included.
     async fn all(&self) -> Result<Vec<Record>>;
 }
 

@@ -1,6 +1,6 @@
 //! Everything that this process keeps in a Eureka: registered, renewed, and made again when the servers have lost it.
 //!
-//! Whoever registers an id writes over what stands there, and whoever cancels it removes it for all. So before every write the
+//! A registration replaces what stands under its id, and a cancellation removes it for all clients. So before every write the
 //! instance is read, which servers answer without a cache, and only what is ours is written over or removed. A provider that
 //! registers between the read and a removal is told «unknown» at its next heartbeat, and registers again.
 
@@ -112,7 +112,7 @@ impl Publications {
     }
 
     /// Takes over what another process wrote: what is listed is renewed soon, what is not is registered again. Returns the
-    /// first error; what failed is tried again.
+    /// first error; what failed is retried.
     pub async fn adopt(&self, owned: &[(ServiceKey, Written)]) -> Result<(), Error> {
         self.start();
         let records = owned.iter().flat_map(|(scope, written)| written.records.values().map(move |one| (scope, one)));

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// What may not be read is tried again after this time, since servers send no event when an access list changes.
+/// What may not be read is retried after this time, since servers send no event when an access list changes.
 const BLIND: Duration = Duration::from_secs(15);
 
 /// A tree of data that is followed.

@@ -125,7 +125,7 @@ pub(super) struct InPath<T>(pub T);
 #[from_request(via(axum::extract::Query), rejection(Refusal))]
 pub(super) struct InQuery<T>(pub T);
 
-/// Answers within [`LONGEST`], even if a handler hangs.
+/// Returns within [`LONGEST`], even if a handler hangs.
 pub(super) async fn in_time(request: Request, next: Next) -> Response {
     match tokio::time::timeout(LONGEST, next.run(request)).await {
         Ok(response) => response,

@@ -79,7 +79,7 @@ impl Eureka {
         self.folder.path()
     }
 
-    /// Its API, as whoever may do everything.
+    /// Its API, with all rights.
     pub fn api(&self) -> Result<EurekaApi> {
         EurekaApi::new(
             &self.base(),
