@@ -4,10 +4,11 @@
 //! signs of life end, they turn critical, and after a while the agent takes them away.
 
 use super::catalog::again;
-use super::client::{AgentCheck, AgentService, Entry, Service, segment};
+use super::client::{AgentCheck, AgentService, Entry, Service};
 use super::convert;
 use super::reading::Reading;
 use crate::keep_running;
+use crate::util::http::path_segment;
 use crate::util::lease::{Keeper, Leases, Renewal};
 use causeway_core::{Change, Error, Instance, OwnerId, ServiceKey, Written};
 use futures_util::{StreamExt, stream};
@@ -196,11 +197,11 @@ impl Inner {
         client.put("/v1/agent/service/register", &[], &body).await?;
         let has = |id: &str| there.is_some_and(|entry| entry.checks.iter().any(|check| check.id == id));
         if record.healthy && has(&ill) {
-            gone(client.put(&format!("/v1/agent/check/deregister/{}", segment(&ill)), &[], &()).await)?;
+            gone(client.put(&format!("/v1/agent/check/deregister/{}", path_segment(&ill)), &[], &()).await)?;
         }
         let was_enabled = there.is_none_or(|entry| convert::read(entry, Default::default()).enabled);
         if record.enabled != was_enabled {
-            let path = format!("/v1/agent/service/maintenance/{}", segment(&service.id));
+            let path = format!("/v1/agent/service/maintenance/{}", path_segment(&service.id));
             let enable = if record.enabled { "false" } else { "true" };
             client.put(&path, &[("enable", enable), ("reason", "disabled where Causeway copied it from")], &()).await?;
         }
@@ -208,7 +209,7 @@ impl Inner {
     }
 
     async fn take(&self, id: &str) -> Result<(), Error> {
-        let path = format!("/v1/agent/service/deregister/{}", segment(id));
+        let path = format!("/v1/agent/service/deregister/{}", path_segment(id));
         gone(self.reading.client.put(&path, &[], &()).await)?;
         self.kept.lock().remove(id);
         self.leases.change(|leases| leases.remove(&id.to_owned()));
@@ -217,7 +218,7 @@ impl Inner {
 
     /// One sign of life. What the agent does not know is registered again, as it was.
     async fn sign(&self, id: &str) -> Result<(), Error> {
-        let path = format!("/v1/agent/check/pass/{}", segment(&alive(id)));
+        let path = format!("/v1/agent/check/pass/{}", path_segment(&alive(id)));
         match self.reading.client.put(&path, &[], &()).await {
             Err(Error::Missing(_)) => {}
             done => return done,

@@ -1,8 +1,9 @@
 //! What stands in a data centre, and how far that is all of it.
 
-use super::client::{Check, Client, Dumped, Entry, Service, segment};
+use super::client::{Check, Client, Dumped, Entry, Service};
 use super::convert::{self, PASSING, SERVERS};
 use super::settings::ConsulOptions;
+use crate::util::http::path_segment;
 use causeway_core::{Error, Instance, Set, Unreadable, intern};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::de::IgnoredAny;
@@ -120,7 +121,7 @@ impl Reading {
     /// The instances of one service as Consul tells them, and whether some may not be read. Consul does not tell capital letters
     /// from small ones in names; we do.
     pub async fn entries(&self, name: &str) -> Result<(Vec<Entry>, bool), Error> {
-        let path = format!("/v1/health/service/{}", segment(name));
+        let path = format!("/v1/health/service/{}", path_segment(name));
         let answer = self.client.get::<Vec<Entry>>(&path, &[]).await?;
         let mut entries = answer.content;
         entries.retain(|entry| entry.service.service == name && is_plain(&entry.service));

@@ -160,6 +160,12 @@ fn server(base: String) -> Result<Server, String> {
     }
 }
 
+/// A name as one segment of a path: what is no letter, digit, `-`, `_`, `.` or `~` is percent-encoded.
+pub(crate) fn path_segment(name: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
+    name.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+}
+
 fn root_cause(error: &dyn std::error::Error) -> String {
     let mut cause = error;
     while let Some(next) = cause.source() {

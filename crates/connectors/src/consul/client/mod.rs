@@ -201,12 +201,6 @@ pub(super) const NOTHING_OF_NODES: (&str, &str) = ("filter", "Node == \"\"");
 /// Checks that do not pass.
 pub(super) const NOT_PASSING: (&str, &str) = ("filter", "Status != \"passing\"");
 
-/// A segment of a path that is a name of somebody's.
-pub(super) fn segment(name: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~');
-    name.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
-}
-
 /// Another server may do better: this one is overloaded, has no leader, or stands behind a proxy without it.
 fn is_passed_over(status: StatusCode) -> bool {
     status.is_server_error()

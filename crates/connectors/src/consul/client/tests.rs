@@ -1,4 +1,5 @@
 use super::*;
+use crate::util::http::path_segment;
 
 fn connect(addresses: &[&str]) -> Connect {
     Connect { addresses: addresses.iter().map(|text| (*text).to_owned()).collect(), ..Connect::default() }
@@ -18,7 +19,7 @@ fn addresses_become_urls() {
     assert_eq!(url("[::1]", false, ""), Ok("http://[::1]:8500".into()));
     assert_eq!(url("https://[::1]:8/x/", false, ""), Ok("https://[::1]:8/x".into()));
     assert!(url("http://a:1", true, "").is_err());
-    assert_eq!(segment("a b/c:%ü"), "a%20b%2Fc%3A%25%C3%BC");
+    assert_eq!(path_segment("a b/c:%ü"), "a%20b%2Fc%3A%25%C3%BC");
 }
 
 #[test]

@@ -7,7 +7,7 @@ pub(super) use address::{Address, PATH};
 pub(super) use model::{Lease, Listing, Port, Seen, Status, Texts, WireInstance, texts};
 
 use crate::Connect;
-use crate::util::http::{self, Http, Limits, Reply};
+use crate::util::http::{self, Http, Limits, Reply, path_segment};
 use crate::util::tls::{self, Trust};
 use causeway_core::Error;
 use reqwest::{Client, Method, StatusCode};
@@ -98,7 +98,7 @@ impl EurekaClient {
 
     /// Registers an instance, or writes over the one with its id unless that has a later time stamp.
     pub async fn register(&self, wire: &WireInstance) -> Result<(), Error> {
-        let path = format!("/apps/{}", segment(&wire.app));
+        let path = format!("/apps/{}", path_segment(&wire.app));
         let body = Some(json!({"instance": wire}).to_string());
         self.send(Call { method: Method::POST, path, query: &[], body, limit: None }).await.map(drop)
     }
@@ -134,7 +134,7 @@ impl EurekaClient {
         behind: &str,
         query: &[(&str, String)],
     ) -> Result<Reply, Error> {
-        let path = format!("/apps/{}/{}{behind}", segment(app), segment(id));
+        let path = format!("/apps/{}/{}{behind}", path_segment(app), path_segment(id));
         self.send(Call { method, path, query, body: None, limit: None }).await
     }
 
@@ -182,25 +182,13 @@ fn meaning(call: &Call<'_>, reply: Reply) -> Error {
     }
 }
 
-/// A name as it stands in a path.
-fn segment(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
-            true => out.push(char::from(byte)),
-            false => out.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn names_stand_in_paths() {
-        assert_eq!(segment("10.0.0.1:ORDERS A/ü"), "10.0.0.1%3AORDERS%20A%2F%C3%BC");
+        assert_eq!(path_segment("10.0.0.1:ORDERS A/ü"), "10.0.0.1%3AORDERS%20A%2F%C3%BC");
     }
 
     #[test]
