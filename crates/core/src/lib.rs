@@ -16,10 +16,10 @@ pub use model::{
     Side, Stamp, intern, tidy,
 };
 pub use plan::{
-    Base, Born, Change, Choice, Conflicts, Crowded, EntryMap, EntryNames, EntryReason, EntrySkip, EntryVersion,
-    Evidence, Fresh, Governed, Intent, Lens, MergeRules, MetadataMap, NoPlace, NodesBelow, Overrides, Plan,
-    PlanContext, Removal, Renaming, Select, ServiceLens, Skip, SkipKind, Undecided, Verdict, Ways, Wish, WriteMode,
-    Written, WrittenRecord, merge, plan,
+    Base, Born, CaseRule, Change, Choice, Conflicts, Crowded, EntryMap, EntryNames, EntryReason, EntrySkip,
+    EntryVersion, Evidence, Fresh, Governed, Intent, Lens, MergeRules, MetadataMap, NameCase, NoPlace, NodesBelow,
+    Overrides, Plan, PlanContext, Removal, Renaming, Select, ServiceLens, Skip, SkipKind, Spell, Undecided, Verdict,
+    Ways, Wish, WriteMode, Written, WrittenRecord, merge, plan,
 };
 pub use port::{
     BoxError, Capabilities, Carrier, DataPort, DataSelector, DataSink, DataSource, EntryCapabilities, EntryFacts,

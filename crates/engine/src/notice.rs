@@ -34,6 +34,10 @@ pub enum Notice {
     NoInstances { cluster: Arc<str>, namespaces: Vec<Part> },
     /// The task's filters take nothing of what there is.
     NoMatch { cluster: Arc<str>, namespaces: Vec<Part>, count: usize },
+    /// Services of the source that differ in nothing but case are one in the destination. `count`: of how many there it is so.
+    OneByCase { source: Arc<str>, destination: Arc<str>, services: Vec<Arc<str>>, service: Arc<str>, count: usize },
+    /// The destination has another service whose name differs from ours in nothing but case. `count`: how many of ours have one.
+    BesideByCase { cluster: Arc<str>, service: Arc<str>, other: Arc<str>, count: usize },
     /// The destination cannot be written.
     ReadOnly { cluster: Arc<str> },
     /// A source has not been read whole yet, and nothing else is to be done.
@@ -91,12 +95,30 @@ impl Display for Notice {
             Self::NoMatch { cluster, namespaces, count } => {
                 write!(f, "none of the {count} services of {cluster} in {} matches the task", names(namespaces))
             }
+            Self::OneByCase { source, destination, services, service, count } => write!(
+                f,
+                "{} of {source} differ only in case, and are one service in {destination}: {service}, with the instances of \
+                 all{}",
+                services.join(", "),
+                more(*count)
+            ),
+            Self::BesideByCase { cluster, service, other, count } => write!(
+                f,
+                "{cluster} has a service {other} beside {service}, to which we copy: names differ there by case, and who asks \
+                 for one does not see the other's instances{}",
+                more(*count)
+            ),
             Self::ReadOnly { cluster } => write!(f, "{cluster} can only be read"),
             Self::NotRead => f.write_str("nothing is to be written; a source has not been read whole yet"),
             Self::HasDrained => f.write_str("it has taken back what it wrote; resume it to copy again"),
             Self::Leaves => f.write_str("it is removed when it has taken back what it wrote"),
         }
     }
+}
+
+/// That there are more than the one that is named.
+fn more(count: usize) -> String {
+    if count > 1 { format!(" (and {} more such)", count - 1) } else { String::new() }
 }
 
 fn names(parts: &[Part]) -> String {

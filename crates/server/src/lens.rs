@@ -8,13 +8,17 @@
 //! A pattern that needs too many steps on a name decides nothing: the record is refused by name ([`Choice::Undecided`]), neither
 //! copied nor taken for excluded.
 //!
+//! Where `nameCase`, or a kind whose names have one case only, changes the case of names, the way back finds a service's name
+//! but for its case. The engine knows how the task's source spells it ([`Spell`]).
+//!
 //! Where one of the two kinds has no namespaces, only one namespace takes part ([`Namespaces::One`]): everything from there
 //! goes to one of the other side, and only that one comes back.
 
 use crate::patterns::GivenUp;
 use causeway_core::plan::SelectRule;
 use causeway_core::{
-    Choice, Fingerprint, Instance, Lens, MetadataMap, Part, Renaming, Select, ServiceKey, ServiceLens,
+    CaseRule, Choice, Fingerprint, Instance, Lens, MetadataMap, NameCase, Part, Renaming, Select, ServiceKey,
+    ServiceLens, Spell,
 };
 use causeway_settings::{self as settings, Namespaces, Pattern, Task, TemplatePart, template_parts};
 use std::collections::BTreeMap;
@@ -35,7 +39,7 @@ impl Lenses {
     pub fn of(task: &Task) -> Self {
         let given_up = Arc::<GivenUp>::default();
         let there = forward(task, &given_up);
-        let back = || Arc::new(Back::new(there.clone(), &task.namespaces)) as Arc<dyn Lens>;
+        let back = || Arc::new(Back::new(there.clone(), task)) as Arc<dyn Lens>;
         let back = task.is_two_way().then(back);
         Self { there: Arc::new(there), back, given_up }
     }
@@ -67,11 +71,20 @@ fn forward(task: &Task, given_up: &Arc<GivenUp>) -> ServiceLens {
         },
         group: rename(task.map.group.as_ref()),
         service: rename(task.map.service.as_ref()),
+        case: name_case(task.cases.there),
         metadata: MetadataMap {
             rename: metadata.rename.clone(),
             drop: metadata.drop.iter().cloned().collect(),
             add: metadata.add.clone(),
         },
+    }
+}
+
+fn name_case(case: settings::NameCase) -> NameCase {
+    match case {
+        settings::NameCase::Keep => NameCase::Keep,
+        settings::NameCase::Lower => NameCase::Lower,
+        settings::NameCase::Upper => NameCase::Upper,
     }
 }
 
@@ -125,6 +138,20 @@ impl Unname {
         }
     }
 
+    /// Whether a table says something of this name.
+    fn lists(&self, name: &str) -> bool {
+        matches!(self, Self::Table(table) if table.contains_key(name))
+    }
+
+    /// The same, for names in lower case.
+    fn folded(self) -> Self {
+        match self {
+            Self::Table(table) => Self::Table(table.into_iter().map(|(to, from)| (to.to_lowercase(), from)).collect()),
+            Self::Affixes(before, behind) => Self::Affixes(before.to_lowercase(), behind.to_lowercase()),
+            other => other,
+        }
+    }
+
     fn apply(&self, name: &Arc<str>) -> Option<Arc<str>> {
         match self {
             Self::Keep => Some(name.clone()),
@@ -148,13 +175,18 @@ struct Back {
     namespace: Unname,
     group: Unname,
     service: Unname,
+    /// What becomes of the case of a service's name that no table gives.
+    case: NameCase,
+    /// Whether names are known but for their case.
+    spells: bool,
     metadata: MetadataMap,
     /// The one namespace of the task's source that takes part.
     only: Option<Arc<str>>,
 }
 
 impl Back {
-    fn new(there: ServiceLens, namespaces: &Namespaces) -> Self {
+    fn new(there: ServiceLens, task: &Task) -> Self {
+        let (namespaces, cases) = (&task.namespaces, task.cases);
         let only = match namespaces {
             Namespaces::Each => None,
             Namespaces::One { source, .. } => Some(source.as_str().into()),
@@ -169,29 +201,47 @@ impl Back {
         Self {
             namespace,
             group: Unname::of(&there.group),
-            service: Unname::of(&there.service),
+            service: match cases.spells {
+                true => Unname::of(&there.service).folded(),
+                false => Unname::of(&there.service),
+            },
+            case: name_case(cases.back),
+            spells: cases.spells,
             metadata: MetadataMap { rename, ..MetadataMap::default() },
             only,
             there,
         }
     }
 
-    fn origin(&self, scope: &ServiceKey) -> Option<ServiceKey> {
+    fn origin(&self, scope: &ServiceKey, spell: Spell<'_>) -> Option<ServiceKey> {
         let namespace = self.namespace.apply(&scope.namespace)?;
         if self.only.as_ref().is_some_and(|only| *only != namespace) {
             return None;
         }
-        Some(ServiceKey { namespace, group: self.group.apply(&scope.group)?, name: self.service.apply(&scope.name)? })
+        let group = self.group.apply(&scope.group)?;
+        if !self.spells {
+            let name = self.case.of(&self.service.apply(&scope.name)?);
+            return Some(ServiceKey { namespace, group, name }).filter(|origin| self.becomes(origin, scope));
+        }
+        let folded = scope.folded().name;
+        let name = self.service.apply(&folded)?;
+        let name = if self.service.lists(&folded) { name } else { self.case.of(&name) };
+        Some(spell(ServiceKey { namespace, group, name }))
+    }
+
+    /// Whether the way there makes this of a name, but for the case.
+    fn becomes(&self, origin: &ServiceKey, scope: &ServiceKey) -> bool {
+        self.case == NameCase::Keep || self.there.name(origin).to_lowercase() == scope.name.to_lowercase()
     }
 }
 
 impl Lens for Back {
-    fn scope(&self, source: &ServiceKey) -> Option<ServiceKey> {
-        self.origin(source).filter(|scope| self.there.select.takes_scope(scope))
+    fn scope(&self, source: &ServiceKey, spell: Spell<'_>) -> Option<ServiceKey> {
+        self.origin(source, spell).filter(|scope| self.there.select.takes_scope(scope))
     }
 
-    fn record(&self, source: &ServiceKey, record: &Instance) -> Choice {
-        let Some(scope) = self.origin(source) else { return Choice::Leave };
+    fn record(&self, source: &ServiceKey, record: &Instance, spell: Spell<'_>) -> Choice {
+        let Some(scope) = self.origin(source, spell) else { return Choice::Leave };
         let mut copy = record.clone();
         self.metadata.apply(&mut copy.metadata);
         match self.there.select.takes(&scope, &copy) {
@@ -207,7 +257,11 @@ impl Lens for Back {
     }
 
     fn renames(&self) -> bool {
-        self.there.renames()
+        self.case != NameCase::Keep || self.there.renames()
+    }
+
+    fn case(&self) -> CaseRule {
+        if self.spells { CaseRule::Spell } else { CaseRule::Keep }
     }
 
     fn fingerprint(&self) -> Fingerprint {
@@ -218,6 +272,8 @@ impl Lens for Back {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const AS_GIVEN: Spell<'static> = &|given| given;
 
     fn lenses(task: &str) -> Lenses {
         between("MEMORY", "MEMORY", task)
@@ -239,10 +295,10 @@ mod tests {
     fn rules_of_configuration_say_nothing_of_services() {
         let select = "select: {include: [{path: /a}, {namespace: b}], exclude: [{path: '.*', namespace: b}]}";
         let there = between("ZK", "ZK", &format!("type: All, {select}")).there;
-        assert_eq!(there.scope(&ServiceKey::new("b", "g", "s")), Some(ServiceKey::new("b", "g", "s")));
-        assert_eq!(there.scope(&ServiceKey::new("c", "g", "s")), None);
+        assert_eq!(there.scope(&ServiceKey::new("b", "g", "s"), AS_GIVEN), Some(ServiceKey::new("b", "g", "s")));
+        assert_eq!(there.scope(&ServiceKey::new("c", "g", "s"), AS_GIVEN), None);
         let all = between("ZK", "ZK", "type: All, select: {include: [{path: /a}]}").there;
-        assert!(all.scope(&ServiceKey::new("public", "g", "s")).is_some());
+        assert!(all.scope(&ServiceKey::new("public", "g", "s"), AS_GIVEN).is_some());
     }
 
     #[test]
@@ -295,11 +351,11 @@ mod tests {
             let ways = [(lenses.there, there), (lenses.back.unwrap(), back)];
             for (n, (lens, way)) in ways.into_iter().enumerate() {
                 for (from, to) in way {
-                    let scope = lens.scope(&ServiceKey::new(from, "g", "s"));
+                    let scope = lens.scope(&ServiceKey::new(from, "g", "s"), AS_GIVEN);
                     let want = to.map(|to| ServiceKey::new(to, "g", "s"));
                     assert_eq!(scope, want, "{source} to {destination}, {task}: {n} {from}");
                     let instance = Instance::new("127.0.0.1", 1);
-                    let record = lens.record(&ServiceKey::new(from, "g", "s"), &instance).possible();
+                    let record = lens.record(&ServiceKey::new(from, "g", "s"), &instance, AS_GIVEN).possible();
                     assert_eq!(record.is_some(), to.is_some(), "{source} to {destination}, {task}: {n} {from}");
                     if let Some(to) = to {
                         assert_eq!(lens.part(&Part::new(from)), Part::new(to));
@@ -325,16 +381,16 @@ mod tests {
         let table = lenses("map: {namespace: {dev: test}, service: 'x-{service}'}, serviceMatchPattern: 'o.*'");
         let back = table.back.unwrap();
         let here = ServiceKey::new("dev", "g", "orders");
-        let there = table.there.scope(&here).unwrap();
+        let there = table.there.scope(&here, AS_GIVEN).unwrap();
         assert_eq!(there, ServiceKey::new("test", "g", "x-orders"));
-        assert_eq!(back.scope(&there), Some(here));
+        assert_eq!(back.scope(&there, AS_GIVEN), Some(here));
         assert_eq!(back.part(&Part::new("test")), Part::new("dev"));
         for (other, why) in [
             (ServiceKey::new("test", "g", "orders"), "has no prefix"),
             (ServiceKey::new("dev", "g", "x-orders"), "its namespace is renamed away"),
             (ServiceKey::new("test", "g", "x-pay"), "does not match"),
         ] {
-            assert_eq!(back.scope(&other), None, "{why}");
+            assert_eq!(back.scope(&other, AS_GIVEN), None, "{why}");
         }
     }
 
@@ -343,7 +399,8 @@ mod tests {
         let lenses = lenses("map: {metadata: {rename: {ver: version}, add: {from: a}, drop: [debug]}}");
         let mut instance = Instance::new("127.0.0.1", 1);
         instance.metadata = [("version", "1"), ("debug", "x")].into();
-        let copy = lenses.back.unwrap().record(&ServiceKey::new("public", "g", "s"), &instance).possible().unwrap();
+        let copy =
+            lenses.back.unwrap().record(&ServiceKey::new("public", "g", "s"), &instance, AS_GIVEN).possible().unwrap();
         let pairs: Vec<_> = copy.metadata.iter().map(|(k, v)| format!("{k}={v}")).collect();
         assert_eq!(pairs, ["debug=x", "ver=1"]);
     }
@@ -359,10 +416,69 @@ mod tests {
             let lenses = lenses(filter);
             let key = ServiceKey::new("public", "g", &name);
             for lens in [lenses.there, lenses.back.unwrap()] {
-                assert_eq!(lens.scope(&key), Some(key.clone()), "{filter}: it has to be seen to be refused");
-                let choice = lens.record(&key, &Instance::new("127.0.0.1", 1));
+                assert_eq!(lens.scope(&key, AS_GIVEN), Some(key.clone()), "{filter}: it has to be seen to be refused");
+                let choice = lens.record(&key, &Instance::new("127.0.0.1", 1), AS_GIVEN);
                 let Choice::Undecided(_, why) = choice else { panic!("{filter}: {choice:?}") };
                 assert!(why.to_string().contains(&name) && why.to_string().contains("(a+)+"), "{why}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_case_of_names_between_kinds() {
+        let spell = |given: ServiceKey| {
+            let known = if &*given.name == "orders" { "Orders" } else { &given.name };
+            ServiceKey::new("public", "g", known)
+        };
+        type Way = &'static [(&'static str, Option<&'static str>)];
+        let table: [(&str, &str, &str, Way, Way); 8] = [
+            (
+                "EUREKA",
+                "MEMORY",
+                "serviceMatchPattern: 'O.*'",
+                &[("ORDERS", Some("orders")), ("PAY", None)],
+                &[("orders", Some("ORDERS")), ("Orders", Some("ORDERS")), ("pay", None)],
+            ),
+            ("EUREKA", "MEMORY", "nameCase: keep", &[("ORDERS", Some("ORDERS"))], &[("orders", Some("ORDERS"))]),
+            (
+                "EUREKA",
+                "MEMORY",
+                "map: {service: {orders: Shop}}",
+                &[("ORDERS", Some("Shop")), ("SHOP", Some("shop"))],
+                &[("Shop", Some("ORDERS")), ("orders", None)],
+            ),
+            ("EUREKA", "EUREKA", "", &[("ORDERS", Some("ORDERS"))], &[("ORDERS", Some("ORDERS"))]),
+            (
+                "MEMORY",
+                "EUREKA",
+                "serviceMatchPattern: '[Op].*'",
+                &[("Orders", Some("Orders"))],
+                &[("ORDERS", Some("Orders")), ("PAY", Some("pay")), ("STOCK", None)],
+            ),
+            ("MEMORY", "EUREKA", "nameCase: upper", &[("pay", Some("pay"))], &[("PAY", Some("PAY"))]),
+            (
+                "MEMORY",
+                "EUREKA",
+                "map: {service: 'X-{service}'}",
+                &[("Orders", Some("X-Orders"))],
+                &[("X-ORDERS", Some("Orders")), ("X-PAY", Some("pay")), ("PAY", None)],
+            ),
+            (
+                "MEMORY",
+                "MEMORY",
+                "nameCase: lower",
+                &[("Orders", Some("orders"))],
+                &[("orders", Some("Orders")), ("PAY", Some("pay"))],
+            ),
+        ];
+        for (source, destination, task, there, back) in table {
+            let lenses = between(source, destination, task);
+            for (lens, way) in [(lenses.there, there), (lenses.back.unwrap(), back)] {
+                for (from, to) in way {
+                    let scope = lens.scope(&ServiceKey::new("public", "g", from), &spell);
+                    let want = to.map(|to| ServiceKey::new("public", "g", to));
+                    assert_eq!(scope, want, "{source} to {destination}, {task}: {from}");
+                }
             }
         }
     }

@@ -9,7 +9,7 @@ use crate::node::{Inner, Node};
 use crate::routes::{Connections, routes};
 use crate::tls;
 use causeway_core::{Change, ClusterId, OwnerId, Reason, Skip};
-use causeway_engine::{Preview, Timing, UnreadPart, dry_run};
+use causeway_engine::{Notice, Preview, Timing, UnreadPart, dry_run};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +25,8 @@ pub(crate) struct Findings {
     pub data: Vec<(OwnerId, EntryComparison)>,
     /// What could not be read.
     pub unanswered: Vec<api::Unanswered>,
+    /// What the operator should know of services, by task.
+    pub notices: Vec<(OwnerId, Notice)>,
 }
 
 impl Node {
@@ -61,10 +63,11 @@ impl Inner {
         let tasks: Vec<_> =
             proposal.desired.tasks.values().filter(|task| named.contains(&task.name)).cloned().collect();
         let running: Vec<_> = tasks.iter().filter(|task| task.run == RunState::Running).cloned().collect();
-        let Findings { previews, data, unanswered } = self.look(&proposal.desired, &running).await?;
+        let Findings { previews, data, unanswered, notices } = self.look(&proposal.desired, &running).await?;
         let mut plans = Plans::new(&self.install, &proposal.desired, tasks.iter());
         previews.iter().for_each(|preview| plans.add(preview));
         data.iter().for_each(|(owner, compared)| plans.add_data(owner, compared));
+        notices.iter().for_each(|(owner, notice)| plans.note(owner, notice));
         let tasks = plans.into_list();
         let totals = tasks.iter().fold(api::Totals::default(), |sum, task| add(sum, task.totals));
         Ok(api::Planned { settings: proposal.applied, tasks, totals, unanswered })
@@ -116,7 +119,7 @@ impl Inner {
         }
         match unanswered.first().filter(|_| compared == 0) {
             Some(first) => Err(Error::Cluster { cluster: first.cluster.clone(), why: first.reason.clone() }),
-            None => Ok(Findings { previews: run.previews, data, unanswered }),
+            None => Ok(Findings { previews: run.previews, data, unanswered, notices: run.notices }),
         }
     }
 }
@@ -193,6 +196,12 @@ impl<'a> Plans<'a> {
                 Differs::Extra => plan.change(at, Action::Delete, cause),
                 Differs::Conflict | Differs::Refused => plan.skip(at, cause),
             }
+        }
+    }
+
+    fn note(&mut self, owner: &OwnerId, notice: &Notice) {
+        if let Some(plan) = self.tasks.get_mut(owner) {
+            plan.notes.push(notice.to_string());
         }
     }
 

@@ -33,13 +33,14 @@ impl Inner {
             found.notes.push(why.clone());
             return Ok(found);
         }
-        let Findings { previews, data, unanswered } = self.look(&desired, std::slice::from_ref(&task)).await?;
+        let Findings { previews, data, unanswered, notices } = self.look(&desired, std::slice::from_ref(&task)).await?;
         for (_, compared) in data {
             found.entries += compared.same;
             found.differences.extend(compared.differences);
             found.left_out.extend(compared.left_out);
         }
         found.unanswered = unanswered;
+        found.notes.extend(notices.into_iter().map(|(_, notice)| notice.to_string()));
         self.compare_replicas(&task, &mut found).await;
         found.left_out.extend(self.unreadable(&desired, &task));
         let mut in_step: BTreeMap<String, usize> = BTreeMap::new();

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::{Cluster, Namespaces, PUBLIC, TaskMode, TaskType};
+use crate::model::{Cases, Cluster, Namespaces, PUBLIC, TaskMode, TaskType};
+use crate::options::NameCase;
 use crate::read::{Draft, Reader};
 use crate::suggest::nearest;
 use crate::tasks::ReadTask;
@@ -33,6 +34,8 @@ pub(crate) fn tasks(reader: &mut Reader<'_>, tasks: &mut [ReadTask<'_>], cluster
         check_pair(reader, read, source, destination);
         warn_no_effect(reader, read, source, destination);
         read.task.namespaces = namespaces(reader, read, source, destination);
+        let case = |cluster: &Cluster| reader.kinds.facts(&cluster.kind).case;
+        read.task.cases = cases(read.task.name_case, case(source), case(destination));
         if read.fields.get("settle").is_none() {
             let back = read.task.is_two_way().then_some(destination);
             let kinds = std::iter::once(source).chain(back).map(|cluster| reader.kinds.facts(&cluster.kind).settle);
@@ -153,8 +156,31 @@ fn warn_no_effect(reader: &mut Reader<'_>, read: &ReadTask<'_>, source: &Cluster
         ("marks", (!services).then_some("the task copies no services")),
         ("marks", (services && !marks).then_some("neither of the two clusters keeps marks apart from the data")),
     ];
-    for (key, why) in why.into_iter().filter_map(|(key, why)| fields.get(key).and(why).map(|why| (key, why))) {
+    let case = "names at the destination have one case only";
+    let one_case = reader.kinds.facts(&destination.kind).case != NameCase::Keep;
+    let why = why.into_iter().chain([
+        ("nameCase", (!services).then_some("the task copies no services")),
+        ("nameCase", (services && one_case && !task.is_two_way()).then_some(case)),
+    ]);
+    for (key, why) in why.filter_map(|(key, why)| fields.get(key).and(why).map(|why| (key, why))) {
         reader.report(Draft::key_warning(fields, key, format!("this has no effect: {why}")).help("take it out"));
+    }
+}
+
+/// What becomes of the case of names between two kinds, each of which may have its own.
+fn cases(asked: Option<NameCase>, source: NameCase, destination: NameCase) -> Cases {
+    let keep = NameCase::Keep;
+    match (source != keep, destination != keep) {
+        (true, true) => Cases::default(),
+        (true, false) => Cases { there: asked.unwrap_or(NameCase::Lower), back: source, spells: false },
+        (false, true) => {
+            let back = asked.unwrap_or(NameCase::Lower);
+            Cases { there: keep, back: if back == keep { destination } else { back }, spells: true }
+        }
+        (false, false) => {
+            let case = asked.unwrap_or(keep);
+            Cases { there: case, back: case, spells: case != keep }
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use schemars::{Schema, SchemaGenerator};
 
 use crate::addresses;
 use crate::model::{Cluster, SETTLE, TaskMode, TaskType};
+use crate::options::NameCase;
 use crate::read::{Fields, Reader};
 use crate::secret::Secret;
 use crate::tree::Node;
@@ -90,6 +91,8 @@ pub struct KindFacts {
     pub inline_marks: bool,
     /// Who signs in does so with a token.
     pub token: bool,
+    /// The one case in which the kind has names of services; [`NameCase::Keep`]: names that differ in case are different.
+    pub case: NameCase,
     /// The default of a task's `settle` where this kind is a source: how long a server that was restarted may take until it
     /// knows again what its providers registered.
     pub settle: Duration,
@@ -106,6 +109,7 @@ impl KindFacts {
         addresses: true,
         inline_marks: false,
         token: false,
+        case: NameCase::Keep,
         settle: SETTLE,
     };
 

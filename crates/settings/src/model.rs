@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::duration::text as duration_text;
-use crate::options::{ConflictRule, Data, Guard, Marks, Overrides, Policy, Renames, Selection, TakeOver};
+use crate::options::{ConflictRule, Data, Guard, Marks, NameCase, Overrides, Policy, Renames, Selection, TakeOver};
 use crate::pattern::Pattern;
 use crate::problem::Problem;
 use crate::schema::{any_case_mode, any_case_type, comma_list};
@@ -251,6 +251,12 @@ pub struct Task {
     #[serde(default, skip_serializing_if = "is_default")]
     #[schemars(extend("x-origin" = "ours"))]
     pub map: Renames,
+    /// The case of services' names at the destination, where `map` does not give a whole name: `keep`, `lower` or `upper`.
+    /// Absent: `lower` for what comes from a kind that has no case of its own (Eureka), else `keep`. The way back writes a
+    /// service under the name that it has at the source already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "NameCase", extend("x-origin" = "ours", "examples" = ["keep"]))]
+    pub name_case: Option<NameCase>,
     /// When removals are held until somebody releases them.
     #[serde(default)]
     #[schemars(extend("x-origin" = "ours"))]
@@ -263,6 +269,9 @@ pub struct Task {
     /// Which namespaces meet, as the two clusters' kinds and `namespace` keys leave it. Not a key of the file.
     #[serde(skip)]
     pub namespaces: Namespaces,
+    /// What becomes of the case of services' names, as `nameCase` and the two clusters' kinds leave it. Not a key of the file.
+    #[serde(skip)]
+    pub cases: Cases,
     /// The file's own text of the values that hold references, by JSON pointer. Not a key of the file.
     #[serde(skip)]
     pub written: BTreeMap<String, String>,
@@ -281,6 +290,17 @@ pub enum Namespaces {
         /// The one at the destination that it becomes, an id; `None`: `map.namespace` says which.
         destination: Option<String>,
     },
+}
+
+/// What becomes of the case of services' names on a task's two ways.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cases {
+    /// At the destination.
+    pub there: NameCase,
+    /// At the source, of what comes back.
+    pub back: NameCase,
+    /// Names on the way back are known but for their case: the source's own spelling goes before `back`.
+    pub spells: bool,
 }
 
 impl Task {

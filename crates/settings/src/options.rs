@@ -24,6 +24,20 @@ pub enum Policy {
     CreateOnly,
 }
 
+/// The case that names of services are written in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum NameCase {
+    /// As at the source.
+    #[default]
+    Keep,
+    /// In lower case.
+    Lower,
+    /// In upper case.
+    Upper,
+}
+
 /// What happens to a change that somebody made to a copy of ours at the destination.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]

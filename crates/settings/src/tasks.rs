@@ -1,10 +1,10 @@
 //! Reading `tasks`.
 
 use crate::clusters::{check_name, normal_namespace};
-use crate::model::{Namespaces, Task, TaskMode, TaskType, settle};
+use crate::model::{Cases, Namespaces, Task, TaskMode, TaskType, settle};
 use crate::options::{
-    ConflictRule, Data, DataAcl, Guard, Marks, MetadataRenames, Overrides, Policy, Rename, Renames, Rule, Selection,
-    TakeOver,
+    ConflictRule, Data, DataAcl, Guard, Marks, MetadataRenames, NameCase, Overrides, Policy, Rename, Renames, Rule,
+    Selection, TakeOver,
 };
 use crate::pattern::Pattern;
 use crate::read::{Draft, Fields, Reader, written};
@@ -12,7 +12,7 @@ use crate::template::check_template;
 use crate::tree::{Node, Value};
 
 /// The keys of a task; a test holds them against the schema.
-pub(crate) const TASK_KEYS: [&str; 18] = [
+pub(crate) const TASK_KEYS: [&str; 19] = [
     "name",
     "source",
     "destination",
@@ -29,6 +29,7 @@ pub(crate) const TASK_KEYS: [&str; 18] = [
     "takeOver",
     "select",
     "map",
+    "nameCase",
     "guard",
     "settle",
 ];
@@ -74,6 +75,7 @@ fn read_one(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Task {
         ("manual", ConflictRule::Manual),
     ];
     let marks = [("session", Marks::Session), ("inline", Marks::Inline)];
+    let cases = [("keep", NameCase::Keep), ("lower", NameCase::Lower), ("upper", NameCase::Upper)];
     let mode = reader.word(fields, "mode", &modes).unwrap_or_default();
     let kind = reader.word(fields, "type", &types);
     // What the rules are about is checked only where it is plain what the task copies.
@@ -95,9 +97,11 @@ fn read_one(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Task {
         take_over: reader.word(fields, "takeOver", &tools),
         select: select(reader, fields, about).unwrap_or_default(),
         map: map(reader, fields, mode == TaskMode::Bidirectional).unwrap_or_default(),
+        name_case: reader.word(fields, "nameCase", &cases),
         guard: guard(reader, fields).unwrap_or_default(),
         settle: reader.duration(fields, "settle", settle()),
         namespaces: Namespaces::default(),
+        cases: Cases::default(),
         written: Default::default(),
     }
 }

@@ -4,7 +4,7 @@ mod common;
 
 use std::time::Duration;
 
-use causeway_settings::Cluster;
+use causeway_settings::{Cases, Cluster, NameCase};
 use common::{good, wrong};
 
 fn cluster(keys: &str) -> Cluster {
@@ -69,4 +69,29 @@ fn a_task_settles_as_long_as_its_sources_need() {
     assert_eq!(settle("{source: m, destination: e}"), Duration::from_secs(30));
     assert_eq!(settle("{source: m, destination: e, mode: Bidirectional}"), Duration::from_secs(90));
     assert_eq!(settle("{source: e, destination: m, settle: 5s}"), Duration::from_secs(5));
+}
+
+#[test]
+fn the_case_of_names_that_a_task_writes() {
+    let clusters = "{clusterName: e, clusterType: EUREKA, connectKeyList: [h]}, \
+                    {clusterName: f, clusterType: EUREKA, connectKeyList: [h]}, {clusterName: m, clusterType: MEMORY}, \
+                    {clusterName: n, clusterType: MEMORY}";
+    let read = |task: &str| good(&format!("clusters: [{clusters}]\ntasks: [{{{task}}}]"));
+    for (task, there, back, spells) in [
+        ("source: e, destination: m", NameCase::Lower, NameCase::Upper, false),
+        ("source: e, destination: m, nameCase: KEEP", NameCase::Keep, NameCase::Upper, false),
+        ("source: e, destination: f, nameCase: lower, mode: Bidirectional", NameCase::Keep, NameCase::Keep, false),
+        ("source: m, destination: e, mode: Bidirectional", NameCase::Keep, NameCase::Lower, true),
+        ("source: m, destination: e, nameCase: keep, mode: Bidirectional", NameCase::Keep, NameCase::Upper, true),
+        ("source: m, destination: n", NameCase::Keep, NameCase::Keep, false),
+        ("source: m, destination: n, nameCase: lower", NameCase::Lower, NameCase::Lower, true),
+    ] {
+        let settings = read(task);
+        assert_eq!((settings.tasks[0].cases, settings.warnings.len()), (Cases { there, back, spells }, 0), "{task}");
+    }
+    let warned = read("source: m, destination: e, nameCase: lower").warnings;
+    assert!(warned[0].to_string().contains("names at the destination have one case only"), "{warned:?}");
+    let text = format!("clusters: [{clusters}]\ntasks: [{{source: e, destination: m, nameCase: small}}]");
+    let problems = wrong(&text).render(false);
+    assert!(problems.contains("tasks[0].nameCase") && problems.contains("`lower`"), "{problems}");
 }

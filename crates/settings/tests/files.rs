@@ -111,6 +111,7 @@ tasks:
     overrides: travel
     relay: yes
     takeOver: nacos-sync
+    nameCase: lower
     settle: 1m30s
     guard: {share: 0.5, floor: 10, window: 5m}
     select:

@@ -2,7 +2,7 @@
 
 use super::client::Address;
 use causeway_settings::{
-    Block, Cluster, Draft, Fields, Kind, KindFacts, Node, Reader, Secret, Value, duration_text, each,
+    Block, Cluster, Draft, Fields, Kind, KindFacts, NameCase, Node, Reader, Secret, Value, duration_text, each,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -66,7 +66,7 @@ impl Kind for super::EurekaConnector {
     }
 
     fn facts(&self) -> KindFacts {
-        KindFacts { namespaces: false, settle: SETTLE, ..KindFacts::SERVICES }
+        KindFacts { namespaces: false, case: NameCase::Upper, settle: SETTLE, ..KindFacts::SERVICES }
     }
 
     fn addresses(&self, reader: &mut Reader<'_>, items: &[(&Node, String)]) -> Vec<String> {

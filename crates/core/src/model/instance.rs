@@ -56,6 +56,11 @@ impl ServiceKey {
     pub fn in_part(&self, part: &Part) -> Self {
         Self { namespace: part.0.clone(), ..self.clone() }
     }
+
+    /// What all services have in common whose names differ in nothing but case.
+    pub fn folded(&self) -> Self {
+        Self { name: self.name.to_lowercase().into(), ..self.clone() }
+    }
 }
 
 /// Where an instance listens.

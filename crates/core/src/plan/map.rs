@@ -10,15 +10,57 @@ use std::sync::Arc;
 pub trait Lens: Debug + Send + Sync {
     /// The destination's scope for a scope of the source; `None`: it takes no part. Where that is not decided it is there,
     /// and [`Lens::record`] says so of each record.
-    fn scope(&self, source: &ServiceKey) -> Option<ServiceKey>;
+    fn scope(&self, source: &ServiceKey, spell: Spell<'_>) -> Option<ServiceKey>;
     /// The record as it is to stand in the destination, mark untouched, where it takes part.
-    fn record(&self, source: &ServiceKey, record: &Instance) -> Choice;
+    fn record(&self, source: &ServiceKey, record: &Instance, spell: Spell<'_>) -> Choice;
     /// The destination's part for a part of the source.
     fn part(&self, source: &Part) -> Part;
     /// Whether the destination's scopes may have other names than the source's.
     fn renames(&self) -> bool;
+    /// What it does to the case of services' names.
+    fn case(&self) -> CaseRule {
+        CaseRule::Keep
+    }
     /// Names the settings that it was made of: lenses with equal fingerprints answer alike.
     fn fingerprint(&self) -> Fingerprint;
+}
+
+/// Answers a service of the destination whose name is that of the given one but for its case: the one that the destination
+/// knows already, else the given one. Asked by lenses with [`CaseRule::Spell`].
+pub type Spell<'a> = &'a dyn Fn(ServiceKey) -> ServiceKey;
+
+/// What a lens does to the case of services' names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CaseRule {
+    /// Nothing: names that differ in case are different.
+    Keep,
+    /// Names that differ in nothing but case become one.
+    Fold,
+    /// The same, and that one is spelled as the destination knows it.
+    Spell,
+}
+
+/// The case that names are written in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum NameCase {
+    /// As they are.
+    #[default]
+    Keep,
+    /// In lower case.
+    Lower,
+    /// In upper case.
+    Upper,
+}
+
+impl NameCase {
+    /// The name in this case.
+    pub fn of(self, name: &Arc<str>) -> Arc<str> {
+        match self {
+            Self::Keep => name.clone(),
+            Self::Lower => name.to_lowercase().into(),
+            Self::Upper => name.to_uppercase().into(),
+        }
+    }
 }
 
 /// A new name for a namespace, a group or a service.
@@ -109,20 +151,35 @@ pub struct ServiceLens {
     pub group: Renaming,
     /// The service's name in the destination.
     pub service: Renaming,
+    /// The case of that name, where `service` does not give a whole name by its table.
+    pub case: NameCase,
     /// The copies' metadata.
     pub metadata: MetadataMap,
 }
 
+impl ServiceLens {
+    /// The name of a service in the destination.
+    pub fn name(&self, source: &ServiceKey) -> Arc<str> {
+        if let Renaming::Table(table) = &self.service
+            && let Some(name) = table.get(&*source.name)
+        {
+            return name.as_str().into();
+        }
+        let cased = ServiceKey { name: self.case.of(&source.name), ..source.clone() };
+        self.service.apply(&cased.name, &cased)
+    }
+}
+
 impl Lens for ServiceLens {
-    fn scope(&self, source: &ServiceKey) -> Option<ServiceKey> {
+    fn scope(&self, source: &ServiceKey, _: Spell<'_>) -> Option<ServiceKey> {
         self.select.takes_scope(source).then(|| ServiceKey {
             namespace: self.namespace.apply(&source.namespace, source),
             group: self.group.apply(&source.group, source),
-            name: self.service.apply(&source.name, source),
+            name: self.name(source),
         })
     }
 
-    fn record(&self, source: &ServiceKey, record: &Instance) -> Choice {
+    fn record(&self, source: &ServiceKey, record: &Instance, _: Spell<'_>) -> Choice {
         let taken = self.select.takes(source, record);
         if taken == Ok(false) {
             return Choice::Leave;
@@ -141,7 +198,12 @@ impl Lens for ServiceLens {
     }
 
     fn renames(&self) -> bool {
-        [&self.namespace, &self.group, &self.service].iter().any(|rename| **rename != Renaming::Keep)
+        self.case != NameCase::Keep
+            || [&self.namespace, &self.group, &self.service].iter().any(|rename| **rename != Renaming::Keep)
+    }
+
+    fn case(&self) -> CaseRule {
+        if self.case == NameCase::Keep { CaseRule::Keep } else { CaseRule::Fold }
     }
 
     fn fingerprint(&self) -> Fingerprint {
@@ -160,10 +222,31 @@ mod tests {
             service: Renaming::Template("{group}.{service}".into()),
             ..ServiceLens::default()
         };
-        assert_eq!(lens.scope(&ServiceKey::new("dev", "g", "s")), Some(ServiceKey::new("test", "g", "g.s")));
-        assert_eq!(lens.scope(&ServiceKey::new("prod", "g", "s")), Some(ServiceKey::new("prod", "g", "g.s")));
+        let scope = |namespace| lens.scope(&ServiceKey::new(namespace, "g", "s"), &|given| given);
+        assert_eq!(scope("dev"), Some(ServiceKey::new("test", "g", "g.s")));
+        assert_eq!(scope("prod"), Some(ServiceKey::new("prod", "g", "g.s")));
         assert_eq!(lens.part(&Part::new("dev")), Part::new("test"));
         assert!(lens.renames() && !ServiceLens::default().renames());
+    }
+
+    #[test]
+    fn the_case_of_names_that_no_table_gives() {
+        let table = Renaming::Table(
+            [("ORDERS".to_owned(), "Shop".to_owned()), ("stock".to_owned(), "Store".to_owned())].into(),
+        );
+        let template = Renaming::Template("{group}.{service}".into());
+        for (case, service, from, to) in [
+            (NameCase::Lower, &table, "ORDERS", "Shop"),
+            (NameCase::Lower, &table, "STOCK", "Store"),
+            (NameCase::Lower, &table, "Pay", "pay"),
+            (NameCase::Upper, &table, "Pay", "PAY"),
+            (NameCase::Lower, &template, "ORDERS", "G.orders"),
+            (NameCase::Keep, &template, "ORDERS", "G.ORDERS"),
+        ] {
+            let lens = ServiceLens { case, service: service.clone(), ..ServiceLens::default() };
+            let scope = lens.scope(&ServiceKey::new("n", "G", from), &|given| given);
+            assert_eq!(scope, Some(ServiceKey::new("n", "G", to)), "{case:?} {from}");
+        }
     }
 
     #[test]
@@ -182,7 +265,7 @@ mod tests {
         let lens = ServiceLens { metadata: map, ..ServiceLens::default() };
         let mut instance = Instance::new("127.0.0.1", 1);
         instance.metadata = [("a", "1"), ("secret", "x"), ("c", "2")].into();
-        let copy = lens.record(&ServiceKey::default(), &instance).possible().unwrap();
+        let copy = lens.record(&ServiceKey::default(), &instance, &|given| given).possible().unwrap();
         let keys: Vec<_> = copy.metadata.iter().map(|(k, v)| format!("{k}={v}")).collect();
         assert_eq!(keys, ["b=1", "c=2", "region=eu"]);
     }

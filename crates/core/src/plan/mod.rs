@@ -15,7 +15,7 @@ pub use change::{Change, Crowded, Evidence, Governed, Plan, Removal, Skip, SkipK
 pub use compare::plan;
 pub use entry_map::{EntryMap, EntryNames, NoPlace, NodesBelow};
 pub use entry_reasons::{EntryReason, EntrySkip};
-pub use map::{Lens, MetadataMap, Renaming, ServiceLens};
+pub use map::{CaseRule, Lens, MetadataMap, NameCase, Renaming, ServiceLens, Spell};
 pub use merge::{Base, Born, Conflicts, EntryVersion, Intent, MergeRules, Verdict, Ways, merge};
 pub use select::{Choice, Matcher, Select, SelectRule, Undecided, all, any, not};
 pub use written::{Written, WrittenRecord};

@@ -33,6 +33,10 @@ impl<K: Clone + Ord, V: Clone + Ord> SetMap<K, V> {
         }
     }
 
+    pub fn keys(&self) -> impl Iterator<Item = &K> {
+        self.0.keys()
+    }
+
     /// How many keys have values.
     pub fn len(&self) -> usize {
         self.0.len()

@@ -136,10 +136,10 @@ impl ActiveCluster {
 
     /// Whether a route that reads or writes here may have something to do with a scope.
     pub fn is_selected(&self, scope: &ServiceKey) -> bool {
-        self.outbound.read().iter().any(|route| route.spec.lens.scope(scope).is_some())
+        self.outbound.read().iter().any(|route| route.wanted(scope).is_some())
             || self.inbound.read().iter().any(|route| {
                 // Under other names anything may be a target.
-                route.renames() || route.spec.lens.scope(scope).is_some()
+                route.renames() || route.wanted(scope).is_some()
             })
     }
 

@@ -156,7 +156,7 @@ impl<'a> ScopeCopy<'a> {
         let no_place = route.no_place(scope);
         for (id, held) in &set.records {
             let Some(record) = self.leaving(id, held) else { continue };
-            let (record, undecided) = match route.spec.lens.record(scope, &record) {
+            let (record, undecided) = match route.record(scope, &record) {
                 Choice::Take(record) => (record, None),
                 Choice::Undecided(record, why) => (record, Some(why)),
                 Choice::Leave => continue,
@@ -194,7 +194,7 @@ impl<'a> ScopeCopy<'a> {
 
     /// What the destination calls a record that has gone.
     fn named(&self, id: &InstanceId, witness: &Witness) -> Option<InstanceId> {
-        let record = self.route.spec.lens.record(self.scope, &*self.leaving(id, &witness.last)?).possible()?;
+        let record = self.route.record(self.scope, &*self.leaving(id, &witness.last)?).possible()?;
         let sink = self.route.destination.sink.as_ref()?;
         let record = sink.normalize(self.target, self.forwarded(record)).ok()?;
         Some(sink.place(self.there, record).id())

@@ -1,8 +1,10 @@
 //! What we know of one cluster, part by part, and how far it can be believed. Pure: time is given.
 
+mod names;
 mod part;
 mod portions;
 
+pub(crate) use names::NameIndex;
 pub(crate) use part::{PartState, Witness};
 pub(crate) use portions::{Portion, portions};
 
@@ -29,9 +31,24 @@ pub(crate) struct Mirror {
     expiring: Timetable<ServiceKey>,
     /// Scopes of which nothing is known any more.
     gone: Vec<ServiceKey>,
+    /// What else asks for services by name holds this too.
+    names: Arc<NameIndex>,
 }
 
 impl Mirror {
+    /// The services by name, whatever the case; kept from the first call on.
+    pub fn names(&self) -> Arc<NameIndex> {
+        self.names.start(self.parts.values().flat_map(|state| state.sets.values()));
+        self.names.clone()
+    }
+
+    fn note_names(&self, part: &Part, changed: &BTreeSet<ServiceKey>) {
+        let state = self.parts.get(part);
+        changed
+            .iter()
+            .for_each(|scope| self.names.note(scope, state.and_then(|state| state.set(scope)).map(|set| &**set)));
+    }
+
     /// The scopes after `after`, part by part; at most `limit`.
     pub fn after(&self, after: Option<&ServiceKey>, limit: usize) -> impl Iterator<Item = &Arc<Set>> {
         let part = after.map(ServiceKey::part);
@@ -165,7 +182,9 @@ impl Mirror {
                 if state.witnessed.contains_key(&scope) {
                     self.expire(&scope, now);
                 }
-                BTreeSet::from([scope])
+                let changed = BTreeSet::from([scope.clone()]);
+                self.note_names(&scope.part(), &changed);
+                changed
             }
             Update::Removed(scope) => self.update(Update::Changed(Set::empty(scope)), settle, now),
         }
@@ -179,6 +198,7 @@ impl Mirror {
         self.gone.extend(witnessed.into_keys().filter(|scope| !state.sets.contains_key(scope)));
         let changed = state.replace(portion, None, now);
         self.gone.append(&mut state.dropped);
+        self.note_names(part, &changed);
         changed
     }
 
@@ -196,6 +216,7 @@ impl Mirror {
         let Some(state) = self.parts.get_mut(part).filter(|state| state.ready()) else { return BTreeSet::new() };
         let changed = state.replace(portion, Some(began), now);
         self.gone.append(&mut state.dropped);
+        self.note_names(part, &changed);
         changed
     }
 

@@ -2,12 +2,14 @@
 
 use crate::kit::call::call;
 use crate::kit::pace::Pacers;
+use crate::notice::Notice;
 use crate::services::cluster::ActiveCluster;
 use crate::services::decide::{compare, owners};
 use crate::services::engine::Engine;
 use crate::services::interest::RoutesInterest;
 use crate::services::ledger::{CountedLedger, Ledger};
 use crate::services::route::{ActiveRoute, RouteMemory};
+use crate::services::spelling::Names;
 use crate::services::writer::TURN;
 use crate::spec::{ClusterSpec, Only, RouteSpec, Timing};
 use causeway_core::{
@@ -77,6 +79,8 @@ pub struct DryRun {
     pub previews: Vec<Preview>,
     /// What could not be read: nothing is said of it.
     pub unread: Vec<UnreadPart>,
+    /// What the operator should know, by task.
+    pub notices: Vec<(OwnerId, Notice)>,
 }
 
 /// A part, or a whole cluster, that could not be read.
@@ -127,17 +131,21 @@ pub async fn dry_run(
     join_all(looks.iter_mut().map(|look| look.take(timing))).await;
     looks.iter().for_each(|look| copies_parts(&look.cluster, &look.unread));
     join_all(looks.iter_mut().map(|look| look.take(timing))).await;
-    let mut found = Vec::new();
+    let (mut found, mut notices) = (Vec::new(), Vec::new());
     for cluster in clusters.values() {
         let inbound = cluster.inbound.read().clone();
-        inbound.iter().for_each(|route| route.map_feeds());
+        for route in &inbound {
+            route.map_feeds();
+            let told = route.case_notices(Names::All).into_iter();
+            notices.extend(told.map(|notice| (route.spec.owner.clone(), notice)));
+        }
         found.extend(previews(cluster, None).await);
     }
     for cluster in clusters.values() {
         cluster.inbound.write().clear();
         cluster.outbound.write().clear();
     }
-    DryRun { previews: found, unread: looks.into_iter().flat_map(|look| look.unread).collect() }
+    DryRun { previews: found, unread: looks.into_iter().flat_map(|look| look.unread).collect(), notices }
 }
 
 /// The parts that a destination will be written in; those that are not there yet are empty. Of what could not be read it is not

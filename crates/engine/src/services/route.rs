@@ -6,10 +6,11 @@ use crate::kit::set_map::SetMap;
 use crate::services::census::PartCensuses;
 use crate::services::cluster::ActiveCluster;
 use crate::services::export::export;
-use crate::services::mirror::{Mirror, PartState};
+use crate::services::feeds::Feeds;
+use crate::services::mirror::{Mirror, NameIndex, PartState};
 use crate::services::sweep::Coverage;
 use crate::spec::{Only, RouteSpec};
-use causeway_core::{InstanceId, Part, ServiceKey, Set};
+use causeway_core::{CaseRule, Choice, Instance, InstanceId, Part, ServiceKey, Set};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,6 +24,8 @@ pub(crate) struct ActiveRoute {
     pub memory: Arc<RouteMemory>,
     /// What is missing from each part of the source. With other settings it is counted anew.
     pub counts: PartCensuses,
+    /// The destination's services by name, where names change their case on the way.
+    pub(super) names: Option<Arc<NameIndex>>,
     /// For each part of the source, one scope with records that matches the filters; `None`: there is none.
     samples: Mutex<BTreeMap<Part, Option<ServiceKey>>>,
 }
@@ -33,8 +36,9 @@ pub(crate) struct RouteMemory {
     /// By the destination's scope: what guards held and was let go, record by record, until it is written. Only what is held
     /// can be let go, so there is never more than the route has copies.
     pub released: Mutex<SetMap<ServiceKey, InstanceId>>,
-    /// Which scopes of the source feed a scope of the destination, where names change on the way.
-    pub feeds: Mutex<SetMap<ServiceKey, ServiceKey>>,
+    /// Which scopes of the source feed a scope of the destination, where names change on the way; where their case does, by
+    /// [`ServiceKey::folded`].
+    pub feeds: Mutex<Feeds>,
     /// The scopes that take part, where later ones do not.
     pub only: Mutex<Only>,
 }
@@ -58,7 +62,8 @@ impl ActiveRoute {
         memory: Arc<RouteMemory>,
     ) -> Self {
         let (source, destination) = (source.clone(), destination.clone());
-        Self { spec, source, destination, memory, counts: PartCensuses::default(), samples: Mutex::default() }
+        let names = (spec.lens.case() != CaseRule::Keep).then(|| destination.mirror.lock().names());
+        Self { spec, source, destination, memory, counts: PartCensuses::default(), names, samples: Mutex::default() }
     }
 
     /// Whether any scope with records in a part of the source matches the filters. Looks for one only at first and when
@@ -73,7 +78,7 @@ impl ActiveRoute {
             _ => {}
         }
         let mut filled = state.sets().values().filter(|set| !set.records.is_empty());
-        let found = filled.find(|set| self.spec.lens.scope(&set.scope).is_some()).map(|set| set.scope.clone());
+        let found = filled.find(|set| self.wanted(&set.scope).is_some()).map(|set| set.scope.clone());
         let matches = found.is_some();
         samples.insert(part.clone(), found);
         matches
@@ -85,7 +90,7 @@ impl ActiveRoute {
         let mut samples = self.samples.lock();
         if matches!(samples.get(&part), Some(None))
             && self.source.mirror.lock().set(scope).is_some_and(|set| !set.records.is_empty())
-            && self.spec.lens.scope(scope).is_some()
+            && self.wanted(scope).is_some()
         {
             samples.insert(part, Some(scope.clone()));
         }
@@ -136,10 +141,20 @@ impl ActiveRoute {
         self.destination.sink.as_ref().map_or_else(|| wanted.clone(), |sink| sink.part(&wanted))
     }
 
+    /// What the task's settings make of a scope of the source; `None`: it takes no part.
+    pub fn wanted(&self, scope: &ServiceKey) -> Option<ServiceKey> {
+        self.spec.lens.scope(scope, &|given| self.spelled(given))
+    }
+
+    /// What the task's settings make of a record of the source.
+    pub fn record(&self, scope: &ServiceKey, record: &Instance) -> Choice {
+        self.spec.lens.record(scope, record, &|given| self.spelled(given))
+    }
+
     /// The destination's scopes for one that the filters take. One that has no place there keeps its name, so that its
     /// records can be refused by name.
     fn named(&self, scope: &ServiceKey) -> Vec<ServiceKey> {
-        let Some(wanted) = self.spec.lens.scope(scope) else { return Vec::new() };
+        let Some(wanted) = self.wanted(scope) else { return Vec::new() };
         let Some(sink) = &self.destination.sink else { return vec![wanted] };
         sink.scopes(&wanted).unwrap_or_else(|_| vec![wanted.in_part(&sink.part(&wanted.part()))])
     }
@@ -147,7 +162,7 @@ impl ActiveRoute {
     /// Why a scope has no place in the destination. Every one has in a destination that does not choose names.
     pub fn no_place(&self, scope: &ServiceKey) -> Option<String> {
         let sink = self.destination.sink.as_ref().filter(|sink| sink.capabilities().renames)?;
-        sink.scopes(&self.spec.lens.scope(scope)?).err()
+        sink.scopes(&self.wanted(scope)?).err()
     }
 
     /// The destination's scopes; none where the scope takes no part.
@@ -174,8 +189,13 @@ impl ActiveRoute {
     pub fn feeding(&self, target: &ServiceKey) -> Vec<ServiceKey> {
         match self.renames() {
             false => vec![target.clone()],
-            true => self.memory.feeds.lock().get(target).into_iter().flatten().cloned().collect(),
+            true => self.memory.feeds.lock().of(&self.feed_key(target)),
         }
+    }
+
+    /// What the feeds of a scope of the destination are kept by.
+    pub(super) fn feed_key(&self, target: &ServiceKey) -> ServiceKey {
+        if self.names.is_some() { target.folded() } else { target.clone() }
     }
 
     /// Finds out which scopes feed which, all at once: a scope that is planned between two of its feeds would lose the
@@ -184,9 +204,9 @@ impl ActiveRoute {
         if !self.renames() {
             return;
         }
-        let mut feeds = SetMap::default();
+        let mut feeds = Feeds::default();
         for scope in self.source_scopes() {
-            self.targets(&scope).iter().for_each(|target| feeds.add(target, [scope.clone()]));
+            self.targets(&scope).iter().for_each(|target| feeds.add(&self.feed_key(target), scope.clone()));
         }
         *self.memory.feeds.lock() = feeds;
     }
@@ -234,7 +254,7 @@ impl ActiveRoute {
         let targets = self.targets(scope);
         if self.renames() {
             let mut feeds = self.memory.feeds.lock();
-            targets.iter().for_each(|target| feeds.add(target, [scope.clone()]));
+            targets.iter().for_each(|target| feeds.add(&self.feed_key(target), scope.clone()));
         }
         targets
     }
@@ -244,7 +264,7 @@ impl ActiveRoute {
         if self.renames() {
             let targets = self.named(scope);
             let mut feeds = self.memory.feeds.lock();
-            targets.iter().for_each(|target| feeds.retain(target, |one| one != scope));
+            targets.iter().for_each(|target| feeds.remove(&self.feed_key(target), scope));
         }
     }
 

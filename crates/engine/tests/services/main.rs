@@ -5,6 +5,7 @@ mod harness;
 #[path = "../odd/mod.rs"]
 mod odd;
 
+mod case;
 mod chunks;
 mod faults;
 mod flow;

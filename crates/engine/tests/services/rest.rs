@@ -21,14 +21,14 @@ struct Counting {
 }
 
 impl Lens for Counting {
-    fn scope(&self, source: &ServiceKey) -> Option<ServiceKey> {
+    fn scope(&self, source: &ServiceKey, spell: Spell<'_>) -> Option<ServiceKey> {
         self.asked.fetch_add(1, Ordering::SeqCst);
-        self.lens.scope(source).filter(|_| source.name.contains(self.word))
+        self.lens.scope(source, spell).filter(|_| source.name.contains(self.word))
     }
-    fn record(&self, source: &ServiceKey, record: &Instance) -> Choice {
+    fn record(&self, source: &ServiceKey, record: &Instance, spell: Spell<'_>) -> Choice {
         self.records.fetch_add(1, Ordering::SeqCst);
         self.asked.fetch_add(1, Ordering::SeqCst);
-        self.lens.record(source, record)
+        self.lens.record(source, record, spell)
     }
     fn part(&self, source: &Part) -> Part {
         self.lens.part(source)
@@ -151,7 +151,7 @@ async fn a_live_change_does_not_wait_for_a_count_of_what_is_missing() {
             lens.lens.group = Renaming::Template("of-{group}".into());
         }
         let lens = Arc::new(lens);
-        let target = lens.lens.scope(&service(17)).unwrap();
+        let target = lens.lens.scope(&service(17), &|given| given).unwrap();
         let route = RouteSpec { lens: lens.clone(), ..world.route("task", "a", "b") };
         world.routes.push(route);
         world.start();

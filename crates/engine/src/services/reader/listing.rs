@@ -144,8 +144,7 @@ impl ClusterReader {
                 }
                 states.iter().flat_map(|state| state.sets().keys().cloned()).collect::<BTreeSet<_>>()
             };
-            let scopes: BTreeSet<_> =
-                scopes.into_iter().filter(|scope| route.spec.lens.scope(scope).is_some()).collect();
+            let scopes: BTreeSet<_> = scopes.into_iter().filter(|scope| route.wanted(scope).is_some()).collect();
             self.recorder.only(&route.spec.owner, route.source.id(), &scopes);
             *route.memory.only.lock() = Only::Frozen(Arc::new(scopes));
             route.sweep_all();

@@ -1,0 +1,95 @@
+//! Names that differ in nothing but case: how the destination spells them, and what the operator should know of them.
+
+use crate::notice::Notice;
+use crate::services::cluster::ActiveCluster;
+use crate::services::route::ActiveRoute;
+use causeway_core::{CaseRule, ServiceKey};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Which names are gone through for notices.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Names {
+    /// Those that are known to be several: what is written stands already.
+    Several,
+    /// All: nothing has been written yet.
+    All,
+}
+
+impl ActiveRoute {
+    /// How the destination spells a service, where its name is known but for the case: as this route has written it, else as
+    /// others have, else as it is given. While copies of ours stand there, a spelling stays.
+    pub(super) fn spelled(&self, given: ServiceKey) -> ServiceKey {
+        if self.spec.lens.case() != CaseRule::Spell || self.has_written(&given) {
+            return given;
+        }
+        let known = self.names.as_ref().map(|names| names.like(&given)).unwrap_or_default();
+        let ours = known.iter().find(|(scope, _)| self.has_written(scope));
+        let found = ours.or_else(|| known.iter().find(|(_, native)| *native));
+        found.map_or(given, |(scope, _)| scope.clone())
+    }
+
+    fn has_written(&self, scope: &ServiceKey) -> bool {
+        let ledger = self.destination.ledger.lock();
+        ledger.get(scope).is_some_and(|written| written.records.values().any(|one| one.owner == self.spec.owner))
+    }
+
+    /// What the operator should know of names that differ in nothing but case.
+    pub fn case_notices(&self, which: Names) -> Vec<Notice> {
+        self.become_one().into_iter().chain(self.stands_beside(which)).collect()
+    }
+
+    /// Services of the source that are one in the destination.
+    fn become_one(&self) -> Option<Notice> {
+        let several: Vec<_> = {
+            let feeds = self.memory.feeds.lock();
+            feeds.several().map(|target| feeds.of(target)).collect()
+        };
+        let (mut first, mut count) = (None, 0);
+        for scopes in several {
+            let mut alike: BTreeMap<ServiceKey, Vec<ServiceKey>> = BTreeMap::new();
+            for scope in scopes.into_iter().filter(|scope| is_filled(&self.source, scope)) {
+                alike.entry(scope.folded()).or_default().push(scope);
+            }
+            for scopes in alike.into_values().filter(|scopes| scopes.len() > 1) {
+                let Some(target) = self.targets(&scopes[0]).into_iter().next() else { continue };
+                count += 1;
+                first.get_or_insert((scopes, target));
+            }
+        }
+        let (scopes, target) = first?;
+        Some(Notice::OneByCase {
+            source: self.source.spec.name.clone(),
+            destination: self.destination.spec.name.clone(),
+            services: scopes.into_iter().map(|scope| scope.name).collect(),
+            service: target.name,
+            count,
+        })
+    }
+
+    /// Services of the destination beside those that the route writes to.
+    fn stands_beside(&self, which: Names) -> Option<Notice> {
+        let names = self.names.as_ref()?;
+        let looked_at: BTreeSet<ServiceKey> = match which {
+            Names::Several => names.several().into_iter().collect(),
+            Names::All => self.memory.feeds.lock().targets().cloned().collect(),
+        };
+        let (mut first, mut count) = (None, 0);
+        for name in looked_at {
+            let feeding = self.memory.feeds.lock().of(&name);
+            let filled = feeding.iter().filter(|scope| is_filled(&self.source, scope));
+            let ours: BTreeSet<_> = filled.flat_map(|scope| self.targets(scope)).collect();
+            let other = names.like(&name).into_iter().map(|(scope, _)| scope).find(|scope| !ours.contains(scope));
+            if let (Some(ours), Some(other)) = (ours.into_iter().next(), other) {
+                count += 1;
+                first.get_or_insert((ours, other));
+            }
+        }
+        let (ours, other) = first?;
+        let cluster = self.destination.spec.name.clone();
+        Some(Notice::BesideByCase { cluster, service: ours.name, other: other.name, count })
+    }
+}
+
+fn is_filled(cluster: &ActiveCluster, scope: &ServiceKey) -> bool {
+    cluster.mirror.lock().set(scope).is_some_and(|set| !set.records.is_empty())
+}
