@@ -4,11 +4,14 @@ use crate::estate::{Shared, namespace_at, pause, seconds, shared_nacos, until};
 use crate::node::Node;
 use crate::zk_estate::{cluster, settings, task};
 use anyhow::{Context, Result, ensure};
-use causeway_testbed::{Consul, ConsulApi, ConsulRow, ConsulSetup, Instance, Server, ServiceName};
+use causeway_testbed::{Backdoor, Consul, ConsulApi, ConsulRow, ConsulSetup, Instance, Server, ServiceName};
 use reqwest::Method;
 use serde_json::json;
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant as Clock};
+use tokio::task::JoinSet;
 
 /// A token of a test's own.
 const TOKEN: &str = "7d0c9e42-2f51-4a07-b1f4-0d9b8f7a6c01";
@@ -293,5 +296,99 @@ pub async fn a_provider_moves() -> Result<()> {
     estate.consul_shows("web", &[8600], seconds(10)).await?;
     let all = estate.api.all("web").await?;
     ensure!(all.len() == 1 && all[0].0.starts_with("causeway-"), "{all:?}");
+    Ok(())
+}
+
+/// kill -9 of our node, and back: who asks Consul finds our copies all the time, in the catalog and at an agent.
+pub async fn a_restart_of_ours_is_not_seen() -> Result<()> {
+    for (name, more) in [("catalog", ""), ("agent", ", consul: {destination: agent, checkTtl: 15s}")] {
+        let estate = Estate::new(&format!("consul-restart-{name}"), ConsulSetup::default(), more).await?;
+        let who = Backdoor::start().await?;
+        who.connect("p", &estate.nacos.address, &estate.space).await?;
+        for n in 0..20 {
+            for port in 9701..9704 {
+                let service = estate.service(&format!("held-{n}"));
+                who.register("p", &service, &Instance::new("127.0.0.1", port)).await?;
+            }
+        }
+        estate.apply(&[task("nacos", "consul", "Unidirectional")])?;
+        for n in 0..20 {
+            estate.consul_shows(&format!("held-{n}"), &[9701, 9702, 9703], seconds(20)).await?;
+        }
+        let looks = Arc::<AtomicUsize>::default();
+        let (api, counted) = (estate.api.clone(), looks.clone());
+        let mut watching = JoinSet::new();
+        watching.spawn(async move {
+            for n in (0..20).cycle() {
+                let service = format!("held-{n}");
+                let seen = api.visible(&service).await?;
+                ensure!(seen.len() == 3, "{service} shows {seen:?}");
+                counted.fetch_add(1, Ordering::Relaxed);
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+            Ok(())
+        });
+        let Estate { node, consul: _server, .. } = estate;
+        let mut node = node;
+        for _ in 0..2 {
+            let (data, port) = node.kill()?;
+            pause(6).await;
+            node = Node::on(data, port).await?;
+            pause(8).await;
+        }
+        ensure!(watching.try_join_next().is_none(), "{:?}", watching.join_next().await);
+        eprintln!("{name}: {} looks, nothing missing", looks.load(Ordering::Relaxed));
+    }
+    Ok(())
+}
+
+/// Each data centre is a cluster of its own, at the same servers; where one of them is away, only that one is.
+pub async fn two_data_centres() -> Result<()> {
+    let setup = ConsulSetup { joins: Some(String::new()), ..ConsulSetup::default() };
+    let estate = Estate::new("consul-dcs", setup, "").await?;
+    let setup = ConsulSetup {
+        datacenter: Some("dc2".into()),
+        joins: Some(estate.consul.wide_addr()),
+        persists: true,
+        ..ConsulSetup::default()
+    };
+    let far = Consul::start(setup).await?;
+    let at_far = far.api()?;
+    let known = async || {
+        let all = estate.api.call(Method::GET, "/v1/catalog/datacenters", None).await?;
+        Ok(all.as_array().is_some_and(|all| all.len() == 2))
+    };
+    until("the data centres know each other", seconds(40), known).await?;
+    estate.api.register("node-a", &ConsulRow::new("web", "127.0.0.1", 8701)).await?;
+    at_far.register("node-z", &ConsulRow::new("web", "127.0.0.2", 8702)).await?;
+    at_far.register("node-z", &ConsulRow::new("far", "127.0.0.2", 8703)).await?;
+    let clusters = [
+        cluster("near", "CONSUL", &estate.consul.addr(), ""),
+        cluster("far", "CONSUL", &estate.consul.addr(), ", consul: {datacenter: dc2}"),
+        cluster("nacos", "NACOS", &estate.nacos.address, &format!(", namespace: {}", estate.space)),
+    ];
+    let tasks = [task("near", "far", "Bidirectional"), task("near", "nacos", "Unidirectional")];
+    estate.node.apply(&settings(&clusters, &tasks))?;
+    let both = async |api: &ConsulApi| {
+        let mut ports: Vec<_> = api.visible("web").await?.into_iter().map(|row| row.port).collect();
+        ports.sort_unstable();
+        Ok(ports == [8701, 8702])
+    };
+    until("both in dc1", seconds(20), async || both(&estate.api).await).await.with_context(|| estate.node.log())?;
+    until("both in dc2", seconds(20), async || both(&at_far).await).await.with_context(|| estate.node.log())?;
+    // What came from dc2 goes on from dc1.
+    estate.shows("web", &[8701, 8702], seconds(20)).await?;
+    estate.shows("far", &[8703], seconds(20)).await?;
+
+    // dc2 is away: what came from there stays, and dc1 goes on.
+    far.kill9()?;
+    pause(3).await;
+    estate.api.register("node-a", &ConsulRow::new("web", "127.0.0.1", 8704)).await?;
+    estate.shows("web", &[8701, 8702, 8704], seconds(10)).await?;
+    tokio::try_join!(estate.stays("web", &[8701, 8702, 8704], seconds(8)), estate.stays("far", &[8703], seconds(8)))?;
+    far.start_again().await?;
+    let arrived = async || Ok(at_far.visible("web").await.is_ok_and(|all| all.len() == 3));
+    until("dc2 again", seconds(60), arrived).await.with_context(|| estate.node.log())?;
+    until("in step", seconds(40), async || Ok(estate.verify("near-far-service").is_ok())).await?;
     Ok(())
 }

@@ -11,14 +11,14 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 /// Providers that renew what they registered every 2 s, and register again what the server has lost, as real clients do.
-struct Providers {
+pub struct Providers {
     api: EurekaApi,
     all: Arc<Mutex<Vec<Value>>>,
     _beats: JoinSet<()>,
 }
 
 impl Providers {
-    fn at(server: &Eureka) -> Result<Self> {
+    pub fn at(server: &Eureka) -> Result<Self> {
         let (api, all) = (server.api()?, Arc::<Mutex<Vec<Value>>>::default());
         let (beating, beaten) = (api.clone(), all.clone());
         let mut beats = JoinSet::new();
@@ -37,7 +37,7 @@ impl Providers {
         Ok(Self { api, all, _beats: beats })
     }
 
-    async fn put(&self, one: Value) -> Result<()> {
+    pub async fn put(&self, one: Value) -> Result<()> {
         self.api.register(&one).await?;
         let mut all = self.all.lock().unwrap();
         all.retain(|old| old["instanceId"] != one["instanceId"] || old["app"] != one["app"]);
@@ -45,7 +45,12 @@ impl Providers {
         Ok(())
     }
 
-    async fn end(&self, one: &Value) -> Result<()> {
+    /// They die all at once, without a word: what they registered.
+    pub fn die(&self) -> Vec<Value> {
+        std::mem::take(&mut *self.all.lock().unwrap())
+    }
+
+    pub async fn end(&self, one: &Value) -> Result<()> {
         self.all.lock().unwrap().retain(|old| old != one);
         ensure!(self.api.cancel(text(one, "app"), text(one, "instanceId")).await?, "it was not there: {one}");
         Ok(())
@@ -57,7 +62,7 @@ fn text<'a>(value: &'a Value, key: &str) -> &'a str {
 }
 
 /// As Spring Cloud's client registers.
-fn spring(app: &str, port: u16) -> Value {
+pub fn spring(app: &str, port: u16) -> Value {
     let metadata = [("zone".to_owned(), "z1".to_owned())].into();
     let mut one =
         EurekaApi::instance(app, &format!("host1:{}:{port}", app.to_lowercase()), "127.0.0.1", port, &metadata);
@@ -110,13 +115,13 @@ pub async fn both_ways_with_nacos() -> Result<()> {
     let took = until("20 x 3 of Eureka's", seconds(20), async || {
         let mut sum = 0;
         for n in 0..20 {
-            sum += at_nacos.visible(&service(NS, &format!("ORDERS-{n}"))).await?.len();
+            sum += at_nacos.visible(&service(NS, &format!("orders-{n}"))).await?.len();
         }
         Ok(sum == 60)
     })
     .await?;
     eprintln!("20 x 3 of Eureka's: {took:?}");
-    let (app, orders) = ("SOLO", service(NS, "SOLO"));
+    let (app, orders) = ("SOLO", service(NS, "solo"));
     let mut one = spring(app, 7001);
     let id = text(&one, "instanceId").to_owned();
     providers.put(one.clone()).await?;
@@ -172,7 +177,7 @@ pub async fn both_ways_with_nacos() -> Result<()> {
     };
     until("nothing of ours in Eureka", seconds(10), async || Ok(ours().await? == 0)).await?;
     until("nothing of ours in Nacos", seconds(10), async || {
-        Ok(at_nacos.all(&service(NS, "ORDERS-0")).await?.is_empty())
+        Ok(at_nacos.all(&service(NS, "orders-0")).await?.is_empty())
     })
     .await?;
     let left = at_eureka.all().await?;
@@ -182,13 +187,13 @@ pub async fn both_ways_with_nacos() -> Result<()> {
 }
 
 /// Counts the looks at which nothing of an application was up.
-struct Gaps {
+pub struct Gaps {
     missing: Arc<AtomicUsize>,
     _work: JoinSet<()>,
 }
 
 impl Gaps {
-    fn watch(api: &EurekaApi, app: &'static str) -> Self {
+    pub fn watch(api: &EurekaApi, app: &'static str) -> Self {
         let missing = Arc::<AtomicUsize>::default();
         let (api, counted) = (api.clone(), missing.clone());
         let mut work = JoinSet::new();
@@ -205,7 +210,7 @@ impl Gaps {
         Self { missing, _work: work }
     }
 
-    fn count(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.missing.load(Ordering::Relaxed)
     }
 }
@@ -229,7 +234,7 @@ pub async fn a_restarted_server_empties_nothing() -> Result<()> {
     let who = Backdoor::start().await?;
     who.connect("p", &nacos.addr(), NS).await?;
     who.register("p", &service(NS, "stock"), &Instance::new("127.0.0.9", 9300)).await?;
-    let names: Vec<_> = (0..5).map(|n| service(NS, &format!("ORDERS-{n}"))).collect();
+    let names: Vec<_> = (0..5).map(|n| service(NS, &format!("orders-{n}"))).collect();
     let all = async || {
         let mut sum = 0;
         for name in &names {
@@ -241,7 +246,7 @@ pub async fn a_restarted_server_empties_nothing() -> Result<()> {
     until("stock in Eureka", seconds(15), async || Ok(at_eureka.instances("STOCK").await?.len() == 1)).await?;
 
     for hung in [false, true] {
-        let providing = std::mem::take(&mut *providers.all.lock().unwrap());
+        let providing = providers.die();
         if hung {
             eureka.pause()?;
             pause(8).await;

@@ -9,6 +9,9 @@ mod cut;
 mod cutover;
 mod estate;
 mod eureka;
+mod eureka_load;
+mod eureka_names;
+mod eureka_spring;
 mod file_prometheus;
 mod guards;
 mod many;
@@ -19,6 +22,7 @@ mod operator;
 mod pairs;
 mod refusals;
 mod restart;
+mod ring;
 mod travel;
 mod zk;
 mod zk_access;
@@ -64,7 +68,7 @@ fn is_alone(name: &str) -> bool {
 fn needs(name: &str) -> Vec<String> {
     match name.split("::").next() {
         Some("file_prometheus") => host::prometheus(),
-        Some("consul") => [host::missing(), &host::go()].concat(),
+        Some("consul" | "ring") => [host::missing(), &host::go()].concat(),
         _ => host::missing().to_vec(),
     }
 }
@@ -108,9 +112,17 @@ fn main() {
         Short consul::a_check_turns_critical,
         Short consul::a_token_that_is_lost_empties_nothing,
         Short consul::a_provider_moves,
+        Short consul::a_restart_of_ours_is_not_seen,
+        Full consul::two_data_centres,
         Full consul::outages_lose_nothing,
         Short eureka::both_ways_with_nacos,
+        Short eureka_names::names_that_differ_in_case,
+        Short eureka_names::a_name_in_two_namespaces,
+        Short eureka_spring::applications_of_eureka_and_consumers_of_nacos,
+        Short ring::nothing_comes_round,
         Short eureka::a_provider_moves_from_one_to_another,
+        Full eureka_load::a_server_that_preserves_itself,
+        Full eureka_load::five_thousand_services_at_rest,
         Full eureka::an_old_list_is_no_difference,
         Full eureka::a_restarted_server_empties_nothing,
         Short file_prometheus::a_prometheus_lists_exactly_the_targets,

@@ -34,6 +34,10 @@ pub struct ConsulSetup {
     pub tls: bool,
     /// Keep data over a restart; else it is all in memory.
     pub persists: bool,
+    /// Its data centre; `dc1` when absent.
+    pub datacenter: Option<String>,
+    /// Servers of different data centres that know each other: the [`Consul::wide_addr`] of another one, or empty for the first.
+    pub joins: Option<String>,
     /// A free one when absent.
     pub port: Option<u16>,
     /// A temporary folder when absent; a given one is left behind.
@@ -71,6 +75,15 @@ impl Consul {
     /// `127.0.0.1:port` of the port with TLS.
     pub fn tls_addr(&self) -> String {
         format!("127.0.0.1:{}", self.ports.console())
+    }
+
+    /// `127.0.0.1:port` at which servers of other data centres join it (with `joins`).
+    pub fn wide_addr(&self) -> String {
+        format!("127.0.0.1:{}", self.wide_port())
+    }
+
+    fn wide_port(&self) -> u16 {
+        self.ports.main + 1_002
     }
 
     /// The certificate of the authority that signed the server's (with `tls`), PEM.
@@ -153,7 +166,7 @@ impl Consul {
             ("-http-port", port.to_string()),
             ("-server-port", (port + 1_000).to_string()),
             ("-serf-lan-port", (port + 1_001).to_string()),
-            ("-serf-wan-port", "-1".into()),
+            ("-serf-wan-port", self.setup.joins.as_ref().map_or("-1".into(), |_| self.wide_port().to_string())),
             ("-dns-port", "-1".into()),
             ("-grpc-port", "-1".into()),
             ("-grpc-tls-port", "-1".into()),
@@ -161,7 +174,7 @@ impl Consul {
             ("-bind", "127.0.0.1".into()),
             ("-client", "127.0.0.1".into()),
             ("-node", "testbed".into()),
-            ("-datacenter", "dc1".into()),
+            ("-datacenter", self.setup.datacenter.clone().unwrap_or_else(|| "dc1".into())),
             ("-log-level", "warn".into()),
         ] {
             command.arg(flag).arg(value);
@@ -192,6 +205,9 @@ impl Consul {
                  verify_incoming = true\n }}\n}}",
                 self.ca_file()
             )?;
+        }
+        if let Some(other) = self.setup.joins.as_ref().filter(|other| !other.is_empty()) {
+            writeln!(text, "retry_join_wan = [{other:?}]\nretry_interval_wan = \"1s\"")?;
         }
         text.push_str(&self.setup.settings);
         Ok(text)
