@@ -175,9 +175,10 @@ impl Subject for EurekaSubject {
         Facts {
             kind: "eureka",
             versions: "",
-            told_in: Duration::from_millis(2500),
-            found_in: Duration::from_millis(2500),
-            health_in: Duration::from_millis(2500),
+            // A question a second, of a list that the server may keep for a second; twice that on a busy machine.
+            told_in: Duration::from_secs(4),
+            found_in: Duration::from_secs(4),
+            health_in: Duration::from_secs(4),
             lost_in: Duration::from_secs(10),
             ends_in: LEASE * 2 + Duration::from_secs(8),
             checked_in: Duration::from_secs(1),

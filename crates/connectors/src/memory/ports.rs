@@ -79,6 +79,9 @@ impl MemoryPorts {
             if state.blocked.contains(&record.id.endpoint.host) {
                 return Err(Error::Blocked(format!("host {} is not welcome now", record.id.endpoint.host)));
             }
+            if state.lost.remove(&record.id.endpoint.host) {
+                return Ok(());
+            }
         }
         self.owned.lock().entry(scope.clone()).or_default().insert(record.id(), owner.clone());
         self.memory.publish(scope, &Publisher::Session(self.session), record.clone());

@@ -171,6 +171,11 @@ impl Memory {
         }
     }
 
+    /// Accepts our next registration of this host, and forgets it.
+    pub fn lose_host(&self, host: &str) {
+        self.state.lock().lost.insert(host.into());
+    }
+
     /// Narrows the names that are taken from us. Before ports are opened.
     pub fn narrow(&self, names: Names) {
         self.state.lock().names = names;

@@ -45,6 +45,8 @@ pub(super) struct RegistryState {
     pub behind: Option<(String, BTreeMap<ServiceKey, Set>)>,
     /// Hosts that it refuses for now.
     pub blocked: BTreeSet<Arc<str>>,
+    /// Hosts whose next registration it accepts and forgets.
+    pub lost: BTreeSet<Arc<str>>,
 }
 
 impl StoredService {

@@ -18,6 +18,9 @@ use tokio::time::Instant;
 
 /// Witnessed removals are remembered for this long, and longer while a copy of them stands somewhere.
 const WITNESS_MEMORY: Duration = Duration::from_secs(60);
+/// What we wrote and the cluster has not reported after this time is looked for: servers lose what they have accepted. A
+/// Nacos server does when it takes in a peer's data at its start, half a minute after others could write.
+const REPORTED: Duration = Duration::from_secs(30);
 /// Scopes whose witnesses are looked at in one go.
 const EXPIRING: usize = 1_000;
 
@@ -29,6 +32,8 @@ pub(crate) struct Mirror {
     pub error: Option<String>,
     /// Scopes of which something was seen to go, by the time when it is asked whether somebody still has to act on it.
     expiring: Timetable<ServiceKey>,
+    /// Scopes that we have written, by the time when it is asked whether the cluster has reported that.
+    unreported: Timetable<ServiceKey>,
     /// Scopes of which nothing is known any more.
     gone: Vec<ServiceKey>,
     /// What else asks for services by name holds this too.
@@ -235,7 +240,34 @@ impl Mirror {
             state.overlays.insert(scope.clone(), Arc::new(set));
             // A look that began before is older than this.
             state.changed.insert(scope.clone(), now);
+            if !self.unreported.contains(scope) {
+                self.unreported.set(scope.clone(), now + REPORTED);
+            }
         }
+    }
+
+    /// Parts in which the cluster has not reported what we wrote a while ago.
+    pub fn unreported(&mut self, now: Instant) -> BTreeSet<Part> {
+        let mut parts = BTreeSet::new();
+        while let Some(scope) = self.unreported.pop(now) {
+            let part = scope.part();
+            let Some(state) = self.parts.get_mut(&part) else { continue };
+            let Some(overlay) = state.overlays.get(&scope) else { continue };
+            // Written and withdrawn before anything of it was reported.
+            if overlay.records.is_empty() && !state.sets.contains_key(&scope) {
+                state.overlays.remove(&scope);
+                state.changed.remove(&scope);
+                continue;
+            }
+            let written = state.changed.get(&scope).copied().unwrap_or(now);
+            if written + REPORTED > now {
+                self.unreported.set(scope, written + REPORTED);
+                continue;
+            }
+            self.unreported.set(scope, now + REPORTED);
+            parts.insert(part);
+        }
+        parts
     }
 }
 

@@ -177,6 +177,8 @@ impl ClusterReader {
             }
         }
         settled.iter().for_each(|part| self.sweep_readers(part));
+        let unreported = self.cluster.mirror.lock().unreported(now);
+        unreported.iter().for_each(|part| self.cluster.ask_look(part));
         self.forget_gone(now);
         if asks.is_empty() {
             self.list(asks);

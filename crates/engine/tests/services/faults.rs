@@ -2,7 +2,7 @@
 
 use crate::harness::*;
 use causeway_connectors::memory::{Fault, Memory, MemoryPorts};
-use causeway_core::{Change, Mark, OwnerId, Sink};
+use causeway_core::{Change, Instance, Mark, OwnerId, Sink};
 use causeway_engine::*;
 use std::sync::Arc;
 
@@ -29,6 +29,25 @@ async fn a_connection_is_closed_when_the_next_one_works() {
         seconds(120).await;
         assert_eq!(total(&clusters["b"]), 2, "held by nobody but the last connection");
     }
+}
+
+/// A server that accepts a write and loses it is never told of: what is not reported is looked for, and written again.
+#[tokio::test(start_paused = true)]
+async fn what_a_destination_accepts_and_loses_is_written_again() {
+    let clusters = registries(&["a", "b"]);
+    let (a, b) = (&clusters["a"], &clusters["b"]);
+    populate(a, 10, 3);
+    a.register(&service(11), "p", Instance::new("127.0.0.2", 1));
+    b.lose_host("127.0.0.2");
+    let world = World::new("i", &clusters).one_way("a", "b");
+    seconds(5).await;
+    assert_eq!((total(b), world.engine.status()[0].instances), (30, 31), "it is believed to stand");
+    seconds(40).await;
+    assert_eq!(total(b), 31);
+    // At rest nothing is looked for.
+    let writes = b.writes();
+    seconds(600).await;
+    assert_eq!((b.writes(), world.engine.status()[0].state), (writes, RouteState::InStep));
 }
 
 #[tokio::test(start_paused = true)]
