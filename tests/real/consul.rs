@@ -1,6 +1,6 @@
 //! Consul and Nacos, either way and both: what providers do in one is what consumers of the other see.
 
-use crate::estate::{Shared, namespace_at, pause, seconds, shared_nacos, until};
+use crate::estate::{Shared, instances, namespace_at, pause, seconds, shared_nacos, until};
 use crate::node::Node;
 use crate::zk_estate::{cluster, settings, task};
 use anyhow::{Context, Result, ensure};
@@ -69,7 +69,8 @@ impl Estate {
             seen.sort_unstable();
             Ok(seen == ports)
         };
-        until(&format!("{name} shows {ports:?} in Consul"), limit, look).await.with_context(|| self.node.log())
+        let done = until(&format!("{name} shows {ports:?} in Consul"), limit, look).await;
+        done.with_context(|| format!("{:?} {}", self.node.task(), self.node.log()))
     }
 
     /// No consumer of Nacos misses this port of a service for so long.
@@ -306,10 +307,7 @@ pub async fn a_restart_of_ours_is_not_seen() -> Result<()> {
         let who = Backdoor::start().await?;
         who.connect("p", &estate.nacos.address, &estate.space).await?;
         for n in 0..20 {
-            for port in 9701..9704 {
-                let service = estate.service(&format!("held-{n}"));
-                who.register("p", &service, &Instance::new("127.0.0.1", port)).await?;
-            }
+            who.batch_register("p", &estate.service(&format!("held-{n}")), &instances(3, 9701)).await?;
         }
         estate.apply(&[task("nacos", "consul", "Unidirectional")])?;
         for n in 0..20 {

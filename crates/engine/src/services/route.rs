@@ -277,8 +277,10 @@ impl ActiveRoute {
         }
     }
 
-    /// Asks for a sweep over everything that this route wants or has.
+    /// Asks for a sweep over everything that this route wants or has, or of which something is told.
     pub fn sweep_all(self: &Arc<Self>) {
+        let told = self.destination.scopes.lock().of(&self.spec.owner);
+        self.destination.queue.sweep(told, Instant::now());
         self.destination.sweep(Coverage::Wanted(self.clone(), None));
         self.destination.sweep(Coverage::Held(Some(self.spec.owner.clone()), None));
         self.destination.sweep(Coverage::Lost);

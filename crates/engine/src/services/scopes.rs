@@ -79,6 +79,14 @@ impl Scopes {
         self.tallies.get(owner)
     }
 
+    /// The scopes with something to say about a task.
+    pub fn of(&self, owner: &OwnerId) -> Vec<ServiceKey> {
+        let is_of = |state: &ScopeState| {
+            state.pending.contains_key(owner) || state.all_left().any(|left| left.owner.as_ref() == Some(owner))
+        };
+        self.states.iter().filter(|(_, state)| is_of(state)).map(|(scope, _)| scope.clone()).collect()
+    }
+
     /// How many scopes have something to say.
     pub fn len(&self) -> usize {
         self.states.len()

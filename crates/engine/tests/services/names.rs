@@ -86,3 +86,18 @@ async fn one_service_stands_in_several_places() {
     assert_eq!(places(), [vec![1, 3], vec![], vec![1]]);
     assert_eq!(world.engine.status()[0].state, RouteState::InStep);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_was_refused_is_not_told_any_more_once_it_is_named_otherwise() {
+    let clusters = narrow(Names { host_names: true, ..Names::default() });
+    clusters["a"].register(&at("public", "no_host"), "p", instance(1));
+    let mut world = World::new("i", &clusters).one_way("a", "b");
+    seconds(10).await;
+    assert_eq!(world.engine.status()[0].skipped.values().sum::<usize>(), 1);
+    let service = Renaming::Table([("no_host".to_owned(), "host".to_owned())].into());
+    world.routes[0].lens = std::sync::Arc::new(ServiceLens { service, ..ServiceLens::default() });
+    world.start();
+    seconds(10).await;
+    assert_eq!(ports(&clusters["b"], &at("public", "host")), [1]);
+    assert_eq!(world.engine.status()[0].skipped.values().sum::<usize>(), 0);
+}
