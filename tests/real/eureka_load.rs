@@ -78,8 +78,11 @@ fn processor(pid: u32) -> Result<f64> {
 /// 5,000 services with two instances each, read and held: a bounded number of calls, evenly spread.
 pub async fn five_thousand_services_at_rest() -> Result<()> {
     const LEASES: usize = 10_000;
-    let (from, to) =
-        tokio::try_join!(Eureka::start(EurekaOptions::default()), Eureka::start(EurekaOptions::default()))?;
+    // Servers tell of a change for three minutes by default: nothing is at rest before.
+    let quick = [("retentionTimeInMSInDeltaQueue", "10000"), ("deltaRetentionTimerIntervalInMs", "2000")];
+    let own: Vec<_> = quick.map(|(key, value)| (format!("eureka.server.{key}"), value.to_owned())).into();
+    let server = || Eureka::start(EurekaOptions { settings: own.clone(), ..EurekaOptions::default() });
+    let (from, to) = tokio::try_join!(server(), server())?;
     let (at_from, at_to) = (from.api()?, to.api()?);
     let fill = async |at: &EurekaApi, first: u16| -> Result<()> {
         for n in 0..1_250 {
