@@ -10,9 +10,28 @@ const PAIRS: &[&str] = &["consul", "eureka", "nacos", "zookeeper"];
 
 /// Source, destination, what travels, and the tests that show it: `module::name` of `tests/real`, or all of a module.
 const COVERED: &[(&str, &str, &str, &[&str])] = &[
+    ("consul", "consul", "services", &["consul::two_data_centres"]),
+    ("consul", "eureka", "services", &["ring"]),
     ("consul", "nacos", "services", &["consul"]),
-    ("eureka", "eureka", "services", &["eureka::a_provider_moves_from_one_to_another"]),
-    ("eureka", "nacos", "services", &["eureka::both_ways_with_nacos", "eureka::a_restarted_server_empties_nothing"]),
+    (
+        "eureka",
+        "eureka",
+        "services",
+        &["eureka::a_provider_moves_from_one_to_another", "eureka_load::five_thousand_services_at_rest"],
+    ),
+    (
+        "eureka",
+        "nacos",
+        "services",
+        &[
+            "eureka::both_ways_with_nacos",
+            "eureka::a_restarted_server_empties_nothing",
+            "eureka_load::a_server_that_preserves_itself",
+            "eureka_names::names_that_differ_in_case",
+            "eureka_spring",
+            "ring",
+        ],
+    ),
     (
         "nacos",
         "eureka",
@@ -21,11 +40,17 @@ const COVERED: &[(&str, &str, &str, &[&str])] = &[
             "eureka::both_ways_with_nacos",
             "eureka::a_restarted_server_empties_nothing",
             "eureka::an_old_list_is_no_difference",
+            "eureka_names",
         ],
     ),
     ("file", "file", "services", &["file_prometheus"]),
     ("memory", "memory", "services", &["tests/cli.rs"]),
-    ("nacos", "consul", "services", &["consul::both_ways_with_nacos", "consul::a_provider_moves"]),
+    (
+        "nacos",
+        "consul",
+        "services",
+        &["consul::both_ways_with_nacos", "consul::a_provider_moves", "consul::a_restart_of_ours_is_not_seen", "ring"],
+    ),
     (
         "nacos",
         "nacos",
