@@ -13,7 +13,7 @@ pub use contain::{contain, contain_now};
 pub use model::{
     Aside, Attributes, Body, ClusterId, Content, Digest, Endpoint, Entry, EntryKey, Fingerprint, Instance,
     InstanceData, InstanceId, Mark, Metadata, NameShape, Occupants, OwnerId, Pair, Part, Payload, ServiceKey, Set,
-    Side, Stamp, intern, tidy,
+    Side, Stamp, folded, intern, tidy,
 };
 pub use plan::{
     Base, Born, CaseRule, Change, Choice, Conflicts, Crowded, EntryMap, EntryNames, EntryReason, EntrySkip,

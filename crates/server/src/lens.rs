@@ -18,7 +18,7 @@ use crate::patterns::GivenUp;
 use causeway_core::plan::SelectRule;
 use causeway_core::{
     CaseRule, Choice, Fingerprint, Instance, Lens, MetadataMap, NameCase, Part, Renaming, Select, ServiceKey,
-    ServiceLens, Spell,
+    ServiceLens, Spell, folded,
 };
 use causeway_settings::{self as settings, Namespaces, Pattern, Task, TemplatePart, template_parts};
 use std::collections::BTreeMap;
@@ -146,8 +146,16 @@ impl Unname {
     /// The same, for names in lower case.
     fn folded(self) -> Self {
         match self {
-            Self::Table(table) => Self::Table(table.into_iter().map(|(to, from)| (to.to_lowercase(), from)).collect()),
-            Self::Affixes(before, behind) => Self::Affixes(before.to_lowercase(), behind.to_lowercase()),
+            Self::Table(table) => {
+                let mut alike: BTreeMap<String, Option<String>> = BTreeMap::new();
+                for (to, from) in table {
+                    let origin = alike.entry(folded(&to)).or_default();
+                    // What is given to one service is not taken away by the former name of another.
+                    *origin = origin.take().or(from);
+                }
+                Self::Table(alike)
+            }
+            Self::Affixes(before, behind) => Self::Affixes(folded(&before), folded(&behind)),
             other => other,
         }
     }
@@ -223,15 +231,18 @@ impl Back {
             let name = self.case.of(&self.service.apply(&scope.name)?);
             return Some(ServiceKey { namespace, group, name }).filter(|origin| self.becomes(origin, scope));
         }
-        let folded = scope.folded().name;
-        let name = self.service.apply(&folded)?;
-        let name = if self.service.lists(&folded) { name } else { self.case.of(&name) };
-        Some(spell(ServiceKey { namespace, group, name }))
+        let name = scope.folded().name;
+        let origin = ServiceKey { namespace, group, name: self.service.apply(&name)? };
+        if self.service.lists(&name) {
+            return Some(origin);
+        }
+        let spelled = spell(ServiceKey { name: self.case.of(&origin.name), ..origin });
+        self.becomes(&spelled, scope).then_some(spelled)
     }
 
     /// Whether the way there makes this of a name, but for the case.
     fn becomes(&self, origin: &ServiceKey, scope: &ServiceKey) -> bool {
-        self.case == NameCase::Keep || self.there.name(origin).to_lowercase() == scope.name.to_lowercase()
+        self.case == NameCase::Keep || folded(&self.there.name(origin)) == folded(&scope.name)
     }
 }
 
@@ -262,6 +273,10 @@ impl Lens for Back {
 
     fn case(&self) -> CaseRule {
         if self.spells { CaseRule::Spell } else { CaseRule::Keep }
+    }
+
+    fn named(&self, source: &ServiceKey) -> Option<ServiceKey> {
+        self.origin(source, &|given| given)
     }
 
     fn fingerprint(&self) -> Fingerprint {
@@ -431,7 +446,7 @@ mod tests {
             ServiceKey::new("public", "g", known)
         };
         type Way = &'static [(&'static str, Option<&'static str>)];
-        let table: [(&str, &str, &str, Way, Way); 8] = [
+        let table: [(&str, &str, &str, Way, Way); 9] = [
             (
                 "EUREKA",
                 "MEMORY",
@@ -462,6 +477,13 @@ mod tests {
                 "map: {service: 'X-{service}'}",
                 &[("Orders", Some("X-Orders"))],
                 &[("X-ORDERS", Some("Orders")), ("X-PAY", Some("pay")), ("PAY", None)],
+            ),
+            (
+                "MEMORY",
+                "EUREKA",
+                "map: {service: {orders: ORDERS, Stock: shop}}",
+                &[("orders", Some("ORDERS")), ("Stock", Some("shop"))],
+                &[("ORDERS", Some("orders")), ("SHOP", Some("Stock")), ("STOCK", None)],
             ),
             (
                 "MEMORY",

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::{Cases, Cluster, Namespaces, PUBLIC, TaskMode, TaskType};
-use crate::options::NameCase;
+use crate::options::{NameCase, Rename};
 use crate::read::{Draft, Reader};
 use crate::suggest::nearest;
 use crate::tasks::ReadTask;
@@ -36,6 +36,7 @@ pub(crate) fn tasks(reader: &mut Reader<'_>, tasks: &mut [ReadTask<'_>], cluster
         read.task.namespaces = namespaces(reader, read, source, destination);
         let case = |cluster: &Cluster| reader.kinds.facts(&cluster.kind).case;
         read.task.cases = cases(read.task.name_case, case(source), case(destination));
+        check_alike_names(reader, read);
         if read.fields.get("settle").is_none() {
             let back = read.task.is_two_way().then_some(destination);
             let kinds = std::iter::once(source).chain(back).map(|cluster| reader.kinds.facts(&cluster.kind).settle);
@@ -164,6 +165,23 @@ fn warn_no_effect(reader: &mut Reader<'_>, read: &ReadTask<'_>, source: &Cluster
     ]);
     for (key, why) in why.filter_map(|(key, why)| fields.get(key).and(why).map(|why| (key, why))) {
         reader.report(Draft::key_warning(fields, key, format!("this has no effect: {why}")).help("take it out"));
+    }
+}
+
+/// On the way back new names that differ in nothing but case cannot be told apart.
+fn check_alike_names(reader: &mut Reader<'_>, read: &ReadTask<'_>) {
+    let Some(Rename::Table(table)) = &read.task.map.service else { return };
+    if !read.task.is_two_way() || !read.task.cases.spells {
+        return;
+    }
+    let mut seen = BTreeSet::new();
+    if let Some(name) = table.values().find(|name| !seen.insert(name.to_uppercase())) {
+        let message = format!("two services become `{name}`, but for the case, so the way back is not clear");
+        reader.report(
+            Draft::key_error(&read.fields, "map", message)
+                .expected("new names that differ in more than case, because the task goes both ways")
+                .help("give every service its own name, or make the task Unidirectional"),
+        );
     }
 }
 

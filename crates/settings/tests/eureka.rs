@@ -91,6 +91,10 @@ fn the_case_of_names_that_a_task_writes() {
     }
     let warned = read("source: m, destination: e, nameCase: lower").warnings;
     assert!(warned[0].to_string().contains("names at the destination have one case only"), "{warned:?}");
+    let table = "mode: Bidirectional, map: {service: {a: Shop, b: SHOP}}";
+    let text = format!("clusters: [{clusters}]\ntasks: [{{source: m, destination: e, {table}}}]");
+    let problems = wrong(&text).render(false);
+    assert!(problems.contains("two services become `SHOP`, but for the case"), "{problems}");
     let text = format!("clusters: [{clusters}]\ntasks: [{{source: e, destination: m, nameCase: small}}]");
     let problems = wrong(&text).render(false);
     assert!(problems.contains("tasks[0].nameCase") && problems.contains("`lower`"), "{problems}");

@@ -59,8 +59,13 @@ impl ServiceKey {
 
     /// What all services have in common whose names differ in nothing but case.
     pub fn folded(&self) -> Self {
-        Self { name: self.name.to_lowercase().into(), ..self.clone() }
+        Self { name: folded(&self.name).into(), ..self.clone() }
     }
+}
+
+/// A name in lower case, alike for all names that are one in upper case.
+pub fn folded(name: &str) -> String {
+    name.to_uppercase().to_lowercase()
 }
 
 /// Where an instance listens.

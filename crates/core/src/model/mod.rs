@@ -13,7 +13,7 @@ mod shape;
 pub use entry::{Aside, Body, Content, Digest, Entry, EntryKey, Pair, Side, Stamp};
 pub use fingerprint::Fingerprint;
 pub use ids::{ClusterId, OwnerId, Part};
-pub use instance::{Endpoint, Instance, InstanceData, InstanceId, Payload, ServiceKey};
+pub use instance::{Endpoint, Instance, InstanceData, InstanceId, Payload, ServiceKey, folded};
 pub use intern::intern;
 pub use mark::Mark;
 pub use metadata::Metadata;

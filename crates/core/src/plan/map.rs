@@ -21,6 +21,11 @@ pub trait Lens: Debug + Send + Sync {
     fn case(&self) -> CaseRule {
         CaseRule::Keep
     }
+    /// With [`CaseRule::Spell`]: the destination's scope, whatever the filters say, and in no particular case; `None`: no
+    /// spelling makes it take part.
+    fn named(&self, source: &ServiceKey) -> Option<ServiceKey> {
+        self.scope(source, &|given| given)
+    }
     /// Names the settings that it was made of: lenses with equal fingerprints answer alike.
     fn fingerprint(&self) -> Fingerprint;
 }

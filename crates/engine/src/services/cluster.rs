@@ -195,8 +195,10 @@ impl ActiveCluster {
         }
     }
 
-    /// Asks for a sweep over everything that this cluster's inbound routes want or have in `part`.
+    /// Asks for a sweep over everything that this cluster's inbound routes want or have in `part`, or of which something is told.
     pub fn sweep_part(&self, part: &Part) {
+        let told = self.scopes.lock().in_part(part);
+        self.queue.sweep(told, Instant::now());
         self.sweep(Coverage::Held(None, Some(part.clone())));
         for route in self.inbound.read().iter() {
             self.sweep(Coverage::Wanted(route.clone(), Some(part.clone())));

@@ -4,11 +4,14 @@ use crate::kit::set_map::SetMap;
 use causeway_core::ServiceKey;
 use std::collections::BTreeSet;
 
+/// So many scopes that feed one are no longer compared.
+const MANY: usize = 64;
+
 /// The scopes that feed one, by what is fed.
 #[derive(Default)]
 pub(crate) struct Feeds {
     by_target: SetMap<ServiceKey, ServiceKey>,
-    /// What several scopes feed.
+    /// What several scopes feed whose names differ in nothing but case.
     several: BTreeSet<ServiceKey>,
 }
 
@@ -25,7 +28,12 @@ impl Feeds {
     }
 
     fn count(&mut self, target: &ServiceKey) {
-        if self.by_target.get(target).is_none_or(|scopes| scopes.len() < 2) {
+        let are_alike = |scopes: &BTreeSet<ServiceKey>| {
+            // Very many are made one by a mapping, and not by their case.
+            let few = scopes.len() > 1 && scopes.len() <= MANY;
+            few && scopes.iter().map(ServiceKey::folded).collect::<BTreeSet<_>>().len() < scopes.len()
+        };
+        if !self.by_target.get(target).is_some_and(are_alike) {
             self.several.remove(target);
         } else if !self.several.contains(target) {
             self.several.insert(target.clone());
@@ -36,7 +44,7 @@ impl Feeds {
         self.by_target.get(target).into_iter().flatten().cloned().collect()
     }
 
-    /// What is fed by several scopes.
+    /// What is fed by several scopes whose names differ in nothing but case.
     pub fn several(&self) -> impl Iterator<Item = &ServiceKey> {
         self.several.iter()
     }

@@ -40,6 +40,8 @@ impl SubAssign for Holdings {
 pub(crate) struct CountedLedger {
     scopes: Ledger,
     holdings: BTreeMap<OwnerId, BTreeMap<Part, Holdings>>,
+    /// The scopes by [`ServiceKey::folded`], from [`CountedLedger::start_names`] on.
+    names: Option<BTreeMap<ServiceKey, BTreeSet<ServiceKey>>>,
 }
 
 impl Deref for CountedLedger {
@@ -59,9 +61,40 @@ impl From<Ledger> for CountedLedger {
 }
 
 impl CountedLedger {
+    /// From now on [`CountedLedger::like`] answers.
+    pub fn start_names(&mut self) {
+        if self.names.is_none() {
+            let mut names: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+            self.scopes.keys().for_each(|scope| {
+                names.entry(scope.folded()).or_default().insert(scope.clone());
+            });
+            self.names = Some(names);
+        }
+    }
+
+    /// The scopes whose names are this one but for their case.
+    pub fn like(&self, scope: &ServiceKey) -> impl Iterator<Item = &ServiceKey> {
+        self.names.iter().filter_map(|names| names.get(&scope.folded())).flatten()
+    }
+
+    fn note_name(&mut self, scope: &ServiceKey, is_here: bool) {
+        let Some(names) = &mut self.names else { return };
+        let name = scope.folded();
+        let scopes = names.entry(name.clone()).or_default();
+        if is_here {
+            scopes.insert(scope.clone());
+        } else {
+            scopes.remove(scope);
+        }
+        if scopes.is_empty() {
+            names.remove(&name);
+        }
+    }
+
     /// Notes what stands in a scope now; returns what stood there before.
     pub fn set(&mut self, scope: &ServiceKey, written: Written) -> Option<Arc<Written>> {
         self.count(scope, &written);
+        self.note_name(scope, !written.is_empty());
         let before = match written.is_empty() {
             true => self.scopes.remove(scope),
             false => self.scopes.insert(scope.clone(), Arc::new(written)),

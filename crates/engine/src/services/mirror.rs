@@ -21,6 +21,8 @@ const WITNESS_MEMORY: Duration = Duration::from_secs(60);
 /// What we wrote and the cluster has not reported after this time is looked for: servers lose what they have accepted. A
 /// Nacos server does when it takes in a peer's data at its start, half a minute after others could write.
 const REPORTED: Duration = Duration::from_secs(30);
+/// The longest time after which the same scope is looked for again.
+const REPORTED_AT_MOST: Duration = Duration::from_secs(600);
 /// Scopes whose witnesses are looked at in one go.
 const EXPIRING: usize = 1_000;
 
@@ -34,6 +36,8 @@ pub(crate) struct Mirror {
     expiring: Timetable<ServiceKey>,
     /// Scopes that we have written, by the time when it is asked whether the cluster has reported that.
     unreported: Timetable<ServiceKey>,
+    /// How often each of those was looked for that still is not reported.
+    looked_for: BTreeMap<ServiceKey, u32>,
     /// Scopes of which nothing is known any more.
     gone: Vec<ServiceKey>,
     /// What else asks for services by name holds this too.
@@ -241,30 +245,44 @@ impl Mirror {
             // A look that began before is older than this.
             state.changed.insert(scope.clone(), now);
             if !self.unreported.contains(scope) {
-                self.unreported.set(scope.clone(), now + REPORTED);
+                self.unreported.set(scope.clone(), now + self.patience(scope));
             }
         }
+    }
+
+    /// How long a write may stay unreported: longer for a scope that was looked for in vain.
+    fn patience(&self, scope: &ServiceKey) -> Duration {
+        let times = self.looked_for.get(scope).copied().unwrap_or_default();
+        (REPORTED * 2_u32.saturating_pow(times)).min(REPORTED_AT_MOST)
     }
 
     /// Parts in which the cluster has not reported what we wrote a while ago.
     pub fn unreported(&mut self, now: Instant) -> BTreeSet<Part> {
         let mut parts = BTreeSet::new();
         while let Some(scope) = self.unreported.pop(now) {
-            let part = scope.part();
-            let Some(state) = self.parts.get_mut(&part) else { continue };
-            let Some(overlay) = state.overlays.get(&scope) else { continue };
+            let (part, patience) = (scope.part(), self.patience(&scope));
+            // What cannot be read is not looked at: it is read whole when it can be again.
+            let state = self.parts.get_mut(&part).filter(|state| state.ready());
+            let pending = state.and_then(|state| Some((state.overlays.get(&scope).cloned()?, state)));
+            let Some((overlay, state)) = pending else {
+                self.looked_for.remove(&scope);
+                continue;
+            };
             // Written and withdrawn before anything of it was reported.
             if overlay.records.is_empty() && !state.sets.contains_key(&scope) {
                 state.overlays.remove(&scope);
                 state.changed.remove(&scope);
+                self.looked_for.remove(&scope);
                 continue;
             }
             let written = state.changed.get(&scope).copied().unwrap_or(now);
-            if written + REPORTED > now {
-                self.unreported.set(scope, written + REPORTED);
+            if written + patience > now {
+                self.unreported.set(scope, written + patience);
                 continue;
             }
-            self.unreported.set(scope, now + REPORTED);
+            *self.looked_for.entry(scope.clone()).or_default() += 1;
+            let again = now + self.patience(&scope);
+            self.unreported.set(scope, again);
             parts.insert(part);
         }
         parts

@@ -62,7 +62,10 @@ impl ActiveRoute {
         memory: Arc<RouteMemory>,
     ) -> Self {
         let (source, destination) = (source.clone(), destination.clone());
-        let names = (spec.lens.case() != CaseRule::Keep).then(|| destination.mirror.lock().names());
+        let names = (spec.lens.case() != CaseRule::Keep).then(|| {
+            destination.ledger.lock().start_names();
+            destination.mirror.lock().names()
+        });
         Self { spec, source, destination, memory, counts: PartCensuses::default(), names, samples: Mutex::default() }
     }
 
@@ -154,9 +157,12 @@ impl ActiveRoute {
     /// The destination's scopes for one that the filters take. One that has no place there keeps its name, so that its
     /// records can be refused by name.
     fn named(&self, scope: &ServiceKey) -> Vec<ServiceKey> {
-        let Some(wanted) = self.wanted(scope) else { return Vec::new() };
-        let Some(sink) = &self.destination.sink else { return vec![wanted] };
-        sink.scopes(&wanted).unwrap_or_else(|_| vec![wanted.in_part(&sink.part(&wanted.part()))])
+        self.wanted(scope).map(|wanted| self.placed(&wanted)).unwrap_or_default()
+    }
+
+    fn placed(&self, wanted: &ServiceKey) -> Vec<ServiceKey> {
+        let Some(sink) = &self.destination.sink else { return vec![wanted.clone()] };
+        sink.scopes(wanted).unwrap_or_else(|_| vec![wanted.in_part(&sink.part(&wanted.part()))])
     }
 
     /// Why a scope has no place in the destination. Every one has in a destination that does not choose names.
@@ -194,19 +200,27 @@ impl ActiveRoute {
     }
 
     /// What the feeds of a scope of the destination are kept by.
-    pub(super) fn feed_key(&self, target: &ServiceKey) -> ServiceKey {
+    fn feed_key(&self, target: &ServiceKey) -> ServiceKey {
         if self.names.is_some() { target.folded() } else { target.clone() }
+    }
+
+    /// What a scope feeds, as it is kept. Where spellings are found in the destination, what the filters say may change with
+    /// them: then it is everything that could come of the scope.
+    fn feed_keys(&self, scope: &ServiceKey, targets: &[ServiceKey]) -> Vec<ServiceKey> {
+        let named =
+            self.spells().then(|| self.spec.lens.named(scope).map(|name| self.placed(&name)).unwrap_or_default());
+        named.as_deref().unwrap_or(targets).iter().map(|target| self.feed_key(target)).collect()
     }
 
     /// Finds out which scopes feed which, all at once: a scope that is planned between two of its feeds would lose the
     /// second one's records.
     pub fn map_feeds(&self) {
-        if !self.renames() {
-            return;
-        }
         let mut feeds = Feeds::default();
-        for scope in self.source_scopes() {
-            self.targets(&scope).iter().for_each(|target| feeds.add(&self.feed_key(target), scope.clone()));
+        if self.renames() {
+            for scope in self.source_scopes() {
+                let keys = self.feed_keys(&scope, &self.targets(&scope));
+                keys.iter().for_each(|key| feeds.add(key, scope.clone()));
+            }
         }
         *self.memory.feeds.lock() = feeds;
     }
@@ -253,8 +267,9 @@ impl ActiveRoute {
     pub fn feed(&self, scope: &ServiceKey) -> Vec<ServiceKey> {
         let targets = self.targets(scope);
         if self.renames() {
+            let keys = self.feed_keys(scope, &targets);
             let mut feeds = self.memory.feeds.lock();
-            targets.iter().for_each(|target| feeds.add(&self.feed_key(target), scope.clone()));
+            keys.iter().for_each(|key| feeds.add(key, scope.clone()));
         }
         targets
     }
@@ -262,9 +277,9 @@ impl ActiveRoute {
     /// A scope of the source is gone and forgotten: it feeds nothing any more.
     pub fn unfeed(&self, scope: &ServiceKey) {
         if self.renames() {
-            let targets = self.named(scope);
+            let keys = self.feed_keys(scope, &self.named(scope));
             let mut feeds = self.memory.feeds.lock();
-            targets.iter().for_each(|target| feeds.remove(&self.feed_key(target), scope));
+            keys.iter().for_each(|key| feeds.remove(key, scope));
         }
     }
 

@@ -1,7 +1,7 @@
 //! How the last planning of each scope ended, and what that adds up to by task. The sums are changed together with the
 //! scopes, so that showing them costs nothing.
 
-use causeway_core::{InstanceId, OwnerId, Reason, ServiceKey, Skip, SkipKind};
+use causeway_core::{InstanceId, OwnerId, Part, Reason, ServiceKey, Skip, SkipKind};
 use std::collections::{BTreeMap, BTreeSet};
 use tokio::time::Instant;
 
@@ -85,6 +85,11 @@ impl Scopes {
             state.pending.contains_key(owner) || state.all_left().any(|left| left.owner.as_ref() == Some(owner))
         };
         self.states.iter().filter(|(_, state)| is_of(state)).map(|(scope, _)| scope.clone()).collect()
+    }
+
+    /// The scopes of a part with something to say.
+    pub fn in_part(&self, part: &Part) -> Vec<ServiceKey> {
+        self.states.keys().filter(|scope| scope.part() == *part).cloned().collect()
     }
 
     /// How many scopes have something to say.

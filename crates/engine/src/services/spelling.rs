@@ -1,9 +1,9 @@
 //! Names that differ in nothing but case: how the destination spells them, and what the operator should know of them.
 
 use crate::notice::Notice;
-use crate::services::cluster::ActiveCluster;
+use crate::services::mirror::PartState;
 use crate::services::route::ActiveRoute;
-use causeway_core::{CaseRule, ServiceKey};
+use causeway_core::{CaseRule, Instance, Mark, Occupants, Part, ServiceKey, Written};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Which names are gone through for notices.
@@ -19,18 +19,40 @@ impl ActiveRoute {
     /// How the destination spells a service, where its name is known but for the case: as this route has written it, else as
     /// others have, else as it is given. While copies of ours stand there, a spelling stays.
     pub(super) fn spelled(&self, given: ServiceKey) -> ServiceKey {
-        if self.spec.lens.case() != CaseRule::Spell || self.has_written(&given) {
+        if !self.spells() {
             return given;
         }
+        let ours = {
+            let ledger = self.destination.ledger.lock();
+            let is_ours = |scope: &&ServiceKey| ledger.get(*scope).is_some_and(|written| self.is_in(written));
+            std::iter::once(&given).chain(ledger.like(&given)).find(is_ours).cloned()
+        };
+        if let Some(ours) = ours {
+            return ours;
+        }
         let known = self.names.as_ref().map(|names| names.like(&given)).unwrap_or_default();
-        let ours = known.iter().find(|(scope, _)| self.has_written(scope));
-        let found = ours.or_else(|| known.iter().find(|(_, native)| *native));
-        found.map_or(given, |(scope, _)| scope.clone())
+        let natives = || known.iter().filter(|(_, native)| *native).map(|(scope, _)| scope);
+        natives().find(|scope| **scope == given).or_else(|| natives().next()).cloned().unwrap_or(given)
+    }
+
+    /// Whether names are known but for their case.
+    pub(super) fn spells(&self) -> bool {
+        self.spec.lens.case() == CaseRule::Spell
+    }
+
+    /// Whether names in the destination are known, where they decide about those parts of the source.
+    pub fn knows_names(&self, parts: &BTreeSet<&Part>) -> bool {
+        let mirror = self.destination.mirror.lock();
+        let is_ready = |part: Part| mirror.part(&part).is_some_and(PartState::ready);
+        !self.spells() || parts.iter().all(|part| is_ready(self.target_part(part)))
+    }
+
+    fn is_in(&self, written: &Written) -> bool {
+        written.records.values().any(|one| one.owner == self.spec.owner)
     }
 
     fn has_written(&self, scope: &ServiceKey) -> bool {
-        let ledger = self.destination.ledger.lock();
-        ledger.get(scope).is_some_and(|written| written.records.values().any(|one| one.owner == self.spec.owner))
+        self.destination.ledger.lock().get(scope).is_some_and(|written| self.is_in(written))
     }
 
     /// What the operator should know of names that differ in nothing but case.
@@ -47,7 +69,7 @@ impl ActiveRoute {
         let (mut first, mut count) = (None, 0);
         for scopes in several {
             let mut alike: BTreeMap<ServiceKey, Vec<ServiceKey>> = BTreeMap::new();
-            for scope in scopes.into_iter().filter(|scope| is_filled(&self.source, scope)) {
+            for scope in scopes.into_iter().filter(|scope| self.leaves(scope)) {
                 alike.entry(scope.folded()).or_default().push(scope);
             }
             for scopes in alike.into_values().filter(|scopes| scopes.len() > 1) {
@@ -76,9 +98,12 @@ impl ActiveRoute {
         let (mut first, mut count) = (None, 0);
         for name in looked_at {
             let feeding = self.memory.feeds.lock().of(&name);
-            let filled = feeding.iter().filter(|scope| is_filled(&self.source, scope));
+            let filled = feeding.iter().filter(|scope| self.leaves(scope));
             let ours: BTreeSet<_> = filled.flat_map(|scope| self.targets(scope)).collect();
-            let other = names.like(&name).into_iter().map(|(scope, _)| scope).find(|scope| !ours.contains(scope));
+            // What is ours there under another name is being taken away.
+            let stays =
+                |(scope, native): &(ServiceKey, bool)| !ours.contains(scope) && (*native || !self.has_written(scope));
+            let other = names.like(&name).into_iter().find(stays).map(|(scope, _)| scope);
             if let (Some(ours), Some(other)) = (ours.into_iter().next(), other) {
                 count += 1;
                 first.get_or_insert((ours, other));
@@ -88,8 +113,12 @@ impl ActiveRoute {
         let cluster = self.destination.spec.name.clone();
         Some(Notice::BesideByCase { cluster, service: ours.name, other: other.name, count })
     }
-}
 
-fn is_filled(cluster: &ActiveCluster, scope: &ServiceKey) -> bool {
-    cluster.mirror.lock().set(scope).is_some_and(|set| !set.records.is_empty())
+    /// Whether anything of a scope of the source is to stand in the destination, where it has not been before.
+    fn leaves(&self, scope: &ServiceKey) -> bool {
+        let is_new = |mark: &Mark| !mark.path.is_empty() && !mark.path.contains(self.destination.id());
+        let goes =
+            |held: &Occupants| held.native.is_some() || held.copies.iter().filter_map(Instance::mark).any(is_new);
+        self.source.mirror.lock().set(scope).is_some_and(|set| set.records.values().any(goes))
+    }
 }

@@ -18,13 +18,16 @@ fn lower() -> Arc<ServiceLens> {
     Arc::new(ServiceLens { case: NameCase::Lower, ..ServiceLens::default() })
 }
 
-/// A way back on which nothing but the case of names is unknown.
+/// A way back on which nothing but the case of names is unknown. Its filter takes names that begin with one of these letters.
 #[derive(Debug)]
-struct WayBack;
+struct WayBack(&'static [char]);
 
 impl Lens for WayBack {
     fn scope(&self, source: &ServiceKey, spell: Spell<'_>) -> Option<ServiceKey> {
-        Some(spell(source.folded()))
+        Some(spell(source.folded())).filter(|scope| scope.name.starts_with(self.0))
+    }
+    fn named(&self, source: &ServiceKey) -> Option<ServiceKey> {
+        Some(source.folded())
     }
     fn record(&self, _: &ServiceKey, record: &Instance, _: Spell<'_>) -> Choice {
         Choice::Take(record.clone())
@@ -44,9 +47,9 @@ impl Lens for WayBack {
 }
 
 /// From `a` to `b` in lower case, and back under the names of `a`.
-fn two_way(world: &mut World) {
+fn two_way(world: &mut World, filter: &'static [char]) {
     let there = RouteSpec { lens: lower(), ..world.route("task", "a", "b") };
-    let back = RouteSpec { lens: Arc::new(WayBack), way_back: true, ..world.route("task", "b", "a") };
+    let back = RouteSpec { lens: Arc::new(WayBack(filter)), way_back: true, ..world.route("task", "b", "a") };
     world.routes = vec![there, back];
     world.start();
 }
@@ -100,7 +103,7 @@ async fn what_comes_back_stands_under_the_name_that_is_there() {
     b.register(&named("orders"), "q", instance(2));
     b.register(&named("PAY"), "q", instance(3));
     let mut world = World::new("i", &clusters);
-    two_way(&mut world);
+    two_way(&mut world, &['O', 'p']);
     seconds(90).await;
     let all = |memory: &Memory| memory.services().iter().map(|scope| scope.name.to_string()).collect::<Vec<_>>();
     let stands = || {
@@ -121,7 +124,7 @@ async fn what_comes_back_stands_under_the_name_that_is_there() {
     let notebook = world.crash(false).await;
     let mut world = World::after("i", &clusters, notebook);
     let before = a.writes() + b.writes();
-    two_way(&mut world);
+    two_way(&mut world, &['O', 'p']);
     seconds(90).await;
     assert_eq!((ports(a, "Orders"), ports(a, "ORDERS"), ports(b, "orders")), (vec![2], vec![4], vec![2, 4]));
     sessions.iter().for_each(|(name, session)| clusters[*name].expire(*session));
@@ -146,4 +149,39 @@ async fn names_that_a_destination_makes_one_are_told() {
     seconds(90).await;
     assert_eq!(ports(&clusters["b"], "orders"), [1, 2]);
     assert!(notices(&world)[0].starts_with("Orders, orders of a differ only in case"), "{:?}", notices(&world));
+}
+
+/// What a filter says of a service hangs on its spelling, which may come to be known later.
+#[tokio::test(start_paused = true)]
+async fn a_name_that_comes_to_be_known_is_asked_for_again() {
+    let clusters = registries(&["a", "b"]);
+    let (a, b) = (&clusters["a"], &clusters["b"]);
+    b.register(&named("orders"), "q", instance(2));
+    let mut world = World::new("i", &clusters);
+    two_way(&mut world, &['O']);
+    seconds(60).await;
+    assert_eq!(a.services(), [], "`orders` does not match");
+    a.register(&named("Orders"), "p", instance(1));
+    seconds(10).await;
+    assert_eq!((ports(a, "Orders"), ports(b, "orders")), (vec![1, 2], vec![1, 2]));
+}
+
+/// Copies whose server forgot them while we were away come back under the name that they had.
+#[tokio::test(start_paused = true)]
+async fn a_spelling_outlives_the_copies() {
+    let clusters = registries(&["a", "b"]);
+    let (a, b) = (&clusters["a"], &clusters["b"]);
+    a.register(&named("Orders"), "p", instance(1));
+    b.register(&named("orders"), "q", instance(2));
+    let mut world = World::new("i", &clusters);
+    two_way(&mut world, &['O', 'o']);
+    seconds(60).await;
+    a.deregister(&named("Orders"), "p", &instance(1).id);
+    seconds(60).await;
+    let notebook = world.crash(true).await;
+    assert_eq!(a.services(), []);
+    let mut world = World::after("i", &clusters, notebook);
+    two_way(&mut world, &['O', 'o']);
+    seconds(90).await;
+    assert_eq!((ports(a, "Orders"), ports(a, "orders")), (vec![2], vec![]));
 }

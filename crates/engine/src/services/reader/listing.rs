@@ -144,6 +144,9 @@ impl ClusterReader {
                 }
                 states.iter().flat_map(|state| state.sets().keys().cloned()).collect::<BTreeSet<_>>()
             };
+            if !route.knows_names(&wanted) {
+                continue;
+            }
             let scopes: BTreeSet<_> = scopes.into_iter().filter(|scope| route.wanted(scope).is_some()).collect();
             self.recorder.only(&route.spec.owner, route.source.id(), &scopes);
             *route.memory.only.lock() = Only::Frozen(Arc::new(scopes));
