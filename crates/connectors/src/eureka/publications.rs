@@ -189,14 +189,14 @@ impl Inner {
             Change::Create(record) | Change::Adopt(record) => self.write(scope, record).await,
             Change::Update { from, to } => {
                 self.write(scope, to).await?;
-                let (before, after) = (self.wire(scope, from).0, self.wire(scope, to).0);
+                let moved = self.wire(scope, from).0 != self.wire(scope, to).0;
                 match &to.mark {
-                    Some(mark) if before != after => self.take(&before, &mark.owner.install).await,
+                    Some(mark) if moved => self.take(scope, from, &mark.owner.install, true).await,
                     _ => Ok(()),
                 }
             }
             Change::Delete { record, owner, .. } | Change::Shadow(record, owner) => {
-                self.take(&self.wire(scope, record).0, &owner.install).await
+                self.take(scope, record, &owner.install, false).await
             }
             Change::Edit { from, to, .. } => self.edit(scope, from, to).await,
             Change::Scope { .. } => Ok(()),
@@ -235,21 +235,31 @@ impl Inner {
         Ok(())
     }
 
-    /// Withdraws what stands at an id where it is of this install, and keeps nothing there any more.
-    async fn take(&self, id: &Id, install: &str) -> Result<(), Error> {
-        let _turn = self.turn(id).lock().await;
+    /// Withdraws a copy where it stands and is of this install, and keeps it no more. What has come to stand under its id at
+    /// another address is another copy, and stays. `moved`: this one stands under another id already.
+    async fn take(&self, scope: &ServiceKey, record: &Instance, install: &str, moved: bool) -> Result<(), Error> {
+        let (id, _) = self.wire(scope, record);
+        let is_it = |one: &Instance| one.id.endpoint == record.id.endpoint;
+        let _turn = self.turn(&id).lock().await;
         let _slot = self.writes.acquire().await;
-        let Some(row) = self.standing(id).await? else {
-            let known = self.kept.lock().copy(id).map(|copy| copy.dirty);
-            self.kept.lock().withdrawn(id, known.unwrap_or_default());
+        let copy = self.kept.lock().copy(&id);
+        if copy.as_ref().is_some_and(|copy| !is_it(&copy.record)) {
+            return Ok(());
+        }
+        if moved {
+            // It is not renewed any more, so it ends by itself where it cannot be removed now.
+            self.kept.lock().forget(&id);
+        }
+        let Some(row) = self.standing(&id).await? else {
+            self.kept.lock().withdrawn(&id, copy.map_or(0, |copy| copy.dirty));
             return Ok(());
         };
-        if !row.is_of(install) {
-            self.kept.lock().forget(id);
+        if !row.is_of(install) || !is_it(&row.record) {
+            self.kept.lock().forget(&id);
             return Ok(());
         }
         match self.client.cancel(&id.0, &id.1).await {
-            Ok(()) | Err(Error::Missing(_)) => self.kept.lock().withdrawn(id, row.dirty),
+            Ok(()) | Err(Error::Missing(_)) => self.kept.lock().withdrawn(&id, row.dirty),
             Err(error) => return Err(error),
         }
         Ok(())
@@ -313,27 +323,4 @@ async fn renewals(inner: Arc<Inner>) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_status_is_laid_over_only_where_a_registration_would_not_tell() {
-        use Status::{Down, OutOfService, Starting, Unknown, Up};
-        let record = Instance::new("h", 1);
-        let row =
-            |status, laid_over| Row { id: "i".into(), record: record.clone(), ours: true, status, laid_over, dirty: 1 };
-        for (stands, over, wanted, then) in [
-            (Up, Unknown, Up, None),
-            (Up, Unknown, OutOfService, Some(OutOfService)),
-            (OutOfService, Unknown, Up, Some(Up)),
-            (OutOfService, OutOfService, Up, Some(Up)),
-            (Down, Up, OutOfService, Some(OutOfService)),
-            (Down, Unknown, OutOfService, None),
-            (Starting, Unknown, Up, None),
-            (Up, Up, Down, None),
-            (OutOfService, OutOfService, Starting, None),
-        ] {
-            assert_eq!(laid_over(&row(stands, over), wanted), then, "{stands:?} {over:?} {wanted:?}");
-        }
-    }
-}
+mod tests;

@@ -1,0 +1,157 @@
+use super::*;
+use crate::Connect;
+use causeway_core::{ClusterId, Mark, Payload, Removal};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::slice::from_ref;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+/// The instances of application `A` by their ids, and what was asked for.
+#[derive(Default)]
+struct State {
+    rows: BTreeMap<String, Value>,
+    asked: Vec<String>,
+    /// The status that answers everything.
+    refuses: Option<u16>,
+}
+
+impl State {
+    fn answer(&mut self, head: &str, body: &str) -> (u16, String) {
+        let mut words = head.split_whitespace();
+        let (method, target) = (words.next().unwrap(), words.next().unwrap().replace("%3A", ":"));
+        let target = target.strip_prefix("/eureka/apps/A").unwrap().trim_start_matches('/').to_owned();
+        self.asked.push(format!("{method} {target}"));
+        if let Some(status) = self.refuses {
+            return (status, String::new());
+        }
+        let path = target.split('?').next().unwrap();
+        let id = path.trim_end_matches("/status");
+        if method == "POST" {
+            let one = serde_json::from_str::<Value>(body).unwrap()["instance"].take();
+            self.rows.insert(one["instanceId"].as_str().unwrap().to_owned(), one);
+            return (200, String::new());
+        }
+        let Some(one) = self.rows.get(id) else { return (404, String::new()) };
+        let found = json!({"instance": one}).to_string();
+        if method == "DELETE" && id == path {
+            self.rows.remove(id);
+        }
+        (200, found)
+    }
+}
+
+/// A server with one application, and copies of ours in it.
+struct World {
+    state: Arc<Mutex<State>>,
+    publications: Publications,
+    _server: JoinSet<()>,
+}
+
+async fn request(socket: &mut TcpStream) -> Option<(String, String)> {
+    let (mut text, mut part) = (String::new(), [0; 4_096]);
+    loop {
+        let read = socket.read(&mut part).await.ok().filter(|read| *read > 0)?;
+        text.push_str(std::str::from_utf8(&part[..read]).unwrap());
+        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+        let length = head.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
+        if body.len() >= length.unwrap_or(0) {
+            return Some((head.to_owned(), body.to_owned()));
+        }
+    }
+}
+
+impl World {
+    async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let connect = Connect { addresses: vec![listener.local_addr().unwrap().to_string()], ..Connect::default() };
+        let state = Arc::new(Mutex::new(State::default()));
+        let (mut server, shared) = (JoinSet::new(), state.clone());
+        server.spawn(async move {
+            while let Ok((mut socket, _)) = listener.accept().await {
+                let Some((head, body)) = request(&mut socket).await else { continue };
+                let (status, body) = shared.lock().answer(&head, &body);
+                let head = format!("HTTP/1.1 {status} X\r\nconnection: close\r\ncontent-length: {}", body.len());
+                socket.write_all(format!("{head}\r\n\r\n{body}").as_bytes()).await.unwrap();
+            }
+        });
+        let client = Arc::new(EurekaClient::new(&connect).unwrap());
+        Self { state, publications: Publications::new(client, &Settings::default()), _server: server }
+    }
+
+    /// The same server for another process.
+    fn restarted(&self) -> Publications {
+        Publications::new(self.publications.inner.client.clone(), &Settings::default())
+    }
+
+    /// The ids of what stands, with their addresses.
+    fn standing(&self) -> Vec<(String, String)> {
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        self.state.lock().rows.iter().map(|(id, one)| (id.clone(), text(&one["ipAddr"]))).collect()
+    }
+
+    /// What was asked for since this was called last.
+    fn asked(&self) -> Vec<String> {
+        std::mem::take(&mut self.state.lock().asked)
+    }
+}
+
+fn owner() -> OwnerId {
+    OwnerId::new("i", "t")
+}
+
+/// A copy with this id; an empty one: without an id of its own.
+fn copy(host: &str, id: &str) -> Instance {
+    let words = |id: &str| Payload { kind: "eureka".into(), text: json!({ "id": id }).to_string().into() };
+    Instance::new(host, 1).with(|one| {
+        one.payload = (!id.is_empty()).then(|| words(id));
+        one.mark = Some(Mark::new(owner(), vec![ClusterId::of("a")]));
+    })
+}
+
+fn id(id: &str) -> Id {
+    ("A".into(), id.into())
+}
+
+fn delete(record: &Instance) -> Change {
+    Change::Delete { record: record.clone(), owner: owner(), why: Removal::Native }
+}
+
+async fn apply(publications: &Publications, changes: &[Change]) {
+    for outcome in publications.apply(&convert::scope("A"), changes).await {
+        outcome.unwrap();
+    }
+}
+
+fn pairs(all: &[(&str, &str)]) -> Vec<(String, String)> {
+    all.iter().map(|(id, host)| ((*id).to_owned(), (*host).to_owned())).collect()
+}
+
+#[tokio::test]
+async fn what_has_moved_with_its_id_is_not_withdrawn() {
+    let world = World::start().await;
+    let (old, new) = (copy("10.0.0.1", "x"), copy("10.0.0.2", "x"));
+    apply(&world.publications, &[Change::Create(old.clone())]).await;
+    apply(&world.publications, &[delete(&old), Change::Create(new.clone())]).await;
+    assert_eq!(world.standing(), pairs(&[("x", "10.0.0.2")]));
+    assert_eq!(world.publications.inner.kept.lock().copy(&id("x")).unwrap().record, new);
+    let restarted = world.restarted();
+    apply(&restarted, &[delete(&old)]).await;
+    assert_eq!(world.standing(), pairs(&[("x", "10.0.0.2")]));
+    apply(&restarted, &[delete(&new)]).await;
+    assert!(world.standing().is_empty());
+}
+
+#[tokio::test]
+async fn an_update_may_change_the_id() {
+    let world = World::start().await;
+    let (named, plain, other) = (copy("10.0.0.1", "x"), copy("10.0.0.1", ""), copy("10.0.0.2", "x"));
+    apply(&world.publications, &[Change::Create(named.clone())]).await;
+    let update = Change::Update { from: named, to: plain };
+    apply(&world.publications, from_ref(&update)).await;
+    assert_eq!(world.standing(), pairs(&[("10.0.0.1:1:A", "10.0.0.1")]));
+    // And its former id may be another's by then.
+    apply(&world.publications, &[Change::Create(other), update]).await;
+    assert_eq!(world.standing(), pairs(&[("10.0.0.1:1:A", "10.0.0.1"), ("x", "10.0.0.2")]));
+    assert!(world.publications.inner.kept.lock().copy(&id("x")).is_some());
+}
