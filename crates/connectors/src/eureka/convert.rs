@@ -2,7 +2,7 @@
 
 use super::client::{Lease, Port, Status, Texts, WireInstance, texts};
 use super::settings::{Called, Settings};
-use super::words::{Base, Words, called};
+use super::words::{Base, Words, called, is_odd_in_an_id};
 use causeway_core::{
     ClusterId, Endpoint, Instance, InstanceData, InstanceId, Mark, Metadata, Normalized, OwnerId, Payload, ServiceKey,
     intern,
@@ -159,10 +159,6 @@ fn own_id(app: &str, host: &str, port: u16) -> String {
     format!("{host}:{port}:{app}").chars().map(|c| if is_odd_in_an_id(c) { '-' } else { c }).collect()
 }
 
-fn is_odd_in_an_id(c: char) -> bool {
-    matches!(c, '/' | '\\' | '%' | ';' | '?' | '#') || c.is_control()
-}
-
 /// An instance as it is written; the time stamp is the writer's to set.
 pub(super) fn write(app: &str, record: &Instance, settings: &Settings) -> WireInstance {
     let Endpoint { host, port } = &record.id.endpoint;
@@ -201,9 +197,7 @@ pub(super) fn write(app: &str, record: &Instance, settings: &Settings) -> WireIn
         last_dirty_timestamp: 0,
         action_type: None,
     };
-    let mut words = Words::of(record);
-    words.id.take_if(|id| id.is_empty() || id.contains(is_odd_in_an_id));
-    words.write(&mut wire, &base);
+    Words::of(record).write(&mut wire, &base);
     wire
 }
 

@@ -9,6 +9,7 @@ mod kept;
 mod publications;
 mod services;
 mod settings;
+mod shape;
 #[cfg(test)]
 mod tests;
 mod view;
