@@ -6,7 +6,7 @@
 
 use super::client::{EurekaClient, Listing, Status, WireInstance};
 use super::convert::{self, Row};
-use super::kept::{Id, Kept};
+use super::kept::{Copy, Id, Kept};
 use super::settings::Settings;
 use super::view::View;
 use crate::util::keep_running;
@@ -216,12 +216,26 @@ impl Inner {
 
     /// Registers a copy and keeps it. [`Error::Conflict`] where somebody else's instance stands.
     async fn put(&self, scope: &ServiceKey, record: &Instance, owner: &OwnerId) -> Result<(), Error> {
-        let (id, mut wire) = self.wire(scope, record);
+        let (id, wire) = self.wire(scope, record);
         let _turn = self.turn(&id).lock().await;
+        self.register(&id, wire, record, owner).await
+    }
+
+    /// Registers a copy that the server does not know, unless it was withdrawn or written since it was looked up.
+    async fn put_again(&self, id: &Id, wire: WireInstance, copy: &Copy) -> Result<(), Error> {
+        let _turn = self.turn(id).lock().await;
+        if self.kept.lock().copy(id).is_none_or(|now| now.dirty != copy.dirty) {
+            return Ok(());
+        }
+        self.register(id, wire, &copy.record, &copy.owner).await
+    }
+
+    /// Only within the turn of `id`.
+    async fn register(&self, id: &Id, mut wire: WireInstance, record: &Instance, owner: &OwnerId) -> Result<(), Error> {
         let _slot = self.writes.acquire().await;
-        let stands = self.standing(&id).await?;
+        let stands = self.standing(id).await?;
         if stands.as_ref().is_some_and(|row| !row.is_of(&owner.install)) {
-            self.kept.lock().forget(&id);
+            self.kept.lock().forget(id);
             return Err(Error::Conflict);
         }
         // A registration with an older time stamp than the one that stands is ignored, and clocks differ.
@@ -231,7 +245,7 @@ impl Inner {
         if let Some(status) = stands.and_then(|row| laid_over(&row, wire.status)) {
             self.client.lay_over(&id.0, &id.1, status, wire.last_dirty_timestamp).await?;
         }
-        self.kept.lock().written(&id, record, owner, wire.last_dirty_timestamp, every(&wire));
+        self.kept.lock().written(id, record, owner, wire.last_dirty_timestamp, every(&wire));
         Ok(())
     }
 
@@ -283,10 +297,10 @@ impl Inner {
     async fn renew(&self, id: Id) -> Renewal {
         let Some(copy) = self.kept.lock().copy(&id) else { return Renewal::Done(None) };
         let scope = convert::scope(&id.0);
-        let status = self.wire(&scope, &copy.record).1.status;
-        let outcome = match self.client.renew(&id.0, &id.1, status, copy.dirty).await {
+        let (_, wire) = self.wire(&scope, &copy.record);
+        let outcome = match self.client.renew(&id.0, &id.1, wire.status, copy.dirty).await {
             Err(Error::Missing(_)) => {
-                let made = self.put(&scope, &copy.record, &copy.owner).await;
+                let made = self.put_again(&id, wire, &copy).await;
                 self.news.notify_waiters();
                 made
             }

@@ -155,3 +155,25 @@ async fn an_update_may_change_the_id() {
     assert_eq!(world.standing(), pairs(&[("10.0.0.1:1:A", "10.0.0.1"), ("x", "10.0.0.2")]));
     assert!(world.publications.inner.kept.lock().copy(&id("x")).is_some());
 }
+
+#[tokio::test]
+async fn what_was_withdrawn_meanwhile_is_not_made_again() {
+    let world = World::start().await;
+    let (inner, record) = (&world.publications.inner, copy("10.0.0.1", "x"));
+    let lose = || world.state.lock().rows.clear();
+    let looked_up = || (inner.kept.lock().copy(&id("x")).unwrap(), inner.wire(&convert::scope("A"), &record).1);
+    apply(&world.publications, &[Change::Create(record.clone())]).await;
+    lose();
+    assert!(matches!(inner.renew(id("x")).await, Renewal::Done(None)));
+    assert_eq!(world.standing(), pairs(&[("x", "10.0.0.1")]), "made again");
+    // The server has said that it does not know it, and then it is written, or withdrawn.
+    let (before, wire) = looked_up();
+    apply(&world.publications, &[Change::Adopt(record.clone())]).await;
+    lose();
+    inner.put_again(&id("x"), wire.clone(), &before).await.unwrap();
+    assert!(world.standing().is_empty());
+    let (before, _) = looked_up();
+    apply(&world.publications, &[delete(&record)]).await;
+    inner.put_again(&id("x"), wire, &before).await.unwrap();
+    assert!(world.standing().is_empty() && inner.kept.lock().copy(&id("x")).is_none());
+}
