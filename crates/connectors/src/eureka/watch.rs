@@ -169,7 +169,11 @@ impl Watch {
             }
             Looked::Delta(delta) => {
                 let hash = delta.hash.clone();
+                let broken = !delta.unreadable.is_empty() || !delta.deleted.is_empty();
                 let touched = self.view.apply(delta);
+                if broken {
+                    self.note_unreadable();
+                }
                 self.differs = if self.view.agrees(&hash) { 0 } else { self.differs + 1 };
                 touched
             }
