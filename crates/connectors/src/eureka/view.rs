@@ -79,7 +79,11 @@ impl View {
         }
         for wire in delta.instances {
             let app = wire.app.clone();
-            let changed = if wire.is_deleted() { self.remove(&app, wire.id()) } else { self.put(wire) };
+            let changed = match wire.is_deleted() {
+                // An older list may tell of the end of what a newer one has again.
+                true => !self.is_newer(&wire) && self.remove(&app, wire.id()),
+                false => self.put(wire),
+            };
             if changed {
                 touched.insert(app);
             }
@@ -89,6 +93,12 @@ impl View {
         }
         self.note_behind(&touched);
         touched
+    }
+
+    /// Whether what is known of an instance is newer than this.
+    fn is_newer(&self, wire: &WireInstance) -> bool {
+        let row = self.rows(&wire.app).and_then(|rows| rows.get(wire.id()));
+        row.is_some_and(|row| row.dirty > wire.last_dirty_timestamp)
     }
 
     fn put(&mut self, wire: WireInstance) -> bool {
@@ -231,6 +241,16 @@ mod tests {
         assert!(view.agrees("STARTING_1_UP_2_"));
         assert!(view.apply(listing(delta)).is_empty(), "a delta is told for minutes");
         assert_eq!(view.apps().collect::<Vec<_>>(), ["A", "C"]);
+    }
+
+    #[test]
+    fn what_was_registered_again_is_not_removed() {
+        let at = |dirty, action: &str| {
+            listing(vec![WireInstance { last_dirty_timestamp: dirty, ..wire("A", 1, Status::Up, action) }])
+        };
+        let mut view = View::of(at(7, ""), &Settings::default());
+        assert!(view.apply(at(6, "DELETED")).is_empty() && view.agrees("UP_1_"));
+        assert!(!view.apply(at(7, "DELETED")).is_empty() && view.agrees(""));
     }
 
     #[test]

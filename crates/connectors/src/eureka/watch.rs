@@ -147,7 +147,8 @@ impl Watch {
         let before = self.server.replace(self.shared.client.server());
         let touched = match looked {
             Looked::All(listing) => {
-                self.differs = 0;
+                // It may be older than what deltas have told: they tell all of it again.
+                (self.differs, self.seen) = (0, Seen::default());
                 let Replaced { touched, missing, known } = self.view.replace(listing);
                 self.note_unreadable();
                 if !self.complete {
