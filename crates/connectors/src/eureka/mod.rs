@@ -5,6 +5,8 @@
 
 mod client;
 mod convert;
+#[cfg(test)]
+mod fake;
 mod kept;
 mod publications;
 mod services;

@@ -1,11 +1,9 @@
 use super::*;
-use crate::Connect;
+use crate::eureka::fake::{Fake, client};
 use causeway_core::{ClusterId, Mark, Payload, Removal};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::slice::from_ref;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
 
 /// The instances of application `A` by their ids, and what was asked for.
 #[derive(Default)]
@@ -17,10 +15,8 @@ struct State {
 }
 
 impl State {
-    fn answer(&mut self, head: &str, body: &str) -> (u16, String) {
-        let mut words = head.split_whitespace();
-        let (method, target) = (words.next().unwrap(), words.next().unwrap().replace("%3A", ":"));
-        let target = target.strip_prefix("/eureka/apps/A").unwrap().trim_start_matches('/').to_owned();
+    fn answer(&mut self, method: &str, target: &str, body: &str) -> (u16, String) {
+        let target = target.strip_prefix("/apps/A").unwrap().trim_start_matches('/');
         self.asked.push(format!("{method} {target}"));
         if let Some(status) = self.refuses {
             return (status, String::new());
@@ -45,38 +41,16 @@ impl State {
 struct World {
     state: Arc<Mutex<State>>,
     publications: Publications,
-    _server: JoinSet<()>,
-}
-
-async fn request(socket: &mut TcpStream) -> Option<(String, String)> {
-    let (mut text, mut part) = (String::new(), [0; 4_096]);
-    loop {
-        let read = socket.read(&mut part).await.ok().filter(|read| *read > 0)?;
-        text.push_str(std::str::from_utf8(&part[..read]).unwrap());
-        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
-        let length = head.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
-        if body.len() >= length.unwrap_or(0) {
-            return Some((head.to_owned(), body.to_owned()));
-        }
-    }
+    _server: Fake,
 }
 
 impl World {
     async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let connect = Connect { addresses: vec![listener.local_addr().unwrap().to_string()], ..Connect::default() };
         let state = Arc::new(Mutex::new(State::default()));
-        let (mut server, shared) = (JoinSet::new(), state.clone());
-        server.spawn(async move {
-            while let Ok((mut socket, _)) = listener.accept().await {
-                let Some((head, body)) = request(&mut socket).await else { continue };
-                let (status, body) = shared.lock().answer(&head, &body);
-                let head = format!("HTTP/1.1 {status} X\r\nconnection: close\r\ncontent-length: {}", body.len());
-                socket.write_all(format!("{head}\r\n\r\n{body}").as_bytes()).await.unwrap();
-            }
-        });
-        let client = Arc::new(EurekaClient::new(&connect).unwrap());
-        Self { state, publications: Publications::new(client, &Settings::default()), _server: server }
+        let shared = state.clone();
+        let server = Fake::start(move |method, target, body| shared.lock().answer(method, target, body)).await;
+        let publications = Publications::new(client(&[&server.addr]), &Settings::default());
+        Self { state, publications, _server: server }
     }
 
     /// The same server for another process.
