@@ -286,10 +286,13 @@ impl Inner {
         }
         let id = self.wire(scope, from).0;
         let Some(row) = self.standing(&id).await? else { return Err(Error::Conflict) };
-        let dirty = row.dirty.saturating_add(1).max(now());
-        match to.enabled {
-            true => self.client.lay_bare(&id.0, &id.1, Status::Up, dirty).await,
-            false => self.client.lay_over(&id.0, &id.1, Status::OutOfService, dirty).await,
+        // With its own time stamp: a later one would have the server ignore a provider whose clock is behind.
+        let dirty = row.dirty;
+        match (to.enabled, row.laid_over) {
+            (true, Status::OutOfService) => self.client.lay_bare(&id.0, &id.1, Status::Up, dirty).await,
+            // Its provider says that it is out of service: there is nothing to take away.
+            (true, _) => self.client.lay_over(&id.0, &id.1, Status::Up, dirty).await,
+            (false, _) => self.client.lay_over(&id.0, &id.1, Status::OutOfService, dirty).await,
         }
     }
 

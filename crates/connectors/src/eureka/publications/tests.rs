@@ -151,3 +151,25 @@ async fn what_was_withdrawn_meanwhile_is_not_made_again() {
     inner.put_again(&id("x"), wire, &before).await.unwrap();
     assert!(world.standing().is_empty() && inner.kept.lock().copy(&id("x")).is_none());
 }
+
+#[tokio::test]
+async fn an_override_that_travels_back_leaves_the_time_stamp() {
+    let world = World::start().await;
+    let inner = &world.publications.inner;
+    let mut native = inner.wire(&convert::scope("A"), &copy("10.0.0.1", "x").with_mark(None)).1;
+    (native.status, native.last_dirty_timestamp) = (Status::OutOfService, 7);
+    let mut stands = serde_json::to_value(&native).unwrap();
+    let off = convert::read(native, &Settings::default()).record;
+    let on = off.clone().with(|one| one.enabled = true);
+    for (laid_over, enabled, asked) in [
+        ("UNKNOWN", true, "PUT x/status?value=UP&lastDirtyTimestamp=7"),
+        ("OUT_OF_SERVICE", true, "DELETE x/status?value=UP&lastDirtyTimestamp=7"),
+        ("UNKNOWN", false, "PUT x/status?value=OUT_OF_SERVICE&lastDirtyTimestamp=7"),
+    ] {
+        stands["overriddenStatus"] = json!(laid_over);
+        world.state.lock().rows.insert("x".to_owned(), stands.clone());
+        let (from, to) = if enabled { (&off, &on) } else { (&on, &off) };
+        apply(&world.publications, &[Change::Edit { from: from.clone(), to: to.clone(), owner: owner() }]).await;
+        assert_eq!(world.asked(), ["GET x", asked]);
+    }
+}
