@@ -218,7 +218,7 @@ impl Inner {
     async fn put(&self, scope: &ServiceKey, record: &Instance, owner: &OwnerId) -> Result<(), Error> {
         let (id, wire) = self.wire(scope, record);
         let _turn = self.turn(&id).lock().await;
-        self.register(&id, wire, record, owner).await
+        self.register(&id, wire, record, owner, false).await
     }
 
     /// Registers a copy that the server does not know, unless it was withdrawn or written since it was looked up.
@@ -227,22 +227,31 @@ impl Inner {
         if self.kept.lock().copy(id).is_none_or(|now| now.dirty != copy.dirty) {
             return Ok(());
         }
-        self.register(id, wire, &copy.record, &copy.owner).await
+        self.register(id, wire, &copy.record, &copy.owner, true).await
     }
 
-    /// Only within the turn of `id`.
-    async fn register(&self, id: &Id, mut wire: WireInstance, record: &Instance, owner: &OwnerId) -> Result<(), Error> {
+    /// Only within the turn of `id`. `again`: nothing new is wanted, and what somebody has laid over it stays.
+    async fn register(
+        &self,
+        id: &Id,
+        mut wire: WireInstance,
+        record: &Instance,
+        owner: &OwnerId,
+        again: bool,
+    ) -> Result<(), Error> {
         let _slot = self.writes.acquire().await;
         let stands = self.standing(id).await?;
         if stands.as_ref().is_some_and(|row| !row.is_of(&owner.install)) {
             self.kept.lock().forget(id);
             return Err(Error::Conflict);
         }
-        // A registration with an older time stamp than the one that stands is ignored, and clocks differ.
-        let before = stands.as_ref().map_or(0, |row| row.dirty.saturating_add(1));
-        wire.last_dirty_timestamp = before.max(now());
+        // A registration with an older time stamp than the one that stands is ignored, and clocks differ. By its time stamp a
+        // list that is older than this, or than a withdrawal, is told from a newer one.
+        let before = stands.as_ref().map_or(0, |row| row.dirty).max(self.kept.lock().latest(id));
+        wire.last_dirty_timestamp = before.saturating_add(1).max(now());
         self.client.register(&wire).await?;
-        if let Some(status) = stands.and_then(|row| laid_over(&row, wire.status)) {
+        let over = stands.filter(|row| !again || row.laid_over == Status::Unknown);
+        if let Some(status) = over.and_then(|row| laid_over(&row, wire.status)) {
             self.client.lay_over(&id.0, &id.1, status, wire.last_dirty_timestamp).await?;
         }
         self.kept.lock().written(id, record, owner, wire.last_dirty_timestamp, every(&wire));

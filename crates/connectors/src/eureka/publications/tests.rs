@@ -64,6 +64,11 @@ impl World {
         self.state.lock().rows.iter().map(|(id, one)| (id.clone(), text(&one["ipAddr"]))).collect()
     }
 
+    /// The time stamp of what stands under an id.
+    fn stamp(&self, id: &str) -> i64 {
+        self.state.lock().rows[id]["lastDirtyTimestamp"].as_str().unwrap().parse().unwrap()
+    }
+
     /// What was asked for since this was called last.
     fn asked(&self) -> Vec<String> {
         std::mem::take(&mut self.state.lock().asked)
@@ -171,5 +176,46 @@ async fn an_override_that_travels_back_leaves_the_time_stamp() {
         let (from, to) = if enabled { (&off, &on) } else { (&on, &off) };
         apply(&world.publications, &[Change::Edit { from: from.clone(), to: to.clone(), owner: owner() }]).await;
         assert_eq!(world.asked(), ["GET x", asked]);
+    }
+}
+
+#[tokio::test]
+async fn time_stamps_grow_though_clocks_do_not() {
+    let world = World::start().await;
+    let (inner, record) = (&world.publications.inner, copy("10.0.0.1", "x"));
+    let ahead = now() + 1_000_000;
+    // Nothing stands, and what was withdrawn or lost had a time stamp of a clock that is ahead.
+    inner.kept.lock().withdrawn(&id("x"), ahead);
+    apply(&world.publications, &[Change::Create(record.clone())]).await;
+    assert_eq!(world.stamp("x"), ahead + 1);
+    world.state.lock().rows.clear();
+    inner.renew(id("x")).await;
+    assert_eq!(world.stamp("x"), ahead + 2);
+    world.state.lock().rows.get_mut("x").unwrap()["lastDirtyTimestamp"] = json!((ahead + 9).to_string());
+    apply(&world.publications, &[Change::Adopt(record)]).await;
+    assert_eq!(world.stamp("x"), ahead + 10);
+}
+
+#[tokio::test]
+async fn a_renewal_takes_no_override_away() {
+    let world = World::start().await;
+    let (inner, record) = (&world.publications.inner, copy("10.0.0.1", "x"));
+    apply(&world.publications, &[Change::Create(record.clone())]).await;
+    let wire = inner.wire(&convert::scope("A"), &record).1;
+    for (again, asked) in [(true, vec!["GET x", "POST "]), (false, vec!["GET x", "POST ", "PUT x/status"])] {
+        {
+            let rows = &mut world.state.lock().rows;
+            let one = rows.get_mut("x").unwrap();
+            (one["status"], one["overriddenStatus"]) = (json!("OUT_OF_SERVICE"), json!("OUT_OF_SERVICE"));
+        }
+        world.asked();
+        let kept = inner.kept.lock().copy(&id("x")).unwrap();
+        match again {
+            true => inner.put_again(&id("x"), wire.clone(), &kept).await.unwrap(),
+            false => apply(&world.publications, &[Change::Adopt(record.clone())]).await,
+        }
+        let all = world.asked();
+        let paths: Vec<_> = all.iter().filter_map(|asked| asked.split('?').next()).collect();
+        assert_eq!(paths, asked);
     }
 }
