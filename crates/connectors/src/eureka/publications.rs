@@ -29,7 +29,7 @@ const IN_ONE: usize = 8;
 const RENEWALS: usize = 64;
 /// Locks that keep the writers of one instance apart.
 const TURNS: usize = 64;
-/// A renewal that failed is repeated after this time; after a refusal, later.
+/// A renewal that no server answered is repeated after this time; one that was refused, later.
 const AGAIN: Duration = Duration::from_secs(1);
 const SLOWLY: Duration = Duration::from_secs(5);
 /// Copies that were taken over are renewed first within this time, spread evenly.
@@ -323,9 +323,12 @@ impl Inner {
             // It is somebody else's now, and no longer kept.
             Err(Error::Conflict) => Renewal::Done(None),
             Err(Error::Unavailable(why)) => Renewal::Away(AGAIN, why.to_string()),
+            // All would be told the same.
+            Err(Error::Denied(why)) => Renewal::Away(SLOWLY, why),
+            Err(Error::Throttled(wait)) => Renewal::Away(wait.max(AGAIN), format!("told to wait {wait:?}")),
             Err(error) => {
                 tracing::debug!(app = &*id.0, id = &*id.1, %error, "a copy was not renewed");
-                Renewal::Failed(if error.is_transient() { AGAIN } else { SLOWLY })
+                Renewal::Failed(SLOWLY)
             }
         }
     }

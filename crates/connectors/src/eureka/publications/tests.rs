@@ -219,3 +219,17 @@ async fn a_renewal_takes_no_override_away() {
         assert_eq!(paths, asked);
     }
 }
+
+#[tokio::test]
+async fn what_is_refused_to_all_slows_all_down() {
+    let world = World::start().await;
+    let inner = &world.publications.inner;
+    apply(&world.publications, &[Change::Create(copy("10.0.0.1", "x"))]).await;
+    for (status, expected) in [(401, SLOWLY), (403, SLOWLY), (429, AGAIN), (500, AGAIN)] {
+        world.state.lock().refuses = Some(status);
+        let renewal = inner.renew(id("x")).await;
+        assert!(matches!(renewal, Renewal::Away(after, _) if after == expected), "{status}");
+    }
+    world.state.lock().refuses = Some(400);
+    assert!(matches!(inner.renew(id("x")).await, Renewal::Failed(_)));
+}
