@@ -82,6 +82,12 @@ impl Words {
         payload.and_then(|payload| serde_json::from_str(&payload.text).ok()).unwrap_or_default()
     }
 
+    /// The words of an instance's payload as they stand there.
+    pub fn json(record: &Instance) -> Value {
+        let payload = record.payload.as_ref().filter(|payload| &*payload.kind == KIND);
+        payload.and_then(|payload| serde_json::from_str(&payload.text).ok()).unwrap_or_default()
+    }
+
     /// `None`: there is nothing to say.
     pub fn payload(&self) -> Option<Payload> {
         let text = serde_json::to_string(self).ok().filter(|_| *self != Self::default())?;
