@@ -2,7 +2,7 @@
 
 use super::client::{Lease, Port, Status, Texts, WireInstance, texts};
 use super::settings::{Called, Settings};
-use super::words::{Base, Words, called};
+use super::words::{Base, Words, called, is_odd_in_an_id};
 use causeway_core::{
     ClusterId, Endpoint, Instance, InstanceData, InstanceId, Mark, Metadata, Normalized, OwnerId, Payload, ServiceKey,
     intern,
@@ -159,10 +159,6 @@ fn own_id(app: &str, host: &str, port: u16) -> String {
     format!("{host}:{port}:{app}").chars().map(|c| if is_odd_in_an_id(c) { '-' } else { c }).collect()
 }
 
-fn is_odd_in_an_id(c: char) -> bool {
-    matches!(c, '/' | '\\' | '%' | ';' | '?' | '#') || c.is_control()
-}
-
 /// An instance as it is written; the time stamp is the writer's to set.
 pub(super) fn write(app: &str, record: &Instance, settings: &Settings) -> WireInstance {
     let Endpoint { host, port } = &record.id.endpoint;
@@ -170,7 +166,7 @@ pub(super) fn write(app: &str, record: &Instance, settings: &Settings) -> WireIn
     let mut metadata = record.metadata.to_map();
     metadata.retain(|key, _| !key.is_empty() && key != "@class");
     let foreign = record.payload.as_ref().filter(|payload| &*payload.kind != super::words::KIND);
-    if let Some(payload) = foreign.filter(|payload| !payload.text.is_empty()) {
+    if let Some(payload) = foreign.filter(|payload| !payload.text.is_empty() && fits_xml(&payload.text)) {
         metadata.insert(PAYLOAD.to_owned(), format!("{}:{}", payload.kind, payload.text));
     }
     if record.lasting || !record.ephemeral {
@@ -201,9 +197,7 @@ pub(super) fn write(app: &str, record: &Instance, settings: &Settings) -> WireIn
         last_dirty_timestamp: 0,
         action_type: None,
     };
-    let mut words = Words::of(record);
-    words.id.take_if(|id| id.is_empty() || id.contains(is_odd_in_an_id));
-    words.write(&mut wire, &base);
+    Words::of(record).write(&mut wire, &base);
     wire
 }
 
@@ -228,9 +222,11 @@ pub(super) fn check(scope: &ServiceKey, record: &Instance) -> Result<(), String>
     }
     // Servers write such characters into XML as they are, and no reader of XML could read any list then.
     let pairs = record.metadata.iter().flat_map(|(key, value)| [key, value]);
-    match pairs.chain([&*record.id.endpoint.host]).any(|text| text.contains(|c| !is_in_xml(c))) {
-        true => Err("it holds a control character, which XML cannot hold: no reader of XML could read any list".into()),
-        false => Ok(()),
+    match pairs.chain([&*record.id.endpoint.host]).all(fits_xml) && words_fit_xml(&Words::json(record)) {
+        true => Ok(()),
+        false => {
+            Err("it holds a control character, which XML cannot hold: no reader of XML could read any list".into())
+        }
     }
 }
 
@@ -247,6 +243,19 @@ pub(super) fn is_in_the_only_part(scope: &ServiceKey) -> Result<(), String> {
 
 pub(super) fn no_namespaces(namespace: &str) -> String {
     format!("Eureka has no namespaces, and this one is {namespace:?}: map it to {PART}")
+}
+
+fn words_fit_xml(words: &Value) -> bool {
+    match words {
+        Value::String(text) => fits_xml(text),
+        Value::Array(all) => all.iter().all(words_fit_xml),
+        Value::Object(all) => all.iter().all(|(key, value)| fits_xml(key) && words_fit_xml(value)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => true,
+    }
+}
+
+fn fits_xml(text: &str) -> bool {
+    text.chars().all(is_in_xml)
 }
 
 fn is_in_xml(c: char) -> bool {

@@ -89,6 +89,13 @@ impl Kept {
         self.copies.get(&id.0)?.get(&id.1).cloned()
     }
 
+    /// The latest time stamp of ours under an id: of a copy that is kept, or of one that was withdrawn. 0: none is known.
+    pub fn latest(&self, id: &Id) -> i64 {
+        let kept = self.copies.get(&id.0).and_then(|copies| copies.get(&id.1)).map(|copy| copy.dirty);
+        let gone = self.gone.get(&id.0).and_then(|gone| gone.get(&id.1)).map(|(until, _)| *until);
+        kept.max(gone).unwrap_or_default()
+    }
+
     /// Keeps nothing any more. What stands ends by itself.
     pub fn clear(&mut self) {
         self.copies.clear();

@@ -5,10 +5,13 @@
 
 mod client;
 mod convert;
+#[cfg(test)]
+mod fake;
 mod kept;
 mod publications;
 mod services;
 mod settings;
+mod shape;
 #[cfg(test)]
 mod tests;
 mod view;

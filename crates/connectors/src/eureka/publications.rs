@@ -6,7 +6,7 @@
 
 use super::client::{EurekaClient, Listing, Status, WireInstance};
 use super::convert::{self, Row};
-use super::kept::{Id, Kept};
+use super::kept::{Copy, Id, Kept};
 use super::settings::Settings;
 use super::view::View;
 use crate::util::keep_running;
@@ -29,7 +29,7 @@ const IN_ONE: usize = 8;
 const RENEWALS: usize = 64;
 /// Locks that keep the writers of one instance apart.
 const TURNS: usize = 64;
-/// A renewal that failed is repeated after this time; after a refusal, later.
+/// A renewal that no server answered is repeated after this time; one that was refused, later.
 const AGAIN: Duration = Duration::from_secs(1);
 const SLOWLY: Duration = Duration::from_secs(5);
 /// Copies that were taken over are renewed first within this time, spread evenly.
@@ -189,14 +189,14 @@ impl Inner {
             Change::Create(record) | Change::Adopt(record) => self.write(scope, record).await,
             Change::Update { from, to } => {
                 self.write(scope, to).await?;
-                let (before, after) = (self.wire(scope, from).0, self.wire(scope, to).0);
+                let moved = self.wire(scope, from).0 != self.wire(scope, to).0;
                 match &to.mark {
-                    Some(mark) if before != after => self.take(&before, &mark.owner.install).await,
+                    Some(mark) if moved => self.take(scope, from, &mark.owner.install, true).await,
                     _ => Ok(()),
                 }
             }
             Change::Delete { record, owner, .. } | Change::Shadow(record, owner) => {
-                self.take(&self.wire(scope, record).0, &owner.install).await
+                self.take(scope, record, &owner.install, false).await
             }
             Change::Edit { from, to, .. } => self.edit(scope, from, to).await,
             Change::Scope { .. } => Ok(()),
@@ -216,40 +216,73 @@ impl Inner {
 
     /// Registers a copy and keeps it. [`Error::Conflict`] where somebody else's instance stands.
     async fn put(&self, scope: &ServiceKey, record: &Instance, owner: &OwnerId) -> Result<(), Error> {
-        let (id, mut wire) = self.wire(scope, record);
+        let (id, wire) = self.wire(scope, record);
         let _turn = self.turn(&id).lock().await;
+        self.register(&id, wire, record, owner, false).await
+    }
+
+    /// Registers a copy that the server does not know, unless it was withdrawn or written since it was looked up.
+    async fn put_again(&self, id: &Id, wire: WireInstance, copy: &Copy) -> Result<(), Error> {
+        let _turn = self.turn(id).lock().await;
+        if self.kept.lock().copy(id).is_none_or(|now| now.dirty != copy.dirty) {
+            return Ok(());
+        }
+        self.register(id, wire, &copy.record, &copy.owner, true).await
+    }
+
+    /// Only within the turn of `id`. `again`: nothing new is wanted, and what somebody has laid over it stays.
+    async fn register(
+        &self,
+        id: &Id,
+        mut wire: WireInstance,
+        record: &Instance,
+        owner: &OwnerId,
+        again: bool,
+    ) -> Result<(), Error> {
         let _slot = self.writes.acquire().await;
-        let stands = self.standing(&id).await?;
+        let stands = self.standing(id).await?;
         if stands.as_ref().is_some_and(|row| !row.is_of(&owner.install)) {
-            self.kept.lock().forget(&id);
+            self.kept.lock().forget(id);
             return Err(Error::Conflict);
         }
-        // A registration with an older time stamp than the one that stands is ignored, and clocks differ.
-        let before = stands.as_ref().map_or(0, |row| row.dirty.saturating_add(1));
-        wire.last_dirty_timestamp = before.max(now());
+        // A registration with an older time stamp than the one that stands is ignored, and clocks differ. By its time stamp a
+        // list that is older than this, or than a withdrawal, is told from a newer one.
+        let before = stands.as_ref().map_or(0, |row| row.dirty).max(self.kept.lock().latest(id));
+        wire.last_dirty_timestamp = before.saturating_add(1).max(now());
         self.client.register(&wire).await?;
-        if let Some(status) = stands.and_then(|row| laid_over(&row, wire.status)) {
+        let over = stands.filter(|row| !again || row.laid_over == Status::Unknown);
+        if let Some(status) = over.and_then(|row| laid_over(&row, wire.status)) {
             self.client.lay_over(&id.0, &id.1, status, wire.last_dirty_timestamp).await?;
         }
-        self.kept.lock().written(&id, record, owner, wire.last_dirty_timestamp, every(&wire));
+        self.kept.lock().written(id, record, owner, wire.last_dirty_timestamp, every(&wire));
         Ok(())
     }
 
-    /// Withdraws what stands at an id where it is of this install, and keeps nothing there any more.
-    async fn take(&self, id: &Id, install: &str) -> Result<(), Error> {
-        let _turn = self.turn(id).lock().await;
+    /// Withdraws a copy where it stands and is of this install, and keeps it no more. What has come to stand under its id at
+    /// another address is another copy, and stays. `moved`: this one stands under another id already.
+    async fn take(&self, scope: &ServiceKey, record: &Instance, install: &str, moved: bool) -> Result<(), Error> {
+        let (id, _) = self.wire(scope, record);
+        let is_it = |one: &Instance| one.id.endpoint == record.id.endpoint;
+        let _turn = self.turn(&id).lock().await;
         let _slot = self.writes.acquire().await;
-        let Some(row) = self.standing(id).await? else {
-            let known = self.kept.lock().copy(id).map(|copy| copy.dirty);
-            self.kept.lock().withdrawn(id, known.unwrap_or_default());
+        let copy = self.kept.lock().copy(&id);
+        if copy.as_ref().is_some_and(|copy| !is_it(&copy.record)) {
+            return Ok(());
+        }
+        if moved {
+            // It is not renewed any more, so it ends by itself where it cannot be removed now.
+            self.kept.lock().forget(&id);
+        }
+        let Some(row) = self.standing(&id).await? else {
+            self.kept.lock().withdrawn(&id, copy.map_or(0, |copy| copy.dirty));
             return Ok(());
         };
-        if !row.is_of(install) {
-            self.kept.lock().forget(id);
+        if !row.is_of(install) || !is_it(&row.record) {
+            self.kept.lock().forget(&id);
             return Ok(());
         }
         match self.client.cancel(&id.0, &id.1).await {
-            Ok(()) | Err(Error::Missing(_)) => self.kept.lock().withdrawn(id, row.dirty),
+            Ok(()) | Err(Error::Missing(_)) => self.kept.lock().withdrawn(&id, row.dirty),
             Err(error) => return Err(error),
         }
         Ok(())
@@ -262,10 +295,13 @@ impl Inner {
         }
         let id = self.wire(scope, from).0;
         let Some(row) = self.standing(&id).await? else { return Err(Error::Conflict) };
-        let dirty = row.dirty.saturating_add(1).max(now());
-        match to.enabled {
-            true => self.client.lay_bare(&id.0, &id.1, Status::Up, dirty).await,
-            false => self.client.lay_over(&id.0, &id.1, Status::OutOfService, dirty).await,
+        // With its own time stamp: a later one would have the server ignore a provider whose clock is behind.
+        let dirty = row.dirty;
+        match (to.enabled, row.laid_over) {
+            (true, Status::OutOfService) => self.client.lay_bare(&id.0, &id.1, Status::Up, dirty).await,
+            // Its provider says that it is out of service: there is nothing to take away.
+            (true, _) => self.client.lay_over(&id.0, &id.1, Status::Up, dirty).await,
+            (false, _) => self.client.lay_over(&id.0, &id.1, Status::OutOfService, dirty).await,
         }
     }
 
@@ -273,10 +309,10 @@ impl Inner {
     async fn renew(&self, id: Id) -> Renewal {
         let Some(copy) = self.kept.lock().copy(&id) else { return Renewal::Done(None) };
         let scope = convert::scope(&id.0);
-        let status = self.wire(&scope, &copy.record).1.status;
-        let outcome = match self.client.renew(&id.0, &id.1, status, copy.dirty).await {
+        let (_, wire) = self.wire(&scope, &copy.record);
+        let outcome = match self.client.renew(&id.0, &id.1, wire.status, copy.dirty).await {
             Err(Error::Missing(_)) => {
-                let made = self.put(&scope, &copy.record, &copy.owner).await;
+                let made = self.put_again(&id, wire, &copy).await;
                 self.news.notify_waiters();
                 made
             }
@@ -287,9 +323,12 @@ impl Inner {
             // It is somebody else's now, and no longer kept.
             Err(Error::Conflict) => Renewal::Done(None),
             Err(Error::Unavailable(why)) => Renewal::Away(AGAIN, why.to_string()),
+            // All would be told the same.
+            Err(Error::Denied(why)) => Renewal::Away(SLOWLY, why),
+            Err(Error::Throttled(wait)) => Renewal::Away(wait.max(AGAIN), format!("told to wait {wait:?}")),
             Err(error) => {
                 tracing::debug!(app = &*id.0, id = &*id.1, %error, "a copy was not renewed");
-                Renewal::Failed(if error.is_transient() { AGAIN } else { SLOWLY })
+                Renewal::Failed(SLOWLY)
             }
         }
     }
@@ -313,27 +352,4 @@ async fn renewals(inner: Arc<Inner>) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_status_is_laid_over_only_where_a_registration_would_not_tell() {
-        use Status::{Down, OutOfService, Starting, Unknown, Up};
-        let record = Instance::new("h", 1);
-        let row =
-            |status, laid_over| Row { id: "i".into(), record: record.clone(), ours: true, status, laid_over, dirty: 1 };
-        for (stands, over, wanted, then) in [
-            (Up, Unknown, Up, None),
-            (Up, Unknown, OutOfService, Some(OutOfService)),
-            (OutOfService, Unknown, Up, Some(Up)),
-            (OutOfService, OutOfService, Up, Some(Up)),
-            (Down, Up, OutOfService, Some(OutOfService)),
-            (Down, Unknown, OutOfService, None),
-            (Starting, Unknown, Up, None),
-            (Up, Up, Down, None),
-            (OutOfService, OutOfService, Starting, None),
-        ] {
-            assert_eq!(laid_over(&row(stands, over), wanted), then, "{stands:?} {over:?} {wanted:?}");
-        }
-    }
-}
+mod tests;

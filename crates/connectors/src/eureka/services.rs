@@ -4,12 +4,13 @@ use super::client::{EurekaClient, Seen};
 use super::convert::{self, LOSSES, PART, no_namespaces, scope};
 use super::publications::Publications;
 use super::settings::Settings;
+use super::shape;
 use super::view::View;
 use super::watch::{Shared, watch};
 use crate::Connect;
 use causeway_core::{
     Capabilities, Change, Error, Instance, Limits, Lost, Normalized, Part, Parts, Selector, ServiceKey, Set, Sink,
-    Source, Unreadable, Update, Written,
+    Source, Unreadable, Update, Wish, Written,
 };
 use futures_util::future::{BoxFuture, ready};
 use futures_util::stream::BoxStream;
@@ -97,6 +98,10 @@ impl Sink for EurekaServices {
 
     fn normalize(&self, scope: &ServiceKey, record: Instance) -> Normalized {
         convert::normalize(scope, record, &self.shared.settings)
+    }
+
+    fn shape(&self, there: &Set, written: &Written, wishes: &mut [Wish]) {
+        shape::shape(there, written, wishes);
     }
 
     fn prepare<'a>(&'a self, part: &'a Part, _title: Option<&'a str>) -> BoxFuture<'a, Result<(), Error>> {

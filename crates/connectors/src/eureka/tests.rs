@@ -199,6 +199,15 @@ fn what_would_break_every_list_is_not_written() {
     assert!(check(&scope("A"), &with("a", "b\u{1}")).is_err() && check(&scope("A"), &with("a\u{0}", "")).is_err());
     assert!(check(&scope("A"), &with("a=b,c", "\"x\"\r\n\té 😀")).is_ok());
     assert!(copied(&with("", "nameless"), &Settings::default()).1.metadata.is_empty());
+    let carries = |kind: &str, text: &str| {
+        Instance::new("h", 1).with(|one| one.payload = Some(Payload { kind: kind.into(), text: text.into() }))
+    };
+    for words in [r#"{"vip":"a\u0001"}"#, r#"{"dc":{"metadata":{"a\ufffe":"b"}}}"#, r#"{"id":"x","group":"\u0000"}"#] {
+        assert!(check(&scope("A"), &carries("eureka", words)).is_err(), "{words}");
+    }
+    assert!(check(&scope("A"), &carries("eureka", r#"{"vip":"a\tb","home":"/é"}"#)).is_ok());
+    // What another kind understands is only carried along.
+    assert_eq!(copied(&carries("other", "a\u{1}"), &Settings::default()).1.payload, None);
 }
 
 #[test]

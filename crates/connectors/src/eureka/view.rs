@@ -6,7 +6,7 @@ use super::settings::Settings;
 use causeway_core::{Endpoint, Unreadable};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// In the order in which they stand in a registry's hash.
+/// All there are.
 const STATUSES: [Status; 5] = [Status::Down, Status::OutOfService, Status::Starting, Status::Unknown, Status::Up];
 
 /// The instances of one application, by their ids.
@@ -74,9 +74,16 @@ impl View {
     /// Takes in a delta; returns the applications in which something is otherwise now.
     pub fn apply(&mut self, delta: Listing) -> BTreeSet<String> {
         let mut touched = BTreeSet::new();
+        for record in delta.deleted {
+            self.unreadable.remove(&record);
+        }
         for wire in delta.instances {
             let app = wire.app.clone();
-            let changed = if wire.is_deleted() { self.remove(&app, wire.id()) } else { self.put(wire) };
+            let changed = match wire.is_deleted() {
+                // An older list may tell of the end of what a newer one has again.
+                true => !self.is_newer(&wire) && self.remove(&app, wire.id()),
+                false => self.put(wire),
+            };
             if changed {
                 touched.insert(app);
             }
@@ -86,6 +93,12 @@ impl View {
         }
         self.note_behind(&touched);
         touched
+    }
+
+    /// Whether what is known of an instance is newer than this.
+    fn is_newer(&self, wire: &WireInstance) -> bool {
+        let row = self.rows(&wire.app).and_then(|rows| rows.get(wire.id()));
+        row.is_some_and(|row| row.dirty > wire.last_dirty_timestamp)
     }
 
     fn put(&mut self, wire: WireInstance) -> bool {
@@ -119,15 +132,16 @@ impl View {
         }
     }
 
-    /// Whether a registry with this hash holds as many of each status. A registry of what cannot be read has another one.
+    /// Whether a registry with this hash holds as many of each status. Of what cannot be read the status is not known: it may
+    /// be any.
     pub fn agrees(&self, hash: &str) -> bool {
-        if !self.unreadable.is_empty() {
-            return true;
-        }
-        let counted = STATUSES.into_iter().filter_map(|status| Some((status, self.counts.get(&status)?)));
-        let some = counted.filter(|(_, count)| **count > 0);
-        let own: String = some.map(|(status, count)| format!("{}_{count}_", status.word())).collect();
-        own == hash
+        let (theirs, mut unknown) = (counted(hash), self.unreadable.len());
+        STATUSES.into_iter().all(|status| {
+            let own = self.counts.get(&status).copied().unwrap_or_default();
+            let more = theirs.get(&status).copied().unwrap_or_default().checked_sub(own);
+            let left = more.and_then(|more| unknown.checked_sub(more));
+            left.inspect(|left| unknown = *left).is_some()
+        })
     }
 
     /// The instances of an application.
@@ -168,6 +182,19 @@ impl View {
             }
         }
     }
+}
+
+/// How many of each status a registry's hash tells of, such as `OUT_OF_SERVICE_1_UP_12_`.
+fn counted(hash: &str) -> BTreeMap<Status, usize> {
+    let (mut counts, mut word) = (BTreeMap::new(), String::new());
+    for part in hash.split('_') {
+        match part.parse::<usize>() {
+            Ok(count) => *counts.entry(Status::of(&std::mem::take(&mut word))).or_default() += count,
+            Err(_) if word.is_empty() => part.clone_into(&mut word),
+            Err(_) => word = format!("{word}_{part}"),
+        }
+    }
+    counts
 }
 
 /// Which of the native instances at one address is taken: one that takes calls, then the one that changed last.
@@ -214,6 +241,42 @@ mod tests {
         assert!(view.agrees("STARTING_1_UP_2_"));
         assert!(view.apply(listing(delta)).is_empty(), "a delta is told for minutes");
         assert_eq!(view.apps().collect::<Vec<_>>(), ["A", "C"]);
+    }
+
+    #[test]
+    fn what_was_registered_again_is_not_removed() {
+        let at = |dirty, action: &str| {
+            listing(vec![WireInstance { last_dirty_timestamp: dirty, ..wire("A", 1, Status::Up, action) }])
+        };
+        let mut view = View::of(at(7, ""), &Settings::default());
+        assert!(view.apply(at(6, "DELETED")).is_empty() && view.agrees("UP_1_"));
+        assert!(!view.apply(at(7, "DELETED")).is_empty() && view.agrees(""));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_allowed_for() {
+        let broken = |id: &str| (format!("A/{id}"), "no port".to_owned());
+        let all = vec![wire("A", 1, Status::Up, ""), wire("A", 2, Status::OutOfService, "")];
+        let unreadable = vec![broken("x"), broken("y")];
+        let mut view = View::of(Listing { unreadable, ..listing(all) }, &Settings::default());
+        for (hash, agrees) in [
+            ("DOWN_1_OUT_OF_SERVICE_1_UP_2_", true),
+            ("OUT_OF_SERVICE_3_UP_1_", true),
+            ("OUT_OF_SERVICE_1_SOMETHING_2_UP_1_", true),
+            ("DOWN_1_OUT_OF_SERVICE_1_UP_3_", false),
+            ("DOWN_2_UP_1_", false),
+            ("DOWN_3_OUT_OF_SERVICE_1_", false),
+        ] {
+            assert_eq!(view.agrees(hash), agrees, "{hash}");
+        }
+        let gone = Listing { deleted: vec!["A/x".to_owned()], ..Listing::default() };
+        assert!(view.apply(gone).is_empty() && view.unreadable().len() == 1);
+        assert!(!view.agrees("OUT_OF_SERVICE_1_UP_3_") && view.agrees("OUT_OF_SERVICE_1_UP_2_"));
+        // What is mended is read.
+        let mut mended = wire("A", 9, Status::Up, "ADDED");
+        mended.instance_id = Some("y".to_owned());
+        view.apply(listing(vec![mended]));
+        assert!(view.agrees("OUT_OF_SERVICE_1_UP_2_") && !view.agrees("OUT_OF_SERVICE_1_UP_3_"));
     }
 
     #[test]

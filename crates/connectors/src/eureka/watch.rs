@@ -53,8 +53,10 @@ struct Watch {
     failures: u32,
     /// Deltas in a row with another hash than ours.
     differs: u32,
-    /// The servers tell no deltas.
+    /// The servers tell no deltas, as far as is known.
     no_deltas: bool,
+    /// They are asked for deltas once more: another one has answered, or they were away.
+    ask_again: bool,
     /// The server that answered last, and when.
     server: Option<usize>,
     heard: Instant,
@@ -64,26 +66,7 @@ struct Watch {
 
 /// An endless stream of what the registry holds.
 pub(super) fn watch(shared: &Shared, select: &Selector) -> BoxStream<'static, Result<Update, Lost>> {
-    let now = Instant::now();
-    let watch = Watch {
-        shared: shared.clone(),
-        select: select.clone(),
-        interest: BTreeMap::new(),
-        epoch: select.epoch(),
-        view: View::new(&shared.settings),
-        seen: Seen::default(),
-        told: BTreeMap::new(),
-        complete: false,
-        lost: None,
-        failures: 0,
-        differs: 0,
-        no_deltas: false,
-        server: None,
-        heard: now,
-        next: now,
-        ready: VecDeque::new(),
-    };
-    stream::unfold(watch, async |mut watch| {
+    stream::unfold(Watch::new(shared, select), async |mut watch| {
         loop {
             if let Some(item) = watch.ready.pop_front() {
                 return Some((item, watch));
@@ -97,10 +80,35 @@ pub(super) fn watch(shared: &Shared, select: &Selector) -> BoxStream<'static, Re
 /// What a look has shown.
 enum Looked {
     All(Listing),
+    /// All, since no server tells deltas.
+    NoDeltas(Listing),
     Delta(Listing),
 }
 
 impl Watch {
+    fn new(shared: &Shared, select: &Selector) -> Self {
+        let now = Instant::now();
+        Self {
+            shared: shared.clone(),
+            select: select.clone(),
+            interest: BTreeMap::new(),
+            epoch: select.epoch(),
+            view: View::new(&shared.settings),
+            seen: Seen::default(),
+            told: BTreeMap::new(),
+            complete: false,
+            lost: None,
+            failures: 0,
+            differs: 0,
+            no_deltas: false,
+            ask_again: false,
+            server: None,
+            heard: now,
+            next: now,
+            ready: VecDeque::new(),
+        }
+    }
+
     /// Waits for the next look, or for a write of ours, and tells what is new.
     async fn step(&mut self) {
         let publications = self.shared.publications.clone();
@@ -126,35 +134,46 @@ impl Watch {
     async fn look(&mut self) -> Result<Looked, Error> {
         let client = &self.shared.client;
         let moved = self.server.is_some_and(|server| server != client.server());
-        if !self.complete || self.no_deltas || moved || self.differs >= DIFFERS || self.heard.elapsed() > MISSED {
+        let none = self.no_deltas && !self.ask_again;
+        if !self.complete || none || moved || self.differs >= DIFFERS || self.heard.elapsed() > MISSED {
             return client.all().await.map(Looked::All);
         }
-        match client.delta(&mut self.seen).await {
-            Err(error @ (Error::Denied(_) | Error::Missing(_))) => match client.all().await {
-                Ok(listing) => {
-                    tracing::info!(%error, "the servers tell no deltas: all is listed every time");
-                    self.no_deltas = true;
-                    Ok(Looked::All(listing))
-                }
-                Err(error) => Err(error),
-            },
-            delta => delta.map(Looked::Delta),
+        let error = match client.delta(&mut self.seen).await {
+            Ok(delta) => return Ok(Looked::Delta(delta)),
+            Err(error) => error,
+        };
+        // Where they told none before, one that is away and another one that refuses are no news.
+        if !self.no_deltas && !matches!(error, Error::Denied(_) | Error::Missing(_)) {
+            return Err(error);
         }
+        let listing = client.all().await?;
+        if !self.no_deltas {
+            tracing::info!(%error, "the servers tell no deltas: all is listed every time");
+        }
+        Ok(Looked::NoDeltas(listing))
     }
 
     fn take(&mut self, looked: Looked) {
         (self.failures, self.heard) = (0, Instant::now());
-        let before = self.server.replace(self.shared.client.server());
+        let server = Some(self.shared.client.server());
+        let before = std::mem::replace(&mut self.server, server);
+        match &looked {
+            Looked::All(_) => self.ask_again |= before != server,
+            Looked::NoDeltas(_) => (self.no_deltas, self.ask_again) = (true, false),
+            Looked::Delta(_) => self.no_deltas = false,
+        }
         let touched = match looked {
-            Looked::All(listing) => {
-                self.differs = 0;
+            Looked::All(listing) | Looked::NoDeltas(listing) => {
+                // It may be older than what deltas have told: they tell all of it again.
+                (self.differs, self.seen) = (0, Seen::default());
                 let Replaced { touched, missing, known } = self.view.replace(listing);
                 self.note_unreadable();
                 if !self.complete {
                     return self.reset();
                 }
-                // Where there are no deltas, only a server that has lost most of what it knew is told from one that has not.
-                let unseen = if self.no_deltas { missing > 1 && missing * 2 > known } else { missing > 0 };
+                // Where one server tells no deltas, all that can be told is whether it has lost most of what it knew.
+                let most = missing > 1 && missing * 2 > known;
+                let unseen = if self.no_deltas && before == server { most } else { missing > 0 };
                 if unseen {
                     let why = format!("the server lists {missing} instances less, and told of the end of none of them");
                     self.lose(Error::unavailable(why));
@@ -163,13 +182,17 @@ impl Watch {
                 touched
             }
             // Another server's, which may not have been told the same: all of it is to be listed.
-            Looked::Delta(_) if before != self.server => {
+            Looked::Delta(_) if before != server => {
                 (self.differs, self.next) = (DIFFERS, Instant::now());
                 return;
             }
             Looked::Delta(delta) => {
                 let hash = delta.hash.clone();
+                let broken = !delta.unreadable.is_empty() || !delta.deleted.is_empty();
                 let touched = self.view.apply(delta);
+                if broken {
+                    self.note_unreadable();
+                }
                 self.differs = if self.view.agrees(&hash) { 0 } else { self.differs + 1 };
                 touched
             }
@@ -195,6 +218,7 @@ impl Watch {
             return;
         }
         self.shared.publications.believe();
+        self.ask_again = true;
         self.lose(error);
     }
 
@@ -265,3 +289,6 @@ impl Watch {
         *self.shared.unreadable.lock() = self.view.unreadable();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -82,6 +82,12 @@ impl Words {
         payload.and_then(|payload| serde_json::from_str(&payload.text).ok()).unwrap_or_default()
     }
 
+    /// The words of an instance's payload as they stand there.
+    pub fn json(record: &Instance) -> Value {
+        let payload = record.payload.as_ref().filter(|payload| &*payload.kind == KIND);
+        payload.and_then(|payload| serde_json::from_str(&payload.text).ok()).unwrap_or_default()
+    }
+
     /// `None`: there is nothing to say.
     pub fn payload(&self) -> Option<Payload> {
         let text = serde_json::to_string(self).ok().filter(|_| *self != Self::default())?;
@@ -126,7 +132,7 @@ impl Words {
 
     /// Lays the words over an instance that [`Base`] alone has made. What the model says stays.
     pub fn write(self, wire: &mut WireInstance, base: &Base<'_>) {
-        if let Some(id) = self.id {
+        if let Some(id) = self.id.filter(|id| is_id(id)) {
             wire.instance_id = Some(id);
         }
         wire.host_name = self.host.unwrap_or_else(|| base.host.to_owned());
@@ -159,6 +165,31 @@ impl Words {
         let given = self.lease.map(|(interval, duration)| Lease { interval, duration });
         wire.lease_info = given.filter(|lease| lease.duration >= base.lease.duration).unwrap_or(base.lease);
     }
+}
+
+/// The id that a record was born with in Eureka, where it can stand there.
+pub(super) fn given_id(record: &Instance) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Given {
+        id: Option<String>,
+    }
+    let payload = record.payload.as_ref().filter(|payload| &*payload.kind == KIND)?;
+    serde_json::from_str::<Given>(&payload.text).ok()?.id.filter(|id| is_id(id))
+}
+
+/// The same record without the id that it was born with.
+pub(super) fn without_id(record: Instance) -> Instance {
+    let words = Words { id: None, ..Words::of(&record) };
+    record.with(|one| one.payload = words.payload())
+}
+
+/// Whether servers take a text for an id: what they take for a path of another kind is none.
+fn is_id(text: &str) -> bool {
+    !text.is_empty() && !text.contains(is_odd_in_an_id)
+}
+
+pub(super) fn is_odd_in_an_id(c: char) -> bool {
+    matches!(c, '/' | '\\' | '%' | ';' | '?' | '#') || c.is_control()
 }
 
 /// The port that is called: the plain one where it is served, or where none is.

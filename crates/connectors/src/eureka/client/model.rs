@@ -9,6 +9,9 @@ use std::collections::{BTreeMap, HashSet};
 use std::fmt::Display;
 use xxhash_rust::xxh3::xxh3_64;
 
+/// What a delta says has happened to an instance that is gone.
+const DELETED: &str = "DELETED";
+
 /// How an instance is, in Eureka's words.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
@@ -31,6 +34,12 @@ impl Status {
             Self::OutOfService => "OUT_OF_SERVICE",
             Self::Unknown => "UNKNOWN",
         }
+    }
+
+    /// The status of a word; of one that is not known, [`Status::Unknown`].
+    pub fn of(word: &str) -> Self {
+        let all = [Self::Up, Self::Down, Self::Starting, Self::OutOfService];
+        all.into_iter().find(|status| status.word() == word).unwrap_or_default()
     }
 }
 
@@ -131,7 +140,7 @@ impl WireInstance {
     }
 
     pub fn is_deleted(&self) -> bool {
-        self.action_type.as_deref() == Some("DELETED")
+        self.action_type.as_deref() == Some(DELETED)
     }
 
     /// Where an instance runs that is in no cloud.
@@ -159,6 +168,8 @@ pub(in super::super) struct Listing {
     pub instances: Vec<WireInstance>,
     /// What cannot be read: its application and id, and why.
     pub unreadable: Vec<(String, String)>,
+    /// What a delta says is gone, and nothing else can be read of: application and id.
+    pub deleted: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -208,9 +219,16 @@ impl Listing {
                         listing.instances.push(one);
                     }
                     Err(error) => {
-                        let id = serde_json::from_str::<Value>(raw.get()).unwrap_or_default();
-                        let id = id["instanceId"].as_str().or(id["hostName"].as_str()).unwrap_or_default();
-                        listing.unreadable.push((format!("{}/{id}", application.name), error.to_string()));
+                        let one = serde_json::from_str::<Value>(raw.get()).unwrap_or_default();
+                        let id = match (&one["instanceId"], &one["hostName"]) {
+                            (Value::String(id), _) | (Value::Null, Value::String(id)) => id.clone(),
+                            (odd, _) => odd.to_string(),
+                        };
+                        let record = format!("{}/{id}", application.name);
+                        match one["actionType"].as_str() {
+                            Some(DELETED) => listing.deleted.push(record),
+                            _ => listing.unreadable.push((record, error.to_string())),
+                        }
                     }
                 }
             }
@@ -339,6 +357,11 @@ mod tests {
             r#""application":[{{"name":"ORDERS","instance":[{INSTANCE},{{"instanceId":"x","app":"ORDERS"}}]}}]"#
         ));
         assert_eq!((both.instances.len(), both.unreadable[0].0.as_str()), (1, "ORDERS/x"));
+        let gone = listing(
+            r#""application":[{"name":"A","instance":[{"instanceId":"x","actionType":"DELETED"},{"hostName":"y"},{"instanceId":7}]}]"#,
+        );
+        assert_eq!(gone.deleted, ["A/x"]);
+        assert_eq!(gone.unreadable.iter().map(|(one, _)| one.as_str()).collect::<Vec<_>>(), ["A/y", "A/7"]);
     }
 
     #[test]

@@ -14,8 +14,8 @@ pub(crate) enum Renewal {
     Done(Option<Duration>),
     /// Not renewed. It is repeated after this time.
     Failed(Duration),
-    /// No server answered, and why. It is repeated after this time, and until then no lease is renewed; then one at a time,
-    /// until one is answered.
+    /// No server answered, or what it said holds for all leases; and why. It is repeated after this time, and until then no lease
+    /// is renewed; then one at a time, until one is answered.
     Away(Duration, String),
 }
 
@@ -45,7 +45,7 @@ impl<K: Ord + Clone> Keeper<K> {
     pub async fn run<F: Future<Output = Renewal>>(&self, at_a_time: usize, renew: impl Fn(K) -> F) {
         self.change(|leases| leases.restart(Instant::now()));
         let mut work = FuturesUnordered::new();
-        // While no server answers: when to try the next renewal.
+        // While no lease is renewed: when to try the next one.
         let mut away: Option<Instant> = None;
         loop {
             let now = Instant::now();
@@ -72,7 +72,7 @@ impl<K: Ord + Clone> Keeper<K> {
             away = match renewal {
                 Renewal::Away(after, why) => {
                     if away.is_none() {
-                        tracing::info!(why, "renewals do not reach the server");
+                        tracing::info!(why, "no lease is renewed for now");
                     }
                     Some(now + after)
                 }
