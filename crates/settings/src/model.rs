@@ -252,7 +252,7 @@ pub struct Task {
     #[schemars(extend("x-origin" = "ours"))]
     pub map: Renames,
     /// The case of services' names at the destination, where `map` does not give a whole name: `keep`, `lower` or `upper`.
-    /// Absent: `lower` for what comes from a kind that has no case of its own (Eureka), else `keep`. The way back writes a
+    /// Absent: `lower` for what comes from a kind whose names are all in upper case, else `keep`. The way back writes a
     /// service under the name that it has at the source already.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "NameCase", extend("x-origin" = "ours", "examples" = ["keep"]))]

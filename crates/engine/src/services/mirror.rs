@@ -18,8 +18,8 @@ use tokio::time::Instant;
 
 /// Witnessed removals are remembered for this long, and longer while a copy of them stands somewhere.
 const WITNESS_MEMORY: Duration = Duration::from_secs(60);
-/// What we wrote and the cluster has not reported after this time is looked for: servers lose what they have accepted. A
-/// Nacos server does when it takes in a peer's data at its start, half a minute after others could write.
+/// What we wrote and the cluster has not reported after this time is looked for: servers lose what they have accepted, for
+/// instance where they take in a peer's data after others could write already.
 const REPORTED: Duration = Duration::from_secs(30);
 /// The longest time after which the same scope is looked for again.
 const REPORTED_AT_MOST: Duration = Duration::from_secs(600);
