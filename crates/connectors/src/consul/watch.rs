@@ -119,8 +119,9 @@ impl Watch {
                     sleep(self.backoff.next()).await;
                 }
                 Err(error) => {
+                    let asked = if let Error::Throttled(wait) = &error { *wait } else { Duration::ZERO };
                     self.lose(error);
-                    sleep(self.backoff.next()).await;
+                    sleep(asked.max(self.backoff.next())).await;
                 }
             }
             return;

@@ -24,7 +24,7 @@ const LIMITS: Limits = Limits { connect: Duration::from_secs(2), answer: Duratio
 const LONG: Duration = Duration::from_secs(30);
 /// How long a server holds a query back that has nothing new to say. It adds up to a sixteenth. Short enough that one that
 /// hangs is noticed in time.
-const WAIT: Duration = Duration::from_secs(20);
+pub(super) const WAIT: Duration = Duration::from_secs(20);
 /// After the longest wait an answer is due within this time.
 const GRACE: Duration = Duration::from_secs(7);
 /// The wait that a server asks for when it does not say how long.

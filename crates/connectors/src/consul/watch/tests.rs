@@ -92,3 +92,14 @@ async fn an_outage_is_said_once() {
     let parts = watch.ready.iter().map(|lost| lost.as_ref().unwrap_err().part.is_some());
     assert_eq!(parts.collect::<Vec<_>>(), [false, false, true]);
 }
+
+#[tokio::test]
+async fn a_query_that_ended_is_an_outage() {
+    let mut watch = watch();
+    let (tell, news) = mpsc::channel(1);
+    watch.news = Some(news);
+    tell.send(News::Failed(query::ended(Error::Throttled(Duration::ZERO)))).await.unwrap();
+    watch.step().await;
+    assert!(watch.news.is_none(), "all is begun anew");
+    assert!(matches!(watch.ready.pop_front(), Some(Err(Lost { error: Error::Unavailable(_), .. }))));
+}
