@@ -6,6 +6,8 @@ mod agent;
 mod catalog;
 mod client;
 mod convert;
+#[cfg(test)]
+mod fake;
 mod pack;
 mod reading;
 mod services;

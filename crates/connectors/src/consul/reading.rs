@@ -141,8 +141,7 @@ impl Reading {
     /// Whether the servers answer, and what they say can be relied on.
     pub async fn check(&self) -> Result<(), Error> {
         self.client.check_token().await?;
-        // What the settings ask for beyond a token: the data centre, a namespace. A node that is not there is quickly looked for.
-        self.client.get::<IgnoredAny>("/v1/catalog/node/causeway", &[]).await.map(drop)
+        self.client.look().await
     }
 
     fn set(&self, name: &str, entries: &[Entry]) -> Set {
