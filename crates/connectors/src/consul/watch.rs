@@ -8,7 +8,7 @@ mod query;
 
 use super::client::{Check, NOT_PASSING, NOTHING_OF_NODES, NOTHING_OF_SERVICES};
 use super::convert::scope;
-use super::reading::{AT_ONCE, Failing, Listing, One, Reading, Sets, failing};
+use super::reading::{AT_ONCE, Failing, Listing, One, Reading, Sets, failing, is_about_name};
 use crate::util::backoff::Backoff;
 use causeway_core::{Error, Lost, Part, Selector, Set, Update, intern};
 use causeway_settings::PUBLIC;
@@ -266,6 +266,11 @@ impl Watch {
         let found = self.each(names).await?;
         self.throttled = 0;
         for (name, one) in found {
+            // It stands in the list of everything.
+            let Some(one) = one else {
+                self.all = true;
+                continue;
+            };
             match self.merged(&name, one) {
                 Some(set) => self.tell(name, set, false),
                 None => self.forget(&name),
@@ -274,10 +279,14 @@ impl Watch {
         Ok(())
     }
 
-    async fn each(&self, names: BTreeSet<Arc<str>>) -> Result<Vec<(Arc<str>, One)>, Error> {
+    /// Each of these services; `None`: it cannot be asked for by its name.
+    async fn each(&self, names: BTreeSet<Arc<str>>) -> Result<Vec<(Arc<str>, Option<One>)>, Error> {
         let looks = names.into_iter().map(|name| async move {
-            let one = self.reading.one(&name).await;
-            one.map(|one| (name, one))
+            match self.reading.one(&name).await {
+                Ok(one) => Ok((name, Some(one))),
+                Err(error) if is_about_name(&error) => Ok((name, None)),
+                Err(error) => Err(error),
+            }
         });
         stream::iter(looks).buffer_unordered(AT_ONCE).collect::<Vec<_>>().await.into_iter().collect()
     }
@@ -299,6 +308,8 @@ impl Watch {
         let doubtful: BTreeSet<_> = self.told.iter().filter_map(lacks).collect();
         self.denied.retain(|name| doubtful.contains(name));
         for (name, one) in self.each(doubtful).await? {
+            let listed = || One { set: sets.get(&name).cloned(), failing: self.failing.clone(), filtered: true };
+            let one = one.unwrap_or_else(listed);
             match self.merged(&name, one) {
                 Some(set) => drop(sets.insert(name, set)),
                 None => drop(sets.remove(&name)),

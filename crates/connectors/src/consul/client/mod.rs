@@ -31,8 +31,9 @@ const GRACE: Duration = Duration::from_secs(7);
 const THROTTLED: Duration = Duration::from_secs(1);
 /// The longest wait that a server is given when it asks for one.
 const LONGEST: Duration = Duration::from_secs(60);
-/// What servers say of a data centre that they do not know.
+/// What servers say of a data centre that they do not know, and what we say then.
 const NO_PATH: &str = "No path to datacenter";
+const NO_DATACENTER: &str = "the servers know no data centre";
 /// Most characters of a server's own words in an error.
 const WORDS: usize = 300;
 
@@ -91,19 +92,18 @@ impl Client {
         }
         match self.refused(&reply) {
             // Tokens may be the primary data centre's to know. That it is out of reach says nothing about the one that is read.
-            Some(Error::Missing(_)) if words(&reply.body).contains(NO_PATH) => {
+            Some(Error::Missing(why)) if why.starts_with(NO_DATACENTER) => {
                 self.look().await?;
                 Err(Error::unavailable("the servers do not reach the primary data centre, which knows the tokens"))
             }
-            Some(Error::Missing(why)) => Err(Error::Denied(why)),
-            refused => refused.map_or(Ok(()), Err),
+            refused => refused.map_or(Ok(()), |error| Err(denied(error))),
         }
     }
 
     /// Whether the servers know what the settings ask for beyond a token: the data centre, a namespace. Quick: it looks for a
     /// node that is not there.
     pub async fn look(&self) -> Result<(), Error> {
-        self.get::<IgnoredAny>("/v1/catalog/node/causeway", &[]).await.map(drop)
+        self.get::<IgnoredAny>("/v1/catalog/node/causeway", &[]).await.map(drop).map_err(denied)
     }
 
     /// A query that is answered at once.
@@ -200,7 +200,7 @@ impl Client {
             _ if is_throttled(reply) => Error::Throttled(retry_after(reply)),
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Error::Denied(words),
             _ if has("ermission denied") || has("ACL not found") => Error::Denied(words),
-            _ if has(NO_PATH) => Error::Missing(format!("the servers know no data centre {}", self.datacenter)),
+            _ if has(NO_PATH) => Error::Missing(format!("{NO_DATACENTER} {}", self.datacenter)),
             StatusCode::PAYLOAD_TOO_LARGE => Error::Rejected(words),
             StatusCode::BAD_REQUEST => Error::Rejected(words),
             StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => Error::Missing(words),
@@ -216,6 +216,19 @@ pub(super) const NOTHING_OF_SERVICES: (&str, &str) = ("filter", "ServiceName == 
 pub(super) const NOTHING_OF_NODES: (&str, &str) = ("filter", "Node == \"\"");
 /// Checks that do not pass.
 pub(super) const NOT_PASSING: (&str, &str) = ("filter", "Status != \"passing\"");
+
+/// Whether it is a path that servers, or a proxy before them, do not serve, and not the data centre that is missing.
+pub(super) fn is_not_served(error: &Error) -> bool {
+    matches!(error, Error::Missing(why) if !why.starts_with(NO_DATACENTER))
+}
+
+/// The same error where a path that is not served is a refusal: it says nothing about the data centre.
+pub(super) fn denied(error: Error) -> Error {
+    match error {
+        Error::Missing(why) if !why.starts_with(NO_DATACENTER) => Error::Denied(why),
+        error => error,
+    }
+}
 
 /// Whether a server asks for a rest. What only the leader can do it puts off with 503, and no other server does better then.
 fn is_throttled(reply: &Reply) -> bool {

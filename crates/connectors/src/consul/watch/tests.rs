@@ -1,4 +1,5 @@
 use super::super::client::Client;
+use super::super::fake::{Fake, Said};
 use super::super::settings::ConsulOptions;
 use super::*;
 use crate::Connect;
@@ -25,7 +26,8 @@ fn set(name: &str, ports: &[u16]) -> (Arc<str>, Arc<Set>) {
 }
 
 fn listing(sets: &[(&str, &[u16])], checks: &[Check], filtered: bool) -> Listing {
-    Listing { sets: sets.iter().map(|(name, ports)| set(name, ports)).collect(), failing: failing(checks), filtered }
+    let sets = sets.iter().map(|(name, ports)| set(name, ports)).collect();
+    Listing { sets, failing: failing(checks), filtered, index: 0 }
 }
 
 #[tokio::test]
@@ -102,4 +104,22 @@ async fn a_query_that_ended_is_an_outage() {
     watch.step().await;
     assert!(watch.news.is_none(), "all is begun anew");
     assert!(matches!(watch.ready.pop_front(), Some(Err(Lost { error: Error::Unavailable(_), .. }))));
+}
+
+#[tokio::test]
+async fn one_that_cannot_be_asked_for_is_listed_with_all() {
+    let fake = Fake::start(|line| match line {
+        "GET /v1/health/service/web" => Said::now(200, "[]"),
+        _ => Said::now(301, ""),
+    });
+    let fake = fake.await;
+    let mut watch = Watch::new(fake.reading(), Arc::new(Everything));
+    (watch.news, watch.some) = (Some(mpsc::channel(1).1), BTreeSet::from([intern("a//b"), intern("web")]));
+    watch.step().await;
+    assert!(watch.all && watch.some.is_empty() && watch.news.is_some() && watch.ready.is_empty());
+    // It may not be read in full either: what was known stays.
+    let (name, known) = set("a//b", &[1, 2]);
+    watch.told.insert(name.clone(), Some(known));
+    let sets = watch.resolve(listing(&[("a//b", &[1])], &[], true)).await.unwrap();
+    assert_eq!(sets[&name].records.len(), 2);
 }
