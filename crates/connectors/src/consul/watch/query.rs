@@ -16,12 +16,12 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// Between an answer and the next query: what changes meanwhile is one answer.
 const SPACE: Duration = Duration::from_millis(100);
 
-/// What one of the waiting queries has to say.
+/// What one of the waiting queries has to say, with its index.
 pub(super) enum News {
     /// Something was registered or taken away.
-    Everything,
+    Everything(u64),
     /// The checks that do not pass now.
-    Checks(Failing),
+    Checks(u64, Failing),
     /// The query has ended. Never [`Error::Throttled`], which is no outage.
     Failed(Error),
 }
@@ -53,15 +53,20 @@ impl Query {
         Ok((self, answer.content))
     }
 
+    /// The index of the last answer.
+    pub fn index(&self) -> u64 {
+        self.index
+    }
+
     /// Tells of every change, until it fails.
-    pub async fn run<T: DeserializeOwned>(self, news: impl Fn(T) -> News) {
+    pub async fn run<T: DeserializeOwned>(self, news: impl Fn(u64, T) -> News) {
         let mut query = Blocking::resumed(self.index, WAIT, PAUSE, BACKOFF);
         let mut throttled = 0;
         let (client, path, filter) = (&self.reading.client, self.path, self.filter);
         loop {
             let ask = |index| async move {
                 let answer = client.wait::<T>(path, filter, index).await?;
-                Ok((answer.index, answer.content))
+                Ok((answer.index, (answer.index, answer.content)))
             };
             let answer = query.next(ask).await;
             let said = match answer {
@@ -69,9 +74,9 @@ impl Query {
                 Ok(_) if !query.follows() => News::Failed(Error::unavailable(
                     "the servers' index does not follow from what it was: they were restored or replaced",
                 )),
-                Ok(content) => {
+                Ok((index, content)) => {
                     throttled = 0;
-                    news(content)
+                    news(index, content)
                 }
                 Err(Error::Throttled(wait)) if throttled < PATIENCE => {
                     throttled += 1;

@@ -123,3 +123,21 @@ async fn one_that_cannot_be_asked_for_is_listed_with_all() {
     let sets = watch.resolve(listing(&[("a//b", &[1])], &[], true)).await.unwrap();
     assert_eq!(sets[&name].records.len(), 2);
 }
+
+#[tokio::test]
+async fn a_list_of_an_earlier_state_is_not_believed() {
+    let nodes = r#"[{"Node": "n", "Services": [{"ID": "consul", "Service": "consul"}]}]"#;
+    let fake = Fake::start(move |_| Said { index: 40, ..Said::now(200, nodes) }).await;
+    let mut watch = Watch::new(fake.reading(), Arc::new(Everything));
+    let (tell, news) = mpsc::channel(1);
+    (watch.news, watch.followed) = (Some(news), true);
+    for (index, believed) in [(40, true), (50, false)] {
+        tell.send(News::Everything(index)).await.unwrap();
+        watch.step().await;
+        assert!(watch.all);
+        watch.rest = Instant::now();
+        watch.step().await;
+        assert_eq!((watch.all, watch.news.is_some()), (false, believed));
+    }
+    assert!(matches!(watch.ready.pop_front(), Some(Err(Lost { error: Error::Unavailable(_), .. }))));
+}
