@@ -85,3 +85,23 @@ async fn tokens_tell_nothing_of_a_data_centre() {
     let why = fake.client(&options, Some("s3cret")).check_token().await.unwrap_err();
     assert!(matches!(&why, Error::Denied(_)), "{why}");
 }
+
+#[test]
+fn operations_say_where_they_belong() {
+    let ops = [
+        Op::Node(NodeOp::make("n", "192.0.2.1", Default::default())),
+        Op::Service(ServiceOp { verb: Verb::Cas, node: "n".into(), service: Service::default() }),
+        Op::Check(CheckOp { verb: Verb::Set, check: Check::default() }),
+    ];
+    let told = |options: &ConsulOptions| -> Vec<String> {
+        let client = Client::new(&connect(&["127.0.0.1:1"]), options).unwrap();
+        let body: serde_json::Value = serde_json::from_slice(&client.body(&ops).unwrap()).unwrap();
+        let bodies = ["/0/Node/Node", "/1/Service/Service", "/2/Check/Check"].map(|path| body.pointer(path).unwrap());
+        let places = ["Datacenter", "Namespace", "Partition"];
+        bodies.map(|body| places.map(|key| body[key].as_str().unwrap_or("-")).join(" ")).into()
+    };
+    assert_eq!(told(&ConsulOptions::default()), ["- - -"; 3]);
+    let [datacenter, namespace, partition] = ["dc2", "ns", "p"].map(|name| Some(name.to_owned()));
+    let options = ConsulOptions { datacenter, namespace, partition, ..ConsulOptions::default() };
+    assert_eq!(told(&options), ["dc2 - p", "- ns p", "- ns p"]);
+}
