@@ -80,7 +80,8 @@ impl Client {
         Ok(Self { http, token: connect.token.clone(), params, datacenter })
     }
 
-    /// Whether the token is one; never [`Error::Missing`] unless the data centre is. Without this a token that is gone could be told by nothing from a catalog that is empty.
+    /// Whether the token is one; [`Error::Missing`] only where the data centre is. Without this a token that is gone could be
+    /// told by nothing from a catalog that is empty.
     pub async fn check_token(&self) -> Result<(), Error> {
         if self.token.is_none() {
             return Ok(());
