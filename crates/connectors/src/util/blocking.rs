@@ -100,7 +100,8 @@ impl Blocking {
             }
             self.not_before = (index <= asked || doubted).then_some(begun + self.pause);
             if owed || index != before || index == FIRST {
-                self.follows = !back && !(doubted && index != before);
+                let hidden = doubted && index != before;
+                self.follows = !(back || hidden);
                 return Ok(content);
             }
         }
