@@ -31,6 +31,7 @@ fn main() {
         test("a_node_keeps_what_an_operator_wrote_there", || Box::pin(node_meta())),
         test("without_the_list_of_everything", || Box::pin(one_by_one())),
         test("an_index_that_goes_backwards_is_no_removal", || Box::pin(index_reset())),
+        test("a_snapshot_that_is_restored_is_no_removal", || Box::pin(snapshot_restored())),
     ];
     libtest_mimic::run(&Arguments::from_args(), causeway_testbed::share(trials)).exit();
 }
@@ -231,4 +232,34 @@ async fn index_reset() -> Result<()> {
     let told = timeout(Duration::from_secs(2), watch.next()).await;
     ensure!(!matches!(&told, Ok(Some(Ok(Update::Removed(_))))), "{told:?}");
     Ok(())
+}
+
+async fn snapshot_restored() -> Result<()> {
+    let server = Consul::start(ConsulSetup { persists: true, ..ConsulSetup::default() }).await?;
+    let api = server.api()?;
+    let register = async |range: std::ops::Range<u16>| -> Result<()> {
+        for n in range {
+            api.register("a", &ConsulRow::new(&format!("web-{n}"), "127.0.0.1", 80)).await?;
+        }
+        Ok(())
+    };
+    let (http, url) = (reqwest::Client::builder().no_proxy().build()?, format!("http://{}/v1/snapshot", server.addr()));
+    register(0..3).await?;
+    let snapshot = http.get(&url).send().await?.error_for_status()?.bytes().await?;
+    register(3..9).await?;
+    let session = open(&server.addr(), &ConsulOptions::default(), None)?;
+    let mut watch = session.watch(&all());
+    ensure!(told(next(&mut watch).await?)?.len() == 9);
+    http.put(&url).body(snapshot).send().await?.error_for_status()?;
+    // Whatever the servers' index was: this is higher than before.
+    register(9..10).await?;
+    let lost = next(&mut watch).await?;
+    ensure!(matches!(&lost, Err(Lost { error: Error::Unavailable(_), .. })), "{lost:?}");
+    loop {
+        match next(&mut watch).await? {
+            Ok(Update::Reset { sets, .. }) if sets.len() == 4 => return Ok(()),
+            Ok(Update::Removed(scope)) => anyhow::bail!("{} was told as removed", scope.name),
+            _ => {}
+        }
+    }
 }

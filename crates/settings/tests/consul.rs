@@ -24,10 +24,10 @@ fn the_block() {
         ConsulOptions::from_block(cluster("connectKeyList: [h], consul: {}").own.as_ref()),
         ConsulOptions::default()
     );
-    let all = "datacenter: dc2, includeUnhealthy: true, addressOf: node, destination: agent, checkTtl: 1m, namespace: n, partition: p";
+    let all = "includeUnhealthy: true, addressOf: node, destination: agent, checkTtl: 1m, namespace: n, partition: p";
     let read = cluster(&format!("connectKeyList: ['h:8500'], consul: {{{all}}}"));
     let expected = ConsulOptions {
-        datacenter: Some("dc2".into()),
+        datacenter: None,
         include_unhealthy: true,
         address_of: AddressOf::Node,
         destination: Destination::Agent,
@@ -38,6 +38,8 @@ fn the_block() {
     assert_eq!(ConsulOptions::from_block(read.own.as_ref()), expected);
     let again = good(&serde_json::json!({"clusters": [read.to_value(Secrets::Kept)]}).to_string());
     assert_eq!(again.clusters[0], read);
+    let read = cluster("connectKeyList: [h], consul: {datacenter: dc2}");
+    assert_eq!(ConsulOptions::from_block(read.own.as_ref()).datacenter.as_deref(), Some("dc2"));
 }
 
 #[test]
@@ -56,6 +58,11 @@ fn the_token_is_a_secret() {
 fn what_is_wrong_is_said() {
     for (keys, field, message) in [
         ("connectKeyList: [a, b], consul: {destination: agent}", "consul.destination", "several addresses"),
+        (
+            "connectKeyList: [a], consul: {destination: agent, datacenter: b}",
+            "consul.datacenter",
+            "its own data centre",
+        ),
         ("connectKeyList: [a], consul: {checkTtl: 1s}", "consul.checkTtl", "too short"),
         ("connectKeyList: [a], consul: {checkTtl: 1h}", "consul.checkTtl", "too long"),
         ("connectKeyList: [a], consul: {destination: nodes}", "consul.destination", "not a word"),

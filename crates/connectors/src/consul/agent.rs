@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use xxhash_rust::xxh3::xxh3_64;
 
 /// Signs of life under way at a time.
 const SIGNS_AT_ONCE: usize = 16;
@@ -35,6 +36,8 @@ const AGAIN: Duration = Duration::from_secs(1);
 const SLOWLY: Duration = Duration::from_secs(5);
 /// The time of a check that nobody gives signs to: it stays as it is.
 const FOREVER: &str = "87600h";
+/// Locks that copies share.
+const LOCKS: usize = 64;
 
 /// Writes copies and keeps them alive.
 pub(super) struct Agent {
@@ -47,6 +50,8 @@ struct Inner {
     install: Arc<str>,
     ttl: Duration,
     kept: Mutex<BTreeMap<String, Kept>>,
+    /// Who registers a copy or takes it away holds the lock of its id until `kept` says so too.
+    locks: [tokio::sync::Mutex<()>; LOCKS],
     leases: Keeper<String>,
 }
 
@@ -62,7 +67,8 @@ type Standing = BTreeMap<String, Entry>;
 
 impl Agent {
     pub fn new(reading: Arc<Reading>, install: Arc<str>, ttl: Duration) -> Self {
-        let inner = Inner { reading, install, ttl, kept: Mutex::default(), leases: Keeper::default() };
+        let locks = std::array::from_fn(|_| tokio::sync::Mutex::default());
+        let inner = Inner { reading, install, ttl, kept: Mutex::default(), locks, leases: Keeper::default() };
         Self { inner: Arc::new(inner), upkeep: Mutex::default() }
     }
 
@@ -148,12 +154,17 @@ impl Inner {
         let same = |entry: &Entry| {
             convert::same(&entry.service, &service) && *record == convert::read(entry, Default::default())
         };
+        let _lock = self.lock(&id).await;
         let is_kept = self.kept.lock().get(&id).is_some_and(|kept| kept.record == *record);
         if !(is_kept && standing.get(&id).is_some_and(same)) {
             self.register(&service, record, standing.get(&id)).await?;
         }
         self.keep(id, Kept { scope: scope.clone(), record: record.clone(), owner });
         Ok(())
+    }
+
+    async fn lock(&self, id: &str) -> tokio::sync::MutexGuard<'_, ()> {
+        self.locks[xxh3_64(id.as_bytes()) as usize % LOCKS].lock().await
     }
 
     fn keep(&self, id: String, kept: Kept) {
@@ -200,7 +211,8 @@ impl Inner {
             gone(client.put(&format!("/v1/agent/check/deregister/{}", path_segment(&ill)), &[], &()).await)?;
         }
         let was_enabled = there.is_none_or(|entry| convert::read(entry, Default::default()).enabled);
-        if record.enabled != was_enabled {
+        // What is shown as disabled may be what stood there before the agent lost its data.
+        if !record.enabled || !was_enabled {
             let path = format!("/v1/agent/service/maintenance/{}", path_segment(&service.id));
             let enable = if record.enabled { "false" } else { "true" };
             client.put(&path, &[("enable", enable), ("reason", "disabled where Causeway copied it from")], &()).await?;
@@ -209,6 +221,7 @@ impl Inner {
     }
 
     async fn take(&self, id: &str) -> Result<(), Error> {
+        let _lock = self.lock(id).await;
         let path = format!("/v1/agent/service/deregister/{}", path_segment(id));
         gone(self.reading.client.put(&path, &[], &()).await)?;
         self.kept.lock().remove(id);
@@ -216,13 +229,14 @@ impl Inner {
         Ok(())
     }
 
-    /// One sign of life. What the agent does not know is registered again, as it was.
+    /// One sign of life. What the agent does not know is registered again, as it is to be now.
     async fn sign(&self, id: &str) -> Result<(), Error> {
         let path = format!("/v1/agent/check/pass/{}", path_segment(&alive(id)));
         match self.reading.client.put(&path, &[], &()).await {
             Err(Error::Missing(_)) => {}
             done => return done,
         }
+        let _lock = self.lock(id).await;
         let Some(kept) = self.kept.lock().get(id).cloned() else { return Ok(()) };
         if *kept.owner.install != *self.install {
             return Ok(());
@@ -260,3 +274,6 @@ fn gone(done: Result<(), Error>) -> Result<(), Error> {
         done => done,
     }
 }
+
+#[cfg(test)]
+mod tests;

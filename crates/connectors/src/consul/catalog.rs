@@ -116,6 +116,8 @@ impl Catalog {
     ) -> Result<Step, Error> {
         let owner = &to.mark().ok_or_else(|| Error::protocol("a copy without a mark"))?.owner;
         let mut service = convert::write(scope, to, owner).map_err(Error::Rejected)?;
+        // Transactions drop them (agents do not).
+        service.tagged_addresses.clear();
         let there = standing.get(&service.id);
         let node = there.map_or_else(|| self.node_of(owner, scope), |entry| entry.node.node.clone());
         let checks = convert::checks(&node, &service, to);

@@ -102,7 +102,12 @@ fn by_sync_tool(tags: &[String]) -> bool {
     has("sourceClusterId=") && has("syncSource=")
 }
 
-/// An instance as it is read.
+/// `None`: what stands there is no port.
+pub(super) fn port(service: &Service) -> Option<u16> {
+    u16::try_from(service.port).ok()
+}
+
+/// An instance as it is read. Its port is 0 where it has none.
 pub(super) fn read(entry: &Entry, address_of: AddressOf) -> Instance {
     let service = &entry.service;
     let (mut pairs, more) = pack::unpack(&service.meta, &service.tags);
@@ -123,7 +128,7 @@ pub(super) fn read(entry: &Entry, address_of: AddressOf) -> Instance {
         true => (more.slot.clone(), more.payload.clone()),
         false => (service.id.clone(), Some(native(service))),
     };
-    let endpoint = Endpoint { host: intern(host), port: u16::try_from(service.port).unwrap_or(0) };
+    let endpoint = Endpoint { host: intern(host), port: port(service).unwrap_or(0) };
     InstanceData {
         id: InstanceId { endpoint, slot: intern(&slot) },
         weight: weight(service.weights.passing, more.weight.as_deref()),
@@ -242,6 +247,7 @@ pub(super) fn checks(node: &str, service: &Service, record: &Instance) -> Vec<Ch
         status: CRITICAL.to_owned(),
         service_id: service.id.clone(),
         service_name: service.service.clone(),
+        peer_name: String::new(),
     };
     let ill = (!record.healthy).then(|| check(health_check(&service.id), "Unhealthy where Causeway copied it from"));
     let off = (!record.enabled).then(|| check(maintenance_check(&service.id), "Service Maintenance Mode"));

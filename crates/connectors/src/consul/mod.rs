@@ -6,6 +6,8 @@ mod agent;
 mod catalog;
 mod client;
 mod convert;
+#[cfg(test)]
+mod fake;
 mod pack;
 mod reading;
 mod services;
@@ -34,6 +36,11 @@ impl Connector for ConsulConnector {
         }
         if options.destination == Destination::Agent && connect.addresses.len() != 1 {
             return Err(Error::Rejected("`destination: agent` takes the address of that agent alone".into()));
+        }
+        if options.destination == Destination::Agent && options.datacenter.is_some() {
+            return Err(Error::Rejected(
+                "`destination: agent` writes into the agent's own data centre only: leave `datacenter` out".into(),
+            ));
         }
         let client = Client::new(&connect, &options).map_err(Error::Rejected)?;
         let reading = Arc::new(Reading::new(client, options.clone()));

@@ -1,11 +1,12 @@
 //! What stands in a data centre, and how far that is all of it.
 
-use super::client::{Check, Client, Dumped, Entry, Service};
+use super::client::{Check, Client, Dumped, Entry, Service, denied, is_not_served};
 use super::convert::{self, PASSING, SERVERS};
 use super::settings::ConsulOptions;
 use crate::util::http::path_segment;
 use causeway_core::{Error, Instance, Set, Unreadable, intern};
 use futures_util::{StreamExt, TryStreamExt, stream};
+use parking_lot::Mutex;
 use serde::de::IgnoredAny;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,9 +28,10 @@ pub(super) type Sets = BTreeMap<Arc<str>, Arc<Set>>;
 /// Checks that do not pass: by node and id, the status and the service, which is empty for a node's.
 pub(super) type Failing = BTreeMap<(String, String), (String, String)>;
 
-/// Those of these checks that do not pass.
+/// Those of these checks that do not pass, but for what is imported from peers.
 pub(super) fn failing<'a>(checks: impl IntoIterator<Item = &'a Check>) -> Failing {
-    let failing = checks.into_iter().filter(|check| check.status != PASSING).cloned();
+    let failing = checks.into_iter().filter(|check| check.status != PASSING && check.peer_name.is_empty());
+    let failing = failing.cloned();
     failing.map(|check| ((check.node, check.id), (check.status, check.service_name))).collect()
 }
 
@@ -37,8 +39,21 @@ pub(super) fn failing<'a>(checks: impl IntoIterator<Item = &'a Check>) -> Failin
 pub(super) struct Listing {
     pub sets: Sets,
     pub failing: Failing,
-    /// The token may not read all: what is not listed may be there.
+    /// Not all could be read: what is not listed may be there.
     pub filtered: bool,
+    /// Grows with every change of a node, a service or a check; 0: not known.
+    pub index: u64,
+}
+
+/// The same as Consul tells it.
+struct Found {
+    by_name: BTreeMap<String, Vec<Entry>>,
+    failing: Failing,
+    /// The token may not read all.
+    filtered: bool,
+    index: u64,
+    /// Services that cannot be asked for by their names, and what was answered.
+    unasked: Vec<(String, Error)>,
 }
 
 /// What was found of one service.
@@ -56,66 +71,123 @@ pub(super) struct Reading {
     options: ConsulOptions,
     /// Whether the last list lacked what may not be read.
     filtered: AtomicBool,
+    /// What was left out when it was last read, by service.
+    odd: Mutex<BTreeMap<String, Vec<Unreadable>>>,
+}
+
+/// Whether a refusal may be about the name of the service that was asked for: servers tidy paths up, and a name such as `a//b`
+/// leads elsewhere then.
+pub(super) fn is_about_name(error: &Error) -> bool {
+    match error {
+        Error::Rejected(_) | Error::Protocol(_) => true,
+        error => is_not_served(error),
+    }
 }
 
 impl Reading {
     pub fn new(client: Client, options: ConsulOptions) -> Self {
-        Self { client, options, filtered: AtomicBool::new(false) }
+        Self { client, options, filtered: AtomicBool::new(false), odd: Mutex::default() }
     }
 
     /// All services. An error where nothing may be read, and where the catalog cannot be whole.
     pub async fn all(&self) -> Result<Listing, Error> {
-        let (by_name, failing, filtered) = match self.client.list::<Vec<Dumped>>(EVERYTHING).await {
-            Ok(answer) => {
-                let failing = failing(answer.content.iter().flat_map(|node| &node.checks));
-                (by_name(answer.content), failing, answer.filtered)
-            }
-            Err(Error::Missing(why)) if !why.contains("data centre") => self.one_by_one().await?,
+        let mut found = match self.client.list::<Vec<Dumped>>(EVERYTHING).await {
+            Ok(answer) => Found {
+                failing: failing(answer.content.iter().flat_map(|node| &node.checks)),
+                by_name: by_name(answer.content),
+                filtered: answer.filtered,
+                index: answer.index,
+                unasked: Vec::new(),
+            },
+            Err(error) if is_not_served(&error) => self.one_by_one().await.map_err(denied)?,
             Err(error) => return Err(error),
         };
+        let shows_servers = found.by_name.remove(SERVERS).is_some();
+        if found.by_name.is_empty()
+            && let Some((_, error)) = found.unasked.pop()
+        {
+            return Err(denied(error));
+        }
         // Servers register themselves, unless they have just begun. In a namespace of its own nobody is.
-        if !filtered && !by_name.contains_key(SERVERS) && self.options.namespace.is_none() {
+        if !found.filtered && !shows_servers && self.options.namespace.is_none() {
             return Err(Error::unavailable("the catalog does not show the servers themselves: it is not complete yet"));
         }
-        let sets: Sets = by_name
-            .into_iter()
-            .filter(|(name, _)| name != SERVERS)
-            .map(|(name, entries)| (intern(&name), Arc::new(self.set(&name, &entries))))
-            .collect();
-        if filtered && sets.is_empty() {
+        if found.filtered && found.by_name.is_empty() {
             return Err(Error::Denied(NOTHING.into()));
         }
-        self.filtered.store(filtered, Ordering::Relaxed);
-        Ok(Listing { sets, failing, filtered })
+        let why = |error: &Error| format!("it cannot be asked for by its name: {error}");
+        let unasked = found.unasked.iter().map(|(name, error)| {
+            (name.clone(), vec![Unreadable { record: format!("service {name:?}"), why: why(error) }])
+        });
+        let odd = found.by_name.iter().map(|(name, entries)| (name.clone(), no_instances(entries)));
+        *self.odd.lock() = unasked.chain(odd.filter(|(_, odd)| !odd.is_empty())).collect();
+        self.filtered.store(found.filtered, Ordering::Relaxed);
+        let sets = found.by_name.iter().map(|(name, entries)| (intern(name), Arc::new(self.set(name, entries))));
+        Ok(Listing {
+            sets: sets.collect(),
+            failing: found.failing,
+            filtered: found.filtered || !found.unasked.is_empty(),
+            index: found.index,
+        })
     }
 
-    /// What the last list lacked, as far as that can be known.
+    /// What the last list lacked, as far as that can be known, and what was no instance.
     pub fn left_out(&self) -> Vec<Unreadable> {
         let why = "the token has no `service:read` or `node:read` for them";
         let lacking = self.filtered.load(Ordering::Relaxed);
-        lacking.then(|| Unreadable { record: "some services".into(), why: why.into() }).into_iter().collect()
+        let lacking = lacking.then(|| Unreadable { record: "some services".into(), why: why.into() });
+        lacking.into_iter().chain(self.odd.lock().values().flatten().cloned()).collect()
     }
 
-    async fn one_by_one(&self) -> Result<(BTreeMap<String, Vec<Entry>>, Failing, bool), Error> {
+    /// Why the last list was not complete, if it was not.
+    pub fn why_filtered(&self) -> &'static str {
+        match self.filtered.load(Ordering::Relaxed) {
+            true => {
+                "the token may not read all services and nodes: this look is not complete (it needs `service:read` and \
+                 `node:read` for all)"
+            }
+            false => "some services cannot be asked for by their names: this look is not complete",
+        }
+    }
+
+    async fn one_by_one(&self) -> Result<Found, Error> {
         let names = self.client.list::<BTreeMap<String, IgnoredAny>>(NAMES).await?;
         let looks = names.content.into_keys().map(|name| async move {
-            let (entries, filtered) = self.entries(&name).await?;
-            Ok::<_, Error>((name, entries, filtered))
+            match self.entries(&name).await {
+                Err(error) if !is_about_name(&error) => Err(error),
+                found => Ok((name, found)),
+            }
         });
         let all: Vec<_> = stream::iter(looks).buffer_unordered(AT_ONCE).try_collect().await?;
-        let filtered = names.filtered || all.iter().any(|(_, _, filtered)| *filtered);
-        let failing = failing(all.iter().flat_map(|(_, entries, _)| entries).flat_map(|entry| &entry.checks));
-        // Of proxies and gateways nothing is left.
-        let found = all.into_iter().filter(|(_, entries, _)| !entries.is_empty());
-        Ok((found.map(|(name, entries, _)| (name, entries)).collect(), failing, filtered))
+        let (by_name, failing) = (BTreeMap::new(), Failing::new());
+        let mut whole = Found { by_name, failing, filtered: names.filtered, index: 0, unasked: Vec::new() };
+        for (name, found) in all {
+            match found {
+                Ok((entries, filtered)) => {
+                    whole.filtered |= filtered;
+                    whole.failing.extend(failing_of(&entries));
+                    // Of proxies and gateways nothing is left.
+                    if !entries.is_empty() {
+                        whole.by_name.insert(name, entries);
+                    }
+                }
+                Err(error) => whole.unasked.push((name, error)),
+            }
+        }
+        Ok(whole)
     }
 
     /// One service.
     pub async fn one(&self, name: &str) -> Result<One, Error> {
         let (entries, filtered) = self.entries(name).await?;
         let set = (!entries.is_empty()).then(|| Arc::new(self.set(name, &entries)));
-        let failing = failing(entries.iter().flat_map(|entry| &entry.checks));
-        Ok(One { set, failing, filtered })
+        let odd = no_instances(&entries);
+        let mut known = self.odd.lock();
+        match odd.is_empty() {
+            true => drop(known.remove(name)),
+            false => drop(known.insert(name.to_owned(), odd)),
+        }
+        Ok(One { set, failing: failing_of(&entries), filtered })
     }
 
     /// The instances of one service as Consul tells them, and whether some may not be read. Consul does not tell capital letters
@@ -141,16 +213,18 @@ impl Reading {
     /// Whether the servers answer, and what they say can be relied on.
     pub async fn check(&self) -> Result<(), Error> {
         self.client.check_token().await?;
-        // What the settings ask for beyond a token: the data centre, a namespace. A node that is not there is quickly looked for.
-        self.client.get::<IgnoredAny>("/v1/catalog/node/causeway", &[]).await.map(drop)
+        self.client.look().await
     }
 
     fn set(&self, name: &str, entries: &[Entry]) -> Set {
-        let read = entries.iter().map(|entry| (entry, convert::read(entry, self.options.address_of)));
+        let instances = entries.iter().filter(|entry| convert::port(&entry.service).is_some());
+        let read = instances.map(|entry| (entry, convert::read(entry, self.options.address_of)));
         let mut records: Vec<(&Entry, Instance)> = read.filter(|(_, one)| self.takes(one)).collect();
-        // Nodes may show one instance twice. Of natives with one id the last stands: one that passes, the first by node.
+        // Nodes may show one instance twice. Of natives with one id the last stands: one that takes traffic, one that passes,
+        // the first by node.
+        let rank = |one: &Instance| (one.healthy && one.enabled, one.healthy);
         records.sort_by(|(a, one), (b, other)| {
-            (one.healthy, &b.node.node, &b.service.id).cmp(&(other.healthy, &a.node.node, &a.service.id))
+            (rank(one), &b.node.node, &b.service.id).cmp(&(rank(other), &a.node.node, &a.service.id))
         });
         Set::of(convert::scope(name), records.into_iter().map(|(_, record)| record))
     }
@@ -159,6 +233,20 @@ impl Reading {
     fn takes(&self, record: &Instance) -> bool {
         self.options.include_unhealthy || record.mark().is_some() || (record.healthy && record.enabled)
     }
+}
+
+fn failing_of(entries: &[Entry]) -> Failing {
+    failing(entries.iter().flat_map(|entry| &entry.checks))
+}
+
+/// Those of these that are no instances.
+fn no_instances(entries: &[Entry]) -> Vec<Unreadable> {
+    let odd = entries.iter().filter(|entry| convert::port(&entry.service).is_none());
+    let named = odd.map(|Entry { node, service, .. }| Unreadable {
+        record: format!("service {:?}, id {:?} on node {:?}", service.service, service.id, node.node),
+        why: format!("{} is no port", service.port),
+    });
+    named.collect()
 }
 
 /// Gateways and proxies of a service mesh are no services that anybody else could call.
@@ -188,51 +276,4 @@ fn by_name(nodes: Vec<Dumped>) -> BTreeMap<String, Vec<Entry>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::Connect;
-
-    fn reading(include_unhealthy: bool) -> Reading {
-        let connect = Connect { addresses: vec!["127.0.0.1:1".into()], ..Connect::default() };
-        let options = ConsulOptions { include_unhealthy, ..ConsulOptions::default() };
-        Reading::new(Client::new(&connect, &options).unwrap(), options)
-    }
-
-    fn nodes() -> Vec<Dumped> {
-        serde_json::from_value(serde_json::json!([
-            {"Node": "n1", "Address": "10.0.0.1", "Services": [
-                {"ID": "web", "Service": "web", "Tags": null, "Address": "", "Port": 80},
-                {"ID": "ill", "Service": "web", "Address": "10.0.0.7", "Port": 81},
-                {"ID": "web-sidecar-proxy", "Kind": "connect-proxy", "Service": "web-sidecar-proxy", "Port": 1},
-            ], "Checks": [
-                {"Node": "n1", "CheckID": "serfHealth", "Status": "passing", "ServiceID": ""},
-                {"Node": "n1", "CheckID": "c", "Status": "critical", "ServiceID": "ILL"},
-            ]},
-            {"Node": "n2", "Address": "10.0.0.1", "Services": [
-                {"ID": "web", "Service": "web", "Port": 80, "Meta": {"a": "b"}},
-                {"ID": "other", "Service": "Web", "Port": 80},
-            ], "Checks": [{"Node": "n2", "CheckID": "serfHealth", "Status": "critical"}]},
-            {"Node": "n3", "PeerName": "away", "Services": [{"ID": "x", "Service": "x"}], "Checks": null},
-        ]))
-        .unwrap()
-    }
-
-    #[test]
-    fn nodes_become_services() {
-        let found = by_name(nodes());
-        assert_eq!(found.keys().collect::<Vec<_>>(), ["Web", "web"]);
-        let checks = |name: &str| found[name].iter().map(|one| one.checks.len()).collect::<Vec<_>>();
-        assert_eq!((checks("web"), checks("Web")), (vec![1, 2, 1], vec![1]));
-        // The one that passes stands where two nodes show one instance.
-        let set = reading(true).set("web", &found["web"]);
-        assert_eq!(set.records.len(), 2);
-        assert!(
-            set.records
-                .values()
-                .filter_map(|held| held.native.as_ref())
-                .any(|one| one.healthy && one.metadata.is_empty())
-        );
-        assert_eq!(reading(false).set("web", &found["web"]).records.len(), 1);
-        assert!(reading(false).set("Web", &found["Web"]).records.is_empty());
-    }
-}
+mod tests;

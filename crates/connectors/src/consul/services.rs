@@ -59,11 +59,7 @@ impl Source for ConsulServices {
             self.reading.client.check_token().await?;
             let listing = self.reading.all().await?;
             if listing.filtered {
-                return Err(Error::Denied(
-                    "the token may not read all services and nodes: this look is not complete (it needs `service:read` and \
-                     `node:read` for all)"
-                        .into(),
-                ));
+                return Err(Error::Denied(self.reading.why_filtered().into()));
             }
             let wanted = listing.sets.into_values().filter(|set| select.scope(&set.scope));
             Ok(wanted.map(Arc::unwrap_or_clone).collect())

@@ -144,6 +144,17 @@ impl Kind for super::ConsulConnector {
                 .help("name that agent alone in `connectKeyList`, or write `destination: catalog`"),
             );
         }
+        if read.destination == Destination::Agent && read.datacenter.is_some() {
+            reader.report(
+                Draft::error(
+                    inner.place_of("datacenter"),
+                    inner.at("datacenter"),
+                    "an agent writes into its own data centre only",
+                )
+                .expected("no data centre with `destination: agent`")
+                .help("take `datacenter` out and name an agent of that data centre in `connectKeyList`, or write `destination: catalog`"),
+            );
+        }
         Some(json!(read))
     }
 

@@ -8,7 +8,7 @@ mod query;
 
 use super::client::{Check, NOT_PASSING, NOTHING_OF_NODES, NOTHING_OF_SERVICES};
 use super::convert::scope;
-use super::reading::{AT_ONCE, Failing, Listing, One, Reading, Sets, failing};
+use super::reading::{AT_ONCE, Failing, Listing, One, Reading, Sets, failing, is_about_name};
 use crate::util::backoff::Backoff;
 use causeway_core::{Error, Lost, Part, Selector, Set, Update, intern};
 use causeway_settings::PUBLIC;
@@ -58,6 +58,8 @@ struct Watch {
     /// The waiting queries. None in an outage.
     queries: JoinSet<()>,
     news: Option<mpsc::Receiver<News>>,
+    /// The highest index that a query has told since the last outage.
+    index: u64,
     /// The checks that did not pass when that was read which was told. What a query says is compared with this, and not with what
     /// it said before: what came and went between two answers may have been read.
     failing: Failing,
@@ -98,6 +100,7 @@ impl Watch {
             backoff: Backoff::new(BACKOFF.0, BACKOFF.1),
             queries: JoinSet::new(),
             news: None,
+            index: 0,
             failing: Failing::new(),
             all: false,
             some: BTreeSet::new(),
@@ -119,8 +122,9 @@ impl Watch {
                     sleep(self.backoff.next()).await;
                 }
                 Err(error) => {
+                    let asked = if let Error::Throttled(wait) = &error { *wait } else { Duration::ZERO };
                     self.lose(error);
-                    sleep(self.backoff.next()).await;
+                    sleep(asked.max(self.backoff.next())).await;
                 }
             }
             return;
@@ -158,11 +162,12 @@ impl Watch {
         let services = services.first::<IgnoredAny>().await?.0;
         let nodes = nodes.first::<IgnoredAny>().await?.0;
         let checks = checks.first::<IgnoredAny>().await?.0;
-        let listing = self.reading.all().await?;
+        self.index = services.index().max(nodes.index()).max(checks.index());
+        let listing = self.list().await?;
         let sets = self.resolve(listing).await?;
-        queries.spawn(services.run(|_: IgnoredAny| News::Everything));
-        queries.spawn(nodes.run(|_: IgnoredAny| News::Everything));
-        queries.spawn(checks.run(|checks: Vec<Check>| News::Checks(failing(&checks))));
+        queries.spawn(services.run(|index, _: IgnoredAny| News::Everything(index)));
+        queries.spawn(nodes.run(|index, _: IgnoredAny| News::Everything(index)));
+        queries.spawn(checks.run(|index, checks: Vec<Check>| News::Checks(index, failing(&checks))));
         (self.queries, self.news) = (queries, Some(news));
         (self.all, self.some, self.throttled) = (false, BTreeSet::new(), 0);
         self.selection = self.select.epoch();
@@ -171,6 +176,17 @@ impl Watch {
         self.followed = self.is_wanted();
         self.tell_whole();
         Ok(())
+    }
+
+    /// All there is. Not believed where it is older than what a query has told: the servers were put back meanwhile.
+    async fn list(&self) -> Result<Listing, Error> {
+        let listing = self.reading.all().await?;
+        match listing.index != 0 && listing.index < self.index {
+            true => {
+                Err(Error::unavailable("the servers list an earlier state than they have told of: they were restored"))
+            }
+            false => Ok(listing),
+        }
     }
 
     fn is_wanted(&self) -> bool {
@@ -208,8 +224,14 @@ impl Watch {
         let until = if self.all { tick.min(self.rest) } else { tick };
         tokio::select! {
             said = news.recv() => match said {
-                Some(News::Everything) => self.all = true,
-                Some(News::Checks(failing)) => self.take_checks(failing),
+                Some(News::Everything(index)) => {
+                    self.index = self.index.max(index);
+                    self.all = true;
+                }
+                Some(News::Checks(index, failing)) => {
+                    self.index = self.index.max(index);
+                    self.take_checks(failing);
+                }
                 Some(News::Failed(error)) => return Err(error),
                 None => return Err(Error::unavailable("a query ended unexpectedly")),
             },
@@ -241,7 +263,7 @@ impl Watch {
     async fn look(&mut self) -> Result<(), Error> {
         (self.all, self.some) = (false, BTreeSet::new());
         let begun = Instant::now();
-        let listing = self.reading.all().await?;
+        let listing = self.list().await?;
         let sets = self.resolve(listing).await?;
         self.rest = Instant::now() + (begun.elapsed() * REST).clamp(RESTS.0, RESTS.1);
         self.throttled = 0;
@@ -265,6 +287,11 @@ impl Watch {
         let found = self.each(names).await?;
         self.throttled = 0;
         for (name, one) in found {
+            // It stands in the list of everything.
+            let Some(one) = one else {
+                self.all = true;
+                continue;
+            };
             match self.merged(&name, one) {
                 Some(set) => self.tell(name, set, false),
                 None => self.forget(&name),
@@ -273,10 +300,14 @@ impl Watch {
         Ok(())
     }
 
-    async fn each(&self, names: BTreeSet<Arc<str>>) -> Result<Vec<(Arc<str>, One)>, Error> {
+    /// Each of these services; `None`: it cannot be asked for by its name.
+    async fn each(&self, names: BTreeSet<Arc<str>>) -> Result<Vec<(Arc<str>, Option<One>)>, Error> {
         let looks = names.into_iter().map(|name| async move {
-            let one = self.reading.one(&name).await;
-            one.map(|one| (name, one))
+            match self.reading.one(&name).await {
+                Ok(one) => Ok((name, Some(one))),
+                Err(error) if is_about_name(&error) => Ok((name, None)),
+                Err(error) => Err(error),
+            }
         });
         stream::iter(looks).buffer_unordered(AT_ONCE).collect::<Vec<_>>().await.into_iter().collect()
     }
@@ -298,6 +329,8 @@ impl Watch {
         let doubtful: BTreeSet<_> = self.told.iter().filter_map(lacks).collect();
         self.denied.retain(|name| doubtful.contains(name));
         for (name, one) in self.each(doubtful).await? {
+            let listed = || One { set: sets.get(&name).cloned(), failing: self.failing.clone(), filtered: true };
+            let one = one.unwrap_or_else(listed);
             match self.merged(&name, one) {
                 Some(set) => drop(sets.insert(name, set)),
                 None => drop(sets.remove(&name)),

@@ -61,6 +61,8 @@ pub(crate) struct Http {
     limits: Limits,
     /// Whether a status means that another server is to be asked.
     pass_over: fn(StatusCode) -> bool,
+    /// Whether an answer is one all the same.
+    counts: fn(&Reply) -> bool,
     preferred: AtomicUsize,
 }
 
@@ -84,7 +86,12 @@ impl Http {
         if servers.is_empty() {
             return Err("a cluster needs an address".into());
         }
-        Ok(Self { client, servers, limits, pass_over, preferred: AtomicUsize::new(0) })
+        Ok(Self { client, servers, limits, pass_over, counts: |_| false, preferred: AtomicUsize::new(0) })
+    }
+
+    /// The same, where answers for which `counts` is true are returned, even if their status is passed over.
+    pub fn unless(self, counts: fn(&Reply) -> bool) -> Self {
+        Self { counts, ..self }
     }
 
     /// Sends the request that `build` makes for a base. Where a server does not answer, or answers with a status that is
@@ -109,7 +116,7 @@ impl Http {
             let server = &self.servers[index];
             last = self.ask(&server.name, build(&self.client, &server.base).timeout(left), left).await;
             match &last {
-                Ok(reply) if (self.pass_over)(reply.status) => {}
+                Ok(reply) if (self.pass_over)(reply.status) && !(self.counts)(reply) => {}
                 Err(Error::Unavailable(_)) => {}
                 Ok(_) | Err(Error::Unusable(_)) => {
                     next = index;
@@ -258,6 +265,14 @@ mod tests {
         let http = http(&[&one.base, &two.base]);
         assert_eq!(get(&http).await.unwrap().text(), "two");
         assert_eq!(get(&http).await.unwrap().text(), "one", "the other one is asked first");
+    }
+
+    #[tokio::test]
+    async fn some_answers_count_whatever_their_status() {
+        let (busy, slow) = (Fake::start(Some((503, "busy"))).await, Fake::start(Some((503, "slow down"))).await);
+        let http = http(&[&slow.base, &busy.base]).unless(|reply| reply.body.starts_with(b"slow"));
+        assert_eq!(get(&http).await.unwrap().text(), "slow down");
+        assert_eq!((slow.seen(), busy.seen()), (1, 0));
     }
 
     #[tokio::test]

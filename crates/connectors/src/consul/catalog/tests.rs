@@ -2,7 +2,7 @@ use super::super::client::{Client, Node};
 use super::super::settings::{AddressOf, ConsulOptions};
 use super::*;
 use crate::Connect;
-use causeway_core::{ClusterId, Evidence, Mark, Removal};
+use causeway_core::{ClusterId, Evidence, Mark, Payload, Removal};
 
 fn catalog() -> Catalog {
     let connect = Connect { addresses: vec!["127.0.0.1:1".into()], ..Connect::default() };
@@ -62,6 +62,21 @@ fn only_what_differs_is_written() {
     let delete = Change::Delete { record: copy(), owner: owner(), why };
     assert_eq!(step(&delete, &standing(&copy(), &owner())), [("service", Verb::DeleteCas, 9)]);
     assert_eq!(step(&delete, &nothing), []);
+}
+
+#[test]
+fn tagged_addresses_are_no_difference() {
+    let text = r#"{"id":"a","addresses":{"wan":{"Address":"1.2.3.4","Port":80}}}"#;
+    let payload = Payload { kind: "consul".into(), text: text.into() };
+    let wanted = copy().with(|one| (one.id.slot, one.payload) = ("a".into(), Some(payload)));
+    let mut there = standing(&wanted, &owner());
+    let step =
+        |there: &BTreeMap<String, Entry>| catalog().step(&scope(), &Change::Create(wanted.clone()), there).unwrap();
+    let Step::Write { ops, .. } = step(&BTreeMap::new()) else { panic!("nothing is written") };
+    assert!(!serde_json::to_string(&ops).unwrap().contains("TaggedAddresses"));
+    // As a transaction leaves it.
+    there.values_mut().for_each(|entry| entry.service.tagged_addresses.clear());
+    assert!(matches!(step(&there), Step::Done));
 }
 
 #[test]

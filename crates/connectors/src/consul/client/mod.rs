@@ -15,7 +15,7 @@ use crate::util::tls::{self, Trust};
 use causeway_core::Error;
 use reqwest::{Method, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use std::time::Duration;
 
 /// What one server may take for an answer, and how large that may be.
@@ -24,11 +24,16 @@ const LIMITS: Limits = Limits { connect: Duration::from_secs(2), answer: Duratio
 const LONG: Duration = Duration::from_secs(30);
 /// How long a server holds a query back that has nothing new to say. It adds up to a sixteenth. Short enough that one that
 /// hangs is noticed in time.
-const WAIT: Duration = Duration::from_secs(20);
+pub(super) const WAIT: Duration = Duration::from_secs(20);
 /// After the longest wait an answer is due within this time.
 const GRACE: Duration = Duration::from_secs(7);
 /// The wait that a server asks for when it does not say how long.
 const THROTTLED: Duration = Duration::from_secs(1);
+/// The longest wait that a server is given when it asks for one.
+const LONGEST: Duration = Duration::from_secs(60);
+/// What servers say of a data centre that they do not know, and what we say then.
+const NO_PATH: &str = "No path to datacenter";
+const NO_DATACENTER: &str = "the servers know no data centre";
 /// Most characters of a server's own words in an error.
 const WORDS: usize = 300;
 
@@ -68,24 +73,38 @@ impl Client {
         let path = connect.context_path.as_deref().unwrap_or_default();
         let bases =
             connect.addresses.iter().map(|address| base(address, secured, path)).collect::<Result<Vec<_>, _>>()?;
-        let http = Http::new(tls, bases, LIMITS, is_passed_over)?;
+        let http = Http::new(tls, bases, LIMITS, is_passed_over)?.unless(is_throttled);
         let params = [("dc", &options.datacenter), ("ns", &options.namespace), ("partition", &options.partition)];
         let params = params.into_iter().filter_map(|(key, value)| Some((key, value.clone()?))).collect();
         let datacenter = options.datacenter.clone().unwrap_or_default();
         Ok(Self { http, token: connect.token.clone(), params, datacenter })
     }
 
-    /// Whether the token is one. Without this a token that is gone could be told by nothing from a catalog that is empty.
+    /// Whether the token is one; [`Error::Missing`] only where the data centre is. Without this a token that is gone could be
+    /// told by nothing from a catalog that is empty.
     pub async fn check_token(&self) -> Result<(), Error> {
         if self.token.is_none() {
             return Ok(());
         }
         let reply = self.send(Method::GET, "/v1/acl/token/self", &[], None, None).await?;
-        match reply.status {
-            // Access control is off: then a token is neither right nor wrong.
-            StatusCode::UNAUTHORIZED => Ok(()),
-            _ => self.refused(&reply).map_or(Ok(()), Err),
+        // Access control is off: then a token is neither right nor wrong.
+        if reply.status == StatusCode::UNAUTHORIZED {
+            return Ok(());
         }
+        match self.refused(&reply) {
+            // Tokens may be the primary data centre's to know. That it is out of reach says nothing about the one that is read.
+            Some(Error::Missing(why)) if why.starts_with(NO_DATACENTER) => {
+                self.look().await?;
+                Err(Error::unavailable("the servers do not reach the primary data centre, which knows the tokens"))
+            }
+            refused => refused.map_or(Ok(()), |error| Err(denied(error))),
+        }
+    }
+
+    /// Whether the servers know what the settings ask for beyond a token: the data centre, a namespace. Quick: it looks for a
+    /// node that is not there.
+    pub async fn look(&self) -> Result<(), Error> {
+        self.get::<IgnoredAny>("/v1/catalog/node/causeway", &[]).await.map(drop).map_err(denied)
     }
 
     /// A query that is answered at once.
@@ -179,12 +198,10 @@ impl Client {
                  `namespace` and `partition` out of the block `consul` ({words})"
             )),
             _ if has("Endpoint is blocked") => Error::Missing(words),
+            _ if is_throttled(reply) => Error::Throttled(retry_after(reply)),
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Error::Denied(words),
             _ if has("ermission denied") || has("ACL not found") => Error::Denied(words),
-            StatusCode::TOO_MANY_REQUESTS => Error::Throttled(retry_after(reply)),
-            _ if has("No path to datacenter") => {
-                Error::Missing(format!("the servers know no data centre {}", self.datacenter))
-            }
+            _ if has(NO_PATH) => Error::Missing(format!("{NO_DATACENTER} {}", self.datacenter)),
             StatusCode::PAYLOAD_TOO_LARGE => Error::Rejected(words),
             StatusCode::BAD_REQUEST => Error::Rejected(words),
             StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => Error::Missing(words),
@@ -200,6 +217,25 @@ pub(super) const NOTHING_OF_SERVICES: (&str, &str) = ("filter", "ServiceName == 
 pub(super) const NOTHING_OF_NODES: (&str, &str) = ("filter", "Node == \"\"");
 /// Checks that do not pass.
 pub(super) const NOT_PASSING: (&str, &str) = ("filter", "Status != \"passing\"");
+
+/// Whether it is a path that servers, or a proxy before them, do not serve, and not the data centre that is missing.
+pub(super) fn is_not_served(error: &Error) -> bool {
+    matches!(error, Error::Missing(why) if !why.starts_with(NO_DATACENTER))
+}
+
+/// The same error where a path that is not served is a refusal: it says nothing about the data centre.
+pub(super) fn denied(error: Error) -> Error {
+    match error {
+        Error::Missing(why) if !why.starts_with(NO_DATACENTER) => Error::Denied(why),
+        error => error,
+    }
+}
+
+/// Whether a server asks for a rest. What only the leader can do it puts off with 503, and no other server does better then.
+fn is_throttled(reply: &Reply) -> bool {
+    let says = |words: &str| String::from_utf8_lossy(&reply.body).contains(words);
+    reply.status == StatusCode::TOO_MANY_REQUESTS || (reply.status.is_server_error() && says("rate limit exceeded"))
+}
 
 /// Another server may do better: this one is overloaded, has no leader, or stands behind a proxy without it.
 fn is_passed_over(status: StatusCode) -> bool {
@@ -226,7 +262,8 @@ fn base(address: &str, secured: bool, path: &str) -> Result<String, String> {
 
 fn retry_after(reply: &Reply) -> Duration {
     let header = reply.headers.get("retry-after").and_then(|value| value.to_str().ok());
-    header.and_then(|text| text.trim().parse().ok()).map_or(THROTTLED, Duration::from_secs)
+    let asked = header.and_then(|text| text.trim().parse().ok()).map_or(THROTTLED, Duration::from_secs);
+    asked.min(LONGEST)
 }
 
 fn words(body: &[u8]) -> String {

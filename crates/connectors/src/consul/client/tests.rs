@@ -1,3 +1,4 @@
+use super::super::fake::{Fake, Said};
 use super::*;
 use crate::util::http::path_segment;
 
@@ -49,6 +50,11 @@ fn refusals_are_told_apart() {
     assert!(matches!(refused(500, "rpc error: Permission denied"), Error::Denied(_)));
     assert!(matches!(refused(403, "Endpoint is blocked by agent configuration"), Error::Missing(_)));
     assert!(matches!(refused(429, ""), Error::Throttled(wait) if wait == Duration::from_secs(3)));
+    let leader = "rate limit exceeded for operation that can only be performed by the leader, try again later";
+    assert!(matches!(refused(503, leader), Error::Throttled(_)));
+    assert!(matches!(refused(503, "busy"), Error::Unavailable(_)));
+    let long = client.refused(&reply(429, &[("retry-after", "86400")], "")).unwrap();
+    assert!(matches!(long, Error::Throttled(LONGEST)));
     assert!(matches!(refused(500, "No path to datacenter"), Error::Missing(why) if why.contains("dc9")));
     assert!(matches!(refused(500, "No cluster leader"), Error::Unavailable(_)));
     assert!(matches!(refused(413, "large"), Error::Rejected(_)));
@@ -58,4 +64,44 @@ fn refusals_are_told_apart() {
     assert!(matches!(enterprise, Error::Denied(why) if why.contains("community edition")));
     assert!(client.refused(&reply(200, &[], "")).is_none());
     assert!(refused(500, &"ü".repeat(1_000)).to_string().chars().count() < 400);
+}
+
+#[tokio::test]
+async fn tokens_tell_nothing_of_a_data_centre() {
+    let options = ConsulOptions { datacenter: Some("dc2".into()), ..ConsulOptions::default() };
+    let no_path = "rpc error making call: No path to datacenter";
+    for known in [true, false] {
+        let fake = Fake::start(move |line| match line.starts_with("GET /v1/acl/") {
+            false if known => Said::now(200, "null"),
+            _ => Said::now(500, no_path),
+        });
+        let why = fake.await.client(&options, Some("s3cret")).check_token().await.unwrap_err();
+        match known {
+            true => assert!(matches!(&why, Error::Unavailable(_)), "{why}"),
+            false => assert!(matches!(&why, Error::Missing(why) if why.contains("dc2")), "{why}"),
+        }
+    }
+    let fake = Fake::start(|_| Said::now(404, "Supplied token does not exist")).await;
+    let why = fake.client(&options, Some("s3cret")).check_token().await.unwrap_err();
+    assert!(matches!(&why, Error::Denied(_)), "{why}");
+}
+
+#[test]
+fn operations_say_where_they_belong() {
+    let ops = [
+        Op::Node(NodeOp::make("n", "192.0.2.1", Default::default())),
+        Op::Service(ServiceOp { verb: Verb::Cas, node: "n".into(), service: Service::default() }),
+        Op::Check(CheckOp { verb: Verb::Set, check: Check::default() }),
+    ];
+    let told = |options: &ConsulOptions| -> Vec<String> {
+        let client = Client::new(&connect(&["127.0.0.1:1"]), options).unwrap();
+        let body: serde_json::Value = serde_json::from_slice(&client.body(&ops).unwrap()).unwrap();
+        let bodies = ["/0/Node/Node", "/1/Service/Service", "/2/Check/Check"].map(|path| body.pointer(path).unwrap());
+        let places = ["Datacenter", "Namespace", "Partition"];
+        bodies.map(|body| places.map(|key| body[key].as_str().unwrap_or("-")).join(" ")).into()
+    };
+    assert_eq!(told(&ConsulOptions::default()), ["- - -"; 3]);
+    let [datacenter, namespace, partition] = ["dc2", "ns", "p"].map(|name| Some(name.to_owned()));
+    let options = ConsulOptions { datacenter, namespace, partition, ..ConsulOptions::default() };
+    assert_eq!(told(&options), ["dc2 - p", "- ns p", "- ns p"]);
 }

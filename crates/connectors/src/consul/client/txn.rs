@@ -5,6 +5,7 @@ use super::{Client, words};
 use causeway_core::Error;
 use reqwest::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// What is done.
@@ -101,9 +102,27 @@ impl NodeOp {
 }
 
 impl Client {
+    /// The operations with what the parameters of a request do not tell them: a node's data centre, and where all of them stand.
+    pub(super) fn body(&self, ops: &[Op]) -> serde_json::Result<Vec<u8>> {
+        let mut body = serde_json::to_value(ops)?;
+        let param = |name: &str| self.params.iter().find(|(key, _)| *key == name).map(|(_, value)| value);
+        for op in body.as_array_mut().into_iter().flatten() {
+            for (kind, keys) in [
+                ("Node", &[("Datacenter", "dc"), ("Partition", "partition")][..]),
+                ("Service", &[("Namespace", "ns"), ("Partition", "partition")]),
+                ("Check", &[("Namespace", "ns"), ("Partition", "partition")]),
+            ] {
+                let Some(Value::Object(fields)) = op.pointer_mut(&format!("/{kind}/{kind}")) else { continue };
+                let known = keys.iter().filter_map(|&(key, name)| Some((key, param(name)?)));
+                fields.extend(known.map(|(key, value)| (key.to_owned(), Value::from(value.as_str()))));
+            }
+        }
+        serde_json::to_vec(&body)
+    }
+
     /// Makes all of these writes, or none.
     pub async fn txn(&self, ops: &[Op]) -> Result<(), TxnFailure> {
-        let body = serde_json::to_vec(ops).map_err(|e| TxnFailure::Whole(Error::protocol(e.to_string())))?;
+        let body = self.body(ops).map_err(|e| TxnFailure::Whole(Error::protocol(e.to_string())))?;
         let reply = self.send(Method::PUT, "/v1/txn", &[], Some(body), None).await.map_err(TxnFailure::Whole)?;
         if reply.status == StatusCode::CONFLICT {
             let found = serde_json::from_slice::<Conflict>(&reply.body).ok().and_then(|said| said.errors);

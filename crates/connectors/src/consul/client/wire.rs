@@ -28,7 +28,8 @@ pub struct Service {
     #[serde(deserialize_with = "or_default")]
     pub tags: Vec<String>,
     pub address: String,
-    pub port: u32,
+    /// Consul takes any number for it.
+    pub port: i64,
     #[serde(deserialize_with = "or_default")]
     pub meta: BTreeMap<String, String>,
     #[serde(deserialize_with = "or_default", skip_serializing_if = "BTreeMap::is_empty")]
@@ -48,7 +49,7 @@ pub struct Service {
 #[serde(rename_all = "PascalCase", default)]
 pub struct TaggedAddress {
     pub address: String,
-    pub port: u32,
+    pub port: i64,
 }
 
 /// How much of the traffic an instance takes in either state.
@@ -78,6 +79,9 @@ pub struct Check {
     #[serde(rename = "ServiceID")]
     pub service_id: String,
     pub service_name: String,
+    /// Where it comes from another cluster that is peered with this one.
+    #[serde(skip_serializing)]
+    pub peer_name: String,
 }
 
 /// One instance with its node and the checks of both.
@@ -112,7 +116,7 @@ pub struct AgentService<'a> {
     pub name: &'a str,
     pub tags: &'a [String],
     pub address: &'a str,
-    pub port: u32,
+    pub port: i64,
     pub meta: &'a BTreeMap<String, String>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub tagged_addresses: &'a BTreeMap<String, TaggedAddress>,

@@ -1,5 +1,6 @@
 //! A query that waits at the servers, asked again and again.
 
+use super::super::client::WAIT;
 use super::super::reading::{Failing, Reading};
 use super::{BACKOFF, PATIENCE};
 use crate::util::blocking::Blocking;
@@ -15,10 +16,13 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// Between an answer and the next query: what changes meanwhile is one answer.
 const SPACE: Duration = Duration::from_millis(100);
 
-/// What one of the waiting queries has to say.
+/// What one of the waiting queries has to say, with its index.
 pub(super) enum News {
-    Everything,
-    Checks(Failing),
+    /// Something was registered or taken away.
+    Everything(u64),
+    /// The checks that do not pass now.
+    Checks(u64, Failing),
+    /// The query has ended. Never [`Error::Throttled`], which is no outage.
     Failed(Error),
 }
 
@@ -49,31 +53,37 @@ impl Query {
         Ok((self, answer.content))
     }
 
+    /// The index of the last answer.
+    pub fn index(&self) -> u64 {
+        self.index
+    }
+
     /// Tells of every change, until it fails.
-    pub async fn run<T: DeserializeOwned>(self, news: impl Fn(T) -> News) {
-        let mut query = Blocking::resumed(self.index, PAUSE, BACKOFF);
-        let (mut last, mut throttled) = (self.index, 0);
+    pub async fn run<T: DeserializeOwned>(self, news: impl Fn(u64, T) -> News) {
+        let mut query = Blocking::resumed(self.index, WAIT, PAUSE, BACKOFF);
+        let mut throttled = 0;
         let (client, path, filter) = (&self.reading.client, self.path, self.filter);
         loop {
             let ask = |index| async move {
                 let answer = client.wait::<T>(path, filter, index).await?;
                 Ok((answer.index, (answer.index, answer.content)))
             };
-            let said = match query.next(ask).await {
+            let answer = query.next(ask).await;
+            let said = match answer {
                 // The servers were put back to an earlier state, or are others: what they lack is not simply gone.
-                Ok((index, _)) if index < last => News::Failed(Error::unavailable(
-                    "the servers' index went backwards: they were restored or replaced",
+                Ok(_) if !query.follows() => News::Failed(Error::unavailable(
+                    "the servers' index does not follow from what it was: they were restored or replaced",
                 )),
                 Ok((index, content)) => {
-                    (last, throttled) = (index, 0);
-                    news(content)
+                    throttled = 0;
+                    news(index, content)
                 }
                 Err(Error::Throttled(wait)) if throttled < PATIENCE => {
                     throttled += 1;
                     sleep(wait).await;
                     continue;
                 }
-                Err(error) => News::Failed(error),
+                Err(error) => News::Failed(ended(error)),
             };
             let ends = matches!(said, News::Failed(_));
             if self.tell.send(said).await.is_err() || ends {
@@ -81,5 +91,13 @@ impl Query {
             }
             sleep(SPACE).await;
         }
+    }
+}
+
+/// Why a query has ended. One that is throttled for long is an outage like any other: nobody waits for changes any more.
+pub(super) fn ended(error: Error) -> Error {
+    match error {
+        Error::Throttled(_) => Error::unavailable("the servers have put off a query that waits for changes too often"),
+        error => error,
     }
 }

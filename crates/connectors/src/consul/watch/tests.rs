@@ -1,4 +1,5 @@
 use super::super::client::Client;
+use super::super::fake::{Fake, Said};
 use super::super::settings::ConsulOptions;
 use super::*;
 use crate::Connect;
@@ -25,7 +26,8 @@ fn set(name: &str, ports: &[u16]) -> (Arc<str>, Arc<Set>) {
 }
 
 fn listing(sets: &[(&str, &[u16])], checks: &[Check], filtered: bool) -> Listing {
-    Listing { sets: sets.iter().map(|(name, ports)| set(name, ports)).collect(), failing: failing(checks), filtered }
+    let sets = sets.iter().map(|(name, ports)| set(name, ports)).collect();
+    Listing { sets, failing: failing(checks), filtered, index: 0 }
 }
 
 #[tokio::test]
@@ -91,4 +93,51 @@ async fn an_outage_is_said_once() {
     watch.lose(Error::Missing("no data centre".into()));
     let parts = watch.ready.iter().map(|lost| lost.as_ref().unwrap_err().part.is_some());
     assert_eq!(parts.collect::<Vec<_>>(), [false, false, true]);
+}
+
+#[tokio::test]
+async fn a_query_that_ended_is_an_outage() {
+    let mut watch = watch();
+    let (tell, news) = mpsc::channel(1);
+    watch.news = Some(news);
+    tell.send(News::Failed(query::ended(Error::Throttled(Duration::ZERO)))).await.unwrap();
+    watch.step().await;
+    assert!(watch.news.is_none(), "all is begun anew");
+    assert!(matches!(watch.ready.pop_front(), Some(Err(Lost { error: Error::Unavailable(_), .. }))));
+}
+
+#[tokio::test]
+async fn one_that_cannot_be_asked_for_is_listed_with_all() {
+    let fake = Fake::start(|line| match line {
+        "GET /v1/health/service/web" => Said::now(200, "[]"),
+        _ => Said::now(301, ""),
+    });
+    let fake = fake.await;
+    let mut watch = Watch::new(fake.reading(), Arc::new(Everything));
+    (watch.news, watch.some) = (Some(mpsc::channel(1).1), BTreeSet::from([intern("a//b"), intern("web")]));
+    watch.step().await;
+    assert!(watch.all && watch.some.is_empty() && watch.news.is_some() && watch.ready.is_empty());
+    // It may not be read in full either: what was known stays.
+    let (name, known) = set("a//b", &[1, 2]);
+    watch.told.insert(name.clone(), Some(known));
+    let sets = watch.resolve(listing(&[("a//b", &[1])], &[], true)).await.unwrap();
+    assert_eq!(sets[&name].records.len(), 2);
+}
+
+#[tokio::test]
+async fn a_list_of_an_earlier_state_is_not_believed() {
+    let nodes = r#"[{"Node": "n", "Services": [{"ID": "consul", "Service": "consul"}]}]"#;
+    let fake = Fake::start(move |_| Said { index: 40, ..Said::now(200, nodes) }).await;
+    let mut watch = Watch::new(fake.reading(), Arc::new(Everything));
+    let (tell, news) = mpsc::channel(1);
+    (watch.news, watch.followed) = (Some(news), true);
+    for (index, believed) in [(40, true), (50, false)] {
+        tell.send(News::Everything(index)).await.unwrap();
+        watch.step().await;
+        assert!(watch.all);
+        watch.rest = Instant::now();
+        watch.step().await;
+        assert_eq!((watch.all, watch.news.is_some()), (false, believed));
+    }
+    assert!(matches!(watch.ready.pop_front(), Some(Err(Lost { error: Error::Unavailable(_), .. }))));
 }
