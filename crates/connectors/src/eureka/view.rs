@@ -272,10 +272,10 @@ mod tests {
         let gone = Listing { deleted: vec!["A/x".to_owned()], ..Listing::default() };
         assert!(view.apply(gone).is_empty() && view.unreadable().len() == 1);
         assert!(!view.agrees("OUT_OF_SERVICE_1_UP_3_") && view.agrees("OUT_OF_SERVICE_1_UP_2_"));
-        // What is mended is read.
-        let mut mended = wire("A", 9, Status::Up, "ADDED");
-        mended.instance_id = Some("y".to_owned());
-        view.apply(listing(vec![mended]));
+        // Once it can be read, it is.
+        let mut readable = wire("A", 9, Status::Up, "ADDED");
+        readable.instance_id = Some("y".to_owned());
+        view.apply(listing(vec![readable]));
         assert!(view.agrees("OUT_OF_SERVICE_1_UP_2_") && !view.agrees("OUT_OF_SERVICE_1_UP_3_"));
     }
 
