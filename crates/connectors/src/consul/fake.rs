@@ -4,10 +4,11 @@ use super::client::Client;
 use super::reading::Reading;
 use super::settings::ConsulOptions;
 use crate::Connect;
+use crate::util::fake_request;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -70,27 +71,10 @@ impl Fake {
 }
 
 async fn serve(mut socket: TcpStream, noted: &Mutex<Vec<String>>, answer: &(dyn Fn(&str) -> Said + Send + Sync)) {
-    let mut text = String::new();
-    let (head, body) = loop {
-        let mut more = [0; 4_096];
-        let count = socket.read(&mut more).await.unwrap_or(0);
-        text.push_str(&String::from_utf8_lossy(&more[..count]));
-        if let Some((head, body)) = text.split_once("\r\n\r\n") {
-            let length = head
-                .to_lowercase()
-                .split_once("content-length: ")
-                .map_or(0, |(_, rest)| rest.lines().next().and_then(|line| line.trim().parse().ok()).unwrap_or(0));
-            if body.len() >= length {
-                break (head.to_owned(), body.to_owned());
-            }
-        }
-        if count == 0 {
-            return;
-        }
-    };
-    let line = head.lines().next().unwrap_or_default().trim_end_matches(" HTTP/1.1").to_owned();
+    let Some((line, body)) = fake_request::read(&mut socket).await else { return };
+    let line = line.trim_end_matches(" HTTP/1.1");
     noted.lock().push(format!("{line} {body}").trim_end().to_owned());
-    let said = answer(&line);
+    let said = answer(line);
     sleep(said.after).await;
     let head = format!("HTTP/1.1 {} X\r\nx-consul-index: {}\r\nconnection: close\r\n", said.status, said.index);
     let answer = format!("{head}content-length: {}\r\n\r\n{}", said.body.len(), said.body);

@@ -2,9 +2,10 @@
 
 use crate::Connect;
 use crate::eureka::client::EurekaClient;
+use crate::util::fake_request;
 use std::sync::Arc;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 /// It ends when it is dropped.
@@ -20,8 +21,8 @@ impl Fake {
         let (addr, mut task) = (listener.local_addr().unwrap().to_string(), JoinSet::new());
         task.spawn(async move {
             while let Ok((mut socket, _)) = listener.accept().await {
-                let Some((head, body)) = request(&mut socket).await else { continue };
-                let mut words = head.split_whitespace();
+                let Some((line, body)) = fake_request::read(&mut socket).await else { continue };
+                let mut words = line.split_whitespace();
                 let (method, target) = (words.next().unwrap(), words.next().unwrap().replace("%3A", ":"));
                 let (status, body) = answer(method, target.strip_prefix("/eureka").unwrap(), &body);
                 let head = format!("HTTP/1.1 {status} X\r\nconnection: close\r\ncontent-length: {}", body.len());
@@ -36,17 +37,4 @@ impl Fake {
 pub(super) fn client(addresses: &[&str]) -> Arc<EurekaClient> {
     let addresses = addresses.iter().map(|addr| (*addr).to_owned()).collect();
     Arc::new(EurekaClient::new(&Connect { addresses, ..Connect::default() }).unwrap())
-}
-
-async fn request(socket: &mut TcpStream) -> Option<(String, String)> {
-    let (mut text, mut part) = (String::new(), [0; 4_096]);
-    loop {
-        let read = socket.read(&mut part).await.ok().filter(|read| *read > 0)?;
-        text.push_str(std::str::from_utf8(&part[..read]).unwrap());
-        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
-        let length = head.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
-        if body.len() >= length.unwrap_or(0) {
-            return Some((head.to_owned(), body.to_owned()));
-        }
-    }
 }

@@ -2,6 +2,8 @@
 
 pub(crate) mod backoff;
 pub(crate) mod blocking;
+#[cfg(test)]
+pub(crate) mod fake_request;
 pub(crate) mod http;
 mod keep_running;
 pub(crate) mod lease;

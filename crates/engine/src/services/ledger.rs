@@ -1,5 +1,6 @@
 //! What this install wrote into one cluster, and how much of it is each task's.
 
+use crate::kit::set_map::SetMap;
 use causeway_core::{OwnerId, Part, ServiceKey, Written};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{AddAssign, Deref, SubAssign};
@@ -41,7 +42,7 @@ pub(crate) struct CountedLedger {
     scopes: Ledger,
     holdings: BTreeMap<OwnerId, BTreeMap<Part, Holdings>>,
     /// The scopes by [`ServiceKey::folded`], from [`CountedLedger::start_names`] on.
-    names: Option<BTreeMap<ServiceKey, BTreeSet<ServiceKey>>>,
+    names: Option<SetMap<ServiceKey, ServiceKey>>,
 }
 
 impl Deref for CountedLedger {
@@ -64,10 +65,8 @@ impl CountedLedger {
     /// From now on [`CountedLedger::like`] answers.
     pub fn start_names(&mut self) {
         if self.names.is_none() {
-            let mut names: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
-            self.scopes.keys().for_each(|scope| {
-                names.entry(scope.folded()).or_default().insert(scope.clone());
-            });
+            let mut names = SetMap::default();
+            self.scopes.keys().for_each(|scope| names.add(&scope.folded(), [scope.clone()]));
             self.names = Some(names);
         }
     }
@@ -78,16 +77,10 @@ impl CountedLedger {
     }
 
     fn note_name(&mut self, scope: &ServiceKey, is_here: bool) {
-        let Some(names) = &mut self.names else { return };
-        let name = scope.folded();
-        let scopes = names.entry(name.clone()).or_default();
-        if is_here {
-            scopes.insert(scope.clone());
-        } else {
-            scopes.remove(scope);
-        }
-        if scopes.is_empty() {
-            names.remove(&name);
+        match &mut self.names {
+            Some(names) if is_here => names.add(&scope.folded(), [scope.clone()]),
+            Some(names) => names.retain(&scope.folded(), |one| one != scope),
+            None => {}
         }
     }
 

@@ -9,7 +9,7 @@ use crate::services::engine::Engine;
 use crate::services::interest::RoutesInterest;
 use crate::services::ledger::{CountedLedger, Ledger};
 use crate::services::route::{ActiveRoute, RouteMemory};
-use crate::services::spelling::Names;
+use crate::services::spelling::NoticesOf;
 use crate::services::writer::TURN;
 use crate::spec::{ClusterSpec, Only, RouteSpec, Timing};
 use causeway_core::{
@@ -136,7 +136,7 @@ pub async fn dry_run(
         let inbound = cluster.inbound.read().clone();
         for route in &inbound {
             route.map_feeds();
-            let told = route.case_notices(Names::All).into_iter();
+            let told = route.case_notices(NoticesOf::All).into_iter();
             notices.extend(told.map(|notice| (route.spec.owner.clone(), notice)));
         }
         found.extend(previews(cluster, None).await);

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Which names are gone through for notices.
 #[derive(Clone, Copy, PartialEq)]
-pub(crate) enum Names {
+pub(crate) enum NoticesOf {
     /// Those that are known to be several: what is written stands already.
     Several,
     /// All: nothing has been written yet.
@@ -56,7 +56,7 @@ impl ActiveRoute {
     }
 
     /// What the operator should know of names that differ in nothing but case.
-    pub fn case_notices(&self, which: Names) -> Vec<Notice> {
+    pub fn case_notices(&self, which: NoticesOf) -> Vec<Notice> {
         self.become_one().into_iter().chain(self.stands_beside(which)).collect()
     }
 
@@ -89,11 +89,11 @@ impl ActiveRoute {
     }
 
     /// Services of the destination beside those that the route writes to.
-    fn stands_beside(&self, which: Names) -> Option<Notice> {
+    fn stands_beside(&self, which: NoticesOf) -> Option<Notice> {
         let names = self.names.as_ref()?;
         let looked_at: BTreeSet<ServiceKey> = match which {
-            Names::Several => names.several().into_iter().collect(),
-            Names::All => self.memory.feeds.lock().targets().cloned().collect(),
+            NoticesOf::Several => names.several().into_iter().collect(),
+            NoticesOf::All => self.memory.feeds.lock().targets().cloned().collect(),
         };
         let (mut first, mut count) = (None, 0);
         for name in looked_at {

@@ -6,7 +6,7 @@ use crate::services::engine::{Engine, RunningCluster};
 use crate::services::ledger::Holdings;
 use crate::services::mirror::PartState;
 use crate::services::route::ActiveRoute;
-use crate::services::spelling::Names;
+use crate::services::spelling::NoticesOf;
 use crate::spec::{Only, RunState};
 use crate::status::{Hold, RouteState};
 use causeway_core::{Carrier, ClusterId, Fresh, InstanceId, OwnerId, Part, ServiceKey, Set, Skip, Unreadable};
@@ -329,7 +329,7 @@ fn notices(route: &ActiveRoute) -> RouteNotices {
             _ => {}
         }
     }
-    route.case_notices(Names::Several).into_iter().for_each(|notice| told.note(notice));
+    route.case_notices(NoticesOf::Several).into_iter().for_each(|notice| told.note(notice));
     let destination = &route.destination;
     let (errors, unlike) = (destination.part_errors.lock(), destination.unlike.lock());
     errors.values().chain(unlike.iter()).for_each(|text| told.cluster_fails(destination, text));

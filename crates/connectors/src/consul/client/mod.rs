@@ -73,7 +73,7 @@ impl Client {
         let path = connect.context_path.as_deref().unwrap_or_default();
         let bases =
             connect.addresses.iter().map(|address| base(address, secured, path)).collect::<Result<Vec<_>, _>>()?;
-        let http = Http::new(tls, bases, LIMITS, is_passed_over)?.unless(is_throttled);
+        let http = Http::new(tls, bases, LIMITS, is_passed_over)?;
         let params = [("dc", &options.datacenter), ("ns", &options.namespace), ("partition", &options.partition)];
         let params = params.into_iter().filter_map(|(key, value)| Some((key, value.clone()?))).collect();
         let datacenter = options.datacenter.clone().unwrap_or_default();
@@ -238,8 +238,8 @@ fn is_throttled(reply: &Reply) -> bool {
 }
 
 /// Another server may do better: this one is overloaded, has no leader, or stands behind a proxy without it.
-fn is_passed_over(status: StatusCode) -> bool {
-    status.is_server_error()
+fn is_passed_over(reply: &Reply) -> bool {
+    reply.status.is_server_error() && !is_throttled(reply)
 }
 
 fn base(address: &str, secured: bool, path: &str) -> Result<String, String> {

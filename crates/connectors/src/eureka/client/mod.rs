@@ -10,7 +10,7 @@ use crate::Connect;
 use crate::util::http::{self, Http, Limits, Reply, path_segment};
 use crate::util::tls::{self, Trust};
 use causeway_core::Error;
-use reqwest::{Client, Method, StatusCode};
+use reqwest::{Client, Method};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 use std::time::Duration;
@@ -160,8 +160,8 @@ impl EurekaClient {
 }
 
 /// A server that was just started lists nothing before it has asked its peers, and says 403.
-fn is_passed_over(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 403 | 502..=504)
+fn is_passed_over(reply: &Reply) -> bool {
+    matches!(reply.status.as_u16(), 403 | 502..=504)
 }
 
 fn meaning(call: &Call<'_>, reply: Reply) -> Error {

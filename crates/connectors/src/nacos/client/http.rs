@@ -79,7 +79,7 @@ impl NacosHttp {
     pub(super) fn new(tls: rustls::ClientConfig, addresses: &[Address], context: &str) -> Result<Self> {
         let bases = addresses.iter().map(|address| format!("{}/{}", address.base(), context.trim_matches('/')));
         let limits = Limits { connect: CONNECT, answer: ANSWER, body: BODY };
-        let is_gateway_trouble = |status: StatusCode| matches!(status.as_u16(), 502..=504);
+        let is_gateway_trouble = |reply: &http::Reply| matches!(reply.status.as_u16(), 502..=504);
         http::Http::new(tls, bases, limits, is_gateway_trouble).map(NacosHttp).map_err(Error::Rejected)
     }
 
