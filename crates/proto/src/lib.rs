@@ -10,4 +10,10 @@
 #[path = "generated/nacos.rs"]
 pub mod nacos;
 
+/// Polaris' service discovery, package `v1`.
+#[allow(clippy::all, clippy::pedantic, missing_docs, rustdoc::all)]
+#[rustfmt::skip]
+#[path = "generated/v1.rs"]
+pub mod polaris;
+
 pub use prost_types::Any;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 /// Files of `proto/` that become one module each.
-const PROTOS: &[&str] = &["nacos.proto"];
+const PROTOS: &[&str] = &["nacos.proto", "polaris.proto"];
 
 /// Where this crate's sources are.
 pub fn root() -> PathBuf {
