@@ -16,6 +16,8 @@ mod gateway;
 mod names;
 mod services;
 mod settings;
+#[cfg(test)]
+mod tests;
 mod upkeep;
 mod view;
 mod watch;
