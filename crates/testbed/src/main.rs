@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Error, Result, bail};
 use causeway_testbed::{
-    CONSUL_TOKEN, Consul, ConsulSetup, EUREKA_LOGIN, Eureka, EurekaOptions, Kong, KongOptions, KongSetup, Nacos,
+    CONSUL_TOKEN, Consul, ConsulSetup, EUREKA_LOGIN, Eureka, EurekaOptions, Kong, KongArguments, KongSetup, Nacos,
     NacosVersion, Options, PASSWORD, Server, USER, ZooKeeper, ZooOptions, host, serve_kong,
 };
 use clap::{Parser, Subcommand};
@@ -92,29 +92,27 @@ enum Task {
         #[arg(long)]
         auth: bool,
     },
-    /// Run a strict double of a server that no package carries, until Ctrl-C
+    /// Be a strict double of a server that no package carries, until Ctrl-C
     Double {
         #[command(subcommand)]
-        of: Double,
+        kind: DoubleKind,
     },
     /// Say what is missing on this machine
     Check,
 }
 
 #[derive(Subcommand)]
-enum Double {
-    /// Kong 3.9: its Admin API and a proxy
-    Kong(KongOptions),
+enum DoubleKind {
+    /// A Kong 3.9: its Admin API and its proxy
+    Kong(KongArguments),
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
-    // A double needs nothing but itself.
-    let cli = match cli.command {
-        Task::Double { of } => return double(of).await,
-        command => Cli { command },
-    };
+    if let Task::Double { kind } = cli.command {
+        return double(kind).await.unwrap_or_else(failed);
+    }
     let missing = host::missing();
     if matches!(cli.command, Task::Check) || !missing.is_empty() {
         return check(missing);
@@ -132,29 +130,25 @@ async fn main() -> ExitCode {
             consul(ConsulSetup { port, persists: data.is_some(), data, acl, ..ConsulSetup::default() }).await
         }
         Task::Eureka { port, auth } => eureka(EurekaOptions { port, auth, ..EurekaOptions::default() }).await,
-        Task::Check | Task::Double { .. } => Ok(ExitCode::SUCCESS),
+        Task::Double { kind } => double(kind).await,
+        Task::Check => Ok(ExitCode::SUCCESS),
     };
-    done.unwrap_or_else(|error| {
-        eprintln!("causeway-testbed: {error:#}");
-        ExitCode::FAILURE
-    })
+    done.unwrap_or_else(failed)
 }
 
-async fn double(of: Double) -> ExitCode {
-    let serve = match of {
-        Double::Kong(options) => serve_kong(options),
-    };
-    let failed = tokio::select! {
-        done = serve => done.err(),
-        () = asked_to_end() => None,
-    };
-    match failed {
-        None => ExitCode::SUCCESS,
-        Some(error) => {
-            eprintln!("causeway-testbed: {error:#}");
-            ExitCode::FAILURE
-        }
+fn failed(error: Error) -> ExitCode {
+    eprintln!("causeway-testbed: {error:#}");
+    ExitCode::FAILURE
+}
+
+/// Nothing else has to be on the machine for one.
+async fn double(kind: DoubleKind) -> Result<ExitCode> {
+    let DoubleKind::Kong(arguments) = kind;
+    tokio::select! {
+        served = serve_kong(arguments) => served?,
+        () = asked_to_end() => {}
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn check(missing: &[String]) -> ExitCode {

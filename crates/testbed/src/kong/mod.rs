@@ -11,14 +11,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use tokio::time::sleep;
 
-use crate::double::program;
 use crate::ports::Ports;
 use crate::process::{Folder, Process};
+use crate::recipe::own_program;
 use crate::tls;
 
 pub use api::{KongApi, KongTarget};
 pub use desk::KongDesk;
-pub use double::{KongFault, KongOptions, KongTraffic, serve};
+pub use double::{KongArguments, KongFault, KongTraffic, serve_kong};
 
 /// The token of a double that asks for one.
 pub const KONG_TOKEN: &str = "kong-token-5d0c1f7e";
@@ -146,7 +146,7 @@ impl Kong {
     }
 
     fn command(&self) -> Result<Command> {
-        let mut command = Command::new(program()?);
+        let mut command = Command::new(own_program()?);
         command.current_dir(self.folder()).args(["double", "kong"]);
         for (flag, value) in
             [("--admin", self.addr()), ("--proxy", self.proxy_addr()), ("--control", self.desk_addr())]

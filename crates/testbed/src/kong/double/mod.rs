@@ -44,7 +44,7 @@ use tokio::task::JoinSet;
 
 /// How a double of Kong runs.
 #[derive(Debug, Clone, clap::Args)]
-pub struct KongOptions {
+pub struct KongArguments {
     /// The Admin API
     #[arg(long)]
     pub admin: SocketAddr,
@@ -94,7 +94,7 @@ pub struct KongOptions {
 
 /// One running double.
 pub(crate) struct KongDouble {
-    options: KongOptions,
+    options: KongArguments,
     /// Its id, another one in every process.
     node: String,
     store: Mutex<KongStore>,
@@ -108,7 +108,7 @@ pub(crate) struct KongDouble {
 }
 
 impl KongDouble {
-    fn new(options: KongOptions) -> Result<Self> {
+    fn new(options: KongArguments) -> Result<Self> {
         let store = match &options.data {
             Some(folder) if !options.dbless => KongStore::open(folder)?,
             _ => KongStore::volatile(),
@@ -149,7 +149,7 @@ impl KongDouble {
 }
 
 /// Runs a double until this is dropped; returns only when a door cannot be opened or has failed.
-pub async fn serve(options: KongOptions) -> Result<()> {
+pub async fn serve_kong(options: KongArguments) -> Result<()> {
     let double = Arc::new(KongDouble::new(options)?);
     let options = &double.options;
     let mut doors = JoinSet::new();
