@@ -108,6 +108,29 @@ impl KongApi {
         Ok(())
     }
 
+    /// Everything as one declarative configuration, with ids for what belongs together.
+    pub async fn document(&self) -> Result<Value> {
+        let mut targets = Vec::new();
+        let upstreams = self.list("/upstreams").await?;
+        for upstream in &upstreams {
+            let id = upstream["id"].as_str().context("no id")?;
+            targets.extend(self.list(&format!("/upstreams/{id}/targets")).await?);
+        }
+        let (services, mut routes) = (self.list("/services").await?, self.list("/routes").await?);
+        for (row, parent) in routes.iter_mut().map(|row| (row, "service")).chain(targets.iter_mut().map(|row| (row, "upstream"))) {
+            let id = row[parent]["id"].take();
+            row[parent] = id;
+        }
+        Ok(json!({
+            "_format_version": "3.0", "services": services, "routes": routes, "upstreams": upstreams, "targets": targets,
+        }))
+    }
+
+    /// Puts a declarative configuration in the place of everything.
+    pub async fn declare(&self, document: &Value) -> Result<()> {
+        self.call(Method::POST, "/config", Some(document)).await.map(drop)
+    }
+
     /// Makes or replaces a service and its one route, as an operator does: requests below the path go to the host.
     pub async fn expose(&self, name: &str, host: &str, path: &str) -> Result<()> {
         let service = json!({"host": host, "protocol": "http"});

@@ -1,6 +1,7 @@
 //! A Kong: a strict double of ours, since no package carries the real one.
 
 mod api;
+mod backend;
 mod desk;
 mod double;
 
@@ -16,6 +17,7 @@ use crate::process::{Folder, Process};
 use crate::recipe::own_program;
 use crate::tls;
 
+pub use backend::HttpBackend;
 pub use api::{KongApi, KongTarget};
 pub use desk::KongDesk;
 pub use double::{KongArguments, KongFault, KongTraffic, serve_kong};
