@@ -130,7 +130,7 @@ pub async fn no_request_fails_while_instances_come_and_go() -> Result<()> {
         seen.sort_unstable();
         anyhow::Ok(seen == wanted)
     };
-    until("what changed while we were away", seconds(40), stands).await.with_context(|| node.log())?;
+    until("what changed while we were away", seconds(40), async || stands().await).await.with_context(|| node.log())?;
     pause(1).await;
     backends[2].take().context("no backend")?.stop().await;
     // SIGTERM, and back at once.

@@ -168,7 +168,7 @@ async fn unknown_fields_and_wrong_types_are_errors() {
     let said = at.refused(Method::PUT, "/upstreams/a", json!({"healthchecks": {"active": {"typ": "tcp"}}}), 2).await;
     assert_eq!(said["fields"], json!({"healthchecks": {"active": {"typ": "unknown field"}}}));
     let said = at.refused(Method::PUT, "/services/a", json!({"hosts": 1}), 2).await;
-    assert_eq!(said["message"], "2 schema violations (hosts: unknown field; host: required field missing)");
+    assert_eq!(said["message"], "2 schema violations (host: required field missing; hosts: unknown field)");
     at.refused(Method::PUT, "/upstreams/a", json!({"hash_on": "header"}), 2).await;
 }
 

@@ -4,6 +4,7 @@ use super::schema::{KongEntity, KongRow};
 use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// What a door says: a status, and JSON unless there is nothing to say.
@@ -181,7 +182,8 @@ fn violations(fields: &Map<String, Value>) -> Vec<String> {
     if let Some(Value::Array(list)) = fields.get("@entity") {
         lines.extend(list.iter().filter_map(Value::as_str).map(str::to_owned));
     }
-    for (name, why) in fields.iter().filter(|(name, _)| *name != "@entity") {
+    let sorted: BTreeMap<&String, &Value> = fields.iter().filter(|(name, _)| *name != "@entity").collect();
+    for (name, why) in sorted {
         match why {
             Value::String(text) => lines.push(format!("{name}: {text}")),
             Value::Object(parts) => {

@@ -36,11 +36,8 @@ struct KongDeclared {
     given: KongRow,
 }
 
-#[derive(Clone)]
-enum KongStep {
-    Key(&'static str),
-    At(usize),
-}
+/// A list, and the place in it.
+type KongStep = (&'static str, usize);
 
 impl KongMistakes {
     fn document(&mut self, key: &str, why: &str) {
@@ -58,33 +55,25 @@ impl KongMistakes {
             }
         }
         self.flat.push(flat);
-        let mut place = &mut self.fields;
-        let (mut steps, mut list) = (declared.path.iter(), None::<&mut Vec<Value>>);
-        loop {
-            match (steps.next(), list.take()) {
-                (Some(KongStep::Key(key)), _) => {
-                    let entry = place.entry(*key).or_insert_with(|| json!([]));
-                    match entry {
-                        Value::Array(all) => list = Some(all),
-                        _ => return,
-                    }
-                }
-                (Some(KongStep::At(n)), Some(all)) => {
-                    if all.len() <= *n {
-                        all.resize(n + 1, Value::Null);
-                    }
-                    if all[*n].is_null() {
-                        all[*n] = Map::new().into();
-                    }
-                    match &mut all[*n] {
-                        Value::Object(map) => place = map,
-                        _ => return,
-                    }
-                }
-                _ => break,
-            }
-        }
-        place.extend(wrong);
+        place(&mut self.fields, &declared.path, wrong);
+    }
+}
+
+/// Puts what is wrong with an entity where the entity stands in the document.
+fn place(fields: &mut KongRow, path: &[KongStep], wrong: KongRow) {
+    let [(key, n), rest @ ..] = path else {
+        fields.extend(wrong);
+        return;
+    };
+    let Value::Array(all) = fields.entry(*key).or_insert_with(|| json!([])) else { return };
+    if all.len() <= *n {
+        all.resize(n + 1, Value::Null);
+    }
+    if all[*n].is_null() {
+        all[*n] = Map::new().into();
+    }
+    if let Value::Object(inner) = &mut all[*n] {
+        place(inner, rest, wrong);
     }
 }
 
@@ -116,12 +105,12 @@ pub fn parse(document: &KongRow) -> Result<KongSpace, KongMistakes> {
         Some(_) => mistakes.document("_format_version", "expected a string"),
         None => mistakes.document("_format_version", "required field missing"),
     }
-    let mut declared = [const { Vec::new() }; 4];
+    let mut declared: [Vec<KongDeclared>; 4] = Default::default();
     for (key, value) in document {
         match (KongEntity::named(key), value) {
             (Some(kind), Value::Array(list)) => {
                 for (n, one) in list.iter().enumerate() {
-                    let path = vec![KongStep::Key(kind.name()), KongStep::At(n)];
+                    let path = vec![(kind.name(), n)];
                     declare(kind, one, path, None, &mut declared, &mut mistakes);
                 }
             }
@@ -163,7 +152,7 @@ fn declare(
         // What stands in another belongs to it by id, where it has one, or by name.
         let by = ["id", "name"].into_iter().find_map(|key| Some(json!({key: given.get(key)?})));
         for (n, one) in inner.as_array().into_iter().flatten().enumerate() {
-            let path = path.iter().cloned().chain([KongStep::Key(child.name()), KongStep::At(n)]).collect();
+            let path = path.iter().copied().chain([(child.name(), n)]).collect();
             declare(child, one, path, by.clone(), into, mistakes);
         }
     }

@@ -48,7 +48,7 @@ pub fn targets(
     let age = |row: &KongRow| row.get("created_at").and_then(Value::as_f64).unwrap_or_default();
     rows.sort_by(|a, b| age(b).total_cmp(&age(a)).then_with(|| id(b).cmp(id(a))));
     let data = rows.iter().skip(offset).take(size).map(|row| show(row)).collect();
-    let after = (rows.len() > offset + size).then(|| (offset + size).to_string());
+    let after = (rows.len() > offset.saturating_add(size)).then(|| (offset + size).to_string());
     let next = after.as_ref().map(|after| format!("{path}?offset={after}"));
     Ok(page(data, after, next))
 }

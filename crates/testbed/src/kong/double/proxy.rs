@@ -105,6 +105,8 @@ impl KongDouble {
         let query = head.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
         let url = format!("http://{target}{}{query}", found.path(head.uri.path(), prefix));
         let mut headers = passed_on(&head.headers);
+        // The client writes that of the body that it has.
+        headers.remove(header::CONTENT_LENGTH);
         if !found.flag("preserve_host") {
             // The client writes that of the target.
             headers.remove(header::HOST);

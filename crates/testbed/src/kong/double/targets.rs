@@ -4,7 +4,7 @@ use super::KongDouble;
 use super::admin::KongCall;
 use super::answer::{KongAnswer, KongResult};
 use super::listing;
-use super::schema::KongEntity;
+use super::schema::{KongEntity, KongRow};
 use super::store::id;
 use axum::http::Method;
 use serde_json::{Value, json};
@@ -20,7 +20,7 @@ impl KongDouble {
             ([] | ["all"], &Method::GET) => {
                 let path = format!("/upstreams/{parent_id}/targets{}", if rest.is_empty() { "" } else { "/all" });
                 let store = self.store.lock();
-                let show = |row: &_| Value::Object(Clone::clone(row));
+                let show = |row: &KongRow| Value::Object(row.clone());
                 listing::targets(store.space(&call.space), parent_id, &path, &call.query, show)
             }
             ([], &Method::POST) => {

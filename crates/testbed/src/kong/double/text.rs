@@ -1,7 +1,6 @@
 //! Parts of URLs.
 
-use super::answer::KongResult;
-use super::answer::KongError;
+use super::answer::{KongError, KongResult};
 use axum::http::Uri;
 
 /// The segments of a path, decoded. A slash at the end makes none.
