@@ -4,6 +4,7 @@
 //! - [`Backdoor`]: the vendor's Java client, driven over standard input: what a provider and a subscriber really do and see.
 //! - [`ZooKeeper`]: a real server of version 3.9, 3.8 or 3.4; [`ZooKeeperEnsemble`]: several as one.
 //! - [`Consul`]: a real server of version 1.20, built from its Go modules; [`ConsulApi`]: its HTTP interface.
+//! - [`Kong`]: a strict double of its Admin API with a real proxy; [`KongApi`] is the API, [`KongDesk`] its door for tests.
 //! - [`ZkDoor`]: the vendor's and Curator's Java clients, driven over standard input: [`ZkClient`] is one session.
 //! - [`DubboProvider`], [`DubboConsumer`]: real Dubbo programs on a ZooKeeper or a Nacos; the consumer says who answers.
 //! - [`SpringApp`]: a real Spring Cloud application at a ZooKeeper or a Eureka, and what its discovery client sees.
@@ -22,6 +23,7 @@ mod eureka;
 mod guard;
 pub mod host;
 mod java;
+mod kong;
 mod nacos;
 mod open_api;
 mod poller;
@@ -38,6 +40,7 @@ pub use backdoor::{Backdoor, Connect, Seen, Subscription};
 pub use consul::{CONSUL_TOKEN, Consul, ConsulApi, ConsulRow, ConsulSetup};
 pub use dubbo::{DUBBO_HOST, DubboCall, DubboConsumer, DubboProvider, DubboReport, GREETER};
 pub use eureka::{EUREKA_LOGIN, Eureka, EurekaApi, EurekaOptions, EurekaStatus};
+pub use kong::{HttpBackend, KONG_TOKEN, Kong, KongApi, KongDesk, KongArguments, KongFault, KongSetup, KongTarget, KongTraffic, serve_kong};
 pub use nacos::{Cluster, Nacos, NacosVersion, Options, PASSWORD, USER};
 pub use open_api::{Config, Edit, OpenApi, Publisher, ServiceInfo};
 pub use poller::{Double, Gap, Poller, Report, Watched};

@@ -23,7 +23,10 @@ pub(super) struct Place {
 impl Place {
     /// The error says why a scope has none.
     pub fn of(scope: &ServiceKey) -> Result<Self, String> {
-        let ServiceKey { group, name, .. } = scope;
+        let ServiceKey { namespace, group, name } = scope;
+        if **namespace != *PUBLIC {
+            return Err(format!("Kong has no namespace {namespace}, only {PUBLIC}: names say where a service comes from"));
+        }
         if name.is_empty() {
             return Err("a service without a name".into());
         }

@@ -1,0 +1,268 @@
+//! A declarative configuration, from its document to tables.
+
+use super::clock;
+use super::schema::{KongEntity, KongRow, complete, is_uuid};
+use super::store::{KongSpace, id};
+use serde_json::{Map, Value, json};
+use sha1::{Digest, Sha1};
+use std::collections::BTreeSet;
+
+/// Kinds of entity that this double keeps and gives back, and does not look into.
+const OTHERS: [&str; 12] = [
+    "ca_certificates",
+    "certificates",
+    "consumer_groups",
+    "consumers",
+    "filter_chains",
+    "key_sets",
+    "keys",
+    "parameters",
+    "plugins",
+    "snis",
+    "vaults",
+    "workspaces",
+];
+
+/// What is wrong with a document: by path, and one entry for each entity.
+#[derive(Debug, Default)]
+pub struct KongMistakes {
+    pub fields: KongRow,
+    pub flat: Vec<Value>,
+}
+
+/// An entity as the document has it, and where.
+struct KongDeclared {
+    path: Vec<KongStep>,
+    given: KongRow,
+}
+
+/// A list, and the place in it.
+type KongStep = (&'static str, usize);
+
+impl KongMistakes {
+    fn document(&mut self, key: &str, why: &str) {
+        self.fields.insert(key.to_owned(), why.into());
+    }
+
+    fn entity(&mut self, kind: KongEntity, declared: &KongDeclared, wrong: KongRow) {
+        let mut errors = Vec::new();
+        flatten("", &wrong, &mut errors);
+        let given = &declared.given;
+        let mut flat = json!({"entity_type": kind.singular(), "entity": given, "errors": errors});
+        for (key, field) in [("entity_name", "name"), ("entity_id", "id"), ("entity_tags", "tags")] {
+            if let (Some(value), Some(map)) = (given.get(field), flat.as_object_mut()) {
+                map.insert(key.to_owned(), value.clone());
+            }
+        }
+        self.flat.push(flat);
+        place(&mut self.fields, &declared.path, wrong);
+    }
+}
+
+/// Puts what is wrong with an entity where the entity stands in the document.
+fn place(fields: &mut KongRow, path: &[KongStep], wrong: KongRow) {
+    let [(key, n), rest @ ..] = path else {
+        fields.extend(wrong);
+        return;
+    };
+    let Value::Array(all) = fields.entry(*key).or_insert_with(|| json!([])) else { return };
+    if all.len() <= *n {
+        all.resize(n + 1, Value::Null);
+    }
+    if all[*n].is_null() {
+        all[*n] = Map::new().into();
+    }
+    if let Value::Object(inner) = &mut all[*n] {
+        place(inner, rest, wrong);
+    }
+}
+
+fn flatten(prefix: &str, wrong: &KongRow, errors: &mut Vec<Value>) {
+    for (name, why) in wrong {
+        let field = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
+        match why {
+            Value::Object(inner) => flatten(&field, inner, errors),
+            Value::Array(list) if name == "@entity" => {
+                errors.extend(list.iter().map(|why| json!({"type": "entity", "message": why})));
+            }
+            Value::Array(list) => {
+                let each = list.iter().enumerate().filter(|(_, why)| !why.is_null());
+                errors.extend(each.map(|(n, why)| {
+                    json!({"type": "field", "field": format!("{field}[{}]", n + 1), "message": why})
+                }));
+            }
+            why => errors.push(json!({"type": "field", "field": field, "message": why})),
+        }
+    }
+}
+
+/// The tables that a document describes.
+pub fn parse(document: &KongRow) -> Result<KongSpace, KongMistakes> {
+    let (mut space, mut mistakes) = (KongSpace::default(), KongMistakes::default());
+    match document.get("_format_version") {
+        Some(Value::String(version)) if ["1.1", "2.1", "3.0"].contains(&version.as_str()) => {}
+        Some(Value::String(_)) => mistakes.document("_format_version", "expected one of: 1.1, 2.1, 3.0"),
+        Some(_) => mistakes.document("_format_version", "expected a string"),
+        None => mistakes.document("_format_version", "required field missing"),
+    }
+    let mut declared: [Vec<KongDeclared>; 4] = Default::default();
+    for (key, value) in document {
+        match (KongEntity::named(key), value) {
+            (Some(kind), Value::Array(list)) => {
+                for (n, one) in list.iter().enumerate() {
+                    let path = vec![(kind.name(), n)];
+                    declare(kind, one, path, None, &mut declared, &mut mistakes);
+                }
+            }
+            (Some(_), _) => mistakes.document(key, "expected an array"),
+            (None, _) if key.starts_with('_') => {}
+            (None, list) if OTHERS.contains(&key.as_str()) => drop(space.others.insert(key.clone(), list.clone())),
+            (None, _) => mistakes.document(key, "unknown field"),
+        }
+    }
+    // Parents come first.
+    for (kind, declared) in KongEntity::ALL.into_iter().zip(&declared) {
+        let mut names = BTreeSet::new();
+        for one in declared {
+            match row(kind, one, &space, &mut names) {
+                Ok(row) => space.table_mut(kind).put(kind, row),
+                Err(wrong) => mistakes.entity(kind, one, wrong),
+            }
+        }
+    }
+    if mistakes.fields.is_empty() { Ok(space) } else { Err(mistakes) }
+}
+
+/// Takes an entity and those that stand in it.
+fn declare(
+    kind: KongEntity,
+    value: &Value,
+    path: Vec<KongStep>,
+    parent: Option<Value>,
+    into: &mut [Vec<KongDeclared>; 4],
+    mistakes: &mut KongMistakes,
+) {
+    let Value::Object(given) = value else {
+        mistakes.document(kind.name(), "expected a record");
+        return;
+    };
+    let mut given = given.clone();
+    let nested = KongEntity::ALL.into_iter().find(|child| child.parent().is_some_and(|(_, of)| of == kind));
+    if let Some((child, inner)) = nested.and_then(|child| Some((child, given.shift_remove(child.name())?))) {
+        // What stands in another belongs to it by id, where it has one, or by name.
+        let by = ["id", "name"].into_iter().find_map(|key| Some(json!({key: given.get(key)?})));
+        for (n, one) in inner.as_array().into_iter().flatten().enumerate() {
+            let path = path.iter().copied().chain([(child.name(), n)]).collect();
+            declare(child, one, path, by.clone(), into, mistakes);
+        }
+    }
+    if kind == KongEntity::Services || kind == KongEntity::Routes {
+        given.shift_remove("plugins");
+    }
+    if let (Some((field, _)), Some(parent)) = (kind.parent(), parent) {
+        given.insert(field.to_owned(), parent);
+    }
+    let place = KongEntity::ALL.iter().position(|one| *one == kind).unwrap_or_default();
+    into[place].push(KongDeclared { path, given });
+}
+
+/// The row of an entity, with its id.
+fn row(
+    kind: KongEntity,
+    declared: &KongDeclared,
+    space: &KongSpace,
+    names: &mut BTreeSet<String>,
+) -> Result<KongRow, KongRow> {
+    let wrong = |field: &str, why: String| Err(KongRow::from_iter([(field.to_owned(), why.into())]));
+    let mut given = declared.given.clone();
+    let mut parent = None;
+    if let Some((field, of)) = kind.parent() {
+        let named = match given.get(field) {
+            Some(Value::String(text)) => Some(text.clone()),
+            Some(Value::Object(map)) => {
+                ["id", "name"].iter().find_map(|key| map.get(*key)?.as_str()).map(str::to_owned)
+            }
+            _ => None,
+        };
+        if let Some(named) = named {
+            let table = space.table(of);
+            let found = if is_uuid(&named) { table.get(&named).map(id) } else { table.id_of(&named) };
+            let Some(found) = found else {
+                return wrong(field, format!("invalid reference '{}: {named}' (no such entity)", of.name()));
+            };
+            parent = Some(found.to_owned());
+            given.insert(field.to_owned(), json!({"id": found}));
+        }
+    }
+    let mut row = complete(kind, &given, None)?;
+    let key = row.get(kind.key_field()).and_then(Value::as_str).map(str::to_owned);
+    let unique = match kind {
+        KongEntity::Targets => key.map(|key| format!("{}:{key}", parent.unwrap_or_default())),
+        _ => key,
+    };
+    if let Some(unique) = &unique
+        && !names.insert(unique.clone())
+    {
+        let field = kind.key_field();
+        return wrong(field, format!("uniqueness violation: '{}' entity with {field} set to '{unique}' already declared", kind.name()));
+    }
+    if row["id"].is_null() {
+        let id = unique.map_or_else(|| uuid::Uuid::new_v4().to_string(), |name| stable_id(kind, &name));
+        row.insert("id".into(), id.into());
+    }
+    for time in ["created_at", "updated_at"] {
+        if row[time].is_null() {
+            row.insert(time.to_owned(), (clock::milliseconds() / 1_000).into());
+        }
+    }
+    Ok(row)
+}
+
+/// The same name has the same id, whenever and wherever it is read: version 5 of UUIDs.
+fn stable_id(kind: KongEntity, name: &str) -> String {
+    const ENTITIES: u128 = 0xfd02_801f_0957_4a15_a55a_c8d9_606f_30b5;
+    let of = |space: uuid::Uuid, name: &str| {
+        let digest = Sha1::new().chain_update(space.as_bytes()).chain_update(name.as_bytes()).finalize();
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(&digest[..16]);
+        uuid::Builder::from_sha1_bytes(bytes).into_uuid()
+    };
+    of(of(uuid::Uuid::from_u128(ENTITIES), kind.name()), name).to_string()
+}
+
+/// A document that describes these tables, as `GET /config` gives it: one list a kind, and ids for what belongs together.
+pub fn export(space: &KongSpace) -> KongRow {
+    let mut document = KongRow::new();
+    document.insert("_format_version".into(), "3.0".into());
+    document.insert("_transform".into(), false.into());
+    for kind in KongEntity::ALL {
+        let plain = |row: &KongRow| {
+            let mut row = row.clone();
+            if let Some((field, _)) = kind.parent()
+                && let Some(id) = row.get(field).and_then(|of| of.get("id")).cloned()
+            {
+                row.insert(field.to_owned(), id);
+            }
+            Value::Object(row)
+        };
+        let rows: Vec<Value> = space.table(kind).rows().map(plain).collect();
+        if !rows.is_empty() {
+            document.insert(kind.name().to_owned(), rows.into());
+        }
+    }
+    document.extend(space.others.clone());
+    document
+}
+
+/// The tables as `POST /config` shows them: by kind and id.
+pub fn echo(space: &KongSpace) -> KongRow {
+    let mut shown = KongRow::new();
+    for kind in KongEntity::ALL {
+        let rows: KongRow = space.table(kind).rows().map(|row| (id(row).to_owned(), row.clone().into())).collect();
+        if !rows.is_empty() {
+            shown.insert(kind.name().to_owned(), rows.into());
+        }
+    }
+    shown.extend(space.others.clone());
+    shown
+}
