@@ -22,7 +22,7 @@ const SERVING: &str = "only instances that take traffic are targets: it is left 
 const EPHEMERAL: &str = "a target knows no difference";
 
 /// What is lost on the way into Kong.
-pub(super) const LOSSES: [(&str, &str); 15] = [
+pub(super) const LOSSES: [(&str, &str); 14] = [
     ("Chinese host names", "a target's host has ASCII letters, digits, `.`, `-` and `_`"),
     ("disabled", SERVING),
     ("disabled and unhealthy", SERVING),
@@ -30,7 +30,6 @@ pub(super) const LOSSES: [(&str, &str); 15] = [
     ("host names outside ASCII", "a target's host has ASCII letters, digits, `.`, `-` and `_`"),
     ("metadata and protect threshold of services", "an upstream has no metadata of its own"),
     ("persistent instances", EPHEMERAL),
-    ("services without a group", "such a name is one of an upstream that exists already: it is not made"),
     ("slots", ONE_ADDRESS),
     ("slots with other characters than 0-9 a-z A-Z -", ONE_ADDRESS),
     ("two slots at one address", ONE_ADDRESS),
