@@ -22,8 +22,9 @@ const SERVING: &str = "only instances that take traffic are targets: it is left 
 const EPHEMERAL: &str = "a target knows no difference";
 
 /// What is lost on the way into Kong.
-pub(super) const LOSSES: [(&str, &str); 14] = [
+pub(super) const LOSSES: [(&str, &str); 15] = [
     ("Chinese host names", "a target's host has ASCII letters, digits, `.`, `-` and `_`"),
+    ("copies beside a native record", ONE_ADDRESS),
     ("disabled", SERVING),
     ("disabled and unhealthy", SERVING),
     ("health of persistent instances", EPHEMERAL),
@@ -47,6 +48,11 @@ pub(super) fn our_tag(install: &str) -> String {
 /// Whether an install of Causeway has made an entity, whichever.
 pub(super) fn is_made_by_us(tags: &[String]) -> bool {
     tags.iter().any(|tag| tag.starts_with(OURS))
+}
+
+/// Whether anything of ours is left among the tags of a target.
+pub(super) fn has_tag_of_ours(tags: &[String]) -> bool {
+    tags.iter().any(|tag| tag.starts_with(RESERVED))
 }
 
 /// A target's mark.
