@@ -273,8 +273,8 @@ impl Gateway {
         }
         let mut with_plugins = |mut body: Body| {
             let own = body.get("id").and_then(Value::as_str).map(str::to_owned);
-            if let Some(own) = plugins.remove(&own).filter(|_| own.is_some()) {
-                body.insert("plugins".into(), json!(own));
+            if let Some(list) = own.and_then(|own| plugins.remove(&Some(own))) {
+                body.insert("plugins".into(), json!(list));
             }
             body
         };
@@ -294,7 +294,7 @@ impl Gateway {
         }
         for service in client.list::<Body>("/services", None).await? {
             let id = id_of(Some(&Value::Object(service.clone())));
-            let own = routes.remove(&id).filter(|_| id.is_some()).unwrap_or_default();
+            let own = id.and_then(|id| routes.remove(&Some(id))).unwrap_or_default();
             document.add("services", with_plugins(bare(service)), own);
         }
         document.add_others("routes", routes.remove(&None).unwrap_or_default());
