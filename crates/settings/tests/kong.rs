@@ -115,3 +115,20 @@ fn groups_of_a_task() {
     );
     assert!(back.to_string().contains("services cannot be copied from kong to memory"), "{back}");
 }
+
+#[test]
+fn clusters_whose_names_could_be_mixed_up() {
+    let warnings = |names: [&str; 2]| {
+        let [one, other] = names;
+        let text = format!(
+            "clusters: [{{clusterName: {one}, clusterType: MEMORY}}, {{clusterName: {other}, clusterType: MEMORY}}, \
+             {{clusterName: k, clusterType: KONG, connectKeyList: [h]}}]\n\
+             tasks: [{{source: {one}, destination: k}}, {{source: {other}, destination: k}}]"
+        );
+        good(&text).warnings
+    };
+    assert_eq!((warnings(["a", "b"]), warnings(["a", "ab"])), (vec![], vec![]));
+    let warned = warnings(["a", "a.b"]);
+    assert!(warned.len() == 1 && warned[0].field == "tasks[1].source", "{warned:?}");
+    assert!(warned[0].message.contains("`a.b` and of `a`"), "{warned:?}");
+}
