@@ -213,7 +213,8 @@ impl<'a, A: Api> Hand<'a, A> {
         }
         let (target, weight) = (address(record), to_kong(record.weight));
         let before = self.targets.get(&target).cloned();
-        let tags = tags(&self.gateway.install, record, before.as_ref().map_or(&[][..], |before| before.tags.as_slice()));
+        let tags =
+            tags(&self.gateway.install, record, before.as_ref().map_or(&[][..], |before| before.tags.as_slice()));
         let mut body = Body::new();
         body.insert("weight".into(), weight.into());
         body.insert("tags".into(), json!(tags));
@@ -313,7 +314,9 @@ impl<'a, A: Api> Hand<'a, A> {
                     let row: Option<RouteRow> = self.api.get(&format!("/routes/{name}")).await?;
                     let row = row.ok_or(Error::Conflict)?;
                     if !self.gateway.view.is_own(&row.tags) {
-                        return Err(Error::Blocked(format!("Kong has a route {name} that is not ours: rename or remove it")));
+                        return Err(Error::Blocked(format!(
+                            "Kong has a route {name} that is not ours: rename or remove it"
+                        )));
                     }
                     match differences(&wanted, &row.rest) {
                         differs if differs.is_empty() => row,

@@ -130,12 +130,7 @@ impl Gateway {
 
     /// Finds targets of ours in upstreams of others, where the ledger does not say that there are any. Kong tells that there are,
     /// and not where.
-    async fn find_strays(
-        &self,
-        others: Vec<UpstreamRow>,
-        known: BTreeSet<String>,
-        turn: u64,
-    ) -> Result<(), Error> {
+    async fn find_strays(&self, others: Vec<UpstreamRow>, known: BTreeSet<String>, turn: u64) -> Result<(), Error> {
         if others.is_empty() || self.declarative.file().is_some() {
             return Ok(());
         }
@@ -150,7 +145,7 @@ impl Gateway {
             }
             let Some(targets) = self.targets(&row).await? else { continue };
             let before = strays.len();
-            targets.iter().for_each(|target| drop(strays.remove(&target.id)));
+            strays.retain(|id| !targets.iter().any(|target| target.id == *id));
             if strays.len() < before {
                 self.view.follow(&row.name);
                 self.view.take(&super::names::given_scope(&row.name), row, targets, turn);

@@ -60,7 +60,10 @@ async fn a_configuration_replaces_everything() {
     }
     let (status, _) = at.post("/config", json!({"_format_version": "3.0", "upstreams": [{"name": "only"}]})).await;
     assert_eq!(status, 201);
-    assert_eq!((at.get("/services").await.1["data"].as_array().unwrap().len(), at.get("/upstreams/u").await.0), (0, 404));
+    assert_eq!(
+        (at.get("/services").await.1["data"].as_array().unwrap().len(), at.get("/upstreams/u").await.0),
+        (0, 404)
+    );
     // A crash loses it.
     at.kong.kill9().unwrap();
     at.kong.start_again().await.unwrap();
@@ -100,8 +103,11 @@ async fn mistakes_are_told_and_change_nothing() {
     });
     let said = at.refused(Method::POST, "/config", wrong.clone(), 14).await;
     assert_eq!(said["name"], "invalid declarative configuration");
-    assert_eq!(said["fields"]["services"], json!([null, {"prot": "unknown field",
-        "routes": [{"paths": ["should start with: / (fixed path) or ~/ (regex path)"]}]}]));
+    assert_eq!(
+        said["fields"]["services"],
+        json!([null, {"prot": "unknown field",
+        "routes": [{"paths": ["should start with: / (fixed path) or ~/ (regex path)"]}]}])
+    );
     assert!(said["fields"]["upstreams"][1]["name"].is_string(), "{said}");
     let said = at.refused(Method::POST, "/config?flatten_errors=1", wrong, 14).await;
     let flat = said["flattened_errors"].as_array().unwrap();
@@ -141,8 +147,7 @@ async fn a_file_is_read_at_the_start_and_when_asked() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("kong.yaml");
     std::fs::write(&file, "_format_version: '3.0'\nupstreams: [{name: one}]\n").unwrap();
-    let at =
-        Ground::with(KongSetup { dbless: true, declarative: Some(file.clone()), ..KongSetup::default() }).await;
+    let at = Ground::with(KongSetup { dbless: true, declarative: Some(file.clone()), ..KongSetup::default() }).await;
     assert_eq!(at.api.names("upstreams").await.unwrap(), ["one"]);
     let reload = async |text: &str, wanted: &[&str]| {
         std::fs::write(&file, text).unwrap();

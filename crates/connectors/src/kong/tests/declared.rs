@@ -29,7 +29,8 @@ async fn the_whole_configuration_is_written_with_what_is_not_ours() {
     assert_eq!(fake.take_writes(), [""; 0]);
     // Kong refuses a whole configuration for one target.
     let wrong = Instance::new("256.0.0.1", 1).with_mark(copy(1).mark.clone());
-    let outcomes = apply(&services, &one, &[Change::Create(copy(3)), Change::Create(wrong), Change::Create(copy(4))]).await;
+    let outcomes =
+        apply(&services, &one, &[Change::Create(copy(3)), Change::Create(wrong), Change::Create(copy(4))]).await;
     assert!(matches!(outcomes[..], [Ok(()), Err(Error::Rejected(_)), Ok(())]), "{outcomes:?}");
     assert_eq!(targets(&fake.config(), "s.n.orders.default").len(), 4);
     ok(&services, &one, &[1, 2, 3, 4].map(|port| delete(port, Removal::Drained))).await;
@@ -56,7 +57,11 @@ async fn a_file_is_written_over_a_base() {
     let folder = std::env::temp_dir().join(format!("causeway-kong-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let [base, file] = ["base.json", "kong.json"].map(|name| folder.join(name));
-    std::fs::write(&base, r#"{"_format_version": "3.0", "consumers": [{"username": "x"}], "upstreams": [{"name": "theirs"}]}"#).unwrap();
+    std::fs::write(
+        &base,
+        r#"{"_format_version": "3.0", "consumers": [{"username": "x"}], "upstreams": [{"name": "theirs"}]}"#,
+    )
+    .unwrap();
     let options = KongOptions {
         file: Some(file.display().to_string()),
         base: Some(base.display().to_string()),

@@ -37,7 +37,7 @@ async fn a_watch_tells_of_changes_by_hand() {
     let Update::Changed(set) = next(&mut watch).await else { panic!() };
     let held = set.records.values().next().unwrap();
     assert!(held.native.is_some() && held.copies.is_empty(), "{held:?}");
-    fake.edit(|config| drop(config["upstreams"].as_array_mut().unwrap().retain(|one| one["name"] != "s.n.orders.v1")));
+    fake.edit(|config| config["upstreams"].as_array_mut().unwrap().retain(|one| one["name"] != "s.n.orders.v1"));
     let Update::Removed(gone) = next(&mut watch).await else { panic!() };
     assert_eq!(gone, scope("v1"));
 }
@@ -81,7 +81,8 @@ async fn what_belongs_to_our_upstreams_is_put_right() {
 
 #[tokio::test]
 async fn each_upstream_is_read_again_within_a_round() {
-    let upstreams: Vec<_> = (0..50).map(|n| json!({"name": format!("s.n.{n:02}.default"), "tags": ["causeway:i"]})).collect();
+    let upstreams: Vec<_> =
+        (0..50).map(|n| json!({"name": format!("s.n.{n:02}.default"), "tags": ["causeway:i"]})).collect();
     let fake = Fake::start(&json!({ "upstreams": upstreams })).await;
     let gateway = fake.gateway(&KongOptions::default());
     gateway.look().await.unwrap();

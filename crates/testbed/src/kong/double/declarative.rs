@@ -87,9 +87,11 @@ fn flatten(prefix: &str, wrong: &KongRow, errors: &mut Vec<Value>) {
             }
             Value::Array(list) => {
                 let each = list.iter().enumerate().filter(|(_, why)| !why.is_null());
-                errors.extend(each.map(|(n, why)| {
-                    json!({"type": "field", "field": format!("{field}[{}]", n + 1), "message": why})
-                }));
+                errors.extend(
+                    each.map(
+                        |(n, why)| json!({"type": "field", "field": format!("{field}[{}]", n + 1), "message": why}),
+                    ),
+                );
             }
             why => errors.push(json!({"type": "field", "field": field, "message": why})),
         }
@@ -204,7 +206,10 @@ fn row(
         && !names.insert(unique.clone())
     {
         let field = kind.key_field();
-        return wrong(field, format!("uniqueness violation: '{}' entity with {field} set to '{unique}' already declared", kind.name()));
+        return wrong(
+            field,
+            format!("uniqueness violation: '{}' entity with {field} set to '{unique}' already declared", kind.name()),
+        );
     }
     if row["id"].is_null() {
         let id = unique.map_or_else(|| uuid::Uuid::new_v4().to_string(), |name| stable_id(kind, &name));
