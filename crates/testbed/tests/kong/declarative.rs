@@ -137,6 +137,30 @@ async fn what_is_given_can_be_taken_again() {
 }
 
 #[tokio::test]
+async fn what_is_not_looked_into_is_listed() {
+    let at = ground().await;
+    let mut document = document();
+    document["services"][0]["plugins"] = json!([{"name": "cors", "config": {"max_age": 1}}]);
+    document["services"][0]["routes"][0]["plugins"] = json!([{"name": "acl"}]);
+    document["plugins"] = json!([{"name": "prometheus"}, {"name": "key-auth", "service": "s"}]);
+    assert_eq!(at.post("/config", document).await.0, 201);
+    let plugins = at.api.list("/plugins").await.unwrap();
+    assert_eq!(plugins.len(), 4);
+    let of = |name: &str| plugins.iter().find(|one| one["name"] == name).unwrap();
+    let (_, service) = at.get("/services/s").await;
+    let (_, route) = at.get("/routes/r").await;
+    assert_eq!((&of("cors")["service"]["id"], &of("cors")["config"]["max_age"]), (&service["id"], &json!(1)));
+    assert_eq!((&of("acl")["route"]["id"], &of("key-auth")["service"]["id"]), (&route["id"], &service["id"]));
+    assert_eq!(at.api.list("/consumers").await.unwrap()[0]["username"], "someone");
+    for path in ["/certificates", "/key-sets", "/basic-auths", "/vaults"] {
+        assert_eq!(at.get(path).await.1["data"], json!([]), "{path}");
+    }
+    let (_, said) = at.get("/config").await;
+    assert_eq!(at.post("/config", json!({"config": said["config"]})).await.0, 201);
+    assert_eq!(at.api.list("/plugins").await.unwrap(), plugins);
+}
+
+#[tokio::test]
 async fn a_file_is_read_at_the_start_and_when_asked() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("kong.yaml");

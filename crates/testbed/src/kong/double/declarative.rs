@@ -5,22 +5,22 @@ use super::schema::{KongEntity, KongRow, complete, is_uuid};
 use super::store::{KongSpace, id};
 use serde_json::{Map, Value, json};
 use sha1::{Digest, Sha1};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-/// Kinds of entity that this double keeps and gives back, and does not look into.
-const OTHERS: [&str; 12] = [
-    "ca_certificates",
-    "certificates",
-    "consumer_groups",
-    "consumers",
-    "filter_chains",
-    "key_sets",
-    "keys",
-    "parameters",
-    "plugins",
-    "snis",
-    "vaults",
-    "workspaces",
+/// Kinds of entity that this double keeps, lists and gives back, and does not look into; and what paths call them.
+pub const OTHERS: [(&str, &str); 12] = [
+    ("basicauth_credentials", "basic-auths"),
+    ("ca_certificates", "ca_certificates"),
+    ("certificates", "certificates"),
+    ("consumer_groups", "consumer_groups"),
+    ("consumers", "consumers"),
+    ("key_sets", "key-sets"),
+    ("keyauth_credentials", "key-auths"),
+    ("keys", "keys"),
+    ("plugins", "plugins"),
+    ("snis", "snis"),
+    ("vaults", "vaults"),
+    ("workspaces", "workspaces"),
 ];
 
 /// What is wrong with a document: by path, and one entry for each entity.
@@ -106,17 +106,21 @@ pub fn parse(document: &KongRow) -> Result<KongSpace, KongMistakes> {
         None => mistakes.document("_format_version", "required field missing"),
     }
     let mut declared: [Vec<KongDeclared>; 4] = Default::default();
+    let mut others: BTreeMap<String, Vec<Value>> = BTreeMap::new();
     for (key, value) in document {
         match (KongEntity::named(key), value) {
             (Some(kind), Value::Array(list)) => {
                 for (n, one) in list.iter().enumerate() {
                     let path = vec![(kind.name(), n)];
+                    others.entry("plugins".into()).or_default().extend(plugins_in(kind, one));
                     declare(kind, one, path, None, &mut declared, &mut mistakes);
                 }
             }
             (Some(_), _) => mistakes.document(key, "expected an array"),
             (None, _) if key.starts_with('_') => {}
-            (None, list) if OTHERS.contains(&key.as_str()) => drop(space.others.insert(key.clone(), list.clone())),
+            (None, Value::Array(list)) if OTHERS.iter().any(|(name, _)| name == key) => {
+                others.entry(key.clone()).or_default().extend(list.iter().cloned());
+            }
             (None, _) => mistakes.document(key, "unknown field"),
         }
     }
@@ -130,7 +134,44 @@ pub fn parse(document: &KongRow) -> Result<KongSpace, KongMistakes> {
             }
         }
     }
+    for (kind, list) in others.into_iter().filter(|(_, list)| !list.is_empty()) {
+        let list: Vec<Value> = list.into_iter().map(|one| other(&space, one)).collect();
+        space.others.insert(kind, list.into());
+    }
     if mistakes.fields.is_empty() { Ok(space) } else { Err(mistakes) }
+}
+
+/// The plugins that stand in a service or in one of its routes, each with what it is for.
+fn plugins_in(kind: KongEntity, entity: &Value) -> Vec<Value> {
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let named = |of: &Value| if of["id"].is_string() { of["id"].clone() } else { of["name"].clone() };
+    let mut found = Vec::new();
+    for mut plugin in list(&entity["plugins"]) {
+        plugin[kind.singular()] = named(entity);
+        found.push(plugin);
+    }
+    for route in if kind == KongEntity::Services { list(&entity["routes"]) } else { Vec::new() } {
+        found.extend(plugins_in(KongEntity::Routes, &route));
+    }
+    found
+}
+
+/// An entity that is not looked into, with an id, and with the ids of what it is for.
+fn other(space: &KongSpace, mut entity: Value) -> Value {
+    for kind in [KongEntity::Services, KongEntity::Routes] {
+        let table = space.table(kind);
+        let found = entity.get(kind.singular()).and_then(Value::as_str).and_then(|named| match is_uuid(named) {
+            true => table.get(named).map(id),
+            false => table.id_of(named),
+        });
+        if let Some(found) = found {
+            entity[kind.singular()] = json!({"id": found});
+        }
+    }
+    if let Some(fields) = entity.as_object_mut() {
+        fields.entry("id").or_insert_with(|| uuid::Uuid::new_v4().to_string().into());
+    }
+    entity
 }
 
 /// Takes an entity and those that stand in it.
@@ -157,6 +198,7 @@ fn declare(
         }
     }
     if kind == KongEntity::Services || kind == KongEntity::Routes {
+        // They were taken before.
         given.shift_remove("plugins");
     }
     if let (Some((field, _)), Some(parent)) = (kind.parent(), parent) {
@@ -250,7 +292,19 @@ pub fn export(space: &KongSpace) -> KongRow {
             document.insert(kind.name().to_owned(), rows.into());
         }
     }
-    document.extend(space.others.clone());
+    for (kind, list) in &space.others {
+        let plain = |mut entity: Value| {
+            for parent in ["service", "route", "consumer"] {
+                let id = entity.get(parent).and_then(|of| of.get("id")).cloned();
+                if let Some(id) = id {
+                    entity[parent] = id;
+                }
+            }
+            entity
+        };
+        let list = list.as_array().into_iter().flatten().cloned();
+        document.insert(kind.clone(), list.map(plain).collect());
+    }
     document
 }
 
