@@ -146,7 +146,7 @@ fn plugins_in(kind: KongEntity, entity: &Value) -> Vec<Value> {
     let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
     let named = |of: &Value| if of["id"].is_string() { of["id"].clone() } else { of["name"].clone() };
     let mut found = Vec::new();
-    for mut plugin in list(&entity["plugins"]) {
+    for mut plugin in list(&entity["plugins"]).into_iter().filter(Value::is_object) {
         plugin[kind.singular()] = named(entity);
         found.push(plugin);
     }
