@@ -173,7 +173,10 @@ pub async fn what_others_made_survives() -> Result<()> {
     api.route(&service, "/orders").await?;
     let theirs = async |what: &str| -> Result<()> {
         let (legacy, ours) = (api.targets("legacy").await?, api.targets(&default).await?);
-        ensure!(legacy["127.0.0.1:7001"].weight == 10 && legacy["127.0.0.1:7001"].tags == ["mine"], "{what}: {legacy:?}");
+        ensure!(
+            legacy["127.0.0.1:7001"].weight == 10 && legacy["127.0.0.1:7001"].tags == ["mine"],
+            "{what}: {legacy:?}"
+        );
         let kept = ours.get("127.0.0.1:7002").is_some_and(|one| one.weight == 20 && one.tags == ["mine"]);
         ensure!(kept && ours.contains_key("Legacy.example:7003"), "{what}: {ours:?}");
         for path in ["/services/legacy".to_owned(), "/routes/legacy".to_owned(), format!("/routes/{service}")] {

@@ -94,7 +94,8 @@ pub async fn writes_that_fail_are_repeated() -> Result<()> {
     let service = format!("nacos.{}.orders", estate.space);
     let made = async || Ok(estate.api.names("services").await? == [service.clone()]);
     until("the service", seconds(30), made).await?;
-    until("in step", seconds(30), async || Ok(estate.verify("nacos-gateway-service").is_ok())).await
+    until("in step", seconds(30), async || Ok(estate.verify("nacos-gateway-service").is_ok()))
+        .await
         .with_context(|| estate.node.log())?;
     Ok(())
 }
@@ -107,7 +108,8 @@ pub async fn a_gateway_that_crashes_keeps_what_it_has() -> Result<()> {
     let all: Vec<_> = (9_701..9_706).map(|port| Instance::new("127.0.0.1", port)).collect();
     who.batch_register("p", &estate.service("orders"), &all).await?;
     estate.apply("nacos", "")?;
-    let (default, wanted) = (estate.upstream("orders", "default"), all.iter().map(|one| (one.port, 100)).collect::<Vec<_>>());
+    let (default, wanted) =
+        (estate.upstream("orders", "default"), all.iter().map(|one| (one.port, 100)).collect::<Vec<_>>());
     estate.shows(&default, &wanted, seconds(20)).await?;
     estate.kong.kill9()?;
     pause(5).await;

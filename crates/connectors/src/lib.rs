@@ -32,8 +32,7 @@ pub const CONNECTORS: &[&dyn Connector] = &[
 ];
 
 /// Words for kinds that are not supported yet.
-const PLANNED: &[&str] =
-    &["polaris", "kubernetes", "k8s", "etcd", "apollo", "apisix", "traefik", "envoy", "nginx"];
+const PLANNED: &[&str] = &["polaris", "kubernetes", "k8s", "etcd", "apollo", "apisix", "traefik", "envoy", "nginx"];
 
 /// The table of all kinds, for the settings file.
 pub fn kinds() -> Kinds {

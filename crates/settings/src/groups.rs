@@ -28,7 +28,9 @@ pub(crate) fn read(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Vec<Metadata
             upstream: upstream(reader, &inner),
         };
         let words = [("name", Some(&group.name)), ("upstreamName", group.upstream.as_ref())];
-        for (key, word) in words.into_iter().filter_map(|(key, word)| Some((key, word.filter(|word| !word.is_empty())?))) {
+        for (key, word) in
+            words.into_iter().filter_map(|(key, word)| Some((key, word.filter(|word| !word.is_empty())?)))
+        {
             let line = inner.place_of(key).line;
             let Some(first) = seen.get(&(key, word.clone())) else {
                 seen.insert((key, word.clone()), line);
@@ -101,9 +103,7 @@ pub(crate) fn check(
         let kind = if to { &destination.kind } else { &source.kind };
         let message = format!("{kind} holds groups of instances, from which there is no way back");
         reader.report(
-            Draft::key_error(fields, "mode", message)
-                .expected("`Unidirectional`")
-                .help("write `mode: Unidirectional`"),
+            Draft::key_error(fields, "mode", message).expected("`Unidirectional`").help("write `mode: Unidirectional`"),
         );
     }
     if to {

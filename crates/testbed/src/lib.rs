@@ -40,7 +40,10 @@ pub use backdoor::{Backdoor, Connect, Seen, Subscription};
 pub use consul::{CONSUL_TOKEN, Consul, ConsulApi, ConsulRow, ConsulSetup};
 pub use dubbo::{DUBBO_HOST, DubboCall, DubboConsumer, DubboProvider, DubboReport, GREETER};
 pub use eureka::{EUREKA_LOGIN, Eureka, EurekaApi, EurekaOptions, EurekaStatus};
-pub use kong::{HttpBackend, KONG_TOKEN, Kong, KongApi, KongDesk, KongArguments, KongFault, KongSetup, KongTarget, KongTraffic, serve_kong};
+pub use kong::{
+    HttpBackend, KONG_TOKEN, Kong, KongApi, KongArguments, KongDesk, KongFault, KongSetup, KongTarget, KongTraffic,
+    serve_kong,
+};
 pub use nacos::{Cluster, Nacos, NacosVersion, Options, PASSWORD, USER};
 pub use open_api::{Config, Edit, OpenApi, Publisher, ServiceInfo};
 pub use poller::{Double, Gap, Poller, Report, Watched};

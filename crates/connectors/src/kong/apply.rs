@@ -313,7 +313,9 @@ impl<'a, A: Api> Hand<'a, A> {
                     let row: Option<RouteRow> = self.api.get(&format!("/routes/{name}")).await?;
                     let row = row.ok_or(Error::Conflict)?;
                     if !self.gateway.view.is_own(&row.tags) {
-                        return Err(Error::Blocked(format!("Kong has a route {name} that is not ours: rename or remove it")));
+                        return Err(Error::Blocked(format!(
+                            "Kong has a route {name} that is not ours: rename or remove it"
+                        )));
                     }
                     match differences(&wanted, &row.rest) {
                         differs if differs.is_empty() => row,

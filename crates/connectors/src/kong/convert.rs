@@ -36,7 +36,10 @@ pub(super) const LOSSES: [(&str, &str); 14] = [
     ("unhealthy", SERVING),
     ("weight 0.001", "weights are whole hundredths; within an upstream all are scaled so that they keep their ratios"),
     ("weight 10,000", "weights go up to 655.35; within an upstream all are scaled so that they keep their ratios"),
-    ("weights over 10,000", "weights go up to 655.35; within an upstream all are scaled so that they keep their ratios"),
+    (
+        "weights over 10,000",
+        "weights go up to 655.35; within an upstream all are scaled so that they keep their ratios",
+    ),
 ];
 
 /// The tag of everything that an install has made.

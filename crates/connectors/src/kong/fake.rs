@@ -140,7 +140,9 @@ async fn answer(
         (method, _) if is_dbless && method != "GET" => {
             Ok((405, json!({"code": 12, "message": "cannot create or update entities when not using a database"})))
         }
-        ("GET", "/status") => Ok((200, json!({"configuration_hash": format!("{:?}", document.write().to_string().len())}))),
+        ("GET", "/status") => {
+            Ok((200, json!({"configuration_hash": format!("{:?}", document.write().to_string().len())})))
+        }
         ("GET", path) if path.starts_with("/tags/") => Ok((200, json!({"data": [], "offset": null}))),
         ("GET", "/routes") => Ok((200, json!({"data": [], "offset": null}))),
         ("GET", _) => match api.list::<Value>(path).await {

@@ -130,12 +130,7 @@ impl Gateway {
 
     /// Finds targets of ours in upstreams of others, where the ledger does not say that there are any. Kong tells that there are,
     /// and not where.
-    async fn find_strays(
-        &self,
-        others: Vec<UpstreamRow>,
-        known: BTreeSet<String>,
-        turn: u64,
-    ) -> Result<(), Error> {
+    async fn find_strays(&self, others: Vec<UpstreamRow>, known: BTreeSet<String>, turn: u64) -> Result<(), Error> {
         if others.is_empty() || self.declarative.file().is_some() {
             return Ok(());
         }

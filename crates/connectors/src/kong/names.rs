@@ -25,7 +25,9 @@ impl Place {
     pub fn of(scope: &ServiceKey) -> Result<Self, String> {
         let ServiceKey { namespace, group, name } = scope;
         if **namespace != *PUBLIC {
-            return Err(format!("Kong has no namespace {namespace}, only {PUBLIC}: names say where a service comes from"));
+            return Err(format!(
+                "Kong has no namespace {namespace}, only {PUBLIC}: names say where a service comes from"
+            ));
         }
         if name.is_empty() {
             return Err("a service without a name".into());

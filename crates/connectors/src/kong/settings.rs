@@ -99,13 +99,7 @@ impl Kind for super::KongConnector {
     }
 
     fn facts(&self) -> KindFacts {
-        KindFacts {
-            services_source: false,
-            namespaces: false,
-            token: true,
-            grouped: true,
-            ..KindFacts::SERVICES
-        }
+        KindFacts { services_source: false, namespaces: false, token: true, grouped: true, ..KindFacts::SERVICES }
     }
 
     fn block(&self) -> Option<Block> {

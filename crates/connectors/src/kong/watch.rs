@@ -139,7 +139,8 @@ impl Watch {
         self.is_complete = true;
         self.selection = self.select.epoch();
         let sets = self.gateway.view.sets();
-        self.told = sets.into_iter().map(|(scope, set)| (scope.clone(), self.select.scope(&scope).then_some(set))).collect();
+        self.told =
+            sets.into_iter().map(|(scope, set)| (scope.clone(), self.select.scope(&scope).then_some(set))).collect();
         let sets = self.told.values().flatten().map(|set| (**set).clone()).collect();
         self.ready.push_back(Ok(Update::Reset { part: Part::new(PUBLIC), title: None, sets }));
     }

@@ -117,7 +117,9 @@ impl KongApi {
             targets.extend(self.list(&format!("/upstreams/{id}/targets")).await?);
         }
         let (services, mut routes) = (self.list("/services").await?, self.list("/routes").await?);
-        for (row, parent) in routes.iter_mut().map(|row| (row, "service")).chain(targets.iter_mut().map(|row| (row, "upstream"))) {
+        for (row, parent) in
+            routes.iter_mut().map(|row| (row, "service")).chain(targets.iter_mut().map(|row| (row, "upstream")))
+        {
             let id = row[parent]["id"].take();
             row[parent] = id;
         }

@@ -17,8 +17,8 @@ use crate::process::{Folder, Process};
 use crate::recipe::own_program;
 use crate::tls;
 
-pub use backend::HttpBackend;
 pub use api::{KongApi, KongTarget};
+pub use backend::HttpBackend;
 pub use desk::KongDesk;
 pub use double::{KongArguments, KongFault, KongTraffic, serve_kong};
 
@@ -150,8 +150,7 @@ impl Kong {
     fn command(&self) -> Result<Command> {
         let mut command = Command::new(own_program()?);
         command.current_dir(self.folder()).args(["double", "kong"]);
-        for (flag, value) in
-            [("--admin", self.addr()), ("--proxy", self.proxy_addr()), ("--control", self.desk_addr())]
+        for (flag, value) in [("--admin", self.addr()), ("--proxy", self.proxy_addr()), ("--control", self.desk_addr())]
         {
             command.args([flag, &value]);
         }
@@ -185,7 +184,10 @@ impl Kong {
             self.process.check()?;
             if Instant::now() > end {
                 self.kill9()?;
-                bail!("the double of Kong is not ready after {START:?}; its last words:\n{}", self.process.last_words());
+                bail!(
+                    "the double of Kong is not ready after {START:?}; its last words:\n{}",
+                    self.process.last_words()
+                );
             }
             sleep(Duration::from_millis(20)).await;
         }

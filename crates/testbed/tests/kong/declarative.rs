@@ -60,7 +60,10 @@ async fn a_configuration_replaces_everything() {
     }
     let (status, _) = at.post("/config", json!({"_format_version": "3.0", "upstreams": [{"name": "only"}]})).await;
     assert_eq!(status, 201);
-    assert_eq!((at.get("/services").await.1["data"].as_array().unwrap().len(), at.get("/upstreams/u").await.0), (0, 404));
+    assert_eq!(
+        (at.get("/services").await.1["data"].as_array().unwrap().len(), at.get("/upstreams/u").await.0),
+        (0, 404)
+    );
     // A crash loses it.
     at.kong.kill9().unwrap();
     at.kong.start_again().await.unwrap();
@@ -82,9 +85,9 @@ async fn a_text_has_a_hash_that_can_be_checked() {
     for _ in 0..2 {
         assert_eq!(at.post("/config?check_hash=1", document()).await.0, 201);
     }
-    let yaml = "_format_version: '3.0'\nupstreams:\n- name: y\n  targets:\n  - target: 127.0.0.1:1\n";
+    let yaml = "_format_version: '3.0'\nupstreams:\n- name: yaml\n  targets:\n  - target: 127.0.0.1:1\n";
     assert_eq!(at.post("/config", json!({"config": yaml})).await.0, 201);
-    assert_eq!(at.get("/upstreams/y/targets").await.1["data"][0]["weight"], 100);
+    assert_eq!(at.get("/upstreams/yaml/targets").await.1["data"][0]["weight"], 100);
     assert_eq!(at.raw(Method::POST, "/config", Some("text/yaml"), yaml).await.0, 201);
 }
 
@@ -100,8 +103,11 @@ async fn mistakes_are_told_and_change_nothing() {
     });
     let said = at.refused(Method::POST, "/config", wrong.clone(), 14).await;
     assert_eq!(said["name"], "invalid declarative configuration");
-    assert_eq!(said["fields"]["services"], json!([null, {"prot": "unknown field",
-        "routes": [{"paths": ["should start with: / (fixed path) or ~/ (regex path)"]}]}]));
+    assert_eq!(
+        said["fields"]["services"],
+        json!([null, {"prot": "unknown field",
+        "routes": [{"paths": ["should start with: / (fixed path) or ~/ (regex path)"]}]}])
+    );
     assert!(said["fields"]["upstreams"][1]["name"].is_string(), "{said}");
     let said = at.refused(Method::POST, "/config?flatten_errors=1", wrong, 14).await;
     let flat = said["flattened_errors"].as_array().unwrap();
@@ -165,8 +171,7 @@ async fn a_file_is_read_at_the_start_and_when_asked() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("kong.yaml");
     std::fs::write(&file, "_format_version: '3.0'\nupstreams: [{name: one}]\n").unwrap();
-    let at =
-        Ground::with(KongSetup { dbless: true, declarative: Some(file.clone()), ..KongSetup::default() }).await;
+    let at = Ground::with(KongSetup { dbless: true, declarative: Some(file.clone()), ..KongSetup::default() }).await;
     assert_eq!(at.api.names("upstreams").await.unwrap(), ["one"]);
     let reload = async |text: &str, wanted: &[&str]| {
         std::fs::write(&file, text).unwrap();

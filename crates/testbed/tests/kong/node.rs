@@ -70,7 +70,8 @@ async fn its_door_counts_and_makes_faults() {
     assert_eq!((desk.total().await.unwrap(), desk.writes().await.unwrap()), (4, 1));
 
     let fault = |fault: KongFault| KongFault { path: "/upstreams/u/targets".into(), ..fault };
-    let refuses = fault(KongFault { method: Some("POST".into()), status: Some(500), times: Some(1), ..KongFault::default() });
+    let refuses =
+        fault(KongFault { method: Some("POST".into()), status: Some(500), times: Some(1), ..KongFault::default() });
     desk.fault(&refuses).await.unwrap();
     let post = async || at.post("/upstreams/u/targets", json!({"target": "127.0.0.1:1"})).await.0;
     assert_eq!((post().await, post().await, post().await), (500, 201, 409));

@@ -154,11 +154,20 @@ async fn unknown_fields_and_wrong_types_are_errors() {
         ("/services/a", json!({"host": "h", "port": "80"}), "port", "expected an integer"),
         ("/services/a", json!({"host": "h", "port": 65_536}), "port", "value should be between 0 and 65535"),
         ("/services/a", json!({"host": "h:80"}), "host", "must not have a port"),
-        ("/services/a", json!({"host": "h", "read_timeout": 0}), "read_timeout", "value should be between 1 and 2147483646"),
+        (
+            "/services/a",
+            json!({"host": "h", "read_timeout": 0}),
+            "read_timeout",
+            "value should be between 1 and 2147483646",
+        ),
         ("/services/a", json!({"host": "h", "enabled": "yes"}), "enabled", "expected a boolean"),
         ("/services/a", json!({"host": "h", "tags": "x"}), "tags", "expected a set"),
-        ("/upstreams/a", json!({"algorithm": "random"}), "algorithm",
-            "expected one of: consistent-hashing, least-connections, round-robin, latency"),
+        (
+            "/upstreams/a",
+            json!({"algorithm": "random"}),
+            "algorithm",
+            "expected one of: consistent-hashing, least-connections, round-robin, latency",
+        ),
         ("/upstreams/a", json!({"weight": 1}), "weight", "unknown field"),
     ] {
         let said = at.refused(Method::PUT, path, body, 2).await;

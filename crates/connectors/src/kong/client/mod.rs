@@ -139,7 +139,9 @@ impl Client {
         let body = serde_json::to_vec(&body).map_err(|e| Error::protocol(e.to_string()))?;
         match self.ask(Method::POST, "/config", &[("check_hash", "1")], Some(body), Some(LONG)).await {
             Ok(_) => Ok(()),
-            Err(Error::Missing(_)) => Err(Error::Denied("this node has no /config: is it a Kong without a database?".into())),
+            Err(Error::Missing(_)) => {
+                Err(Error::Denied("this node has no /config: is it a Kong without a database?".into()))
+            }
             Err(error) => Err(error),
         }
     }

@@ -15,7 +15,12 @@ fn what_answers_mean() {
     let schema = json!({"code": 2, "name": "schema violation", "message": "schema violation (weight)", "fields": {"weight": "expected an integer"}});
     let table: [(u16, Value, Is, &str); 12] = [
         (400, schema, |e| matches!(e, Error::Rejected(_)), "expected an integer"),
-        (400, json!({"code": 4, "message": "an existing 'routes' entity references this"}), |e| matches!(e, Error::Blocked(_)), "routes"),
+        (
+            400,
+            json!({"code": 4, "message": "an existing 'routes' entity references this"}),
+            |e| matches!(e, Error::Blocked(_)),
+            "routes",
+        ),
         (409, json!({"code": 5, "name": "unique constraint violation"}), |e| matches!(e, Error::Conflict), ""),
         (404, json!({"code": 6, "message": "Not found"}), |e| matches!(e, Error::Missing(_)), "Not found"),
         (405, json!({"code": 12, "message": "cannot create"}), |e| matches!(e, Error::Denied(_)), "mode: database"),
@@ -36,7 +41,8 @@ fn what_answers_mean() {
 
 #[tokio::test]
 async fn pages_are_read_to_the_end() {
-    let upstreams: Vec<_> = (0..25).map(|n| json!({"name": format!("u{n:02}"), "tags": [if n % 2 == 0 { "a:b" } else { "c" }]})).collect();
+    let upstreams: Vec<_> =
+        (0..25).map(|n| json!({"name": format!("u{n:02}"), "tags": [if n % 2 == 0 { "a:b" } else { "c" }]})).collect();
     let fake = Fake::start(&json!({ "upstreams": upstreams })).await;
     fake.state.lock().page = 4;
     let client = fake.client(&KongOptions::default());

@@ -51,7 +51,11 @@ async fn a_file_is_written_over_a_base() {
     let folder = std::env::temp_dir().join(format!("causeway-kong-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let [base, file] = ["base.json", "kong.json"].map(|name| folder.join(name));
-    std::fs::write(&base, r#"{"_format_version": "3.0", "consumers": [{"username": "x"}], "upstreams": [{"name": "theirs"}]}"#).unwrap();
+    std::fs::write(
+        &base,
+        r#"{"_format_version": "3.0", "consumers": [{"username": "x"}], "upstreams": [{"name": "theirs"}]}"#,
+    )
+    .unwrap();
     let options = KongOptions {
         file: Some(file.display().to_string()),
         base: Some(base.display().to_string()),

@@ -10,7 +10,8 @@ use super::names::Place;
 use super::services::KongServices;
 use super::settings::KongOptions;
 use causeway_core::{
-    Change, ClusterId, Error, Everything, Instance, Mark, OwnerId, Part, Removal, Selector, ServiceKey, Set, Sink, Source,
+    Change, ClusterId, Error, Everything, Instance, Mark, OwnerId, Part, Removal, Selector, ServiceKey, Set, Sink,
+    Source,
 };
 use causeway_settings::PUBLIC;
 use serde_json::{Value, json};

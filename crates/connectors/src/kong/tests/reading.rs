@@ -77,7 +77,8 @@ async fn what_belongs_to_our_upstreams_is_put_right() {
 
 #[tokio::test]
 async fn each_upstream_is_read_again_within_a_round() {
-    let upstreams: Vec<_> = (0..50).map(|n| json!({"name": format!("s.n.{n:02}.default"), "tags": ["causeway:i"]})).collect();
+    let upstreams: Vec<_> =
+        (0..50).map(|n| json!({"name": format!("s.n.{n:02}.default"), "tags": ["causeway:i"]})).collect();
     let fake = Fake::start(&json!({ "upstreams": upstreams })).await;
     let gateway = fake.gateway(&KongOptions::default());
     gateway.look().await.unwrap();

@@ -69,7 +69,12 @@ async fn what_others_have_made_stays() {
     assert_eq!((set.records.len(), native.len(), native[0].weight), (2, 1, 0.07));
     fake.take_writes();
     // An address that is somebody else's, and one that has come to be: neither is written over.
-    let outcomes = apply(&services, &scope("default"), &[Change::Create(Instance::new("10.0.0.9", 9).with_mark(copy(1).mark.clone()))]).await;
+    let outcomes = apply(
+        &services,
+        &scope("default"),
+        &[Change::Create(Instance::new("10.0.0.9", 9).with_mark(copy(1).mark.clone()))],
+    )
+    .await;
     assert!(matches!(outcomes[..], [Err(Error::Conflict)]), "{outcomes:?}");
     fake.edit(|config| config["upstreams"][0]["targets"].as_array_mut().unwrap().push(json!({"target": "10.0.0.1:3"})));
     let outcomes = apply(&services, &scope("default"), &[Change::Create(copy(3))]).await;
@@ -120,7 +125,8 @@ async fn names_that_are_taken_are_refused() {
     let pay = ServiceKey::new(PUBLIC, "default", "s.n.pay");
     let mut before = fake.config();
     for known in [false, true] {
-        let outcomes = apply(&services, &scope("default"), &[Change::Create(copy(1)), delete(2, Removal::Drained)]).await;
+        let outcomes =
+            apply(&services, &scope("default"), &[Change::Create(copy(1)), delete(2, Removal::Drained)]).await;
         let [Err(Error::Blocked(why)), Ok(())] = &outcomes[..] else { panic!("{known}: {outcomes:?}") };
         assert!(why.contains("upstream s.n.orders.default") && why.contains("upstreamName"), "{why}");
         let outcomes = apply(&services, &pay, &[Change::Create(copy(1))]).await;
@@ -133,7 +139,10 @@ async fn names_that_are_taken_are_refused() {
         }
     }
     assert_eq!(fake.config(), before);
-    assert!(read(&services).await.iter().all(|set| set.scope != scope("default")), "what is foreign is no scope of ours");
+    assert!(
+        read(&services).await.iter().all(|set| set.scope != scope("default")),
+        "what is foreign is no scope of ours"
+    );
 }
 
 #[tokio::test]
@@ -166,7 +175,12 @@ async fn one_bad_record_spoils_no_other() {
     let outcomes = apply(
         &services,
         &scope("default"),
-        &[Change::Create(copy(1)), Change::Create(sick), Change::Shadow(copy(3), OwnerId::new("i", "task")), Change::Create(copy(4))],
+        &[
+            Change::Create(copy(1)),
+            Change::Create(sick),
+            Change::Shadow(copy(3), OwnerId::new("i", "task")),
+            Change::Create(copy(4)),
+        ],
     )
     .await;
     assert!(matches!(outcomes[..], [Ok(()), Err(Error::Rejected(_)), Err(Error::Rejected(_)), Ok(())]), "{outcomes:?}");

@@ -78,7 +78,9 @@ pub fn wildcard_host(text: &str) -> Result<(), String> {
     };
     match parse(&plain) {
         Ok(parsed) if parsed.kind != KongHostKind::Name => Err("must not be an IP".to_owned()),
-        _ => host(&plain).map_err(|why| if why.starts_with("invalid") { format!("invalid value: {text}") } else { why }),
+        _ => {
+            host(&plain).map_err(|why| if why.starts_with("invalid") { format!("invalid value: {text}") } else { why })
+        }
     }
 }
 
@@ -162,7 +164,8 @@ mod tests {
         ] {
             assert_eq!(target(given).as_deref(), Ok(stored), "{given}");
         }
-        for wrong in ["127.0.0.1:65536", "host:65536", "a b", "", "a..b", "a-.b", "1.2.3", "256.1.1.1", "a:b", "bücher"] {
+        for wrong in ["127.0.0.1:65536", "host:65536", "a b", "", "a..b", "a-.b", "1.2.3", "256.1.1.1", "a:b", "bücher"]
+        {
             assert!(target(wrong).is_err(), "{wrong}");
         }
     }

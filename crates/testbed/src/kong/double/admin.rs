@@ -108,7 +108,9 @@ impl KongDouble {
             ["tags", tag] => {
                 read_only(call, || listing::tags(self.store.lock().space(&call.space), Some(tag), &call.query))
             }
-            ["workspaces", name] if !self.options.workspace.is_empty() => read_only(call, || node::workspace(self, name)),
+            ["workspaces", name] if !self.options.workspace.is_empty() => {
+                read_only(call, || node::workspace(self, name))
+            }
             // They are there below their upstream only.
             ["targets", ..] => Err(KongAnswer::not_found()),
             ["upstreams", upstream, "targets", ref rest @ ..] => self.targets(call, upstream, rest),

@@ -165,7 +165,8 @@ impl KongError {
     /// 13: the entity that it belongs to has no such name.
     pub fn unresolved(field: &str, name: &str, parent: KongEntity) -> Self {
         let parent = parent.name();
-        let why = format!("the foreign key cannot be resolved with '{{name=\"{name}\"}}' for an existing '{parent}' entity");
+        let why =
+            format!("the foreign key cannot be resolved with '{{name=\"{name}\"}}' for an existing '{parent}' entity");
         let message = format!("foreign key unresolved ({field}.name: {why})");
         Self::bad(13, "foreign keys unresolved", message, Some(json!({field: {"name": why}})))
     }

@@ -87,9 +87,11 @@ fn flatten(prefix: &str, wrong: &KongRow, errors: &mut Vec<Value>) {
             }
             Value::Array(list) => {
                 let each = list.iter().enumerate().filter(|(_, why)| !why.is_null());
-                errors.extend(each.map(|(n, why)| {
-                    json!({"type": "field", "field": format!("{field}[{}]", n + 1), "message": why})
-                }));
+                errors.extend(
+                    each.map(
+                        |(n, why)| json!({"type": "field", "field": format!("{field}[{}]", n + 1), "message": why}),
+                    ),
+                );
             }
             why => errors.push(json!({"type": "field", "field": field, "message": why})),
         }
@@ -123,6 +125,18 @@ pub fn parse(document: &KongRow) -> Result<KongSpace, KongMistakes> {
             }
             (None, _) => mistakes.document(key, "unknown field"),
         }
+    }
+    for (kind, declared) in KongEntity::ALL.into_iter().zip(&mut declared) {
+        for one in declared {
+            name_parent(kind, &mut one.given);
+            match complete(kind, &one.given, None) {
+                Ok(row) => one.given = row,
+                Err(wrong) => mistakes.entity(kind, one, wrong),
+            }
+        }
+    }
+    if !mistakes.fields.is_empty() {
+        return Err(mistakes);
     }
     // Parents come first.
     for (kind, declared) in KongEntity::ALL.into_iter().zip(&declared) {
@@ -208,7 +222,17 @@ fn declare(
     into[place].push(KongDeclared { path, given });
 }
 
-/// The row of an entity, with its id.
+/// What an entity belongs to may be a text: a name or an id.
+fn name_parent(kind: KongEntity, given: &mut KongRow) {
+    let Some((field, _)) = kind.parent() else { return };
+    let named = given.get(field).and_then(Value::as_str).map(str::to_owned);
+    if let Some(named) = named {
+        let key = if is_uuid(&named) { "id" } else { "name" };
+        given.insert(field.to_owned(), json!({key: named}));
+    }
+}
+
+/// The row of an entity that is sound by itself, with its id and that of what it belongs to.
 fn row(
     kind: KongEntity,
     declared: &KongDeclared,
@@ -216,27 +240,20 @@ fn row(
     names: &mut BTreeSet<String>,
 ) -> Result<KongRow, KongRow> {
     let wrong = |field: &str, why: String| Err(KongRow::from_iter([(field.to_owned(), why.into())]));
-    let mut given = declared.given.clone();
+    let mut row = declared.given.clone();
     let mut parent = None;
-    if let Some((field, of)) = kind.parent() {
-        let named = match given.get(field) {
-            Some(Value::String(text)) => Some(text.clone()),
-            Some(Value::Object(map)) => {
-                ["id", "name"].iter().find_map(|key| map.get(*key)?.as_str()).map(str::to_owned)
-            }
-            _ => None,
+    if let Some((field, of)) = kind.parent()
+        && let Some(Value::Object(named)) = row.get(field)
+        && let Some(named) = ["id", "name"].iter().find_map(|key| named.get(*key)?.as_str())
+    {
+        let table = space.table(of);
+        let found = if is_uuid(named) { table.get(named).map(id) } else { table.id_of(named) };
+        let Some(found) = found else {
+            return wrong(field, format!("invalid reference '{}: {named}' (no such entity)", of.name()));
         };
-        if let Some(named) = named {
-            let table = space.table(of);
-            let found = if is_uuid(&named) { table.get(&named).map(id) } else { table.id_of(&named) };
-            let Some(found) = found else {
-                return wrong(field, format!("invalid reference '{}: {named}' (no such entity)", of.name()));
-            };
-            parent = Some(found.to_owned());
-            given.insert(field.to_owned(), json!({"id": found}));
-        }
+        parent = Some(found.to_owned());
+        row.insert(field.to_owned(), json!({"id": found}));
     }
-    let mut row = complete(kind, &given, None)?;
     let key = row.get(kind.key_field()).and_then(Value::as_str).map(str::to_owned);
     let unique = match kind {
         KongEntity::Targets => key.map(|key| format!("{}:{key}", parent.unwrap_or_default())),
@@ -246,7 +263,10 @@ fn row(
         && !names.insert(unique.clone())
     {
         let field = kind.key_field();
-        return wrong(field, format!("uniqueness violation: '{}' entity with {field} set to '{unique}' already declared", kind.name()));
+        return wrong(
+            field,
+            format!("uniqueness violation: '{}' entity with {field} set to '{unique}' already declared", kind.name()),
+        );
     }
     if row["id"].is_null() {
         let id = unique.map_or_else(|| uuid::Uuid::new_v4().to_string(), |name| stable_id(kind, &name));

@@ -93,7 +93,8 @@ pub fn tags(space: &KongSpace, tag: Option<&str>, query: &KongQuery) -> KongResu
 }
 
 fn tagged(row: &KongRow, wanted: &[String], any: bool) -> bool {
-    let own: Vec<&str> = row.get("tags").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+    let own: Vec<&str> =
+        row.get("tags").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
     let has = |tag: &String| own.contains(&tag.as_str());
     if any { wanted.iter().any(has) } else { wanted.iter().all(has) }
 }

@@ -8,9 +8,7 @@ use serde_json::{Value, json};
 /// `GET /`
 pub fn root(double: &KongDouble) -> KongAnswer {
     let options = &double.options;
-    let listens = |at: std::net::SocketAddr, ssl: bool| {
-        json!({"ip": at.ip().to_string(), "port": at.port(), "listener": at.to_string(), "ssl": ssl})
-    };
+    let listens = |at: std::net::SocketAddr, ssl: bool| json!({"ip": at.ip().to_string(), "port": at.port(), "listener": at.to_string(), "ssl": ssl});
     let mut admin = vec![listens(options.admin, false)];
     admin.extend(options.admin_tls.map(|at| listens(at, true)));
     let edition = if options.workspace.is_empty() { "community" } else { "enterprise" };

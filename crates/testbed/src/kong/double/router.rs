@@ -102,7 +102,8 @@ impl KongMatch {
         let headers = self.route.get("headers").and_then(Value::as_object);
         for (name, values) in headers.into_iter().flatten() {
             let shown = asked.headers.get(name).and_then(|value| value.to_str().ok());
-            let fits = |value: &Value| value.as_str().is_some_and(|one| shown.is_some_and(|it| it.eq_ignore_ascii_case(one)));
+            let fits =
+                |value: &Value| value.as_str().is_some_and(|one| shown.is_some_and(|it| it.eq_ignore_ascii_case(one)));
             if !values.as_array().is_some_and(|all| all.iter().any(fits)) {
                 return None;
             }

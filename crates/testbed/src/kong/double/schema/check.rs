@@ -128,7 +128,12 @@ fn check(rule: &KongRule, value: &Value) -> Result<Value, Value> {
         (KongRule::Set(each), Value::Array(list)) => {
             let mut items = items(each, list)?;
             let mut seen = Vec::new();
-            items.retain(|item| !seen.contains(item) && { seen.push(item.clone()); true });
+            items.retain(|item| {
+                !seen.contains(item) && {
+                    seen.push(item.clone());
+                    true
+                }
+            });
             Ok(items.into())
         }
         (KongRule::Record(fields), Value::Object(given)) => match record(fields, given) {
@@ -189,7 +194,8 @@ fn together(kind: KongEntity, row: &KongRow, wrong: &mut KongRow) {
         KongEntity::Services => {
             let without_path = ["tcp", "tls", "udp", "grpc", "grpcs"].contains(&text("protocol"));
             if without_path && row.get("path").is_some_and(|path| !path.is_null()) {
-                wrong.insert("@entity".into(), json!(["failed conditional validation given value of field 'protocol'"]));
+                wrong
+                    .insert("@entity".into(), json!(["failed conditional validation given value of field 'protocol'"]));
                 wrong.insert("path".into(), "value must be null".into());
             }
         }
@@ -227,7 +233,13 @@ fn together(kind: KongEntity, row: &KongRow, wrong: &mut KongRow) {
 /// What came as a form has only texts: numbers, booleans and lists are read from them as the fields say.
 pub fn from_form(kind: KongEntity, given: KongRow) -> KongRow {
     let rule = |name: &str| fields(kind).iter().find(|field| field.name == name).map(|field| &field.rule);
-    given.into_iter().map(|(name, value)| { let value = infer(rule(&name), value); (name, value) }).collect()
+    given
+        .into_iter()
+        .map(|(name, value)| {
+            let value = infer(rule(&name), value);
+            (name, value)
+        })
+        .collect()
 }
 
 fn infer(rule: Option<&KongRule>, value: Value) -> Value {
@@ -248,7 +260,12 @@ fn infer(rule: Option<&KongRule>, value: Value) -> Value {
         }
         (Some(KongRule::Record(fields)), Value::Object(map)) => {
             let rule = |name: &str| fields.iter().find(|field| field.name == name).map(|field| &field.rule);
-            map.into_iter().map(|(name, value)| { let value = infer(rule(&name), value); (name, value) }).collect()
+            map.into_iter()
+                .map(|(name, value)| {
+                    let value = infer(rule(&name), value);
+                    (name, value)
+                })
+                .collect()
         }
         (_, value) => value,
     }

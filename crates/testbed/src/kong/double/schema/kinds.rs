@@ -20,8 +20,7 @@ pub fn fields(kind: KongEntity) -> &'static [KongField] {
     }
 }
 
-const PROTOCOLS: &[&str] =
-    &["grpc", "grpcs", "http", "https", "tcp", "tls", "tls_passthrough", "udp", "ws", "wss"];
+const PROTOCOLS: &[&str] = &["grpc", "grpcs", "http", "https", "tcp", "tls", "tls_passthrough", "udp", "ws", "wss"];
 const TIMEOUT: KongRule = KongRule::Integer(1, 2_147_483_646);
 const HASH: &[&str] = &["none", "consumer", "ip", "header", "cookie", "path", "query_arg", "uri_capture"];
 
@@ -73,7 +72,10 @@ fn services() -> Vec<KongField> {
 
 fn routes() -> Vec<KongField> {
     let ends = || {
-        list(KongRule::Record(vec![new("ip", KongRule::Text(words::filled)), new("port", KongRule::Integer(0, 65_535))]))
+        list(KongRule::Record(vec![
+            new("ip", KongRule::Text(words::filled)),
+            new("port", KongRule::Integer(0, 65_535)),
+        ]))
     };
     all(vec![
         new("name", KongRule::Text(words::name)),
@@ -161,14 +163,7 @@ fn healthchecks() -> Vec<KongField> {
     let good: Vec<u16> = (200..=208).chain([226]).chain(300..=308).collect();
     let mut passing = vec![statuses(&[429, 500, 503])];
     passing.extend(failures());
-    let passive = vec![
-        kind(),
-        record("healthy", vec![statuses(&good), count("successes")]),
-        record("unhealthy", passing),
-    ];
-    vec![
-        record("active", active),
-        record("passive", passive),
-        new("threshold", KongRule::Number(0.0, 100.0)).or(0),
-    ]
+    let passive =
+        vec![kind(), record("healthy", vec![statuses(&good), count("successes")]), record("unhealthy", passing)];
+    vec![record("active", active), record("passive", passive), new("threshold", KongRule::Number(0.0, 100.0)).or(0)]
 }
