@@ -124,3 +124,24 @@ pub(crate) fn check(
     }
     None
 }
+
+/// Warns of source clusters whose services could get the same names: names begin with the cluster's, and a point ends it.
+pub(crate) fn warn_alike_sources(reader: &mut Reader<'_>, tasks: &[ReadTask<'_>]) {
+    let grouped: Vec<_> = tasks.iter().filter(|read| read.task.grouped.is_some()).collect();
+    let begins = |other: &str, name: &str| other.strip_prefix(name).is_some_and(|rest| rest.starts_with('.'));
+    for read in &grouped {
+        let task = &read.task;
+        let other = grouped.iter().map(|other| &other.task).find(|other| {
+            other.destination == task.destination && begins(&task.source, &other.source)
+        });
+        if let Some(other) = other {
+            let message = format!(
+                "names at `{}` begin with the source's: services of `{}` and of `{}` may get one name there",
+                task.destination, task.source, other.source
+            );
+            reader.report(
+                Draft::key_warning(&read.fields, "source", message).help("call one of the two clusters otherwise"),
+            );
+        }
+    }
+}

@@ -251,7 +251,7 @@ fn host_name(name: &str, is_label: bool) -> String {
     let plain = |at: usize| match bytes[at] {
         b'_' => !(hex(at + 1) && hex(at + 2)),
         b'.' => !is_label && at > 0 && bytes.get(at + 1).is_some_and(|next| *next != b'.'),
-        b'-' => at + 1 < bytes.len(),
+        b'-' => bytes.get(at + 1).is_some_and(|next| *next != b'.'),
         one => one.is_ascii_alphanumeric(),
     };
     let write = |at: usize| if plain(at) { char::from(bytes[at]).to_string() } else { format!("_{:02x}", bytes[at]) };

@@ -22,8 +22,9 @@ const SERVING: &str = "only instances that take traffic are targets: it is left 
 const EPHEMERAL: &str = "a target knows no difference";
 
 /// What is lost on the way into Kong.
-pub(super) const LOSSES: [(&str, &str); 14] = [
+pub(super) const LOSSES: [(&str, &str); 15] = [
     ("Chinese host names", "a target's host has ASCII letters, digits, `.`, `-` and `_`"),
+    ("copies beside a native record", ONE_ADDRESS),
     ("disabled", SERVING),
     ("disabled and unhealthy", SERVING),
     ("health of persistent instances", EPHEMERAL),
@@ -50,6 +51,11 @@ pub(super) fn our_tag(install: &str) -> String {
 /// Whether an install of Causeway has made an entity, whichever.
 pub(super) fn is_made_by_us(tags: &[String]) -> bool {
     tags.iter().any(|tag| tag.starts_with(OURS))
+}
+
+/// Whether anything of ours is left among the tags of a target.
+pub(super) fn has_tag_of_ours(tags: &[String]) -> bool {
+    tags.iter().any(|tag| tag.starts_with(RESERVED))
 }
 
 /// A target's mark.
@@ -145,8 +151,17 @@ fn host(host: &str) -> Result<std::sync::Arc<str>, String> {
     if let Ok(address) = host.parse::<Ipv6Addr>() {
         return Ok(intern(&address.to_string()));
     }
+    if host.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
+        // Kong takes leading zeros off.
+        let numbers = host.split('.').map(|part| part.parse::<u8>().ok()).collect::<Option<Vec<_>>>();
+        return match numbers.as_deref() {
+            Some([a, b, c, d]) => Ok(intern(&format!("{a}.{b}.{c}.{d}"))),
+            _ => Err(format!("{host:?} is no IPv4 address")),
+        };
+    }
     let takes = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
-    match !host.is_empty() && host.bytes().all(takes) && !host.contains("..") && !host.ends_with(['-', '.']) {
+    let is_label = |label: &str| !label.is_empty() && !label.ends_with('-');
+    match host.bytes().all(takes) && host.split('.').all(is_label) {
         true => Ok(intern(host)),
         false => Err(format!("{host:?} is no host in Kong, which has ASCII letters, digits, `.`, `-` and `_`")),
     }
@@ -198,6 +213,7 @@ mod tests {
     fn addresses_are_as_kong_writes_them() {
         for (host, port, written, read) in [
             ("10.0.0.1", 80, "10.0.0.1:80", "10.0.0.1"),
+            ("010.0.00.1", 80, "10.0.0.1:80", "10.0.0.1"),
             ("::1", 9, "[0000:0000:0000:0000:0000:0000:0000:0001]:9", "::1"),
             ("FD00:0:0::A", 8080, "[fd00:0000:0000:0000:0000:0000:0000:000a]:8080", "fd00::a"),
             ("Svc.example", 0, "Svc.example:0", "Svc.example"),
@@ -224,6 +240,8 @@ mod tests {
             |one| one.weight = -1.0,
             |one| one.id.endpoint.host = "主机".into(),
             |one| one.id.endpoint.host = "a b".into(),
+            |one| one.id.endpoint.host = "a-.b".into(),
+            |one| one.id.endpoint.host = "1.2.3".into(),
             |one| one.id.endpoint.host = "".into(),
         ] {
             let mut record = Instance::new("127.0.0.1", 1);

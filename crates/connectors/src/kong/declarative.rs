@@ -158,26 +158,54 @@ impl Gateway {
                 return;
             }
         };
-        let mut document = before.clone();
         let _writing: Vec<_> = jobs.iter().map(|job| self.view.writes(&job.place.upstream)).collect();
+        let mut document = before.clone();
         let mut done = Vec::with_capacity(jobs.len());
-        for job in jobs {
-            let outcomes = match Hand::open(self, &mut document, &job.scope, &job.place, false).await {
-                Ok(mut hand) => hand.make(&job.changes).await,
-                Err(error) => job.changes.iter().map(|_| Err(again(&error))).collect(),
-            };
-            done.push((job, outcomes));
+        for job in &jobs {
+            done.push(self.edit(&mut document, job, &job.changes).await);
         }
         let saved = if document == before { Ok(()) } else { self.save(document.clone(), last).await };
-        for (job, outcomes) in done {
-            let outcomes = match &saved {
-                Ok(()) => {
-                    self.show(&document, &job);
-                    outcomes
-                }
-                Err(error) => outcomes.into_iter().map(|outcome| outcome.and(Err(again(error)))).collect(),
-            };
+        if let Err(Error::Rejected(_)) = &saved {
+            // Kong takes all or nothing: one change of many may be what it refuses.
+            (document, done) = self.write_each(before, &jobs, last).await;
+        } else if let Err(error) = &saved {
+            let failed = |outcome: Result<(), Error>| outcome.and(Err(again(error)));
+            done = done.into_iter().map(|outcomes| outcomes.into_iter().map(failed).collect()).collect();
+        }
+        for (job, outcomes) in jobs.into_iter().zip(done) {
+            if outcomes.iter().any(Result::is_ok) {
+                self.show(&document, &job);
+            }
             job.tell.send(outcomes).unwrap_or_default();
+        }
+    }
+
+    /// Makes each change by itself.
+    async fn write_each(&self, mut stands: Document, jobs: &[Job], last: &mut LastWrite) -> (Document, Vec<Outcomes>) {
+        let mut done = Vec::with_capacity(jobs.len());
+        for job in jobs {
+            let mut outcomes = Vec::with_capacity(job.changes.len());
+            for change in &job.changes {
+                let mut document = stands.clone();
+                let outcome = self.edit(&mut document, job, std::slice::from_ref(change)).await.pop().unwrap_or(Ok(()));
+                let saved = match document == stands {
+                    true => Ok(()),
+                    false => self.save(document.clone(), last).await,
+                };
+                if saved.is_ok() {
+                    stands = document;
+                }
+                outcomes.push(outcome.and(saved));
+            }
+            done.push(outcomes);
+        }
+        (stands, done)
+    }
+
+    async fn edit(&self, document: &mut Document, job: &Job, changes: &[Change]) -> Outcomes {
+        match Hand::open(self, document, &job.scope, &job.place, false).await {
+            Ok(mut hand) => hand.make(changes).await,
+            Err(error) => changes.iter().map(|_| Err(again(&error))).collect(),
         }
     }
 
@@ -245,8 +273,8 @@ impl Gateway {
         }
         let mut with_plugins = |mut body: Body| {
             let own = body.get("id").and_then(Value::as_str).map(str::to_owned);
-            if let Some(own) = plugins.remove(&own).filter(|_| own.is_some()) {
-                body.insert("plugins".into(), json!(own));
+            if let Some(list) = own.and_then(|own| plugins.remove(&Some(own))) {
+                body.insert("plugins".into(), json!(list));
             }
             body
         };
@@ -266,7 +294,7 @@ impl Gateway {
         }
         for service in client.list::<Body>("/services", None).await? {
             let id = id_of(Some(&Value::Object(service.clone())));
-            let own = routes.remove(&id).filter(|_| id.is_some()).unwrap_or_default();
+            let own = id.and_then(|id| routes.remove(&Some(id))).unwrap_or_default();
             document.add("services", with_plugins(bare(service)), own);
         }
         document.add_others("routes", routes.remove(&None).unwrap_or_default());

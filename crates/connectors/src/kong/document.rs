@@ -11,13 +11,16 @@ use std::collections::BTreeMap;
 const WRITTEN_BY: &str = "written by Causeway";
 const FORMAT: &str = "3.0";
 
+/// Entities by name, each with those that stand in it.
+type Holders = BTreeMap<String, (Body, BTreeMap<String, Body>)>;
+
 /// All entities of a Kong.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Document {
     /// By name; their targets stand in them, by address.
-    upstreams: BTreeMap<String, (Body, BTreeMap<String, Body>)>,
+    upstreams: Holders,
     /// By name, or by id where they have none; with their routes in them.
-    services: BTreeMap<String, (Body, BTreeMap<String, Body>)>,
+    services: Holders,
     /// Everything else, as it was.
     others: Body,
     /// Whether Causeway wrote it.
@@ -64,7 +67,7 @@ impl Document {
         for (list, inner) in [("upstreams", "targets"), ("services", "routes")] {
             let all = nested(&mut others, list, key_of);
             for (name, mut body) in all {
-                let key = if inner == "targets" { address_of } else { key_of };
+                let key: fn(&Body) -> Option<String> = if inner == "targets" { address_of } else { key_of };
                 let inner = nested(&mut body, inner, key);
                 match list {
                     "upstreams" => drop(document.upstreams.insert(name, (body, inner))),
@@ -78,7 +81,7 @@ impl Document {
 
     /// The whole configuration.
     pub fn write(&self) -> Value {
-        let list = |all: &BTreeMap<String, (Body, BTreeMap<String, Body>)>, inner: &str| {
+        let list = |all: &Holders, inner: &str| {
             let one = |(body, nested): &(Body, BTreeMap<String, Body>)| {
                 let mut body = body.clone();
                 if !nested.is_empty() {
@@ -180,8 +183,8 @@ impl Document {
 
 /// What a path names.
 enum At<'a> {
-    All(&'a mut BTreeMap<String, (Body, BTreeMap<String, Body>)>),
-    One(&'a mut BTreeMap<String, (Body, BTreeMap<String, Body>)>, String),
+    All(&'a mut Holders),
+    One(&'a mut Holders, String),
     Inner(&'a mut BTreeMap<String, Body>),
     InnerOne(&'a mut BTreeMap<String, Body>, String),
 }

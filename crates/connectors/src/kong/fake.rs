@@ -134,8 +134,13 @@ async fn answer(
         }
         ("POST", "/config") if is_dbless => {
             let text = body.get("config").and_then(Value::as_str).unwrap_or_default();
-            **api = Document::read(text).unwrap();
-            Ok((201, json!({})))
+            match text.contains("256.0.0.1") {
+                true => Ok((400, json!({"code": 14, "name": "invalid declarative configuration", "message": "declarative config is invalid"}))),
+                false => {
+                    **api = Document::read(text).unwrap();
+                    Ok((201, json!({})))
+                }
+            }
         }
         (method, _) if is_dbless && method != "GET" => {
             Ok((405, json!({"code": 12, "message": "cannot create or update entities when not using a database"})))

@@ -77,7 +77,7 @@ fn is_uuid(name: &str) -> bool {
 /// Whether an upstream can have this name.
 fn is_host(name: &str) -> bool {
     let takes = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
-    name.bytes().all(takes) && !name.contains("..") && !name.starts_with('.') && !name.ends_with(['.', '-'])
+    name.bytes().all(takes) && name.split('.').all(|label| !label.is_empty() && !label.ends_with('-'))
 }
 
 fn is_hex(byte: Option<&u8>) -> bool {
@@ -94,7 +94,7 @@ fn encode(name: &str, is_label: bool) -> String {
             // What could be taken for a byte that was written so.
             b'_' => !(is_hex(next) && is_hex(bytes.get(at + 2))),
             b'.' => !is_label && at > 0 && next.is_some_and(|next| *next != b'.'),
-            b'-' => next.is_some(),
+            b'-' => next.is_some_and(|next| *next != b'.'),
             byte => byte.is_ascii_alphanumeric(),
         };
         match plain {
@@ -175,7 +175,7 @@ mod tests {
             ("v1.2", "s.n.a", "s.n.a.v1_2e2"),
             ("default", "s.n.my_fact", "s.n.my_5ffact.default"),
             ("default", "s.n.a..b.", "s.n.a_2e.b_2e.default"),
-            ("g-", "s.n.a", "s.n.a.g_2d"),
+            ("g-", "s.n.a-.b", "s.n.a_2d.b.g_2d"),
             ("4", "1.2.3", "1.2.3._34"),
         ] {
             assert_eq!(upstream(group, name), expected);
@@ -190,7 +190,7 @@ mod tests {
     fn given_names_are_taken_as_they_are() {
         let place = Place::of(&given_scope("orders_40-v1")).unwrap();
         assert_eq!((place.upstream.as_str(), place.is_given, place.service), ("orders_40-v1", true, None));
-        for name in ["a b", "a:1", "a..b", "a-", "订单", "."] {
+        for name in ["a b", "a:1", "a..b", "a-", "a-.b", "订单", "."] {
             assert!(Place::of(&given_scope(name)).unwrap_err().contains("upstreamName"), "{name}");
         }
     }

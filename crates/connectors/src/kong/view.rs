@@ -175,7 +175,7 @@ impl View {
         }
     }
 
-    /// Whose a target is, where it is this install's: by its mark or, where that is gone, because we wrote it.
+    /// Whose a target is, where it is this install's: by its mark or, where somebody has written over that, because we wrote it.
     pub fn owner(&self, upstream: &str, row: &TargetRow) -> Option<OwnerId> {
         match convert::mark_of(&row.tags) {
             Some(mark) => (mark.owner.install == self.install).then(|| mark.owner.clone()),
@@ -309,7 +309,11 @@ impl ViewState {
         self.touched.get(upstream).is_some_and(|(last, busy)| *last > turn || *busy > 0)
     }
 
+    /// For whom we wrote a target whose mark somebody has written over. Without any tag of ours it is his.
     fn wrote(&mut self, upstream: &str, row: &TargetRow) -> Option<OwnerId> {
+        if !convert::has_tag_of_ours(&row.tags) {
+            return None;
+        }
         let wrote = self.written.get_mut(upstream)?.get_mut(&row.target)?;
         // Another one at the same address is somebody else's.
         let id = wrote.id.get_or_insert_with(|| row.id.clone());

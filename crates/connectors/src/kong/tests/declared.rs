@@ -27,7 +27,12 @@ async fn the_whole_configuration_is_written_with_what_is_not_ours() {
     let outcomes = apply(&services, &one, &[Change::Adopt(copy(1)), Change::Create(sick)]).await;
     assert!(matches!(outcomes[..], [Ok(()), Err(Error::Rejected(_))]), "{outcomes:?}");
     assert_eq!(fake.take_writes(), [""; 0]);
-    ok(&services, &one, &[delete(1, Removal::Drained), delete(2, Removal::Drained)]).await;
+    // Kong refuses a whole configuration for one target.
+    let wrong = Instance::new("256.0.0.1", 1).with_mark(copy(1).mark.clone());
+    let outcomes = apply(&services, &one, &[Change::Create(copy(3)), Change::Create(wrong), Change::Create(copy(4))]).await;
+    assert!(matches!(outcomes[..], [Ok(()), Err(Error::Rejected(_)), Ok(())]), "{outcomes:?}");
+    assert_eq!(targets(&fake.config(), "s.n.orders.default").len(), 4);
+    ok(&services, &one, &[1, 2, 3, 4].map(|port| delete(port, Removal::Drained))).await;
     ok(&services, &other, &[delete(2, Removal::Drained)]).await;
     let config = fake.config();
     assert_eq!(config["upstreams"].as_array().unwrap().len(), 1);

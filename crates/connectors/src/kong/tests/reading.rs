@@ -28,11 +28,15 @@ async fn a_watch_tells_of_changes_by_hand() {
     let Update::Changed(set) = next(&mut watch).await else { panic!() };
     let copy_there = set.records.values().next().unwrap().copies[0].clone();
     assert_eq!((copy_there.weight, copy_there.mark() == copy(1).mark()), (0.03, true));
-    // An operator takes all tags off: it is known as ours.
-    fake.edit(|config| config["upstreams"][0]["targets"][0]["tags"] = json!([]));
+    // An operator writes over the mark: it is known as ours. Without any tag of ours it is his.
+    fake.edit(|config| config["upstreams"][0]["targets"][0]["tags"] = json!(["causeway:i", "x=y"]));
     let Update::Changed(set) = next(&mut watch).await else { panic!() };
     let held = set.records.values().next().unwrap();
     assert!(held.native.is_none() && held.copies[0].mark().unwrap().path.is_empty(), "{held:?}");
+    fake.edit(|config| config["upstreams"][0]["targets"][0]["tags"] = json!([]));
+    let Update::Changed(set) = next(&mut watch).await else { panic!() };
+    let held = set.records.values().next().unwrap();
+    assert!(held.native.is_some() && held.copies.is_empty(), "{held:?}");
     fake.edit(|config| drop(config["upstreams"].as_array_mut().unwrap().retain(|one| one["name"] != "s.n.orders.v1")));
     let Update::Removed(gone) = next(&mut watch).await else { panic!() };
     assert_eq!(gone, scope("v1"));
