@@ -131,9 +131,10 @@ pub(crate) fn warn_alike_sources(reader: &mut Reader<'_>, tasks: &[ReadTask<'_>]
     let begins = |other: &str, name: &str| other.strip_prefix(name).is_some_and(|rest| rest.starts_with('.'));
     for read in &grouped {
         let task = &read.task;
-        let other = grouped.iter().map(|other| &other.task).find(|other| {
-            other.destination == task.destination && begins(&task.source, &other.source)
-        });
+        let other = grouped
+            .iter()
+            .map(|other| &other.task)
+            .find(|other| other.destination == task.destination && begins(&task.source, &other.source));
         if let Some(other) = other {
             let message = format!(
                 "names at `{}` begin with the source's: services of `{}` and of `{}` may get one name there",

@@ -213,7 +213,8 @@ impl<'a, A: Api> Hand<'a, A> {
         }
         let (target, weight) = (address(record), to_kong(record.weight));
         let before = self.targets.get(&target).cloned();
-        let tags = tags(&self.gateway.install, record, before.as_ref().map_or(&[][..], |before| before.tags.as_slice()));
+        let tags =
+            tags(&self.gateway.install, record, before.as_ref().map_or(&[][..], |before| before.tags.as_slice()));
         let mut body = Body::new();
         body.insert("weight".into(), weight.into());
         body.insert("tags".into(), json!(tags));

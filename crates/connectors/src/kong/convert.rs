@@ -233,19 +233,19 @@ mod tests {
 
     #[test]
     fn what_takes_no_traffic_or_has_no_address_is_refused() {
-        for change in [
-            |one: &mut Instance| one.healthy = false,
-            |one| one.enabled = false,
-            |one| one.weight = f64::NAN,
-            |one| one.weight = -1.0,
-            |one| one.id.endpoint.host = "主机".into(),
-            |one| one.id.endpoint.host = "a b".into(),
-            |one| one.id.endpoint.host = "a-.b".into(),
-            |one| one.id.endpoint.host = "1.2.3".into(),
-            |one| one.id.endpoint.host = "".into(),
-        ] {
+        let changed = |change: fn(&mut Instance)| {
             let mut record = Instance::new("127.0.0.1", 1);
             change(&mut record);
+            record
+        };
+        let hosts = ["主机", "a b", "a-.b", "1.2.3", "", "256.0.0.1"].map(|host| Instance::new(host, 1));
+        let odd = [
+            changed(|one| one.healthy = false),
+            changed(|one| one.enabled = false),
+            changed(|one| one.weight = f64::NAN),
+            changed(|one| one.weight = -1.0),
+        ];
+        for record in hosts.into_iter().chain(odd) {
             assert!(normalize(&scope(), record.clone()).is_err(), "{record:?}");
         }
     }

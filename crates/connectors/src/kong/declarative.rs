@@ -71,7 +71,7 @@ impl ConfigFile {
         let print = match std::fs::metadata(&self.path) {
             Ok(about) => (about.len(), about.modified().unwrap_or(std::time::UNIX_EPOCH)),
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                return Ok(Arc::new(Document { is_ours: true, ..Document::default() }));
+                return Ok(Arc::new(Document::empty()));
             }
             Err(error) => return Err(Error::unavailable(format!("{}: {error}", self.path.display()))),
         };

@@ -4,7 +4,7 @@ use super::api::Api;
 use super::client::{Body, ServiceRow, TargetRow, UpstreamRow};
 use causeway_core::Error;
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
 /// What tells a file of ours from others.
@@ -57,6 +57,11 @@ pub(super) fn bare(mut body: Body) -> Body {
 }
 
 impl Document {
+    /// One without any entity.
+    pub fn empty() -> Self {
+        Self { is_ours: true, ..Self::default() }
+    }
+
     /// Reads a declarative configuration in JSON.
     pub fn read(text: &str) -> Result<Self, String> {
         let value: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
@@ -279,14 +284,10 @@ impl Api for &mut Document {
     }
 }
 
-/// An empty configuration, as Kong would take it.
-pub(super) fn empty() -> Value {
-    json!({"_format_version": FORMAT})
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     fn body(value: Value) -> Body {
         value.as_object().cloned().unwrap()
@@ -303,7 +304,7 @@ mod tests {
         assert_eq!(Document::read(&document.write().to_string()), Ok(document.clone()));
         assert_eq!(document.targets("theirs").unwrap()[0].weight, 5);
         assert_eq!((document.upstreams()[0].id.as_str(), document.services()[0].name.as_str()), ("theirs", "a"));
-        assert!(!Document::read(&empty().to_string()).unwrap().is_ours);
+        assert!(!Document::read(r#"{"_format_version": "3.0"}"#).unwrap().is_ours);
         for wrong in ["", "[]", "{", "services: []"] {
             assert!(Document::read(wrong).is_err(), "{wrong}");
         }

@@ -104,7 +104,10 @@ async fn serve(mut socket: TcpStream, state: &Mutex<FakeState>) {
     let (status, answer) = match fault {
         Some((_, status, answer)) => (status, answer),
         None => {
-            let (page, is_dbless) = (state.lock().page, state.lock().is_dbless);
+            let (page, is_dbless) = {
+                let state = state.lock();
+                (state.page, state.is_dbless)
+            };
             let answer = answer(&mut document, method, path, query, &body, page, is_dbless).await;
             state.lock().document = document;
             answer
@@ -135,7 +138,10 @@ async fn answer(
         ("POST", "/config") if is_dbless => {
             let text = body.get("config").and_then(Value::as_str).unwrap_or_default();
             match text.contains("256.0.0.1") {
-                true => Ok((400, json!({"code": 14, "name": "invalid declarative configuration", "message": "declarative config is invalid"}))),
+                true => Ok((
+                    400,
+                    json!({"code": 14, "name": "invalid declarative configuration", "message": "declarative config is invalid"}),
+                )),
                 false => {
                     **api = Document::read(text).unwrap();
                     Ok((201, json!({})))

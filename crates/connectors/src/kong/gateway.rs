@@ -145,7 +145,7 @@ impl Gateway {
             }
             let Some(targets) = self.targets(&row).await? else { continue };
             let before = strays.len();
-            targets.iter().for_each(|target| drop(strays.remove(&target.id)));
+            strays.retain(|id| !targets.iter().any(|target| target.id == *id));
             if strays.len() < before {
                 self.view.follow(&row.name);
                 self.view.take(&super::names::given_scope(&row.name), row, targets, turn);

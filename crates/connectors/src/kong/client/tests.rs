@@ -65,7 +65,10 @@ async fn the_token_goes_in_both_headers_and_in_no_error() {
     let options = KongOptions { workspace: Some("team a".into()), ..KongOptions::default() };
     let client = fake.client(&options);
     assert!(matches!(client.check().await, Err(Error::Missing(_))), "the fake has no workspaces");
-    let (head, line) = (fake.state.lock().heads[0].to_lowercase(), fake.state.lock().seen[0].clone());
+    let (head, line) = {
+        let state = fake.state.lock();
+        (state.heads[0].to_lowercase(), state.seen[0].clone())
+    };
     assert!(head.contains("kong-admin-token: hunter2") && head.contains("authorization: hunter2"), "{head}");
     assert_eq!(line, "GET /team%20a/upstreams?size=1");
     fake.state.lock().faults.push(("GET".into(), 401, json!({"message": "no"})));

@@ -29,7 +29,8 @@ async fn the_whole_configuration_is_written_with_what_is_not_ours() {
     assert_eq!(fake.take_writes(), [""; 0]);
     // Kong refuses a whole configuration for one target.
     let wrong = Instance::new("256.0.0.1", 1).with_mark(copy(1).mark.clone());
-    let outcomes = apply(&services, &one, &[Change::Create(copy(3)), Change::Create(wrong), Change::Create(copy(4))]).await;
+    let outcomes =
+        apply(&services, &one, &[Change::Create(copy(3)), Change::Create(wrong), Change::Create(copy(4))]).await;
     assert!(matches!(outcomes[..], [Ok(()), Err(Error::Rejected(_)), Ok(())]), "{outcomes:?}");
     assert_eq!(targets(&fake.config(), "s.n.orders.default").len(), 4);
     ok(&services, &one, &[1, 2, 3, 4].map(|port| delete(port, Removal::Drained))).await;

@@ -37,7 +37,7 @@ async fn a_watch_tells_of_changes_by_hand() {
     let Update::Changed(set) = next(&mut watch).await else { panic!() };
     let held = set.records.values().next().unwrap();
     assert!(held.native.is_some() && held.copies.is_empty(), "{held:?}");
-    fake.edit(|config| drop(config["upstreams"].as_array_mut().unwrap().retain(|one| one["name"] != "s.n.orders.v1")));
+    fake.edit(|config| config["upstreams"].as_array_mut().unwrap().retain(|one| one["name"] != "s.n.orders.v1"));
     let Update::Removed(gone) = next(&mut watch).await else { panic!() };
     assert_eq!(gone, scope("v1"));
 }
