@@ -136,7 +136,8 @@ pub async fn without_a_database_others_stay() -> Result<()> {
     let (one, two) = (HttpBackend::start().await?, HttpBackend::start().await?);
     let foreign = json!({
         "_format_version": "3.0",
-        "services": [{"name": "legacy", "host": "legacy", "routes": [{"name": "legacy", "paths": ["/legacy"], "protocols": ["http"]}]}],
+        "services": [{"name": "legacy", "host": "legacy", "plugins": [{"name": "cors", "config": {"max_age": 1}}],
+            "routes": [{"name": "legacy", "paths": ["/legacy"], "protocols": ["http"]}]}],
         "upstreams": [{"name": "legacy", "targets": [{"target": format!("127.0.0.1:{}", one.port()), "tags": ["mine"]}]}],
     });
     api.declare(&foreign).await?;
@@ -147,6 +148,8 @@ pub async fn without_a_database_others_stay() -> Result<()> {
     let theirs = async |what: &str| -> Result<()> {
         let legacy = api.targets("legacy").await?;
         ensure!(legacy.len() == 1 && legacy.values().all(|one| one.tags == ["mine"]), "{what}: {legacy:?}");
+        let plugins = api.list("/plugins").await?;
+        ensure!(plugins.len() == 1 && plugins[0]["config"]["max_age"] == 1, "{what}: {plugins:?}");
         api.call(Method::GET, "/services/legacy/routes/legacy", None).await.map(drop).with_context(|| what.to_owned())
     };
     theirs("after the first copy").await?;

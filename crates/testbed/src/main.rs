@@ -108,7 +108,7 @@ enum Task {
 #[derive(Subcommand)]
 enum DoubleKind {
     /// A Kong 3.9: its Admin API and its proxy
-    Kong(KongArguments),
+    Kong(Box<KongArguments>),
 }
 
 #[tokio::main]
@@ -149,7 +149,7 @@ fn failed(error: Error) -> ExitCode {
 async fn double(kind: DoubleKind) -> Result<ExitCode> {
     let DoubleKind::Kong(arguments) = kind;
     tokio::select! {
-        served = serve_kong(arguments) => served?,
+        served = serve_kong(*arguments) => served?,
         () = asked_to_end() => {}
     }
     Ok(ExitCode::SUCCESS)

@@ -82,14 +82,27 @@ impl KongSubject {
         self.token.then_some(KONG_TOKEN)
     }
 
-    /// Changes targets in an upstream, which is made as ours where there is none: in others nothing is looked at.
-    async fn change(&self, service: &ServiceKey, put: &[Instance], gone: &BTreeSet<String>) -> Result<()> {
+    /// Changes targets in an upstream, which is made as ours where there is none: in others nothing is looked at. With
+    /// `replaces` a copy of ours makes room for a target, which has an id of its own then.
+    async fn change(
+        &self,
+        service: &ServiceKey,
+        put: &[Instance],
+        gone: &BTreeSet<String>,
+        replaces: bool,
+    ) -> Result<()> {
         let upstream = upstream(service);
         let empty = json!({"name": upstream, "tags": [OUR_UPSTREAM]});
         if !self.dbless {
             // One that is there is left as it is.
             self.api.ask(Method::POST, "/upstreams", Some(&empty)).await?;
+            let stands = self.api.targets(&upstream).await?;
             for one in put {
+                // A provider's own target takes the place of our copy.
+                let copy = stands.get(&target(one)).filter(|row| row.tags.iter().any(|tag| tag.starts_with(MARK)));
+                if let Some(copy) = copy.filter(|_| replaces) {
+                    self.api.remove_target(&upstream, &copy.target).await?;
+                }
                 self.api.put_target(&upstream, &target(one), weight(one), &tags(one)).await?;
             }
             for gone in gone {
@@ -125,10 +138,11 @@ impl Subject for KongSubject {
         Facts {
             kind: "kong",
             versions: "",
-            told_in: Duration::from_secs(5),
-            found_in: Duration::from_secs(5),
-            health_in: Duration::from_secs(5),
-            lost_in: Duration::from_secs(10),
+            // A look every 2 s.
+            told_in: Duration::from_secs(4),
+            found_in: Duration::from_secs(4),
+            health_in: Duration::from_secs(4),
+            lost_in: Duration::from_secs(8),
             ends_in: Duration::from_secs(1),
             checked_in: Duration::from_millis(100),
             expiry: None,
@@ -137,7 +151,7 @@ impl Subject for KongSubject {
             calls_to_write: |services, instances| services * (instances + 6) + 100,
             // The targets of each upstream; there is no call for those of several.
             calls_to_read: |services, _| services + 60,
-            calls_at_once: 8,
+            calls_at_once: 1,
             shape: Shape {
                 only: Some(("public", "default")),
                 groups: true,
@@ -184,11 +198,11 @@ impl Subject for KongSubject {
         let key = (provider.to_owned(), service.clone());
         let before = self.published.lock().insert(key, targets.clone()).unwrap_or_default();
         let gone = before.difference(&targets).cloned().collect();
-        self.change(service, instances, &gone).await
+        self.change(service, instances, &gone, true).await
     }
 
     async fn edit(&self, service: &ServiceKey, as_wanted: &Instance) -> Result<bool> {
-        self.change(service, std::slice::from_ref(as_wanted), &BTreeSet::new()).await?;
+        self.change(service, std::slice::from_ref(as_wanted), &BTreeSet::new(), false).await?;
         Ok(true)
     }
 

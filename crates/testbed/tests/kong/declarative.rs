@@ -85,9 +85,9 @@ async fn a_text_has_a_hash_that_can_be_checked() {
     for _ in 0..2 {
         assert_eq!(at.post("/config?check_hash=1", document()).await.0, 201);
     }
-    let yaml = "_format_version: '3.0'\nupstreams:\n- name: y\n  targets:\n  - target: 127.0.0.1:1\n";
+    let yaml = "_format_version: '3.0'\nupstreams:\n- name: yaml\n  targets:\n  - target: 127.0.0.1:1\n";
     assert_eq!(at.post("/config", json!({"config": yaml})).await.0, 201);
-    assert_eq!(at.get("/upstreams/y/targets").await.1["data"][0]["weight"], 100);
+    assert_eq!(at.get("/upstreams/yaml/targets").await.1["data"][0]["weight"], 100);
     assert_eq!(at.raw(Method::POST, "/config", Some("text/yaml"), yaml).await.0, 201);
 }
 
@@ -140,6 +140,30 @@ async fn what_is_given_can_be_taken_again() {
     let before = (at.api.list("/services").await.unwrap(), at.api.targets("u").await.unwrap());
     assert_eq!(at.post("/config", json!({"config": text})).await.0, 201);
     assert_eq!(before, (at.api.list("/services").await.unwrap(), at.api.targets("u").await.unwrap()));
+}
+
+#[tokio::test]
+async fn what_is_not_looked_into_is_listed() {
+    let at = ground().await;
+    let mut document = document();
+    document["services"][0]["plugins"] = json!([{"name": "cors", "config": {"max_age": 1}}]);
+    document["services"][0]["routes"][0]["plugins"] = json!([{"name": "acl"}]);
+    document["plugins"] = json!([{"name": "prometheus"}, {"name": "key-auth", "service": "s"}]);
+    assert_eq!(at.post("/config", document).await.0, 201);
+    let plugins = at.api.list("/plugins").await.unwrap();
+    assert_eq!(plugins.len(), 4);
+    let of = |name: &str| plugins.iter().find(|one| one["name"] == name).unwrap();
+    let (_, service) = at.get("/services/s").await;
+    let (_, route) = at.get("/routes/r").await;
+    assert_eq!((&of("cors")["service"]["id"], &of("cors")["config"]["max_age"]), (&service["id"], &json!(1)));
+    assert_eq!((&of("acl")["route"]["id"], &of("key-auth")["service"]["id"]), (&route["id"], &service["id"]));
+    assert_eq!(at.api.list("/consumers").await.unwrap()[0]["username"], "someone");
+    for path in ["/certificates", "/key-sets", "/basic-auths", "/vaults"] {
+        assert_eq!(at.get(path).await.1["data"], json!([]), "{path}");
+    }
+    let (_, said) = at.get("/config").await;
+    assert_eq!(at.post("/config", json!({"config": said["config"]})).await.0, 201);
+    assert_eq!(at.api.list("/plugins").await.unwrap(), plugins);
 }
 
 #[tokio::test]

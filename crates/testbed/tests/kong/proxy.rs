@@ -3,7 +3,6 @@
 use super::Ground;
 use axum::Router;
 use axum::extract::Request;
-use axum::routing::any;
 use causeway_testbed::KongSetup;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -24,21 +23,26 @@ impl Behind {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let port = listener.local_addr().unwrap().port();
             let answer = move |request: Request| async move {
-                let header = |name: &str| request.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
-                let said = json!({"port": port, "uri": request.uri().to_string(), "host": header("host"),
-                    "method": request.method().as_str(), "forwarded": header("x-forwarded-host")});
+                let mut said = describe(port, &request);
                 let body = axum::body::to_bytes(request.into_body(), 1 << 20).await.unwrap();
-                let mut said = said;
                 said["body"] = String::from_utf8_lossy(&body).into_owned().into();
                 said.to_string()
             };
             work.spawn(async move {
-                axum::serve(listener, Router::new().fallback(any(answer))).await.unwrap();
+                axum::serve(listener, Router::new().fallback(answer)).await.unwrap();
             });
             ports.push(port);
         }
         Self { ports, _work: work }
     }
+}
+
+fn describe(port: u16, request: &Request) -> Value {
+    let header = |name: &str| request.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+    json!({
+        "port": port, "uri": request.uri().to_string(), "host": header("host"), "method": request.method().as_str(),
+        "forwarded": header("x-forwarded-host"),
+    })
 }
 
 async fn get(at: &Ground, path: &str) -> (u16, Value) {

@@ -3,6 +3,7 @@
 use super::KongDouble;
 use super::answer::{KongAnswer, KongError, KongResult};
 use super::body::{self, KongBody};
+use super::declarative::OTHERS;
 use super::listing;
 use super::node;
 use super::rows::KongRows;
@@ -117,6 +118,10 @@ impl KongDouble {
             ["services", service, "routes"] => self.routes(call, service),
             ["services", service, "routes", route] => self.route(call, service, route),
             ["routes", route, "service"] => self.service_of(call, route),
+            [path] if OTHERS.iter().any(|(_, other)| *other == path) => read_only(call, || {
+                let kind = OTHERS.iter().find(|(_, other)| *other == path).map_or(path, |(kind, _)| kind);
+                listing::others(self.store.lock().space(&call.space), kind, path, &call.query)
+            }),
             [kind] => self.collection(call, KongEntity::named(kind).ok_or_else(KongAnswer::not_found)?),
             [kind, key] => self.entity(call, KongEntity::named(kind).ok_or_else(KongAnswer::not_found)?, key),
             _ => Err(KongAnswer::not_found()),

@@ -5,22 +5,22 @@ use super::schema::{KongEntity, KongRow, complete, is_uuid};
 use super::store::{KongSpace, id};
 use serde_json::{Map, Value, json};
 use sha1::{Digest, Sha1};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-/// Kinds of entity that this double keeps and gives back, and does not look into.
-const OTHERS: [&str; 12] = [
-    "ca_certificates",
-    "certificates",
-    "consumer_groups",
-    "consumers",
-    "filter_chains",
-    "key_sets",
-    "keys",
-    "parameters",
-    "plugins",
-    "snis",
-    "vaults",
-    "workspaces",
+/// Kinds of entity that this double keeps, lists and gives back, and does not look into; and what paths call them.
+pub const OTHERS: [(&str, &str); 12] = [
+    ("basicauth_credentials", "basic-auths"),
+    ("ca_certificates", "ca_certificates"),
+    ("certificates", "certificates"),
+    ("consumer_groups", "consumer_groups"),
+    ("consumers", "consumers"),
+    ("key_sets", "key-sets"),
+    ("keyauth_credentials", "key-auths"),
+    ("keys", "keys"),
+    ("plugins", "plugins"),
+    ("snis", "snis"),
+    ("vaults", "vaults"),
+    ("workspaces", "workspaces"),
 ];
 
 /// What is wrong with a document: by path, and one entry for each entity.
@@ -108,19 +108,35 @@ pub fn parse(document: &KongRow) -> Result<KongSpace, KongMistakes> {
         None => mistakes.document("_format_version", "required field missing"),
     }
     let mut declared: [Vec<KongDeclared>; 4] = Default::default();
+    let mut others: BTreeMap<String, Vec<Value>> = BTreeMap::new();
     for (key, value) in document {
         match (KongEntity::named(key), value) {
             (Some(kind), Value::Array(list)) => {
                 for (n, one) in list.iter().enumerate() {
                     let path = vec![(kind.name(), n)];
+                    others.entry("plugins".into()).or_default().extend(plugins_in(kind, one));
                     declare(kind, one, path, None, &mut declared, &mut mistakes);
                 }
             }
             (Some(_), _) => mistakes.document(key, "expected an array"),
             (None, _) if key.starts_with('_') => {}
-            (None, list) if OTHERS.contains(&key.as_str()) => drop(space.others.insert(key.clone(), list.clone())),
+            (None, Value::Array(list)) if OTHERS.iter().any(|(name, _)| name == key) => {
+                others.entry(key.clone()).or_default().extend(list.iter().cloned());
+            }
             (None, _) => mistakes.document(key, "unknown field"),
         }
+    }
+    for (kind, declared) in KongEntity::ALL.into_iter().zip(&mut declared) {
+        for one in declared {
+            name_parent(kind, &mut one.given);
+            match complete(kind, &one.given, None) {
+                Ok(row) => one.given = row,
+                Err(wrong) => mistakes.entity(kind, one, wrong),
+            }
+        }
+    }
+    if !mistakes.fields.is_empty() {
+        return Err(mistakes);
     }
     // Parents come first.
     for (kind, declared) in KongEntity::ALL.into_iter().zip(&declared) {
@@ -132,7 +148,44 @@ pub fn parse(document: &KongRow) -> Result<KongSpace, KongMistakes> {
             }
         }
     }
+    for (kind, list) in others.into_iter().filter(|(_, list)| !list.is_empty()) {
+        let list: Vec<Value> = list.into_iter().map(|one| other(&space, one)).collect();
+        space.others.insert(kind, list.into());
+    }
     if mistakes.fields.is_empty() { Ok(space) } else { Err(mistakes) }
+}
+
+/// The plugins that stand in a service or in one of its routes, each with what it is for.
+fn plugins_in(kind: KongEntity, entity: &Value) -> Vec<Value> {
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let named = |of: &Value| if of["id"].is_string() { of["id"].clone() } else { of["name"].clone() };
+    let mut found = Vec::new();
+    for mut plugin in list(&entity["plugins"]).into_iter().filter(Value::is_object) {
+        plugin[kind.singular()] = named(entity);
+        found.push(plugin);
+    }
+    for route in if kind == KongEntity::Services { list(&entity["routes"]) } else { Vec::new() } {
+        found.extend(plugins_in(KongEntity::Routes, &route));
+    }
+    found
+}
+
+/// An entity that is not looked into, with an id, and with the ids of what it is for.
+fn other(space: &KongSpace, mut entity: Value) -> Value {
+    for kind in [KongEntity::Services, KongEntity::Routes] {
+        let table = space.table(kind);
+        let found = entity.get(kind.singular()).and_then(Value::as_str).and_then(|named| match is_uuid(named) {
+            true => table.get(named).map(id),
+            false => table.id_of(named),
+        });
+        if let Some(found) = found {
+            entity[kind.singular()] = json!({"id": found});
+        }
+    }
+    if let Some(fields) = entity.as_object_mut() {
+        fields.entry("id").or_insert_with(|| uuid::Uuid::new_v4().to_string().into());
+    }
+    entity
 }
 
 /// Takes an entity and those that stand in it.
@@ -159,6 +212,7 @@ fn declare(
         }
     }
     if kind == KongEntity::Services || kind == KongEntity::Routes {
+        // They were taken before.
         given.shift_remove("plugins");
     }
     if let (Some((field, _)), Some(parent)) = (kind.parent(), parent) {
@@ -168,7 +222,17 @@ fn declare(
     into[place].push(KongDeclared { path, given });
 }
 
-/// The row of an entity, with its id.
+/// What an entity belongs to may be a text: a name or an id.
+fn name_parent(kind: KongEntity, given: &mut KongRow) {
+    let Some((field, _)) = kind.parent() else { return };
+    let named = given.get(field).and_then(Value::as_str).map(str::to_owned);
+    if let Some(named) = named {
+        let key = if is_uuid(&named) { "id" } else { "name" };
+        given.insert(field.to_owned(), json!({key: named}));
+    }
+}
+
+/// The row of an entity that is sound by itself, with its id and that of what it belongs to.
 fn row(
     kind: KongEntity,
     declared: &KongDeclared,
@@ -176,27 +240,20 @@ fn row(
     names: &mut BTreeSet<String>,
 ) -> Result<KongRow, KongRow> {
     let wrong = |field: &str, why: String| Err(KongRow::from_iter([(field.to_owned(), why.into())]));
-    let mut given = declared.given.clone();
+    let mut row = declared.given.clone();
     let mut parent = None;
-    if let Some((field, of)) = kind.parent() {
-        let named = match given.get(field) {
-            Some(Value::String(text)) => Some(text.clone()),
-            Some(Value::Object(map)) => {
-                ["id", "name"].iter().find_map(|key| map.get(*key)?.as_str()).map(str::to_owned)
-            }
-            _ => None,
+    if let Some((field, of)) = kind.parent()
+        && let Some(Value::Object(named)) = row.get(field)
+        && let Some(named) = ["id", "name"].iter().find_map(|key| named.get(*key)?.as_str())
+    {
+        let table = space.table(of);
+        let found = if is_uuid(named) { table.get(named).map(id) } else { table.id_of(named) };
+        let Some(found) = found else {
+            return wrong(field, format!("invalid reference '{}: {named}' (no such entity)", of.name()));
         };
-        if let Some(named) = named {
-            let table = space.table(of);
-            let found = if is_uuid(&named) { table.get(&named).map(id) } else { table.id_of(&named) };
-            let Some(found) = found else {
-                return wrong(field, format!("invalid reference '{}: {named}' (no such entity)", of.name()));
-            };
-            parent = Some(found.to_owned());
-            given.insert(field.to_owned(), json!({"id": found}));
-        }
+        parent = Some(found.to_owned());
+        row.insert(field.to_owned(), json!({"id": found}));
     }
-    let mut row = complete(kind, &given, None)?;
     let key = row.get(kind.key_field()).and_then(Value::as_str).map(str::to_owned);
     let unique = match kind {
         KongEntity::Targets => key.map(|key| format!("{}:{key}", parent.unwrap_or_default())),
@@ -255,7 +312,19 @@ pub fn export(space: &KongSpace) -> KongRow {
             document.insert(kind.name().to_owned(), rows.into());
         }
     }
-    document.extend(space.others.clone());
+    for (kind, list) in &space.others {
+        let plain = |mut entity: Value| {
+            for parent in ["service", "route", "consumer"] {
+                let id = entity.get(parent).and_then(|of| of.get("id")).cloned();
+                if let Some(id) = id {
+                    entity[parent] = id;
+                }
+            }
+            entity
+        };
+        let list = list.as_array().into_iter().flatten().cloned();
+        document.insert(kind.clone(), list.map(plain).collect());
+    }
     document
 }
 

@@ -25,6 +25,22 @@ pub fn all(space: &KongSpace, kind: KongEntity, query: &KongQuery) -> KongResult
     Ok(page(data, offset, next))
 }
 
+/// `GET /consumers` and the like: what a declarative configuration has brought.
+pub fn others(space: &KongSpace, kind: &str, path: &str, query: &KongQuery) -> KongResult {
+    let mut rows: Vec<KongRow> = space
+        .others
+        .get(kind)
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(|row| row.as_object().cloned())
+        .collect();
+    rows.sort_by(|a, b| id(a).cmp(id(b)));
+    let (data, offset) = by_id(rows.iter(), query)?;
+    let next = offset.as_ref().map(|offset| format!("/{path}?offset={}", encode(offset)));
+    Ok(page(data, offset, next))
+}
+
 /// `GET /services/{s}/routes`: `tags` is ignored, and `next` carries nothing.
 pub fn routes(space: &KongSpace, service: &str, query: &KongQuery) -> KongResult {
     let (data, offset) = by_id(space.table(KongEntity::Routes).of(service), query)?;

@@ -53,9 +53,7 @@ impl KongDouble {
                 self.set_health(&parent, id(&target), *word == "healthy")?;
                 Ok(KongAnswer::no_content())
             }
-            ([] | ["all"] | [_, "healthy" | "unhealthy"] | [_, _, "healthy" | "unhealthy"], _) => {
-                Err(KongAnswer::not_allowed())
-            }
+            ([] | [_, "healthy" | "unhealthy"] | [_, _, "healthy" | "unhealthy"], _) => Err(KongAnswer::not_allowed()),
             _ => Err(KongAnswer::not_found()),
         }
     }

@@ -17,10 +17,6 @@ pub fn tag(text: &str) -> Result<(), String> {
     Err(format!("invalid tag '{text}': expected printable ascii (except `,` and `/`) or valid utf-8 sequences"))
 }
 
-pub fn any(_: &str) -> Result<(), String> {
-    Ok(())
-}
-
 pub fn filled(text: &str) -> Result<(), String> {
     if text.is_empty() { Err("length must be at least 1".to_owned()) } else { Ok(()) }
 }
