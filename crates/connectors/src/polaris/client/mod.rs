@@ -15,7 +15,7 @@ pub(super) use writes::{WriteKind, WriteOutcome, again};
 use crate::Connect;
 use crate::util::http::{self, Http, Limits, Reply};
 use crate::util::tls::{self, Trust};
-use causeway_core::Error;
+use causeway_core::{Error, InstanceId};
 use causeway_proto::polaris;
 use codes::refusal;
 use grpc::Dialer;
@@ -123,11 +123,13 @@ impl Client {
     }
 
     /// A heartbeat of one instance. [`Error::Missing`]: there is none.
-    pub async fn beat(&self, id: &str, host: &str, port: u16) -> Result<(), Error> {
+    pub async fn beat(&self, namespace: &str, service: &str, id: &InstanceId) -> Result<(), Error> {
         let body = InstanceJson {
-            id: Some(id.to_owned()),
-            host: Some(host.to_owned()),
-            port: Some(port.into()),
+            namespace: Some(namespace.to_owned()),
+            service: Some(service.to_owned()),
+            vpc_id: Some(id.slot.to_string()).filter(|vpc| !vpc.is_empty()),
+            host: Some(id.endpoint.host.to_string()),
+            port: Some(id.endpoint.port.into()),
             ..InstanceJson::default()
         };
         let body = serde_json::to_vec(&body).map_err(|e| Error::protocol(e.to_string()))?;
