@@ -247,6 +247,11 @@ fn written(record: &Instance, options: &PolarisOptions) -> Result<polaris::Insta
     Ok(wire)
 }
 
+/// Whether a copy was written with a place of its own, which a change takes away only where it says so.
+pub(super) fn has_place(record: &Instance) -> bool {
+    location(record, &native_of(record).unwrap_or_default()).is_some()
+}
+
 /// Where a copy stands: as its birthplace says, else as its metadata do, in the keys that Polaris has for it. Some servers write what
 /// stands here over those keys, even if it is nothing.
 fn location(record: &Instance, native: &Native) -> Option<polaris::Location> {

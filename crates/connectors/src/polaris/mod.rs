@@ -4,6 +4,8 @@
 mod beats;
 mod client;
 mod convert;
+#[cfg(test)]
+mod fake;
 mod names;
 mod other_tools;
 mod pack;

@@ -141,7 +141,7 @@ impl Writer {
             let owner = one.mark().map(|mark| &mark.owner);
             owner.is_some_and(|owner| owner.install == self.install || Some(owner) == before)
         };
-        let Some((stands, _)) = standing.iter().find(|(_, one)| is_ours(one)) else {
+        let Some((stands, before)) = standing.iter().find(|(_, one)| is_ours(one)) else {
             return match standing.is_empty() {
                 true => Ok(Step::Write(WriteKind::Put, Box::new(wire.into()))),
                 // A provider's, or somebody else's.
@@ -161,6 +161,11 @@ impl Writer {
             wire.version.get_or_insert_default();
             wire.logic_set.get_or_insert_default();
             wire.priority.get_or_insert_default();
+            if convert::has_place(before) {
+                let nowhere = || Some(String::new());
+                let location = polaris::Location { region: nowhere(), zone: nowhere(), campus: nowhere() };
+                wire.location.get_or_insert(location);
+            }
         }
         Ok(Step::Write(how, Box::new(wire.into())))
     }
@@ -217,6 +222,8 @@ impl Writer {
                 client.make_namespace(namespace, None).await?;
                 client.make_service(namespace, name, &mark).await?;
             }
+            // Who may not make services may still write to those that are there.
+            Err(Error::Denied(_)) if client.has_service(namespace, name).await? => {}
             done => done?,
         }
         self.services.lock().insert(service.clone());

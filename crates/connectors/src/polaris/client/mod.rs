@@ -83,6 +83,13 @@ impl Client {
         Ok(answer.namespaces.unwrap_or_default().iter().any(|one| one.name.as_deref() == Some(name)))
     }
 
+    /// Whether a namespace has a service of this name.
+    pub async fn has_service(&self, namespace: &str, name: &str) -> Result<bool, Error> {
+        let query = [("namespace", namespace.to_owned()), ("name", name.to_owned()), ("limit", PAGE.to_string())];
+        let answer = self.get("/naming/v1/services", &query).await?;
+        Ok(answer.services.unwrap_or_default().iter().any(|one| one.name.as_deref() == Some(name)))
+    }
+
     /// How many services a namespace has.
     pub async fn count(&self, namespace: &str) -> Result<usize, Error> {
         let query = [("namespace", namespace.to_owned()), ("limit", "1".to_owned()), ("offset", "0".to_owned())];
