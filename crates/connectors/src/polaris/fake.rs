@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 /// What is answered to a request: the status is the code's.
 type Answer = dyn Fn(&str, &str) -> Value + Send + Sync;
 
-/// Ends with its last handle. Nobody listens at the gRPC port that belongs to it.
+/// Ends with its last handle. Nobody listens at its gRPC port.
 pub(super) struct Fake {
     address: String,
     seen: Arc<Mutex<Vec<(String, String)>>>,
@@ -46,7 +46,8 @@ impl Fake {
 
     pub fn client(&self, token: Option<&str>) -> Arc<Client> {
         let token = token.map(|token| token.to_owned().into());
-        let connect = Connect { addresses: vec![self.address.clone()], token, ..Connect::default() };
+        let addresses = vec![self.address.clone(), "grpc://127.0.0.1:1".to_owned()];
+        let connect = Connect { addresses, token, ..Connect::default() };
         Arc::new(Client::new(&connect).unwrap())
     }
 

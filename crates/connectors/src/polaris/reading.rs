@@ -5,6 +5,7 @@ use super::convert;
 use super::names::{self, SYSTEM};
 use super::recent::RecentWrites;
 use super::settings::PolarisOptions;
+use super::watch::not_shown;
 use causeway_core::{Error, Instance, InstanceId, Part, Parts, Selector, ServiceKey, Set, Unreadable, intern};
 use causeway_proto::polaris;
 use parking_lot::Mutex;
@@ -98,7 +99,11 @@ impl Reading {
             _ => Vec::new(),
         };
         if missing && names.is_empty() {
-            return Err(Error::Missing(format!("there is no namespace {part}")));
+            let probed = discovery.ask(&[Query::any(&part.0)]).await?.into_iter().next();
+            return Err(match probed {
+                Some(Err(Error::Denied(_))) => Error::Denied(not_shown(&part.0)),
+                _ => Error::Missing(format!("there is no namespace {part}")),
+            });
         }
         let wanted = |name: &String| select.scope(&names::scope(&part.0, name));
         let mut open: Vec<Arc<str>> = names.iter().filter(|name| wanted(name)).map(|name| intern(name)).collect();

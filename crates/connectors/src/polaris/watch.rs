@@ -138,8 +138,12 @@ impl Watch {
         let spaces: Vec<Arc<str>> = self.parts.keys().cloned().collect();
         let asked: Vec<_> = self.parts.iter().map(|(name, part)| Query::services(name, &part.revision)).collect();
         let lists = self.discovery.ask(&asked).await?;
+        let denied = self.denied_parts().await?;
         for (namespace, found) in spaces.iter().zip(lists) {
-            self.take_list(namespace, found, anew)?;
+            match denied.contains(namespace) {
+                true => self.lose_part(namespace, Error::Denied(not_shown(namespace))),
+                false => self.take_list(namespace, found, anew)?,
+            }
         }
         let mut changed = self.ask_services().await?;
         changed.extend(self.reading.recent.take_changed());
@@ -188,6 +192,16 @@ impl Watch {
             (part.title, part.is_listed) = (title, is_listed);
         }
         Ok(())
+    }
+
+    /// The namespaces that are not listed because the token may not see them: their lists are empty, and the question for a service
+    /// is refused.
+    async fn denied_parts(&mut self) -> Result<BTreeSet<Arc<str>>, Error> {
+        let hidden = || self.parts.iter().filter(|(_, part)| !part.is_listed).map(|(name, _)| name);
+        let names: Vec<Arc<str>> = hidden().cloned().collect();
+        let found = self.discovery.ask(&names.iter().map(Query::any).collect::<Vec<_>>()).await?;
+        let denied = names.into_iter().zip(found).filter(|(_, found)| matches!(found, Err(Error::Denied(_))));
+        Ok(denied.map(|(name, _)| name).collect())
     }
 
     /// The services of a namespace.
@@ -334,6 +348,11 @@ impl Watch {
             }
         }
     }
+}
+
+/// What is said of a namespace that the token may not see.
+pub(super) fn not_shown(namespace: &str) -> String {
+    format!("the token's user has no right to the namespace {namespace}: grant it in the console's policies")
 }
 
 fn removed(namespace: &str) -> Error {

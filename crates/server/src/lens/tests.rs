@@ -33,7 +33,7 @@ fn rules_of_configuration_say_nothing_of_services() {
 #[test]
 fn namespaces_between_kinds() {
     type Way = &'static [(&'static str, Option<&'static str>)];
-    let table: [(&str, &str, &str, Way, Way); 10] = [
+    let table: [(&str, &str, &str, Way, Way); 17] = [
         ("ZK", "ZK", "", &[("public", Some("public"))], &[("public", Some("public"))]),
         ("ZK", "MEMORY", "", &[("public", Some("public"))], &[("public", Some("public")), ("dev", None)]),
         (

@@ -212,6 +212,11 @@ impl Query {
         Self { sought: Sought::Instances, namespace, service, revision: revision.to_owned() }
     }
 
+    /// For a service that nobody has, which is refused where the namespace may not be seen.
+    pub fn any(namespace: &Arc<str>) -> Self {
+        Self::instances(namespace, &Arc::from("causeway"), "")
+    }
+
     fn request(&self) -> DiscoverRequest {
         let kind = match self.sought {
             Sought::Services => DiscoverRequestType::Services,

@@ -236,4 +236,6 @@ fn name_of(service: Option<&ServiceJson>) -> (Option<&str>, Option<&str>) {
 }
 
 #[cfg(test)]
+mod stream_tests;
+#[cfg(test)]
 mod tests;
