@@ -2,7 +2,7 @@
 
 use super::names;
 use super::other_tools;
-use super::pack::{self, LAST_BEAT, MARK, More, PLACES, TooLong};
+use super::pack::{self, LAST_BEAT, MARK, More, PLACES, Repeated, TooLong};
 use super::settings::{HealthChecks, KIND, PolarisOptions};
 use causeway_core::{
     Endpoint, Governed, Instance, InstanceData, InstanceId, Mark, Payload, ServiceKey, intern,
@@ -61,6 +61,13 @@ pub(super) struct Native {
     pub ttl: u32,
 }
 
+impl Native {
+    /// Whether its birthplace said where it stands.
+    fn has_place(&self) -> bool {
+        ![&self.region, &self.zone, &self.campus].iter().all(|text| text.is_empty())
+    }
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
 fn is_zero(number: &u32) -> bool {
     *number == 0
@@ -73,7 +80,8 @@ pub(super) fn read(wire: &polaris::Instance, options: &PolarisOptions) -> Option
     let mark = wire.metadata.get(MARK).and_then(|text| Mark::decode(text));
     let (metadata, more, payload) = match mark {
         Some(_) => {
-            let (mut metadata, more) = pack::unpack(&wire.metadata, &repeated(wire));
+            let said = |more: &More| repeated(wire, &payload_of(more.payload.as_ref()).unwrap_or_default(), false);
+            let (mut metadata, more) = pack::unpack(&wire.metadata, said);
             metadata.remove(MARK);
             let payload = more.payload.clone();
             (metadata, more, payload)
@@ -96,12 +104,21 @@ pub(super) fn read(wire: &polaris::Instance, options: &PolarisOptions) -> Option
     Some(record.into())
 }
 
-/// The keys in which the server says again what fields of this instance say.
-fn repeated(wire: &polaris::Instance) -> Vec<&'static str> {
-    let has = |field: &Option<String>| field.as_ref().is_some_and(|text| !text.is_empty());
-    let fields = [(VERSION, has(&wire.version)), (PROTOCOL, has(&wire.protocol))];
-    let fields = fields.into_iter().filter(|(_, there)| *there).map(|(key, _)| key);
-    fields.chain(PLACES.into_iter().filter(|_| wire.location.is_some())).collect()
+/// The keys in which the server says again what fields of a copy say. `always`: also where it stands, whether or not a field says so,
+/// as some stores have it.
+fn repeated(wire: &polaris::Instance, native: &Native, always: bool) -> Vec<Repeated> {
+    let fields = [(VERSION, &wire.version), (PROTOCOL, &wire.protocol)];
+    let fields = fields.into_iter().filter_map(|(key, field)| {
+        let value = field.clone().filter(|value| !value.is_empty())?;
+        Some(Repeated { key, value, is_own: false })
+    });
+    let at = wire.location.clone().or_else(|| always.then(Default::default));
+    let places = at.into_iter().flat_map(|at| PLACES.into_iter().zip([at.region, at.zone, at.campus])).map(|(key, value)| {
+        let value = value.unwrap_or_default();
+        let is_own = !native.has_place() && !value.is_empty();
+        Repeated { key, value, is_own }
+    });
+    fields.chain(places).collect()
 }
 
 /// A native instance's own metadata. Where a field has a value, the server has written it over what its provider may have said under
@@ -152,8 +169,11 @@ fn native(wire: &polaris::Instance) -> Option<Payload> {
 
 /// What a record that was born in a Polaris was there.
 pub(super) fn native_of(record: &Instance) -> Option<Native> {
-    let payload = record.payload.as_ref().filter(|payload| &*payload.kind == KIND)?;
-    serde_json::from_str(&payload.text).ok()
+    payload_of(record.payload.as_ref())
+}
+
+fn payload_of(payload: Option<&Payload>) -> Option<Native> {
+    serde_json::from_str(&payload.filter(|payload| &*payload.kind == KIND)?.text).ok()
 }
 
 /// The weight that was written, unless the whole number beside it was changed since.
@@ -243,7 +263,8 @@ fn written(record: &Instance, options: &PolarisOptions) -> Result<polaris::Insta
         lasting: record.lasting,
         ..More::default()
     };
-    wire.metadata = pack::pack(&record.metadata, more, record.mark.as_ref().map(Mark::encode), &repeated(&wire))?;
+    let repeated = repeated(&wire, &native, true);
+    wire.metadata = pack::pack(&record.metadata, more, record.mark.as_ref().map(Mark::encode), &repeated)?;
     Ok(wire)
 }
 
@@ -255,9 +276,9 @@ pub(super) fn has_place(record: &Instance) -> bool {
 /// Where a copy stands: as its birthplace says, else as its metadata do, in the keys that Polaris has for it. Some servers write what
 /// stands here over those keys, even if it is nothing.
 fn location(record: &Instance, native: &Native) -> Option<polaris::Location> {
-    let born = [&native.region, &native.zone, &native.campus];
-    let told = PLACES.map(|key| record.metadata.get(key).unwrap_or_default().to_owned());
-    let [region, zone, campus] = if born.iter().all(|text| text.is_empty()) { told } else { born.map(Clone::clone) };
+    let born = || [&native.region, &native.zone, &native.campus].map(Clone::clone);
+    let told = || PLACES.map(|key| record.metadata.get(key).unwrap_or_default().to_owned());
+    let [region, zone, campus] = if native.has_place() { born() } else { told() };
     let is_nowhere = region.is_empty() && zone.is_empty() && campus.is_empty();
     (!is_nowhere).then_some(polaris::Location { region: Some(region), zone: Some(zone), campus: Some(campus) })
 }

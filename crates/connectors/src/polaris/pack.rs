@@ -47,12 +47,21 @@ pub(super) struct TooLong {
     pub limit: usize,
 }
 
-/// The pairs of a copy's metadata. `taken`: keys in which the server says what other fields of this copy say.
+/// A key under which a server says again what another field of an instance says, whatever stood there.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Repeated {
+    pub key: &'static str,
+    pub value: String,
+    /// The field was made of this very key: the instance has it, with this value.
+    pub is_own: bool,
+}
+
+/// The pairs of a copy's metadata. `repeated`: what a server may write over.
 pub(super) fn pack(
     metadata: &Metadata,
     mut more: More,
     mark: Option<String>,
-    taken: &[&str],
+    repeated: &[Repeated],
 ) -> Result<HashMap<String, String>, TooLong> {
     let mut pairs = HashMap::new();
     for (key, value) in metadata {
@@ -60,7 +69,8 @@ pub(super) fn pack(
         if fits {
             pairs.insert(key.to_owned(), value.to_owned());
         }
-        if !fits || PLACES.contains(&key) || taken.contains(&key) {
+        let spoilt = |one: &Repeated| one.key == key && !(one.is_own && one.value == value);
+        if !fits || repeated.iter().any(spoilt) {
             more.metadata.insert(key.to_owned(), value.to_owned());
         }
     }
@@ -77,17 +87,26 @@ pub(super) fn pack(
     Ok(pairs)
 }
 
-/// The metadata that a copy's pairs stand for, and what else was put there. `taken` as for [`pack`]: what the server says there is not
-/// the copy's. What is not to be read stays as it is.
-pub(super) fn unpack(pairs: &HashMap<String, String>, taken: &[&str]) -> (BTreeMap<String, String>, More) {
+/// The metadata that a copy's pairs stand for, and what else was put there. `repeated`: what the server says again, which is the
+/// copy's own only where it says so. What is not to be read stays as it is.
+pub(super) fn unpack(
+    pairs: &HashMap<String, String>,
+    repeated: impl Fn(&More) -> Vec<Repeated>,
+) -> (BTreeMap<String, String>, More) {
     let is_piece = |key: &str| key.starts_with(MORE);
     let sorted: BTreeMap<&String, &String> = pairs.iter().collect();
     let text: String = sorted.iter().filter(|(key, _)| is_piece(key)).map(|(_, piece)| piece.as_str()).collect();
     let more = serde_json::from_str::<More>(&text).ok();
-    let stays = |key: &str| key != LAST_BEAT && !taken.contains(&key) && (more.is_none() || !is_piece(key));
+    let stays = |key: &str| key != LAST_BEAT && (more.is_none() || !is_piece(key));
     let rest = pairs.iter().filter(|(key, _)| stays(key));
     let mut metadata: BTreeMap<_, _> = rest.map(|(key, value)| (key.clone(), value.clone())).collect();
     let mut more = more.unwrap_or_default();
+    for Repeated { key, value, is_own } in repeated(&more) {
+        match is_own {
+            true => drop(metadata.insert(key.to_owned(), value)),
+            false => drop(metadata.remove(key)),
+        }
+    }
     metadata.extend(std::mem::take(&mut more.metadata));
     (metadata, more)
 }
@@ -121,7 +140,7 @@ mod tests {
         #[test]
         fn what_is_packed_is_unpacked(
             pairs in proptest::collection::btree_map(
-                "[a-z]{0,3}|zone|version|causeway|causeway.more.0[01]|internal-lastheartbeat|.{0,9}|[a-z]{130}",
+                "[a-z]{0,3}|zone|region|version|causeway|causeway.more.0[01]|internal-lastheartbeat|.{0,9}|[a-z]{130}",
                 ".{0,200}|[a-z]{4100}",
                 0..70,
             ),
@@ -130,21 +149,19 @@ mod tests {
         ) {
             let metadata: Metadata = pairs.into();
             let more = More { persistent, weight: Some("0.001".into()), ..More::default() };
-            let taken = ["version"];
-            match pack(&metadata, more.clone(), Some("1;a/b;c".into()), &taken) {
+            let zone = metadata.get("zone").unwrap_or_default().to_owned();
+            let repeated = |key, value: &str| Repeated { key, value: value.to_owned(), is_own: key == "zone" && !value.is_empty() };
+            let repeated = [repeated("version", "x"), repeated("zone", &zone), repeated("region", "")];
+            match pack(&metadata, more.clone(), Some("1;a/b;c".into()), &repeated) {
                 Err(long) => prop_assert!(long.characters > long.limit, "{long:?}"),
                 Ok(mut packed) => {
                     let fits = |(key, value): (&String, &String)| key.chars().count() <= 128 && value.chars().count() <= 4_096;
                     prop_assert!(packed.len() <= 64 && packed.iter().all(fits), "{packed:?}");
                     prop_assert_eq!(packed.remove(MARK), Some("1;a/b;c".to_owned()));
-                    if spoilt {
-                        // As a server does.
-                        for key in ["region", "zone", "campus", "version", LAST_BEAT] {
-                            packed.insert(key.to_owned(), "x".to_owned());
-                        }
-                    }
-                    let places: &[&str] = if spoilt { &["version", "region", "zone", "campus"] } else { &taken };
-                    let (read, rest) = unpack(&packed, places);
+                    // As a server does.
+                    packed.extend(repeated.iter().map(|one| (one.key.to_owned(), one.value.clone())));
+                    packed.insert(LAST_BEAT.to_owned(), "1".to_owned());
+                    let (read, rest) = unpack(&packed, |_| repeated.to_vec());
                     prop_assert_eq!(Metadata::from(read), metadata);
                     prop_assert_eq!(rest, more);
                 }
@@ -154,10 +171,12 @@ mod tests {
 
     #[test]
     fn what_fits_stands_as_it_is() {
-        let metadata = Metadata::from([("zone", "a"), ("a", "b")]);
-        let packed = pack(&metadata, More::default(), None, &[]).unwrap();
+        let metadata = Metadata::from([("zone", "a"), ("region", "r"), ("a", "b")]);
+        let repeated = |key, value: &str, is_own| Repeated { key, value: value.to_owned(), is_own };
+        let both = [repeated("zone", "a", true), repeated("region", "", false)];
+        let packed = pack(&metadata, More::default(), None, &both).unwrap();
         let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
-        let expected = [pair("zone", "a"), pair("a", "b"), pair("causeway.more.00", r#"{"metadata":{"zone":"a"}}"#)];
-        assert_eq!(packed, HashMap::from(expected));
+        let more = pair("causeway.more.00", r#"{"metadata":{"region":"r"}}"#);
+        assert_eq!(packed, HashMap::from([pair("zone", "a"), pair("region", "r"), pair("a", "b"), more]));
     }
 }

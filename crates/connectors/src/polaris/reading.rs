@@ -26,6 +26,8 @@ pub(super) struct Reading {
     pub options: PolarisOptions,
     /// What we wrote and discovery may not show yet.
     pub recent: RecentWrites,
+    /// For complete looks, one at a time.
+    looks: tokio::sync::Mutex<Discovery>,
     /// The namespaces that the operator named.
     named: Vec<String>,
     /// Services that stand under their other name ([`names::alternative`]).
@@ -36,8 +38,9 @@ pub(super) struct Reading {
 
 impl Reading {
     pub fn new(client: Arc<Client>, options: PolarisOptions, named: Vec<String>) -> Self {
+        let looks = tokio::sync::Mutex::new(Discovery::new(client.clone()));
         let (renamed, odd) = (Mutex::default(), Mutex::default());
-        Self { client, options, recent: RecentWrites::default(), named, renamed, odd }
+        Self { client, options, recent: RecentWrites::default(), looks, named, renamed, odd }
     }
 
     /// The namespaces with their titles, but for the servers' own unless it is `named`.
@@ -74,7 +77,7 @@ impl Reading {
         match self.client.count(&part.0).await {
             Err(Error::Denied(_)) if !self.client.has_token() => {
                 let asked = [Query::services(&part.0, "")];
-                match Discovery::new(self.client.clone()).ask(&asked).await?.into_iter().next() {
+                match self.looks.lock().await.ask(&asked).await?.into_iter().next() {
                     Some(Ok(Found::Services(names, _))) => Ok(names.len()),
                     Some(Err(error)) => Err(error),
                     _ => Ok(0),
@@ -91,7 +94,7 @@ impl Reading {
             Err(Error::Denied(_)) if !self.client.has_token() => {}
             done => done?,
         }
-        let mut discovery = Discovery::new(self.client.clone());
+        let mut discovery = self.looks.lock().await;
         let listed = discovery.ask(&[Query::services(&part.0, "")]).await?.into_iter().next();
         let names = match listed {
             Some(Ok(Found::Services(names, _))) => names,

@@ -60,6 +60,13 @@ impl RecentWrites {
         }
     }
 
+    /// What we wrote there a moment ago: `None`: nothing; `Some(false)`: it was removed.
+    pub fn written(&self, scope: &ServiceKey, id: &InstanceId) -> Option<bool> {
+        let kept = self.kept.lock();
+        let note = kept.notes.get(scope)?.get(id).filter(|note| note.until > Instant::now())?;
+        Some(note.record.is_some())
+    }
+
     /// The services of a namespace that have a record only by what we wrote, or may have.
     pub fn scopes(&self, namespace: &str) -> Vec<ServiceKey> {
         let kept = self.kept.lock();

@@ -20,9 +20,10 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 /// The wait after the first failure and the longest one.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
-/// From the beginning of one round to the next, with few services of interest and with many.
-const ROUNDS: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(1));
-const MANY: usize = 1_000;
+/// From the beginning of one round to the next: a server looks for changes as often. Sooner, while something is listed that it does
+/// not know yet.
+const ROUND: Duration = Duration::from_secs(1);
+const SOON: Duration = Duration::from_millis(300);
 /// Services that are asked for in one round: with more, each has its turn in several rounds.
 const AT_ONCE: usize = 2_000;
 /// How often the namespaces are listed.
@@ -94,8 +95,7 @@ impl Watch {
             Ok(()) => {
                 self.fault = None;
                 self.backoff.reset();
-                let wanted: usize = self.parts.values().map(Followed::wanted).sum();
-                let every = if wanted > MANY { ROUNDS.1 } else { ROUNDS.0 };
+                let every = if self.parts.values().all(Followed::is_whole) { ROUND } else { SOON };
                 // A slow server gets a rest.
                 self.next = Instant::now() + every.saturating_sub(begun.elapsed()).max(begun.elapsed());
             }
@@ -209,8 +209,7 @@ impl Watch {
         let Some(part) = self.parts.get_mut(namespace) else { return Ok(()) };
         let news = match found {
             Ok(Found::Services(names, revision)) => Some((names, revision)),
-            Ok(Found::Same) => None,
-            Ok(Found::Unknown | Found::Alias | Found::Instances(..)) | Err(Error::Missing(_)) => Some(<_>::default()),
+            Ok(Found::Same | Found::Unknown | Found::Alias | Found::Instances(..)) | Err(Error::Missing(_)) => None,
             Err(error @ Error::Denied(_)) => {
                 self.lose_part(namespace, error);
                 return Ok(());

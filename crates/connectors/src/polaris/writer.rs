@@ -109,8 +109,11 @@ impl Writer {
             Change::Update { from, to } => self.put(scope, name, from.mark().map(|mark| &mark.owner), to, at(&to.id)),
             Change::Delete { record, owner, .. } => {
                 let is_it = |one: &Instance| one.mark().is_some_and(|mark| mark.owner.install == owner.install);
-                let found = at(&record.id).iter().find(|(_, one)| is_it(one));
-                Ok(found.map_or(Step::Done, |(wire, _)| Step::Write(WriteKind::Delete, Box::new(named(wire, scope, name)))))
+                let found = at(&record.id).iter().find(|(_, one)| is_it(one)).map(|(wire, _)| named(wire, scope, name));
+                // A look may be older than what we wrote.
+                let unseen = || at(&record.id).is_empty() && self.written(scope, &record.id) == Some(true);
+                let found = found.or_else(|| unseen().then(|| named(&place(record), scope, name)));
+                Ok(found.map_or(Step::Done, |wire| Step::Write(WriteKind::Delete, Box::new(wire))))
             }
             Change::Edit { from, to, .. } => {
                 let native = at(&from.id).iter().find(|(_, one)| one.mark().is_none());
@@ -141,16 +144,21 @@ impl Writer {
             let owner = one.mark().map(|mark| &mark.owner);
             owner.is_some_and(|owner| owner.install == self.install || Some(owner) == before)
         };
-        let Some((stands, before)) = standing.iter().find(|(_, one)| is_ours(one)) else {
-            return match standing.is_empty() {
-                true => Ok(Step::Write(WriteKind::Put, Box::new(wire.into()))),
-                // A provider's, or somebody else's.
-                false => Err(Error::Conflict),
-            };
-        };
-        if convert::same(stands, &wire) {
-            return Ok(Step::Done);
+        let found = standing.iter().find(|(_, one)| is_ours(one));
+        if found.is_none() && !standing.is_empty() {
+            // A provider's, or somebody else's.
+            return Err(Error::Conflict);
         }
+        let nothing = polaris::Instance::default();
+        let (stands, before) = match (found, self.written(scope, &to.id)) {
+            (None, None | Some(false)) | (Some(_), Some(false)) => {
+                return Ok(Step::Write(WriteKind::Put, Box::new(wire.into())));
+            }
+            (Some((stands, _)), None) if convert::same(stands, &wire) => return Ok(Step::Done),
+            (Some((stands, before)), _) => (stands, Some(before)),
+            // A look may be older than what we wrote.
+            (None, Some(true)) => (&nothing, None),
+        };
         wire.id.clone_from(&stands.id);
         // Switched on by a change, a health check would call it unhealthy until the first heartbeat.
         let is_checked = |wire: &polaris::Instance| wire.enable_health_check.unwrap_or_default();
@@ -161,13 +169,18 @@ impl Writer {
             wire.version.get_or_insert_default();
             wire.logic_set.get_or_insert_default();
             wire.priority.get_or_insert_default();
-            if convert::has_place(before) {
+            if before.is_none_or(convert::has_place) {
                 let nowhere = || Some(String::new());
                 let location = polaris::Location { region: nowhere(), zone: nowhere(), campus: nowhere() };
                 wire.location.get_or_insert(location);
             }
         }
         Ok(Step::Write(how, Box::new(wire.into())))
+    }
+
+    /// What we wrote there a moment ago.
+    fn written(&self, scope: &ServiceKey, id: &InstanceId) -> Option<bool> {
+        self.reading.recent.written(scope, id)
     }
 
     async fn write(
@@ -216,15 +229,15 @@ impl Writer {
             return Ok(());
         }
         let (client, (namespace, name)) = (&self.reading.client, service);
-        let mark = [(MARK, &*self.install)];
-        match client.make_service(namespace, name, &mark).await {
-            Err(Error::Missing(_)) => {
-                client.make_namespace(namespace, None).await?;
-                client.make_service(namespace, name, &mark).await?;
+        if !client.has_service(namespace, name).await? {
+            let mark = [(MARK, &*self.install)];
+            match client.make_service(namespace, name, &mark).await {
+                Err(Error::Missing(_)) => {
+                    client.make_namespace(namespace, None).await?;
+                    client.make_service(namespace, name, &mark).await?;
+                }
+                done => done?,
             }
-            // Who may not make services may still write to those that are there.
-            Err(Error::Denied(_)) if client.has_service(namespace, name).await? => {}
-            done => done?,
         }
         self.services.lock().insert(service.clone());
         Ok(())
@@ -266,6 +279,16 @@ impl Writer {
     /// Ends the heartbeats, and withdraws nothing.
     pub fn close(&self) {
         self.beats.close();
+    }
+}
+
+/// Where a copy stands.
+fn place(record: &Instance) -> polaris::Instance {
+    polaris::Instance {
+        vpc_id: Some(record.id.slot.to_string()),
+        host: Some(record.id.endpoint.host.to_string()),
+        port: Some(record.id.endpoint.port.into()),
+        ..polaris::Instance::default()
     }
 }
 

@@ -26,7 +26,7 @@ use tonic::{Request, Streaming};
 const IN_FLIGHT: usize = 128;
 const CALLS: usize = 16;
 /// Until an answer of a stream has come.
-const ANSWER: Duration = Duration::from_secs(10);
+const ANSWER: Duration = Duration::from_secs(5);
 /// Largest answer: a service with 100,000 instances.
 const LARGEST: usize = 64 << 20;
 /// While HTTP has to do, gRPC is tried again after this time.
@@ -122,13 +122,16 @@ impl Discovery {
         for some in queries.chunks(IN_FLIGHT) {
             let mut last = Err(Error::unavailable("no gRPC address is known"));
             // A stream that has stood for long may have ended since; then each server is tried once.
-            let tries = self.client.dialer.count() + usize::from(self.stream.is_some());
-            for _ in 0..tries {
+            let mut tries = self.client.dialer.count() + usize::from(self.stream.is_some());
+            while tries > 0 {
+                let begun = Instant::now();
                 last = self.ask_some(some).await;
                 if last.is_ok() {
                     break;
                 }
                 self.stream = None;
+                // One that hangs is not tried again.
+                tries -= if begun.elapsed() >= ANSWER { tries.min(2) } else { 1 };
             }
             all.append(&mut last?);
         }

@@ -63,11 +63,6 @@ impl Held {
 }
 
 impl Followed {
-    /// How many services are of interest.
-    pub fn wanted(&self) -> usize {
-        self.services.values().filter(|held| held.is_wanted).count()
-    }
-
     /// Nothing is known for sure any more.
     pub fn lose(&mut self) {
         self.complete = false;
