@@ -48,8 +48,8 @@ impl Dialer {
             return Err(Error::unavailable("no gRPC address is known"));
         };
         let name = format!("{}:{}", bracketed(&server.host), server.port);
-        let scheme = if server.secure { "https" } else { "http" };
-        let endpoint = Endpoint::from_shared(format!("{scheme}://{name}"))
+        // TLS is our sockets' affair, of which the channel is to know nothing.
+        let endpoint = Endpoint::from_shared(format!("http://{name}"))
             .map_err(|e| Error::protocol(format!("{name}: {e}")))?
             .connect_timeout(CONNECT)
             .initial_stream_window_size(STREAM_WINDOW)

@@ -8,7 +8,7 @@ mod json;
 mod writes;
 
 pub(super) use address::{Servers, check};
-pub(super) use discovery::{Discovery, Found, Query, Sought};
+pub(super) use discovery::{Discovery, Found, Query};
 pub(super) use json::InstanceJson;
 pub(super) use writes::{WriteKind, WriteOutcome, again};
 
