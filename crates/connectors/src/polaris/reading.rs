@@ -1,6 +1,6 @@
 //! What stands in a cluster, and one complete look at a namespace.
 
-use super::client::{Client, Discovery, Found, Query};
+use super::client::{Client, Discovery, Found, Question};
 use super::convert;
 use super::names::{self, SYSTEM};
 use super::recent::RecentWrites;
@@ -76,7 +76,7 @@ impl Reading {
     pub async fn count(&self, part: &Part) -> Result<usize, Error> {
         match self.client.count(&part.0).await {
             Err(Error::Denied(_)) if !self.client.has_token() => {
-                let asked = [Query::services(&part.0, "")];
+                let asked = [Question::services(&part.0, "")];
                 match self.looks.lock().await.ask(&asked).await?.into_iter().next() {
                     Some(Ok(Found::Services(names, _))) => Ok(names.len()),
                     Some(Err(error)) => Err(error),
@@ -95,14 +95,14 @@ impl Reading {
             done => done?,
         }
         let mut discovery = self.looks.lock().await;
-        let listed = discovery.ask(&[Query::services(&part.0, "")]).await?.into_iter().next();
+        let listed = discovery.ask(&[Question::services(&part.0, "")]).await?.into_iter().next();
         let names = match listed {
             Some(Ok(Found::Services(names, _))) => names,
             Some(Err(error)) => return Err(error),
             _ => Vec::new(),
         };
         if missing && names.is_empty() {
-            let probed = discovery.ask(&[Query::any(&part.0)]).await?.into_iter().next();
+            let probed = discovery.ask(&[Question::any(&part.0)]).await?.into_iter().next();
             return Err(match probed {
                 Some(Err(Error::Denied(_))) => Error::Denied(not_shown(&part.0)),
                 _ => Error::Missing(format!("there is no namespace {part}")),
@@ -112,7 +112,7 @@ impl Reading {
         let mut open: Vec<Arc<str>> = names.iter().filter(|name| wanted(name)).map(|name| intern(name)).collect();
         let mut held: BTreeMap<Arc<str>, Vec<Instance>> = BTreeMap::new();
         for last in [false, true] {
-            let asked: Vec<_> = open.iter().map(|name| Query::instances(&part.0, name, "")).collect();
+            let asked: Vec<_> = open.iter().map(|name| Question::instances(&part.0, name, "")).collect();
             let mut unknown = Vec::new();
             for (name, found) in open.into_iter().zip(discovery.ask(&asked).await?) {
                 match found? {

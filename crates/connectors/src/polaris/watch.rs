@@ -3,14 +3,14 @@
 //! Every round asks for the services of each namespace, and for the instances of the services of interest; of very many, for a part of
 //! them. Once a second the namespaces are listed.
 
-mod followed;
+mod watched;
 
-use super::client::{Discovery, Found, Query, again};
+use super::client::{Discovery, Found, Question, again};
 use super::names;
 use super::reading::{Reading, WireService};
 use crate::util::backoff::Backoff;
 use causeway_core::{Error, Lost, Part, Selector, ServiceKey, Update};
-use followed::{Followed, Held};
+use watched::{WatchedNamespace, WatchedService};
 use futures_util::stream::{self, BoxStream, StreamExt};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::mem::{Discriminant, discriminant};
@@ -36,7 +36,7 @@ struct Watch {
     selection: u64,
     discovery: Discovery,
     /// The namespaces that are followed.
-    parts: BTreeMap<Arc<str>, Followed>,
+    parts: BTreeMap<Arc<str>, WatchedNamespace>,
     /// Namespaces that are said to be missing or denied, so that it is said once.
     faults: BTreeMap<Arc<str>, Discriminant<Error>>,
     /// What was said of an outage; `None`: there is none.
@@ -95,7 +95,7 @@ impl Watch {
             Ok(()) => {
                 self.fault = None;
                 self.backoff.reset();
-                let every = if self.parts.values().all(Followed::is_whole) { ROUND } else { SOON };
+                let every = if self.parts.values().all(WatchedNamespace::is_whole) { ROUND } else { SOON };
                 // A slow server gets a rest.
                 self.next = Instant::now() + every.saturating_sub(begun.elapsed()).max(begun.elapsed());
             }
@@ -111,7 +111,7 @@ impl Watch {
     /// Nothing is known any more; that is said once.
     fn lose(&mut self, error: Error) {
         self.list = Instant::now();
-        self.parts.values_mut().for_each(Followed::lose);
+        self.parts.values_mut().for_each(WatchedNamespace::lose);
         if self.fault.replace(discriminant(&error)) != Some(discriminant(&error)) {
             self.ready.push_back(Err(Lost { part: None, error }));
         }
@@ -136,7 +136,7 @@ impl Watch {
             self.list = Instant::now() + LIST;
         }
         let spaces: Vec<Arc<str>> = self.parts.keys().cloned().collect();
-        let asked: Vec<_> = self.parts.iter().map(|(name, part)| Query::services(name, &part.revision)).collect();
+        let asked: Vec<_> = self.parts.iter().map(|(name, part)| Question::services(name, &part.revision)).collect();
         let lists = self.discovery.ask(&asked).await?;
         let denied = self.denied_parts().await?;
         for (namespace, found) in spaces.iter().zip(lists) {
@@ -199,7 +199,7 @@ impl Watch {
     async fn denied_parts(&mut self) -> Result<BTreeSet<Arc<str>>, Error> {
         let hidden = || self.parts.iter().filter(|(_, part)| !part.is_listed).map(|(name, _)| name);
         let names: Vec<Arc<str>> = hidden().cloned().collect();
-        let found = self.discovery.ask(&names.iter().map(Query::any).collect::<Vec<_>>()).await?;
+        let found = self.discovery.ask(&names.iter().map(Question::any).collect::<Vec<_>>()).await?;
         let denied = names.into_iter().zip(found).filter(|(_, found)| matches!(found, Err(Error::Denied(_))));
         Ok(denied.map(|(name, _)| name).collect())
     }
@@ -220,7 +220,7 @@ impl Watch {
         if !part.is_listed && is_empty {
             // One that was never there is nothing to tell of.
             let known = part.is_known();
-            *part = Followed::default();
+            *part = WatchedNamespace::default();
             if known {
                 self.lose_part(namespace, removed(namespace));
             }
@@ -246,7 +246,7 @@ impl Watch {
         let asked = self.turn();
         let queries = asked.iter().filter_map(|(namespace, name)| {
             let held = self.parts.get(namespace)?.services.get(name)?;
-            Some(Query::instances(namespace, name, &held.revision))
+            Some(Question::instances(namespace, name, &held.revision))
         });
         let queries: Vec<_> = queries.collect();
         let found = self.discovery.ask(&queries).await?;
@@ -261,7 +261,7 @@ impl Watch {
 
     /// The services to ask for in this round: those of which nothing is known, and of the others as many as there is time for.
     fn turn(&mut self) -> Vec<WireService> {
-        let wanted = |(namespace, part): (&Arc<str>, &Followed)| {
+        let wanted = |(namespace, part): (&Arc<str>, &WatchedNamespace)| {
             let asked = part.services.iter().filter(|(_, held)| held.is_wanted);
             let namespace = namespace.clone();
             asked.map(move |(name, held)| (held.is_known(), (namespace.clone(), name.clone()))).collect::<Vec<_>>()
@@ -288,7 +288,7 @@ impl Watch {
             }
             Ok(Found::Instances(list, revision)) => {
                 let records = self.reading.instances(service, &list);
-                *held = Held { revision, ..held.with(Some(records)) };
+                *held = WatchedService { revision, ..held.with(Some(records)) };
                 Ok(true)
             }
             Ok(Found::Alias | Found::Services(..)) => {

@@ -43,7 +43,7 @@ pub(in crate::polaris) enum Sought {
 
 /// One question.
 #[derive(Clone, Debug)]
-pub(in crate::polaris) struct Query {
+pub(in crate::polaris) struct Question {
     pub sought: Sought,
     pub namespace: Arc<str>,
     /// The service; empty with [`Sought::Services`].
@@ -86,12 +86,12 @@ impl Discovery {
     }
 
     /// One answer a question, in the same order. An error where no server answers.
-    pub async fn ask(&mut self, queries: &[Query]) -> Result<Vec<Result<Found, Error>>, Error> {
-        if queries.is_empty() {
+    pub async fn ask(&mut self, questions: &[Question]) -> Result<Vec<Result<Found, Error>>, Error> {
+        if questions.is_empty() {
             return Ok(Vec::new());
         }
         if self.stream.is_some() || self.grpc_at.is_none_or(|at| at <= Instant::now()) {
-            match self.by_grpc(queries).await {
+            match self.by_grpc(questions).await {
                 Ok(found) => {
                     if self.grpc_at.take().is_some() {
                         tracing::info!("Polaris' gRPC port answers again");
@@ -100,7 +100,7 @@ impl Discovery {
                 }
                 Err(why) => {
                     self.stream = None;
-                    let found = self.by_http(queries).await?;
+                    let found = self.by_http(questions).await?;
                     if self.grpc_at.is_none() {
                         tracing::warn!(%why, "no gRPC port of Polaris answers: services are watched by HTTP for now");
                     }
@@ -109,17 +109,17 @@ impl Discovery {
                 }
             }
         }
-        self.by_http(queries).await
+        self.by_http(questions).await
     }
 
-    async fn by_http(&self, queries: &[Query]) -> Result<Vec<Result<Found, Error>>, Error> {
-        let asked = stream::iter(queries).map(|query| self.client.discover(query)).buffered(CALLS);
+    async fn by_http(&self, questions: &[Question]) -> Result<Vec<Result<Found, Error>>, Error> {
+        let asked = stream::iter(questions).map(|question| self.client.discover(question)).buffered(CALLS);
         asked.collect::<Vec<_>>().await.into_iter().collect()
     }
 
-    async fn by_grpc(&mut self, queries: &[Query]) -> Result<Vec<Result<Found, Error>>, Error> {
-        let mut all = Vec::with_capacity(queries.len());
-        for some in queries.chunks(IN_FLIGHT) {
+    async fn by_grpc(&mut self, questions: &[Question]) -> Result<Vec<Result<Found, Error>>, Error> {
+        let mut all = Vec::with_capacity(questions.len());
+        for some in questions.chunks(IN_FLIGHT) {
             let mut last = Err(Error::unavailable("no gRPC address is known"));
             // A stream that has stood for long may have ended since; then each server is tried once.
             let mut tries = self.client.dialer.count() + usize::from(self.stream.is_some());
@@ -138,20 +138,20 @@ impl Discovery {
         Ok(all)
     }
 
-    async fn ask_some(&mut self, queries: &[Query]) -> Result<Vec<Result<Found, Error>>, Error> {
+    async fn ask_some(&mut self, questions: &[Question]) -> Result<Vec<Result<Found, Error>>, Error> {
         let stream = match &mut self.stream {
             Some(stream) => {
-                for query in queries {
-                    let sent = stream.ask.try_send(query.request());
+                for question in questions {
+                    let sent = stream.ask.try_send(question.request());
                     sent.map_err(|_| Error::unavailable(format!("{}: the stream has ended", stream.server)))?;
                 }
                 stream
             }
             // A server sends nothing, not even headers, before it was asked.
-            None => self.stream.insert(open(&self.client, queries).await?),
+            None => self.stream.insert(open(&self.client, questions).await?),
         };
-        let mut found = Vec::with_capacity(queries.len());
-        for query in queries {
+        let mut found = Vec::with_capacity(questions.len());
+        for question in questions {
             let server = &stream.server;
             let answer = match timeout(ANSWER, stream.answers.message()).await {
                 Ok(Ok(Some(answer))) => answer,
@@ -161,20 +161,20 @@ impl Discovery {
                     return Err(Error::unavailable(format!("{server}: no answer within {} s", ANSWER.as_secs())));
                 }
             };
-            if !query.is_meant(&answer) {
+            if !question.is_meant(&answer) {
                 return Err(Error::protocol(format!("{server}: the answers are not in the order of the questions")));
             }
-            found.push(query.found(answer));
+            found.push(question.found(answer));
         }
         Ok(found)
     }
 }
 
-async fn open(client: &Client, queries: &[Query]) -> Result<Stream, Error> {
+async fn open(client: &Client, questions: &[Question]) -> Result<Stream, Error> {
     let (channel, server) = client.dialer.connect().await?;
     let (ask, asked) = mpsc::channel(IN_FLIGHT);
-    for query in queries {
-        ask.try_send(query.request()).map_err(|e| Error::protocol(e.to_string()))?;
+    for question in questions {
+        ask.try_send(question.request()).map_err(|e| Error::protocol(e.to_string()))?;
     }
     let mut request = Request::new(ReceiverStream::new(asked));
     if let Some(token) = &client.token {
@@ -202,7 +202,7 @@ fn ended(server: &str, status: &tonic::Status) -> Error {
     Error::unavailable(format!("{server}: {words}"))
 }
 
-impl Query {
+impl Question {
     /// For the services of a namespace.
     pub fn services(namespace: &Arc<str>, revision: &str) -> Self {
         let service = Arc::from("");
@@ -320,8 +320,8 @@ impl Query {
 mod tests {
     use super::*;
 
-    fn query(revision: &str) -> Query {
-        Query::instances(&"default".into(), &"orders".into(), revision)
+    fn question(revision: &str) -> Question {
+        Question::instances(&"default".into(), &"orders".into(), revision)
     }
 
     fn answer(code: u32, json: Value) -> Answer {
@@ -334,7 +334,7 @@ mod tests {
 
     #[test]
     fn no_change_is_not_nothing_and_not_found_is_not_empty() {
-        let found = |revision: &str, code| query(revision).found_in_json(answer(code, json!({"instances": []})));
+        let found = |revision: &str, code| question(revision).found_in_json(answer(code, json!({"instances": []})));
         assert_eq!(found("r1", 200_001).unwrap(), Found::Same);
         // The first question to a service without instances may be answered so.
         assert_eq!(found("", 200_001).unwrap(), Found::Instances(Vec::new(), String::new()));
@@ -349,16 +349,16 @@ mod tests {
         let one = |namespace: &str| json!({"namespace": namespace, "service": "orders", "host": "h", "port": 1});
         let service = json!({"name": "orders", "namespace": "default", "revision": "r2"});
         let said = answer(200_000, json!({"service": service, "instances": [one("default"), one("other")]}));
-        let Ok(Found::Instances(list, revision)) = query("").found_in_json(said) else { panic!() };
+        let Ok(Found::Instances(list, revision)) = question("").found_in_json(said) else { panic!() };
         assert_eq!((list.len(), revision.as_str()), (1, "r2"));
         let other = json!({"name": "real", "namespace": "default"});
-        assert_eq!(query("").found_in_json(answer(200_000, json!({"aliasFor": other}))).unwrap(), Found::Alias);
+        assert_eq!(question("").found_in_json(answer(200_000, json!({"aliasFor": other}))).unwrap(), Found::Alias);
     }
 
     #[test]
     fn what_is_not_known_is_not_said() {
-        assert_eq!(query("").json(), json!({"type": "INSTANCE", "service": {"namespace": "default", "name": "orders"}}));
-        let services = Query::services(&"n".into(), "r");
+        assert_eq!(question("").json(), json!({"type": "INSTANCE", "service": {"namespace": "default", "name": "orders"}}));
+        let services = Question::services(&"n".into(), "r");
         assert_eq!(services.json(), json!({"type": "SERVICES", "service": {"namespace": "n", "revision": "r"}}));
         assert_eq!(services.request().service.unwrap().name, None);
     }

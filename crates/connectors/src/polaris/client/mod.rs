@@ -8,7 +8,7 @@ mod json;
 mod writes;
 
 pub(super) use address::{Servers, check};
-pub(super) use discovery::{Discovery, Found, Query};
+pub(super) use discovery::{Discovery, Found, Question};
 pub(super) use json::InstanceJson;
 pub(super) use writes::{WriteKind, WriteOutcome, again};
 
@@ -123,7 +123,7 @@ impl Client {
     }
 
     /// Discovery by HTTP.
-    async fn discover(&self, query: &Query) -> Result<Result<Found, Error>, Error> {
+    async fn discover(&self, query: &Question) -> Result<Result<Found, Error>, Error> {
         let body = serde_json::to_vec(&query.json()).map_err(|e| Error::protocol(e.to_string()))?;
         let answer = self.send(Method::POST, "/v1/Discover", &[], Some(body)).await?;
         Ok(query.found_in_json(answer))

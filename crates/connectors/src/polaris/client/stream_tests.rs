@@ -85,8 +85,8 @@ fn discovery(addresses: &[&str]) -> Discovery {
     Discovery::new(Arc::new(Client::new(&connect).unwrap()))
 }
 
-fn queries(count: usize) -> Vec<Query> {
-    (0..count).map(|n| Query::instances(&"n".into(), &format!("s{n}").into(), "")).collect()
+fn queries(count: usize) -> Vec<Question> {
+    (0..count).map(|n| Question::instances(&"n".into(), &format!("s{n}").into(), "")).collect()
 }
 
 #[tokio::test]

@@ -122,7 +122,7 @@ async fn without_grpc_each_question_is_a_call() {
     .await;
     let mut discovery = Discovery::new(fake.client(None));
     let queries: Vec<_> =
-        ["a", "b"].iter().map(|name| Query::instances(&"n".into(), &(*name).into(), "")).collect();
+        ["a", "b"].iter().map(|name| Question::instances(&"n".into(), &(*name).into(), "")).collect();
     for _ in 0..2 {
         let found = discovery.ask(&queries).await.unwrap();
         let of = |found: &Result<Found, Error>| match found {

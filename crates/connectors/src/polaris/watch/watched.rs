@@ -13,7 +13,7 @@ const PATIENCE: Duration = Duration::from_secs(4);
 
 /// What is known of one namespace.
 #[derive(Default)]
-pub(super) struct Followed {
+pub(super) struct WatchedNamespace {
     pub title: Option<Arc<str>>,
     /// Whether the servers list it, or may not be asked whether they do.
     pub is_listed: bool,
@@ -24,7 +24,7 @@ pub(super) struct Followed {
     /// Whether it has been told whole since the last outage.
     pub complete: bool,
     /// By their names in Polaris.
-    pub services: BTreeMap<Arc<str>, Held>,
+    pub services: BTreeMap<Arc<str>, WatchedService>,
     /// What was told of each service that has something. Stays as it was in an outage.
     told: BTreeMap<ServiceKey, Arc<Set>>,
     /// Services to be told anew, whatever was found.
@@ -33,7 +33,7 @@ pub(super) struct Followed {
 
 /// What is known of one service.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Held {
+pub(super) struct WatchedService {
     /// Empty: what stands is not known.
     pub revision: String,
     /// What stands; `None`: it is not known.
@@ -48,7 +48,7 @@ pub(super) struct Held {
     pub is_denied: bool,
 }
 
-impl Held {
+impl WatchedService {
     /// The same service with these instances.
     pub fn with(&self, records: Option<Vec<Instance>>) -> Self {
         let records = records.map(Arc::from);
@@ -62,7 +62,7 @@ impl Held {
     }
 }
 
-impl Followed {
+impl WatchedNamespace {
     /// Nothing is known for sure any more.
     pub fn lose(&mut self) {
         self.complete = false;
@@ -96,7 +96,7 @@ impl Followed {
             let wanted = select.scope(&scope);
             if std::mem::replace(&mut held.is_wanted, wanted) != wanted {
                 // What is not followed is not known when it is followed again.
-                *held = Held { is_listed: held.is_listed, is_wanted: wanted, ..Held::default() };
+                *held = WatchedService { is_listed: held.is_listed, is_wanted: wanted, ..WatchedService::default() };
                 if !wanted {
                     self.told.remove(&scope);
                 }
