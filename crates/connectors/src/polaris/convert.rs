@@ -282,36 +282,6 @@ fn location(record: &Instance, native: &Native) -> Option<polaris::Location> {
     (!is_nowhere).then_some(polaris::Location { region: Some(region), zone: Some(zone), campus: Some(campus) })
 }
 
-/// Whether what stands is what was written, whatever the server adds.
-pub(super) fn same(stands: &polaris::Instance, wanted: &polaris::Instance) -> bool {
-    let text = |field: &Option<String>| field.clone().unwrap_or_default();
-    let pairs = |wire: &polaris::Instance| {
-        let mut pairs = wire.metadata.clone();
-        for key in PLACES.into_iter().chain([VERSION, PROTOCOL, LAST_BEAT]) {
-            pairs.remove(key);
-        }
-        pairs
-    };
-    let ttl = |wire: &polaris::Instance| {
-        let checked = wire.enable_health_check.unwrap_or_default();
-        wire.health_check.filter(|_| checked).and_then(|check| check.heartbeat).and_then(|beat| beat.ttl)
-    };
-    // What servers fill in by themselves where nothing was said is not compared.
-    let at = |wire: &polaris::Instance| {
-        let at = wire.location.clone().unwrap_or_default();
-        [text(&at.region), text(&at.zone), text(&at.campus)]
-    };
-    wanted.location.as_ref().is_none_or(|_| at(stands) == at(wanted))
-        && text(&stands.protocol) == text(&wanted.protocol)
-        && text(&stands.version) == text(&wanted.version)
-        && text(&stands.logic_set) == text(&wanted.logic_set)
-        && stands.priority.unwrap_or_default() == wanted.priority.unwrap_or_default()
-        && (stands.weight, stands.isolate.unwrap_or_default()) == (wanted.weight, wanted.isolate.unwrap_or_default())
-        && stands.healthy.unwrap_or(true) == wanted.healthy.unwrap_or(true)
-        && ttl(stands) == ttl(wanted)
-        && pairs(stands) == pairs(wanted)
-}
-
 /// Whether health is all that tells a copy from what is wanted, and heartbeats decide it.
 pub(super) fn governed(stands: &Instance, wanted: &Instance, options: &PolarisOptions) -> Option<Governed> {
     beat_interval(wanted, options)?;

@@ -105,6 +105,8 @@ impl Writer {
     fn step(&self, scope: &ServiceKey, name: &str, change: &Change, standing: &Standing) -> Result<Step, Error> {
         let at = |id: &InstanceId| standing.get(id).map(Vec::as_slice).unwrap_or_default();
         match change {
+            // It stands as it is wanted: that was seen, and copies stand by themselves.
+            Change::Adopt(to) if at(&to.id).iter().any(|(_, one)| self.is_ours(one)) => Ok(Step::Done),
             Change::Create(to) | Change::Adopt(to) => self.put(scope, name, None, to, at(&to.id)),
             Change::Update { from, to } => self.put(scope, name, from.mark().map(|mark| &mark.owner), to, at(&to.id)),
             Change::Delete { record, owner, .. } => {
@@ -140,11 +142,8 @@ impl Writer {
         }
         let mut wire = convert::write(scope, to, &self.reading.options).map_err(Error::Rejected)?;
         wire.service = Some(name.to_owned());
-        let is_ours = |one: &Instance| {
-            let owner = one.mark().map(|mark| &mark.owner);
-            owner.is_some_and(|owner| owner.install == self.install || Some(owner) == before)
-        };
-        let found = standing.iter().find(|(_, one)| is_ours(one));
+        let is_theirs = |one: &Instance| before.is_some() && one.mark().map(|mark| &mark.owner) == before;
+        let found = standing.iter().find(|(_, one)| self.is_ours(one) || is_theirs(one));
         if found.is_none() && !standing.is_empty() {
             // A provider's, or somebody else's.
             return Err(Error::Conflict);
@@ -154,7 +153,6 @@ impl Writer {
             (None, None | Some(false)) | (Some(_), Some(false)) => {
                 return Ok(Step::Write(WriteKind::Put, Box::new(wire.into())));
             }
-            (Some((stands, _)), None) if convert::same(stands, &wire) => return Ok(Step::Done),
             (Some((stands, before)), _) => (stands, Some(before)),
             // A look may be older than what we wrote.
             (None, Some(true)) => (&nothing, None),
@@ -176,6 +174,10 @@ impl Writer {
             }
         }
         Ok(Step::Write(how, Box::new(wire.into())))
+    }
+
+    fn is_ours(&self, record: &Instance) -> bool {
+        record.mark().is_some_and(|mark| mark.owner.install == self.install)
     }
 
     /// What we wrote there a moment ago.

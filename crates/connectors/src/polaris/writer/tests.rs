@@ -72,7 +72,7 @@ async fn a_copy_is_made_with_its_service_and_changed_in_its_place() {
     assert_eq!(changed[0]["metadata"], made[0]["metadata"], "what is left out would be removed");
     let services = bodies(&fake, "POST /naming/v1/services");
     assert_eq!(services, [json!({"name": "orders", "namespace": "default", "metadata": {"causeway": "i"}})]);
-    // It is known from now on, and what stands as it is wanted is not written.
+    // The service is known from now on, and what stands as it is wanted is not written.
     let again = [Change::Create(copy(3)), Change::Adopt(copy(2))];
     assert!(writer.apply(&scope(), &again).await.iter().all(Result::is_ok));
     assert_eq!(bodies(&fake, "POST /naming/v1/services").len(), 1);
