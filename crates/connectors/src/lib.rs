@@ -32,8 +32,7 @@ pub const CONNECTORS: &[&dyn Connector] = &[
 ];
 
 /// Words for kinds that are not supported yet.
-const PLANNED: &[&str] =
-    &["kubernetes", "k8s", "etcd", "kong", "apollo", "apisix", "traefik", "envoy", "nginx"];
+const PLANNED: &[&str] = &["kubernetes", "k8s", "etcd", "kong", "apollo", "apisix", "traefik", "envoy", "nginx"];
 
 /// The table of all kinds, for the settings file.
 pub fn kinds() -> Kinds {

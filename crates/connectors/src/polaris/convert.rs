@@ -4,9 +4,7 @@ use super::names;
 use super::other_tools;
 use super::pack::{self, LAST_BEAT, MARK, More, PLACES, Repeated, TooLong};
 use super::settings::{HealthChecks, KIND, PolarisOptions};
-use causeway_core::{
-    Endpoint, Governed, Instance, InstanceData, InstanceId, Mark, Payload, ServiceKey, intern,
-};
+use causeway_core::{Endpoint, Governed, Instance, InstanceData, InstanceId, Mark, Payload, ServiceKey, intern};
 use causeway_proto::polaris;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -24,7 +22,10 @@ const PROTOCOL: &str = "protocol";
 pub(super) const LOSSES: [(&str, &str); 12] = [
     ("Chinese service names", "Polaris takes only 0-9 A-Z a-z - . / : _ in names"),
     ("blanks in service names", "Polaris takes only 0-9 A-Z a-z - . / : _ in names"),
-    ("copies beside a native record", "an address is one record in a service: a provider's registration takes our copy's place"),
+    (
+        "copies beside a native record",
+        "an address is one record in a service: a provider's registration takes our copy's place",
+    ),
     ("host names over 128 characters", "the server refuses them"),
     ("metadata and protect threshold of services", "they are not written: a service of Polaris keeps those it has"),
     ("punctuation in service names", "Polaris takes only 0-9 A-Z a-z - . / : _ in names"),
@@ -112,11 +113,12 @@ fn repeated(wire: &polaris::Instance, native: &Native, always: bool) -> Vec<Repe
         Some(Repeated { key, value, is_own: false })
     });
     let at = wire.location.clone().or_else(|| always.then(Default::default));
-    let places = at.into_iter().flat_map(|at| PLACES.into_iter().zip([at.region, at.zone, at.campus])).map(|(key, value)| {
-        let value = value.unwrap_or_default();
-        let is_own = !native.has_place() && !value.is_empty();
-        Repeated { key, value, is_own }
-    });
+    let places =
+        at.into_iter().flat_map(|at| PLACES.into_iter().zip([at.region, at.zone, at.campus])).map(|(key, value)| {
+            let value = value.unwrap_or_default();
+            let is_own = !native.has_place() && !value.is_empty();
+            Repeated { key, value, is_own }
+        });
     fields.chain(places).collect()
 }
 
@@ -126,7 +128,8 @@ fn own_metadata(wire: &polaris::Instance, options: &PolarisOptions) -> HashMap<S
     let mut own = wire.metadata.clone();
     own.remove(LAST_BEAT);
     let at = wire.location.as_ref();
-    let places = [("region", at.map(|at| &at.region)), ("zone", at.map(|at| &at.zone)), ("campus", at.map(|at| &at.campus))];
+    let places =
+        [("region", at.map(|at| &at.region)), ("zone", at.map(|at| &at.zone)), ("campus", at.map(|at| &at.campus))];
     let fields = [(VERSION, Some(&wire.version)), (PROTOCOL, Some(&wire.protocol))];
     for (key, field) in fields.into_iter().chain(places) {
         let Some(said) = field else { continue };
@@ -188,7 +191,11 @@ fn whole(weight: f64) -> u32 {
 }
 
 /// An instance as Polaris can hold it, or why it cannot.
-pub(super) fn normalize(scope: &ServiceKey, mut record: Instance, options: &PolarisOptions) -> Result<Instance, String> {
+pub(super) fn normalize(
+    scope: &ServiceKey,
+    mut record: Instance,
+    options: &PolarisOptions,
+) -> Result<Instance, String> {
     names::wire(scope)?;
     let host = &record.id.endpoint.host;
     if host.is_empty() || host.chars().any(|c| c.is_whitespace() || c.is_control() || c == ',') {
@@ -224,7 +231,11 @@ pub(super) fn beat_interval(record: &Instance, options: &PolarisOptions) -> Opti
 }
 
 /// A copy as it is written, without its id.
-pub(super) fn write(scope: &ServiceKey, record: &Instance, options: &PolarisOptions) -> Result<polaris::Instance, String> {
+pub(super) fn write(
+    scope: &ServiceKey,
+    record: &Instance,
+    options: &PolarisOptions,
+) -> Result<polaris::Instance, String> {
     let record = normalize(scope, record.clone(), options)?;
     let mut wire = written(&record, options).map_err(|long| format!("{long:?}"))?;
     wire.service = Some(names::wire(scope)?);

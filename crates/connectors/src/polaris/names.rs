@@ -119,7 +119,8 @@ mod tests {
 
     #[test]
     fn what_has_no_place_says_why() {
-        let why = |namespace: &str, group: &str, name: &str| wire(&ServiceKey::new(namespace, group, name)).unwrap_err();
+        let why =
+            |namespace: &str, group: &str, name: &str| wire(&ServiceKey::new(namespace, group, name)).unwrap_err();
         assert!(why("n", "a_", "b").contains("another group"));
         assert!(why("n", "a__b", "c").contains("another group"));
         assert!(why("n", "", "c").contains("`groups`"));

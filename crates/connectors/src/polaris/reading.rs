@@ -47,7 +47,8 @@ impl Reading {
     pub async fn namespaces(&self, named: &BTreeSet<Arc<str>>) -> Result<BTreeMap<Arc<str>, Option<Arc<str>>>, Error> {
         let all = self.client.namespaces().await?;
         let shown = all.into_iter().filter(|(name, _)| name != SYSTEM || named.contains(SYSTEM));
-        let titled = |(name, comment): (String, String)| (intern(&name), (!comment.is_empty()).then(|| intern(&comment)));
+        let titled =
+            |(name, comment): (String, String)| (intern(&name), (!comment.is_empty()).then(|| intern(&comment)));
         Ok(shown.map(titled).collect())
     }
 
@@ -163,7 +164,9 @@ impl Reading {
         for wire in wires {
             match convert::read(wire, &self.options) {
                 Some(record) => read.push((wire, record)),
-                None => odd.push(Unreadable { record: named(wire), why: "it has no host, or no port up to 65535".into() }),
+                None => {
+                    odd.push(Unreadable { record: named(wire), why: "it has no host, or no port up to 65535".into() })
+                }
             }
         }
         let rank = |(wire, record): &(&polaris::Instance, Instance)| {
@@ -201,7 +204,11 @@ impl Reading {
     /// Notes whether a service stands under its other name, and not under its usual one.
     pub fn note_renamed(&self, scope: &ServiceKey, is: bool) {
         let mut renamed = self.renamed.lock();
-        if is { drop(renamed.insert(scope.clone())) } else { drop(renamed.remove(scope)) }
+        if is {
+            renamed.insert(scope.clone());
+        } else {
+            renamed.remove(scope);
+        }
     }
 
     /// What a service that we write to is called in Polaris.

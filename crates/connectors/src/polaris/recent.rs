@@ -111,7 +111,8 @@ mod tests {
     use causeway_core::{ClusterId, Mark, OwnerId};
 
     fn copy() -> Instance {
-        Instance::new("10.0.0.1", 80).with(|one| one.mark = Some(Mark::new(OwnerId::new("i", "t"), vec![ClusterId::of("a")])))
+        Instance::new("10.0.0.1", 80)
+            .with(|one| one.mark = Some(Mark::new(OwnerId::new("i", "t"), vec![ClusterId::of("a")])))
     }
 
     #[tokio::test(start_paused = true)]

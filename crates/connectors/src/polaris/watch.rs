@@ -10,13 +10,13 @@ use super::names;
 use super::reading::{Reading, WireService};
 use crate::util::backoff::Backoff;
 use causeway_core::{Error, Lost, Part, Selector, ServiceKey, Update};
-use watched::{WatchedNamespace, WatchedService};
 use futures_util::stream::{self, BoxStream, StreamExt};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::mem::{Discriminant, discriminant};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until};
+use watched::{WatchedNamespace, WatchedService};
 
 /// The wait after the first failure and the longest one.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
@@ -177,11 +177,13 @@ impl Watch {
             }
         }
         // Those that no list shows are looked for.
-        for name in named.into_iter().filter(|name| !titles.contains(name)).chain(needed.into_iter().map(|part| part.0)) {
+        for name in named.into_iter().filter(|name| !titles.contains(name)).chain(needed.into_iter().map(|part| part.0))
+        {
             wanted.entry(name).or_insert((None, listed.is_none()));
         }
         let gone = |name: &Arc<str>| listed.as_ref().is_some_and(|all| !all.contains_key(name));
-        let left = self.parts.iter().filter(|(name, part)| !wanted.contains_key(*name) && gone(name) && part.is_known());
+        let left =
+            self.parts.iter().filter(|(name, part)| !wanted.contains_key(*name) && gone(name) && part.is_known());
         for name in left.map(|(name, _)| name.clone()).collect::<Vec<_>>() {
             self.lose_part(&name, removed(&name));
         }
@@ -288,11 +290,11 @@ impl Watch {
             }
             Ok(Found::Instances(list, revision)) => {
                 let records = self.reading.instances(service, &list);
-                *held = WatchedService { revision, ..held.with(Some(records)) };
+                *held = held.with(records, revision);
                 Ok(true)
             }
             Ok(Found::Alias | Found::Services(..)) => {
-                *held = held.with(Some(Vec::new()));
+                *held = held.with(Vec::new(), String::new());
                 Ok(true)
             }
             // The cache has not caught up with the list, or it has, and the service is gone from both.

@@ -83,7 +83,8 @@ impl Writer {
 
     /// What stands at the addresses of these changes.
     async fn standing(&self, scope: &ServiceKey, name: &str, changes: &[Change]) -> Result<Standing, Error> {
-        let mut hosts: BTreeSet<&str> = changes.iter().filter_map(Change::record).map(|one| &*one.id.endpoint.host).collect();
+        let mut hosts: BTreeSet<&str> =
+            changes.iter().filter_map(Change::record).map(|one| &*one.id.endpoint.host).collect();
         for change in changes {
             if let Change::Update { from, .. } = change {
                 hosts.insert(&from.id.endpoint.host);
@@ -219,7 +220,9 @@ impl Writer {
         }
         let outcome = |outcome| match outcome {
             WriteOutcome::Done => Ok(()),
-            WriteOutcome::NoService => Err(Error::unavailable(format!("the service {name} is not there right after it was made"))),
+            WriteOutcome::NoService => {
+                Err(Error::unavailable(format!("the service {name} is not there right after it was made")))
+            }
             WriteOutcome::Failed(error) => Err(error),
         };
         outcomes.into_iter().map(outcome).collect()

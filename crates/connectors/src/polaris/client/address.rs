@@ -108,7 +108,10 @@ mod tests {
             ("grpcs://[::1]:9001", "https://[::1]:9000", "grpcs://::1:9001"),
         ] {
             let servers = servers(&[given], false).unwrap();
-            assert_eq!((servers.http.as_slice(), grpc(&servers)), ([http.to_owned()].as_slice(), vec![other.to_owned()]));
+            assert_eq!(
+                (servers.http.as_slice(), grpc(&servers)),
+                ([http.to_owned()].as_slice(), vec![other.to_owned()])
+            );
         }
         let both = servers(&["http://a:8090", "b:8090", "grpc://c:1", "grpc://d:2"], false).unwrap();
         assert_eq!((both.http.len(), grpc(&both)), (2, vec!["grpc://c:1".to_owned(), "grpc://d:2".to_owned()]));

@@ -44,7 +44,9 @@ pub(in crate::polaris) fn lacks_service(code: u32) -> bool {
 fn denied(code: u32, text: &str) -> String {
     let help = match code {
         NOT_OPEN => "the server is not open for this call",
-        401_002 | 401_004 => "the server does not know the `token` of the cluster: copy it from the console's user page",
+        401_002 | 401_004 => {
+            "the server does not know the `token` of the cluster: copy it from the console's user page"
+        }
         401_003 => "the user's token is disabled in the console: enable it, or give another one",
         _ => "the token's user needs rights to it in the console's policies; without a `token`, give the cluster one",
     };

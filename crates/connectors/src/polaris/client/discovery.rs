@@ -113,8 +113,8 @@ impl Discovery {
     }
 
     async fn by_http(&self, questions: &[Question]) -> Result<Vec<Result<Found, Error>>, Error> {
-        let asked = stream::iter(questions).map(|question| self.client.discover(question)).buffered(CALLS);
-        asked.collect::<Vec<_>>().await.into_iter().collect()
+        let asked: Vec<_> = questions.iter().map(|question| self.client.discover(question)).collect();
+        stream::iter(asked).buffered(CALLS).collect::<Vec<_>>().await.into_iter().collect()
     }
 
     async fn by_grpc(&mut self, questions: &[Question]) -> Result<Vec<Result<Found, Error>>, Error> {
@@ -357,7 +357,10 @@ mod tests {
 
     #[test]
     fn what_is_not_known_is_not_said() {
-        assert_eq!(question("").json(), json!({"type": "INSTANCE", "service": {"namespace": "default", "name": "orders"}}));
+        assert_eq!(
+            question("").json(),
+            json!({"type": "INSTANCE", "service": {"namespace": "default", "name": "orders"}})
+        );
         let services = Question::services(&"n".into(), "r");
         assert_eq!(services.json(), json!({"type": "SERVICES", "service": {"namespace": "n", "revision": "r"}}));
         assert_eq!(services.request().service.unwrap().name, None);

@@ -126,7 +126,8 @@ impl Answer {
 
 impl From<InstanceJson> for polaris::Instance {
     fn from(json: InstanceJson) -> Self {
-        let location = json.location.map(|at| polaris::Location { region: at.region, zone: at.zone, campus: at.campus });
+        let location =
+            json.location.map(|at| polaris::Location { region: at.region, zone: at.zone, campus: at.campus });
         let heartbeat = |check: HealthCheckJson| polaris::HealthCheck {
             r#type: polaris::health_check::HealthCheckType::Heartbeat.into(),
             heartbeat: check.heartbeat.map(|beat| polaris::HeartbeatHealthCheck { ttl: beat.ttl }),

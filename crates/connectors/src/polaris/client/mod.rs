@@ -49,7 +49,8 @@ impl Client {
         let texts = connect.tls.clone().unwrap_or_default();
         let path = connect.context_path.as_deref().unwrap_or_default().trim_end_matches('/');
         let servers = Servers::of(&connect.addresses, connect.tls.is_some(), path)?;
-        let secured = servers.http.iter().any(|base| base.starts_with("https://")) || servers.grpc.iter().any(|one| one.secure);
+        let secured =
+            servers.http.iter().any(|base| base.starts_with("https://")) || servers.grpc.iter().any(|one| one.secure);
         let trust = || match &texts.ca {
             _ if texts.insecure => Trust::Anybody,
             Some(ca) => Trust::Given(ca.pem()),
@@ -72,7 +73,8 @@ impl Client {
     /// The namespaces, with their comments.
     pub async fn namespaces(&self) -> Result<BTreeMap<String, String>, Error> {
         let found = self.pages("/naming/v1/namespaces", &[], |answer| answer.namespaces.unwrap_or_default()).await?;
-        let one = |one: NamespaceJson| Some((one.name.filter(|name| !name.is_empty())?, one.comment.unwrap_or_default()));
+        let one =
+            |one: NamespaceJson| Some((one.name.filter(|name| !name.is_empty())?, one.comment.unwrap_or_default()));
         Ok(found.into_iter().filter_map(one).collect())
     }
 

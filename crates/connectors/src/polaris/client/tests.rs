@@ -17,10 +17,13 @@ fn batch(body: &str, bad: &[u64]) -> Value {
     if ports.len() > 100 {
         return json!({"code": 400_003, "info": "too many", "size": 0, "responses": []});
     }
-    let one = |code: u64, port: &u64| json!({"code": code, "info": "said", "instance": {"host": "10.0.0.1", "port": port}});
+    let one =
+        |code: u64, port: &u64| json!({"code": code, "info": "said", "instance": {"host": "10.0.0.1", "port": port}});
     let wrong: Vec<_> = ports.iter().filter(|port| bad.contains(port)).map(|port| one(400_150, port)).collect();
     match wrong.is_empty() {
-        true => json!({"code": 200_000, "info": "ok", "responses": ports.iter().map(|port| one(200_000, port)).collect::<Vec<_>>()}),
+        true => {
+            json!({"code": 200_000, "info": "ok", "responses": ports.iter().map(|port| one(200_000, port)).collect::<Vec<_>>()})
+        }
         false => json!({"code": 400_150, "info": "invalid metadata", "size": wrong.len(), "responses": wrong}),
     }
 }
@@ -121,14 +124,16 @@ async fn without_grpc_each_question_is_a_call() {
     })
     .await;
     let mut discovery = Discovery::new(fake.client(None));
-    let queries: Vec<_> =
-        ["a", "b"].iter().map(|name| Question::instances(&"n".into(), &(*name).into(), "")).collect();
+    let queries: Vec<_> = ["a", "b"].iter().map(|name| Question::instances(&"n".into(), &(*name).into(), "")).collect();
     for _ in 0..2 {
         let found = discovery.ask(&queries).await.unwrap();
         let of = |found: &Result<Found, Error>| match found {
             Ok(Found::Instances(list, revision)) => (list[0].service.clone(), revision.clone()),
             other => panic!("{other:?}"),
         };
-        assert_eq!(found.iter().map(of).collect::<Vec<_>>(), [(Some("a".into()), "r".into()), (Some("b".into()), "r".into())]);
+        assert_eq!(
+            found.iter().map(of).collect::<Vec<_>>(),
+            [(Some("a".into()), "r".into()), (Some("b".into()), "r".into())]
+        );
     }
 }

@@ -133,11 +133,14 @@ fn judged(how: WriteKind, sent: &[&InstanceJson], answer: Answer) -> Judged {
     }
     let mut bad = Vec::new();
     for one in &responses {
-        let is_it = |wire: &InstanceJson, of: &InstanceJson| (&wire.host, wire.port) == (&of.host, of.port) || (wire.id.is_some() && wire.id == of.id);
+        let is_it = |wire: &InstanceJson, of: &InstanceJson| {
+            (&wire.host, wire.port) == (&of.host, of.port) || (wire.id.is_some() && wire.id == of.id)
+        };
         let taken = |n: usize| bad.iter().any(|(index, ..): &(usize, u32, String)| *index == n);
-        let named = one.instance.as_ref().and_then(|of| {
-            sent.iter().enumerate().position(|(n, wire)| !taken(n) && is_it(wire, of))
-        });
+        let named = one
+            .instance
+            .as_ref()
+            .and_then(|of| sent.iter().enumerate().position(|(n, wire)| !taken(n) && is_it(wire, of)));
         if let Some(n) = named {
             bad.push((n, one.code(), brief(one.words())));
         }

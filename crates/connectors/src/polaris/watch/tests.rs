@@ -32,11 +32,14 @@ fn answer(store: &Store, line: &str, body: &str) -> Value {
     let (namespace, known) = (asked["service"]["namespace"].as_str().unwrap(), &asked["service"]["revision"]);
     let (name, has) = (asked["service"]["name"].as_str().unwrap_or_default(), store.namespaces.contains(&namespace));
     if asked["type"] == "SERVICES" {
-        let all: Vec<_> = store.services.keys().filter(|_| has).map(|name| json!({"name": name, "namespace": namespace})).collect();
+        let all: Vec<_> =
+            store.services.keys().filter(|_| has).map(|name| json!({"name": name, "namespace": namespace})).collect();
         let revision = format!("{:?}", store.services.keys());
         return match *known == json!(revision) {
             true => json!({"code": 200_001}),
-            false => json!({"code": 200_000, "service": {"revision": if has { revision } else { String::new() }}, "services": all}),
+            false => {
+                json!({"code": 200_000, "service": {"revision": if has { revision } else { String::new() }}, "services": all})
+            }
         };
     }
     match store.services.get(name).filter(|_| has) {

@@ -50,9 +50,9 @@ pub(super) struct WatchedService {
 
 impl WatchedService {
     /// The same service with these instances.
-    pub fn with(&self, records: Option<Vec<Instance>>) -> Self {
-        let records = records.map(Arc::from);
-        Self { records, unknown: None, is_denied: false, is_answered: true, ..self.clone() }
+    pub fn with(&self, records: Vec<Instance>, revision: String) -> Self {
+        let records = Some(Arc::from(records));
+        Self { records, revision, unknown: None, is_denied: false, is_answered: true, ..*self }
     }
 
     /// Whether it is known what stands there, or that it cannot be known.
@@ -111,8 +111,12 @@ impl WatchedNamespace {
 
     /// Everything, as it is told from now on.
     pub fn whole(&mut self, reading: &Reading, namespace: &str, select: &Selector) -> Vec<Set> {
-        let mut scopes: BTreeSet<ServiceKey> =
-            self.services.iter().filter(|(_, held)| held.is_wanted).map(|(name, _)| names::scope(namespace, name)).collect();
+        let mut scopes: BTreeSet<ServiceKey> = self
+            .services
+            .iter()
+            .filter(|(_, held)| held.is_wanted)
+            .map(|(name, _)| names::scope(namespace, name))
+            .collect();
         scopes.extend(reading.recent.scopes(namespace).into_iter().filter(|scope| select.scope(scope)));
         self.told.clear();
         self.dirty.clear();

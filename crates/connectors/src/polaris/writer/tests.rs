@@ -129,7 +129,10 @@ async fn an_edit_takes_no_metadata_away() {
     let outcomes = writer(&fake).apply(&scope(), &[Change::Edit { from, to, owner: owner() }]).await;
     assert!(outcomes[0].is_ok(), "{outcomes:?}");
     let changed = &bodies(&fake, "PUT /naming/v1/instances")[0];
-    assert_eq!((&changed["weight"], &changed["isolate"], &changed["metadata"]), (&json!(50), &json!(true), &json!({"a": "b"})));
+    assert_eq!(
+        (&changed["weight"], &changed["isolate"], &changed["metadata"]),
+        (&json!(50), &json!(true), &json!({"a": "b"}))
+    );
     assert!(changed.get("healthy").is_none() && changed.get("enableHealthCheck").is_none());
 }
 
@@ -141,7 +144,9 @@ async fn heartbeats_go_on_for_what_an_earlier_process_wrote() {
     let born = causeway_core::Payload { kind: "polaris".into(), text: r#"{"ttl":1}"#.into() };
     let beating = copy(1).with(|one| one.payload = Some(born));
     let mut written = Written::default();
-    for record in [beating.clone(), copy(2), beating.clone().with(|one| (one.id.endpoint.port, one.healthy) = (3, false))] {
+    for record in
+        [beating.clone(), copy(2), beating.clone().with(|one| (one.id.endpoint.port, one.healthy) = (3, false))]
+    {
         written.note(&Change::Create(record), &[]);
     }
     writer.adopt(&[(scope(), written)]);
