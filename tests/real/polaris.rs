@@ -73,15 +73,15 @@ pub async fn both_ways_with_nacos() -> Result<()> {
     }
     beats().await?;
     let seen = estate.seen("web-0").await?;
-    ensure!(seen[&8_001].metadata["team"] == "ships" && seen[&8_001].weight == 30.0, "{seen:?}");
+    ensure!(seen[&8_001].metadata["team"] == "ships" && seen[&8_001].weight == 0.3, "{seen:?}");
     let held = estate.held("Order-0").await?;
-    ensure!(held[&9_001].metadata["a.b"] == "dots" && held[&9_001].weight == 1, "{held:?}");
+    ensure!(held[&9_001].metadata["a.b"] == "dots" && held[&9_001].weight == 100, "{held:?}");
 
     // A change of each side travels.
     api.update(space, "web-0", &[PolarisRow { weight: 70, ..full.clone() }.with("team", "boats")]).await?;
     let changed = async || {
         let seen = estate.seen("web-0").await?;
-        Ok(seen.get(&8_001).is_some_and(|one| one.weight == 70.0 && one.metadata.get("team").is_some_and(|team| team == "boats")))
+        Ok(seen.get(&8_001).is_some_and(|one| one.weight == 0.7 && one.metadata.get("team").is_some_and(|team| team == "boats")))
     };
     let took = until("the change", seconds(8), changed).await.with_context(|| estate.state())?;
     eprintln!("a change of Polaris in Nacos after {took:?}");

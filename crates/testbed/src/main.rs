@@ -128,6 +128,9 @@ enum DoubleKind {
         /// As with a MySQL store: every instance has a location
         #[arg(long)]
         always_location: bool,
+        /// The console's lists are up to a second old
+        #[arg(long)]
+        stale_lists: bool,
     },
 }
 
@@ -167,8 +170,9 @@ fn failed(error: Error) -> ExitCode {
 
 /// Nothing else has to be on the machine for one.
 async fn double(kind: DoubleKind) -> Result<ExitCode> {
-    let DoubleKind::Polaris { http, grpc, control, data, token, client_auth, limit, always_location } = kind;
-    let rules = PolarisRules { data, token, client_auth, limit, always_location };
+    let DoubleKind::Polaris { http, grpc, control, data, token, client_auth, limit, always_location, stale_lists } =
+        kind;
+    let rules = PolarisRules { data, token, client_auth, limit, always_location, stale_lists };
     tokio::select! {
         served = serve_polaris(rules, PolarisPorts { http, grpc, control }) => served?,
         () = asked_to_end() => {}

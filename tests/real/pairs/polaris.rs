@@ -20,9 +20,12 @@ pub struct Place {
     namespace: String,
 }
 
+/// The weight that is 1 elsewhere.
+const NORMAL: f64 = 100.0;
+
 fn row(record: &Record) -> PolarisRow {
     PolarisRow {
-        weight: record.weight as u32,
+        weight: (record.weight * NORMAL) as u32,
         healthy: record.healthy,
         isolated: !record.enabled,
         metadata: record.metadata.clone(),
@@ -74,7 +77,7 @@ impl Registry for Place {
                 service: service.clone(),
                 port: one.port,
                 metadata: one.metadata,
-                weight: one.weight.into(),
+                weight: f64::from(one.weight) / NORMAL,
                 enabled: !one.isolated,
                 healthy: one.healthy,
             }));

@@ -28,6 +28,8 @@ pub struct PolarisSetup {
     pub limit: Option<usize>,
     /// As with a MySQL store: every instance has a location, an empty one if need be.
     pub always_location: bool,
+    /// Lists of the console are up to a second old, as what clients discover is.
+    pub stale_lists: bool,
     /// A free one when absent. The gRPC port is the next one, and the tests' own the one after that.
     pub port: Option<u16>,
     /// A temporary folder when absent; a given one is left behind.
@@ -146,7 +148,11 @@ impl Polaris {
         if setup.auth {
             command.arg("--token").arg(POLARIS_TOKEN);
         }
-        for (flag, set) in [("--client-auth", setup.client_auth), ("--always-location", setup.always_location)] {
+        for (flag, set) in [
+            ("--client-auth", setup.client_auth),
+            ("--always-location", setup.always_location),
+            ("--stale-lists", setup.stale_lists),
+        ] {
             command.args(set.then_some(flag));
         }
         if let Some(limit) = setup.limit {

@@ -92,7 +92,9 @@ pub async fn records_of_instances(at: Place) -> Result<()> {
     let said = at.ask(Method::POST, INSTANCES, &json!([at.one("web", 80), full])).await?;
     ensure!(said["code"] == 200_000 && said["size"] == 2, "{said}");
     ensure!(said["responses"][0]["instance"]["id"].as_str().is_some_and(|id| id.len() == 40), "{said}");
-    let mut rows = at.shows("web", 2).await?;
+    // Lists bring the cache up to date.
+    let mut rows = at.rows("web").await?;
+    ensure!(rows.len() == 2, "{rows:?}");
     rows.sort_by_key(|row| row["port"].as_u64());
     let (plain, full) = (&rows[0], &rows[1]);
     for (key, value) in [("weight", json!(100)), ("healthy", json!(true)), ("isolate", json!(false)), ("metadata", json!({}))] {

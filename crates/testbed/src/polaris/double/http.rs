@@ -118,7 +118,6 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 fn list(state: &PolarisState, path: &str, parameters: &Parameters, token: Option<&str>) -> HttpAnswer {
-    let (cache, most) = (state.cache(), state.rules.limit);
     let wrong = match path {
         "/naming/v1/instances" => queries::check_instances(parameters),
         "/naming/v1/services" => queries::check_services(parameters),
@@ -131,6 +130,11 @@ fn list(state: &PolarisState, path: &str, parameters: &Parameters, token: Option
         Ok(rights) => rights,
         Err((code, why)) => return HttpAnswer::List(ListAnswer::with(code, why)),
     };
+    // Discovery is then up to date as well: both have one cache.
+    if !state.rules.stale_lists {
+        state.refresh();
+    }
+    let (cache, most) = (state.cache(), state.rules.limit);
     match path {
         "/naming/v1/namespaces" | "/core/v1/namespaces" => {
             match queries::namespaces(&cache, parameters, &rights, most) {

@@ -3,9 +3,9 @@
 //!
 //! It behaves as a server of 1.19 with its boltdb store was seen to: codes and their words, jsonpb's ways with JSON, checks that
 //! refuse a whole list for one bad record, lists of at most 100, ids, a cache that is refreshed once a second, revisions,
-//! heartbeats and what comes of their lack. It is stricter in two ways, both of which are true of some servers: a field
-//! that it does not know is refused (servers up to 1.17 do so), and lists of the console come from the cache as well.
-//! There are no aliases of services, no rules and no configuration files.
+//! heartbeats and what comes of their lack. It is stricter in one way: a field that it does not know is refused, as servers
+//! up to 1.17 do. With `--stale-lists` the console's lists are as old as the cache, and with `--always-location` its store
+//! is like MySQL. There are no aliases of services, no rules and no configuration files.
 
 mod answers;
 mod batches;

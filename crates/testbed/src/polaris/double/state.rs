@@ -31,6 +31,8 @@ pub struct PolarisRules {
     pub limit: usize,
     /// As with a MySQL store, which has a location of every instance.
     pub always_location: bool,
+    /// Lists of the console are as old as the cache; else they bring it up to date first.
+    pub stale_lists: bool,
 }
 
 pub struct PolarisState {
@@ -66,7 +68,8 @@ impl PolarisState {
         self.cache.read().clone()
     }
 
-    fn refresh(&self) {
+    /// Brings the cache up to date.
+    pub fn refresh(&self) {
         let before = self.cache();
         let next = before.next(&mut self.records.lock(), self.rules.always_location);
         if let Some(next) = next {
