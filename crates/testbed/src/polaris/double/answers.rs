@@ -19,7 +19,7 @@ pub struct OneAnswer {
 enum AnswerTopic {
     Nothing,
     Namespace(Namespace),
-    Service(Service),
+    Service(Box<Service>),
     Instance(Box<Instance>),
     Client(Client),
     /// Of who signed in.
@@ -45,7 +45,7 @@ impl OneAnswer {
     }
 
     pub fn service(code: AnswerCode, it: Service) -> Self {
-        Self { about: AnswerTopic::Service(it), ..Self::of(code) }
+        Self { about: AnswerTopic::Service(Box::new(it)), ..Self::of(code) }
     }
 
     pub fn instance(code: AnswerCode, it: Instance) -> Self {
@@ -100,7 +100,7 @@ impl OneAnswer {
         match self.about {
             AnswerTopic::Nothing | AnswerTopic::Token(_) => {}
             AnswerTopic::Namespace(it) => all.namespace = Some(it),
-            AnswerTopic::Service(it) => all.service = Some(it),
+            AnswerTopic::Service(it) => all.service = Some(*it),
             AnswerTopic::Instance(it) => all.instance = Some(*it),
             AnswerTopic::Client(it) => all.client = Some(it),
         }

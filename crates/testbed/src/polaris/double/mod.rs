@@ -31,6 +31,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
@@ -60,6 +61,8 @@ pub async fn serve(rules: PolarisRules, ports: PolarisPorts) -> Result<()> {
     ];
     for (address, router) in routers {
         let listener = TcpListener::bind(address).await.with_context(|| format!("listening on {address}"))?;
+        // Small answers are not to wait for one another.
+        let listener = listener.tap_io(|socket| drop(socket.set_nodelay(true)));
         work.spawn(async move { axum::serve(listener, router).await.map_err(anyhow::Error::from) });
     }
     work.spawn({
