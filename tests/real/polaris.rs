@@ -7,6 +7,7 @@ use crate::zk_estate::{settings, task};
 use anyhow::{Context, Result, ensure};
 use causeway_testbed::{Backdoor, Instance, PolarisRow, ServiceName};
 use std::time::Duration;
+use tokio::task::JoinSet;
 
 /// The vendor's own example, in our words: one service, both ways between Nacos' public namespace and Polaris' default one.
 pub async fn the_vendors_example_both_ways() -> Result<()> {
@@ -60,18 +61,22 @@ pub async fn both_ways_with_nacos() -> Result<()> {
         let there = Instance::new("127.0.0.1", 9_001).with("a.b", "dots").with("zone", "n");
         nacos.register(&estate.service(&format!("Order-{n}")), &there).await?;
     }
-    let beats = async || {
-        for n in 0..4 {
-            nacos.beat(&estate.service(&format!("Order-{n}")), &Instance::new("127.0.0.1", 9_001)).await?;
+    let (beaten, names) = (nacos.clone(), [0, 1, 2, 3].map(|n| estate.service(&format!("Order-{n}"))));
+    let mut beating = JoinSet::new();
+    beating.spawn(async move {
+        loop {
+            for name in &names {
+                // One that has gone is told so, and stays away.
+                drop(beaten.beat(name, &Instance::new("127.0.0.1", 9_001)).await);
+            }
+            pause(3).await;
         }
-        anyhow::Ok(())
-    };
+    });
     estate.apply(&[task("polaris", "nacos", "Bidirectional")])?;
     for n in 0..4 {
         estate.shows(&format!("web-{n}"), &[8_001, 8_002], seconds(15)).await?;
         estate.polaris_shows(&format!("Order-{n}"), &[9_001], seconds(15)).await?;
     }
-    beats().await?;
     let seen = estate.seen("web-0").await?;
     ensure!(seen[&8_001].metadata["team"] == "ships" && seen[&8_001].weight == 0.3, "{seen:?}");
     let held = estate.held("Order-0").await?;
@@ -85,7 +90,6 @@ pub async fn both_ways_with_nacos() -> Result<()> {
     };
     let took = until("the change", seconds(8), changed).await.with_context(|| estate.state())?;
     eprintln!("a change of Polaris in Nacos after {took:?}");
-    beats().await?;
     nacos.register(&estate.service("Order-0"), &Instance::new("127.0.0.1", 9_001).with("a.b", "more dots")).await?;
     let arrived = async || {
         let held = estate.held("Order-0").await?;
@@ -99,12 +103,10 @@ pub async fn both_ways_with_nacos() -> Result<()> {
     estate.shows("web-1", &[8_001], seconds(8)).await?;
     nacos.deregister(&estate.service("Order-1"), &Instance::new("127.0.0.1", 9_001)).await?;
     estate.polaris_shows("Order-1", &[], seconds(10)).await?;
-    beats().await?;
     estate.verify("polaris-nacos-service")?;
 
     // Nothing comes back to where it was born; a drain leaves what is native.
     pause(3).await;
-    beats().await?;
     let all = api.all(space, "web-0").await?;
     ensure!(all.len() == 2, "an echo: {all:?}");
     estate.nothing_refused(&["grpc Discover", "POST /v1/Discover"]).await?;
