@@ -172,7 +172,7 @@ impl Reading {
         let rank = |(wire, record): &(&polaris::Instance, Instance)| {
             (record.healthy && record.enabled, wire.mtime.clone(), wire.id.clone())
         };
-        read.sort_by(|a, b| rank(b).cmp(&rank(a)));
+        read.sort_by_key(|one| std::cmp::Reverse(rank(one)));
         let mut taken: BTreeSet<InstanceId> = BTreeSet::new();
         let mut records = Vec::with_capacity(read.len());
         for (wire, record) in read {

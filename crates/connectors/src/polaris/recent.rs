@@ -126,7 +126,8 @@ mod tests {
         writes.note(&scope, copy().id(), Some(copy()));
         assert_eq!((shown(&[]), writes.take_changed().len()), (vec![copy()], 1));
         let native = copy().with(|one| one.mark = None);
-        assert_eq!(shown(std::slice::from_ref(&native)), [native.clone()]);
+        let natives = std::slice::from_ref(&native);
+        assert_eq!(shown(natives), natives);
         writes.note(&scope, copy().id(), None);
         assert_eq!(shown(&[copy()]), []);
         assert_eq!((writes.take_changed().len(), writes.scopes("n").len(), writes.scopes("m").len()), (1, 1, 0));

@@ -16,7 +16,7 @@ use std::mem::{Discriminant, discriminant};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until};
-use watched::{WatchedNamespace, WatchedService};
+use watched::WatchedNamespace;
 
 /// The wait after the first failure and the longest one.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));

@@ -47,12 +47,14 @@ async fn what_is_said_of_a_whole_call_is_each_ones() {
         let fake = Fake::start(move |_, _| json!({"code": code, "info": "no", "responses": [{"code": code}]})).await;
         let three = [instance(1), instance(2), instance(3)];
         let outcomes = fake.client(None).write(WriteKind::Put, &three).await;
-        let told = |one: &WriteOutcome| match (code, one) {
-            (401_001, WriteOutcome::Failed(Error::Denied(_))) => true,
-            (400_001, WriteOutcome::Failed(Error::Rejected(_))) => true,
-            (429_001, WriteOutcome::Failed(Error::Throttled(_))) => true,
-            (400_301, WriteOutcome::NoService) => true,
-            _ => false,
+        let told = |one: &WriteOutcome| {
+            matches!(
+                (code, one),
+                (401_001, WriteOutcome::Failed(Error::Denied(_)))
+                    | (400_001, WriteOutcome::Failed(Error::Rejected(_)))
+                    | (429_001, WriteOutcome::Failed(Error::Throttled(_)))
+                    | (400_301, WriteOutcome::NoService)
+            )
         };
         assert!(outcomes.iter().all(told), "{code}: {outcomes:?}");
         assert_eq!(fake.seen("POST").len(), calls, "{code}");

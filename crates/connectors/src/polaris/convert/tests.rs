@@ -105,10 +105,10 @@ fn a_native_instance_is_read_without_what_the_server_adds() {
     assert_eq!((&*native.zone, &*native.logic_set), ("z1", "s1"));
     // Where no field says it, it is the instance's own.
     let own = polaris::Instance { version: None, location: None, ..native_wire() };
-    let keys = read(&own, &plain()).unwrap().metadata;
+    let keys = read(&own, &plain()).unwrap().metadata.clone();
     assert_eq!(keys.keys().collect::<Vec<_>>(), ["a", "campus", "region", "version", "zone"]);
     let wanted = PolarisOptions { fields_in_metadata: true, ..plain() };
-    let all = read(&native_wire(), &wanted).unwrap().metadata;
+    let all = read(&native_wire(), &wanted).unwrap().metadata.clone();
     assert_eq!(all, Metadata::from([("a", "b"), ("version", "1.2"), ("protocol", "grpc"), ("zone", "z1")]));
 }
 
