@@ -155,7 +155,13 @@ impl Subject for PolarisSubject {
     }
 
     async fn edit(&self, service: &ServiceKey, as_wanted: &Instance) -> Result<bool> {
-        self.api.update(&service.namespace, &name(service), &[row(as_wanted)]).await?;
+        // The console sends back what it shows, but for what was changed.
+        let mut edited = row(as_wanted);
+        let all = self.api.all(&service.namespace, &name(service)).await?;
+        let stands = all.into_iter().filter(|row| (&row.host, row.port) == (&edited.host, edited.port));
+        let kept: Vec<_> = stands.flat_map(|row| row.metadata).filter(|(key, _)| key.starts_with(MORE)).collect();
+        edited.metadata.extend(kept);
+        self.api.update(&service.namespace, &name(service), &[edited]).await?;
         Ok(true)
     }
 
@@ -231,7 +237,8 @@ fn instance(row: PolarisRow) -> Result<Instance> {
     }
     metadata.remove(LAST_BEAT);
     if row.location.is_some() {
-        metadata.retain(|key, _| !PLACES.contains(&key.as_str()));
+        // A copy's place is made of its metadata.
+        metadata.retain(|key, value| !PLACES.contains(&key.as_str()) || (mark.is_some() && !value.is_empty()));
     }
     let odd = more["metadata"].as_object().into_iter().flatten();
     metadata.extend(odd.map(|(key, value)| (key.clone(), value.as_str().unwrap_or_default().to_owned())));

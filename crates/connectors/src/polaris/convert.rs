@@ -4,7 +4,9 @@ use super::names;
 use super::other_tools;
 use super::pack::{self, LAST_BEAT, MARK, More, PLACES, Repeated, TooLong};
 use super::settings::{HealthChecks, KIND, PolarisOptions};
-use causeway_core::{Endpoint, Governed, Instance, InstanceData, InstanceId, Mark, Payload, ServiceKey, intern};
+use causeway_core::{
+    Endpoint, Governed, Instance, InstanceData, InstanceId, Mark, OwnerId, Payload, ServiceKey, intern,
+};
 use causeway_proto::polaris;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -77,17 +79,20 @@ fn is_zero(number: &u32) -> bool {
 pub(super) fn read(wire: &polaris::Instance, options: &PolarisOptions) -> Option<Instance> {
     let host = wire.host.as_deref().filter(|host| !host.is_empty())?;
     let port = u16::try_from(wire.port.unwrap_or_default()).ok()?;
-    let mark = wire.metadata.get(MARK).and_then(|text| Mark::decode(text));
-    let (metadata, more, payload) = match mark {
-        Some(_) => {
-            let said = |more: &More| repeated(wire, &payload_of(more.payload.as_ref()).unwrap_or_default(), false);
-            let (mut metadata, more) = pack::unpack(&wire.metadata, said);
-            metadata.remove(MARK);
-            let payload = more.payload.clone();
-            (metadata, more, payload)
-        }
-        None => (own_metadata(wire, options).into_iter().collect(), More::default(), native(wire)),
+    let said = |more: &More| repeated(wire, &payload_of(more.payload.as_ref()).unwrap_or_default(), false);
+    let (mut metadata, more) = pack::unpack(&wire.metadata, said);
+    let written = wire.metadata.get(MARK).and_then(|text| Mark::decode(text));
+    // A mark that does not decode stays where it is: it is not ours to drop.
+    if written.is_some() {
+        metadata.remove(MARK);
+    }
+    let owner = || more.owner.split_once('/').map(|(install, task)| Mark::new(OwnerId::new(install, task), Vec::new()));
+    let mark = written.or_else(owner);
+    let (metadata, payload) = match mark {
+        Some(_) => (metadata, more.payload.clone()),
+        None => (own_metadata(wire, options).into_iter().collect(), native(wire)),
     };
+    let more = if mark.is_some() { more } else { More::default() };
     let mark = mark.or_else(|| other_tools::owner(&wire.metadata).map(|owner| Mark::new(owner, Vec::new())));
     let slot = wire.vpc_id.as_deref().unwrap_or_default();
     let record = InstanceData {
@@ -267,6 +272,7 @@ fn written(record: &Instance, options: &PolarisOptions) -> Result<polaris::Insta
         ..polaris::Instance::default()
     };
     let more = More {
+        owner: record.mark.as_ref().map(|mark| mark.owner.to_string()).unwrap_or_default(),
         weight: (weight(whole(record.weight), None) != record.weight).then(|| record.weight.to_string()),
         payload: record.payload.clone(),
         persistent: !record.ephemeral,

@@ -1,6 +1,6 @@
 //! Between Polaris' names of services and ours. Pure.
 //!
-//! Polaris has no groups. As its own Nacos protocol does, the service `orders` of the group `pay` is called `pay__orders`, and one of
+//! Polaris has no groups. As where it serves clients of another registry, the service `orders` of the group `pay` is called `pay__orders`, and one of
 //! `DEFAULT_GROUP` is called `orders`.
 
 use causeway_core::ServiceKey;

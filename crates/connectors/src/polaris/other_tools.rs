@@ -11,10 +11,10 @@ pub(super) fn owner(metadata: &HashMap<String, String>) -> Option<OwnerId> {
     let said = |key: &str| metadata.get(key).filter(|value| !value.is_empty());
     // No word of an owner holds what separates them.
     let plain = |text: &String| text.replace(['/', ';', ','], "_");
-    let by_nacos_sync =
+    let by_sync_tool =
         said("sync.instance.tag").is_some() || (said("sourceClusterId").is_some() && said("syncSource").is_some());
     match said(POLARIS_SYNC) {
         Some(source) => Some(OwnerId::new("polaris-sync", &plain(source))),
-        None => by_nacos_sync.then(|| OwnerId::new("nacos-sync", "copy")),
+        None => by_sync_tool.then(|| OwnerId::new("nacos-sync", "copy")),
     }
 }

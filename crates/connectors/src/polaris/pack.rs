@@ -26,6 +26,9 @@ const VALUE: usize = 4_096;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct More {
+    /// Whose copy it is, as the mark has it: proof where an operator has written the mark over.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub owner: String,
     /// Pairs that count more than those that stand as they are.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub metadata: BTreeMap<String, String>,

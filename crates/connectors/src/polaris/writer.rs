@@ -50,7 +50,7 @@ impl Writer {
             Ok(name) => name,
             Err(error) => return all(&error),
         };
-        let standing = match self.standing(scope, &name, changes).await {
+        let standing = match self.look(scope, &name, changes).await {
             Ok(standing) => standing,
             Err(error) => return all(&error),
         };
@@ -79,6 +79,15 @@ impl Writer {
             }
         }
         outcomes
+    }
+
+    /// What stands at the addresses of these changes. Makes the service where something is to stand in it: in a new one nothing does.
+    async fn look(&self, scope: &ServiceKey, name: &str, changes: &[Change]) -> Result<Standing, Error> {
+        let makes = changes.iter().any(|change| matches!(change, Change::Create(_) | Change::Adopt(_)));
+        if makes && self.ensure(&(scope.namespace.clone(), intern(name))).await? {
+            return Ok(Standing::new());
+        }
+        self.standing(scope, name, changes).await
     }
 
     /// What stands at the addresses of these changes.
@@ -228,13 +237,14 @@ impl Writer {
         outcomes.into_iter().map(outcome).collect()
     }
 
-    /// Makes a service where there is none, with our mark, by which one sees who made it.
-    async fn ensure(&self, service: &WireService) -> Result<(), Error> {
+    /// Makes a service where there is none, with our mark, by which one sees who made it. Returns whether it is new.
+    async fn ensure(&self, service: &WireService) -> Result<bool, Error> {
         if self.services.lock().contains(service) {
-            return Ok(());
+            return Ok(false);
         }
         let (client, (namespace, name)) = (&self.reading.client, service);
-        if !client.has_service(namespace, name).await? {
+        let is_new = !client.has_service(namespace, name).await?;
+        if is_new {
             let mark = [(MARK, &*self.install)];
             match client.make_service(namespace, name, &mark).await {
                 Err(Error::Missing(_)) => {
@@ -245,7 +255,7 @@ impl Writer {
             }
         }
         self.services.lock().insert(service.clone());
-        Ok(())
+        Ok(is_new)
     }
 
     /// Makes a namespace where there is none.

@@ -1,5 +1,5 @@
 use super::*;
-use causeway_core::{ClusterId, Metadata, OwnerId};
+use causeway_core::{ClusterId, Metadata};
 use proptest::prelude::*;
 
 fn scope() -> ServiceKey {
@@ -166,6 +166,15 @@ fn copies_of_other_tools_are_copies() {
     assert_eq!(with(&[("__sync__", "nacos-a")]).as_deref(), Some("polaris-sync/nacos-a"));
     assert_eq!(with(&[("sourceClusterId", "1"), ("syncSource", "NACOS")]).as_deref(), Some("nacos-sync/copy"));
     assert_eq!(with(&[("__sync__", ""), ("syncSource", "x")]), None);
+}
+
+#[test]
+fn a_copy_whose_mark_was_written_over_is_still_ours() {
+    let mut wire = write(&scope(), &copy(), &plain()).unwrap();
+    wire.metadata.insert(MARK.to_owned(), "written over".to_owned());
+    let read = read(&wire, &plain()).unwrap();
+    assert_eq!(read.mark(), Some(&Mark::new(OwnerId::new("cf3a9e01", "5d2e8a01"), Vec::new())));
+    assert_eq!(read.metadata, Metadata::from([("zone", "a"), ("a.b", "c"), ("causeway", "written over")]));
 }
 
 #[test]
