@@ -67,6 +67,7 @@ fn forward(task: &Task, given_up: &Arc<GivenUp>) -> ServiceLens {
         },
         namespace: match &task.namespaces {
             Namespaces::One { source, destination: Some(to) } if source != to => Renaming::Template(literal(to)),
+            Namespaces::Defaults { source, destination } => defaults(source, destination, task.map.namespace.as_ref()),
             _ => rename(task.map.namespace.as_ref()),
         },
         group: rename(task.map.group.as_ref()),
@@ -78,6 +79,20 @@ fn forward(task: &Task, given_up: &Arc<GivenUp>) -> ServiceLens {
             add: metadata.add.clone(),
         },
     }
+}
+
+/// What `map.namespace` says, and that the default namespaces of two kinds are one where it says nothing of them.
+fn defaults(source: &str, destination: &str, mapped: Option<&settings::Rename>) -> Renaming {
+    let mut renaming = rename(mapped);
+    if matches!(renaming, Renaming::Keep) {
+        renaming = Renaming::Table(BTreeMap::new());
+    }
+    if let Renaming::Table(table) = &mut renaming
+        && !table.values().any(|to| to == destination)
+    {
+        table.entry(source.to_owned()).or_insert_with(|| destination.to_owned());
+    }
+    renaming
 }
 
 fn name_case(case: settings::NameCase) -> NameCase {
@@ -196,7 +211,7 @@ impl Back {
     fn new(there: ServiceLens, task: &Task) -> Self {
         let (namespaces, cases) = (&task.namespaces, task.cases);
         let only = match namespaces {
-            Namespaces::Each => None,
+            Namespaces::Each | Namespaces::Defaults { .. } => None,
             Namespaces::One { source, .. } => Some(source.as_str().into()),
         };
         let namespace = match namespaces {
