@@ -43,8 +43,8 @@ pub use eureka::{EUREKA_LOGIN, Eureka, EurekaApi, EurekaOptions, EurekaStatus};
 pub use nacos::{Cluster, Nacos, NacosVersion, Options, PASSWORD, USER};
 pub use open_api::{Config, Edit, OpenApi, Publisher, ServiceInfo};
 pub use polaris::{
-    POLARIS_TOKEN, Polaris, PolarisApi, PolarisCounts, PolarisDoor, PolarisFault, PolarisPorts, PolarisRow, PolarisRules,
-    PolarisSetup, TokenChange, serve_polaris,
+    POLARIS_TOKEN, Polaris, PolarisApi, PolarisCounts, PolarisDoor, PolarisFault, PolarisPorts, PolarisRow,
+    PolarisRules, PolarisSetup, TokenChange, serve_polaris,
 };
 pub use poller::{Double, Gap, Poller, Report, Watched};
 pub use record::{Instance, ServiceName};

@@ -31,7 +31,11 @@ enum Task {
     /// Start servers once, run a command that finds them in CAUSEWAY_TEST_NACOS2 etc., end them, exit with its code
     Run {
         /// nacos1 (1.4.1), nacos2, nacos2b (2.5.0), nacos3 (3.1.0), zookeeper, zookeeperb (3.9), consul (1.20), eureka, polaris, with commas
-        #[arg(long, value_delimiter = ',', default_value = "nacos2,nacos2b,nacos3,nacos1,zookeeper,zookeeperb,eureka,polaris")]
+        #[arg(
+            long,
+            value_delimiter = ',',
+            default_value = "nacos2,nacos2b,nacos3,nacos1,zookeeper,zookeeperb,eureka,polaris"
+        )]
         servers: Vec<Server>,
         /// How many may start at a time
         #[arg(long, default_value_t = 2)]

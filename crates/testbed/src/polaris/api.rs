@@ -90,7 +90,10 @@ impl PolarisRow {
     }
 
     fn json(&self, namespace: &str, service: &str) -> Value {
-        let location = self.location.as_ref().map(|[region, zone, campus]| json!({"region": region, "zone": zone, "campus": campus}));
+        let location = self
+            .location
+            .as_ref()
+            .map(|[region, zone, campus]| json!({"region": region, "zone": zone, "campus": campus}));
         let check = self.ttl.map(|ttl| json!({"type": "HEARTBEAT", "heartbeat": {"ttl": ttl}}));
         json!({
             "namespace": namespace, "service": service, "host": self.host, "port": self.port, "id": self.id,
@@ -261,7 +264,8 @@ impl PolarisApi {
         let mut rows = Vec::new();
         loop {
             let offset = rows.len();
-            let mut query: String = parameters.iter().map(|(key, value)| format!("{key}={}&", encoded(value))).collect();
+            let mut query: String =
+                parameters.iter().map(|(key, value)| format!("{key}={}&", encoded(value))).collect();
             query.push_str(&format!("offset={offset}&limit={MOST}"));
             let said = self.must(Method::GET, &format!("{path}?{query}"), None, &[SUCCESS]).await?;
             let page = said[kind].as_array().context("no rows")?;

@@ -139,9 +139,7 @@ impl Polaris {
     fn command(&self) -> Result<Command> {
         let mut command = Command::new(recipe::own_program()?);
         command.current_dir(self.folder()).args(["double", "polaris"]).arg("--data").arg(self.data());
-        for (flag, address) in
-            [("--http", self.addr()), ("--grpc", self.grpc_addr()), ("--control", self.control())]
-        {
+        for (flag, address) in [("--http", self.addr()), ("--grpc", self.grpc_addr()), ("--control", self.control())] {
             command.arg(flag).arg(address);
         }
         let setup = &self.setup;
@@ -168,7 +166,10 @@ impl Polaris {
             self.process.check()?;
             if Instant::now() > end {
                 self.kill9()?;
-                bail!("the double of Polaris is not ready after {START:?}; its last words:\n{}", self.process.last_words());
+                bail!(
+                    "the double of Polaris is not ready after {START:?}; its last words:\n{}",
+                    self.process.last_words()
+                );
             }
             sleep(Duration::from_millis(20)).await;
         }

@@ -13,7 +13,8 @@ const ISOLATE: &str = "/naming/v1/instances/isolate/host";
 
 pub async fn sign_in(at: Place) -> Result<()> {
     let path = "/core/v1/user/login";
-    let said = at.ask(Method::POST, path, &json!({"owner": "polaris", "name": "polaris", "password": "polaris"})).await?;
+    let said =
+        at.ask(Method::POST, path, &json!({"owner": "polaris", "name": "polaris", "password": "polaris"})).await?;
     ensure!(said["code"] == 200_000 && said["loginResponse"]["token"] == at.token, "{said}");
     let wrong = json!({"owner": "polaris", "name": "polaris", "password": "no"});
     ensure!(at.code(Method::POST, path, &wrong).await? == 401_001);
@@ -62,7 +63,9 @@ pub async fn namespaces_and_services(at: Place) -> Result<()> {
         let code = at.code(Method::POST, SERVICES, &json!([{"namespace": at.space, "name": name}])).await?;
         ensure!(code == if good { 200_000 } else { 400_120 }, "{name}: {code}");
     }
-    ensure!(at.code(Method::POST, SERVICES, &json!([{"namespace": at.space, "name": "x".repeat(129)}])).await? == 400_120);
+    ensure!(
+        at.code(Method::POST, SERVICES, &json!([{"namespace": at.space, "name": "x".repeat(129)}])).await? == 400_120
+    );
 
     // What is in use stays.
     ensure!(at.code(Method::POST, "/naming/v1/namespaces/delete", &space).await? == 400_203);
@@ -97,7 +100,9 @@ pub async fn records_of_instances(at: Place) -> Result<()> {
     ensure!(rows.len() == 2, "{rows:?}");
     rows.sort_by_key(|row| row["port"].as_u64());
     let (plain, full) = (&rows[0], &rows[1]);
-    for (key, value) in [("weight", json!(100)), ("healthy", json!(true)), ("isolate", json!(false)), ("metadata", json!({}))] {
+    for (key, value) in
+        [("weight", json!(100)), ("healthy", json!(true)), ("isolate", json!(false)), ("metadata", json!({}))]
+    {
         ensure!(plain[key] == value, "{key} of {plain}");
     }
     // Fields that are not set are named, too.
@@ -159,7 +164,8 @@ pub async fn one_bad_record_refuses_the_list(at: Place) -> Result<()> {
     // The same twice: the first counts.
     let said = at.ask(Method::POST, INSTANCES, &json!([at.one("web", 83), at.one("web", 83)])).await?;
     ensure!(said["code"] == 400_000, "{said}");
-    let codes: Vec<_> = said["responses"].as_array().context("no responses")?.iter().map(|one| one["code"].clone()).collect();
+    let codes: Vec<_> =
+        said["responses"].as_array().context("no responses")?.iter().map(|one| one["code"].clone()).collect();
     ensure!(codes.contains(&json!(200_000)) && codes.contains(&json!(400_208)), "{said}");
     let rows = at.shows("web", 1).await?;
     ensure!(rows[0]["port"] == 83, "{rows:?}");
@@ -184,14 +190,22 @@ pub async fn lists_have_a_hundred_rows(at: Place) -> Result<()> {
         }
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
-    for (query, size) in [("", 100), ("&limit=500", 100), ("&limit=10", 10), ("&offset=100", 1), ("&offset=101", 0), ("&offset=500", 0)] {
+    for (query, size) in
+        [("", 100), ("&limit=500", 100), ("&limit=10", 10), ("&offset=100", 1), ("&offset=101", 0), ("&offset=500", 0)]
+    {
         let said = page(query).await?;
         ensure!(said["amount"] == 101 && said["size"] == size, "{query}: {} of {}", said["size"], said["amount"]);
     }
-    for (query, code) in [("&limit=x", 400_103), ("&offset=-1", 400_103), ("&color=red", 400_103), ("&host=", 400_103)] {
+    for (query, code) in [("&limit=x", 400_103), ("&offset=-1", 400_103), ("&color=red", 400_103), ("&host=", 400_103)]
+    {
         ensure!(page(query).await?["code"] == code, "{query}");
     }
-    for (query, size) in [("&host=127.0.0.1&port=1007", 1), ("&healthy=false", 0), ("&isolate=false&limit=5", 5), ("&keys=a&values=b", 0)] {
+    for (query, size) in [
+        ("&host=127.0.0.1&port=1007", 1),
+        ("&healthy=false", 0),
+        ("&isolate=false&limit=5", 5),
+        ("&keys=a&values=b", 0),
+    ] {
         let said = page(query).await?;
         ensure!(said["size"] == size, "{query}: {said}");
     }
@@ -208,7 +222,11 @@ pub async fn what_json_may_say(at: Place) -> Result<()> {
     both["weight"] = Value::Null;
     ensure!(at.code(Method::POST, INSTANCES, &json!([both])).await? == 200_000);
     let rows = at.shows("web", 1).await?;
-    ensure!(rows[0]["healthCheck"] == json!({"type": "HEARTBEAT", "heartbeat": {"ttl": 5}}), "a TTL over 60: {}", rows[0]);
+    ensure!(
+        rows[0]["healthCheck"] == json!({"type": "HEARTBEAT", "heartbeat": {"ttl": 5}}),
+        "a TTL over 60: {}",
+        rows[0]
+    );
     for (key, value) in [
         ("port", json!("http")),
         ("weight", json!(0.5)),
@@ -301,7 +319,8 @@ pub async fn hosts(at: Place) -> Result<()> {
     let mut away = at.one("web", 82);
     away["host"] = json!("127.0.0.2");
     ensure!(at.code(Method::POST, INSTANCES, &json!([at.one("web", 80), at.one("web", 81), away])).await? == 200_000);
-    let host = |isolate: Value| json!([{"namespace": at.space, "service": "web", "host": "127.0.0.1", "isolate": isolate}]);
+    let host =
+        |isolate: Value| json!([{"namespace": at.space, "service": "web", "host": "127.0.0.1", "isolate": isolate}]);
     ensure!(at.code(Method::PUT, ISOLATE, &host(json!(true))).await? == 200_000);
     ensure!(at.code(Method::PUT, ISOLATE, &host(json!(true))).await? == 200_002, "again");
     ensure!(at.code(Method::PUT, ISOLATE, &host(Value::Null)).await? == 400_139);

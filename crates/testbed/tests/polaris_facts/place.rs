@@ -27,7 +27,8 @@ impl Place {
     }
 
     pub async fn new(name: &str) -> Result<Self> {
-        let space = format!("facts-{}-{}", name.replace(|letter: char| !letter.is_alphanumeric(), "-"), std::process::id());
+        let space =
+            format!("facts-{}-{}", name.replace(|letter: char| !letter.is_alphanumeric(), "-"), std::process::id());
         if Self::is_real() {
             let words = std::env::var(REAL)?;
             let mut words = words.splitn(3, ':');

@@ -61,7 +61,11 @@ pub async fn a_restart_keeps_everything(at: Place) -> Result<()> {
     at.api.deregister(&at.space, "web", &rows[..10]).await?;
     let double = at.double.as_ref().context("no double")?;
     for crash in [false, true] {
-        if crash { double.kill9()? } else { double.stop().await? }
+        if crash {
+            double.kill9()?
+        } else {
+            double.stop().await?
+        }
         ensure!(at.api.namespaces().await.is_err(), "it still answers");
         double.start_again().await?;
         // At once: the cache is filled before it serves.
@@ -110,12 +114,12 @@ pub async fn calls_fail_as_told(at: Place) -> Result<()> {
 
     // Tokens: one that was reset is another thing than one that never was.
     let users = [("limited".to_owned(), [at.space.clone()].into())].into();
-    door.change_tokens(&TokenChange { admin: Some("next".into()), users: Some(users), ..TokenChange::default() }).await?;
+    door.change_tokens(&TokenChange { admin: Some("next".into()), users: Some(users), ..TokenChange::default() })
+        .await?;
     let (status, said) = list().await?;
     ensure!(status == 401 && said["code"] == 401_004, "{said}");
-    let json = |token| [("X-Polaris-Token", token), ("Content-Type", "application/json")];
     let names = async |token: &str| -> Result<Vec<Value>> {
-        let (_, body) = at.raw(Method::GET, "/naming/v1/namespaces", &json(token), "").await?;
+        let (_, body) = at.raw(Method::GET, "/naming/v1/namespaces", &headers(token), "").await?;
         let said: Value = serde_json::from_str(&body)?;
         Ok(said["namespaces"].as_array().context("no list")?.iter().map(|one| one["name"].clone()).collect())
     };
@@ -123,12 +127,16 @@ pub async fn calls_fail_as_told(at: Place) -> Result<()> {
     sleep(Duration::from_millis(1_200)).await;
     ensure!(names("limited").await? == [json!(at.space)], "others are not shown");
     let there = json!([{"namespace": "default", "service": "web", "host": "127.0.0.1", "port": 1}]).to_string();
-    let (status, said) = at.raw(Method::POST, "/naming/v1/instances", &json("limited"), &there).await?;
+    let (status, said) = at.raw(Method::POST, "/naming/v1/instances", &headers("limited"), &there).await?;
     ensure!(status == 401 && said.contains("no permission"), "{said}");
     let disabled = Some(["next".to_owned()].into());
     door.change_tokens(&TokenChange { disabled, ..TokenChange::default() }).await?;
-    let (_, said) = at.raw(Method::GET, "/naming/v1/namespaces", &json("next"), "").await?;
+    let (_, said) = at.raw(Method::GET, "/naming/v1/namespaces", &headers("next"), "").await?;
     ensure!(said.contains("401003"), "{said}");
     ensure!(told(&at.discover("web", "").await?) == 150, "clients need no token");
     Ok(())
+}
+
+fn headers(token: &str) -> [(&str, &str); 2] {
+    [("X-Polaris-Token", token), ("Content-Type", "application/json")]
 }

@@ -167,7 +167,14 @@ pub struct ListAnswer {
 
 impl ListAnswer {
     pub fn of(code: AnswerCode) -> Self {
-        Self { code, info: code.info().to_owned(), amount: 0, kind: "instances", rows: Vec::new(), summary: Value::Null }
+        Self {
+            code,
+            info: code.info().to_owned(),
+            amount: 0,
+            kind: "instances",
+            rows: Vec::new(),
+            summary: Value::Null,
+        }
     }
 
     pub fn with(code: AnswerCode, message: &str) -> Self {

@@ -36,9 +36,9 @@ pub struct ConsoleWrite(ConsoleThing, ConsoleDeed);
 
 impl ConsoleWrite {
     pub fn of(method: &Method, path: &str) -> Option<Self> {
-        let path = path.strip_prefix("/naming/v1/").or_else(|| {
-            path.strip_prefix("/core/v1/").filter(|path| path.starts_with("namespaces"))
-        })?;
+        let path = path
+            .strip_prefix("/naming/v1/")
+            .or_else(|| path.strip_prefix("/core/v1/").filter(|path| path.starts_with("namespaces")))?;
         let (thing, deed) = match (method, path) {
             (&Method::POST, "namespaces") => (ConsoleThing::Namespaces, ConsoleDeed::Create),
             (&Method::PUT, "namespaces") => (ConsoleThing::Namespaces, ConsoleDeed::Update),
@@ -63,7 +63,12 @@ impl ConsoleWrite {
 }
 
 /// Does it, or says what is wrong. What is wrong with one thing of a list keeps all of it from being done.
-pub fn done(state: &PolarisState, work: &ConsoleWrite, body: Result<Value, String>, token: Option<&str>) -> ManyAnswers {
+pub fn done(
+    state: &PolarisState,
+    work: &ConsoleWrite,
+    body: Result<Value, String>,
+    token: Option<&str>,
+) -> ManyAnswers {
     let all = match body {
         Ok(Value::Array(all)) => all,
         Ok(_) => return ManyAnswers::with(AnswerCode::PARSE, "json: cannot unmarshal string into a message"),
@@ -71,7 +76,9 @@ pub fn done(state: &PolarisState, work: &ConsoleWrite, body: Result<Value, Strin
     };
     let most = state.rules.limit;
     match work.0 {
-        ConsoleThing::Namespaces => read(&all, most, words::read_namespace, |all| namespaces(state, work.1, &all, token)),
+        ConsoleThing::Namespaces => {
+            read(&all, most, words::read_namespace, |all| namespaces(state, work.1, &all, token))
+        }
         ConsoleThing::Services => read(&all, most, words::read_service, |all| services(state, work.1, &all, token)),
         ConsoleThing::Instances => read(&all, most, words::read_instance, |all| instances(state, work.1, all, token)),
         ConsoleThing::Hosts => read(&all, most, words::read_instance, |all| hosts(state, work.1, &all, token)),

@@ -94,9 +94,9 @@ impl CachedRecords {
 
     /// The services of a namespace, or of all.
     pub fn services_of(&self, namespace: Option<&str>) -> impl Iterator<Item = &Arc<CachedService>> {
-        self.services.values().filter(move |one| {
-            namespace.is_none_or(|wanted| one.it.it.namespace.as_deref() == Some(wanted))
-        })
+        self.services
+            .values()
+            .filter(move |one| namespace.is_none_or(|wanted| one.it.it.namespace.as_deref() == Some(wanted)))
     }
 }
 

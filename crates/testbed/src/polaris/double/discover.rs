@@ -27,13 +27,7 @@ pub fn answer(code: AnswerCode, kind: DiscoverResponseType, service: Option<Serv
 
 impl PolarisState {
     /// `healthy`: only healthy instances.
-    pub fn discover(
-        &self,
-        kind: i32,
-        asked: Option<Service>,
-        healthy: bool,
-        rights: &Rights,
-    ) -> DiscoverResponse {
+    pub fn discover(&self, kind: i32, asked: Option<Service>, healthy: bool, rights: &Rights) -> DiscoverResponse {
         match DiscoverRequestType::try_from(kind) {
             Ok(DiscoverRequestType::Instance) => self.discover_instances(asked, healthy, rights),
             Ok(DiscoverRequestType::Services) => self.discover_services(asked, rights),

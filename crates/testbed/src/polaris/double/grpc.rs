@@ -98,7 +98,8 @@ async fn one(state: &PolarisState, asked: DiscoverRequest, token: Option<String>
     let unasked = |code| discover::answer(code, DiscoverResponseType::Unknown, None);
     let answer = match fate {
         CallFate::Answered => {
-            let own = asked.service.as_ref().and_then(|service| service.token.clone()).filter(|token| !token.is_empty());
+            let own =
+                asked.service.as_ref().and_then(|service| service.token.clone()).filter(|token| !token.is_empty());
             let rights = state.tokens.lock().client(own.or(token).as_deref());
             match rights {
                 Ok(rights) => state.discover(asked.r#type, asked.service, false, &rights),

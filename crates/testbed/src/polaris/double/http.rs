@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use causeway_proto::polaris::discover_response::DiscoverResponseType;
 use causeway_proto::polaris::{Client, Instance};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::time::sleep;
 
 use super::answers::{ListAnswer, ManyAnswers, OneAnswer};
@@ -146,7 +146,9 @@ fn list(state: &PolarisState, path: &str, parameters: &Parameters, token: Option
         "/naming/v1/services/all" => HttpAnswer::List(queries::all_services(&cache, parameters, &rights)),
         "/naming/v1/services/count" => HttpAnswer::List(ListAnswer::page("services", cache.services.len(), Vec::new())),
         "/naming/v1/instances" => HttpAnswer::List(queries::instances(&cache, parameters, most)),
-        "/naming/v1/instances/count" => HttpAnswer::List(ListAnswer::page("instances", cache.instances.len(), Vec::new())),
+        "/naming/v1/instances/count" => {
+            HttpAnswer::List(ListAnswer::page("instances", cache.instances.len(), Vec::new()))
+        }
         _ => HttpAnswer::Plain(StatusCode::NOT_FOUND, "404: Page Not Found"),
     }
 }
@@ -186,9 +188,7 @@ async fn client(
             let kind = asked.get("type").and_then(Value::as_i64).and_then(|kind| i32::try_from(kind).ok());
             let rights = state.tokens.lock().client(token.as_deref());
             let answer = match rights {
-                Ok(rights) => {
-                    state.discover(kind.unwrap_or_default(), service, healthy.unwrap_or_default(), &rights)
-                }
+                Ok(rights) => state.discover(kind.unwrap_or_default(), service, healthy.unwrap_or_default(), &rights),
                 Err((code, _)) => discover::answer(code, DiscoverResponseType::Unknown, None),
             };
             let code = AnswerCode(answer.code.unwrap_or_default());
@@ -251,12 +251,4 @@ pub async fn deregister(state: &PolarisState, mut it: Instance, token: Option<St
     state.beats.lock().forget(it.id.as_deref().unwrap_or_default());
     let done = state.write(|records| records.delete_instance(&it));
     done.unwrap_or_else(|error| OneAnswer::with(AnswerCode::EXCEPTION, &error.to_string()))
-}
-
-/// An answer in a test: its status and body.
-#[cfg(test)]
-pub async fn ask(state: &Arc<PolarisState>, request: Request) -> (StatusCode, Value) {
-    let response = answer(State(state.clone()), request).await;
-    let (status, body) = (response.status(), to_bytes(response.into_body(), usize::MAX).await.unwrap());
-    (status, serde_json::from_slice(&body).unwrap_or(json!(null)))
 }

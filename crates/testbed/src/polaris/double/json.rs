@@ -44,7 +44,10 @@ pub fn read_instance(value: &Value) -> Result<AskedInstance, String> {
     let check = map.get("health_check").and_then(Value::as_object);
     let health_check = check.map(|one| HealthCheck {
         r#type: number(one, "type").unwrap_or_default() as i32,
-        heartbeat: one.get("heartbeat").and_then(Value::as_object).map(|one| HeartbeatHealthCheck { ttl: number(one, "ttl") }),
+        heartbeat: one
+            .get("heartbeat")
+            .and_then(Value::as_object)
+            .map(|one| HeartbeatHealthCheck { ttl: number(one, "ttl") }),
     });
     let it = Instance {
         id: text(&map, "id"),
@@ -113,8 +116,7 @@ pub fn instance(one: &Instance) -> Value {
         json!({"type": kind, "heartbeat": check.heartbeat.map(|beat| json!({"ttl": beat.ttl}))})
     });
     let location = one.location.as_ref();
-    let location =
-        location.map(|one| json!({"region": one.region, "zone": one.zone, "campus": one.campus}));
+    let location = location.map(|one| json!({"region": one.region, "zone": one.zone, "campus": one.campus}));
     json!({
         "id": one.id, "service": one.service, "namespace": one.namespace, "vpc_id": one.vpc_id, "host": one.host,
         "port": one.port, "protocol": one.protocol, "version": one.version, "priority": one.priority,

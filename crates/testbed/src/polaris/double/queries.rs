@@ -16,12 +16,46 @@ use super::rights::Rights;
 pub type Parameters = Vec<(String, String)>;
 
 const INSTANCE_KEYS: [&str; 20] = [
-    "id", "service", "namespace", "host", "port", "keys", "values", "protocol", "version", "health_status", "healthy",
-    "isolate", "weight", "logic_set", "cmdb_region", "cmdb_zone", "cmdb_idc", "priority", "offset", "limit",
+    "id",
+    "service",
+    "namespace",
+    "host",
+    "port",
+    "keys",
+    "values",
+    "protocol",
+    "version",
+    "health_status",
+    "healthy",
+    "isolate",
+    "weight",
+    "logic_set",
+    "cmdb_region",
+    "cmdb_zone",
+    "cmdb_idc",
+    "priority",
+    "offset",
+    "limit",
 ];
 const SERVICE_KEYS: [&str; 18] = [
-    "name", "namespace", "business", "department", "cmdb_mod1", "cmdb_mod2", "cmdb_mod3", "owner", "offset", "limit",
-    "platform_id", "only_exist_health_instance", "host", "port", "keys", "values", "instance_keys", "instance_values",
+    "name",
+    "namespace",
+    "business",
+    "department",
+    "cmdb_mod1",
+    "cmdb_mod2",
+    "cmdb_mod3",
+    "owner",
+    "offset",
+    "limit",
+    "platform_id",
+    "only_exist_health_instance",
+    "host",
+    "port",
+    "keys",
+    "values",
+    "instance_keys",
+    "instance_values",
 ];
 
 /// `*` at an end stands for anything.
@@ -114,7 +148,8 @@ fn is_true(text: &str) -> Option<bool> {
 fn fits(service: &CachedService, held: &HeldInstance, parameters: &Parameters, pairs: &[(String, String)]) -> bool {
     let it = &held.it;
     let place = it.location.as_ref();
-    let number = |text: &str, there: Option<u32>| text.parse().is_ok_and(|wanted: u32| there.unwrap_or_default() == wanted);
+    let number =
+        |text: &str, there: Option<u32>| text.parse().is_ok_and(|wanted: u32| there.unwrap_or_default() == wanted);
     let flag = |text: &str, there: Option<bool>| is_true(text).is_none_or(|wanted| there.unwrap_or_default() == wanted);
     let text = |wanted: &str, there: Option<&String>| there.map_or("", String::as_str) == wanted;
     let all = parameters.iter().all(|(key, value)| match key.as_str() {
@@ -177,11 +212,16 @@ pub fn services(cache: &CachedRecords, parameters: &Parameters, rights: &Rights,
     let mut all: Vec<_> = cache.services_of(None).filter(|one| rights.sees(one.namespace())).collect();
     all.retain(|service| {
         let here = parameters.iter().all(|(key, value)| match key.as_str() {
-            "name" => matches(&service.name().to_lowercase(), &value.to_lowercase()) && (value.contains('*') || service.name() == value),
+            "name" => {
+                matches(&service.name().to_lowercase(), &value.to_lowercase())
+                    && (value.contains('*') || service.name() == value)
+            }
             "namespace" => matches(service.namespace(), value),
             "business" => service.it.it.business.as_deref().unwrap_or_default().contains(value.as_str()),
             "department" => service.it.it.department.as_deref().unwrap_or_default() == value,
-            "host" => service.instances.iter().any(|one| value.split(',').any(|host| one.it.host.as_deref() == Some(host))),
+            "host" => {
+                service.instances.iter().any(|one| value.split(',').any(|host| one.it.host.as_deref() == Some(host)))
+            }
             "port" => service.instances.iter().any(|one| one.it.port.is_some_and(|port| port.to_string() == *value)),
             "only_exist_health_instance" => value != "true" || service.counts().1 > 0,
             _ => true,

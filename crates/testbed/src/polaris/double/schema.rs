@@ -187,9 +187,13 @@ mod tests {
 
     #[test]
     fn both_names_of_a_field_are_taken_and_null_is_absent() {
-        let read = INSTANCE.read(&json!({"enableHealthCheck": true, "health_check": {"type": "HEARTBEAT"}, "id": null}));
+        let read =
+            INSTANCE.read(&json!({"enableHealthCheck": true, "health_check": {"type": "HEARTBEAT"}, "id": null}));
         assert_eq!(json!(read.unwrap()), json!({"enable_health_check": true, "health_check": {"type": 1}}));
-        assert_eq!(json!(INSTANCE.read(&json!({"port": "80", "weight": 5})).unwrap()), json!({"port": 80, "weight": 5}));
+        assert_eq!(
+            json!(INSTANCE.read(&json!({"port": "80", "weight": 5})).unwrap()),
+            json!({"port": 80, "weight": 5})
+        );
     }
 
     #[test]
@@ -203,7 +207,10 @@ mod tests {
             (json!({"host": 1}), "json: cannot unmarshal number into Go value of type string"),
             (json!({"healthy": "true"}), "json: cannot unmarshal string into Go value of type bool"),
             (json!({"metadata": {"a": 1}}), "json: cannot unmarshal number into Go value of type string"),
-            (json!({"health_check": {"type": "PING"}}), r#"unknown value "PING" for enum v1.HealthCheck.HealthCheckType"#),
+            (
+                json!({"health_check": {"type": "PING"}}),
+                r#"unknown value "PING" for enum v1.HealthCheck.HealthCheckType"#,
+            ),
             (json!([]), "json: cannot unmarshal array into Go value of type map[string]json.RawMessage"),
         ] {
             assert_eq!(INSTANCE.read(&wrong).unwrap_err(), why, "{wrong}");

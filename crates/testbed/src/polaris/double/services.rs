@@ -62,27 +62,39 @@ impl HeldRecords {
     fn make_service(&mut self, asked: Service) -> Service {
         let namespace = asked.namespace.clone().unwrap_or_default();
         if !self.namespaces.contains_key(&namespace) {
-            self.put_namespace(Namespace { name: Some(namespace), owners: asked.owners.clone(), ..Namespace::default() });
+            self.put_namespace(Namespace {
+                name: Some(namespace),
+                owners: asked.owners.clone(),
+                ..Namespace::default()
+            });
         }
         let fresh = Service { id: None, token: None, ctime: None, revision: Some(random_id()), ..asked };
         self.put_service(fresh)
     }
 
     pub fn create_service(&mut self, asked: &Service) -> OneAnswer {
-        let (namespace, name) = (asked.namespace.as_deref().unwrap_or_default(), asked.name.as_deref().unwrap_or_default());
+        let (namespace, name) =
+            (asked.namespace.as_deref().unwrap_or_default(), asked.name.as_deref().unwrap_or_default());
         if let Some(there) = self.service_named(namespace, name) {
             let id = Some(there.id().to_owned());
             return OneAnswer::service(AnswerCode::EXISTED, Service { id, ..asked.clone() });
         }
         let made = self.make_service(asked.clone());
-        let shown = Service { id: made.id, name: made.name, namespace: made.namespace, token: made.token, ..Service::default() };
+        let shown = Service {
+            id: made.id,
+            name: made.name,
+            namespace: made.namespace,
+            token: made.token,
+            ..Service::default()
+        };
         OneAnswer::service(AnswerCode::SUCCESS, shown)
     }
 
     /// Changes what the request names; no metadata leaves what is there.
     pub fn update_service(&mut self, asked: &Service) -> OneAnswer {
         let told = |code| OneAnswer::service(code, asked.clone());
-        let (namespace, name) = (asked.namespace.as_deref().unwrap_or_default(), asked.name.as_deref().unwrap_or_default());
+        let (namespace, name) =
+            (asked.namespace.as_deref().unwrap_or_default(), asked.name.as_deref().unwrap_or_default());
         let Some(there) = self.service_named(namespace, name).cloned() else { return told(AnswerCode::NOT_FOUND) };
         let mut it = there.it.clone();
         if !asked.metadata.is_empty() && asked.metadata != it.metadata {
@@ -104,7 +116,8 @@ impl HeldRecords {
     /// One with instances stays; one that is not there counts as gone.
     pub fn delete_service(&mut self, asked: &Service) -> OneAnswer {
         let told = |code| OneAnswer::service(code, asked.clone());
-        let (namespace, name) = (asked.namespace.as_deref().unwrap_or_default(), asked.name.as_deref().unwrap_or_default());
+        let (namespace, name) =
+            (asked.namespace.as_deref().unwrap_or_default(), asked.name.as_deref().unwrap_or_default());
         let Some(id) = self.service_named(namespace, name).map(|there| there.id().to_owned()) else {
             return told(AnswerCode::SUCCESS);
         };

@@ -22,9 +22,8 @@ fn heartbeat(it: &Instance) -> Option<HealthCheck> {
 
 /// Whether a request wants another location; one without any wants none.
 fn moves(asked: Option<&Location>, there: Option<&Location>) -> bool {
-    let words = |place: &Location| {
-        [&place.region, &place.zone, &place.campus].map(|word| word.clone().unwrap_or_default())
-    };
+    let words =
+        |place: &Location| [&place.region, &place.zone, &place.campus].map(|word| word.clone().unwrap_or_default());
     let there = there.map(words).unwrap_or_default();
     asked.is_some_and(|asked| words(asked) != there)
 }
@@ -33,7 +32,8 @@ impl HeldRecords {
     /// Makes an instance, or replaces all of the one with its id but its isolation, unless the request names that, too. Its
     /// service and namespace are made where they are missing. `asked` has an id.
     pub fn create_instance(&mut self, asked: &Instance) -> OneAnswer {
-        let (namespace, name) = (asked.namespace.clone().unwrap_or_default(), asked.service.clone().unwrap_or_default());
+        let (namespace, name) =
+            (asked.namespace.clone().unwrap_or_default(), asked.service.clone().unwrap_or_default());
         let service = self.service_made(&namespace, &name);
         let id = asked.id.clone().unwrap_or_default();
         let isolated = self.instances.get(&id).and_then(|there| there.it.isolate);
