@@ -9,6 +9,7 @@ pub mod file;
 pub mod kong;
 pub mod memory;
 pub mod nacos;
+pub mod polaris;
 mod util;
 mod vault_turns;
 pub mod zookeeper;
@@ -28,11 +29,12 @@ pub const CONNECTORS: &[&dyn Connector] = &[
     &kong::KongConnector,
     &memory::MemoryConnector,
     &nacos::NacosConnector,
+    &polaris::PolarisConnector,
     &zookeeper::ZooKeeperConnector,
 ];
 
 /// Words for kinds that are not supported yet.
-const PLANNED: &[&str] = &["polaris", "kubernetes", "k8s", "etcd", "apollo", "apisix", "traefik", "envoy", "nginx"];
+const PLANNED: &[&str] = &["kubernetes", "k8s", "etcd", "apollo", "apisix", "traefik", "envoy", "nginx"];
 
 /// The table of all kinds, for the settings file.
 pub fn kinds() -> Kinds {

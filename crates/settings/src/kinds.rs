@@ -85,6 +85,9 @@ pub struct KindFacts {
     pub configs_sink: bool,
     /// The kind has namespaces.
     pub namespaces: bool,
+    /// Which of them is the one that is always there. Those of two kinds are one to a task, whatever each is called; empty:
+    /// the kind has none.
+    pub default_namespace: &'static str,
     /// A cluster of this kind needs at least one address.
     pub addresses: bool,
     /// Marks need no place in the data, and are written there only when a task says `marks: inline`.
@@ -111,6 +114,7 @@ impl KindFacts {
         configs_source: false,
         configs_sink: false,
         namespaces: true,
+        default_namespace: PUBLIC,
         addresses: true,
         inline_marks: false,
         token: false,

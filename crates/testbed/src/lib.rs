@@ -5,6 +5,7 @@
 //! - [`ZooKeeper`]: a real server of version 3.9, 3.8 or 3.4; [`ZooKeeperEnsemble`]: several as one.
 //! - [`Consul`]: a real server of version 1.20, built from its Go modules; [`ConsulApi`]: its HTTP interface.
 //! - [`Kong`]: a strict double of its Admin API with a real proxy; [`KongApi`] is the API, [`KongDesk`] its door for tests.
+//! - [`Polaris`]: a strict double of a server; [`PolarisApi`]: its HTTP interface; [`PolarisDoor`]: what it was asked.
 //! - [`ZkDoor`]: the vendor's and Curator's Java clients, driven over standard input: [`ZkClient`] is one session.
 //! - [`DubboProvider`], [`DubboConsumer`]: real Dubbo programs on a ZooKeeper or a Nacos; the consumer says who answers.
 //! - [`SpringApp`]: a real Spring Cloud application at a ZooKeeper or a Eureka, and what its discovery client sees.
@@ -26,6 +27,7 @@ mod java;
 mod kong;
 mod nacos;
 mod open_api;
+mod polaris;
 mod poller;
 mod ports;
 mod process;
@@ -46,6 +48,10 @@ pub use kong::{
 };
 pub use nacos::{Cluster, Nacos, NacosVersion, Options, PASSWORD, USER};
 pub use open_api::{Config, Edit, OpenApi, Publisher, ServiceInfo};
+pub use polaris::{
+    POLARIS_TOKEN, Polaris, PolarisApi, PolarisCounts, PolarisDoor, PolarisFault, PolarisPorts, PolarisRow,
+    PolarisRules, PolarisSetup, TokenChange, serve_polaris,
+};
 pub use poller::{Double, Gap, Poller, Report, Watched};
 pub use record::{Instance, ServiceName};
 pub use shared::{Server, full, share, shared, trial};

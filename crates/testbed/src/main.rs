@@ -1,5 +1,6 @@
 //! Real servers for tests and for people.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{ExitCode, ExitStatus};
 use std::time::Instant;
@@ -7,7 +8,8 @@ use std::time::Instant;
 use anyhow::{Context, Error, Result, bail};
 use causeway_testbed::{
     CONSUL_TOKEN, Consul, ConsulSetup, EUREKA_LOGIN, Eureka, EurekaOptions, Kong, KongArguments, KongSetup, Nacos,
-    NacosVersion, Options, PASSWORD, Server, USER, ZooKeeper, ZooOptions, host, serve_kong,
+    NacosVersion, Options, PASSWORD, Polaris, PolarisPorts, PolarisRules, PolarisSetup, Server, USER, ZooKeeper,
+    ZooOptions, host, serve_kong, serve_polaris,
 };
 use clap::{Parser, Subcommand};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
@@ -29,11 +31,11 @@ struct Cli {
 enum Task {
     /// Start servers once, run a command that finds them in CAUSEWAY_TEST_NACOS2 etc., end them, exit with its code
     Run {
-        /// nacos1 (1.4.1), nacos2, nacos2b (2.5.0), nacos3 (3.1.0), zookeeper, zookeeperb (3.9), consul (1.20), eureka, kong (a double), with commas
+        /// nacos1 (1.4.1), nacos2, nacos2b (2.5.0), nacos3 (3.1.0), zookeeper, zookeeperb (3.9), consul (1.20), eureka, kong, polaris (doubles), with commas
         #[arg(
             long,
             value_delimiter = ',',
-            default_value = "nacos2,nacos2b,nacos3,nacos1,zookeeper,zookeeperb,eureka,kong"
+            default_value = "nacos2,nacos2b,nacos3,nacos1,zookeeper,zookeeperb,eureka,kong,polaris"
         )]
         servers: Vec<Server>,
         /// How many may start at a time
@@ -109,6 +111,34 @@ enum Task {
 enum DoubleKind {
     /// A Kong 3.9: its Admin API and its proxy
     Kong(Box<KongArguments>),
+    /// A Polaris server of 1.19
+    Polaris {
+        #[arg(long, default_value = "127.0.0.1:8090")]
+        http: SocketAddr,
+        #[arg(long, default_value = "127.0.0.1:8091")]
+        grpc: SocketAddr,
+        /// A port for tests: GET and DELETE /counts, PUT /faults, PUT /tokens, POST /streams/drop
+        #[arg(long, default_value = "127.0.0.1:8092")]
+        control: SocketAddr,
+        /// A folder for its data, which stays; without it nothing does
+        #[arg(long)]
+        data: Option<PathBuf>,
+        /// Console calls need this token
+        #[arg(long)]
+        token: Option<String>,
+        /// Clients need it as well
+        #[arg(long)]
+        client_auth: bool,
+        /// Most records of one write, and most rows of one page
+        #[arg(long, default_value_t = 100)]
+        limit: usize,
+        /// As with a MySQL store: every instance has a location
+        #[arg(long)]
+        always_location: bool,
+        /// The console's lists are up to a second old
+        #[arg(long)]
+        stale_lists: bool,
+    },
 }
 
 #[tokio::main]
@@ -147,9 +177,17 @@ fn failed(error: Error) -> ExitCode {
 
 /// Nothing else has to be on the machine for one.
 async fn double(kind: DoubleKind) -> Result<ExitCode> {
-    let DoubleKind::Kong(arguments) = kind;
+    let served = async {
+        match kind {
+            DoubleKind::Kong(arguments) => serve_kong(*arguments).await,
+            DoubleKind::Polaris { http, grpc, control, data, token, client_auth, limit, always_location, stale_lists } => {
+                let rules = PolarisRules { data, token, client_auth, limit, always_location, stale_lists };
+                serve_polaris(rules, PolarisPorts { http, grpc, control }).await
+            }
+        }
+    };
     tokio::select! {
-        served = serve_kong(*arguments) => served?,
+        served = served => served?,
         () = asked_to_end() => {}
     }
     Ok(ExitCode::SUCCESS)
@@ -216,6 +254,10 @@ async fn start(server: Server) -> Result<Running> {
             None if server == Server::Kong => {
                 let kong = Kong::start(KongSetup::default()).await?;
                 Ok(Running { server, addr: kong.addr(), _process: Box::new(kong) })
+            }
+            None if server == Server::Polaris => {
+                let polaris = Polaris::start(PolarisSetup::default()).await?;
+                Ok(Running { server, addr: polaris.addr(), _process: Box::new(polaris) })
             }
             None => {
                 let zoo = ZooKeeper::start(ZooOptions::default()).await?;

@@ -29,6 +29,8 @@ pub enum Server {
     Eureka,
     /// A strict double of Kong, with a database. It has no namespaces: take names of your own.
     Kong,
+    /// The double of Polaris, without access control. Its address is that of the HTTP port; gRPC is on the next one.
+    Polaris,
 }
 
 impl Server {
@@ -42,6 +44,7 @@ impl Server {
         Self::Consul,
         Self::Eureka,
         Self::Kong,
+        Self::Polaris,
     ];
 
     /// As in `--servers`.
@@ -56,6 +59,7 @@ impl Server {
             Self::Consul => "consul",
             Self::Eureka => "eureka",
             Self::Kong => "kong",
+            Self::Polaris => "polaris",
         }
     }
 
@@ -70,7 +74,7 @@ impl Server {
             Self::Nacos1 => Some(NacosVersion::V1_4),
             Self::Nacos2 | Self::Nacos2b => Some(NacosVersion::V2_5),
             Self::Nacos3 => Some(NacosVersion::V3_1),
-            Self::Zoo | Self::ZooB | Self::Consul | Self::Eureka | Self::Kong => None,
+            Self::Zoo | Self::ZooB | Self::Consul | Self::Eureka | Self::Kong | Self::Polaris => None,
         }
     }
 }

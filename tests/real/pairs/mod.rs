@@ -6,6 +6,7 @@ mod dubbo;
 mod eureka;
 mod kong;
 mod nacos;
+mod polaris;
 mod record;
 mod spring;
 
@@ -61,11 +62,12 @@ macro_rules! pairs {
 /// The tests by name. Between Dubbo's and Spring Cloud's znodes there is nothing to copy, and from a gateway neither.
 pub fn all() -> Vec<(&'static str, Test)> {
     pairs![
-        nacos to nacos dubbo spring eureka consul kong;
-        dubbo to nacos dubbo eureka consul kong;
-        spring to nacos spring eureka consul kong;
-        eureka to nacos dubbo spring eureka consul kong;
-        consul to nacos dubbo spring eureka consul kong;
+        nacos to nacos dubbo spring eureka consul polaris kong;
+        dubbo to nacos dubbo eureka consul polaris kong;
+        spring to nacos spring eureka consul polaris kong;
+        eureka to nacos dubbo spring eureka consul polaris kong;
+        consul to nacos dubbo spring eureka consul polaris kong;
+        polaris to nacos dubbo spring eureka consul polaris kong;
     ]
 }
 
@@ -75,6 +77,7 @@ pub fn end() {
     eureka::end();
     consul::end();
     kong::end();
+    polaris::end();
 }
 
 /// Waits until `place` holds `wanted` and nothing else; how long that took.

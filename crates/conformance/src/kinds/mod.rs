@@ -6,6 +6,7 @@ mod file;
 mod kong;
 mod memory;
 mod nacos;
+mod polaris;
 mod providers;
 mod zookeeper;
 
@@ -15,6 +16,7 @@ pub use file::FileKind;
 pub use kong::KongKind;
 pub use memory::MemoryKind;
 pub use nacos::{Door, NacosKind};
+pub use polaris::PolarisKind;
 pub use zookeeper::{Form, Servers, ZooKeeperGround, ZooKeeperKind};
 
 use crate::Session;
