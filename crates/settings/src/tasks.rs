@@ -1,6 +1,7 @@
 //! Reading `tasks`.
 
 use crate::clusters::{check_name, normal_namespace};
+use crate::groups;
 use crate::model::{Cases, Namespaces, Task, TaskMode, TaskType, settle};
 use crate::options::{
     ConflictRule, Data, DataAcl, Guard, Marks, MetadataRenames, NameCase, Overrides, Policy, Rename, Renames, Rule,
@@ -12,7 +13,7 @@ use crate::template::check_template;
 use crate::tree::{Node, Value};
 
 /// The keys of a task; a test holds them against the schema.
-pub(crate) const TASK_KEYS: [&str; 19] = [
+pub(crate) const TASK_KEYS: [&str; 20] = [
     "name",
     "source",
     "destination",
@@ -30,6 +31,7 @@ pub(crate) const TASK_KEYS: [&str; 19] = [
     "select",
     "map",
     "nameCase",
+    "groups",
     "guard",
     "settle",
 ];
@@ -98,10 +100,12 @@ fn read_one(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Task {
         select: select(reader, fields, about).unwrap_or_default(),
         map: map(reader, fields, mode == TaskMode::Bidirectional).unwrap_or_default(),
         name_case: reader.word(fields, "nameCase", &cases),
+        groups: groups::read(reader, fields),
         guard: guard(reader, fields).unwrap_or_default(),
         settle: reader.duration(fields, "settle", settle()),
         namespaces: Namespaces::default(),
         cases: Cases::default(),
+        grouped: None,
         written: Default::default(),
     }
 }
