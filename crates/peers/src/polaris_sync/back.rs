@@ -3,7 +3,7 @@
 use super::names::{BETWEEN, DEFAULT, DEFAULT_GROUP, EMPTY, NameForm, destination_namespace, source_namespace, unliteral};
 use super::read::REGISTRY_KINDS;
 use causeway_settings::{
-    Cluster, Guard, Kinds, NameCase, Overrides, PUBLIC, Pattern, Policy, Rename, Rule, Secret, Settings, TakeOver, Task, format_duration,
+    Cluster, Guard, Kinds, MetadataGroup, NameCase, Overrides, PUBLIC, Pattern, Policy, Rename, Rule, Secret, Settings, TakeOver, Task, format_duration,
 };
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -75,7 +75,7 @@ impl Maker<'_> {
             return Vec::new();
         }
         self.options(task, &name, [&source, &destination], &matches);
-        let groups: Vec<Value> = self.groups(task);
+        let groups: Vec<Value> = task.groups.iter().map(group).collect();
         let there = matches.iter().map(|(namespace, service)| one_match(namespace, service, &groups));
         let mut tasks = vec![self.one_way(&name, &source, &destination, there.collect())];
         if task.is_two_way() {
@@ -254,9 +254,18 @@ impl Maker<'_> {
         }
     }
 
-    fn groups(&mut self, _task: &Task) -> Vec<Value> {
-        Vec::new()
+}
+
+fn group(group: &MetadataGroup) -> Value {
+    let mut made = Map::new();
+    made.insert("name".into(), json!(group.name));
+    if !group.metadata.is_empty() {
+        made.insert("metadata".into(), json!(group.metadata));
     }
+    if let Some(upstream) = &group.upstream {
+        made.insert("upstreamName".into(), json!(upstream.replace("{{", "{").replace("}}", "}")));
+    }
+    Value::Object(made)
 }
 
 fn one_match(namespace: &str, service: &str, groups: &[Value]) -> Value {

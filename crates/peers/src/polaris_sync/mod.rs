@@ -13,6 +13,7 @@ mod read;
 mod report;
 mod seals;
 mod to_settings;
+mod values;
 
 pub use back::{Backward, from_settings};
 pub use model::{DocumentSubject, ProbeRules, ReportTarget, Reporting, TargetKind};

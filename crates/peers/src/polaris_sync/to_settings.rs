@@ -4,9 +4,10 @@
 //! finds is told at the place in the document that it was made of.
 
 use super::Loaded;
-use super::model::{DocumentSubject, Located, Match, MatchGroup, ProbeRules, Reporting, SyncEnd, SyncTask};
-use super::names::{DEFAULT_GROUP, NameForm, destination_namespace, literal, pattern, source_namespace, split};
+use super::model::{DocumentSubject, Located, Match, ProbeRules, Reporting, SyncEnd, SyncTask};
+use super::names::{NameForm, destination_namespace, source_namespace};
 use super::report::ReportRow;
+use super::values::{bare, group, referable, rule};
 use crate::problem_list::{ProblemList, Source, Sources};
 use causeway_settings::{Env, Kinds, PUBLIC, Place, Problem, Problems, Settings, escape, format_duration, parse};
 use serde_json::{Map, Value, json};
@@ -32,6 +33,8 @@ pub struct Converted {
     pub cluster_places: BTreeMap<String, String>,
     /// The same of tasks.
     pub task_places: BTreeMap<String, String>,
+    /// By a task's name, the number of the document that it stands in.
+    pub task_documents: BTreeMap<String, usize>,
 }
 
 /// A task of a document that cannot be done.
@@ -45,6 +48,8 @@ pub struct UnsupportedTask {
     pub destination: String,
     /// Whether it copies configuration.
     pub configuration: bool,
+    /// The document that it stands in.
+    pub file: String,
     /// Why it cannot be done.
     pub reason: String,
 }
@@ -140,6 +145,7 @@ impl Builder<'_> {
             source: task.source.name.clone(),
             destination: task.destination.name.clone(),
             configuration: subject == DocumentSubject::Configuration,
+            file: self.documents[n].file.clone(),
             reason,
         });
     }
@@ -266,6 +272,7 @@ impl Builder<'_> {
             return;
         }
         let at = self.source(n, task.name_place, path);
+        self.converted.task_documents.insert(name.clone(), n);
         self.converted.task_places.insert(name, self.shown(&at));
         let own = format!("tasks[{}]", self.tasks.len());
         let ends = [("source", &task.source), ("destination", &task.destination)];
@@ -290,7 +297,7 @@ impl Builder<'_> {
 
     /// The groups of a match, which only gateways have.
     fn groups(&mut self, n: usize, task: &SyncTask, one: &Match, path: &str) -> Vec<Value> {
-        if one.groups.is_empty() || is_gateway(&task.destination.kind) {
+        if one.groups.is_empty() || self.kinds.facts(&task.destination.kind).grouped {
             return one.groups.iter().map(group).collect();
         }
         let help = "a registry gets every instance once; take the groups out";
@@ -308,13 +315,14 @@ impl Builder<'_> {
         [at_source, at_destination]: [bool; 2],
     ) -> BTreeMap<String, String> {
         let (source, destination) = (task.source.kind.as_str(), task.destination.kind.as_str());
+        let grouped = self.kinds.facts(destination).grouped;
         let mut table = BTreeMap::new();
         for (_, one) in matches {
             let from = if at_source { source_namespace(source, &one.namespace) } else { PUBLIC.to_owned() };
             let to = match destination {
-                _ if is_gateway(destination) || at_destination => {
-                    destination_namespace(source, destination, &one.namespace)
-                }
+                // The names of groups say which namespace they come from.
+                _ if grouped && at_source => from.clone(),
+                _ if grouped || at_destination => destination_namespace(source, destination, &one.namespace),
                 _ => PUBLIC.to_owned(),
             };
             table.insert(from, to);
@@ -386,49 +394,3 @@ impl Builder<'_> {
     }
 }
 
-/// Whether a kind makes upstreams of groups.
-fn is_gateway(kind: &str) -> bool {
-    kind == "kong"
-}
-
-/// An address without the scheme that is meant where none stands.
-fn bare(address: &str) -> &str {
-    address.strip_prefix("http://").unwrap_or(address).trim_end_matches('/')
-}
-
-/// A text that is one reference of ours stays one: `${env:NAME}`. Any other is that text.
-fn referable(text: &str) -> String {
-    let inner = text.strip_prefix("${env:").or_else(|| text.strip_prefix("${file:"));
-    let whole = inner.is_some_and(|rest| rest.find('}') == Some(rest.len() - 1));
-    if whole { text.to_owned() } else { escape(text) }
-}
-
-fn group(group: &MatchGroup) -> Value {
-    let mut made = Map::new();
-    made.insert("name".into(), json!(escape(&group.name)));
-    if !group.metadata.is_empty() {
-        let metadata: BTreeMap<_, _> = group.metadata.iter().map(|(key, value)| (key.clone(), escape(value))).collect();
-        made.insert("metadata".into(), json!(metadata));
-    }
-    if !group.upstream.is_empty() {
-        made.insert("upstreamName".into(), json!(escape(&group.upstream)));
-    }
-    Value::Object(made)
-}
-
-/// What a match selects. `kind`: that of the source, where it has namespaces and groups.
-fn rule(one: &Match, kind: Option<&String>) -> Value {
-    let mut made = Map::new();
-    let Some(kind) = kind else {
-        made.extend(pattern(&one.name).map(|service| ("service".to_owned(), json!(escape(&service)))));
-        return Value::Object(made);
-    };
-    made.insert("namespace".into(), json!(escape(&literal(&source_namespace(kind, &one.namespace)))));
-    if NameForm::of(&one.name) != NameForm::All {
-        let (group, service) = split(&one.name);
-        let group = group.map_or_else(|| Some(literal(DEFAULT_GROUP)), pattern);
-        made.extend(group.map(|group| ("group".to_owned(), json!(escape(&group)))));
-        made.extend(pattern(service).map(|service| ("service".to_owned(), json!(escape(&service)))));
-    }
-    Value::Object(made)
-}
