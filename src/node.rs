@@ -50,7 +50,9 @@ impl Local {
             Err(error) => Err(error.to_string()),
         };
         if let Err(error) = served {
-            tracing::warn!("GET /sync/health is not answered on port {port}: {error}; set `server.port` or SERVER_PORT");
+            tracing::warn!(
+                "GET /sync/health is not answered on port {port}: {error}; set `server.port` or SERVER_PORT"
+            );
         }
     }
 

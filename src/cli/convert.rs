@@ -65,7 +65,10 @@ fn to_yaml(file: &str, text: &str) -> Result<String, Failure> {
     let converted = to_settings(&[loaded], &ProcessEnv, &kinds).map_err(refused)?;
     warnings(&converted.warnings);
     let report = converted.report.targets.iter().any(|target| target.enable);
-    for what in [("report", report), ("health_check", converted.probes.enable)].into_iter().filter_map(|(what, is)| is.then_some(what)) {
+    for what in [("report", report), ("health_check", converted.probes.enable)]
+        .into_iter()
+        .filter_map(|(what, is)| is.then_some(what))
+    {
         say(&format!("{what}: a settings file has no place for it, and it is left out"));
     }
     Ok(converted.settings.to_yaml(Secrets::Kept))

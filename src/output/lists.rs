@@ -2,7 +2,8 @@
 
 use super::{Cell, Paint, Table, Tone, clean};
 use causeway_server::api::{
-    Carrier, Cluster, Conflict, ConflictSide, Difference, Document, DocumentState, Event, LeftOut, RecordRef, Service, State, Task,
+    Carrier, Cluster, Conflict, ConflictSide, Difference, Document, DocumentState, Event, LeftOut, RecordRef, Service,
+    State, Task,
 };
 
 /// Clusters.

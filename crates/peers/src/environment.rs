@@ -96,7 +96,8 @@ pub fn installation(variable: &dyn Fn(&str) -> Option<String>, folder: &Path) ->
     let given = |name: &str| variable(name).filter(|value| !value.trim().is_empty());
     let is_there = |path: &str| folder.join(path).exists();
     let settings = application.pointer("/polaris/sync").is_some();
-    if !settings && !VARIABLES.iter().any(|name| given(name).is_some()) && !SLOTS.iter().any(|slot| is_there(slot.file)) {
+    if !settings && !VARIABLES.iter().any(|name| given(name).is_some()) && !SLOTS.iter().any(|slot| is_there(slot.file))
+    {
         return None;
     }
     let mut slots: Vec<SlotOptions> = Vec::new();

@@ -4,7 +4,7 @@
 
 use crate::desired::{RunState, TaskEntry};
 use crate::node::Inner;
-use causeway_engine::{RouteState, RouteSpec, RunState as EngineRun};
+use causeway_engine::{RouteSpec, RouteState, RunState as EngineRun};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -54,7 +54,9 @@ impl Scribe {
     /// Adds what an engine tells to the history.
     pub fn record(&self, event: Event) {
         match event.action {
-            Action::Created | Action::Adopted | Action::Updated | Action::Deleted => self.tally.add(&event.cluster, true),
+            Action::Created | Action::Adopted | Action::Updated | Action::Deleted => {
+                self.tally.add(&event.cluster, true)
+            }
             Action::Failed => self.tally.add(&event.cluster, false),
             Action::Skipped | Action::Held | Action::Released | Action::Conflict => {}
         }

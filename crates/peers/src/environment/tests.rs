@@ -28,7 +28,10 @@ fn nothing_of_it_is_active_where_nothing_of_it_is_there() {
 #[test]
 fn defaults() {
     let found = read(Path::new("/x"), &[("POLARIS_SYNC_LOGGER_PATH", "logs")]).unwrap();
-    assert_eq!((file(&found, 0).as_str(), file(&found, 1).as_str()), ("/x/conf/sync-registry.json", "/x/conf/sync-config.json"));
+    assert_eq!(
+        (file(&found, 0).as_str(), file(&found, 1).as_str()),
+        ("/x/conf/sync-registry.json", "/x/conf/sync-config.json")
+    );
     assert_eq!(found.slots[0].backup, Path::new("/x/conf/sync-config-backup.json"));
     assert_eq!(found.slots[1].backup, Path::new("/x/conf/config/sync-config-backup.json"));
     assert_eq!((found.port, found.log_folder.as_path()), (8690, Path::new("/x/logs")));
@@ -42,17 +45,19 @@ fn defaults() {
 
 #[test]
 fn variables_of_its_manual_and_of_its_program() {
-    for (name, value) in [
-        ("POLARIS_SYNC_REGISTRY_CONFIG_BACKUP_PATH", "/b.json"),
-        ("POLARIS_SYNC_REGISTRY_BACKUP_PATH", "/b.json"),
-    ] {
+    for (name, value) in
+        [("POLARIS_SYNC_REGISTRY_CONFIG_BACKUP_PATH", "/b.json"), ("POLARIS_SYNC_REGISTRY_BACKUP_PATH", "/b.json")]
+    {
         assert_eq!(read(Path::new("/x"), &[(name, value)]).unwrap().slots[0].backup, Path::new("/b.json"), "{name}");
     }
-    let found = read(Path::new("/x"), &[
-        ("POLARIS_SYNC_CONFIG_FILE_WATCH", "/etc/tasks.json"),
-        ("POLARIS_SYNC_REGISTRY_FILE_WATCH", "r.json"),
-        ("POLARIS_SYNC_CONFIG_BACKUP_PATH", "b"),
-    ]);
+    let found = read(
+        Path::new("/x"),
+        &[
+            ("POLARIS_SYNC_CONFIG_FILE_WATCH", "/etc/tasks.json"),
+            ("POLARIS_SYNC_REGISTRY_FILE_WATCH", "r.json"),
+            ("POLARIS_SYNC_CONFIG_BACKUP_PATH", "b"),
+        ],
+    );
     let found = found.unwrap();
     assert_eq!((file(&found, 0).as_str(), file(&found, 1).as_str()), ("/x/r.json", "/etc/tasks.json"));
     assert_eq!(found.slots[1].backup, Path::new("/x/b"));
@@ -64,11 +69,14 @@ fn variables_of_its_manual_and_of_its_program() {
 
 #[test]
 fn a_config_map() {
-    let found = read(Path::new("/x"), &[
-        ("POLARIS_SYNC_REGISTRY_CONFIG_PROVIDER", "kubernetes"),
-        ("POLARIS_SYNC_CONFIG_K8S_ADDRESS", "10.0.0.1:6443"),
-        ("POLARIS_SYNC_CONFIG_K8S_TOKEN", "t0ken"),
-    ]);
+    let found = read(
+        Path::new("/x"),
+        &[
+            ("POLARIS_SYNC_REGISTRY_CONFIG_PROVIDER", "kubernetes"),
+            ("POLARIS_SYNC_CONFIG_K8S_ADDRESS", "10.0.0.1:6443"),
+            ("POLARIS_SYNC_CONFIG_K8S_TOKEN", "t0ken"),
+        ],
+    );
     let found = found.unwrap();
     let ProviderOptions::Kubernetes(options) = &found.slots[0].provider else { panic!("{found:?}") };
     assert_eq!(options.address.as_deref(), Some("10.0.0.1:6443"));

@@ -1,9 +1,12 @@
 //! From a settings file to a document, as far as the form can say it.
 
-use super::names::{BETWEEN, DEFAULT, DEFAULT_GROUP, EMPTY, NameForm, destination_namespace, source_namespace, unliteral};
+use super::names::{
+    BETWEEN, DEFAULT, DEFAULT_GROUP, EMPTY, NameForm, destination_namespace, source_namespace, unliteral,
+};
 use super::read::REGISTRY_KINDS;
 use causeway_settings::{
-    Cluster, Guard, Kinds, MetadataGroup, NameCase, Overrides, PUBLIC, Pattern, Policy, Rename, Rule, Secret, Settings, TakeOver, Task, format_duration,
+    Cluster, Guard, Kinds, MetadataGroup, NameCase, Overrides, PUBLIC, Pattern, Policy, Rename, Rule, Secret, Settings,
+    TakeOver, Task, format_duration,
 };
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -110,7 +113,8 @@ impl Maker<'_> {
         }
         if !self.told.contains(&cluster.name) {
             self.told.push(cluster.name.clone());
-            let referred = [&cluster.password, &cluster.token].into_iter().flatten().any(|secret| secret.reference().is_some());
+            let referred =
+                [&cluster.password, &cluster.token].into_iter().flatten().any(|secret| secret.reference().is_some());
             for (key, is) in [
                 ("ak, sk", cluster.ak.is_some()),
                 ("tls", cluster.tls.is_some()),
@@ -123,7 +127,10 @@ impl Maker<'_> {
                 }
             }
             if referred || !cluster.written.is_empty() {
-                self.warn(format!("cluster {}: only this program reads references such as ${{env:NAME}}", cluster.name));
+                self.warn(format!(
+                    "cluster {}: only this program reads references such as ${{env:NAME}}",
+                    cluster.name
+                ));
             }
         }
         Value::Object(end)
@@ -133,7 +140,9 @@ impl Maker<'_> {
     fn matches(&mut self, task: &Task, name: &str, source: &Cluster) -> Vec<(String, String)> {
         let has_namespaces = self.kinds.facts(&source.kind).namespaces;
         let listed: Vec<String> = match has_namespaces {
-            true => task.namespaces_of(source).iter().map(|namespace| written_namespace(&source.kind, namespace)).collect(),
+            true => {
+                task.namespaces_of(source).iter().map(|namespace| written_namespace(&source.kind, namespace)).collect()
+            }
             false => {
                 let to = task.map.namespace.as_ref().and_then(|map| match map {
                     Rename::Table(table) => table.get(PUBLIC).cloned(),
@@ -143,7 +152,8 @@ impl Maker<'_> {
             }
         };
         let own = !task.service_match_pattern.is_all();
-        let mut rules: Vec<Rule> = task.select.include.iter().filter(|rule| rule.speaks_of_services()).cloned().collect();
+        let mut rules: Vec<Rule> =
+            task.select.include.iter().filter(|rule| rule.speaks_of_services()).cloned().collect();
         if rules.is_empty() {
             let service = own.then(|| task.service_match_pattern.clone());
             rules.push(Rule { service, ..Rule::default() });
@@ -153,7 +163,9 @@ impl Maker<'_> {
         let mut matches = Vec::new();
         for rule in rules {
             if !rule.metadata.is_empty() {
-                self.warn(format!("task {name}: rules about metadata cannot be said in a document; all instances are copied"));
+                self.warn(format!(
+                    "task {name}: rules about metadata cannot be said in a document; all instances are copied"
+                ));
             }
             let namespaces = match rule.namespace.as_ref().map(|pattern| unliteral(pattern.as_str())) {
                 Some(Some(namespace)) => vec![written_namespace(&source.kind, &namespace)],
@@ -189,7 +201,9 @@ impl Maker<'_> {
                 self.warn(format!("task {name}: only this program reads the pattern `{written}` in a document"));
             }
             NameForm::Stars => {
-                self.warn(format!("task {name}: the pattern `{written}` would be read otherwise in a document; it is left out"));
+                self.warn(format!(
+                    "task {name}: the pattern `{written}` would be read otherwise in a document; it is left out"
+                ));
                 return None;
             }
         }
@@ -246,14 +260,16 @@ impl Maker<'_> {
         intervals.sort_unstable();
         intervals.dedup();
         if intervals.len() > 1 {
-            self.warn("pullInterval: the tasks have several, and a document has one for all; changes are copied at once".into());
+            self.warn(
+                "pullInterval: the tasks have several, and a document has one for all; changes are copied at once"
+                    .into(),
+            );
         }
         match intervals.as_slice() {
             [Some(interval)] => json!([{"type": "pull", "enable": true, "interval": format_duration(*interval)}]),
             _ => json!([{"type": "watch", "enable": true}, {"type": "pull", "enable": true, "interval": "5m"}]),
         }
     }
-
 }
 
 fn group(group: &MetadataGroup) -> Value {

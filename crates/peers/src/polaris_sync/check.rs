@@ -12,7 +12,12 @@ pub(super) fn document(document: &SyncDocument, kinds: &Kinds, problems: &mut Pr
         let path = format!("tasks[{n}]");
         let name = task.name.trim();
         if name.is_empty() {
-            problems.error(task.name_place, &format!("{path}.name"), "this task has no name", "give it a `name` of its own");
+            problems.error(
+                task.name_place,
+                &format!("{path}.name"),
+                "this task has no name",
+                "give it a `name` of its own",
+            );
         } else if let Some(first) = names.insert(name, task.name_place.line) {
             let help = format!("rename one of the two; the first is at line {first}");
             let message = format!("two tasks have the name `{name}`");
@@ -47,7 +52,12 @@ pub(super) fn document(document: &SyncDocument, kinds: &Kinds, problems: &mut Pr
 
 fn end(end: &SyncEnd, path: &str, words: &[&str], problems: &mut ProblemList) {
     if end.name.trim().is_empty() {
-        problems.error(end.places.name, &format!("{path}.name"), "this has no name", "give it a `name`, the same wherever it stands");
+        problems.error(
+            end.places.name,
+            &format!("{path}.name"),
+            "this has no name",
+            "give it a `name`, the same wherever it stands",
+        );
     }
     if end.kind.is_empty() {
         let help = format!("write one of {}", words.join(", "));
@@ -58,7 +68,12 @@ fn end(end: &SyncEnd, path: &str, words: &[&str], problems: &mut ProblemList) {
         let help = "write at least one, such as `\"10.0.0.1:8848\"`";
         problems.error(end.places.addresses, &format!("{path}.addresses"), "there is no address here", help);
     } else if let Some(address) = end.addresses.iter().find(blank) {
-        problems.error(address.place, &format!("{path}.addresses"), "this address is empty", "write it, or take it out");
+        problems.error(
+            address.place,
+            &format!("{path}.addresses"),
+            "this address is empty",
+            "write it, or take it out",
+        );
     }
 }
 
@@ -93,8 +108,12 @@ fn one_match(subject: DocumentSubject, one: &Match, path: &str, problems: &mut P
     }
     if one.name.trim().is_empty() {
         let (key, help) = match subject {
-            DocumentSubject::Registry => ("service", "write `SERVICE` or `GROUP__SERVICE`; `*` is every service of the namespace"),
-            DocumentSubject::Configuration => ("config_group", "write the group's name; `*` is every group of the namespace"),
+            DocumentSubject::Registry => {
+                ("service", "write `SERVICE` or `GROUP__SERVICE`; `*` is every service of the namespace")
+            }
+            DocumentSubject::Configuration => {
+                ("config_group", "write the group's name; `*` is every group of the namespace")
+            }
         };
         problems.error(name, &format!("{path}.{key}"), format!("`{key}` is missing"), help);
     }

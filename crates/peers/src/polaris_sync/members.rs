@@ -101,7 +101,8 @@ impl ValueReader<'_> {
 
     pub fn texts(&mut self, of: &Members<'_>, name: &str) -> Vec<Located<String>> {
         let items = self.list(of, name);
-        let one = |(json, path): (&Json, String)| Some(Located { value: self.text_of(json, &path)?, place: json.place });
+        let one =
+            |(json, path): (&Json, String)| Some(Located { value: self.text_of(json, &path)?, place: json.place });
         items.into_iter().filter_map(one).collect()
     }
 

@@ -6,6 +6,7 @@
 
 mod back;
 mod check;
+mod clusters;
 mod members;
 mod model;
 mod names;

@@ -2,8 +2,8 @@
 
 use super::members::{Members, ValueReader, beginning};
 use super::model::{
-    DocumentSubject, EndPlaces, Match, MatchGroup, Method, MethodKind, PROBE, PULL, ProbeRules, REPORT, ReportTarget, Reporting, SyncDocument,
-    SyncEnd, SyncTask, TargetKind,
+    DocumentSubject, EndPlaces, Match, MatchGroup, Method, MethodKind, PROBE, PULL, ProbeRules, REPORT, ReportTarget,
+    Reporting, SyncDocument, SyncEnd, SyncTask, TargetKind,
 };
 use crate::json::{self, Json, JsonValue};
 use crate::problem_list::ProblemList;
@@ -58,7 +58,8 @@ fn subject(root: &Json) -> DocumentSubject {
     let (mut registry, mut centre) = (0, 0);
     for task in list(root, "tasks") {
         for end in ["source", "destination"].into_iter().filter_map(|name| task.get(name)) {
-            registry += usize::from(["addresses", "token", "user", "password"].iter().any(|name| end.get(name).is_some()));
+            registry +=
+                usize::from(["addresses", "token", "user", "password"].iter().any(|name| end.get(name).is_some()));
             centre += usize::from(["server", "db"].iter().any(|name| end.get(name).is_some()));
         }
         for one in list(&task, "match") {

@@ -39,7 +39,11 @@ mod tests {
     /// As polaris-sync itself wrote it.
     #[test]
     fn the_line_format_is_theirs() {
-        let row = |name: &str, kind: &str, detail: &str| ReportRow { name: name.into(), kind: kind.into(), detail: detail.into() };
+        let row = |name: &str, kind: &str, detail: &str| ReportRow {
+            name: name.into(),
+            kind: kind.into(),
+            detail: detail.into(),
+        };
         let rows = [(row("src", "POLARIS", ""), 29, 0), (row("k", "KONG", "p"), 2, 0)];
         let lines = [
             "Statis 2026-11-22 00:49:56:",

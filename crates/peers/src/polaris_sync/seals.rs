@@ -69,7 +69,10 @@ mod tests {
         for secret in ["hidden", "123456", "\"pw\"", "jdbc:x"] {
             assert!(!kept.contains(secret), "{kept}");
         }
-        assert!(kept.contains("${sealed:654321}") && kept.contains("${env:T}") && kept.contains("\"user\": \"u\""), "{kept}");
+        assert!(
+            kept.contains("${sealed:654321}") && kept.contains("${env:T}") && kept.contains("\"user\": \"u\""),
+            "{kept}"
+        );
         let back = unsealed(&kept, reversed).unwrap();
         assert!(back.contains("\"token\": \"123456\"") && back.contains("\"pw\"") && back.contains("jdbc:x"), "{back}");
         assert!(unsealed(&kept, |_| Err("another key".into())).is_err_and(|error| error == "another key"));

@@ -4,10 +4,11 @@
 //! finds is told at the place in the document that it was made of.
 
 use super::Loaded;
-use super::model::{DocumentSubject, Located, Match, ProbeRules, Reporting, SyncEnd, SyncTask};
+use super::clusters::MadeCluster;
+use super::model::{DocumentSubject, Match, ProbeRules, Reporting, SyncTask};
 use super::names::{NameForm, destination_namespace, source_namespace};
 use super::report::ReportRow;
-use super::values::{bare, group, referable, rule};
+use super::values::{group, rule};
 use crate::problem_list::{ProblemList, Source, Sources};
 use causeway_settings::{Env, Kinds, PUBLIC, Place, Problem, Problems, Settings, escape, format_duration, parse};
 use serde_json::{Map, Value, json};
@@ -72,26 +73,14 @@ pub fn to_settings(documents: &[Loaded], env: &dyn Env, kinds: &Kinds) -> Result
     builder.finish(env)
 }
 
-/// A cluster in the making.
-struct MadeCluster {
-    name: String,
-    kind: String,
-    addresses: Vec<(String, Source)>,
-    user: String,
-    password: String,
-    token: String,
-    at: Source,
-    login: Source,
-}
-
-struct Builder<'d> {
+pub(super) struct Builder<'d> {
     documents: &'d [Loaded],
     kinds: &'d Kinds,
-    lists: Vec<ProblemList>,
-    clusters: Vec<MadeCluster>,
+    pub lists: Vec<ProblemList>,
+    pub clusters: Vec<MadeCluster>,
     tasks: Vec<Value>,
     sources: Sources,
-    converted: Converted,
+    pub converted: Converted,
 }
 
 /// What tells the tasks of ours apart that one task of a document becomes.
@@ -150,69 +139,12 @@ impl Builder<'_> {
         });
     }
 
-    fn source(&self, document: usize, place: Place, field: impl Into<String>) -> Source {
+    pub fn source(&self, document: usize, place: Place, field: impl Into<String>) -> Source {
         Source { document, place, field: field.into() }
     }
 
-    fn shown(&self, source: &Source) -> String {
+    pub fn shown(&self, source: &Source) -> String {
         format!("{}:{}", self.documents[source.document].file, source.place.line)
-    }
-
-    /// Takes an end into the cluster of its name.
-    fn cluster(&mut self, n: usize, end: &SyncEnd) {
-        let row = ReportRow { name: end.name.clone(), kind: end.kind.to_uppercase(), detail: end.product_name.clone() };
-        if !self.converted.rows.contains(&row) {
-            self.converted.rows.push(row);
-        }
-        let at = self.source(n, end.places.name, "");
-        let login = self.source(n, end.places.login, "");
-        let known = match self.clusters.iter().position(|cluster| cluster.name == end.name) {
-            Some(known) => known,
-            None => {
-                self.converted.cluster_places.insert(end.name.clone(), self.shown(&at));
-                self.clusters.push(MadeCluster {
-                    name: end.name.clone(),
-                    kind: end.kind.clone(),
-                    addresses: Vec::new(),
-                    user: String::new(),
-                    password: String::new(),
-                    token: String::new(),
-                    at,
-                    login: login.clone(),
-                });
-                self.clusters.len() - 1
-            }
-        };
-        for Located { value, place } in &end.addresses {
-            let source = self.source(n, *place, "");
-            let (address, addresses) = (value.trim(), &mut self.clusters[known].addresses);
-            if !addresses.iter().any(|(other, _)| bare(other) == bare(address)) {
-                addresses.push((address.to_owned(), source));
-            }
-        }
-        let cluster = &self.clusters[known];
-        let first = self.shown(&cluster.at);
-        if cluster.kind != end.kind {
-            let message = format!("`{}` is of the type `{}` here and of `{}` at {first}", end.name, end.kind, cluster.kind);
-            self.lists[n].error(end.places.kind, "", message, "one name is one cluster: give one of the two another name");
-        }
-        let mut contradiction = false;
-        let cluster = &mut self.clusters[known];
-        for (own, given) in
-            [(&mut cluster.user, &end.user), (&mut cluster.password, &end.password), (&mut cluster.token, &end.token)]
-        {
-            contradiction |= !own.is_empty() && !given.is_empty() && own != given;
-            if own.is_empty() {
-                own.clone_from(given);
-                if !given.is_empty() {
-                    cluster.login = login.clone();
-                }
-            }
-        }
-        if contradiction {
-            let message = format!("`{}` has other credentials here than at {first}", end.name);
-            self.lists[n].error(end.places.login, "", message, "make the two the same, or give one of the two another name");
-        }
     }
 
     /// Makes one task, or several where its matches have other groups.
@@ -242,7 +174,8 @@ impl Builder<'_> {
             made.insert("type".into(), json!("Service"));
             made.insert("takeOver".into(), json!("polaris-sync"));
             let named = facts[0].namespaces;
-            let include: Vec<Value> = matches.iter().map(|(_, one)| rule(one, named.then_some(&task.source.kind))).collect();
+            let include: Vec<Value> =
+                matches.iter().map(|(_, one)| rule(one, named.then_some(&task.source.kind))).collect();
             // A rule that speaks of nothing is every service.
             if include.iter().all(|rule| rule.as_object().is_some_and(|rule| !rule.is_empty())) {
                 made.insert("select".into(), json!({ "include": include }));
@@ -261,13 +194,26 @@ impl Builder<'_> {
         }
     }
 
-    fn add_task(&mut self, n: usize, task: &SyncTask, path: &str, name: String, made: Value, matches: &[(usize, &Match)]) {
+    fn add_task(
+        &mut self,
+        n: usize,
+        task: &SyncTask,
+        path: &str,
+        name: String,
+        made: Value,
+        matches: &[(usize, &Match)],
+    ) {
         if let Some(other) = self.tasks.iter().find(|other| other["name"] == made["name"]) {
             // The same task in two documents, such as when both providers are given one place.
             if *other != made {
                 let first = self.converted.task_places.get(&name).cloned().unwrap_or_default();
                 let message = format!("two tasks have the name `{name}`, and say different things");
-                self.lists[n].error(task.name_place, path, message, format!("rename one of the two; the first is at {first}"));
+                self.lists[n].error(
+                    task.name_place,
+                    path,
+                    message,
+                    format!("rename one of the two; the first is at {first}"),
+                );
             }
             return;
         }
@@ -329,8 +275,16 @@ impl Builder<'_> {
         }
         let targets: BTreeSet<&String> = table.values().collect();
         if targets.len() < table.len() {
-            let message = format!("several namespaces of `{}` would fall into one of `{}`", task.source.name, task.destination.name);
-            self.lists[n].error(matches[0].1.places[1], "", message, "make one task for each namespace, with destinations of their own");
+            let message = format!(
+                "several namespaces of `{}` would fall into one of `{}`",
+                task.source.name, task.destination.name
+            );
+            self.lists[n].error(
+                matches[0].1.places[1],
+                "",
+                message,
+                "make one task for each namespace, with destinations of their own",
+            );
         }
         table.retain(|from, to| from != to);
         table.into_iter().map(|(from, to)| (escape(&from), escape(&to))).collect()
@@ -372,25 +326,4 @@ impl Builder<'_> {
         }
         Ok(Converted { settings, warnings: problems, ..self.converted })
     }
-
-    fn cluster_value(&mut self, cluster: MadeCluster) -> Value {
-        let mut made = Map::new();
-        made.insert("clusterName".into(), json!(escape(&cluster.name)));
-        made.insert("clusterType".into(), json!(cluster.kind.to_uppercase()));
-        let addresses: Vec<String> = cluster.addresses.iter().map(|(address, _)| referable(address)).collect();
-        made.insert("connectKeyList".into(), json!(addresses));
-        if cluster.user.is_empty() != cluster.password.is_empty() {
-            let Source { document, place, .. } = cluster.login;
-            let message = format!("`{}` has only one of user and password, and is not signed in to", cluster.name);
-            self.lists[document].warning(place, "", message, "write both, or neither");
-        } else if !cluster.user.is_empty() {
-            made.insert("userName".into(), json!(referable(&cluster.user)));
-            made.insert("password".into(), json!(referable(&cluster.password)));
-        }
-        if !cluster.token.is_empty() {
-            made.insert("token".into(), json!(referable(&cluster.token)));
-        }
-        Value::Object(made)
-    }
 }
-

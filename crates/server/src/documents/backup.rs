@@ -19,7 +19,9 @@ impl Inner {
         let path = path.to_owned();
         let shown = path.display().to_string();
         let written = match kept {
-            Ok(kept) => tokio::task::spawn_blocking(move || write(&path, &kept)).await.map_err(|error| error.to_string()),
+            Ok(kept) => {
+                tokio::task::spawn_blocking(move || write(&path, &kept)).await.map_err(|error| error.to_string())
+            }
             Err(error) => Err(error),
         };
         match written {
@@ -57,9 +59,8 @@ impl Inner {
                 let opened = self.store.unseal(&place(name), sealed).map_err(|error| error.to_string());
                 opened.map(|secret| secret.expose_secret().to_owned())
             });
-            let loaded = opened.and_then(|text| {
-                Loaded::read(&shown, &text, &kinds()).map_err(|problems| problems.to_string())
-            });
+            let loaded =
+                opened.and_then(|text| Loaded::read(&shown, &text, &kinds()).map_err(|problems| problems.to_string()));
             match loaded {
                 Ok(loaded) => {
                     let mut state = self.documents.state.lock();

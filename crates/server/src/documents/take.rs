@@ -97,7 +97,12 @@ impl Inner {
     }
 
     /// Ends the tasks that no document names any more, and stores and configures everything.
-    async fn end_tasks(&self, mut proposal: Proposal, before: &Desired, gone: &[Arc<TaskEntry>]) -> Result<api::Applied> {
+    async fn end_tasks(
+        &self,
+        mut proposal: Proposal,
+        before: &Desired,
+        gone: &[Arc<TaskEntry>],
+    ) -> Result<api::Applied> {
         let mut forgotten = Vec::new();
         for task in gone {
             let copies = self.holds(task);

@@ -12,7 +12,10 @@ impl Node {
         let state = self.inner.documents.state.lock();
         let unsupported = &state.converted.unsupported;
         let show = |slot: &Slot| {
-            let own = desired.tasks.values().filter(|task| desired.origin.tasks.get(&*task.id).is_some_and(|of| of == slot.name));
+            let own = desired
+                .tasks
+                .values()
+                .filter(|task| desired.origin.tasks.get(&*task.id).is_some_and(|of| of == slot.name));
             let subject = slot.used().map(|used| match used.subject() {
                 DocumentSubject::Registry => "Registry",
                 DocumentSubject::Configuration => "Configuration",

@@ -24,9 +24,17 @@ fn what_is_not_enabled_does_not_count_and_is_not_checked() {
 fn names_are_taken_only_as_they_are_defined() {
     let text = one_task(&nacos(), &polaris(), ALL);
     for (from, to, says) in [
-        ("\"name\": \"a\",", "\"name\": \"a\", \"productName\": \"p\",", "tasks[0].source.productName: this name is not known here; write `product_name`"),
+        (
+            "\"name\": \"a\",",
+            "\"name\": \"a\", \"productName\": \"p\",",
+            "tasks[0].source.productName: this name is not known here; write `product_name`",
+        ),
         ("\"methods\"", "\"healthCheck\": {}, \"methods\"", "write `health_check`"),
-        ("\"service\": \"*\"", "\"service\": \"*\", \"groups\": [{\"name\": \"g\", \"upstream_name\": \"u\"}]", "write `upstreamName`"),
+        (
+            "\"service\": \"*\"",
+            "\"service\": \"*\", \"groups\": [{\"name\": \"g\", \"upstream_name\": \"u\"}]",
+            "write `upstreamName`",
+        ),
         ("\"enable\": true, \"source", "\"Enable\": true, \"source", "write `enable`"),
         ("\"match\"", "\"matches\": [], \"match\"", "take it out; known here are name, enable"),
     ] {
@@ -44,7 +52,10 @@ fn words_and_their_numbers() {
         assert_eq!(convert(&text(kind)).settings.clusters[0].kind, "nacos", "{kind}");
     }
     for kind in ["\"NACOS\"", "\"nacoss\"", "17", "true"] {
-        assert!(refused(&text(kind))[0].contains("is not a word for this; write one of `nacos`, `consul`, `polaris`"), "{kind}");
+        assert!(
+            refused(&text(kind))[0].contains("is not a word for this; write one of `nacos`, `consul`, `polaris`"),
+            "{kind}"
+        );
     }
     for kind in ["0", "\"unknown\"", "\"\"", "null"] {
         assert!(!refused(&text(kind)).is_empty(), "{kind}");
@@ -60,9 +71,18 @@ fn a_duration_that_cannot_be_read_is_the_default_and_a_warning() {
         let text = one_task(&nacos(), &polaris(), ALL);
         let method = format!(r#"{{"type": "pull", "enable": true{interval}}}"#);
         let converted = convert(&text.replace(r#"{"type": "watch", "enable": true}"#, &method));
-        (converted.settings.tasks[0].pull_interval.unwrap(), converted.warnings.into_iter().map(|w| w.message).collect::<Vec<_>>())
+        (
+            converted.settings.tasks[0].pull_interval.unwrap(),
+            converted.warnings.into_iter().map(|w| w.message).collect::<Vec<_>>(),
+        )
     };
-    for (interval, seconds) in [("", 300), (", \"interval\": \"60s\"", 60), (", \"interval\": \"2000\"", 2), (", \"interval\": 3000", 3), (", \"interval\": \"1H\"", 3600)] {
+    for (interval, seconds) in [
+        ("", 300),
+        (", \"interval\": \"60s\"", 60),
+        (", \"interval\": \"2000\"", 2),
+        (", \"interval\": 3000", 3),
+        (", \"interval\": \"1H\"", 3600),
+    ] {
         assert_eq!(pull(interval), (Duration::from_secs(seconds), Vec::new()), "{interval}");
     }
     let (found, warnings) = pull(", \"interval\": \"1.5m\"");
@@ -127,20 +147,41 @@ fn checks_tell_the_line() {
         assert!(errors[0].starts_with(says), "{says}: {errors:?}");
     }
     let twice = refused(&whole(&format!("{good},\n{good}")));
-    assert!(twice[0].starts_with("13:9: error: tasks[1].name: two tasks have the name `t`") && twice[0].ends_with("line 4"), "{twice:?}");
+    assert!(
+        twice[0].starts_with("13:9: error: tasks[1].name: two tasks have the name `t`") && twice[0].ends_with("line 4"),
+        "{twice:?}"
+    );
     // An entry without anything in it is none.
-    assert_eq!(convert(&whole(&good.replace("\"match\": [", "\"match\": [{}, "))).settings.tasks[0].select.include.len(), 1);
-    let nothing = convert(&whole(&good.replace("\"match\": [", "\"match\": [], \"match\": [").split(", \"match\": [{").next().map(|text| format!("{text}}}")).unwrap()));
+    assert_eq!(
+        convert(&whole(&good.replace("\"match\": [", "\"match\": [{}, "))).settings.tasks[0].select.include.len(),
+        1
+    );
+    let nothing = convert(&whole(
+        &good
+            .replace("\"match\": [", "\"match\": [], \"match\": [")
+            .split(", \"match\": [{")
+            .next()
+            .map(|text| format!("{text}}}"))
+            .unwrap(),
+    ));
     assert_eq!(nothing.unsupported[0].reason, "it copies nothing: its `match` is empty");
 }
 
 #[test]
 fn one_name_is_one_cluster() {
     let task = |name: &str, source: &str| {
-        format!(r#"{{"name": "{name}", "enable": true, "source": {source}, "destination": {}, "match": [{ALL}]}}"#, polaris())
+        format!(
+            r#"{{"name": "{name}", "enable": true, "source": {source}, "destination": {}, "match": [{ALL}]}}"#,
+            polaris()
+        )
     };
     let both = |one: &str, other: &str| {
-        format!(r#"{{"methods": [{{"type": 1, "enable": true}}], "tasks": [{},{}{}]}}"#, task("t", one), "\n", task("u", other))
+        format!(
+            r#"{{"methods": [{{"type": 1, "enable": true}}], "tasks": [{},{}{}]}}"#,
+            task("t", one),
+            "\n",
+            task("u", other)
+        )
     };
     let more = |more: &str| nacos().replace('}', &format!(", {more}}}"));
     let login = more(r#""user": "u", "password": "p""#);
@@ -156,7 +197,9 @@ fn one_name_is_one_cluster() {
     }
     assert!(!refused(&both(&login, &login.replace("\"p\"", "\"s3cret\""))).concat().contains("s3cret"));
     let half = convert(&both(&more(r#""user": "u""#), &nacos()));
-    assert!(half.settings.clusters[0].user.is_none() && half.warnings[0].message.contains("only one of user and password"));
+    assert!(
+        half.settings.clusters[0].user.is_none() && half.warnings[0].message.contains("only one of user and password")
+    );
     let referred = convert(&one_task(&nacos(), &polaris().replace('}', r#", "token": "${env:TOKEN}"}"#), ALL));
     let token = referred.settings.clusters[1].token.clone().unwrap();
     assert_eq!((token.expose(), token.reference()), ("from the environment", Some("${env:TOKEN}")));
@@ -170,7 +213,9 @@ fn whole_namespaces_and_patterns() {
         let matches = format!(r#"{{"namespace": "empty_ns", "service": "{service}"}}"#);
         let converted = convert(&one_task(source, &polaris(), &matches));
         let task = converted.settings.tasks[0].clone();
-        let text = |pattern: &Option<causeway_settings::Pattern>| pattern.as_ref().map(|p| p.as_str().to_owned()).unwrap_or_default();
+        let text = |pattern: &Option<causeway_settings::Pattern>| {
+            pattern.as_ref().map(|p| p.as_str().to_owned()).unwrap_or_default()
+        };
         let rule = task.select.include.first().cloned().unwrap_or_default();
         ([text(&rule.namespace), text(&rule.group), text(&rule.service)], converted.warnings.len())
     };
@@ -195,9 +240,15 @@ fn whole_namespaces_and_patterns() {
 #[test]
 fn namespaces_at_kinds_without_any() {
     let map = |source: &str, destination: &str, matches: &str| {
-        convert(&one_task(source, destination, matches)).settings.tasks.iter().map(|task| task.map.namespace.clone()).collect::<Vec<_>>()
+        convert(&one_task(source, destination, matches))
+            .settings
+            .tasks
+            .iter()
+            .map(|task| task.map.namespace.clone())
+            .collect::<Vec<_>>()
     };
-    let table = |from: &str, to: &str| Some(causeway_settings::Rename::Table([(from.to_owned(), to.to_owned())].into()));
+    let table =
+        |from: &str, to: &str| Some(causeway_settings::Rename::Table([(from.to_owned(), to.to_owned())].into()));
     let consul = end("c", "consul", "h:8500");
     let one = |namespace: &str| format!(r#"{{"namespace": "{namespace}", "service": "s"}}"#);
     assert_eq!(map(&consul, &polaris(), &one("empty_ns")), [table("public", "default")]);
@@ -216,7 +267,10 @@ fn what_is_not_there_yet() {
     assert!(converted.settings.tasks.is_empty() && converted.settings.clusters.is_empty());
     let expected = ("t", "k", "a", false, "`kubernetes` is not supported yet");
     let one = &converted.unsupported[0];
-    assert_eq!((one.name.as_str(), one.source.as_str(), one.destination.as_str(), one.configuration, one.reason.as_str()), expected);
+    assert_eq!(
+        (one.name.as_str(), one.source.as_str(), one.destination.as_str(), one.configuration, one.reason.as_str()),
+        expected
+    );
     assert!(converted.warnings[0].message.contains("`t` does nothing"), "{:?}", converted.warnings);
     let report = r#"{"report": {"interval": "5s", "targets": [{"type": "balad", "enable": true, "options": {"url": "u"}}, {"type": "prometheus", "enable": true}, {"type": 1}]}}"#;
     let converted = convert(report);
@@ -265,7 +319,12 @@ fn the_content_says_what_a_document_is_about() {
     let converted = convert_all(&[CENTRES, &registry]);
     assert_eq!((converted.settings.tasks.len(), converted.unsupported.len()), (1, 1));
     assert_eq!((converted.task_places["t"].as_str(), converted.task_documents["t"]), ("1.json:1", 1));
-    assert!(is_document(&registry) && is_document("// x\n{") && !is_document("clusters: []") && !is_document("{\"clusters\": []}"));
+    assert!(
+        is_document(&registry)
+            && is_document("// x\n{")
+            && !is_document("clusters: []")
+            && !is_document("{\"clusters\": []}")
+    );
 }
 
 #[test]

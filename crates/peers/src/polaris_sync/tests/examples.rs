@@ -159,7 +159,8 @@ fn to_a_gateway_with_groups() {
     let converted = convert(TO_A_GATEWAY);
     assert_eq!(converted.warnings, []);
     let task = &converted.settings.tasks[0];
-    let groups: Vec<_> = task.groups.iter().map(|group| (group.name.as_str(), group.metadata["version"].as_str())).collect();
+    let groups: Vec<_> =
+        task.groups.iter().map(|group| (group.name.as_str(), group.metadata["version"].as_str())).collect();
     assert_eq!(groups, [("version-1", "1.0.0"), ("version-2", "2.0.0")]);
     // A name that looks like a template is a name.
     assert_eq!(task.groups[1].upstream.as_deref(), Some("by-{{hand}}"));
@@ -179,7 +180,8 @@ fn matches_with_other_groups_are_tasks_of_their_own() {
         .tasks
         .iter()
         .map(|task| {
-            let services = task.select.include.iter().map(|rule| rule.service.as_ref().unwrap().as_str()).collect::<String>();
+            let services =
+                task.select.include.iter().map(|rule| rule.service.as_ref().unwrap().as_str()).collect::<String>();
             (task.name(), services, task.groups.len())
         })
         .collect();

@@ -16,9 +16,17 @@ fn same(one: &Settings, other: &Settings) {
 #[test]
 fn a_document_comes_back() {
     let tasks = [
-        ("nacos", "polaris", r#"{"namespace": "empty_ns", "service": "nacos.test.3"}, {"namespace": "x", "service": "G__a__b"}"#),
+        (
+            "nacos",
+            "polaris",
+            r#"{"namespace": "empty_ns", "service": "nacos.test.3"}, {"namespace": "x", "service": "G__a__b"}"#,
+        ),
         ("polaris", "nacos", r#"{"namespace": "default", "service": "*"}"#),
-        ("polaris", "kong", r#"{"namespace": "n", "service": "s", "groups": [{"name": "g", "metadata": {"v": "1"}, "upstreamName": "u"}]}"#),
+        (
+            "polaris",
+            "kong",
+            r#"{"namespace": "n", "service": "s", "groups": [{"name": "g", "metadata": {"v": "1"}, "upstreamName": "u"}]}"#,
+        ),
         ("nacos", "nacos", r#"{"namespace": "empty_ns", "service": "G__*"}"#),
         ("consul", "polaris", r#"{"namespace": "team", "service": "a__b"}"#),
         ("nacos", "consul", r#"{"namespace": "empty_ns", "service": "order-.*"}"#),
