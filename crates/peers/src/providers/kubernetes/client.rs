@@ -55,7 +55,7 @@ impl KubeClient {
     pub(super) async fn new(server: &ApiServer) -> Result<Self, KubeError> {
         let ca = match &server.trust {
             ServerTrust::File(file) => {
-                let why = |e| KubeError::Away(format!("the CA certificate {} cannot be read: {e}", file.display()));
+                let why = |e: std::io::Error| KubeError::Away(format!("the CA certificate {} cannot be read: {e}", file.display()));
                 Some((file.display().to_string(), tokio::fs::read(file).await.map_err(why)?))
             }
             ServerTrust::Anybody | ServerTrust::Plain => None,
@@ -97,7 +97,7 @@ impl KubeClient {
             ("timeoutSeconds", seconds.as_str()),
             ("resourceVersion", from),
         ];
-        let response = self.send(path, &[query, &more].concat(), WATCH + WATCH_LATE).await?;
+        let response = self.send(path, &[query, more.as_slice()].concat(), WATCH + WATCH_LATE).await?;
         Ok(KubeWatch { lines: Lines::new(response), base: self.base.clone() })
     }
 
