@@ -140,7 +140,7 @@ async fn tls() -> Result<()> {
     let mut options = options(&[&server.url()]);
     told(&options).away(&["certificate", "`trustCertCollectionFile`"]).await?;
     options.trust_cert_collection_file = Some(server.ca_file());
-    told(&options).away(&["does not answer"]).await?;
+    told(&options).away(&["does not answer", "`keyCertChainFile`"]).await?;
     (options.key_cert_chain_file, options.key_file) = (Some(certificate), Some(key));
     told(&options).text("one").await?;
     // Without a scheme the files say that it is HTTPS.

@@ -12,15 +12,22 @@ pub const SOON: Duration = Duration::from_secs(15);
 
 pub struct Told {
     watch: BoxStream<'static, Sighting>,
+    /// The last text.
+    text: Option<String>,
 }
 
 impl Told {
     pub fn by(provider: &dyn Provider) -> Self {
-        Self { watch: provider.watch() }
+        Self { watch: provider.watch(), text: None }
     }
 
     pub async fn next(&mut self, limit: Duration) -> Result<Sighting> {
-        timeout(limit, self.watch.next()).await.with_context(|| format!("nothing is told within {limit:?}"))?.context("the end")
+        let told = timeout(limit, self.watch.next()).await;
+        let told = told.with_context(|| format!("nothing is told within {limit:?}"))?.context("the end")?;
+        if let Sighting::Text(text) = &told {
+            self.text = Some(text.to_string());
+        }
+        Ok(told)
     }
 
     /// The next thing told is this text.
@@ -30,11 +37,13 @@ impl Told {
         Ok(())
     }
 
-    /// This text comes, perhaps after reasons for which it does not come yet, and after no other text.
+    /// This text comes, perhaps after reasons for which it does not come yet, and after no other text than the last one.
     pub async fn text_at_last(&mut self, wanted: &str) -> Result<()> {
+        let before = self.text.clone();
         loop {
             match self.next(SOON).await? {
                 Sighting::Text(text) if &*text == wanted => return Ok(()),
+                Sighting::Text(text) if Some(&*text) == before.as_deref() => {}
                 Sighting::Away(_) => {}
                 told => bail!("{told:?} instead of the text {wanted:?}"),
             }

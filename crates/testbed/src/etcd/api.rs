@@ -77,6 +77,7 @@ impl EtcdApi {
     pub async fn ask_for_logins(&self) -> Result<()> {
         let (user, password) = ETCD_ROOT;
         self.call("auth/user/add", &json!({"name": user, "password": password})).await?;
+        self.call("auth/role/add", &json!({"name": "root"})).await?;
         self.call("auth/user/grant", &json!({"user": user, "role": "root"})).await?;
         self.call("auth/enable", &json!({})).await.map(drop)
     }

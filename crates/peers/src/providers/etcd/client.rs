@@ -254,9 +254,14 @@ fn base(given: &str, with_tls: bool) -> Result<String, String> {
 }
 
 fn away(base: &str, why: &str) -> EtcdError {
-    let help = match why.contains("certificate") {
-        true => "; name the file of the authority that signed its certificate with the option `trustCertCollectionFile`",
-        false => "",
+    let help = match why {
+        _ if why.contains("CertificateRequired") || why.contains("BadCertificate") => {
+            "; the server asks for a certificate of ours: set the options `keyCertChainFile` and `keyFile`"
+        }
+        _ if why.contains("certificate") => {
+            "; name the file of the authority that signed its certificate with the option `trustCertCollectionFile`"
+        }
+        _ => "",
     };
     EtcdError::Away(format!("{base} does not answer: {why}{help}"))
 }
