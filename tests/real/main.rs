@@ -4,6 +4,7 @@
 //! and those with very many records alone; those that stop servers have servers of their own.
 #![allow(clippy::unwrap_used)]
 
+mod archive;
 mod consul;
 mod cut;
 mod cutover;
@@ -67,6 +68,7 @@ fn is_alone(name: &str) -> bool {
 /// What this machine lacks for a test.
 fn needs(name: &str) -> Vec<String> {
     match name.split("::").next() {
+        Some("archive") => host::archive(),
         Some("file_prometheus") => host::prometheus(),
         Some("consul" | "ring") => [host::missing(), &host::go()].concat(),
         _ => host::missing().to_vec(),
@@ -108,6 +110,7 @@ fn main() {
         Short travel::a_services_own_attributes_travel,
         Short travel::a_storm_on_one_service_is_few_writes,
         Short travel::a_task_says_why_it_finds_nothing,
+        Short archive::starts_answers_and_stops,
         Short consul::both_ways_with_nacos,
         Short consul::a_check_turns_critical,
         Short consul::a_token_that_is_lost_empties_nothing,

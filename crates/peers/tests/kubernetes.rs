@@ -4,15 +4,15 @@
 
 mod told;
 
-use anyhow::{Result, ensure};
-use causeway_peers::providers::{KubernetesOptions, KubernetesProvider, PodAccount, Provider};
+use anyhow::{Context, Result, ensure};
+use causeway_peers::providers::{KubernetesOptions, KubernetesProvider, PodAccount, Provider, Sighting};
 use causeway_testbed::{KUBE_NOBODY, KUBE_TOKEN, Kube, KubeSetup, full, host, own_trial, share};
 use futures_util::future::BoxFuture;
 use libtest_mimic::{Arguments, Trial};
 use parking_lot::Mutex;
 use reqwest::Method;
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use told::{SOON, Told};
@@ -44,6 +44,7 @@ fn trials() -> Vec<Trial> {
         test("started_while_the_server_is_away", || Box::pin(started_early())),
         test("a_token_that_ends_is_read_again", || Box::pin(token_ends())),
         test("a_version_that_is_no_longer_known", || Box::pin(compacted())),
+        test("the_files_for_kubernetes_are_taken", || Box::pin(shipped_files())),
         long(test("a_server_that_hangs", || Box::pin(hangs()))),
     ]
 }
@@ -149,6 +150,62 @@ async fn shipped_keys() -> Result<()> {
     told.text("shipped").await?;
     place.write(json!({"sync-registry.json": "shipped", "registry_watch.json": "default"})).await?;
     told.text("default").await
+}
+
+/// The path of an object that stands in a file, one key a line.
+fn path_of(yaml: &str) -> Result<String> {
+    let value = |key: &str| {
+        let line = yaml.lines().find_map(|line| line.trim_start().strip_prefix(key)?.strip_prefix(": "));
+        line.with_context(|| format!("no {key} in {yaml}"))
+    };
+    let (kind, name) = (value("kind")?, value("name")?);
+    let (group, kinds) = match kind {
+        "Namespace" => return Ok(format!("/api/v1/namespaces/{name}")),
+        "ConfigMap" => ("/api/v1", "configmaps"),
+        "Service" => ("/api/v1", "services"),
+        "ServiceAccount" => ("/api/v1", "serviceaccounts"),
+        "Role" => ("/apis/rbac.authorization.k8s.io/v1", "roles"),
+        "RoleBinding" => ("/apis/rbac.authorization.k8s.io/v1", "rolebindings"),
+        "StatefulSet" => ("/apis/apps/v1", "statefulsets"),
+        other => anyhow::bail!("no path for {other}"),
+    };
+    Ok(format!("{group}/namespaces/{}/{kinds}/{name}", value("namespace")?))
+}
+
+/// The server takes every object, and the account in them may read exactly the documents in them.
+async fn shipped_files() -> Result<()> {
+    let server = server().await?;
+    let api = server.api()?;
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/kubernetes");
+    let mut kinds = Vec::new();
+    for file in ["polaris-sync-config.yaml", "polaris-sync.yaml"] {
+        let text = std::fs::read_to_string(folder.join(file))?;
+        for one in text.split("\n---\n") {
+            let path = path_of(one)?;
+            let taken = api.apply(&path, one).await?;
+            ensure!(taken.status == 201, "{path}: {}: {}", taken.status, taken.body);
+            kinds.push(taken.body["kind"].as_str().context("no kind")?.to_owned());
+        }
+    }
+    let wanted = ["Namespace", "ConfigMap", "ServiceAccount", "Role", "RoleBinding", "Service", "StatefulSet"];
+    ensure!(kinds == wanted, "{kinds:?}");
+    // In a pod of that account, with nothing but the keys of polaris-sync.
+    let folder = tempfile::tempdir()?;
+    std::fs::write(folder.path().join("token"), api.account_token("polaris-system", "polaris-sync").await?)?;
+    std::fs::write(folder.path().join("namespace"), "polaris-system")?;
+    std::fs::copy(server.ca_file(), folder.path().join("ca.crt"))?;
+    let pod = PodAccount { folder: folder.path().to_owned(), server: Some(server.addr()) };
+    for keys in [["registry_watch.json", "sync-registry.json"], ["config_watch.json", "sync-config.json"]] {
+        let keys = keys.map(str::to_owned).to_vec();
+        let options = KubernetesOptions { configmap: NAME.into(), keys, ..KubernetesOptions::default() };
+        let mut told = Told::by(&KubernetesProvider::in_pod(options, pod.clone()));
+        let Sighting::Text(text) = told.next(SOON).await? else { anyhow::bail!("no document") };
+        let document: Value = serde_json::from_str(&text)?;
+        ensure!(document["tasks"] == json!([]) && document["methods"][0]["type"] == "watch", "{document}");
+    }
+    let mut other = KubernetesOptions { configmap: "other".into(), keys: vec!["k".into()], ..KubernetesOptions::default() };
+    other.namespace = Some("polaris-system".into());
+    Told::by(&KubernetesProvider::in_pod(other, pod)).away(&["403"]).await
 }
 
 async fn rights() -> Result<()> {

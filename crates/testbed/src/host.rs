@@ -35,6 +35,12 @@ pub fn etcd() -> Vec<String> {
     }
 }
 
+/// The same for making an archive and unpacking it.
+pub fn archive() -> Vec<String> {
+    let missing = ["zip", "unzip"].into_iter().filter(|program| !runs(program, "-v"));
+    missing.map(|program| format!("{program}: not found (Debian: apt-get install {program})")).collect()
+}
+
 /// The same for a Kubernetes API server, which keeps its data in an etcd.
 pub fn kube() -> Vec<String> {
     [go(), etcd()].concat()

@@ -5,7 +5,7 @@
 # The log goes to standard output; `bash bin/start.sh > sync.log 2>&1` puts it into a file.
 # Environment: CAUSEWAY_LISTEN, where the API listens (127.0.0.1:8000); those of polaris-sync; CAUSEWAY_LOG (info).
 set -euo pipefail
-root=$(cd "$(dirname "$0")/.." && pwd)
+root=$(cd "$(dirname "$0")/.." && pwd -P)
 cd "$root"
 pid_file=$root/bin/causeway.pid
 foreground=""

@@ -2,7 +2,7 @@
 # Ends the Causeway that bin/start.sh has started, and waits until it has. What it wrote into registries stays there.
 # Usage: bin/stop.sh
 set -euo pipefail
-root=$(cd "$(dirname "$0")/.." && pwd)
+root=$(cd "$(dirname "$0")/.." && pwd -P)
 pid_file=$root/bin/causeway.pid
 pid=$(cat "$pid_file" 2>/dev/null || true)
 
