@@ -111,13 +111,19 @@ fn page() -> String {
         "# Kinds and pairs\n\n<!-- Made by tests/matrix.rs; `UPDATE=1 cargo test --test matrix` writes it again. -->\n\n\
          What each kind can be. Anything that can be a source goes to anything that can be a destination: the engine knows no\n\
          pairs.\n\n\
-         | kind | services from | services to | config entries from | config entries to | namespaces |\n\
-         | --- | --- | --- | --- | --- | --- |\n",
+         | kind | services from | services to | config entries from | config entries to | namespaces | groups of instances |\n\
+         | --- | --- | --- | --- | --- | --- | --- |\n",
     );
     for kind in &kinds {
         let facts = kind.facts();
-        let cells =
-            [facts.services_source, facts.services_sink, facts.configs_source, facts.configs_sink, facts.namespaces];
+        let cells = [
+            facts.services_source,
+            facts.services_sink,
+            facts.configs_source,
+            facts.configs_sink,
+            facts.namespaces,
+            facts.grouped,
+        ];
         let name = kind.name();
         let words = cells.map(yes).join(" | ");
         out.push_str(&format!("| [{name}](../crates/connectors/src/{name}/README.md) | {words} |\n"));

@@ -169,7 +169,7 @@ pub async fn wrong_files_leave_the_running_tasks_alone() -> Result<()> {
         (&format!("{good}    serviceMatchPattern: \"(\"\n"), "serviceMatchPattern"),
         (&good.replace("type: Service", "type: Config"), "Config"),
         (&good.replace("namespace: wrong-files", "namespace: ${env:NOT_SET_ANYWHERE}"), "NOT_SET_ANYWHERE"),
-        (&good.replace("clusterType: NACOS", "clusterType: KONG"), "not supported yet"),
+        (&good.replace("clusterType: NACOS", "clusterType: APISIX"), "not supported yet"),
     ] {
         let file = node.write("wrong.yaml", wrong)?;
         let output = node.cli(&["apply", "-f", &file.to_string_lossy()])?;

@@ -1,7 +1,7 @@
 //! How the services and records of a kind look, where the suite's own would not fit it.
 
 use crate::{Session, probes};
-use causeway_core::{Instance, ServiceKey, Set};
+use causeway_core::{Instance, Set};
 
 /// What the suite must know to write records that a kind takes, and to recognise them again.
 #[derive(Clone, Copy, Debug)]
@@ -18,8 +18,6 @@ pub struct Shape {
     pub metadata: &'static [(&'static str, &'static str)],
     /// Keys of metadata in which the kind itself says other fields: they stand beside what was written.
     pub words: &'static [&'static str],
-    /// Gives a record what it needs to stand in a service that is one of several places.
-    pub fits: fn(&ServiceKey, &mut Instance),
     /// Whether slots are what was written; else the kind has its own for whatever stands at one address.
     pub slots: bool,
     /// Whether a copy shows its mark to all; else only the session that wrote it knows it as ours, and to everybody else
@@ -36,7 +34,6 @@ impl Shape {
         neighbours: ["orders", "Orders", "orders-1", "orders/1"],
         metadata: &[],
         words: &[],
-        fits: |_, _| (),
         slots: true,
         marks: true,
     };

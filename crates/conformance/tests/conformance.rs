@@ -16,7 +16,6 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let door = Door::default();
     let mut trials = points::trials(&MemoryKind::plain());
-    trials.extend(points::trials(&MemoryKind::versions()));
     // It has no users, and one part: nothing is closed to some.
     let one_part = |trial: &Trial| trial.name().contains("::p17_");
     trials.extend(points::trials(&MemoryKind::flat()).into_iter().filter(|trial| !one_part(trial)));
@@ -71,9 +70,8 @@ fn main() -> ExitCode {
     let trials = trials.into_iter().map(|trial| {
         let name = trial.name();
         let later = match name.split_once("::").map_or(name, |(kind, _)| kind) {
-            "memory" | "memory_flat" | "memory_versions" | "memory_data" | "memory_flat_data" | "file"
-            | "file_prometheus" | "consul" | "eureka" | "zookeeper" | "zookeeper_dubbo" | "zookeeper_data"
-            | "nacos_3_1" => false,
+            "memory" | "memory_flat" | "memory_data" | "memory_flat_data" | "file" | "file_prometheus" | "consul"
+            | "eureka" | "zookeeper" | "zookeeper_dubbo" | "zookeeper_data" | "nacos_3_1" => false,
             "nacos_1_4" | "nacos_2_5" => slow(name),
             // Servers of its own are slow to start, and its rights to change.
             "nacos_2_5_data" => name.contains("::restarts::"),

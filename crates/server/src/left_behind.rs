@@ -254,6 +254,10 @@ impl<'a> Reach<'a> {
     /// another check's.
     fn covers(&self, cluster: &ClusterId, part: &Part, listed: Option<&Parts>) -> bool {
         let there = |from: &Part| self.lenses.there.part(from);
+        if cluster == self.destination && self.lenses.there.grouping().is_some() {
+            // Names say which namespace they come from, and what is named otherwise now goes.
+            return true;
+        }
         if cluster == self.destination {
             return match (self.map, self.words.is_empty()) {
                 // The namespace depends on more than the source's namespace.

@@ -11,16 +11,18 @@
 //! Where `nameCase`, or a kind whose names have one case only, changes the case of names, the way back finds a service's name
 //! but for its case. The engine knows how the task's source spells it ([`Spell`]).
 //!
+//! A destination with a place for each group of a service's instances gets a [`Grouping`]; such a task has no way back.
+//!
 //! Where one of the two kinds has no namespaces, only one namespace takes part ([`Namespaces::One`]): everything from there
 //! goes to one of the other side, and only that one comes back.
 
 use crate::patterns::GivenUp;
 use causeway_core::plan::SelectRule;
 use causeway_core::{
-    CaseRule, Choice, Fingerprint, Instance, Lens, MetadataMap, NameCase, Part, Renaming, Select, ServiceKey,
-    ServiceLens, Spell, folded,
+    CaseRule, Choice, Fingerprint, Grouping, Instance, InstanceGroup, Lens, MetadataMap, NameCase, Part, Renaming,
+    Select, ServiceKey, ServiceLens, Spell, folded,
 };
-use causeway_settings::{self as settings, Namespaces, Pattern, Task, TemplatePart, template_parts};
+use causeway_settings::{self as settings, Grouped, Namespaces, PUBLIC, Pattern, Task, TemplatePart, template_parts};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -77,6 +79,24 @@ fn forward(task: &Task, given_up: &Arc<GivenUp>) -> ServiceLens {
             drop: metadata.drop.iter().cloned().collect(),
             add: metadata.add.clone(),
         },
+        grouping: task.grouped.as_ref().map(|grouped| grouping(task, grouped)),
+    }
+}
+
+/// The group that every service has.
+const DEFAULT: &str = "default";
+
+fn grouping(task: &Task, grouped: &Grouped) -> Grouping {
+    let listed = task.groups.iter().map(|group| InstanceGroup {
+        name: group.name.as_str().into(),
+        metadata: group.metadata.clone(),
+        given: group.upstream.clone(),
+    });
+    let all = task.groups.iter().all(|group| group.name != DEFAULT).then(|| InstanceGroup::all(DEFAULT));
+    Grouping {
+        source: task.source.as_str().into(),
+        public: Some((PUBLIC.into(), grouped.public.as_str().into())),
+        groups: all.into_iter().chain(listed).collect(),
     }
 }
 

@@ -23,7 +23,7 @@ async fn a_wrong_file_changes_nothing() {
         (String::new(), "empty"),
         ("clusters: [".into(), ""),
         (file.replace("clusters:", "cluster:"), "clusters"),
-        (file.replace("MEMORY", "KONG"), "not supported yet"),
+        (file.replace("MEMORY", "APISIX"), "not supported yet"),
         (file.replace("MEMORY", "NAKOS"), "did you mean `NACOS`"),
         (file.replace("source: src", "source: scr"), "did you mean `src`"),
         (file.replace("destination: dst", "destination: src"), "source too"),

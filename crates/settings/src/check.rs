@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::groups;
 use crate::model::{Cases, Cluster, Namespaces, PUBLIC, TaskMode, TaskType};
 use crate::options::{NameCase, Rename};
 use crate::read::{Draft, Reader};
@@ -33,6 +34,7 @@ pub(crate) fn tasks(reader: &mut Reader<'_>, tasks: &mut [ReadTask<'_>], cluster
         }
         check_pair(reader, read, source, destination);
         warn_no_effect(reader, read, source, destination);
+        read.task.grouped = groups::check(reader, read, source, destination);
         read.task.namespaces = namespaces(reader, read, source, destination);
         let case = |cluster: &Cluster| reader.kinds.facts(&cluster.kind).case;
         read.task.cases = cases(read.task.name_case, case(source), case(destination));
@@ -204,6 +206,10 @@ fn cases(asked: Option<NameCase>, source: NameCase, destination: NameCase) -> Ca
 
 /// A task's namespaces are those of its source, for both ways. Where a kind has none, only one can take part.
 fn namespaces(reader: &mut Reader<'_>, read: &ReadTask<'_>, source: &Cluster, destination: &Cluster) -> Namespaces {
+    if read.task.grouped.is_some() {
+        // Their names say which namespace they come from.
+        return Namespaces::Each;
+    }
     let mapped = read.task.map.namespace.is_some();
     let one = |source: &str, destination: &str| Namespaces::One {
         source: source.to_owned(),

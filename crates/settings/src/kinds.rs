@@ -8,7 +8,7 @@ use std::time::Duration;
 use schemars::{Schema, SchemaGenerator};
 
 use crate::addresses;
-use crate::model::{Cluster, SETTLE, TaskMode, TaskType};
+use crate::model::{Cluster, PUBLIC, SETTLE, TaskMode, TaskType};
 use crate::options::NameCase;
 use crate::read::{Fields, Reader};
 use crate::secret::Secret;
@@ -93,6 +93,11 @@ pub struct KindFacts {
     pub token: bool,
     /// The one case in which the kind has names of services; [`NameCase::Keep`]: names that differ in case are different.
     pub case: NameCase,
+    /// It has a place for each group of a service's instances: as a destination it takes a task's `groups`, and names that say
+    /// the source's cluster and namespace.
+    pub grouped: bool,
+    /// What such names call the default namespace where this kind is the source.
+    pub default_namespace: &'static str,
     /// The default of a task's `settle` where this kind is a source: how long a server that was restarted may take until it
     /// knows again what its providers registered.
     pub settle: Duration,
@@ -110,6 +115,8 @@ impl KindFacts {
         inline_marks: false,
         token: false,
         case: NameCase::Keep,
+        grouped: false,
+        default_namespace: PUBLIC,
         settle: SETTLE,
     };
 

@@ -8,6 +8,7 @@ mod check;
 mod clusters;
 mod duration;
 mod env;
+mod groups;
 mod java;
 mod kinds;
 mod mask;
@@ -29,12 +30,13 @@ pub mod yaml;
 
 pub use addresses::{check_address, each};
 pub use duration::{format_duration, parse_duration, text as duration_text};
-pub use env::{Env, FixedEnv, MAX_REFERRED, ProcessEnv};
+pub use env::{Env, FixedEnv, MAX_REFERRED, ProcessEnv, escape};
+pub use mask::is_secret_key;
 pub use kinds::{Block, Kind, KindFacts, Kinds, PairAbility};
-pub use model::{Cases, Cluster, Namespaces, PUBLIC, Settings, Task, TaskMode, TaskType, Tls};
+pub use model::{Cases, Cluster, Grouped, Namespaces, PUBLIC, Settings, Task, TaskMode, TaskType, Tls};
 pub use options::{
-    ConflictRule, Data, DataAcl, Guard, Marks, MetadataRenames, NameCase, Overrides, Policy, Rename, Renames, Rule,
-    Selection, TakeOver,
+    ConflictRule, Data, DataAcl, Guard, Marks, MetadataGroup, MetadataRenames, NameCase, Overrides, Policy, Rename,
+    Renames, Rule, Selection, TakeOver,
 };
 pub use page::page;
 pub use pattern::{Pattern, PatternError};

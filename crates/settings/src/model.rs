@@ -8,7 +8,9 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::duration::text as duration_text;
-use crate::options::{ConflictRule, Data, Guard, Marks, NameCase, Overrides, Policy, Renames, Selection, TakeOver};
+use crate::options::{
+    ConflictRule, Data, Guard, Marks, MetadataGroup, NameCase, Overrides, Policy, Renames, Selection, TakeOver,
+};
 use crate::pattern::Pattern;
 use crate::problem::Problem;
 use crate::schema::{any_case_mode, any_case_type, comma_list};
@@ -257,6 +259,11 @@ pub struct Task {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "NameCase", extend("x-origin" = "ours", "examples" = ["keep"]))]
     pub name_case: Option<NameCase>,
+    /// Where the destination has a place for each group of a service's instances, as gateways do: the groups. Besides them
+    /// there is `default` with all instances, unless it is listed here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-origin" = "ours"))]
+    pub groups: Vec<MetadataGroup>,
     /// When removals are held until somebody releases them.
     #[serde(default)]
     #[schemars(extend("x-origin" = "ours"))]
@@ -266,12 +273,19 @@ pub struct Task {
     #[serde(default = "settle", with = "duration_text")]
     #[schemars(with = "String", extend("x-origin" = "ours", "examples" = ["90s"]))]
     pub settle: Duration,
+    /// How often changes are copied. Absent: when they happen, which is within a second.
+    #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "duration_text::maybe::serialize")]
+    #[schemars(with = "String", extend("x-origin" = "ours", "examples" = ["5m"]))]
+    pub pull_interval: Option<Duration>,
     /// Which namespaces meet, as the two clusters' kinds and `namespace` keys leave it. Not a key of the file.
     #[serde(skip)]
     pub namespaces: Namespaces,
     /// What becomes of the case of services' names, as `nameCase` and the two clusters' kinds leave it. Not a key of the file.
     #[serde(skip)]
     pub cases: Cases,
+    /// Whether services are divided into groups, because the destination's kind has a place for each. Not a key of the file.
+    #[serde(skip)]
+    pub grouped: Option<Grouped>,
     /// The file's own text of the values that hold references, by JSON pointer. Not a key of the file.
     #[serde(skip)]
     pub written: BTreeMap<String, String>,
@@ -301,6 +315,13 @@ pub struct Cases {
     pub back: NameCase,
     /// Names on the way back are known but for their case: the source's own spelling goes before `back`.
     pub spells: bool,
+}
+
+/// How services are named that are divided into groups.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Grouped {
+    /// What names call the source's default namespace.
+    pub public: String,
 }
 
 impl Task {

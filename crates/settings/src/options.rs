@@ -225,6 +225,24 @@ pub struct MetadataRenames {
     pub rename: BTreeMap<String, String>,
 }
 
+/// Those of a service's instances whose metadata have all of these pairs: a place of its own at the destination.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct MetadataGroup {
+    /// The group's name, unique in the task.
+    #[schemars(length(min = 1), extend("x-origin" = "ours", "examples" = ["version-1"]))]
+    pub name: String,
+    /// Keys and values of an instance's metadata at the source, compared exactly. Absent: all instances.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("x-origin" = "ours", "examples" = [{"version": "1.0.0"}]))]
+    pub metadata: BTreeMap<String, String>,
+    /// The name of what the group's instances go to at the destination, which exists there already and stays somebody else's; a
+    /// template as in `map.service`. Absent: a place of our own, `SOURCE.NAMESPACE.SERVICE.GROUP`.
+    #[serde(rename = "upstreamName", default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", length(min = 1), extend("x-origin" = "ours", "examples" = ["orders-v1"]))]
+    pub upstream: Option<String>,
+}
+
 /// Removals are held when, within `window`, they are more than `floor` and more than `share` of the task's records.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]

@@ -34,7 +34,7 @@ pub fn page(kinds: &Kinds) -> String {
 type Section = (&'static str, String, String);
 
 /// Title, type and path of every section but the first and the kinds' own; a test says when one is missing.
-pub(crate) const SECTIONS: [(&str, &str, &str); 9] = [
+pub(crate) const SECTIONS: [(&str, &str, &str); 10] = [
     ("A cluster", "Cluster", "clusters[]."),
     ("TLS", "Tls", "clusters[].tls."),
     ("A task", "Task", "tasks[]."),
@@ -43,6 +43,7 @@ pub(crate) const SECTIONS: [(&str, &str, &str); 9] = [
     ("Renaming", "Renames", "tasks[].map."),
     ("Renaming metadata", "MetadataRenames", "tasks[].map.metadata."),
     ("Data", "Data", "tasks[].data."),
+    ("A group of instances", "MetadataGroup", "tasks[].groups[]."),
     ("The guard", "Guard", "tasks[].guard."),
 ];
 

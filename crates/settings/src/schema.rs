@@ -60,7 +60,7 @@ pub(crate) fn comma_list<S: serde::Serializer>(names: &[String], serializer: S) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{clusters, tasks};
+    use crate::{clusters, groups, tasks};
 
     #[test]
     fn the_reader_knows_the_keys_of_the_schema() {
@@ -75,6 +75,7 @@ mod tests {
             ("/definitions/Renames", &tasks::MAP_KEYS),
             ("/definitions/MetadataRenames", &tasks::METADATA_KEYS),
             ("/definitions/Data", &tasks::DATA_KEYS),
+            ("/definitions/MetadataGroup", &groups::GROUP_KEYS),
             ("/definitions/Guard", &tasks::GUARD_KEYS),
         ] {
             let definition = schema.pointer(name).unwrap();

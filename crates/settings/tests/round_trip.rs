@@ -173,6 +173,19 @@ fn renames() -> impl Strategy<Value = Renames> {
         .prop_map(|(namespace, group, service, metadata)| Renames { namespace, group, service, metadata })
 }
 
+fn groups() -> impl Strategy<Value = Vec<MetadataGroup>> {
+    let filled = || text().prop_filter("not blank", |t| !t.trim().is_empty());
+    let upstream = "[a-z]{1,4}".prop_flat_map(|name| prop_oneof![Just(name.clone()), Just(format!("{name}-{{service}}"))]);
+    btree_map(name(), (btree_map(filled(), filled(), 0..3), of(upstream)), 0..4).prop_map(|groups| {
+        let mut upstreams = std::collections::BTreeSet::new();
+        let group = |(name, (metadata, upstream)): (_, (_, Option<String>))| {
+            let upstream = upstream.filter(|upstream| upstreams.insert(upstream.clone()));
+            MetadataGroup { name, metadata, upstream }
+        };
+        groups.into_iter().map(group).collect()
+    })
+}
+
 fn task(kind: TaskType) -> impl Strategy<Value = Task> {
     let selection =
         (vec(rule(kind), 0..2), vec(rule(kind), 0..2)).prop_map(|(include, exclude)| Selection { include, exclude });
@@ -221,12 +234,24 @@ fn task(kind: TaskType) -> impl Strategy<Value = Task> {
 
 fn settings() -> impl Strategy<Value = Settings> {
     let types = vec![TaskType::Service, TaskType::Config, TaskType::All];
-    let kinds =
-        prop_oneof![Just(("memory", TaskType::Service)), prop::sample::select(types).prop_map(|t| ("zookeeper", t))];
+    let kinds = prop_oneof![
+        Just(("memory", TaskType::Service)),
+        Just(("kong", TaskType::Service)),
+        prop::sample::select(types).prop_map(|t| ("zookeeper", t))
+    ];
     kinds.prop_flat_map(|(kind, of_tasks)| {
         let clusters = btree_map(name(), (cluster(), of(zookeeper()), of(name())), 2..4);
-        (clusters, btree_map(name(), task(of_tasks), 0..3))
-            .prop_map(move |(clusters, tasks)| made(kind, clusters, tasks))
+        (clusters, btree_map(name(), (task(of_tasks), groups()), 0..3)).prop_map(move |(clusters, tasks)| {
+            if kind != "kong" {
+                return made(kind, clusters, tasks.into_iter().map(|(name, (task, _))| (name, task)).collect());
+            }
+            let grouped = Some(Grouped { public: PUBLIC.into() });
+            let divided = |(name, (task, groups))| (name, Task { groups, grouped: grouped.clone(), ..task });
+            let mut settings = made("memory", clusters, tasks.into_iter().map(divided).collect());
+            let gateway = &mut settings.clusters[1];
+            (gateway.kind, gateway.addresses, gateway.namespaces) = (kind.into(), vec!["h:1".into()], Vec::new());
+            settings
+        })
     })
 }
 

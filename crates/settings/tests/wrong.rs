@@ -38,11 +38,46 @@ fn mixed(tasks: &str) -> String {
     )
 }
 
+/// A Kong `k`, two of memory, and a task from `m` to this one with these groups.
+fn grouped(destination: &str, groups: &str) -> String {
+    format!(
+        "clusters:\n- {{clusterName: k, clusterType: KONG, connectKeyList: [h]}}\n- {{clusterName: m, clusterType: memory}}\n- {{clusterName: n, clusterType: memory}}\ntasks:\n- source: m\n  destination: {destination}\n{groups}"
+    )
+}
+
 fn cluster(more: &str) -> String {
     format!("clusters:\n- clusterName: a\n  clusterType: NACOS\n  connectKeyList: [h:1]\n{more}")
 }
 
 wrong_files! {
+    groups_at_a_kind_without: grouped("n", "  groups: [{name: a}]\n") => [
+        (8, 11, "tasks[0].groups", "memory has no place for groups of instances; expected a destination of a kind that has groups: KONG"),
+    ];
+    a_group_without_a_name: grouped("k", "  groups:\n  - {name: ''}\n  - {metadata: {a: b}}\n") => [
+        (9, 12, "tasks[0].groups[0].name", "this is empty"),
+        (10, 6, "tasks[0].groups[1].name", "`name` is missing"),
+    ];
+    two_groups_of_one_name: grouped("k", "  groups:\n  - {name: a, upstreamName: u}\n  - {name: a, upstreamName: u}\n") => [
+        (10, 12, "tasks[0].groups[1].name", "two groups of the task have this `name`"),
+        (10, 29, "tasks[0].groups[1].upstreamName", "two groups of the task have this `upstreamName`"),
+    ];
+    blanks_in_groups: grouped("k", "  groups:\n  - name: a\n    metadata:\n      ' ': x\n      b: ''\n      c:\n") => [
+        (11, 7, "tasks[0].groups[0].metadata. ", "this key of the metadata is blank"),
+        (12, 10, "tasks[0].groups[0].metadata.b", "this value of the metadata is blank"),
+        (13, 9, "tasks[0].groups[0].metadata.c", "this value of the metadata is blank"),
+    ];
+    a_group_with_a_wrong_template: grouped("k", "  groups: [{name: a, upstreamName: '{x}'}]\n") => [
+        (8, 36, "tasks[0].groups[0].upstreamName", "`{x}` is not a name that is known here"),
+    ];
+    an_unknown_key_of_a_group: grouped("k", "  groups: [{name: a, upstream: b}]\n") => [
+        (8, 22, "tasks[0].groups[0].upstream", "did you mean `upstreamName`?"),
+    ];
+    groups_that_are_no_list: grouped("k", "  groups: {name: a}\n") => [
+        (8, 11, "tasks[0].groups", "this is keys with values; expected a list of groups"),
+    ];
+    a_way_back_from_groups: grouped("k", "  mode: Bidirectional\n") => [
+        (8, 9, "tasks[0].mode", "copying from memory to kong goes one way only"),
+    ];
     empty: "" => [(1, 1, "", "the file is empty")];
     only_comments: "# nothing\n---\n" => [(1, 1, "", "the file is empty")];
     not_yaml: "clusters:\n- a: [1, 2\ntasks: x\n" => [(3, 6, "", "not valid YAML")];
@@ -57,7 +92,7 @@ wrong_files! {
     a_cluster_that_is_a_text: "clusters:\n- src\n" => [(2, 3, "clusters[0]", "write keys such as `clusterName: …`")];
     a_cluster_with_nothing: "clusters:\n- namespace: x\n" => [
         (2, 3, "clusters[0].clusterName", "`clusterName` is missing"),
-        (2, 3, "clusters[0].clusterType", "`clusterType` is missing; expected one of APOLLO, CONSUL, ETCD, EUREKA, FILE, MEMORY, NACOS, ZOOKEEPER"),
+        (2, 3, "clusters[0].clusterType", "`clusterType` is missing; expected one of APOLLO, CONSUL, ETCD, EUREKA, FILE, KONG, MEMORY, NACOS, ZOOKEEPER"),
     ];
     no_addresses: "clusters:\n- clusterName: a\n  clusterType: NACOS\n" => [(2, 3, "clusters[0].connectKeyList", "is missing; expected at least one address")];
     an_empty_list_of_addresses: "clusters:\n- clusterName: a\n  clusterType: NACOS\n  connectKeyList: []\n" => [(4, 19, "clusters[0].connectKeyList", "this list is empty")];
@@ -75,10 +110,10 @@ wrong_files! {
         (5, 3, "clusters[0].nameSpaces", "did you mean `namespace`?"),
         (6, 3, "clusters[0].pasword", "did you mean `password`?"),
     ];
-    a_misspelt_kind: "clusters:\n- {clusterName: a, clusterType: NACSO}\n" => [(2, 33, "clusters[0].clusterType", "`NACSO` is not a kind of cluster that is known; expected one of APOLLO, CONSUL, ETCD, EUREKA, FILE, MEMORY, NACOS, ZOOKEEPER; did you mean `NACOS`?")];
-    an_unknown_kind: "clusters:\n- {clusterName: a, clusterType: mainframe}\n" => [(2, 33, "clusters[0].clusterType", "the kinds of cluster that are known: APOLLO, CONSUL, ETCD, EUREKA, FILE, MEMORY, NACOS, ZOOKEEPER")];
-    a_kind_of_the_future: "clusters:\n- {clusterName: a, clusterType: KONG}\n- {clusterName: b, clusterType: k8s}\n" => [
-        (2, 33, "clusters[0].clusterType", "`KONG` is not supported yet"),
+    a_misspelt_kind: "clusters:\n- {clusterName: a, clusterType: NACSO}\n" => [(2, 33, "clusters[0].clusterType", "`NACSO` is not a kind of cluster that is known; expected one of APOLLO, CONSUL, ETCD, EUREKA, FILE, KONG, MEMORY, NACOS, ZOOKEEPER; did you mean `NACOS`?")];
+    an_unknown_kind: "clusters:\n- {clusterName: a, clusterType: mainframe}\n" => [(2, 33, "clusters[0].clusterType", "the kinds of cluster that are known: APOLLO, CONSUL, ETCD, EUREKA, FILE, KONG, MEMORY, NACOS, ZOOKEEPER")];
+    a_kind_of_the_future: "clusters:\n- {clusterName: a, clusterType: APISIX}\n- {clusterName: b, clusterType: k8s}\n" => [
+        (2, 33, "clusters[0].clusterType", "`APISIX` is not supported yet"),
         (3, 33, "clusters[1].clusterType", "`k8s` is not supported yet"),
     ];
     a_name_that_cannot_be_used: "clusters:\n- {clusterName: ' a', clusterType: memory}\n" => [(2, 17, "clusters[0].clusterName", "this name cannot be used")];

@@ -39,21 +39,6 @@ impl MemoryKind {
         let names = Names { one_part: true, one_group: true, host_names: true, ..Names::default() };
         Self { label: "memory_flat", versions: " of narrow names", names, shape }
     }
-
-    /// One that shows every service in several places: all of it, and each of two versions.
-    pub fn versions() -> Self {
-        let shape = Shape {
-            fits: |scope, record| {
-                if let Some((_, version)) = scope.name.rsplit_once('.').filter(|(_, last)| ["v1", "v2"].contains(last))
-                {
-                    record.metadata.insert("version", version);
-                }
-            },
-            ..Shape::PLAIN
-        };
-        let names = Names { versions: ["v1", "v2"].map(str::to_owned).into(), ..Names::default() };
-        Self { label: "memory_versions", versions: "", names, shape }
-    }
 }
 
 impl Kind for MemoryKind {

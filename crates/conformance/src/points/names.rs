@@ -6,9 +6,9 @@ use crate::look::{normal, read, until, write};
 use crate::subject::Subject;
 use anyhow::{Result, ensure};
 use causeway_core::{Change, Instance, ServiceKey, Set};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-/// 20: a name that `scopes` gives is taken as given: what is written there is read back there, with that of every other service
+/// 20: a name that `Sink::scope` gives is taken as given: what is written there is read back there, with that of every other service
 /// that has been given the same name.
 pub async fn as_given<S: Subject>(at: &Corner<S>) -> Result<()> {
     let facts = at.subject.facts();
@@ -22,29 +22,24 @@ pub async fn as_given<S: Subject>(at: &Corner<S>) -> Result<()> {
     }
     let mut written: BTreeMap<ServiceKey, Vec<Instance>> = BTreeMap::new();
     for (n, wanted) in (0..).zip(&wanted) {
-        let given = session.scopes(wanted);
-        ensure!(session.scopes(wanted) == given, "{wanted}: another answer to the same question");
-        let given = match given {
-            Ok(given) => given,
+        let given = session.scope(wanted);
+        ensure!(session.scope(wanted) == given, "{wanted}: another answer to the same question");
+        let scope = match given {
+            Ok(scope) => scope,
             Err(why) => {
                 ensure!(renames && !why.is_empty(), "{wanted} has no place: {why}");
                 continue;
             }
         };
-        ensure!(!given.is_empty(), "{wanted} stands nowhere, for no reason");
-        ensure!(given.iter().collect::<BTreeSet<_>>().len() == given.len(), "{wanted}: twice the same of {given:?}");
-        for scope in given {
-            ensure!(renames || scope == *wanted, "{wanted} becomes {scope}");
-            ensure!(scope.part() == session.part(&wanted.part()), "{wanted} becomes {scope}, in another part");
-            let again = session.scopes(&scope);
-            ensure!(again.as_ref().is_ok_and(|again| again.contains(&scope)), "{scope} becomes {again:?}");
-            let mut record = at.copy(7101 + n);
-            (at.shape.fits)(&scope, &mut record);
-            ensure!(session.belongs(&scope, &record), "{record:?} does not belong to {scope}");
-            let record = normal(&session, &scope, record)?;
-            write(&session, &scope, &[Change::Create(record.clone())]).await?;
-            written.entry(scope).or_default().push(record);
-        }
+        ensure!(renames || scope == *wanted, "{wanted} becomes {scope}");
+        ensure!(scope.part() == session.part(&wanted.part()), "{wanted} becomes {scope}, in another part");
+        let again = session.scope(&scope);
+        ensure!(again.as_ref() == Ok(&scope), "{scope} becomes {again:?}");
+        let record = at.copy(7101 + n);
+        ensure!(session.stands(&record), "{record:?} does not stand there");
+        let record = normal(&session, &scope, record)?;
+        write(&session, &scope, &[Change::Create(record.clone())]).await?;
+        written.entry(scope).or_default().push(record);
     }
     for (scope, records) in &written {
         let seen: Vec<_> = records.iter().map(|record| at.shape.seen(record)).collect();

@@ -103,8 +103,8 @@ impl Sink for ConsulServices {
         }
     }
 
-    fn scopes(&self, wanted: &ServiceKey) -> Result<Vec<ServiceKey>, String> {
-        check(wanted).map(|()| vec![wanted.clone()])
+    fn scope(&self, wanted: &ServiceKey) -> Result<ServiceKey, String> {
+        check(wanted).map(|()| wanted.clone())
     }
 
     fn normalize(&self, scope: &ServiceKey, record: Instance) -> Normalized {

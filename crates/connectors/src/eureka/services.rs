@@ -87,9 +87,9 @@ impl Sink for EurekaServices {
     }
 
     /// In upper case: services whose names differ in nothing else are one.
-    fn scopes(&self, wanted: &ServiceKey) -> Result<Vec<ServiceKey>, String> {
+    fn scope(&self, wanted: &ServiceKey) -> Result<ServiceKey, String> {
         convert::is_in_the_only_part(wanted)?;
-        Ok(vec![scope(&convert::app_name(&wanted.name)?)])
+        Ok(scope(&convert::app_name(&wanted.name)?))
     }
 
     fn part(&self, _wanted: &Part) -> Part {

@@ -12,12 +12,12 @@ pub struct Names {
     pub one_group: bool,
     /// Names are host names in lower case.
     pub host_names: bool,
-    /// A service also stands in `<name>.<version>` for each of these, with the instances whose metadata name that version.
-    pub versions: Vec<String>,
+    /// Only healthy, enabled instances stand there.
+    pub only_serving: bool,
 }
 
 impl Names {
-    pub(super) fn of(&self, wanted: &ServiceKey) -> Result<Vec<ServiceKey>, String> {
+    pub(super) fn of(&self, wanted: &ServiceKey) -> Result<ServiceKey, String> {
         let mut name = wanted.name.to_string();
         if self.host_names {
             name.make_ascii_lowercase();
@@ -27,14 +27,12 @@ impl Names {
         }
         let part = self.part(&wanted.part());
         let group = if self.one_group { "DEFAULT_GROUP" } else { &wanted.group };
-        let scope = |name: &str| ServiceKey::new(&part.0, group, name);
-        let versions = self.versions.iter().map(|version| scope(&format!("{name}.{version}")));
-        Ok(std::iter::once(scope(&name)).chain(versions).collect())
+        Ok(ServiceKey::new(&part.0, group, &name))
     }
 
     /// Why nothing can stand under this name as it is.
     pub(super) fn check(&self, scope: &ServiceKey) -> Result<(), String> {
-        match self.of(scope)?.contains(scope) {
+        match self.of(scope)? == *scope {
             true => Ok(()),
             false => Err(format!("{scope} has no place here under this name")),
         }
@@ -58,8 +56,7 @@ impl Names {
         if self.one_part { Part::new("public") } else { wanted.clone() }
     }
 
-    pub(super) fn belongs(&self, scope: &ServiceKey, record: &Instance) -> bool {
-        let version = self.versions.iter().find(|version| scope.name.ends_with(&format!(".{version}")));
-        version.is_none_or(|version| record.metadata.get("version") == Some(version))
+    pub(super) fn stands(&self, record: &Instance) -> bool {
+        !self.only_serving || (record.healthy && record.enabled)
     }
 }

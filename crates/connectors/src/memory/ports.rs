@@ -195,7 +195,7 @@ impl Sink for MemoryPorts {
         Limits::default()
     }
 
-    fn scopes(&self, wanted: &ServiceKey) -> Result<Vec<ServiceKey>, String> {
+    fn scope(&self, wanted: &ServiceKey) -> Result<ServiceKey, String> {
         self.names.of(wanted)
     }
 
@@ -203,8 +203,8 @@ impl Sink for MemoryPorts {
         self.names.part(wanted)
     }
 
-    fn belongs(&self, scope: &ServiceKey, record: &Instance) -> bool {
-        self.names.belongs(scope, record)
+    fn stands(&self, record: &Instance) -> bool {
+        self.names.stands(record)
     }
 
     fn normalize(&self, scope: &ServiceKey, record: Instance) -> Normalized {

@@ -41,7 +41,7 @@ impl Kind for NacosConnector {
     }
 
     fn facts(&self) -> KindFacts {
-        KindFacts::SERVICES
+        KindFacts { default_namespace: "empty_ns", ..KindFacts::SERVICES }
     }
 
     fn notes(&self) -> &'static str {

@@ -1,6 +1,6 @@
 //! Names and metadata on their way: filters, renames and metadata mapping of one task.
 
-use super::{Choice, Select};
+use super::{Choice, Grouping, Select};
 use crate::model::{Fingerprint, Instance, Metadata, Part, ServiceKey};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
@@ -25,6 +25,11 @@ pub trait Lens: Debug + Send + Sync {
     /// spelling makes it take part.
     fn named(&self, source: &ServiceKey) -> Option<ServiceKey> {
         self.scope(source, &|given| given)
+    }
+    /// How what [`Lens::scope`] answers becomes several scopes, one for each group of the service's instances; `None`: it is
+    /// one scope, with all of them.
+    fn grouping(&self) -> Option<&Grouping> {
+        None
     }
     /// Names the settings that it was made of: lenses with equal fingerprints answer alike.
     fn fingerprint(&self) -> Fingerprint;
@@ -92,7 +97,7 @@ impl Renaming {
 }
 
 /// Fills the names in, in one pass: a name that looks like a place is not filled again.
-fn fill(template: &str, scope: &ServiceKey) -> String {
+pub(super) fn fill(template: &str, scope: &ServiceKey) -> String {
     let places = [
         ("{{", "{"),
         ("}}", "}"),
@@ -160,6 +165,8 @@ pub struct ServiceLens {
     pub case: NameCase,
     /// The copies' metadata.
     pub metadata: MetadataMap,
+    /// The groups of instances, where the destination has a place for each.
+    pub grouping: Option<Grouping>,
 }
 
 impl ServiceLens {
@@ -204,7 +211,12 @@ impl Lens for ServiceLens {
 
     fn renames(&self) -> bool {
         self.case != NameCase::Keep
+            || self.grouping.is_some()
             || [&self.namespace, &self.group, &self.service].iter().any(|rename| **rename != Renaming::Keep)
+    }
+
+    fn grouping(&self) -> Option<&Grouping> {
+        self.grouping.as_ref()
     }
 
     fn case(&self) -> CaseRule {

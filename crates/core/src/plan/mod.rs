@@ -6,6 +6,7 @@ mod change;
 mod compare;
 mod entry_map;
 mod entry_reasons;
+mod group;
 mod map;
 mod merge;
 mod select;
@@ -15,6 +16,7 @@ pub use change::{Change, Crowded, Evidence, Governed, Plan, Removal, Skip, SkipK
 pub use compare::plan;
 pub use entry_map::{EntryMap, EntryNames, NoPlace, NodesBelow};
 pub use entry_reasons::{EntryReason, EntrySkip};
+pub use group::{Grouping, InstanceGroup};
 pub use map::{CaseRule, Lens, MetadataMap, NameCase, Renaming, ServiceLens, Spell};
 pub use merge::{Base, Born, Conflicts, EntryVersion, Intent, MergeRules, Verdict, Ways, merge};
 pub use select::{Choice, Matcher, Select, SelectRule, Undecided, all, any, not};

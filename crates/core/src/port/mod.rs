@@ -144,11 +144,11 @@ pub trait Sink: Source {
     fn limits(&self) -> Limits;
 
     /// Where what is wanted in a service is to stand here: usually under the same name. Kinds whose names are narrower (lower
-    /// case, host names, no namespaces) answer what becomes of it, and several services may become one; a kind that shows a
-    /// service in several places answers all of them. An error says why it has no place. Pure: the same answer to the same
-    /// question, always; all answers lie in [`Sink::part`] of the service's part. See [`Capabilities::renames`].
-    fn scopes(&self, wanted: &ServiceKey) -> Result<Vec<ServiceKey>, String> {
-        Ok(vec![wanted.clone()])
+    /// case, host names, no namespaces) answer what becomes of it, and several services may become one. An error says why it
+    /// has no place. Pure: the same answer to the same question, always; it lies in [`Sink::part`] of the service's part. See
+    /// [`Capabilities::renames`].
+    fn scope(&self, wanted: &ServiceKey) -> Result<ServiceKey, String> {
+        Ok(wanted.clone())
     }
 
     /// The part in which the services of a part stand here. Pure.
@@ -156,8 +156,9 @@ pub trait Sink: Source {
         wanted.clone()
     }
 
-    /// Whether a record stands in this one of several [`Sink::scopes`]. Pure.
-    fn belongs(&self, _scope: &ServiceKey, _record: &Instance) -> bool {
+    /// Whether a record is to stand here at all. A kind that holds nothing but what takes traffic leaves disabled and unhealthy
+    /// instances out: one that becomes so is taken away like one that was seen to go. Pure.
+    fn stands(&self, _record: &Instance) -> bool {
         true
     }
 
@@ -232,7 +233,7 @@ pub type Normalized = Result<Instance, String>;
 pub struct Capabilities {
     /// What is lost on the way into this kind: the field, and the reason.
     pub losses: BTreeMap<&'static str, &'static str>,
-    /// [`Sink::scopes`] or [`Sink::part`] may answer another name.
+    /// [`Sink::scope`] or [`Sink::part`] may answer another name.
     pub renames: bool,
     /// Identical records of two publishers are one to callers of the service, and the end of one is not seen. Then a native
     /// record that is nobody else's can be backed by an identical one of ours while its provider moves. Of others

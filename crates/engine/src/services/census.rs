@@ -178,7 +178,7 @@ impl Census {
         self.alive += wish.records.len() + wish.refused.keys().filter(|id| undecided(*id)).count();
         let released = route.memory.released.lock();
         let is_released = |id: &InstanceId| released.get(scope).is_some_and(|ids| ids.contains(id));
-        let known = |id| wish.records.contains_key(id) || export.witnesses.contains_key(id) || undecided(id);
+        let known = |id| wish.records.contains_key(id) || wish.witnessed.contains(id) || undecided(id);
         self.missing += ours().filter(|id| !known(*id) && !is_released(id)).count();
     }
 }

@@ -153,16 +153,20 @@ impl<'a> ScopeCopy<'a> {
             export.witnesses.insert(id, witness);
         }
         let Some(set) = set else { return };
-        let no_place = route.no_place(scope);
+        let share = route.share(scope, target);
+        let sink = route.destination.sink.as_ref();
         for (id, held) in &set.records {
             let Some(record) = self.leaving(id, held) else { continue };
+            if !share.has(&record) || sink.is_some_and(|sink| !sink.stands(&record)) {
+                self.stands_elsewhere(&record, export);
+                continue;
+            }
             let (record, undecided) = match route.record(scope, &record) {
                 Choice::Take(record) => (record, None),
                 Choice::Undecided(record, why) => (record, Some(why)),
                 Choice::Leave => continue,
             };
             let record = self.forwarded(record);
-            let sink = route.destination.sink.as_ref();
             if record.mark().is_some_and(|mark| mark.path.contains(route.destination.id())) {
                 export.wish.refused.insert(id.clone(), Skip::Loop);
                 if undecided.is_none()
@@ -173,9 +177,9 @@ impl<'a> ScopeCopy<'a> {
                         Err(at) => export.again = Some(at),
                     }
                 }
-            } else if let Some(why) = &no_place {
+            } else if let Some(why) = &share.no_place {
                 export.wish.refused.insert(id.clone(), Skip::Rejected { why: why.clone() });
-            } else if let Some(sink) = sink.filter(|sink| sink.belongs(target, &record)) {
+            } else if let Some(sink) = sink {
                 match (sink.normalize(target, record), undecided) {
                     (Ok(record), None) => export.wanted.push((id.clone(), sink.place(there, record))),
                     (Ok(record), Some(why)) => {
@@ -194,10 +198,29 @@ impl<'a> ScopeCopy<'a> {
 
     /// What the destination calls a record that has gone.
     fn named(&self, id: &InstanceId, witness: &Witness) -> Option<InstanceId> {
-        let record = self.route.record(self.scope, &*self.leaving(id, &witness.last)?).possible()?;
+        self.id_there(&*self.leaving(id, &witness.last)?)
+    }
+
+    /// What the destination calls a record of the source, also one that does not stand there any more.
+    fn id_there(&self, record: &Instance) -> Option<InstanceId> {
+        let record = self.forwarded(self.route.record(self.scope, record).possible()?);
         let sink = self.route.destination.sink.as_ref()?;
-        let record = sink.normalize(self.target, self.forwarded(record)).ok()?;
+        let record = match sink.stands(&record) {
+            true => record,
+            false => record.with(|one| (one.healthy, one.enabled) = (true, true)),
+        };
+        let record = sink.normalize(self.target, record).ok()?;
         Some(sink.place(self.there, record).id())
+    }
+
+    /// A record of the source that has no place in this scope, as it is now: a copy that stands there was seen to go.
+    fn stands_elsewhere(&self, record: &Instance, export: &mut Export) {
+        if self.there.records.is_empty() {
+            return;
+        }
+        if let Some(id) = self.id_there(record).filter(|id| self.there.records.contains_key(id)) {
+            export.wish.witnessed.insert(id);
+        }
     }
 
     /// The record that leaves the cluster from one id: the native, else a copy that may travel on.

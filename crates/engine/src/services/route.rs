@@ -10,11 +10,27 @@ use crate::services::feeds::Feeds;
 use crate::services::mirror::{Mirror, NameIndex, PartState};
 use crate::services::sweep::Coverage;
 use crate::spec::{Only, RouteSpec};
-use causeway_core::{CaseRule, Choice, Instance, InstanceId, Part, ServiceKey, Set};
+use causeway_core::{CaseRule, Choice, Instance, InstanceGroup, InstanceId, Part, ServiceKey, Set};
 use parking_lot::Mutex;
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tokio::time::Instant;
+
+/// What of a scope of the source is to stand in one scope of the destination.
+pub(crate) struct Share<'a> {
+    /// The groups whose instances stand there; `None`: all do.
+    groups: Option<Vec<&'a InstanceGroup>>,
+    /// Why none of them can.
+    pub no_place: Option<String>,
+}
+
+impl Share<'_> {
+    /// Whether an instance is among them, as the source has it.
+    pub fn has(&self, instance: &Instance) -> bool {
+        self.groups.as_ref().is_none_or(|groups| groups.iter().any(|group| group.has(instance)))
+    }
+}
 
 /// One direction of one task at work.
 pub(crate) struct ActiveRoute {
@@ -160,15 +176,67 @@ impl ActiveRoute {
         self.wanted(scope).map(|wanted| self.placed(&wanted)).unwrap_or_default()
     }
 
+    /// Those of a service that the settings call so: one, or one for each of its groups.
     fn placed(&self, wanted: &ServiceKey) -> Vec<ServiceKey> {
-        let Some(sink) = &self.destination.sink else { return vec![wanted.clone()] };
-        sink.scopes(wanted).unwrap_or_else(|_| vec![wanted.in_part(&sink.part(&wanted.part()))])
+        let Some(grouping) = self.spec.lens.grouping() else { return vec![self.place(wanted)] };
+        let mut placed: Vec<_> = grouping.scopes(wanted).map(|(wanted, _)| self.place(&wanted)).collect();
+        placed.sort();
+        placed.dedup();
+        placed
     }
 
-    /// Why a scope has no place in the destination. Every one has in a destination that does not choose names.
-    pub fn no_place(&self, scope: &ServiceKey) -> Option<String> {
+    fn place(&self, wanted: &ServiceKey) -> ServiceKey {
+        let Some(sink) = &self.destination.sink else { return wanted.clone() };
+        sink.scope(wanted).unwrap_or_else(|_| wanted.in_part(&sink.part(&wanted.part())))
+    }
+
+    /// Why a service that the settings call so has no place in the destination. Every one has in a destination that does not
+    /// choose names.
+    fn no_place(&self, wanted: &ServiceKey) -> Option<String> {
         let sink = self.destination.sink.as_ref().filter(|sink| sink.capabilities().renames)?;
-        sink.scopes(&self.wanted(scope)?).err()
+        sink.scope(wanted).err()
+    }
+
+    /// What of a scope of the source is to stand in a scope of the destination that it feeds.
+    pub fn share(&self, scope: &ServiceKey, target: &ServiceKey) -> Share<'_> {
+        let wanted = self.wanted(scope);
+        let Some(grouping) = self.spec.lens.grouping() else {
+            return Share { groups: None, no_place: wanted.and_then(|wanted| self.no_place(&wanted)) };
+        };
+        let mut share = Share { groups: Some(Vec::new()), no_place: None };
+        for (wanted, group) in wanted.iter().flat_map(|wanted| grouping.scopes(wanted)) {
+            if self.place(&wanted) == *target {
+                share.no_place = share.no_place.or_else(|| self.no_place(&wanted));
+                share.groups.get_or_insert_default().push(group);
+            }
+        }
+        share.no_place = share.no_place.or_else(|| self.name_taken(scope, target));
+        share
+    }
+
+    /// Why a service does not stand where groups of its instances would: another one of the source has the same name there. The
+    /// one stands that has the most copies there already, else the first.
+    fn name_taken(&self, scope: &ServiceKey, target: &ServiceKey) -> Option<String> {
+        let feeding = self.feeding(target);
+        if feeding.len() < 2 {
+            return None;
+        }
+        let written = self.destination.written_in(target);
+        let copied: BTreeSet<_> = written.records.keys().map(|id| &id.endpoint).collect();
+        let count = |scope: &ServiceKey| {
+            let mirror = self.source.mirror.lock();
+            let set = mirror.set(scope).filter(|set| !set.records.is_empty())?;
+            Some(set.records.keys().filter(|id| copied.contains(&id.endpoint)).count())
+        };
+        let here = feeding.into_iter().filter(|other| other == scope || self.targets(other).contains(target));
+        let counted = here.filter_map(|scope| Some((count(&scope)?, Reverse(scope))));
+        let (_, Reverse(stands)) = counted.max()?;
+        (stands != *scope).then(|| {
+            format!(
+                "it has the name {} there, which {stands} has too: that one is copied; give one of them another name with `map`",
+                target.name
+            )
+        })
     }
 
     /// The destination's scopes; none where the scope takes no part.

@@ -10,6 +10,7 @@ mod chunks;
 mod faults;
 mod flow;
 mod intents;
+mod groups;
 mod names;
 mod pacing;
 mod parts;

@@ -1,4 +1,4 @@
-//! Destinations whose names are narrower than the source's, or that show a service in several places.
+//! Destinations whose names are narrower than the source's.
 
 use crate::harness::*;
 use causeway_connectors::memory::{Memory, Names};
@@ -8,10 +8,6 @@ use std::collections::BTreeMap;
 
 fn at(part: &str, name: &str) -> ServiceKey {
     ServiceKey::new(part, "g", name)
-}
-
-fn with_version(port: u16, version: &str) -> Instance {
-    instance(port).with(|one| one.metadata = [("version", version)].into())
 }
 
 fn ports(memory: &Memory, scope: &ServiceKey) -> Vec<u16> {
@@ -51,40 +47,6 @@ async fn services_whose_names_fall_together_are_one_with_the_instances_of_all() 
     world.engine.release(&world.owner());
     seconds(60).await;
     assert_eq!(b.services(), []);
-}
-
-#[tokio::test(start_paused = true)]
-async fn one_service_stands_in_several_places() {
-    let clusters = narrow(Names { versions: vec!["v1".into(), "v2".into()], ..Names::default() });
-    let (a, b) = (clusters["a"].clone(), clusters["b"].clone());
-    let here = at("public", "s");
-    for (port, version) in [(1, "v1"), (2, "v2"), (3, "v3")] {
-        a.register(&here, &port.to_string(), with_version(port, version));
-    }
-    let world = World::new("i", &clusters).one_way("a", "b");
-    world.start();
-    seconds(90).await;
-    let places = || ["s", "s.v1", "s.v2"].map(|name| ports(&b, &at("public", name)));
-    assert_eq!(places(), [vec![1, 2, 3], vec![1], vec![2]]);
-    // One that changes its version changes its place.
-    a.register(&here, "1", with_version(1, "v2"));
-    seconds(60).await;
-    world.engine.release(&world.owner());
-    seconds(60).await;
-    assert_eq!(places(), [vec![1, 2, 3], vec![], vec![1, 2]]);
-    let session = world.ports["b"].session();
-    let notebook = world.crash(false).await;
-    let writes = b.writes();
-    let world = World::after("i", &clusters, notebook).one_way("a", "b");
-    world.start();
-    seconds(90).await;
-    assert_eq!(places(), [vec![1, 2, 3], vec![], vec![1, 2]]);
-    b.expire(session);
-    assert!(b.writes() <= writes + 5, "kept alive, and nothing else: {} after {writes}", b.writes());
-    a.deregister(&here, "2", &instance(2).id);
-    seconds(60).await;
-    assert_eq!(places(), [vec![1, 3], vec![], vec![1]]);
-    assert_eq!(world.engine.status()[0].state, RouteState::InStep);
 }
 
 #[tokio::test(start_paused = true)]

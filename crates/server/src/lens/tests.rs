@@ -218,3 +218,51 @@ fn the_case_of_names_between_kinds() {
         }
     }
 }
+
+#[test]
+fn services_are_divided_into_groups_where_the_destination_has_a_place_for_each() {
+    let groups = |source: &str, destination: &str, task: &str| {
+        let text = format!(
+            "clusters: [{{clusterName: src, connectKeyList: [a], clusterType: {source}}}, \
+             {{clusterName: gate, connectKeyList: [b], clusterType: {destination}}}]\n\
+             tasks: [{{source: src, destination: gate, {task}}}]"
+        );
+        let kinds = causeway_connectors::kinds();
+        let read = settings::parse("t", &text, &settings::FixedEnv::default(), &kinds);
+        let lens = Lenses::of(&read.unwrap_or_else(|problems| panic!("{problems}")).tasks[0]).there;
+        let scope = lens.scope(&ServiceKey::new("public", "G", "s"), AS_GIVEN).unwrap();
+        let scopes = lens.grouping().map(|grouping| {
+            let scopes = grouping.scopes(&scope);
+            scopes.map(|(scope, group)| format!("{scope} {:?}", group.metadata)).collect::<Vec<_>>()
+        });
+        (scopes, lens.renames())
+    };
+    let texts = |all: &[&str]| (Some(all.iter().map(|&text| text.to_owned()).collect::<Vec<_>>()), true);
+    let two = "groups: [{name: v1, metadata: {version: '1'}}, {name: v2, upstreamName: 'x-{service}'}]";
+    assert_eq!(groups("MEMORY", "MEMORY", "type: Service"), (None, false));
+    assert_eq!(groups("MEMORY", "KONG", "type: Service"), texts(&["public/default/src.public.G__s {}"]));
+    assert_eq!(
+        groups("NACOS", "KONG", two),
+        texts(&[
+            "public/default/src.empty_ns.G__s {}",
+            "public/v1/src.empty_ns.G__s {\"version\": \"1\"}",
+            "public//x-s {}",
+        ])
+    );
+    assert_eq!(
+        groups("NACOS", "KONG", "map: {namespace: {public: prod}, group: DEFAULT_GROUP, service: 'x-{service}'}, groups: [{name: default, metadata: {a: b}}]"),
+        texts(&["prod/default/src.prod.x-s {\"a\": \"b\"}"])
+    );
+    // Every namespace takes part, whatever the kind of the source.
+    let lens = |source: &str| {
+        let text = format!(
+            "clusters: [{{clusterName: src, connectKeyList: [a], clusterType: {source}}}, {{clusterName: k, connectKeyList: [b], \
+             clusterType: KONG}}]\ntasks: [{{source: src, destination: k}}]"
+        );
+        settings::parse("t", &text, &settings::FixedEnv::default(), &causeway_connectors::kinds()).unwrap()
+    };
+    for source in ["NACOS, namespace: 'dev,prod'", "CONSUL", "EUREKA", "ZK"] {
+        let read = lens(source);
+        assert_eq!((read.warnings.len(), &read.tasks[0].namespaces), (0, &Namespaces::Each), "{source}");
+    }
+}
