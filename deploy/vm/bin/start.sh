@@ -3,7 +3,8 @@
 # Usage: bin/start.sh [--foreground] [more arguments of `causeway serve`]
 #   --foreground  does not return, for systemd and containers
 # The log goes to standard output; `bash bin/start.sh > sync.log 2>&1` puts it into a file.
-# Environment: CAUSEWAY_LISTEN, where the API listens (127.0.0.1:8000); those of polaris-sync; CAUSEWAY_LOG (info).
+# Environment: CAUSEWAY_LISTEN, where the API listens (127.0.0.1:8000); SERVER_PORT, the port of /sync/health (8690); CAUSEWAY_LOG (info);
+# and those of polaris-sync.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd -P)
 cd "$root"
@@ -22,9 +23,8 @@ if is_ours "$pid"; then
   exit 1
 fi
 
-application=bin/application.yaml
-[ -f "$application" ] || application=bin/application.yml
-command=("$root/bin/causeway" serve --log stdout --listen "${CAUSEWAY_LISTEN:-127.0.0.1:8000}" --data-dir "$root/data" --polaris-sync "$application" "$@")
+# It finds bin/application.yaml and the documents below the working directory.
+command=("$root/bin/causeway" serve --log stdout --listen "${CAUSEWAY_LISTEN:-127.0.0.1:8000}" --data-dir "$root/data" "$@")
 if [ -n "$foreground" ]; then
   echo $$ > "$pid_file"
   exec "${command[@]}"
