@@ -215,13 +215,13 @@ impl EtcdClient {
 
     fn refusal(&self, base: &str, status: u16, said: &Value) -> EtcdError {
         let message = said["message"].as_str().or(said["error"].as_str()).unwrap_or_default();
-        let user = self.login.as_ref().map_or_else(|| "nobody is signed in".into(), |(user, _)| format!("the user {user}"));
+        let user = self.login.as_ref().map_or_else(|| "nobody".into(), |(user, _)| format!("the user {user}"));
         let text = format!("{base} answers {status}: {message}");
         let help = match message {
             m if m.contains("invalid auth token") || m.contains("auth store is old") => return EtcdError::SignedOut(text),
             m if m.contains("authentication failed") => "the option `user` or `password` is wrong".into(),
             m if m.contains("user name is empty") => "the cluster asks for a user: set the options `user` and `password`".into(),
-            m if m.contains("permission denied") => format!("{user} has no right to read the key: grant a role that may"),
+            m if m.contains("permission denied") => format!("{user} has no right to read the key: grant a role that has"),
             _ if status == 404 => "etcd 3.4 or later is needed, with its gRPC gateway on".into(),
             _ if status == 429 || status >= 500 => return EtcdError::Away(text),
             _ => return EtcdError::Refused(text),
@@ -280,14 +280,15 @@ mod tests {
         let bases = |client: EtcdClient| client.bases.to_vec();
         let plain = EtcdClient::new(&options(|o| o.endpoints.push("https://b:1/".into()))).await.unwrap();
         assert_eq!(bases(plain), ["http://127.0.0.1:2379", "https://b:1"]);
-        for (change, named) in [
-            ((|o| o.endpoints.clear()) as fn(&mut EtcdOptions), "`endpoints`"),
+        let cases: [(fn(&mut EtcdOptions), &str); 6] = [
+            (|o| o.endpoints.clear(), "`endpoints`"),
             (|o| o.endpoints[0] = "http://u:hunter2@a".into(), "`password`"),
             (|o| o.endpoints[0] = "ftp://a".into(), "ftp://a"),
             (|o| o.password = Some("hunter2".into()), "`user`"),
             (|o| o.key_file = Some("/nonexistent/k".into()), "keyFile: /nonexistent/k"),
             (|o| o.trust_cert_collection_file = Some("/nonexistent/c".into()), "trustCertCollectionFile: /nonexistent/c"),
-        ] {
+        ];
+        for (change, named) in cases {
             let error = EtcdClient::new(&options(change)).await.unwrap_err();
             assert!(error.contains(named) && !error.contains("hunter2"), "{error}");
         }
