@@ -96,9 +96,6 @@ impl Follow {
         if let Some(pause) = self.pause.take() {
             sleep(pause).await;
         }
-        if self.options.data_id.is_empty() {
-            return Err("there is no key: set the option `dataId`".into());
-        }
         let client = match &self.client {
             Some(client) => client.clone(),
             None => self.client.insert(EtcdClient::new(&self.options).await?).clone(),

@@ -144,7 +144,7 @@ impl KubeClient {
 
     fn away(&self, why: &str) -> KubeError {
         let help = match why.contains("certificate") {
-            true => "; name the file of the authority that signed its certificate with the option `caFile`",
+            true => "; name the file of the authority that signs it with POLARIS_SYNC_CONFIG_K8S_CA_FILE (option `caFile`)",
             false => "",
         };
         KubeError::Away(format!("{} does not answer: {why}{help}", self.base))

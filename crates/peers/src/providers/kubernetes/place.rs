@@ -116,8 +116,9 @@ fn trust(options: &KubernetesOptions, pod: &PodAccount, base: &str) -> Result<Se
         (_, Some(file)) => Ok(ServerTrust::File(file.into())),
         (_, None) if of_pod.exists() => Ok(ServerTrust::File(of_pod)),
         (_, None) => Err(format!(
-            "{base}: nothing says which authority signed its certificate: name a PEM file with the option `caFile`, or set \
-             `insecureSkipVerify: true`, with which anybody can stand in between"
+            "{base}: nothing says which authority signs its certificate: name a PEM file with POLARIS_SYNC_CONFIG_K8S_CA_FILE (option \
+             `caFile`), or set POLARIS_SYNC_CONFIG_K8S_INSECURE_SKIP_VERIFY (option `insecureSkipVerify`) to true, with which anybody can \
+             stand in between"
         )),
     }
 }
@@ -166,7 +167,7 @@ mod tests {
         given.namespace = Some("polaris-system".into());
         given.token = Some("hunter2".into());
         let error = api_server(&given, &pod).unwrap_err();
-        assert!(error.contains("https://127.0.0.1:6443") && error.contains("`caFile`"), "{error}");
+        assert!(error.contains("https://127.0.0.1:6443") && error.contains("K8S_CA_FILE (option `caFile`)"), "{error}");
         assert!(error.contains("insecureSkipVerify"), "{error}");
         given.others.insert("insecureSkipVerify".into(), "yes".into());
         assert!(api_server(&given, &pod).unwrap_err().contains("neither true nor false"));
