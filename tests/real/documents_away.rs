@@ -45,7 +45,7 @@ async fn says(node: &Node, words: &str) -> Result<()> {
 }
 
 /// What somebody does to the document while the node follows it. Both kinds of place see the same.
-async fn edits<F: Future<Output = Result<()>>>(node: &Node, write: impl Fn(String) -> F) -> Result<()> {
+async fn edits(node: &Node, write: impl AsyncFn(String) -> Result<()>) -> Result<()> {
     has(node, &["one"]).await?;
     write(document(&["one", "two"])).await?;
     let took = has(node, &["one", "two"]).await?;
