@@ -177,12 +177,17 @@ fn kubernetes(names: &SlotNames, given: &Given<'_>) -> KubernetesOptions {
     };
     let known = ["address", "token", "namespace", "configmapName", "dataId", "watchFile"];
     let options = given.own.pointer("/options").and_then(Value::as_object);
-    let others: BTreeMap<String, String> = options
+    let mut others: BTreeMap<String, String> = options
         .into_iter()
         .flatten()
         .filter(|(name, _)| !known.contains(&name.as_str()))
         .filter_map(|(name, value)| Some((name.clone(), scalar(value)?)))
         .collect();
+    // Ours, for those who have no application's file.
+    for (variable, option) in [("CA_FILE", "caFile"), ("INSECURE_SKIP_VERIFY", "insecureSkipVerify")] {
+        let value = (given.variable)(&format!("POLARIS_SYNC_CONFIG_K8S_{variable}"));
+        others.extend(value.map(|value| (option.to_owned(), value)));
+    }
     KubernetesOptions {
         address: either("ADDRESS", "address"),
         token: either("TOKEN", "token"),

@@ -75,6 +75,7 @@ fn a_config_map() {
             ("POLARIS_SYNC_REGISTRY_CONFIG_PROVIDER", "kubernetes"),
             ("POLARIS_SYNC_CONFIG_K8S_ADDRESS", "10.0.0.1:6443"),
             ("POLARIS_SYNC_CONFIG_K8S_TOKEN", "t0ken"),
+            ("POLARIS_SYNC_CONFIG_K8S_CA_FILE", "/ca.pem"),
         ],
     );
     let found = found.unwrap();
@@ -82,6 +83,7 @@ fn a_config_map() {
     assert_eq!(options.address.as_deref(), Some("10.0.0.1:6443"));
     assert_eq!((options.configmap.as_str(), options.namespace.as_deref()), ("polaris-sync-config", None));
     assert_eq!(options.keys, ["registry_watch.json", "sync-registry.json"]);
+    assert_eq!(options.others["caFile"], "/ca.pem");
     assert!(!format!("{found:?}").contains("t0ken"));
     // One variable speaks for both slots.
     let both = [

@@ -3,9 +3,14 @@
 //! A provider only tells what stands there. Whether a text is a valid document, what of it is new, and what to go on with while
 //! there is none, is decided by who watches it.
 
+mod answers;
+mod etcd;
 mod file;
+mod kubernetes;
 
+pub use etcd::EtcdProvider;
 pub use file::FileProvider;
+pub use kubernetes::{KubernetesProvider, PodAccount};
 
 use futures_core::stream::BoxStream;
 use std::collections::BTreeMap;
@@ -114,14 +119,8 @@ impl fmt::Debug for EtcdOptions {
 pub fn provider(options: &ProviderOptions) -> Arc<dyn Provider> {
     match options {
         ProviderOptions::File(path) => Arc::new(FileProvider::new(path.clone())),
-        ProviderOptions::Kubernetes(options) => {
-            let place = format!("ConfigMap {}", options.configmap);
-            Arc::new(NoProvider::new(place, "this version has no provider `kubernetes`"))
-        }
-        ProviderOptions::Etcd(options) => {
-            let place = format!("etcd key {}", options.data_id);
-            Arc::new(NoProvider::new(place, "this version has no provider `etcd`"))
-        }
+        ProviderOptions::Kubernetes(options) => Arc::new(KubernetesProvider::new(options.clone())),
+        ProviderOptions::Etcd(options) => Arc::new(EtcdProvider::new(options.clone())),
         ProviderOptions::Unusable(place, why) => Arc::new(NoProvider::new(place.clone(), why.clone())),
     }
 }
