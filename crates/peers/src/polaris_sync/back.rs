@@ -219,7 +219,12 @@ impl Maker<'_> {
                     true => source_namespace(&source.kind, namespace),
                     false => PUBLIC.to_owned(),
                 };
-                (from, destination_namespace(&source.kind, &destination.kind, namespace))
+                let there = self.kinds.facts(&destination.kind);
+                let to = match there.namespaces || there.grouped {
+                    true => destination_namespace(&source.kind, &destination.kind, namespace),
+                    false => PUBLIC.to_owned(),
+                };
+                (from, to)
             })
             .collect();
         let renamed = |from: &String| match &task.map.namespace {

@@ -60,7 +60,7 @@ async fn namespaces(State((node, access)): State<Served>, headers: HeaderMap, Qu
     let Some(source) = node.source_of(&end) else { return StatusCode::NOT_FOUND.into_response() };
     match tokio::time::timeout(ANSWER, source.parts()).await {
         Ok(Ok(parts)) => {
-            let names = parts.keys().map(|part| json!({ "name": part.0 }));
+            let names = parts.keys().map(|part| json!({ "name": &*part.0 }));
             answer(json!({ "code": SUCCESS, "namespaces": names.collect::<Vec<_>>() }))
         }
         Ok(Err(error)) => away(&error.to_string()),
