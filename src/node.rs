@@ -2,6 +2,7 @@
 
 use crate::failure::Failure;
 use crate::output::Paint;
+use causeway_peers::environment::Installation;
 use causeway_server::{Access, Error, Node, Options};
 use causeway_store::Store;
 use secrecy::{ExposeSecret, SecretString};
@@ -33,6 +34,35 @@ impl Local {
             async move { node.serve(listener, access).await }
         });
         Ok(Self { node, address, token, api })
+    }
+
+    /// Follows the documents of an installation of another tool, and answers on its port. A port that is taken is told, and nothing
+    /// else depends on it.
+    pub async fn follow(&mut self, installation: &Installation) {
+        self.node.follow(installation);
+        let port = installation.port;
+        let bound = match TcpListener::bind(("::", port)).await {
+            Ok(listener) => Ok(listener),
+            Err(_) => TcpListener::bind(("0.0.0.0", port)).await,
+        };
+        let served = match bound {
+            Ok(listener) => self.serve_peer_port(listener).await,
+            Err(error) => Err(error.to_string()),
+        };
+        if let Err(error) = served {
+            tracing::warn!(
+                "GET /sync/health is not answered on port {port}: {error}; set `server.port` or SERVER_PORT"
+            );
+        }
+    }
+
+    async fn serve_peer_port(&mut self, listener: TcpListener) -> Result<(), String> {
+        let address = listener.local_addr().map_err(|error| error.to_string())?;
+        let access = Access::prepare_known(&self.node, address).await.map_err(|error| error.to_string())?;
+        let node = self.node.clone();
+        self.api.spawn(async move { node.serve_peer_port(listener, access).await });
+        tracing::info!("answering GET /sync/health on {address}");
+        Ok(())
     }
 
     /// Where the API listens.

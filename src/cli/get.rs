@@ -60,11 +60,14 @@ enum Listable {
     /// Config entries that both sides have changed, and that wait for a decision
     #[value(alias = "conflict")]
     Conflicts,
+    /// Documents of other tools that the node follows
+    #[value(alias = "document")]
+    Documents,
 }
 
 impl Get {
     pub async fn run(self, global: &Global) -> Result<u8, Failure> {
-        if matches!(self.what, Listable::Clusters | Listable::Tasks | Listable::Conflicts)
+        if matches!(self.what, Listable::Clusters | Listable::Tasks | Listable::Conflicts | Listable::Documents)
             && (self.namespace.is_some() || self.service.is_some())
         {
             return Err(Failure::usage("--namespace and --service choose services and events")
@@ -115,6 +118,7 @@ impl Get {
                 let services = self.services(client).await?;
                 self.cut(services, lists::services)
             }
+            Listable::Documents => self.cut(client.get(&["documents"]).await?, lists::documents),
             Listable::Conflicts => self.cut(client.list("conflicts", &[("task", &self.task)]).await?, lists::conflicts),
             Listable::Events => {
                 let events = self.events(client, self.limit).await?;

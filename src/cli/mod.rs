@@ -2,6 +2,7 @@
 
 mod apply;
 mod completions;
+mod convert;
 mod delete;
 mod demo;
 mod diff;
@@ -84,6 +85,8 @@ enum Command {
     Plan(plan::Plan),
     /// Check a file, without a node
     Validate(validate::Validate),
+    /// Convert a document of polaris-sync into a settings file, or back
+    Convert(convert::Convert),
     /// List clusters, tasks, services or events
     Get(get::Get),
     /// Compare a task's source with its destination, now
@@ -125,6 +128,7 @@ impl Cli {
                 Command::Apply(command) => command.run(&global).await,
                 Command::Plan(command) => command.run(&global).await,
                 Command::Validate(command) => command.run(&global),
+                Command::Convert(command) => command.run(),
                 Command::Get(command) => command.run(&global).await,
                 Command::Diff(command) => command.run(&global).await,
                 Command::Verify(command) => command.run(&global).await,

@@ -4,6 +4,7 @@ use super::{LISTEN, settings_text};
 use crate::failure::Failure;
 use crate::logs::{self, LogTarget};
 use crate::node::{Local, asked_to_end, own_program, token_words};
+use causeway_peers::environment::installation;
 use causeway_server::Options;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -30,13 +31,17 @@ pub struct Serve {
 
 impl Serve {
     pub async fn run(self) -> Result<u8, Failure> {
-        logs::start(self.log, "info")?;
+        // polaris-sync's own word for it; CAUSEWAY_LOG wins.
+        let level = std::env::var("POLARIS_SYNC_LOGGER_LEVEL").unwrap_or_default().to_lowercase();
+        let level = if ["error", "warn", "info", "debug", "trace"].contains(&level.as_str()) { &level } else { "info" };
+        logs::start(self.log, level)?;
         let end = asked_to_end(false)?;
         tokio::pin!(end);
         let file = match &self.config {
             Some(path) => Some(settings_text(path)?),
             None => Path::new(CONFIG).exists().then(|| settings_text(Path::new(CONFIG))).transpose()?,
         };
+        let installation = installation(&|name| std::env::var(name).ok(), Path::new(""));
         let options = Options { data_dir: self.data_dir, exe: own_program(), file, keep_sockets: true };
         let mut local = tokio::select! {
             local = Local::start(&self.listen, options) => local?,
@@ -46,6 +51,9 @@ impl Serve {
             writeln!(io::stdout().lock(), "{}", token_words(token))?;
         }
         tracing::info!("listening on {}", local.url());
+        if let Some(installation) = &installation {
+            local.follow(installation).await;
+        }
         let broken = tokio::select! {
             () = end => None,
             broken = local.ended_early() => Some(broken),

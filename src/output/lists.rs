@@ -2,7 +2,8 @@
 
 use super::{Cell, Paint, Table, Tone, clean};
 use causeway_server::api::{
-    Carrier, Cluster, Conflict, ConflictSide, Difference, Event, LeftOut, RecordRef, Service, State, Task,
+    Carrier, Cluster, Conflict, ConflictSide, Difference, Document, DocumentState, Event, LeftOut, RecordRef, Service,
+    State, Task,
 };
 
 /// Clusters.
@@ -33,6 +34,24 @@ fn carried(carriers: &[Carrier]) -> String {
     let fullest = carriers.iter().map(|one| one.bytes * 100 / one.limit.max(1)).max().unwrap_or_default();
     let many = if carriers.len() == 1 { "" } else { "s" };
     format!("{} {}{many}, at most {fullest} % full", carriers.len(), first.what)
+}
+
+/// Documents of other tools.
+pub fn documents(documents: &[Document]) -> Table {
+    let mut table = Table::new(&["DOCUMENT", "STATE", "SUBJECT", "TASKS"]);
+    for one in documents {
+        let tone = match one.state {
+            DocumentState::InUse => Tone::Good,
+            DocumentState::Pending | DocumentState::Missing => Tone::Waits,
+            DocumentState::Backup | DocumentState::Away | DocumentState::Refused | DocumentState::Invalid => Tone::Bad,
+        };
+        let state = Cell::toned(one.state.as_str(), tone);
+        table.row([Cell::from(&one.place), state, Cell::from(&one.subject), Cell::from(one.tasks.join(", "))]);
+        if !one.reason.is_empty() {
+            table.note(&one.reason, tone);
+        }
+    }
+    table
 }
 
 /// Config entries that wait for a decision.
@@ -179,7 +198,7 @@ fn tone(state: State) -> Tone {
     match state {
         State::InStep => Tone::Good,
         State::Syncing | State::Draining => Tone::Busy,
-        State::Held | State::Paused | State::Drained => Tone::Waits,
+        State::Held | State::Paused | State::Drained | State::Unsupported => Tone::Waits,
         State::Failing => Tone::Bad,
     }
 }

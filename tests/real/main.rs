@@ -4,9 +4,11 @@
 //! and those with very many records alone; those that stop servers have servers of their own.
 #![allow(clippy::unwrap_used)]
 
+mod archive;
 mod consul;
 mod cut;
 mod cutover;
+mod documents_away;
 mod estate;
 mod eureka;
 mod eureka_load;
@@ -74,6 +76,8 @@ fn is_alone(name: &str) -> bool {
 /// What this machine lacks for a test.
 fn needs(name: &str) -> Vec<String> {
     match name.split("::").next() {
+        Some("archive") => host::archive(),
+        Some("documents_away") => host::kube(),
         Some("file_prometheus") => host::prometheus(),
         Some("consul" | "ring") => [host::missing(), &host::go()].concat(),
         _ => host::missing().to_vec(),
@@ -115,6 +119,10 @@ fn main() {
         Short travel::a_services_own_attributes_travel,
         Short travel::a_storm_on_one_service_is_few_writes,
         Short travel::a_task_says_why_it_finds_nothing,
+        Short archive::starts_answers_and_stops,
+        Short documents_away::in_a_config_map,
+        Short documents_away::a_config_map_that_comes_later,
+        Short documents_away::under_a_key_of_etcd,
         Short consul::both_ways_with_nacos,
         Short consul::a_check_turns_critical,
         Short consul::a_token_that_is_lost_empties_nothing,

@@ -15,7 +15,8 @@ mod vault_turns;
 pub mod zookeeper;
 
 pub use connect::{Connect, Connector, InlineMarks, SocketKeeper, TlsFiles, TlsTexts, Vault};
-pub use util::keep_running;
+pub use util::backoff::Backoff;
+pub use util::{keep_running, tls};
 pub use vault_turns::{Turn, Turns};
 
 use causeway_settings::{Kind, Kinds};

@@ -5,10 +5,11 @@
 use causeway_connectors::CONNECTORS;
 use std::path::{Path, PathBuf};
 
-/// Where kinds may be named: what two of them share, the formats on their wires, what they are tested with and by.
-const MAY: [&str; 7] = ["connectors/src/bridge", "proto", "conformance", "testbed", "/tests/", "/tests.rs", "/target/"];
+/// Where kinds may be named: what two of them share, other tools' words for them, the formats on their wires, what they are tested with and by.
+const MAY: [&str; 8] =
+    ["connectors/src/bridge", "peers/src", "proto", "conformance", "testbed", "/tests/", "/tests.rs", "/target/"];
 /// Other tools, whose names hold that of a kind.
-const TOOLS: [&str; 4] = ["nacos-sync", "nacossync", "nacos sync", "polaris-sync"];
+const TOOLS: [&str; 5] = ["nacos-sync", "nacossync", "nacos sync", "polaris-sync", "polaris_sync"];
 
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).unwrap() {

@@ -9,6 +9,7 @@
 //! | `GET /api/v1/clusters/{name}/http_sd` | what the tasks that use a cluster select of it, from memory, for Prometheus' `http_sd_config` | list of target groups in Prometheus' form; 503 while it is not known to be complete: Prometheus keeps its list then |
 //! | `GET /api/v1/tasks` | | list of [`Task`], by name |
 //! | `GET /api/v1/tasks/{name}` | | [`Task`] |
+//! | `GET /api/v1/documents` | documents of other tools that the node follows | list of [`Document`] |
 //! | `GET /api/v1/services?cluster=&namespace=&limit=` | services that clusters in use hold | list of [`Service`]; how many there are in the header `x-total-count` |
 //! | `GET /api/v1/events?task=&cluster=&service=&action=&before=&limit=` | the history, newest first | list of [`Event`] |
 //! | `POST /api/v1/apply` | [`ApplyRequest`] | [`Applied`]; a file with errors: 422 with [`Failure::problems`] |
@@ -29,11 +30,13 @@
 //! file of at most 4 MiB.
 
 mod conflict;
+mod document;
 mod plan;
 mod reason;
 mod verify;
 
 pub use conflict::{Conflict, ConflictSide, Resolve, Take};
+pub use document::{Document, DocumentState};
 pub use plan::{Action, PlanRequest, Planned, PlannedChange, PlannedSkip, TaskPlan, Totals, Unanswered};
 pub use reason::{Cause, Event, RecordRef, SkippedRecord};
 pub use verify::{Difference, Differs, LeftOut, Verification};
@@ -127,6 +130,8 @@ pub enum State {
     Drained,
     /// It takes back what it wrote.
     Draining,
+    /// This version cannot do it.
+    Unsupported,
 }
 
 impl State {
@@ -140,6 +145,7 @@ impl State {
             Self::Paused => "paused",
             Self::Drained => "drained",
             Self::Draining => "draining",
+            Self::Unsupported => "unsupported",
         }
     }
 }

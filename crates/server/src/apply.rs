@@ -17,7 +17,7 @@ pub(crate) struct Proposal {
     pub settings: Settings,
     pub desired: Desired,
     pub applied: api::Applied,
-    edits: Vec<Edit>,
+    pub edits: Vec<Edit>,
 }
 
 impl Node {
@@ -39,6 +39,8 @@ impl Node {
                 done
             })
             .await
+            // A document may have waited for this.
+            .inspect(|_| self.inner.documents.again.notify_one())
     }
 }
 
@@ -60,8 +62,9 @@ impl Inner {
             edits: Vec::new(),
         };
         tls::check(&proposal.settings.clusters).await?;
+        proposal.check_documents(&before, file, &self.documents.waiting())?;
         proposal.clusters(&self.install, &before);
-        proposal.tasks(&before)?;
+        proposal.tasks(&before, |_| new_id())?;
         proposal.check_ids()?;
         self.check_left_behind(&proposal, &before)?;
         self.check_moved(&proposal, &before)?;
@@ -77,7 +80,8 @@ impl Inner {
         let named: BTreeSet<String> = proposal.settings.tasks.iter().map(settings::Task::name).collect();
         let gone: Vec<_> =
             proposal.desired.tasks.values().filter(|task| !named.contains(&task.name)).cloned().collect();
-        let gone: Vec<_> = gone.into_iter().filter(|task| !proposal.rename(task)).collect();
+        let gone = gone.into_iter().filter(|task| !before.origin.has(task));
+        let gone: Vec<_> = gone.filter(|task| !proposal.rename(task)).collect();
         let empty: Vec<_> = gone.iter().filter(|task| self.holds(task) == 0).cloned().collect();
         self.quiesce(&empty).await?;
         let mut holding = Vec::new();
@@ -98,7 +102,12 @@ impl Inner {
         let gone: Vec<_> =
             proposal.desired.clusters.keys().filter(|name| !named.contains(name.as_str())).cloned().collect();
         for name in gone {
-            proposal.remove_cluster(&name);
+            proposal.desired.origin.files.remove(&name);
+            match proposal.desired.origin.clusters.get_mut(&name) {
+                // Documents go on with it.
+                Some(cluster) => cluster.alone = true,
+                None => proposal.remove_cluster(&name),
+            }
         }
         self.check_namespaces(&proposal, before).await?;
         self.commit(proposal, Vec::new()).await
@@ -108,6 +117,10 @@ impl Inner {
     pub async fn commit(&self, proposal: Proposal, more: Vec<Edit>) -> Result<api::Applied> {
         let Proposal { desired, applied, mut edits, .. } = proposal;
         edits.extend(more);
+        let origin_changes = desired.origin != self.desired().origin;
+        if origin_changes {
+            edits.push(desired.origin.edit());
+        }
         if !edits.is_empty() {
             self.store.edit(edits).await?;
         }
@@ -122,9 +135,15 @@ impl Inner {
             self.tell_orphans();
             let (clusters, tasks) = (edited(&applied.clusters), edited(&applied.tasks));
             self.scribe.operator("", "applied", Reason::Applied { clusters, tasks });
-        } else if desired.clusters.values().any(|entry| entry.settings.tls.is_some()) {
-            // Their files may hold something else than when they were read.
-            self.configure().await;
+        } else {
+            let has_tls = desired.clusters.values().any(|entry| entry.settings.tls.is_some());
+            if origin_changes {
+                *self.desired.write() = Arc::new(desired);
+            }
+            if has_tls {
+                // Their files may hold something else than when they were read.
+                self.configure().await;
+            }
         }
         Ok(applied)
     }
@@ -139,7 +158,7 @@ impl Inner {
 }
 
 impl Proposal {
-    fn clusters(&mut self, install: &str, before: &Desired) {
+    pub fn clusters(&mut self, install: &str, before: &Desired) {
         for settings in &self.settings.clusters {
             let name = settings.name.clone();
             let changes = &mut self.applied.clusters;
@@ -160,7 +179,8 @@ impl Proposal {
         }
     }
 
-    fn tasks(&mut self, before: &Desired) -> Result<()> {
+    /// `id` makes the id of a task that is new, from its name.
+    pub fn tasks(&mut self, before: &Desired, id: impl Fn(&str) -> Result<Arc<str>>) -> Result<()> {
         for (n, settings) in self.settings.tasks.iter().enumerate() {
             let name = settings.name();
             let warnings = warnings_of(&self.settings.warnings, n);
@@ -182,7 +202,7 @@ impl Proposal {
                 }
                 None => {
                     changes.added.push(name.clone());
-                    TaskEntry::new(new_id()?, settings.clone(), RunState::Running, warnings)
+                    TaskEntry::new(id(&name)?, settings.clone(), RunState::Running, warnings)
                 }
             };
             if settings.auto_scan {
@@ -195,7 +215,7 @@ impl Proposal {
     }
 
     /// Two clusters of one id would be one cluster to every loop check.
-    fn check_ids(&self) -> Result<()> {
+    pub fn check_ids(&self) -> Result<()> {
         let mut seen: BTreeMap<&ClusterId, &str> = BTreeMap::new();
         for entry in self.desired.clusters.values() {
             if let Some(other) = seen.insert(&entry.id, &entry.name) {
@@ -210,7 +230,7 @@ impl Proposal {
     }
 
     /// Tasks that the file does not name must still fit the clusters that it changes.
-    fn check_others(&mut self, before: &Desired) -> Result<()> {
+    pub fn check_others(&mut self, before: &Desired) -> Result<()> {
         let named: BTreeSet<String> = self.settings.tasks.iter().map(settings::Task::name).collect();
         let known = self.desired.known();
         for task in before.tasks.values().filter(|task| !named.contains(&task.name) && task.setup.is_ok()) {
@@ -256,14 +276,14 @@ impl Proposal {
         true
     }
 
-    fn remove_task(&mut self, task: &TaskEntry) {
+    pub fn remove_task(&mut self, task: &TaskEntry) {
         self.edits.extend(forget_frozen(&self.desired, task));
         self.edits.push(Edit::RemoveTask(task.id.to_string()));
         self.desired.tasks.remove(&task.name);
         self.applied.tasks.removed.push(task.name.clone());
     }
 
-    fn remove_later(&mut self, task: &TaskEntry) {
+    pub fn remove_later(&mut self, task: &TaskEntry) {
         let entry = task.with_run(RunState::Removing);
         self.edits.push(Edit::PutTask(entry.to_store()));
         self.desired.tasks.insert(task.name.clone(), Arc::new(entry));
@@ -271,7 +291,7 @@ impl Proposal {
     }
 
     /// Removes a cluster now, or when the last task that drains into it has gone.
-    fn remove_cluster(&mut self, name: &str) {
+    pub fn remove_cluster(&mut self, name: &str) {
         if self.desired.users(name).next().is_some() {
             self.desired.leaving.insert(name.to_owned());
             self.edits.push(leaving(&self.desired));
@@ -297,7 +317,7 @@ pub(crate) fn forget_frozen(desired: &Desired, task: &TaskEntry) -> Vec<Edit> {
 }
 
 /// Eight random hexadecimal digits.
-fn new_id() -> Result<Arc<str>> {
+pub(crate) fn new_id() -> Result<Arc<str>> {
     Ok(hex::encode(causeway_store::random::<4>()?).into())
 }
 

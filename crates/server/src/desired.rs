@@ -2,6 +2,7 @@
 
 use crate::error::Result;
 use crate::lens::Lenses;
+use crate::origin::{ORIGIN, Origin};
 use causeway_connectors::kinds;
 use causeway_core::ClusterId;
 use causeway_settings::{self as settings, Env, Kinds, Problem, Problems, Secrets, Severity};
@@ -91,6 +92,8 @@ pub(crate) struct Desired {
     pub tasks: BTreeMap<String, Arc<TaskEntry>>,
     /// Clusters that go when no task uses them any more.
     pub leaving: BTreeSet<String>,
+    /// What comes from documents.
+    pub origin: Origin,
 }
 
 impl ClusterEntry {
@@ -241,6 +244,8 @@ impl Desired {
             }
             desired.tasks.insert(stored.name, Arc::new(entry));
         }
+        let origin = store.kv(ORIGIN).await?;
+        desired.origin = origin.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
         let leaving = store.kv(LEAVING).await?;
         desired.leaving = leaving.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
         Ok(desired)

@@ -3,7 +3,9 @@
 use crate::api;
 use crate::data;
 use crate::desired::{Desired, TaskSetup};
+use crate::documents::Documents;
 use crate::error::{Error, Result};
+use crate::pulls::{Pulls, pull};
 use crate::recorder::{Frozen, Scribe, ledgers};
 use crate::routes::{Connections, routes};
 use crate::sessions::Sessions;
@@ -68,6 +70,8 @@ pub(crate) struct Inner {
     pub desired: RwLock<Arc<Desired>>,
     pub connections: Mutex<Connections>,
     pub frozen: Mutex<Frozen>,
+    pub documents: Documents,
+    pub pulls: Pulls,
     pub ready: Mutex<api::Ready>,
     /// Work of the node that has failed and is about to be started again, and why.
     pub failed: Arc<Mutex<BTreeMap<&'static str, String>>>,
@@ -105,6 +109,8 @@ impl Node {
             edit: tokio::sync::Mutex::default(),
             desired: RwLock::new(Arc::new(desired)),
             frozen: Mutex::new(frozen),
+            documents: Documents::default(),
+            pulls: Pulls::default(),
             ready: Mutex::new(api::Ready { ready: false, reasons: vec!["it is starting".into()] }),
             failed: Arc::default(),
             work,
@@ -151,6 +157,7 @@ impl Node {
         inner.keep("taking over what earlier runs wrote", adopt);
         inner.keep("keeping lists of services", keep_frozen);
         inner.keep("watching drains", watch_drains);
+        inner.keep("copying at intervals", pull);
     }
 
     /// Whether it works: its clusters are configured, what earlier runs wrote was taken over as far as it could be, and no work
@@ -214,7 +221,8 @@ impl Inner {
         let tls = tls::read_needed(&desired).await;
         let mut connections = self.connections.lock();
         let clusters = connections.update(&desired, tls);
-        let routes = routes(&self.install, &desired, desired.tasks.values(), &self.frozen.lock());
+        let mut routes = routes(&self.install, &desired, desired.tasks.values(), &self.frozen.lock());
+        self.pulls.pause(&mut routes);
         self.engine.configure(clusters, routes);
         self.data.configure(data::specs(&self.install, &desired, desired.tasks.values(), &connections));
     }
@@ -229,7 +237,7 @@ impl Inner {
 
     /// Starts work that runs until the node stops. A panic in it is logged, shown by [`Node::ready`], and it is started
     /// again.
-    fn keep<F>(self: &Arc<Self>, name: &'static str, work: impl Fn(Arc<Self>) -> F + Send + Sync + 'static)
+    pub fn keep<F>(self: &Arc<Self>, name: &'static str, work: impl Fn(Arc<Self>) -> F + Send + Sync + 'static)
     where
         F: Future<Output = ()> + Send + 'static,
     {

@@ -1,7 +1,8 @@
 //! Hands what the engine must not forget to the store's writer, which never waits.
 
+use crate::documents::Tally;
 use causeway_core::{ClusterId, OwnerId, Reason, ServiceKey, Written};
-use causeway_engine::{Event, Ledger, Recorder};
+use causeway_engine::{Action, Event, Ledger, Recorder};
 use causeway_store::{self as store, LedgerRow, Writer};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -23,11 +24,13 @@ pub(crate) struct Scribe {
     /// Lists that were made and are not kept yet.
     frozen: Mutex<Frozen>,
     pub froze: Notify,
+    /// How many writes there were and how many failed, for reports.
+    pub tally: Tally,
 }
 
 impl Scribe {
     pub fn new(writer: Writer) -> Self {
-        Self { writer, frozen: Mutex::default(), froze: Notify::new() }
+        Self { writer, frozen: Mutex::default(), froze: Notify::new(), tally: Tally::default() }
     }
 
     /// Lists that were made since the last call.
@@ -50,6 +53,13 @@ impl Scribe {
 
     /// Adds what an engine tells to the history.
     pub fn record(&self, event: Event) {
+        match event.action {
+            Action::Created | Action::Adopted | Action::Updated | Action::Deleted => {
+                self.tally.add(&event.cluster, true)
+            }
+            Action::Failed => self.tally.add(&event.cluster, false),
+            Action::Skipped | Action::Held | Action::Released | Action::Conflict => {}
+        }
         let Event { task, cluster, scope, record, action, reason } = event;
         let (task, cluster) = (task.to_string(), cluster.to_string());
         self.writer.event(store::Event { task, cluster, scope, record, ..store::Event::now(action.as_str(), reason) });

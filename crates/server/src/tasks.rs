@@ -73,6 +73,13 @@ impl Node {
             return Err(Error::Request("drain and keep exclude each other".into()));
         }
         let task = self.inner.find(name)?;
+        let origin = &self.inner.desired().origin;
+        if origin.has(&task) && task.run != RunState::Removing {
+            return Err(Error::conflict(
+                format!("the task {name} stands in {}, and would come back", origin.place_of(name)),
+                "take it out there, or set its `enable` to false",
+            ));
+        }
         if !how.drain {
             let kept = self.remove(name, how.keep).await?;
             return Ok(api::Deleted { task: name.to_owned(), drained: 0, kept });
@@ -245,7 +252,7 @@ impl Inner {
     }
 
     /// Whether every cluster in which the task holds copies can keep them without us.
-    fn check_keeps(&self, task: &TaskEntry) -> Result<()> {
+    pub fn check_keeps(&self, task: &TaskEntry) -> Result<()> {
         let desired = self.desired();
         let connections = self.connections.lock();
         for copy in self.copies(task) {

@@ -75,7 +75,11 @@ impl Node {
         let data = self.inner.data.status();
         let of = |task: &Arc<TaskEntry>| data.iter().find(|status| *status.route.owner.task == *task.id);
         let mut statuses = |task: &Arc<TaskEntry>| statuses.remove(&*task.id).unwrap_or_default();
-        desired.tasks.values().map(|task| task_view(&desired, task, statuses(task), of(task))).collect()
+        let shown = desired.tasks.values().map(|task| {
+            let view = task_view(&desired, task, statuses(task), of(task));
+            self.inner.finish_view(task, view)
+        });
+        shown.chain(self.inner.unsupported_tasks()).collect()
     }
 
     /// One task.
@@ -84,7 +88,7 @@ impl Node {
         let statuses = self.inner.statuses();
         let mine = statuses.into_iter().filter(|status| *status.owner.task == *task.id).collect();
         let data = self.inner.data.status().into_iter().find(|status| *status.route.owner.task == *task.id);
-        Ok(task_view(&self.inner.desired(), &task, mine, data.as_ref()))
+        Ok(self.inner.finish_view(&task, task_view(&self.inner.desired(), &task, mine, data.as_ref())))
     }
 
     /// Services that clusters in use hold, and how many there are beyond the limit.
@@ -145,6 +149,17 @@ impl Node {
 }
 
 impl Inner {
+    /// Adds what is known of a task beside its routes.
+    fn finish_view(&self, task: &TaskEntry, mut view: api::Task) -> api::Task {
+        view.warnings.extend(self.document_trouble(&task.id));
+        if task.run == RunState::Running && self.pulls.sleeps(&task.id) {
+            // Its routes are paused until then.
+            let states = view.routes.iter_mut().map(|route| &mut route.state).chain([&mut view.state]);
+            states.filter(|state| **state == State::Paused).for_each(|state| *state = State::InStep);
+        }
+        view
+    }
+
     /// Every route, with what its source holds that is no instance among what is left alone.
     fn statuses(&self) -> Vec<RouteStatus> {
         let unreadable = self.engine.unreadable();

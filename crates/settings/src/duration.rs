@@ -47,6 +47,20 @@ pub mod text {
         let text = String::deserialize(deserializer)?;
         super::parse_duration(&text).ok_or_else(|| serde::de::Error::custom("expected a duration such as `30s`"))
     }
+
+    /// For a duration that may be absent.
+    pub mod maybe {
+        use std::time::Duration;
+
+        use serde::Serializer;
+
+        pub fn serialize<S: Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+            match duration {
+                Some(duration) => super::serialize(duration, serializer),
+                None => serializer.serialize_none(),
+            }
+        }
+    }
 }
 
 #[cfg(test)]

@@ -137,8 +137,9 @@ fn look_up(scheme: &str, name: &str, env: &dyn Env) -> Result<String, Unresolved
     }
 }
 
-/// The inverse of [`resolve`] for a text without references.
-pub(crate) fn escape(text: &str) -> String {
+/// Writes a text so that it is read as itself, whatever looks like a reference in it: the inverse of resolving references, for a text
+/// without any.
+pub fn escape(text: &str) -> String {
     text.replace("${", "$${")
 }
 

@@ -14,7 +14,7 @@ pub(crate) fn mask(text: &str, root: Option<&Node>) -> String {
 }
 
 /// Whether a key's value is to be hidden; wrongly written keys count too.
-pub(crate) fn is_secret_key(key: &str) -> bool {
+pub fn is_secret_key(key: &str) -> bool {
     let plain: String = key.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_lowercase();
     let parts = ["passw", "pwd", "secret", "token", "credential", "privatekey"];
     parts.iter().any(|part| plain.contains(part))

@@ -273,6 +273,10 @@ pub struct Task {
     #[serde(default = "settle", with = "duration_text")]
     #[schemars(with = "String", extend("x-origin" = "ours", "examples" = ["90s"]))]
     pub settle: Duration,
+    /// How often changes are copied. Absent: when they happen, which is within a second.
+    #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "duration_text::maybe::serialize")]
+    #[schemars(with = "String", extend("x-origin" = "ours", "examples" = ["5m"]))]
+    pub pull_interval: Option<Duration>,
     /// Which namespaces meet, as the two clusters' kinds and `namespace` keys leave it. Not a key of the file.
     #[serde(skip)]
     pub namespaces: Namespaces,

@@ -11,9 +11,10 @@ use crate::pattern::Pattern;
 use crate::read::{Draft, Fields, Reader, written};
 use crate::template::check_template;
 use crate::tree::{Node, Value};
+use std::time::Duration;
 
 /// The keys of a task; a test holds them against the schema.
-pub(crate) const TASK_KEYS: [&str; 20] = [
+pub(crate) const TASK_KEYS: [&str; 21] = [
     "name",
     "source",
     "destination",
@@ -34,6 +35,7 @@ pub(crate) const TASK_KEYS: [&str; 20] = [
     "groups",
     "guard",
     "settle",
+    "pullInterval",
 ];
 pub(crate) const SELECT_KEYS: [&str; 2] = ["include", "exclude"];
 pub(crate) const RULE_KEYS: [&str; 5] = ["namespace", "group", "service", "path", "metadata"];
@@ -103,6 +105,7 @@ fn read_one(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Task {
         groups: groups::read(reader, fields),
         guard: guard(reader, fields).unwrap_or_default(),
         settle: reader.duration(fields, "settle", settle()),
+        pull_interval: pull_interval(reader, fields, about),
         namespaces: Namespaces::default(),
         cases: Cases::default(),
         grouped: None,
@@ -260,6 +263,29 @@ fn metadata(reader: &mut Reader<'_>, fields: &Fields<'_>, two_way: bool) -> Opti
         );
     }
     Some(MetadataRenames { add, drop, rename })
+}
+
+/// The shortest interval: a shorter one is better left to watching.
+const SHORTEST_PULL: Duration = Duration::from_millis(100);
+
+fn pull_interval(reader: &mut Reader<'_>, fields: &Fields<'_>, kind: Option<TaskType>) -> Option<Duration> {
+    fields.get("pullInterval")?;
+    let interval = reader.duration(fields, "pullInterval", SHORTEST_PULL);
+    if interval < SHORTEST_PULL {
+        reader.report(
+            Draft::key_error(fields, "pullInterval", "this is too short")
+                .expected("at least `100ms`")
+                .help("take it out: changes are copied at once then"),
+        );
+    }
+    if kind.is_some_and(TaskType::wants_configs) {
+        reader.report(
+            Draft::key_error(fields, "pullInterval", "only services can be copied at an interval")
+                .expected("this key only where `type` is Service")
+                .help("take it out"),
+        );
+    }
+    Some(interval)
 }
 
 fn guard(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<Guard> {

@@ -115,6 +115,17 @@ impl SealKey {
 }
 
 impl Store {
+    /// Encrypts a secret that is kept outside the database, with the store's key. `place` is where it is kept, in words, and must be the
+    /// same to open it. Returns text of hexadecimal digits.
+    pub fn seal(&self, place: &str, secret: &SecretString) -> Result<String, Error> {
+        Ok(hex::encode(self.0.key.seal(place, secret)?))
+    }
+
+    /// Decrypts what [`Store::seal`] has encrypted for this place.
+    pub fn unseal(&self, place: &str, sealed: &str) -> Result<SecretString, Error> {
+        self.0.key.open(place, &hex::decode(sealed).unwrap_or_default())
+    }
+
     /// That the key is the one of the first start: a wrong one must not show first when a cluster is connected.
     pub(crate) async fn check_key(&self) -> Result<(), Error> {
         const PLACE: &str = "key check";

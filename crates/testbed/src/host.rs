@@ -27,6 +27,25 @@ pub fn go() -> Vec<String> {
     }
 }
 
+/// The same for an etcd.
+pub fn etcd() -> Vec<String> {
+    match runs("etcd", "--version") {
+        true => Vec::new(),
+        false => vec!["etcd: not found (Debian: apt-get install etcd-server)".into()],
+    }
+}
+
+/// The same for making an archive and unpacking it.
+pub fn archive() -> Vec<String> {
+    let missing = ["zip", "unzip"].into_iter().filter(|program| !runs(program, "-v"));
+    missing.map(|program| format!("{program}: not found (Debian: apt-get install {program})")).collect()
+}
+
+/// The same for a Kubernetes API server, which keeps its data in an etcd.
+pub fn kube() -> Vec<String> {
+    [go(), etcd()].concat()
+}
+
 fn look() -> Vec<String> {
     let mut out = Vec::new();
     match java_version() {

@@ -7,9 +7,9 @@ use std::time::Instant;
 
 use anyhow::{Context, Error, Result, bail};
 use causeway_testbed::{
-    CONSUL_TOKEN, Consul, ConsulSetup, EUREKA_LOGIN, Eureka, EurekaOptions, Kong, KongArguments, KongSetup, Nacos,
-    NacosVersion, Options, PASSWORD, Polaris, PolarisPorts, PolarisRules, PolarisSetup, Server, USER, ZooKeeper,
-    ZooOptions, host, serve_kong, serve_polaris,
+    CONSUL_TOKEN, Consul, ConsulSetup, EUREKA_LOGIN, Etcd, EtcdSetup, Eureka, EurekaOptions, KUBE_TOKEN, Kong,
+    KongArguments, KongSetup, Kube, KubeSetup, Nacos, NacosVersion, Options, PASSWORD, Polaris, PolarisPorts,
+    PolarisRules, PolarisSetup, Server, USER, ZooKeeper, ZooOptions, host, serve_kong, serve_polaris,
 };
 use clap::{Parser, Subcommand};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
@@ -103,6 +103,24 @@ enum Task {
         #[command(subcommand)]
         kind: DoubleKind,
     },
+    /// Run one etcd until Ctrl-C
+    Etcd {
+        /// A free one when absent. The server also takes this +1000
+        #[arg(long)]
+        port: Option<u16>,
+        /// A folder for its data, which stays; a temporary one when absent
+        #[arg(long)]
+        data: Option<PathBuf>,
+    },
+    /// Run one Kubernetes API server, with an etcd of its own, until Ctrl-C
+    Kube {
+        /// A free one when absent
+        #[arg(long)]
+        port: Option<u16>,
+        /// A folder for its data, which stays; a temporary one when absent
+        #[arg(long)]
+        data: Option<PathBuf>,
+    },
     /// Say what is missing on this machine
     Check,
 }
@@ -165,6 +183,8 @@ async fn main() -> ExitCode {
         }
         Task::Eureka { port, auth } => eureka(EurekaOptions { port, auth, ..EurekaOptions::default() }).await,
         Task::Double { kind } => double(kind).await,
+        Task::Etcd { port, data } => etcd(EtcdSetup { port, data, ..EtcdSetup::default() }).await,
+        Task::Kube { port, data } => kube(KubeSetup { port, data }).await,
         Task::Check => Ok(ExitCode::SUCCESS),
     };
     done.unwrap_or_else(failed)
@@ -333,6 +353,31 @@ async fn eureka(options: EurekaOptions) -> Result<ExitCode> {
         let (user, password) = EUREKA_LOGIN;
         eprintln!("user {user}, password {password}");
     }
+    asked_to_end().await;
+    server.stop().await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn etcd(setup: EtcdSetup) -> Result<ExitCode> {
+    let server = tokio::select! {
+        server = Etcd::start(setup) => server?,
+        () = asked_to_end() => return Ok(ExitCode::SUCCESS),
+    };
+    let (pid, folder) = (server.pid().unwrap_or_default(), server.folder().display());
+    eprintln!("etcd on {} (pid {pid}, data in {folder}); Ctrl-C ends it", server.url());
+    asked_to_end().await;
+    server.stop().await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn kube(setup: KubeSetup) -> Result<ExitCode> {
+    let server = tokio::select! {
+        server = Kube::start(setup) => server?,
+        () = asked_to_end() => return Ok(ExitCode::SUCCESS),
+    };
+    let (pid, folder) = (server.pid().unwrap_or_default(), server.folder().display());
+    eprintln!("Kubernetes on https://{} (pid {pid}, data in {folder}); Ctrl-C ends it", server.addr());
+    eprintln!("token {KUBE_TOKEN}, CA certificate {}", server.ca_file().display());
     asked_to_end().await;
     server.stop().await?;
     Ok(ExitCode::SUCCESS)

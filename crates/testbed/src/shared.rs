@@ -102,11 +102,21 @@ pub fn shared(server: Server) -> Option<String> {
 /// `CI` is set, or when ignored tests are asked for, it fails and says what is missing.
 pub fn trial(name: &str, needs: &[Server], test: impl FnOnce() -> Result<()> + Send + 'static) -> Trial {
     let missing: Vec<&str> = needs.iter().filter(|need| shared(**need).is_none()).map(|need| need.name()).collect();
-    if missing.is_empty() {
-        return Trial::test(name, move || test().map_err(|error| Failed::from(format!("{error:#}"))));
-    }
     let missing = missing.join(",");
     let why = format!("needs servers: cargo run -p causeway-testbed -- run --servers {missing} -- COMMAND");
+    trial_unless(name, (!missing.is_empty()).then_some(why), test)
+}
+
+/// The same for a test that starts servers of its own; `missing` is what this machine lacks for them, as [`crate::host`] says it.
+pub fn own_trial(name: &str, missing: &[String], test: impl FnOnce() -> Result<()> + Send + 'static) -> Trial {
+    let why = format!("missing on this machine: {}", missing.join(", "));
+    trial_unless(name, (!missing.is_empty()).then_some(why), test)
+}
+
+fn trial_unless(name: &str, lacks: Option<String>, test: impl FnOnce() -> Result<()> + Send + 'static) -> Trial {
+    let Some(why) = lacks else {
+        return Trial::test(name, move || test().map_err(|error| Failed::from(format!("{error:#}"))));
+    };
     let in_ci = std::env::var_os("CI").is_some_and(|value| !value.is_empty());
     Trial::test(name, move || Err(Failed::from(why))).with_ignored_flag(!in_ci)
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 /// Doubles from a first wait to a last one, each time shortened by up to a half at random, so that many clients of one
 /// server do not come back in step.
 #[derive(Debug)]
-pub(crate) struct Backoff {
+pub struct Backoff {
     first: Duration,
     last: Duration,
     failures: u32,
@@ -13,12 +13,12 @@ pub(crate) struct Backoff {
 
 impl Backoff {
     /// Nothing has failed yet.
-    pub(crate) fn new(first: Duration, last: Duration) -> Self {
+    pub fn new(first: Duration, last: Duration) -> Self {
         Self { first, last, failures: 0 }
     }
 
     /// The next wait.
-    pub(crate) fn next(&mut self) -> Duration {
+    pub fn next(&mut self) -> Duration {
         let full = self.first.saturating_mul(1 << self.failures.min(10)).min(self.last);
         self.failures = self.failures.saturating_add(1);
         // A half where the system has no randomness.
@@ -27,7 +27,7 @@ impl Backoff {
     }
 
     /// Begins anew after a success.
-    pub(crate) fn reset(&mut self) {
+    pub fn reset(&mut self) {
         self.failures = 0;
     }
 }

@@ -9,6 +9,6 @@ mod keep_running;
 pub(crate) mod lease;
 #[cfg_attr(not(test), expect(dead_code, reason = "the first kind that can only be listed whole uses all of it"))]
 pub(crate) mod poll;
-pub(crate) mod tls;
+pub mod tls;
 
 pub use keep_running::keep_running;

@@ -9,13 +9,13 @@ use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme
 use std::sync::Arc;
 
 /// A text in PEM, and what errors call it.
-pub(crate) struct Pem<'a> {
+pub struct Pem<'a> {
     pub name: &'a str,
     pub text: &'a [u8],
 }
 
 /// Whose certificates are trusted.
-pub(crate) enum Trust<'a> {
+pub enum Trust<'a> {
     /// Those that these have signed.
     Given(Pem<'a>),
     /// Those that the system trusts.
@@ -28,12 +28,12 @@ pub(crate) enum Trust<'a> {
 
 /// The client side of TLS, with our certificate chain and its key for servers that ask. Errors say which text is wrong, and
 /// never quote a key.
-pub(crate) fn config(trust: Trust<'_>, identity: Option<(Pem<'_>, Pem<'_>)>) -> Result<ClientConfig, String> {
+pub fn config(trust: Trust<'_>, identity: Option<(Pem<'_>, Pem<'_>)>) -> Result<ClientConfig, String> {
     config_for(trust, identity, None)
 }
 
 /// The same where the servers' certificates hold this name, and not that of their address.
-pub(crate) fn config_for(
+pub fn config_for(
     trust: Trust<'_>,
     identity: Option<(Pem<'_>, Pem<'_>)>,
     name: Option<&str>,

@@ -61,6 +61,34 @@ impl Access {
         Ok((Self { token: Some(Arc::new(hashed)) }, Some(token.into())))
     }
 
+    /// For a listener beside that of the API, whose token nobody is shown: the environment's token or the one that was made before. Without
+    /// either, what needs a token is refused.
+    pub async fn prepare_known(node: &Node, address: SocketAddr) -> Result<Self> {
+        let given = std::env::var(TOKEN_VARIABLE).ok().filter(|text| !text.trim().is_empty());
+        let has_one = given.is_some() || node.inner.store.kv(HASH).await?.is_some();
+        if is_loopback(address.ip()) || has_one {
+            return Ok(Self::prepare_with(node, address, given.map(SecretString::from)).await?.0);
+        }
+        Ok(Self { token: Some(Arc::new(causeway_store::random::<32>()?)) })
+    }
+
+    /// Whether a request with these headers may see what the API shows.
+    pub(super) fn check_headers(&self, headers: &HeaderMap) -> std::result::Result<(), Refusal> {
+        let Some(token) = &self.token else {
+            let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+            return match host {
+                Some(host) if !is_local_name(host) => Err(Refusal::forbidden(
+                    "on loopback the `Host` header must name this machine: localhost or 127.0.0.1",
+                )),
+                _ => Ok(()),
+            };
+        };
+        match bearer(headers) {
+            Some(given) if hash(given) == **token => Ok(()),
+            _ => Err(Refusal::unauthorized("this address needs the token of the node")),
+        }
+    }
+
     fn check(&self, request: &Request) -> std::result::Result<(), Refusal> {
         let headers = request.headers();
         if changes(request.method()) && is_foreign(headers) {

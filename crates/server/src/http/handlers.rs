@@ -49,6 +49,10 @@ pub(super) async fn http_sd(State(node): State<Node>, InPath(name): InPath<Strin
     Ok(([(header::CONTENT_TYPE, "application/json")], targets).into_response())
 }
 
+pub(super) async fn documents(State(node): State<Node>) -> Json<Vec<api::Document>> {
+    Json(node.documents())
+}
+
 pub(super) async fn tasks(State(node): State<Node>) -> Json<Vec<api::Task>> {
     Json(node.tasks())
 }

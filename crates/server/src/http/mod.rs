@@ -3,6 +3,7 @@
 mod access;
 mod answer;
 mod handlers;
+mod peer_port;
 
 pub use access::{Access, TOKEN_VARIABLE};
 
@@ -56,6 +57,7 @@ fn router(node: Node, access: Access) -> Router {
         .route("/tasks/{name}/resume", post(handlers::resume))
         .route("/tasks/{name}/release", post(handlers::release))
         .route("/tasks/{name}/drain", post(handlers::drain))
+        .route("/documents", get(handlers::documents))
         .route("/services", get(handlers::services))
         .route("/events", get(handlers::events))
         .route("/apply", post(handlers::apply))

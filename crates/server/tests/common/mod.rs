@@ -90,6 +90,15 @@ impl Host {
         }
     }
 
+    /// Waits until there is no such task.
+    pub async fn wait_gone(&self, name: &str) {
+        let began = Instant::now();
+        while self.get::<Vec<Task>>("/api/v1/tasks").await.iter().any(|task| task.name == name) {
+            assert!(began.elapsed() < PATIENCE, "{name} never ended");
+            tokio::time::sleep(Duration::from_millis(30)).await;
+        }
+    }
+
     pub async fn in_step(&self, name: &str, instances: usize) -> Task {
         let done = |task: &Task| task.instances == instances && task.pending == 0 && task.state.as_str() != "failing";
         self.wait_for(name, &format!("in step with {instances}"), done).await

@@ -1,0 +1,106 @@
+//! A document changes, and what it says is applied by difference.
+
+use super::*;
+use crate::common::{instances, sessions};
+use causeway_server::api::{Cluster, State};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deleted_tasks_stay_deleted() {
+    let [a, c] = providers(["dd-a", "dd-c"]);
+    let (b, d) = (Memory::named("dd-b"), Memory::named("dd-d"));
+    let install = Install::new();
+    let both = [task("one", "dd-a", "dd-b"), task("two", "dd-c", "dd-d")];
+    install.write(REGISTRY, &document(&both));
+    let host = install.start("data").await;
+    in_step(&host, "one", 1).await;
+    in_step(&host, "two", 1).await;
+    for edit in 0..3u16 {
+        let mut rest = document(&both[..1]);
+        rest["report"] = json!({ "interval": format!("{}m", edit + 1) });
+        install.write(REGISTRY, &rest);
+        documents(&host, "of one task", |all| all[0].tasks == ["one"]).await;
+        register(&a, &key("public", "s"), 2000 + edit);
+        register(&c, &key("public", "s"), 2000 + edit);
+        in_step(&host, "one", 2 + usize::from(edit)).await;
+        sleep(NOTICED).await;
+        assert_eq!(names(&host).await, ["one"]);
+        assert!(instances(&d) <= 1, "what was there may stay, and nothing new comes");
+    }
+    let clusters: Vec<Cluster> = host.get("/api/v1/clusters").await;
+    assert_eq!(clusters.iter().map(|cluster| cluster.name.as_str()).collect::<Vec<_>>(), ["dd-a", "dd-b"]);
+    assert_eq!(instances(&b), 4);
+    host.stop().await;
+    // Nor after a restart.
+    let host = install.start("data").await;
+    in_step(&host, "one", 4).await;
+    assert_eq!(names(&host).await, ["one"]);
+    // One that is switched off ends as well.
+    install.write(REGISTRY, &document(&[task("two", "dd-c", "dd-d")]).clone());
+    in_step(&host, "two", 4).await;
+    let mut off = task("two", "dd-c", "dd-d");
+    off["enable"] = json!(false);
+    install.write(REGISTRY, &document(&[off]));
+    documents(&host, "empty", |all| all[0].tasks.is_empty()).await;
+    assert!(names(&host).await.is_empty());
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reload_of_an_unchanged_task_makes_no_call() {
+    let [a, _c] = providers(["un-a", "un-c"]);
+    let b = Memory::named("un-b");
+    let install = Install::new();
+    install.write(REGISTRY, &document(&[task("one", "un-a", "un-b")]));
+    let host = install.start("data").await;
+    let before = in_step(&host, "one", 1).await;
+    let calls = (sessions(&a), sessions(&b));
+    install.write(REGISTRY, &document(&[task("two", "un-c", "un-d"), task("one", "un-a", "un-b")]));
+    in_step(&host, "two", 1).await;
+    install.write(REGISTRY, &document(&[task("one", "un-a", "un-b")]));
+    documents(&host, "of one task", |all| all[0].tasks == ["one"]).await;
+    // These looks are sessions themselves.
+    assert_eq!((sessions(&a) - 1, sessions(&b) - 1), calls);
+    assert_eq!(host.task("one").await.id, before.id);
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_invalid_document_changes_nothing_and_says_why() {
+    let [a] = providers(["in-a"]);
+    let install = Install::new();
+    let good = document(&[task("one", "in-a", "in-b")]);
+    install.write(REGISTRY, &good);
+    let host = install.start("data").await;
+    let before = in_step(&host, "one", 1).await;
+    let text = serde_json::to_string_pretty(&good).unwrap();
+    for (broken, says) in [
+        (String::new(), "the document is empty"),
+        (text.replace("\"memory\"", "\"memry\""), "`memry` is not a word for this"),
+        (
+            text.replace("\"in-b\"\n", "\"in-b\", \"in-c\"\n").replace("\"name\": \"in-b\"", "\"nam\": \"in-b\""),
+            "nam: this name is not known",
+        ),
+        (text.replace("\"watch\"", "\"unknown\""), "this method has no type"),
+        (text.replace("]", ""), "does not fit"),
+    ] {
+        std::fs::write(install.path(REGISTRY), broken).unwrap();
+        let found = documents(&host, says, |all| all[0].reason.contains(says)).await.remove(0);
+        assert_eq!((found.state, found.tasks.as_slice()), (DocumentState::Invalid, ["one".to_owned()].as_slice()));
+        assert!(found.problems[0].line > 0 && found.problems[0].file.ends_with(REGISTRY), "{found:?}");
+        let task = host.task("one").await;
+        assert_eq!((&task.id, task.state), (&before.id, State::InStep));
+        assert!(
+            task.warnings.iter().any(|warning| warning.contains("is not used as it stands") && warning.contains(says)),
+            "{task:?}"
+        );
+    }
+    std::fs::remove_file(install.path(REGISTRY)).unwrap();
+    registry_is(&host, DocumentState::Missing).await;
+    register(&a, &key("public", "s"), 1001);
+    in_step(&host, "one", 2).await;
+    install.write(REGISTRY, &good);
+    let found = registry_is(&host, DocumentState::InUse).await;
+    assert_eq!(found.reason, "");
+    assert!(host.task("one").await.warnings.iter().all(|warning| !warning.contains("not used")));
+    host.stop().await;
+}

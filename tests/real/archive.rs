@@ -1,0 +1,116 @@
+//! The archive in polaris-sync's form: made by one command, unpacked, started, asked, stopped.
+
+use crate::node::free_port;
+use anyhow::{Context, Result, ensure};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Output, Stdio};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+use tokio::time::sleep;
+
+const BINARY: &str = env!("CARGO_BIN_EXE_causeway");
+const SOON: Duration = Duration::from_secs(60);
+
+/// What was unpacked. Dropped, what it has started is ended.
+struct Unpacked {
+    root: PathBuf,
+    /// Of the API and of the health check.
+    ports: (u16, u16),
+}
+
+impl Unpacked {
+    fn script(&self, name: &str) -> Command {
+        let mut command = Command::new("bash");
+        command.arg(format!("bin/{name}")).current_dir(&self.root).stdin(Stdio::null());
+        command.env("CAUSEWAY_LISTEN", format!("127.0.0.1:{}", self.ports.0)).env("SERVER_PORT", self.ports.1.to_string());
+        command
+    }
+
+    /// How it ended, and what it said. Into files: the program that it starts keeps them open.
+    fn start(&self) -> Result<(ExitStatus, String)> {
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.root.join("log"))?;
+        let words = self.root.join("words");
+        let status = self.script("start.sh").stdout(log).stderr(std::fs::File::create(&words)?).status()?;
+        Ok((status, std::fs::read_to_string(words)?))
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.root.join("log")).unwrap_or_default()
+    }
+
+    async fn health(&self) -> Result<(u16, String)> {
+        let answer = reqwest::get(format!("http://127.0.0.1:{}/sync/health", self.ports.1)).await?;
+        Ok((answer.status().as_u16(), answer.text().await?))
+    }
+}
+
+impl Drop for Unpacked {
+    fn drop(&mut self) {
+        drop(self.script("stop.sh").stderr(Stdio::null()).status());
+    }
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn unpack(folder: &Path) -> Result<PathBuf> {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/vm/package");
+    let made = Command::new(package).arg("--binary").arg(BINARY).arg(folder).output()?;
+    ensure!(made.status.success(), "{}", said(&made));
+    let archive = PathBuf::from(String::from_utf8(made.stdout)?.trim());
+    let version = env!("CARGO_PKG_VERSION");
+    let name = format!("polaris-sync-server-{version}");
+    ensure!(archive.ends_with(format!("{name}.zip")), "{}", archive.display());
+    let unpacked = Command::new("unzip").arg("-q").arg(&archive).current_dir(folder).status()?;
+    ensure!(unpacked.success(), "unzip: {unpacked}");
+    std::fs::remove_file(archive)?;
+    let root = folder.join(name);
+    for file in
+        ["bin/start.sh", "bin/stop.sh", "bin/application.yaml", "conf/sync-registry.json", "conf/sync-config.json", "VERSION"]
+    {
+        ensure!(root.join(file).is_file(), "no {file}");
+    }
+    ensure!(std::fs::read_to_string(root.join("VERSION"))?.trim() == version);
+    Ok(root)
+}
+
+pub async fn starts_answers_and_stops() -> Result<()> {
+    let folder = TempDir::with_prefix("causeway-archive-")?;
+    let server = Unpacked { root: unpack(folder.path())?, ports: (free_port()?, free_port()?) };
+    let stopped = server.script("stop.sh").output()?;
+    ensure!(stopped.status.success() && said(&stopped).contains("does not run"), "{}", said(&stopped));
+
+    let began = Instant::now();
+    let (started, words) = server.start()?;
+    ensure!(started.success(), "{words} {}", server.log());
+    let end = began + SOON;
+    let (status, text) = loop {
+        match server.health().await {
+            Ok(answer) => break answer,
+            Err(error) => ensure!(Instant::now() < end, "no answer: {error:#}: {}", server.log()),
+        }
+        sleep(Duration::from_millis(100)).await;
+    };
+    ensure!(status == 200 && text.trim() == "pk ok", "{status} {text}");
+    let log = server.log();
+    ensure!(log.contains("listening on"), "the log is on standard output: {log}");
+    let pid = std::fs::read_to_string(server.root.join("bin/causeway.pid"))?;
+    let (again, words) = server.start()?;
+    ensure!(!again.success() && words.contains(&format!("pid {}", pid.trim())), "{words}");
+
+    let stopped = server.script("stop.sh").output()?;
+    ensure!(stopped.status.success() && said(&stopped).contains("has ended"), "{}", said(&stopped));
+    ensure!(server.health().await.is_err(), "it still runs");
+
+    // A number that is another program's by now is left alone.
+    let mut other = Command::new("sleep").arg("60").spawn()?;
+    std::fs::write(server.root.join("bin/causeway.pid"), other.id().to_string())?;
+    let stopped = server.script("stop.sh").output()?;
+    let untouched = other.try_wait()?.is_none();
+    other.kill()?;
+    other.wait()?;
+    ensure!(untouched && said(&stopped).contains("does not run"), "{}", said(&stopped));
+    server.health().await.err().context("it does not run")?;
+    Ok(())
+}
