@@ -203,7 +203,8 @@ async fn shipped_files() -> Result<()> {
         let document: Value = serde_json::from_str(&text)?;
         ensure!(document["tasks"] == json!([]) && document["methods"][0]["type"] == "watch", "{document}");
     }
-    let mut other = KubernetesOptions { configmap: "other".into(), keys: vec!["k".into()], ..KubernetesOptions::default() };
+    let mut other =
+        KubernetesOptions { configmap: "other".into(), keys: vec!["k".into()], ..KubernetesOptions::default() };
     other.namespace = Some("polaris-system".into());
     Told::by(&KubernetesProvider::in_pod(other, pod)).away(&["403"]).await
 }
