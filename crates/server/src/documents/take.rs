@@ -46,7 +46,9 @@ impl Inner {
         }
         // Clusters that a settings file has made stay as it says.
         let is_shared = |name: &str| {
-            before.clusters.contains_key(name) && !origin.clusters.get(name).is_some_and(|cluster| cluster.alone)
+            let only_leaves = before.leaving.contains(name) && !origin.files.contains_key(name);
+            let alone = origin.clusters.get(name).is_some_and(|cluster| cluster.alone);
+            before.clusters.contains_key(name) && !alone && !only_leaves
         };
         let mut known = Vec::new();
         for cluster in &settings.clusters {
