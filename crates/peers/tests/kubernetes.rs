@@ -333,9 +333,10 @@ async fn compacted() -> Result<()> {
     let last = etcd.put("/unrelated", "last").await?;
     etcd.compact(last).await?;
     place.server.start_again().await?;
-    told.text_at_last("one").await?;
     place.write(json!({"k": "two"})).await?;
-    told.text("two").await
+    told.text_at_last("two").await?;
+    place.write(json!({"k": "three"})).await?;
+    told.text("three").await
 }
 
 async fn hangs() -> Result<()> {
