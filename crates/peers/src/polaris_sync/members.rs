@@ -1,6 +1,6 @@
 //! Reading typed values of a document, as its own reader takes them: loosely in the form of a value, strictly in names.
 
-use super::model::{Located, PULL};
+use super::model::Located;
 use crate::json::{Json, JsonValue, Member};
 use crate::problem_list::ProblemList;
 use causeway_settings::Place;
@@ -203,6 +203,6 @@ mod tests {
         for text in ["", "s", "1.5s", "1 s", "1h30m", "-1s", "1d", "99999999999999999999", "9999999999h"] {
             assert_eq!(duration(text), None, "{text}");
         }
-        assert!(PULL > SHORTEST);
+        assert!(super::super::model::PULL > SHORTEST);
     }
 }

@@ -140,7 +140,8 @@ impl DocumentReader<'_> {
     /// The word for what an end is. Beside the form's own words, those of the settings file are taken, and told.
     fn kind(&mut self, end: &Members<'_>, words: &[&str]) -> String {
         let given = self.values.text(end, "type");
-        if !words.contains(&given.as_str()) && self.kinds.get(&given).is_some() {
+        let other = self.subject == DocumentSubject::Registry && !words.contains(&given.as_str());
+        if other && self.kinds.get(&given).is_some() {
             let message = format!("`{given}` is a kind that polaris-sync itself does not know");
             self.values.problems.warning(end.place("type"), &end.at("type"), message, "");
             return given;

@@ -64,9 +64,10 @@ pub(super) async fn probe(inner: Arc<Inner>) {
             names.into_iter().filter_map(source).collect()
         };
         // One that hangs holds up no other.
+        let tally = &inner.scribe.tally;
         let asked = sources.iter().map(|(source, name)| async move {
             let answer = tokio::time::timeout(PROBE, source.parts()).await;
-            inner.scribe.tally.add(name, matches!(answer, Ok(Ok(_))));
+            tally.add(name, matches!(answer, Ok(Ok(_))));
         });
         futures_util::future::join_all(asked).await;
     }

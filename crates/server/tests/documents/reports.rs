@@ -60,8 +60,9 @@ async fn without_watching_changes_wait_for_their_interval() {
             sleep(Duration::from_millis(20)).await;
         }
         assert!(began.elapsed() > Duration::from_millis(1500), "after {:?}", began.elapsed());
-        assert_eq!(host.task("one").await.state, State::InStep);
+        // Asleep again.
         sleep(Duration::from_secs(1)).await;
+        assert_eq!(host.task("one").await.state, State::InStep);
     }
     // Watched again, they come at once.
     install.write(REGISTRY, &document(&[task("one", "pu-a", "pu-b")]));

@@ -136,7 +136,7 @@ fn checks_tell_the_line() {
         ("[\"h:1\"]", "[\"\"]", "7:15: error: tasks[0].source.addresses: this address is empty"),
         ("[\"h:1\"]", "[\"h:99999\"]", "7:15: error"),
         ("\"name\": \"b\"", "\"name\": \"a\"", "8:25: error: tasks[0].destination.name: this is the source too"),
-        ("\"n\"", "\"\"", "9:26: error: tasks[0].match[0].namespace: the namespace is missing"),
+        ("\"n\"", "\"\"", "9:25: error: tasks[0].match[0].namespace: the namespace is missing"),
         ("\"service\": \"s\",", "", "9:11: error: tasks[0].match[0].service: `service` is missing"),
         ("\"g\"", "\"\"", "11:12: error: tasks[0].match[0].groups[0].name: this group has no name"),
         ("\"v\"", "\" \"", "11:12: error: tasks[0].match[0].groups[0].metadata: a key or a value"),

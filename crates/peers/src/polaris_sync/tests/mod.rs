@@ -70,7 +70,7 @@ fn refused(text: &str) -> Vec<String> {
     let read = Loaded::read("doc.json", text, &kinds()).and_then(|loaded| to_settings(&[loaded], &env(), &kinds()));
     let problems = read.err().unwrap_or_else(|| panic!("it is taken: {text}"));
     let errors = problems.0.iter().filter(|problem| problem.severity == Severity::Error);
-    errors.map(|problem| problem.to_string().replace("doc.json:", "")).collect()
+    errors.map(|problem| problem.to_string().trim_start_matches("doc.json:").to_owned()).collect()
 }
 
 fn env() -> FixedEnv {
