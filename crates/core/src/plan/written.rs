@@ -18,6 +18,9 @@ pub struct WrittenRecord {
     /// What stood there when `record` was about to be written, while it is not known whether it was: either may stand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<Box<Instance>>,
+    /// Whose copy it took the place of, where another tool had one there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub over: Option<OwnerId>,
 }
 
 /// What we wrote into one scope, whole: the memory that marks are not.
@@ -61,17 +64,25 @@ impl Written {
     /// Remembers a change that the destination has accepted. `path`: the clusters that the scope's own attributes came
     /// through.
     pub fn note(&mut self, change: &Change, path: &[ClusterId]) {
-        let mut put = |record: &Instance, owner: OwnerId, shadow| {
-            self.records
-                .insert(record.id(), WrittenRecord { record: record.clone().shared(), owner, shadow, before: None });
+        let over = change.over().cloned();
+        // Ours has got another id, which its address has in place of the former one.
+        let moved = match change {
+            Change::Update { from, to } if from.id != to.id && over.is_none() => self.records.remove(&from.id),
+            _ => None,
+        };
+        let mut put = |record: Instance, owner: OwnerId, shadow| {
+            let id = record.id();
+            let before = moved.as_ref().or(self.records.get(&id));
+            let over = over.clone().or_else(|| before.and_then(|before| before.over.clone()));
+            self.records.insert(id, WrittenRecord { record: record.shared(), owner, shadow, before: None, over });
         };
         match change {
             Change::Create(record) | Change::Adopt(record) | Change::Update { to: record, .. } => {
                 if let Some(mark) = record.mark() {
-                    put(record, mark.owner.clone(), false);
+                    put(record.clone(), mark.owner.clone(), false);
                 }
             }
-            Change::Shadow(record, owner) => put(record, owner.clone(), true),
+            Change::Shadow(record, owner) => put(record.clone().with_mark(None), owner.clone(), true),
             Change::Scope { to, .. } => self.attributes = Some((to.clone(), path.to_vec())),
             // Not ours.
             Change::Edit { .. } => {}
