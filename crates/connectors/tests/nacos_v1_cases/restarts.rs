@@ -50,7 +50,7 @@ pub async fn killed() -> Result<()> {
         .iter()
         .map(|scope| {
             let records = [copy(7101), copy(7102)]
-                .map(|record| (record.id(), WrittenRecord { record, owner: owner(), shadow: false, before: None }));
+                .map(|record| (record.id(), WrittenRecord { record, owner: owner(), shadow: false, before: None, over: None }));
             (scope.clone(), Written { records: records.into(), attributes: None })
         })
         .collect();

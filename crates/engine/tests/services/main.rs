@@ -18,3 +18,4 @@ mod release;
 mod replicas;
 mod rest;
 mod supervise;
+mod take_over;

@@ -139,7 +139,7 @@ async fn all_is_asked_for_though_nobody_answers() {
     let mut records = BTreeMap::new();
     for (port, shadow) in [(1, false), (2, true)] {
         let Published { record, owner } = published(port, shadow);
-        records.insert(record.id(), WrittenRecord { record, owner, shadow, before: None });
+        records.insert(record.id(), WrittenRecord { record, owner, shadow, before: None, over: None });
     }
     let written = Written { records, attributes: None };
     let owned: Vec<_> = (0..500).map(|n| (ServiceKey::new("n", "g", &format!("s{n}")), written.clone())).collect();
