@@ -80,6 +80,8 @@ pub enum Reason {
     Resolved { entry: String, side: Side },
     /// A task was removed, and its copies were not.
     CopiesLeft { count: usize },
+    /// Copies of another tool that no task wants were removed.
+    TheirsRemoved { tool: Arc<str>, count: usize },
     /// Events could not be kept.
     EventsLost { count: u64 },
 
@@ -196,6 +198,7 @@ impl Display for Reason {
             Self::Resolved { entry, side: Side::Left } => write!(f, "{entry}: the source's"),
             Self::Resolved { entry, side: Side::Right } => write!(f, "{entry}: the destination's"),
             Self::CopiesLeft { count } => write!(f, "{count} copies were left"),
+            Self::TheirsRemoved { tool, count } => write!(f, "{count} copies of {tool} that no task wants"),
             Self::EventsLost { count } => {
                 write!(f, "{count} older events were dropped while the database was away")
             }

@@ -8,6 +8,7 @@
 //! - [`DubboProvider`], [`DubboConsumer`]: real Dubbo programs on a ZooKeeper or a Nacos; the consumer says who answers.
 //! - [`SpringApp`]: a real Spring Cloud application at a ZooKeeper or a Eureka, and what its discovery client sees.
 //! - [`Eureka`]: a real server; [`EurekaApi`]: its HTTP interface, as providers, operators and subscribers use it.
+//! - [`NacosSync`], [`PolarisSync`]: publish as those tools did, so that their copies can be taken over.
 //! - [`OpenApi`]: the vendor's HTTP interface: operators, curl scripts, and lists that tests compare with.
 //! - [`Poller`]: looks at instance lists every 20 ms in the background and keeps what was missing or double, and when.
 //! - [`shared`] and [`trial`]: servers that `causeway-testbed run` started once for many test programs.
@@ -23,6 +24,7 @@ mod guard;
 pub mod host;
 mod java;
 mod nacos;
+mod old_tools;
 mod open_api;
 mod poller;
 mod ports;
@@ -39,6 +41,7 @@ pub use consul::{CONSUL_TOKEN, Consul, ConsulApi, ConsulRow, ConsulSetup};
 pub use dubbo::{DUBBO_HOST, DubboCall, DubboConsumer, DubboProvider, DubboReport, GREETER};
 pub use eureka::{EUREKA_LOGIN, Eureka, EurekaApi, EurekaOptions, EurekaStatus};
 pub use nacos::{Cluster, Nacos, NacosVersion, Options, PASSWORD, USER};
+pub use old_tools::{NacosSync, NacosSyncSetup, PolarisSync};
 pub use open_api::{Config, Edit, OpenApi, Publisher, ServiceInfo};
 pub use poller::{Double, Gap, Poller, Report, Watched};
 pub use record::{Instance, ServiceName};

@@ -101,6 +101,7 @@ fn all() -> Vec<Reason> {
         Reason::Applied { clusters: edited, tasks: Edited::default() },
         Reason::Resolved { entry: text(), side: Side::Right },
         Reason::CopiesLeft { count },
+        Reason::TheirsRemoved { tool: "a-tool".into(), count },
         Reason::EventsLost { count: 3 },
     ];
     let mut all = own.to_vec();

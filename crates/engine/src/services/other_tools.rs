@@ -180,7 +180,8 @@ impl Engine {
         let mut copies = Vec::new();
         for route in self.taking(owner) {
             let cluster = &route.destination;
-            for scope in cluster.scopes.lock().of(owner) {
+            let told = cluster.scopes.lock().of(owner);
+            for scope in told {
                 let scopes = cluster.scopes.lock();
                 let left = scopes.get(&scope).into_iter().flat_map(|state| &state.left);
                 let ousted = route.memory.ousted.lock().get(&scope).cloned().unwrap_or_default();

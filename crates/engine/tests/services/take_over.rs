@@ -183,7 +183,7 @@ async fn what_the_tool_never_passed_on_arrives_when_it_ends() {
     assert_eq!(seen, (2, 2));
     let arrived = b.list(&service(0)).into_iter().find(|one| one.id == changed.id).unwrap();
     assert!(arrived.same(&changed), "{arrived:?}");
-    assert_eq!(holds(&world, b), (2, 1, 2), "the other one is still the tool's, and `zone` is the provider's");
+    assert_eq!(holds(&world, b), (2, 1, 1), "the other one is still the tool's");
 }
 
 #[tokio::test(start_paused = true)]
