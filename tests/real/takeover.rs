@@ -130,15 +130,12 @@ async fn from_nacos_sync(name: &str, source: Server, destination: Server) -> Res
     let node = Node::start().await?;
     node.apply(&settings(&a, &b, &ns, "nacos-sync"))?;
     match in_place {
-        true => drop(until("ours in place", seconds(30), async || all_ours(&b, &services).await).await?),
-        false => drop(
-            until("ours with theirs", seconds(30), async || {
-                let copies = SERVICES * usize::from(INSTANCES);
-                Ok(reason(&node)?.contains(&format!("{copies} copies of nacos-sync stand in dst")))
-            })
-            .await?,
-        ),
-    }
+        true => until("ours in place", seconds(30), async || all_ours(&b, &services).await).await?,
+        false => {
+            let told = format!("{} copies of nacos-sync stand in dst", SERVICES * usize::from(INSTANCES));
+            until("ours with theirs", seconds(30), async || Ok(reason(&node)?.contains(&told))).await?
+        }
+    };
     tokio::time::sleep(seconds(8)).await;
     watch.check("side by side")?;
     tool.kill9();

@@ -63,7 +63,7 @@ impl Inner {
         let mut in_step: BTreeMap<String, usize> = BTreeMap::new();
         let mut plans = Plans::new(&self.install, &desired, std::iter::once(&task));
         for preview in &previews {
-            plans.add_with(preview, |skip| is_difference(skip));
+            plans.add_with(preview, is_difference);
             for skip in preview.plan.skipped.values().filter(|skip| skip.is_in_step()) {
                 *in_step.entry(skip.to_string()).or_default() += 1;
             }

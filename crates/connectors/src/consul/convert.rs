@@ -4,7 +4,7 @@ use super::client::{Check, Entry, Service, TaggedAddress, Weights};
 use super::pack::{self, MARK, More, TooLong};
 use super::settings::{AddressOf, KIND};
 use crate::bridge::other_tools;
-use causeway_core::{Endpoint, Instance, InstanceData, InstanceId, Mark, OwnerId, Payload, ServiceKey, intern};
+use causeway_core::{Endpoint, Instance, InstanceData, InstanceId, Mark, Metadata, OwnerId, Payload, ServiceKey, intern};
 use causeway_settings::PUBLIC;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -131,7 +131,7 @@ pub(super) fn read(entry: &Entry, address_of: AddressOf) -> Instance {
         false => (service.id.clone(), Some(native(service))),
     };
     let endpoint = Endpoint { host: intern(host), port: port(service).unwrap_or(0) };
-    let metadata = pairs.into();
+    let metadata: Metadata = pairs.into();
     let mark = mark.or_else(|| other_tools::mark(&metadata));
     InstanceData {
         id: InstanceId { endpoint, slot: intern(&slot) },

@@ -102,16 +102,17 @@ impl<'a> PlanTable<'a> {
     }
 
     /// Ours stands at the address of a record that is wanted as the copy of another tool did, under that one's id.
-    fn took(&self, id: &InstanceId) -> Option<&'a Instance> {
-        let took = |(_, written): &(_, &WrittenRecord)| written.shadow && written.over.is_some();
-        let others = at_address(&self.ledger.records, id).filter(|(other, _)| *other != id).filter(took);
-        let stands = |id: &InstanceId| self.observed.records.get(id)?.copy_of(&self.policy.install);
-        others.filter_map(|(other, _)| stands(other)).next()
+    fn took(&self, id: &InstanceId) -> bool {
+        let stands = |id: &InstanceId| {
+            self.observed.records.get(id).is_some_and(|held| held.copy_of(&self.policy.install).is_some())
+        };
+        at_address(&self.ledger.records, id)
+            .any(|(other, written)| other != id && written.backs_theirs() && stands(other))
     }
 
     /// What is wanted at the address of ours, which stands under the id that another tool's copy had.
     fn wanted_instead(&self, id: &InstanceId, ours: &Instance) -> Option<&'a Instance> {
-        self.ledger.records.get(id).filter(|written| written.shadow && written.over.is_some())?;
+        self.ledger.records.get(id).filter(|written| written.backs_theirs())?;
         let owner = &ours.mark()?.owner;
         let wish = self.wishes.iter().find(|wish| wish.owner == *owner)?;
         let mut targets = at_address(&wish.records, id).map(|(_, record)| record);
@@ -267,7 +268,7 @@ impl<'a> PlanTable<'a> {
         match (self.want(id, written.map(|written| &written.owner)), written) {
             (Some((_, target)), Some(_)) => self.changes.push(Change::Create(target.clone().shared())),
             // It gets its own id from there.
-            (Some(_), None) if self.took(id).is_some() => {}
+            (Some(_), None) if self.took(id) => {}
             (Some((_, target)), None) => match foreign {
                 Some(owner) => self.skip(id, Skip::Foreign { owner: Some(owner) }),
                 None => self.changes.push(Change::Create(target.clone().shared())),

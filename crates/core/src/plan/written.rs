@@ -23,6 +23,13 @@ pub struct WrittenRecord {
     pub over: Option<OwnerId>,
 }
 
+impl WrittenRecord {
+    /// Whether it backs, or has backed a moment ago, another tool's copy.
+    pub fn backs_theirs(&self) -> bool {
+        self.shadow && self.over.is_some()
+    }
+}
+
 /// What we wrote into one scope, whole: the memory that marks are not.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Written {
@@ -73,7 +80,9 @@ impl Written {
         let mut put = |record: Instance, owner: OwnerId, shadow| {
             let id = record.id();
             let before = moved.as_ref().or(self.records.get(&id));
-            let over = over.clone().or_else(|| before.and_then(|before| before.over.clone()));
+            // What backs a native record now is not another tool's any more.
+            let kept = before.filter(|_| !shadow).and_then(|before| before.over.clone());
+            let over = over.clone().or(kept);
             self.records.insert(id, WrittenRecord { record: record.shared(), owner, shadow, before: None, over });
         };
         match change {

@@ -148,7 +148,7 @@ fn stand_alone(cluster: &ActiveCluster, scope: &ServiceKey, plan: &mut Plan, now
 /// Whether ours stands as another tool's copy did.
 fn took_over(written: &Written, stands: &Instance) -> bool {
     let bare = stands.mark().is_some_and(|mark| mark.path.is_empty());
-    bare && written.records.get(&stands.id).is_some_and(|written| written.shadow && written.over.is_some())
+    bare && written.records.get(&stands.id).is_some_and(|written| written.backs_theirs())
 }
 
 fn cluster_copies(cluster: &ActiveCluster, scope: &ServiceKey) -> Arc<Set> {

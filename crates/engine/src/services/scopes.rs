@@ -60,7 +60,7 @@ pub(crate) struct Tally {
 
 impl Tally {
     fn is_empty(&self) -> bool {
-        self.pending == 0 && self.skipped.is_empty() && self.failing.is_empty()
+        self.pending == 0 && self.skipped.is_empty() && self.held.is_empty() && self.failing.is_empty()
     }
 }
 

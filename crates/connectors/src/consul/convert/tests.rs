@@ -1,6 +1,6 @@
 use super::super::client::Node;
 use super::*;
-use causeway_core::{ClusterId, Metadata};
+use causeway_core::ClusterId;
 use proptest::prelude::*;
 
 fn owner() -> OwnerId {
