@@ -109,6 +109,8 @@ fn where_each_publisher_has_a_record_ours_stands_with_it_until_it_goes() {
     let row = &ledger.records[&target(1).id];
     assert!(row.shadow && row.over.is_some() && row.record.mark.is_none(), "{row:?}");
     assert_eq!(planned(wish(&[target(1)]), &[theirs(1, "a")], &ledger, true), (vec![], vec![backs("a")]));
+    let no_longer = Wish { take_over: None, ..wish(&[target(1)]) };
+    assert_eq!(planned(no_longer, &[theirs(1, "a")], &ledger, true), (vec![], vec![]), "no second host");
     // It says something else now: so does ours.
     let heavier = theirs(1, "a").with(|one| one.weight = 2.0);
     let (changes, _) = planned(wish(&[target(1)]), std::slice::from_ref(&heavier), &ledger, true);

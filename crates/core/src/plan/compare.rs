@@ -266,6 +266,9 @@ impl<'a> PlanTable<'a> {
         let written = self.ledger.records.get(id);
         let foreign = held.copies.first().and_then(|copy| copy.mark()).map(|mark| mark.owner.clone());
         match (self.want(id, written.map(|written| &written.owner)), written) {
+            // No task takes over from that tool any more: what backs its copy goes on as it is.
+            (Some(_), Some(written))
+                if written.backs_theirs() && held.copies.iter().any(|copy| copy.same(&written.record)) => {}
             (Some((_, target)), Some(_)) => self.changes.push(Change::Create(target.clone().shared())),
             // It gets its own id from there.
             (Some(_), None) if self.took(id) => {}

@@ -74,7 +74,7 @@ impl Written {
         let over = change.over().cloned();
         // Ours has got another id, which its address has in place of the former one.
         let moved = match change {
-            Change::Update { from, to } if from.id != to.id && over.is_none() => self.records.remove(&from.id),
+            Change::Update { from, to } if from.id != to.id => self.records.remove(&from.id),
             _ => None,
         };
         let mut put = |record: Instance, owner: OwnerId, shadow| {
