@@ -116,6 +116,7 @@ impl Publications {
             Ok(emptied) => emptied,
             Err(error) => return all_failed(changes, &error),
         };
+        self.take_dead(scope, changes).await;
         let mut outcomes: Vec<_> = changes.iter().map(|_| Err(Error::protocol("not applied"))).collect();
         let mut together = Vec::new();
         for (change, outcome) in changes.iter().zip(&mut outcomes) {

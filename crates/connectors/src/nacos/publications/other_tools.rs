@@ -8,8 +8,11 @@ use crate::bridge::other_tools::tool_of;
 use crate::nacos::client::{PublisherRef, WireInstance};
 use crate::nacos::convert;
 use causeway_core::{Change, Error, Instance, InstanceId, ServiceKey};
+use futures_util::stream::{self, StreamExt};
 use std::collections::BTreeSet;
 
+/// Copies of one service that are removed at a time.
+const AT_ONCE: usize = 8;
 /// How the id of a publisher ends that is no connection: an ephemeral registration over HTTP.
 const OVER_HTTP: &str = "#true";
 
@@ -27,19 +30,36 @@ impl Publications {
         }
     }
 
+    /// Removes those records that ours are to take the place of whose heart beats have ended and with which ours stand: they are
+    /// listed beside ours, as unhealthy, until then.
+    pub(super) async fn take_dead(&self, scope: &ServiceKey, changes: &[Change]) {
+        let ours = self.of(scope);
+        let stands = |from: &Instance| ours.get(&from.id).is_some_and(|ours| ours.record.mark.is_none());
+        let dead = changes.iter().filter_map(|change| match change {
+            Change::Update { from, .. } if tool_of(from.mark()).is_some() && from.ephemeral => Some(from),
+            _ => None,
+        });
+        let dead = dead.filter(|from| stands(from) && self.is_beaten(scope, &from.id)).map(convert::write);
+        let calls = dead.map(async |wire| self.client.deregister_http(scope, &wire).await);
+        // What fails now is removed with the rest.
+        let done = stream::iter(calls).buffer_unordered(AT_ONCE).collect::<Vec<_>>().await;
+        if let Some(Err(error)) = done.into_iter().find(Result::is_err) {
+            tracing::debug!(%scope, %error, "another tool's copy was not removed yet");
+        }
+    }
+
     /// Removes what ours has taken the place of, where it does not go by itself: a persistent record under another cluster name,
     /// and one whose heart beats have ended.
     pub(super) async fn take_over(&self, scope: &ServiceKey, changes: &[Change], outcomes: &mut [Result<(), Error>]) {
-        for (change, outcome) in changes.iter().zip(outcomes) {
-            let Change::Update { from, to } = change else { continue };
-            if outcome.is_err() || tool_of(from.mark()).is_none() {
-                continue;
-            }
+        let taken = changes.iter().zip(outcomes).filter_map(|(change, outcome)| match change {
             // A persistent one of the same id has been written over.
-            if from.ephemeral || from.id != to.id {
-                *outcome = self.take_theirs(scope, from).await;
+            Change::Update { from, to } if tool_of(from.mark()).is_some() && (from.ephemeral || from.id != to.id) => {
+                outcome.is_ok().then_some((from, outcome))
             }
-        }
+            _ => None,
+        });
+        let calls = taken.map(async |(from, outcome)| *outcome = self.take_theirs(scope, from).await);
+        stream::iter(calls).buffer_unordered(AT_ONCE).collect::<()>().await;
     }
 
     /// Removes a copy of another tool. [`Error::Rejected`] where a connection of that tool publishes it.
