@@ -19,12 +19,12 @@ const UNNAMED: &str = "copy";
 
 /// Whose copy a record with these metadata is; `None`: no tool's. One key of nacos-sync's alone may be a provider's own.
 pub fn owner(metadata: &Metadata) -> Option<OwnerId> {
-    owner_by(|key| metadata.get(key))
+    owner_in(|key| metadata.get(key))
 }
 
 /// The same from pairs `key=value`, such as tags.
 pub fn owner_by_tags(tags: &[String]) -> Option<OwnerId> {
-    owner_by(|key| tags.iter().find_map(|tag| tag.strip_prefix(key)?.strip_prefix('=')))
+    owner_in(|key| tags.iter().find_map(|tag| tag.strip_prefix(key)?.strip_prefix('=')))
 }
 
 /// The mark that a record with these metadata is read with: nobody knows which way it came.
@@ -47,7 +47,8 @@ pub fn tool_of(mark: Option<&Mark>) -> Option<&OwnerId> {
     mark.map(|mark| &mark.owner).filter(|owner| is_other_tool(owner))
 }
 
-fn owner_by<'a>(get: impl Fn(&str) -> Option<&'a str>) -> Option<OwnerId> {
+/// The same from what stands under a key.
+pub fn owner_in<'a>(get: impl Fn(&str) -> Option<&'a str>) -> Option<OwnerId> {
     let said = |key: &str| get(key).filter(|value| !value.is_empty());
     if let Some(source) = said(SYNC) {
         return Some(OwnerId::new(POLARIS_SYNC, source));
