@@ -1,6 +1,6 @@
 //! Switching from another tool is no outage: it runs, ours starts beside it, it is killed, and nobody sees anything.
 
-use crate::estate::{namespace_at, provide, seconds, service, shared_nacos, until, Shared};
+use crate::estate::{Shared, namespace_at, provide, seconds, service, shared_nacos, until};
 use crate::node::Node;
 use anyhow::{Context, Result, ensure};
 use causeway_testbed::{Backdoor, Instance, NacosSync, NacosSyncSetup, PolarisSync, Poller, Server, ServiceName};
@@ -150,7 +150,8 @@ async fn from_nacos_sync(name: &str, source: Server, destination: Server) -> Res
     ensure!(said.contains("1 copies of nacos-sync in dst are wanted by no task") && said.contains("9001"), "{said}");
     let refused = node.cli(&["drain", "--theirs", "src-dst-service"])?;
     ensure!(!refused.status.success(), "it must ask");
-    let done: Value = serde_json::from_str(&node.ok(&["drain", "--theirs", "src-dst-service", "--yes", "-o", "json"])?)?;
+    let done: Value =
+        serde_json::from_str(&node.ok(&["drain", "--theirs", "src-dst-service", "--yes", "-o", "json"])?)?;
     ensure!(done["copies"].as_array().is_some_and(|copies| copies.len() == 1), "{done}");
     until("gone", seconds(10), async || {
         let mut ports: Vec<_> = b.api.all(&left).await?.iter().map(|one| one.port).collect();

@@ -26,7 +26,12 @@ pub async fn both_ways() -> Result<()> {
     let copies: Vec<_> = natives.iter().map(|one| synced(one, "nacos")).collect();
     api.register(space, "orders", &copies).await?;
     let orphan = |port, source: &str| PolarisRow::new("127.0.0.9", port).with(SYNC, source);
-    api.register(space, "gone", &[orphan(9_001, "nacos"), orphan(9_002, "elsewhere"), PolarisRow::new("127.0.0.9", 9_003)]).await?;
+    api.register(
+        space,
+        "gone",
+        &[orphan(9_001, "nacos"), orphan(9_002, "elsewhere"), PolarisRow::new("127.0.0.9", 9_003)],
+    )
+    .await?;
     let tool = PolarisSync::start(&estate.nacos.address, space, "polaris").await?;
     let heavy = |row: &PolarisRow| {
         let one = Instance::new(&row.host, row.port).with("zone", "a");

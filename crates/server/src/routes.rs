@@ -271,10 +271,9 @@ fn task_routes(install: &str, desired: &Desired, task: &TaskEntry, frozen: &Froz
         // The task's namespaces are those of its source, under the names that they have at the other side.
         parts: parts.map(|words| words.into_iter().map(|word| lenses.there.part(&Part(word)).0).collect()),
         lens: lens.clone(),
-        take_over: settings.take_over.map(|tool| TakeOverSpec {
-            back: Some(lenses.there.clone()),
-            ..theirs(tool, &destination.name)
-        }),
+        take_over: settings
+            .take_over
+            .map(|tool| TakeOverSpec { back: Some(lenses.there.clone()), ..theirs(tool, &destination.name) }),
         only: only(&destination.id),
         ..there.clone()
     });

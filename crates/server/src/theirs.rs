@@ -67,7 +67,8 @@ impl Inner {
         }
         if let Some(source) = self.engine.unsure_of_left(&self.owner(task)) {
             let source = self.desired().cluster_name(&source);
-            let why = format!("{source} has not been connected for long enough: it is not certain what is no longer there");
+            let why =
+                format!("{source} has not been connected for long enough: it is not certain what is no longer there");
             return Err(Error::conflict(why, "try again in a minute; see `get tasks`"));
         }
         Ok(tool.word())

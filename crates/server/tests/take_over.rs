@@ -46,7 +46,10 @@ async fn what_nobody_wants_is_shown_and_goes_by_drain_theirs_alone() {
     let (status, listed) = host.post("/api/v1/tasks/both/drain?theirs=true&preview=true", &()).await;
     let listed: Drain = serde_json::from_value(listed).unwrap();
     let records: Vec<_> = listed.copies.iter().map(|copy| copy.at.record.as_str()).collect();
-    assert_eq!((status, records, listed.theirs.as_deref()), (200, vec!["127.0.0.1:82", "127.0.0.1:81"], Some("polaris-sync")));
+    assert_eq!(
+        (status, records, listed.theirs.as_deref()),
+        (200, vec!["127.0.0.1:82", "127.0.0.1:81"], Some("polaris-sync"))
+    );
     assert_eq!(instances(&b), 4, "only listed");
 
     let (status, done) = host.post("/api/v1/tasks/both/drain?theirs=true", &()).await;
@@ -115,6 +118,10 @@ async fn a_renaming_task_knows_what_is_left_under_its_names() {
     let host = Host::start(folder.path()).await;
     host.apply(&file).await;
     let told = host.wait_for("both", "told of what is left", |task| task.reason.contains("wanted by no task")).await;
-    assert!(told.reason.contains("1 copies of polaris-sync in dst") && told.reason.contains("x-old"), "{}", told.reason);
+    assert!(
+        told.reason.contains("1 copies of polaris-sync in dst") && told.reason.contains("x-old"),
+        "{}",
+        told.reason
+    );
     host.stop().await;
 }

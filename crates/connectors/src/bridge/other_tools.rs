@@ -71,9 +71,9 @@ mod tests {
         let metadata: Metadata = pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         let tags: Vec<_> = pairs.iter().map(|(key, value)| format!("{key}={value}")).collect();
         assert_eq!(owner(&metadata), owner_by_tags(&tags), "{pairs:?}");
-        owner(&metadata).inspect(|owner| assert!(is_other_tool(owner))).map(|owner| {
-            (owner.install.to_string(), owner.task.to_string())
-        })
+        owner(&metadata)
+            .inspect(|owner| assert!(is_other_tool(owner)))
+            .map(|owner| (owner.install.to_string(), owner.task.to_string()))
     }
 
     #[test]

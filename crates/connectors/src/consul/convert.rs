@@ -4,7 +4,9 @@ use super::client::{Check, Entry, Service, TaggedAddress, Weights};
 use super::pack::{self, MARK, More, TooLong};
 use super::settings::{AddressOf, KIND};
 use crate::bridge::other_tools;
-use causeway_core::{Endpoint, Instance, InstanceData, InstanceId, Mark, Metadata, OwnerId, Payload, ServiceKey, intern};
+use causeway_core::{
+    Endpoint, Instance, InstanceData, InstanceId, Mark, Metadata, OwnerId, Payload, ServiceKey, intern,
+};
 use causeway_settings::PUBLIC;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -11,8 +11,8 @@ use super::versioned_watch::VersionedWatch;
 use crate::SocketKeeper;
 use crate::bridge::other_tools::tool_of;
 use causeway_core::{
-    Capabilities, Carrier, Change, Error, Governed, Instance, Limits, Lost, Normalized, OwnerId, Part, Parts, RecordCounts,
-    Replica, Selector, ServiceKey, Set, Sink, Source, Update, Wish, Written,
+    Capabilities, Carrier, Change, Error, Governed, Instance, Limits, Lost, Normalized, OwnerId, Part, Parts,
+    RecordCounts, Replica, Selector, ServiceKey, Set, Sink, Source, Update, Wish, Written,
 };
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, StreamExt};

@@ -295,7 +295,9 @@ impl Display for SkipKind {
             Self::CrowdedByOther => "another task's record stands at the same address and says something else",
             Self::Health => "health is decided by the destination",
             Self::Backs => "another tool's copy stands there, and an identical one of ours with it",
-            Self::TakingOver => "another tool's copy has just gone, and ours stands as that one did for some seconds more",
+            Self::TakingOver => {
+                "another tool's copy has just gone, and ours stands as that one did for some seconds more"
+            }
             Self::LeftBehind => "another tool's copy that no task wants; `causeway drain --theirs` removes it",
         })
     }

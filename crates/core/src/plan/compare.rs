@@ -1,10 +1,10 @@
 //! The comparison itself.
 
+use super::take_over::{OtherTools, Standing, at_address};
 use super::{
     Change, Crowded, Evidence, Fresh, Overrides, Plan, PlanContext, Removal, Skip, Wish, WriteMode, Written,
     WrittenRecord,
 };
-use super::take_over::{OtherTools, Standing, at_address};
 use crate::model::{Instance, InstanceId, Occupants, Set};
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -56,7 +56,8 @@ impl ActiveRoute {
 
     /// How the tool calls the source of a copy that was taken over; what was not known before may be told of now.
     fn learn(self: &Arc<Self>, theirs: &OwnerId) {
-        let takes = self.spec.take_over.as_ref().is_some_and(|spec| spec.tool == theirs.install && spec.source.is_none());
+        let takes =
+            self.spec.take_over.as_ref().is_some_and(|spec| spec.tool == theirs.install && spec.source.is_none());
         if takes && self.memory.learned.lock().insert(theirs.task.clone()) {
             self.destination.sweep(Coverage::Theirs(self.clone()));
         }
@@ -193,7 +194,12 @@ impl Engine {
                         }
                         _ => continue,
                     };
-                    copies.push(LeftCopy { cluster: cluster.id().clone(), scope: scope.clone(), id: id.clone(), refused });
+                    copies.push(LeftCopy {
+                        cluster: cluster.id().clone(),
+                        scope: scope.clone(),
+                        id: id.clone(),
+                        refused,
+                    });
                 }
             }
         }

@@ -10,7 +10,9 @@ use crate::services::scopes::{Scopes, Tally};
 use crate::services::spelling::NoticesOf;
 use crate::spec::{Only, RunState};
 use crate::status::{Hold, RouteState};
-use causeway_core::{Carrier, ClusterId, Fresh, InstanceId, OwnerId, Part, ServiceKey, Set, Skip, SkipKind, Unreadable};
+use causeway_core::{
+    Carrier, ClusterId, Fresh, InstanceId, OwnerId, Part, ServiceKey, Set, Skip, SkipKind, Unreadable,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tokio::time::Instant;

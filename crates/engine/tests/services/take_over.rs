@@ -257,7 +257,8 @@ async fn what_nobody_wants_is_named_and_goes_when_it_is_said() {
         world.engine.end_ousting(&world.owner());
         seconds(5).await;
         let ports: Vec<_> = b.list(&service(0)).iter().map(|one| one.id.endpoint.port).collect();
-        let expected = if shared { vec![1000, 1001, 7002, 7003, 7004] } else { vec![1000, 1001, 7001, 7002, 7003, 7004] };
+        let expected =
+            if shared { vec![1000, 1001, 7002, 7003, 7004] } else { vec![1000, 1001, 7001, 7002, 7003, 7004] };
         assert_eq!(ports, expected, "nothing else");
         assert_eq!(total(a), 4);
     }
