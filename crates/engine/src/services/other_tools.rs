@@ -1,7 +1,6 @@
 //! Taking over what another tool has in a destination: which of its copies are a task's, and what becomes of those that no task
 //! wants.
 
-use crate::kit::earliest;
 use crate::services::cluster::ActiveCluster;
 use crate::services::decide::Exports;
 use crate::services::engine::Engine;
@@ -125,24 +124,26 @@ pub(crate) fn judge(
 fn stand_alone(cluster: &ActiveCluster, scope: &ServiceKey, plan: &mut Plan, now: Instant) -> Option<Instant> {
     let written = cluster.written_in(scope);
     let took = |change: &Change| match change {
-        Change::Update { from, to } => took_over(&written, from).then(|| to.id()),
+        // What takes the place of theirs itself is due.
+        Change::Update { from, to } if change.over().is_none() => took_over(&written, from).then(|| to.id()),
         _ => None,
     };
-    let waiting: Vec<_> = plan.changes.iter().filter_map(took).collect();
-    let mut again = None;
-    for id in waiting {
-        let since = {
-            let scopes = cluster.scopes.lock();
-            let left = scopes.get(scope).and_then(|state| state.left.get(&id));
-            left.filter(|left| left.skip == Skip::TakingOver).map_or(now, |left| left.since)
+    let since: BTreeMap<InstanceId, Instant> = {
+        let scopes = cluster.scopes.lock();
+        let left = scopes.get(scope).map(|state| &state.left);
+        let since = |id: &InstanceId| {
+            let left = left.and_then(|left| left.get(id)).filter(|left| left.skip == Skip::TakingOver);
+            left.map_or(now, |left| left.since)
         };
-        let until = since + STANDS_ALONE;
-        if now < until {
-            plan.changes.retain(|change| took(change).as_ref() != Some(&id));
-            plan.skipped.insert(id, Skip::TakingOver);
-            again = earliest([again, Some(until)]);
-        }
+        plan.changes.iter().filter_map(took).map(|id| (id.clone(), since(&id))).collect()
+    };
+    let waits: BTreeMap<_, _> = since.into_iter().filter(|(_, since)| now < *since + STANDS_ALONE).collect();
+    if waits.is_empty() {
+        return None;
     }
+    plan.changes.retain(|change| took(change).is_none_or(|id| !waits.contains_key(&id)));
+    let again = waits.values().min().map(|since| *since + STANDS_ALONE);
+    plan.skipped.extend(waits.into_keys().map(|id| (id, Skip::TakingOver)));
     again
 }
 
