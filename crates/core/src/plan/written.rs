@@ -77,7 +77,7 @@ impl Written {
             Change::Update { from, to } if from.id != to.id => self.records.remove(&from.id),
             _ => None,
         };
-        let mut put = |record: Instance, owner: OwnerId, shadow| {
+        let mut put = |record: Instance, owner: OwnerId, shadow: bool| {
             let id = record.id();
             let before = moved.as_ref().or(self.records.get(&id));
             // What backs a native record now is not another tool's any more.

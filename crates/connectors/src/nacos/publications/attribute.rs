@@ -99,7 +99,7 @@ impl Publications {
 
     /// Every connection by which we publish or have published, an earlier process' too: the server may hold one for a
     /// while that we have left or lost.
-    fn connections(&self) -> BTreeSet<String> {
+    pub(super) fn connections(&self) -> BTreeSet<String> {
         self.client.published_as().into_iter().chain(self.inherited.iter().cloned()).collect()
     }
 

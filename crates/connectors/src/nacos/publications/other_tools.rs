@@ -35,14 +35,23 @@ impl Publications {
     pub(super) async fn take_dead(&self, scope: &ServiceKey, changes: &[Change]) {
         let ours = self.of(scope);
         let stands = |from: &Instance| ours.get(&from.id).is_some_and(|ours| ours.record.mark.is_none());
-        let dead = changes.iter().filter_map(|change| match change {
-            Change::Update { from, .. } if tool_of(from.mark()).is_some() && from.ephemeral => Some(from),
-            _ => None,
-        });
-        let dead = dead.filter(|from| stands(from) && self.is_beaten(scope, &from.id)).map(convert::write);
-        let calls = dead.map(async |wire| self.client.deregister_http(scope, &wire).await);
+        let mut dead = Vec::new();
+        for change in changes {
+            match change {
+                Change::Update { from, .. }
+                    if tool_of(from.mark()).is_some()
+                        && from.ephemeral
+                        && stands(from)
+                        && self.is_beaten(scope, &from.id) =>
+                {
+                    dead.push(convert::write(from));
+                }
+                _ => {}
+            }
+        }
+        let calls = dead.into_iter().map(|wire| async move { self.client.deregister_http(scope, &wire).await });
         // What fails now is removed with the rest.
-        let done = stream::iter(calls).buffer_unordered(AT_ONCE).collect::<Vec<_>>().await;
+        let done: Vec<_> = stream::iter(calls).buffer_unordered(AT_ONCE).collect().await;
         if let Some(Err(error)) = done.into_iter().find(Result::is_err) {
             tracing::debug!(%scope, %error, "another tool's copy was not removed yet");
         }
@@ -51,15 +60,20 @@ impl Publications {
     /// Removes what ours has taken the place of, where it does not go by itself: a persistent record under another cluster name,
     /// and one whose heart beats have ended.
     pub(super) async fn take_over(&self, scope: &ServiceKey, changes: &[Change], outcomes: &mut [Result<(), Error>]) {
-        let taken = changes.iter().zip(outcomes).filter_map(|(change, outcome)| match change {
-            // A persistent one of the same id has been written over.
-            Change::Update { from, to } if tool_of(from.mark()).is_some() && (from.ephemeral || from.id != to.id) => {
-                outcome.is_ok().then_some((from, outcome))
+        let mut taken = Vec::new();
+        for (n, change) in changes.iter().enumerate() {
+            if let Change::Update { from, to } = change
+                && tool_of(from.mark()).is_some()
+                // A persistent one of the same id has been written over.
+                && (from.ephemeral || from.id != to.id)
+                && outcomes[n].is_ok()
+            {
+                taken.push((n, from.clone()));
             }
-            _ => None,
-        });
-        let calls = taken.map(async |(from, outcome)| *outcome = self.take_theirs(scope, from).await);
-        stream::iter(calls).buffer_unordered(AT_ONCE).collect::<()>().await;
+        }
+        let calls = taken.into_iter().map(|(n, from)| async move { (n, self.take_theirs(scope, &from).await) });
+        let done: Vec<_> = stream::iter(calls).buffer_unordered(AT_ONCE).collect().await;
+        done.into_iter().for_each(|(n, outcome)| outcomes[n] = outcome);
     }
 
     /// Removes a copy of another tool. [`Error::Rejected`] where a connection of that tool publishes it.

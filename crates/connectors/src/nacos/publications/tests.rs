@@ -1,6 +1,6 @@
 use super::*;
 use crate::nacos::client::{Address, Options, WireInstance};
-use causeway_core::{Mark, WrittenRecord};
+use causeway_core::{Mark, Set, WrittenRecord};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
