@@ -130,6 +130,12 @@ impl Client {
         self.ask(self.call(Method::POST, &["tasks", task, "drain"]).query(&[("preview", preview)])).await
     }
 
+    /// Removes the copies of the tool that a task takes over from and that no task wants, or only lists them.
+    pub async fn drain_theirs(&self, task: &str, preview: bool) -> Result<api::Drain, Failure> {
+        let call = self.call(Method::POST, &["tasks", task, "drain"]).query(&[("preview", preview), ("theirs", true)]);
+        self.ask(call.timeout(CALL * 2)).await
+    }
+
     pub async fn delete(&self, task: &str, leave: &DeleteQuery) -> Result<api::Deleted, Failure> {
         let call = self.call(Method::DELETE, &["tasks", task]).query(leave);
         let (status, body) = self.answer(call.timeout(CALL + Duration::from_secs(leave.timeout))).await?;

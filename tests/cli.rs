@@ -335,6 +335,9 @@ fn copies_are_shown_compared_and_drained() {
     assert!(out.contains("shanghai public/DEFAULT_GROUP/orders") && out.contains("- 127.0.1.1:8080"), "{out}");
     assert!(err.contains("causeway drain demo --yes"), "{err}");
 
+    let (code, _, err) = node.ask(&["drain", "--theirs", "demo"]);
+    assert!(code == 1 && err.contains("takes over from no other tool") && err.contains("`takeOver`"), "{err}");
+
     let drained = node.json(&["drain", "demo", "--yes"]);
     assert_eq!(drained["state"], "drained");
     assert_eq!(node.json(&["get", "tasks"])[0]["state"], "drained");

@@ -32,6 +32,7 @@ mod polaris_faults;
 mod refusals;
 mod restart;
 mod ring;
+mod takeover;
 mod travel;
 mod zk;
 mod zk_access;
@@ -209,6 +210,10 @@ fn main() {
         Short operator::wrong_files_leave_the_running_tasks_alone,
         Short cutover::a_provider_moves_with_overlap,
         Short cutover::a_provider_moves_by_kill_9,
+        Short takeover::from_nacos_sync_on_2_5,
+        Short takeover::from_nacos_sync_on_1_4,
+        Full takeover::from_nacos_sync_on_3_1,
+        Short takeover::from_polaris_sync_on_nacos,
         Short mixed::static_and_live_providers_stand_together,
         Short mixed::two_urls_at_one_address,
         Short refusals::a_refusal_that_passes,

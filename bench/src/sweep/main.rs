@@ -88,6 +88,7 @@ impl World {
             mode: WriteMode::Sync,
             overrides: Overrides::Keep,
             relay: false,
+            take_over: None,
             guard: GuardLimits { share: 1.0, floor: usize::MAX, ..GuardLimits::default() },
             settle: Duration::from_secs(1),
             only: Only::Any,

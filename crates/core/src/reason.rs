@@ -1,7 +1,7 @@
 //! Why something was done, left alone or held: codes with arguments. Plans, events, the status and comparisons all say it with
 //! these types; the words are made here and in the [`Display`] of the types named here, and nowhere else.
 
-use crate::model::{Digest, ServiceKey, Side};
+use crate::model::{Digest, OwnerId, ServiceKey, Side};
 use crate::plan::{EntryReason, EntrySkip, Removal, Skip};
 use crate::port::KeptError;
 use serde::{Deserialize, Serialize};
@@ -26,6 +26,10 @@ pub enum Reason {
     AlreadyOurs,
     /// A native record in both clusters is backed by an identical one.
     Shadow,
+    /// Another tool's copy is backed by an identical one of ours.
+    BacksCopy { owner: OwnerId },
+    /// Another tool's copy becomes ours.
+    TakenOver { owner: OwnerId, fields: Vec<String> },
     /// Our copy differs from what is wanted.
     Differs { fields: Vec<String> },
     /// An operator's change of our copy is laid over the native record.
@@ -76,6 +80,8 @@ pub enum Reason {
     Resolved { entry: String, side: Side },
     /// A task was removed, and its copies were not.
     CopiesLeft { count: usize },
+    /// Copies of another tool that no task wants were removed.
+    TheirsRemoved { tool: Arc<str>, count: usize },
     /// Events could not be kept.
     EventsLost { count: u64 },
 
@@ -152,6 +158,10 @@ impl Display for Reason {
             Self::SourceOnly => f.write_str("it is in the source only"),
             Self::AlreadyOurs => f.write_str("it is there as ours already: this node keeps it alive from now on"),
             Self::Shadow => f.write_str("backs a native record that is in both clusters"),
+            Self::BacksCopy { owner } => write!(f, "stands with an identical copy of {owner} until that one goes"),
+            Self::TakenOver { owner, fields } => {
+                write!(f, "the copy of {owner} becomes ours: {}", joined(fields))
+            }
             Self::Differs { fields } => write!(f, "differs from the source: {}", joined(fields)),
             Self::OverrideTravels { fields } => {
                 write!(f, "an operator's change of our copy travels back: {}", joined(fields))
@@ -188,6 +198,7 @@ impl Display for Reason {
             Self::Resolved { entry, side: Side::Left } => write!(f, "{entry}: the source's"),
             Self::Resolved { entry, side: Side::Right } => write!(f, "{entry}: the destination's"),
             Self::CopiesLeft { count } => write!(f, "{count} copies were left"),
+            Self::TheirsRemoved { tool, count } => write!(f, "{count} copies of {tool} that no task wants"),
             Self::EventsLost { count } => {
                 write!(f, "{count} older events were dropped while the database was away")
             }

@@ -30,6 +30,7 @@ fn planned(stands: Option<Instance>, wanted: Option<Instance>) -> (Vec<Change>, 
         edits: [].into(),
         witnessed: [].into(),
         attributes: None,
+        take_over: None,
     };
     let policy = PlanContext {
         install: "i".into(),

@@ -23,6 +23,7 @@ fn wish(task: &str, fresh: Fresh, record: Option<Instance>) -> Wish {
         edits: [].into(),
         witnessed: [].into(),
         attributes: None,
+        take_over: None,
     }
 }
 

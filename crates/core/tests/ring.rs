@@ -127,6 +127,7 @@ fn run(world: &mut [Cluster], seen: &[Cluster], routes: &[Route], to: usize, sha
             edits: BTreeMap::new(),
             witnessed: BTreeSet::new(),
             attributes: None,
+            take_over: None,
         };
         if let Some(record) = seen[route.from].exported() {
             let record = record.forwarded(&id(route.from), &owner);

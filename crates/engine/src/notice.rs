@@ -38,6 +38,10 @@ pub enum Notice {
     OneByCase { source: Arc<str>, destination: Arc<str>, services: Vec<Arc<str>>, service: Arc<str>, count: usize },
     /// The destination has another service whose name differs from ours in nothing but case. `count`: how many of ours have one.
     BesideByCase { cluster: Arc<str>, service: Arc<str>, other: Arc<str>, count: usize },
+    /// Copies of the tool that the task takes over from stand in the destination, and identical ones of ours with them.
+    Backs { cluster: Arc<str>, tool: Arc<str>, count: usize },
+    /// Copies of the tool that the task takes over from stand in the destination, and no task wants them. `records`: some of them.
+    LeftBehind { cluster: Arc<str>, tool: Arc<str>, count: usize, records: Vec<String> },
     /// The destination cannot be written.
     ReadOnly { cluster: Arc<str> },
     /// A source has not been read whole yet, and nothing else is to be done.
@@ -108,6 +112,19 @@ impl Display for Notice {
                  for one does not see the other's instances{}",
                 more(*count)
             ),
+            Self::Backs { cluster, tool, count } => write!(
+                f,
+                "{count} copies of {tool} stand in {cluster}, each with an identical one of ours: {tool} can be stopped"
+            ),
+            Self::LeftBehind { cluster, tool, count, records } => {
+                let more = count.saturating_sub(records.len());
+                let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+                write!(
+                    f,
+                    "{count} copies of {tool} in {cluster} are wanted by no task: {}{more}; `causeway drain --theirs` removes them",
+                    records.join(", ")
+                )
+            }
             Self::ReadOnly { cluster } => write!(f, "{cluster} can only be read"),
             Self::NotRead => f.write_str("nothing is to be written; a source has not been read whole yet"),
             Self::HasDrained => f.write_str("it has taken back what it wrote; resume it to copy again"),

@@ -66,6 +66,25 @@ pub enum Only {
     Frozen(Arc<BTreeSet<ServiceKey>>),
 }
 
+/// The tool whose copies in the destination a route takes over.
+#[derive(Clone)]
+pub struct TakeOverSpec {
+    /// The tool, as it stands in the marks that connectors report for its copies.
+    pub tool: Arc<str>,
+    /// How the tool calls the route's source; `None`: nothing tells.
+    pub source: Option<Arc<str>>,
+    /// From names in the destination back to those in the source: copies that nobody wants are told of where it takes the scope.
+    /// `None`: the names are the same, or cannot be told; then it is those scopes that something of the source goes to.
+    pub back: Option<Arc<dyn Lens>>,
+}
+
+impl TakeOverSpec {
+    fn same(&self, other: &Self) -> bool {
+        let back = |one: &Self| one.back.as_ref().map(|lens| lens.fingerprint());
+        self.tool == other.tool && self.source == other.source && back(self) == back(other)
+    }
+}
+
 /// One direction of one task.
 #[derive(Clone)]
 pub struct RouteSpec {
@@ -89,6 +108,8 @@ pub struct RouteSpec {
     pub overrides: Overrides,
     /// Whether copies of other installs are exported too.
     pub relay: bool,
+    /// The other tool whose copies in the destination become this task's.
+    pub take_over: Option<TakeOverSpec>,
     /// When removals are held.
     pub guard: GuardLimits,
     /// How long a source must have been connected without a break before what it lacks is believed to be gone.
@@ -110,6 +131,10 @@ impl RouteSpec {
             && (self.mode, self.overrides, self.relay) == (other.mode, other.overrides, other.relay)
             && (self.guard, self.settle) == (other.guard, other.settle)
             && self.only == other.only
+            && match (&self.take_over, &other.take_over) {
+                (Some(one), Some(another)) => one.same(another),
+                (one, another) => one.is_none() && another.is_none(),
+            }
             && self.run == other.run
     }
 }

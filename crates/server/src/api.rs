@@ -22,6 +22,7 @@
 //! | `POST /api/v1/tasks/{name}/resume` | goes on; also after a drain | [`Task`] |
 //! | `POST /api/v1/tasks/{name}/release` | lets go of what guards hold | [`Released`] |
 //! | `POST /api/v1/tasks/{name}/drain?preview=true\|false` | takes back exactly what it wrote; the task stays `drained` | [`Drain`] |
+//! | `POST /api/v1/tasks/{name}/drain?theirs=true&preview=true\|false` | removes the copies of the tool that it takes over from and that no task wants | [`Drain`] |
 //! | `DELETE /api/v1/tasks/{name}?drain=\|keep=&timeout=30` | 409 while copies exist, unless one of the two; `drain` waits for at most `timeout` seconds (default 30, at most 300) | [`Deleted`] |
 //!
 //! Every failure is an [`ErrorBody`]. On an address that is not loopback, everything below `/api` requires
@@ -320,8 +321,15 @@ pub struct Drain {
     pub task: String,
     /// Nothing was begun: only the list was asked for.
     pub preview: bool,
-    /// Every copy that it wrote and that is still there, in both directions.
+    /// Every copy that it wrote and that is still there, in both directions. With `theirs`: the copies of the other tool that no
+    /// task wants; once it is done, those that were removed.
     pub copies: Vec<Copy>,
+    /// The other tool whose copies are removed, and not the task's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub theirs: Option<String>,
+    /// What of them could not be removed, each with its reason.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<LeftOut>,
     /// The task's state now.
     pub state: State,
 }

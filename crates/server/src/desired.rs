@@ -143,10 +143,7 @@ fn cluster_id(install: &str, name: &str, given: Option<&str>) -> ClusterId {
 
 impl TaskEntry {
     /// As the settings file says. `warnings` are those of this task.
-    pub fn new(id: Arc<str>, settings: settings::Task, run: RunState, mut warnings: Vec<String>) -> Self {
-        if settings.take_over.is_some() {
-            warnings.push("takeOver has no effect yet".into());
-        }
+    pub fn new(id: Arc<str>, settings: settings::Task, run: RunState, warnings: Vec<String>) -> Self {
         let (name, document) = (settings.name(), settings.to_value());
         let lenses = Lenses::of(&settings);
         Self { id, name, document, run, warnings, setup: Ok(TaskSetup { settings, lenses }) }

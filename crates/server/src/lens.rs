@@ -32,6 +32,9 @@ pub(crate) struct Lenses {
     pub there: Arc<dyn Lens>,
     /// Only of a task that goes both ways.
     pub back: Option<Arc<dyn Lens>>,
+    /// Of a task that goes one way and takes over from another tool: from the destination's names back to those of the source,
+    /// where they can be told.
+    pub undone: Option<Arc<dyn Lens>>,
     /// What no pattern of the task is asked about again.
     pub given_up: Arc<GivenUp>,
 }
@@ -42,8 +45,9 @@ impl Lenses {
         let given_up = Arc::<GivenUp>::default();
         let there = forward(task, &given_up);
         let back = || Arc::new(Back::new(there.clone(), task)) as Arc<dyn Lens>;
+        let undone = (task.take_over.is_some() && !task.is_two_way() && can_be_undone(&there)).then(back);
         let back = task.is_two_way().then(back);
-        Self { there: Arc::new(there), back, given_up }
+        Self { there: Arc::new(there), back, undone, given_up }
     }
 }
 
@@ -113,6 +117,22 @@ fn defaults(source: &str, destination: &str, mapped: Option<&settings::Rename>) 
         table.entry(source.to_owned()).or_insert_with(|| destination.to_owned());
     }
     renaming
+}
+
+/// Whether every template holds its own name, once, and no other. Of a two-way task the settings see to that.
+fn can_be_undone(there: &ServiceLens) -> bool {
+    let names = [("namespace", &there.namespace), ("group", &there.group), ("service", &there.service)];
+    names.into_iter().all(|(own, renaming)| match renaming {
+        Renaming::Keep | Renaming::Table(_) => true,
+        Renaming::Template(template) => {
+            let parts = template_parts(template).unwrap_or_default();
+            let mut held = parts.iter().filter_map(|part| match part {
+                TemplatePart::Name(name) => Some(name.as_str()),
+                TemplatePart::Text(_) => None,
+            });
+            held.next() == Some(own) && held.next().is_none()
+        }
+    })
 }
 
 fn name_case(case: settings::NameCase) -> NameCase {

@@ -22,6 +22,7 @@ mod routes;
 mod sessions;
 mod socket_keeper;
 mod tasks;
+mod theirs;
 mod tls;
 mod unopened;
 mod verify;

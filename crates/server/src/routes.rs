@@ -1,6 +1,7 @@
 //! From what the node knows to what the engine is told.
 
 use crate::desired::{ClusterEntry, Desired, RunState, TaskEntry, TaskSetup};
+use crate::lens::Lenses;
 use crate::recorder::Frozen;
 use crate::sessions::Sessions;
 use crate::socket_keeper::HolderSockets;
@@ -9,7 +10,7 @@ use crate::unopened::Broken;
 use causeway_connectors::bridge::dubbo::Views;
 use causeway_connectors::{Connect, InlineMarks, SocketKeeper, TlsTexts, connector, kinds};
 use causeway_core::{ClusterId, DataPort, Overrides, OwnerId, Part, Port, WriteMode};
-use causeway_engine::{ClusterSpec, GuardLimits, Only, RouteSpec, RunState as EngineRun};
+use causeway_engine::{ClusterSpec, GuardLimits, Only, RouteSpec, RunState as EngineRun, TakeOverSpec};
 use causeway_holder::Holder;
 use causeway_settings as settings;
 use secrecy::SecretString;
@@ -257,6 +258,7 @@ fn task_routes(install: &str, desired: &Desired, task: &TaskEntry, frozen: &Froz
         mode: mode(settings.policy),
         overrides: overrides(settings.overrides),
         relay: settings.relay,
+        take_over: take_over(settings, lenses, &source.name),
         guard: guard(&settings.guard),
         settle: settings.settle,
         only: only(&source.id),
@@ -269,10 +271,25 @@ fn task_routes(install: &str, desired: &Desired, task: &TaskEntry, frozen: &Froz
         // The task's namespaces are those of its source, under the names that they have at the other side.
         parts: parts.map(|words| words.into_iter().map(|word| lenses.there.part(&Part(word)).0).collect()),
         lens: lens.clone(),
+        take_over: settings
+            .take_over
+            .map(|tool| TakeOverSpec { back: Some(lenses.there.clone()), ..theirs(tool, &destination.name) }),
         only: only(&destination.id),
         ..there.clone()
     });
     std::iter::once(there).chain(back).collect()
+}
+
+/// The tool that a task takes over from, on the way from this source. It calls clusters as the task's settings do, or by ids of its
+/// own.
+fn theirs(tool: settings::TakeOver, source: &str) -> TakeOverSpec {
+    let source = tool.names_sources().then(|| source.into());
+    TakeOverSpec { tool: tool.word().into(), source, back: None }
+}
+
+fn take_over(settings: &settings::Task, lenses: &Lenses, source: &str) -> Option<TakeOverSpec> {
+    let back = lenses.back.clone().or_else(|| lenses.undone.clone());
+    settings.take_over.map(|tool| TakeOverSpec { back, ..theirs(tool, source) })
 }
 
 pub(crate) fn run(run: RunState) -> EngineRun {

@@ -64,7 +64,7 @@ impl Node {
                 self.set_run(name, RunState::Draining, "draining").await?.state
             }
         };
-        Ok(api::Drain { task: name.to_owned(), preview, copies, state })
+        Ok(api::Drain { task: name.to_owned(), preview, copies, state, ..api::Drain::default() })
     }
 
     /// Removes a task. One that holds copies is refused, unless they are to be drained or kept.

@@ -6,6 +6,7 @@ use crate::error::Result;
 use crate::node::{Inner, Node};
 use crate::plan::{Findings, Plans};
 use causeway_core::{InstanceId, Reason, Skip};
+use causeway_engine::Preview;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -19,6 +20,22 @@ impl Node {
         let task = inner.find(name)?;
         self.inner.finish(async move { inner.verify(task).await }).await
     }
+}
+
+/// Whether a record that is left alone is a difference between the two sides.
+fn is_difference(skip: &Skip) -> bool {
+    !matches!(skip, Skip::Loop | Skip::Foreign { .. } | Skip::LeftBehind { .. }) && !skip.is_in_step()
+}
+
+/// The copies of another tool that no task wants.
+fn left_behind(desired: &Desired, preview: &Preview) -> Vec<LeftOut> {
+    let (cluster, scope) = (desired.cluster_name(&preview.cluster), preview.plan.scope.to_string());
+    let left = preview.plan.skipped.iter().filter(|(_, skip)| matches!(skip, Skip::LeftBehind { .. }));
+    let of = |(id, skip): (&InstanceId, &Skip)| LeftOut {
+        at: api::RecordRef { cluster: cluster.clone(), scope: scope.clone(), record: id.to_string() },
+        reason: skip.to_string(),
+    };
+    left.map(of).collect()
 }
 
 impl Inner {
@@ -46,11 +63,12 @@ impl Inner {
         let mut in_step: BTreeMap<String, usize> = BTreeMap::new();
         let mut plans = Plans::new(&self.install, &desired, std::iter::once(&task));
         for preview in &previews {
-            plans.add_with(preview, |skip| !matches!(skip, Skip::Loop | Skip::Foreign { .. }) && !skip.is_in_step());
+            plans.add_with(preview, is_difference);
             for skip in preview.plan.skipped.values().filter(|skip| skip.is_in_step()) {
                 *in_step.entry(skip.to_string()).or_default() += 1;
             }
         }
+        found.left_out.extend(previews.iter().flat_map(|preview| left_behind(&desired, preview)));
         found
             .notes
             .extend(in_step.into_iter().map(|(why, count)| format!("{count} in step although they differ: {why}")));

@@ -241,7 +241,11 @@ pub struct Task {
     #[serde(default, skip_serializing_if = "is_default")]
     #[schemars(extend("default" = false, "x-origin" = "ours"))]
     pub relay: bool,
-    /// The tool whose copies at the destination this task takes over without a gap.
+    /// The tool that copied the same before, `nacos-sync` or `polaris-sync`: its copies at the destination become this task's
+    /// without a gap. It may still run; stop it when `causeway get tasks` says so. A copy that stands by itself becomes ours
+    /// as it stands. Where an instance lives by the connection or the heart beats of who registered it, an identical one of
+    /// ours stands with it until it goes. Copies that no task wants are named, and removed by `causeway drain --theirs`
+    /// only. Absent: the copies of such a tool are never touched. They are never copied onward in any case.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "TakeOver", extend("x-origin" = "ours"))]
     pub take_over: Option<TakeOver>,

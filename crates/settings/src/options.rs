@@ -113,6 +113,24 @@ pub enum TakeOver {
     PolarisSync,
 }
 
+impl TakeOver {
+    /// The word in the settings file.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::NacosSync => "nacos-sync",
+            Self::PolarisSync => "polaris-sync",
+        }
+    }
+
+    /// Whether the tool's copies name the cluster that they come from as a settings file does; else by an id of the tool's own.
+    pub fn names_sources(self) -> bool {
+        match self {
+            Self::NacosSync => false,
+            Self::PolarisSync => true,
+        }
+    }
+}
+
 /// What is copied: what any `include` rule matches (all, when there is none) and no `exclude` rule matches.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

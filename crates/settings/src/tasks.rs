@@ -71,7 +71,7 @@ fn read_one(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Task {
     let modes = [TaskMode::Unidirectional, TaskMode::Bidirectional].map(|m| (m.word(), m));
     let policies = [("sync", Policy::Sync), ("upsert-only", Policy::UpsertOnly), ("create-only", Policy::CreateOnly)];
     let overrides = [("keep", Overrides::Keep), ("replace", Overrides::Replace), ("travel", Overrides::Travel)];
-    let tools = [("nacos-sync", TakeOver::NacosSync), ("polaris-sync", TakeOver::PolarisSync)];
+    let tools = [TakeOver::NacosSync, TakeOver::PolarisSync].map(|tool| (tool.word(), tool));
     let conflicts = [
         ("source", ConflictRule::Source),
         ("destination", ConflictRule::Destination),

@@ -12,6 +12,7 @@
 //! - [`DubboProvider`], [`DubboConsumer`]: real Dubbo programs on a ZooKeeper or a Nacos; the consumer says who answers.
 //! - [`SpringApp`]: a real Spring Cloud application at a ZooKeeper or a Eureka, and what its discovery client sees.
 //! - [`Eureka`]: a real server; [`EurekaApi`]: its HTTP interface, as providers, operators and subscribers use it.
+//! - [`NacosSync`], [`PolarisSync`]: publish as those tools did, so that their copies can be taken over.
 //! - [`OpenApi`]: the vendor's HTTP interface: operators, curl scripts, and lists that tests compare with.
 //! - [`Poller`]: looks at instance lists every 20 ms in the background and keeps what was missing or double, and when.
 //! - [`shared`] and [`trial`]: servers that `causeway-testbed run` started once for many test programs; [`own_trial`]: tests that start
@@ -31,6 +32,7 @@ mod java;
 mod kong;
 mod kube;
 mod nacos;
+mod old_tools;
 mod open_api;
 mod polaris;
 mod poller;
@@ -54,6 +56,7 @@ pub use kong::{
 };
 pub use kube::{KUBE_NOBODY, KUBE_TOKEN, Kube, KubeApi, KubeReply, KubeSetup};
 pub use nacos::{Cluster, Nacos, NacosVersion, Options, PASSWORD, USER};
+pub use old_tools::{NacosSync, NacosSyncSetup, PolarisSync};
 pub use open_api::{Config, Edit, OpenApi, Publisher, ServiceInfo};
 pub use polaris::{
     POLARIS_TOKEN, Polaris, PolarisApi, PolarisCounts, PolarisDoor, PolarisFault, PolarisPorts, PolarisRow,

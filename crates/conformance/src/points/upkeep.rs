@@ -60,7 +60,8 @@ pub async fn adopted<S: Subject>(at: &Corner<S>) -> Result<()> {
     let records = written(at, &first, &service).await?;
     until(facts.found_in, "all", || at.subject.visible(&service), |list| list.len() == 3).await?;
     let list = records.iter().map(|record| {
-        (record.id.clone(), WrittenRecord { record: record.clone(), owner: owner(), shadow: false, before: None })
+        let record = record.clone();
+        (record.id(), WrittenRecord { record, owner: owner(), shadow: false, before: None, over: None })
     });
     let ledger = [(service.clone(), Written { records: list.collect(), attributes: None })];
     let second = at.open_next().await?;

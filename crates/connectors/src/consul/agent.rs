@@ -7,12 +7,14 @@ use super::catalog::again;
 use super::client::{AgentCheck, AgentService, Entry, Service};
 use super::convert;
 use super::reading::Reading;
+use crate::bridge::other_tools::{is_other_tool, tool_of};
 use crate::keep_running;
 use crate::util::http::path_segment;
 use crate::util::lease::{Keeper, Leases, Renewal};
 use causeway_core::{Change, Error, Instance, OwnerId, ServiceKey, Written};
 use futures_util::{StreamExt, stream};
 use parking_lot::Mutex;
+use serde::de::IgnoredAny;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -131,12 +133,19 @@ impl Inner {
         match change {
             Change::Create(to) | Change::Adopt(to) => self.put(scope, to, standing).await,
             Change::Update { from, to } => {
+                if tool_of(from.mark()).is_some() {
+                    self.find_theirs(scope, from).await?;
+                }
                 self.put(scope, to, standing).await?;
-                let id = |one: &Instance| Some(convert::id_of(&one.mark()?.owner, scope, &one.id));
+                let id = |one: &Instance| convert::standing_id(scope, one);
                 match id(from).filter(|before| Some(before) != id(to).as_ref()) {
                     Some(before) => self.take(&before).await,
                     None => Ok(()),
                 }
+            }
+            Change::Delete { record, owner, .. } if is_other_tool(owner) => {
+                let theirs = self.find_theirs(scope, record).await?;
+                self.take(&theirs).await
             }
             Change::Delete { record, owner, .. } => self.take(&convert::id_of(owner, scope, &record.id)).await,
             Change::Shadow(..) => Err(Error::Rejected("Consul shows every record by itself".into())),
@@ -161,6 +170,19 @@ impl Inner {
         }
         self.keep(id, Kept { scope: scope.clone(), record: record.clone(), owner });
         Ok(())
+    }
+
+    /// The id of another tool's copy at this agent. [`Error::Rejected`] where another agent has it: nobody else can remove it.
+    async fn find_theirs(&self, scope: &ServiceKey, theirs: &Instance) -> Result<String, Error> {
+        let id = convert::standing_id(scope, theirs).unwrap_or_default();
+        let path = format!("/v1/agent/service/{}", path_segment(&id));
+        match self.reading.client.get::<IgnoredAny>(&path, &[]).await {
+            Ok(_) => Ok(id),
+            Err(Error::Missing(_)) => Err(Error::Rejected(format!(
+                "{id} was registered with another agent than the one of this cluster's address, and only that one can remove it"
+            ))),
+            Err(error) => Err(error),
+        }
     }
 
     async fn lock(&self, id: &str) -> tokio::sync::MutexGuard<'_, ()> {

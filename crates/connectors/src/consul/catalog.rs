@@ -6,6 +6,7 @@
 use super::client::{Check, CheckOp, Entry, NodeOp, Op, Service, ServiceOp, TxnFailure, Verb};
 use super::convert;
 use super::reading::Reading;
+use crate::bridge::other_tools::is_other_tool;
 use causeway_core::{Change, Error, Instance, OwnerId, ServiceKey};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,6 +21,8 @@ const BYTES: usize = 400 << 10;
 const NODES: u64 = 16;
 /// The address of our nodes: one that leads nowhere. Each instance has its own.
 const NOWHERE: &str = "192.0.2.1";
+/// The check that an agent's node has.
+const AGENT: &str = "serfHealth";
 /// What the servers say of a node that is not there.
 const NO_NODE: &str = "Missing node registration";
 /// How often a service is looked at again because its records have changed meanwhile.
@@ -94,7 +97,12 @@ impl Catalog {
             Change::Create(to) | Change::Adopt(to) => self.put(scope, None, to, standing),
             Change::Update { from, to } => self.put(scope, Some(from), to, standing),
             Change::Delete { record, owner, .. } => {
-                let found = standing.get(&convert::id_of(owner, scope, &record.id));
+                let id = match is_other_tool(owner) {
+                    true => convert::standing_id(scope, record).unwrap_or_default(),
+                    false => convert::id_of(owner, scope, &record.id),
+                };
+                let found = standing.get(&id);
+                found.map_or(Ok(()), may_go)?;
                 Ok(found.map_or(Step::Done, |entry| Step::Write { node: None, ops: vec![delete(entry)] }))
             }
             Change::Shadow(..) => Err(Error::Rejected("Consul shows every record by itself".into())),
@@ -122,9 +130,11 @@ impl Catalog {
         let node = there.map_or_else(|| self.node_of(owner, scope), |entry| entry.node.node.clone());
         let checks = convert::checks(&node, &service, to);
         let mut ops: Vec<Op> = Vec::new();
-        let before = from.and_then(|from| Some(convert::id_of(&from.mark()?.owner, scope, &from.id)));
+        let before = from.and_then(|from| convert::standing_id(scope, from));
         // Another owner has another id.
-        ops.extend(before.filter(|id| *id != service.id).and_then(|id| standing.get(&id)).map(delete));
+        let before = before.filter(|id| *id != service.id).and_then(|id| standing.get(&id));
+        before.map_or(Ok(()), may_go)?;
+        ops.extend(before.map(delete));
         if !there.is_some_and(|entry| convert::same(&entry.service, &service)) {
             service.modify_index = there.map_or(0, |entry| entry.service.modify_index);
             ops.push(Op::Service(ServiceOp { verb: Verb::Cas, node: node.clone(), service: service.clone() }));
@@ -232,6 +242,19 @@ impl Catalog {
             units = rest;
         }
         None
+    }
+}
+
+/// Whether what stands there can be taken out of the catalog. An agent brings back whatever it tends to.
+fn may_go(entry: &Entry) -> Result<(), Error> {
+    let tended = entry.checks.iter().any(|check| check.id == AGENT && check.service_id.is_empty());
+    match tended && convert::owner_of(&entry.service.id).is_none() {
+        false => Ok(()),
+        true => Err(Error::Rejected(format!(
+            "{} was registered with the agent of node {}, which would bring it back: set `destination: agent` and that agent's \
+             address, or deregister it there",
+            entry.service.id, entry.node.node
+        ))),
     }
 }
 

@@ -3,7 +3,10 @@
 use super::client::{Check, Entry, Service, TaggedAddress, Weights};
 use super::pack::{self, MARK, More, TooLong};
 use super::settings::{AddressOf, KIND};
-use causeway_core::{Endpoint, Instance, InstanceData, InstanceId, Mark, OwnerId, Payload, ServiceKey, intern};
+use crate::bridge::other_tools;
+use causeway_core::{
+    Endpoint, Instance, InstanceData, InstanceId, Mark, Metadata, OwnerId, Payload, ServiceKey, intern,
+};
 use causeway_settings::PUBLIC;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -23,8 +26,6 @@ const OURS: &str = "causeway:";
 /// What Consul and its agents add by themselves.
 const ADDED: [&str; 4] = ["lan", "lan_ipv4", "wan", "wan_ipv4"];
 const VIRTUAL: &str = "consul-virtual";
-/// The install that copies of nacos-sync count as: another one's, never touched and not sent on.
-const SYNC_TOOL: &str = "nacos-sync";
 
 /// What Consul cannot hold, by the names of the conformance suite.
 pub(super) const LOSSES: [(&str, &str); 4] = [
@@ -96,10 +97,13 @@ pub(super) fn id_of(owner: &OwnerId, scope: &ServiceKey, record: &InstanceId) ->
     id
 }
 
-/// Whether nacos-sync wrote the instance: then it is a copy, and sending it back would make the two tools chase each other.
-fn by_sync_tool(tags: &[String]) -> bool {
-    let has = |key: &str| tags.iter().any(|tag| tag.strip_prefix(key).is_some_and(|rest| !rest.is_empty()));
-    has("sourceClusterId=") && has("syncSource=")
+/// The id under which a record stands: of a copy that another tool made, the one that it was registered with.
+pub(super) fn standing_id(scope: &ServiceKey, record: &Instance) -> Option<String> {
+    let owner = &record.mark()?.owner;
+    match other_tools::is_other_tool(owner) {
+        true => Some(native_of(record)?.id),
+        false => Some(id_of(owner, scope, &record.id)),
+    }
 }
 
 /// `None`: what stands there is no port.
@@ -117,10 +121,10 @@ pub(super) fn read(entry: &Entry, address_of: AddressOf) -> Instance {
     if written.is_some() {
         pairs.remove(MARK);
     }
-    let theirs = || Mark::new(OwnerId::new(SYNC_TOOL, "copy"), Vec::new());
-    let mark = written
-        .or_else(|| owner.map(|owner| Mark::new(owner, Vec::new())))
-        .or_else(|| by_sync_tool(&service.tags).then(theirs));
+    let mark = written.or_else(|| owner.map(|owner| Mark::new(owner, Vec::new())));
+    // Some tools write tags, others what Consul calls metadata.
+    let theirs = || other_tools::owner_by_tags(&service.tags).map(other_tools::bare);
+    let mark = mark.or_else(theirs);
     let is_ours = service.id.starts_with(OURS);
     let nodes = service.address.is_empty() || (address_of == AddressOf::Node && !is_ours);
     let host = if nodes { &entry.node.address } else { &service.address };
@@ -129,6 +133,8 @@ pub(super) fn read(entry: &Entry, address_of: AddressOf) -> Instance {
         false => (service.id.clone(), Some(native(service))),
     };
     let endpoint = Endpoint { host: intern(host), port: port(service).unwrap_or(0) };
+    let metadata: Metadata = pairs.into();
+    let mark = mark.or_else(|| other_tools::mark(&metadata));
     InstanceData {
         id: InstanceId { endpoint, slot: intern(&slot) },
         weight: weight(service.weights.passing, more.weight.as_deref()),
@@ -136,7 +142,7 @@ pub(super) fn read(entry: &Entry, address_of: AddressOf) -> Instance {
         healthy: entry.checks.iter().all(|check| check.status == PASSING || is_maintenance(check)),
         ephemeral: !more.persistent,
         lasting: more.lasting,
-        metadata: pairs.into(),
+        metadata,
         payload,
         mark,
     }

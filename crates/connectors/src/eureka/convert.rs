@@ -3,6 +3,7 @@
 use super::client::{Lease, Port, Status, Texts, WireInstance, texts};
 use super::settings::{Called, Settings};
 use super::words::{Base, Words, called, is_odd_in_an_id};
+use crate::bridge::other_tools;
 use causeway_core::{
     ClusterId, Endpoint, Instance, InstanceData, InstanceId, Mark, Metadata, Normalized, OwnerId, Payload, ServiceKey,
     intern,
@@ -17,8 +18,6 @@ pub(super) const GROUP: &str = "DEFAULT_GROUP";
 const MARK: &str = "causeway";
 const PAYLOAD: &str = "causeway.native";
 const LASTING: &str = "causeway.lasting";
-/// The install that copies of nacos-sync count as: another one's, never touched and not sent on.
-const OTHER_TOOL: &str = "nacos-sync";
 /// The longest interval between renewals: servers count on one every 30 s when they judge whether too many are missing.
 const INTERVAL: u32 = 30;
 
@@ -78,6 +77,11 @@ pub(super) struct Row {
 }
 
 impl Row {
+    /// Whether it carries the mark of this owner.
+    pub fn is_marked(&self, owner: &OwnerId) -> bool {
+        self.record.mark.as_ref().is_some_and(|mark| mark.owner == *owner)
+    }
+
     /// Whether a record of this install may be written over it.
     pub fn is_of(&self, install: &str) -> bool {
         match &self.record.mark {
@@ -98,12 +102,6 @@ pub(super) fn interval(wire: &WireInstance) -> u32 {
     (wire.lease_info.duration / 3).clamp(1, INTERVAL)
 }
 
-/// Whether nacos-sync wrote the record: then it is a copy, and sending it back would make the two tools chase each other.
-fn by_another_tool(metadata: &Metadata) -> bool {
-    let has = |key: &str| metadata.get(key).is_some_and(|value| !value.is_empty());
-    has("sync.instance.tag") || (has("sourceClusterId") && has("syncSource"))
-}
-
 /// An instance as it is read. A mark that does not decode stays in the metadata.
 pub(super) fn read(mut wire: WireInstance, settings: &Settings) -> Row {
     let mut metadata: Metadata = texts(&wire.metadata).into();
@@ -116,8 +114,7 @@ pub(super) fn read(mut wire: WireInstance, settings: &Settings) -> Row {
     if keys.iter().any(|(_, there)| *there) {
         metadata.retain(|key, _| !keys.iter().any(|(own, there)| *there && *own == key));
     }
-    let theirs = || Mark::new(OwnerId::new(OTHER_TOOL, "copy"), Vec::new());
-    let mark = mark.or_else(|| by_another_tool(&metadata).then(theirs));
+    let mark = mark.or_else(|| other_tools::mark(&metadata));
     let host = match settings.address {
         Called::Ip if !wire.ip_addr.is_empty() => &wire.ip_addr,
         Called::Host if wire.host_name.is_empty() => &wire.ip_addr,

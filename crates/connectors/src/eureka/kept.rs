@@ -128,7 +128,9 @@ impl Kept {
         let copies = self.copies.get(app);
         let gone = self.gone.get(app);
         let until = |id: &str| gone.and_then(|gone| gone.get(id)).map(|(until, _)| *until);
-        let is_gone = |row: &Row| row.ours && until(&row.id).is_some_and(|until| row.dirty <= until);
+        let is_gone = |row: &Row| {
+            (row.ours || row.record.mark.is_some()) && until(&row.id).is_some_and(|until| row.dirty <= until)
+        };
         // A copy that was overtaken shows what was written; so does one that is not listed yet.
         let waits = |copy: &&Copy, dirty: Option<i64>| !copy.shown && dirty.is_none_or(|dirty| dirty < copy.dirty);
         let firsts = firsts(rows);

@@ -9,6 +9,7 @@ use super::convert::{self, Row};
 use super::kept::{Copy, Id, Kept};
 use super::settings::Settings;
 use super::view::View;
+use crate::bridge::other_tools::tool_of;
 use crate::util::keep_running;
 use crate::util::lease::Renewal;
 use causeway_core::{Change, Error, Instance, OwnerId, ServiceKey, Set, Written};
@@ -143,7 +144,7 @@ impl Publications {
         listed?;
         let mut writes: Vec<BoxFuture<'_, Result<(), Error>>> = Vec::new();
         for (scope, record, owner) in missing {
-            writes.push(self.inner.put(scope, record, owner).boxed());
+            writes.push(self.inner.put(scope, record, owner, None).boxed());
         }
         let outcomes: Vec<_> = stream::iter(writes).buffer_unordered(WRITES).collect().await;
         // Where somebody else stands, there is nothing to take over.
@@ -186,12 +187,16 @@ impl Inner {
 
     async fn change(&self, scope: &ServiceKey, change: &Change) -> Result<(), Error> {
         match change {
-            Change::Create(record) | Change::Adopt(record) => self.write(scope, record).await,
+            Change::Create(record) | Change::Adopt(record) => self.write(scope, record, None).await,
             Change::Update { from, to } => {
-                self.write(scope, to).await?;
+                let theirs = tool_of(from.mark());
+                self.write(scope, to, theirs).await?;
                 let moved = self.wire(scope, from).0 != self.wire(scope, to).0;
                 match &to.mark {
-                    Some(mark) if moved => self.take(scope, from, &mark.owner.install, true).await,
+                    Some(mark) if moved => {
+                        let install = &theirs.unwrap_or(&mark.owner).install;
+                        self.take(scope, from, install, true).await
+                    }
                     _ => Ok(()),
                 }
             }
@@ -203,10 +208,10 @@ impl Inner {
         }
     }
 
-    async fn write(&self, scope: &ServiceKey, record: &Instance) -> Result<(), Error> {
+    async fn write(&self, scope: &ServiceKey, record: &Instance, theirs: Option<&OwnerId>) -> Result<(), Error> {
         convert::check(scope, record).map_err(Error::Rejected)?;
         let Some(mark) = &record.mark else { return Err(Error::protocol("a copy without a mark")) };
-        self.put(scope, record, &mark.owner).await
+        self.put(scope, record, &mark.owner, theirs).await
     }
 
     async fn standing(&self, id: &Id) -> Result<Option<Row>, Error> {
@@ -214,11 +219,17 @@ impl Inner {
         Ok(found.map(|wire| convert::read(wire, &self.settings)))
     }
 
-    /// Registers a copy and keeps it. [`Error::Conflict`] where somebody else's instance stands.
-    async fn put(&self, scope: &ServiceKey, record: &Instance, owner: &OwnerId) -> Result<(), Error> {
+    /// Registers a copy and keeps it. [`Error::Conflict`] where somebody else's instance stands than `theirs`.
+    async fn put(
+        &self,
+        scope: &ServiceKey,
+        record: &Instance,
+        owner: &OwnerId,
+        theirs: Option<&OwnerId>,
+    ) -> Result<(), Error> {
         let (id, wire) = self.wire(scope, record);
         let _turn = self.turn(&id).lock().await;
-        self.register(&id, wire, record, owner, false).await
+        self.register(&id, wire, (record, owner), theirs, false).await
     }
 
     /// Registers a copy that the server does not know, unless it was withdrawn or written since it was looked up.
@@ -227,7 +238,7 @@ impl Inner {
         if self.kept.lock().copy(id).is_none_or(|now| now.dirty != copy.dirty) {
             return Ok(());
         }
-        self.register(id, wire, &copy.record, &copy.owner, true).await
+        self.register(id, wire, (&copy.record, &copy.owner), None, true).await
     }
 
     /// Only within the turn of `id`. `again`: nothing new is wanted, and what somebody has laid over it stays.
@@ -235,13 +246,14 @@ impl Inner {
         &self,
         id: &Id,
         mut wire: WireInstance,
-        record: &Instance,
-        owner: &OwnerId,
+        (record, owner): (&Instance, &OwnerId),
+        theirs: Option<&OwnerId>,
         again: bool,
     ) -> Result<(), Error> {
         let _slot = self.writes.acquire().await;
         let stands = self.standing(id).await?;
-        if stands.as_ref().is_some_and(|row| !row.is_of(&owner.install)) {
+        let may = |row: &Row| row.is_of(&owner.install) || theirs.is_some_and(|theirs| row.is_marked(theirs));
+        if stands.as_ref().is_some_and(|row| !may(row)) {
             self.kept.lock().forget(id);
             return Err(Error::Conflict);
         }

@@ -1,6 +1,7 @@
 //! One id stands once in an application: which of the records that were born with one has it here. Pure.
 
-use super::words::{given_id, without_id};
+use super::words::{KIND, given_id, with_id, without_id};
+use crate::bridge::other_tools::tool_of;
 use causeway_core::{Endpoint, Instance, OwnerId, Set, Wish, WriteMode, Written};
 use std::collections::BTreeMap;
 
@@ -14,6 +15,7 @@ struct Holder {
 /// A record whose id stands at another address, or is wanted there, gets the id of a copy that was not born in Eureka. What
 /// others have there counts first, then what we wrote, so that nothing moves because another record comes or goes.
 pub(super) fn shape(there: &Set, written: &Written, wishes: &mut [Wish]) {
+    take_ids(there, written, wishes);
     let given = |record: &Instance| Some((given_id(record)?, record.clone()));
     let claims: Vec<Vec<_>> = wishes.iter().map(|wish| wish.records.values().filter_map(given).collect()).collect();
     if claims.iter().all(Vec::is_empty) {
@@ -31,6 +33,30 @@ pub(super) fn shape(there: &Set, written: &Written, wishes: &mut [Wish]) {
             }
         }
     }
+}
+
+/// What takes over another tool's copy stands under the id that it has, so that it is written over as it stands, and stays under
+/// it.
+fn take_ids(there: &Set, written: &Written, wishes: &mut [Wish]) {
+    for wish in wishes {
+        let Some(take) = &wish.take_over else { continue };
+        let mut taken = Vec::new();
+        for record in wish.records.values().filter(|record| given_id(record).is_none() && has_room(record)) {
+            let theirs = there.records.get(&record.id).into_iter().flat_map(|held| &held.copies);
+            let theirs = theirs.filter(|copy| tool_of(copy.mark()).is_some_and(|owner| take.takes(owner)));
+            let before = written.records.get(&record.id).filter(|written| written.over.is_some());
+            let id = theirs.chain(before.map(|before| &before.record)).find_map(given_id);
+            taken.extend(id.map(|id| with_id(record.clone(), id)));
+        }
+        for record in taken {
+            wish.records.insert(record.id(), record);
+        }
+    }
+}
+
+/// Whether a record carries no words of another kind: an id would take their place.
+fn has_room(record: &Instance) -> bool {
+    record.payload.as_ref().is_none_or(|payload| &*payload.kind == KIND)
 }
 
 fn holders(there: &Set, written: &Written, wishes: &[Wish]) -> BTreeMap<String, Holder> {
@@ -67,7 +93,7 @@ mod tests {
     use super::*;
     use crate::eureka::convert::{normalize, scope};
     use crate::eureka::settings::Settings;
-    use causeway_core::{Change, ClusterId, Fresh, Mark, Overrides, Payload};
+    use causeway_core::{Change, ClusterId, Fresh, Mark, Overrides, Payload, TakeOver};
     use serde_json::json;
     use std::slice::from_ref;
 
@@ -92,6 +118,7 @@ mod tests {
             edits: [].into(),
             witnessed: [].into(),
             attributes: None,
+            take_over: None,
         }
     }
 
@@ -140,6 +167,38 @@ mod tests {
             shaped(&mut [wish("t", from_ref(&one)), wish("u", &[copy("10.0.0.1", "x", "u")])], &[], &[]),
             [x(), x()]
         );
+    }
+
+    #[test]
+    fn what_takes_over_another_tools_copy_has_its_id() {
+        let bare = |port: u16| {
+            let record = Instance::new("10.0.0.1", port).forwarded(&ClusterId::of("a"), &OwnerId::new("i", "t"));
+            normalize(&scope("A"), record, &Settings::default()).unwrap()
+        };
+        let theirs = copy("10.0.0.1", "10.0.0.1:a:1", "t").with(|one| {
+            one.metadata = [("sourceClusterId", "c"), ("syncSource", "NACOS")].into();
+            one.mark = Some(Mark::new(OwnerId::new("nacos-sync", "c"), vec![]));
+        });
+        let take = |source: Option<&str>| TakeOver {
+            tool: "nacos-sync".into(),
+            source: source.map(Into::into),
+            learned: [].into(),
+            reaches: true,
+        };
+        let wanted = |take_over| Wish { take_over, ..wish("t", &[bare(1), bare(2)]) };
+        let id = || Some("10.0.0.1:a:1".to_owned());
+        assert_eq!(shaped(&mut [wanted(Some(take(None)))], from_ref(&theirs), &[]), [id(), None]);
+        assert_eq!(shaped(&mut [wanted(None)], from_ref(&theirs), &[]), [None, None]);
+        assert_eq!(shaped(&mut [wanted(Some(take(Some("d"))))], from_ref(&theirs), &[]), [None, None]);
+        // Ours stays under it.
+        let mut wishes = [wanted(Some(take(None)))];
+        shape(&Set::of(scope("A"), [theirs.clone()]), &Written::default(), &mut wishes);
+        let to = wishes[0].records[&bare(1).id].clone();
+        let mut ledger = Written::default();
+        ledger.note(&Change::Update { from: theirs, to: to.clone() }, &[]);
+        let mut wishes = [wanted(Some(take(None)))];
+        shape(&Set::of(scope("A"), [to.clone()]), &ledger, &mut wishes);
+        assert_eq!(wishes[0].records[&to.id], to);
     }
 
     #[test]

@@ -183,6 +183,12 @@ pub(super) fn without_id(record: Instance) -> Instance {
     record.with(|one| one.payload = words.payload())
 }
 
+/// The same record under this id.
+pub(super) fn with_id(record: Instance, id: String) -> Instance {
+    let words = Words { id: Some(id), ..Words::of(&record) };
+    record.with(|one| one.payload = words.payload())
+}
+
 /// Whether servers take a text for an id: what they take for a path of another kind is none.
 fn is_id(text: &str) -> bool {
     !text.is_empty() && !text.contains(is_odd_in_an_id)

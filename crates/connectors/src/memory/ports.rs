@@ -3,6 +3,7 @@
 use super::state::RegistryState;
 use super::watch::watch;
 use super::{Fault, Memory, Names, Publisher};
+use crate::bridge::other_tools::{is_other_tool, tool_of};
 use causeway_core::{
     Capabilities, Change, Error, Governed, Instance, InstanceId, Limits, Lost, Normalized, OwnerId, Part, Parts,
     RecordCounts, Replica, Selector, ServiceKey, Set, Sink, Source, Update, Written,
@@ -32,9 +33,12 @@ pub struct MemoryPorts {
 impl MemoryPorts {
     /// A new session.
     pub fn open(memory: &Memory) -> Self {
-        let names = memory.state.lock().names.clone();
+        let (names, shadows) = {
+            let state = memory.state.lock();
+            (state.names.clone(), !state.one_record)
+        };
         let renames = names != Names::default();
-        let capabilities = Capabilities { losses: names.losses(), renames, shadows: true, keeps: false };
+        let capabilities = Capabilities { losses: names.losses(), renames, shadows, keeps: false };
         Self { memory: memory.clone(), session: memory.new_session(), owned: Arc::default(), capabilities, names }
     }
 
@@ -88,15 +92,38 @@ impl MemoryPorts {
         Ok(())
     }
 
+    /// What is written next takes the place of this one, which has another id.
+    fn replaced(&self, scope: &ServiceKey, from: &Instance) {
+        if tool_of(from.mark()).is_some() {
+            self.memory.withdraw_theirs(scope, from);
+        }
+        self.memory.withdraw(scope, &Publisher::Session(self.session), &from.id());
+        if let Some(records) = self.owned.lock().get_mut(scope) {
+            records.remove(&from.id());
+        }
+    }
+
     fn change(&self, scope: &ServiceKey, change: &Change) -> Result<(), Error> {
         match change {
+            Change::Delete { record, owner, .. } if is_other_tool(owner) => {
+                self.memory.state.lock().writes += 1;
+                match self.memory.withdraw_theirs(scope, record) {
+                    true => Ok(()),
+                    false => Err(Error::Rejected("its own publisher alone can remove it".into())),
+                }
+            }
             Change::Create(record) | Change::Adopt(record) | Change::Update { to: record, .. } => {
+                if let Change::Update { from, .. } = change
+                    && from.id != record.id
+                {
+                    self.replaced(scope, from);
+                }
                 match record.mark().map(|mark| mark.owner.clone()) {
                     Some(owner) => self.write(scope, record, &owner),
                     None => Err(Error::protocol("a copy without a mark")),
                 }
             }
-            Change::Shadow(record, owner) => self.write(scope, record, owner),
+            Change::Shadow(record, owner) => self.write(scope, &record.clone().with_mark(None), owner),
             Change::Delete { record, .. } => {
                 self.memory.state.lock().writes += 1;
                 self.memory.withdraw(scope, &Publisher::Session(self.session), &record.id());

@@ -176,6 +176,12 @@ impl Memory {
         self.state.lock().lost.insert(host.into());
     }
 
+    /// From now on all who register one id share one record: the last of them has written it, and anybody removes it. Before ports
+    /// are opened.
+    pub fn share_records(&self) {
+        self.state.lock().one_record = true;
+    }
+
     /// Narrows the names that are taken from us. Before ports are opened.
     pub fn narrow(&self, names: Names) {
         self.state.lock().names = names;
@@ -257,7 +263,7 @@ impl Memory {
             }
             let service = state.services.entry(scope.clone()).or_default();
             let publishers = service.entries.entry(instance.id()).or_default();
-            publishers.retain(|(one, _)| one != publisher);
+            publishers.retain(|(one, _)| one != publisher && !state.one_record);
             publishers.reserve_exact(1);
             publishers.push((publisher.clone(), instance));
             publishers.sort_by(|(a, _), (b, _)| a.cmp(b));
@@ -269,7 +275,7 @@ impl Memory {
         self.edit(|state| {
             let Some(service) = state.services.get_mut(scope) else { return };
             if let Some(publishers) = service.entries.get_mut(id) {
-                publishers.retain(|(one, _)| one != publisher);
+                publishers.retain(|(one, _)| one != publisher && !state.one_record);
                 if publishers.is_empty() {
                     service.entries.remove(id);
                     service.overrides.remove(id);
@@ -277,6 +283,24 @@ impl Memory {
             }
             state.touch(scope);
         });
+    }
+
+    /// Removes a copy of another tool, where anybody may: `false` where its publisher alone can.
+    pub(super) fn withdraw_theirs(&self, scope: &ServiceKey, theirs: &Instance) -> bool {
+        let shared = self.state.lock().one_record;
+        if shared || !theirs.ephemeral {
+            self.edit(|state| {
+                let Some(service) = state.services.get_mut(scope) else { return };
+                if let Some(publishers) = service.entries.get_mut(&theirs.id()) {
+                    publishers.retain(|(_, row)| row.metadata != theirs.metadata);
+                    if publishers.is_empty() {
+                        service.entries.remove(&theirs.id());
+                    }
+                }
+                state.touch(scope);
+            });
+        }
+        shared || !theirs.ephemeral
     }
 
     pub(super) fn new_session(&self) -> u64 {

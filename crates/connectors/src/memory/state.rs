@@ -3,6 +3,7 @@
 use super::Names;
 use super::ports::Owned;
 use super::registry::{Fault, Publisher};
+use crate::bridge::other_tools;
 use causeway_core::{Attributes, Error, Instance, InstanceId, Mark, Part, ServiceKey, Set};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -47,6 +48,8 @@ pub(super) struct RegistryState {
     pub blocked: BTreeSet<Arc<str>>,
     /// Hosts whose next registration it accepts and forgets.
     pub lost: BTreeSet<Arc<str>>,
+    /// Whether all who register one id share one record, which the last of them has written.
+    pub one_record: bool,
 }
 
 impl StoredService {
@@ -134,7 +137,7 @@ impl RegistryState {
             for (row, native) in rows {
                 let known = ours.filter(|_| !native && row.mark.is_none());
                 let lost = known.map(|owner| Mark::new(owner.clone(), Vec::new()));
-                let mark = lost.or_else(|| row.mark.clone());
+                let mark = lost.or_else(|| row.mark.clone()).or_else(|| other_tools::mark(&row.metadata));
                 set.put(row.with_mark(mark));
             }
         }

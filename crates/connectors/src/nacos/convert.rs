@@ -2,9 +2,9 @@
 
 use super::beat_keys;
 use super::client::{DEFAULT_CLUSTER, Error as WireError, ServiceAttributes, WireInstance};
+use crate::bridge::other_tools;
 use causeway_core::{
-    Attributes, Endpoint, Error, Instance, InstanceData, InstanceId, Mark, Metadata, OwnerId, Payload, ServiceKey,
-    intern,
+    Attributes, Endpoint, Error, Instance, InstanceData, InstanceId, Mark, Payload, ServiceKey, intern,
 };
 
 /// The one metadata key that carries our mark.
@@ -37,23 +37,12 @@ pub(super) const LOSSES: [(&str, &str); 10] = [
     ("weights over 10,000", "the server takes 0 to 10,000"),
 ];
 
-/// The install that copies of nacos-sync count as: another one's, never touched and not sent on.
-const NACOS_SYNC: &str = "nacos-sync";
-
-/// Whether nacos-sync (or what descends from it) wrote the record: then it is a copy, and sending it back would make the
-/// two tools chase each other.
-fn by_nacos_sync(metadata: &Metadata) -> bool {
-    let has = |key: &str| metadata.get(key).is_some_and(|value| !value.is_empty());
-    has("sync.instance.tag") || (has("sourceClusterId") && has("syncSource"))
-}
-
 /// An instance as it is read. A mark that does not decode stays in the metadata: it is not ours to drop.
 pub(super) fn read(wire: &WireInstance) -> Instance {
     let mut metadata = wire.metadata.clone();
     let mark = metadata.get(MARK).and_then(Mark::decode);
     let is_marked = mark.is_some();
-    let theirs = || Mark::new(OwnerId::new(NACOS_SYNC, "copy"), Vec::new());
-    let mark = mark.or_else(|| by_nacos_sync(&metadata).then(theirs));
+    let mark = mark.or_else(|| other_tools::mark(&metadata));
     let payload = metadata.get(PAYLOAD).and_then(|text| text.split_once(':'));
     let payload = payload.map(|(kind, text)| Payload { kind: intern(kind), text: intern(text) });
     let lasting = wire.ephemeral && metadata.get(LASTING) == Some("true");
@@ -91,12 +80,15 @@ pub(super) fn write(instance: &Instance) -> WireInstance {
     wire.ephemeral = instance.ephemeral;
     wire.cluster_name = instance.id.slot.to_string();
     wire.metadata = instance.metadata.clone();
-    if instance.mark.is_some() && beat_keys::are_odd(&wire.metadata) {
+    let is_ours = other_tools::tool_of(instance.mark.as_ref()).is_none();
+    if instance.mark.is_some() && is_ours && beat_keys::are_odd(&wire.metadata) {
         beat_keys::blank(&mut wire.metadata);
     }
     let payload = instance.payload.as_ref().map(|payload| (PAYLOAD, format!("{}:{}", payload.kind, payload.text)));
     let lasting = instance.lasting.then(|| (LASTING, "true".to_owned()));
-    let mark = instance.mark.as_ref().map(|mark| (MARK, mark.encode()));
+    // Another tool's is among its metadata.
+    let mark = instance.mark.as_ref().filter(|mark| !other_tools::is_other_tool(&mark.owner));
+    let mark = mark.map(|mark| (MARK, mark.encode()));
     let ours = [payload, lasting, mark];
     if ours.iter().any(Option::is_some) {
         wire.metadata.extend(ours.into_iter().flatten());
@@ -238,7 +230,7 @@ pub(super) fn is_mixed(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use causeway_core::ClusterId;
+    use causeway_core::{ClusterId, OwnerId};
 
     fn instance() -> Instance {
         let mut instance = Instance::new("fd00::1", 8080);
@@ -291,7 +283,13 @@ mod tests {
         wire.metadata.insert("sourceClusterId", "c1");
         assert!(read(&wire).mark.is_none(), "one key alone may be a provider's own");
         wire.metadata.insert("syncSource", "NACOS");
-        assert_eq!(&*read(&wire).mark().unwrap().owner.install, "nacos-sync");
+        let read = read(&wire);
+        assert_eq!(&*read.mark().unwrap().owner.install, "nacos-sync");
+        // It is written as it stands.
+        let again = write(&read.clone().with_mark(None));
+        assert_eq!((&again, &write(&read)), (&wire, &wire));
+        wire.metadata.insert("__sync__", "a");
+        assert_eq!(super::read(&wire).mark().unwrap().owner, OwnerId::new("polaris-sync", "a"));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod attribute;
 mod http;
 mod kind_switch;
+mod other_tools;
 #[cfg(test)]
 mod tests;
 
@@ -11,6 +12,7 @@ use super::client::{Carried, Error as WireError, NacosClient, SpreadPublisher, W
 use super::convert;
 use super::protocol::ServerProtocol;
 use crate::SocketKeeper;
+use crate::bridge::other_tools::is_other_tool;
 use causeway_core::{Carrier, Change, Error, Instance, InstanceId, OwnerId, ServiceKey, Written};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
@@ -44,6 +46,8 @@ pub(super) struct Publications {
     inherited: BTreeSet<String>,
     /// Whether the server tells who publishes an address.
     attributes: OnceCell<bool>,
+    /// Copies of other tools that are kept by heart beats over HTTP, as last read where ours stand with them.
+    beaten: Mutex<BTreeMap<ServiceKey, BTreeSet<InstanceId>>>,
     /// What the servers speak, and in which way our records were published.
     protocol: Arc<ServerProtocol>,
     way: tokio::sync::Mutex<Option<bool>>,
@@ -69,6 +73,7 @@ impl Publications {
             records: Mutex::default(),
             inherited: inherited.into_iter().collect(),
             attributes: OnceCell::new(),
+            beaten: Mutex::default(),
         }
     }
 
@@ -111,12 +116,16 @@ impl Publications {
             Ok(emptied) => emptied,
             Err(error) => return all_failed(changes, &error),
         };
+        self.take_dead(scope, changes).await;
         let mut outcomes: Vec<_> = changes.iter().map(|_| Err(Error::protocol("not applied"))).collect();
         let mut together = Vec::new();
         for (change, outcome) in changes.iter().zip(&mut outcomes) {
             match change {
                 Change::Scope { .. } => {}
                 Change::Edit { to, .. } => *outcome = self.edit(scope, to).await,
+                Change::Delete { record, owner, .. } if is_other_tool(owner) => {
+                    *outcome = self.take_theirs(scope, record).await;
+                }
                 change if self.is_persistent(scope, change) => *outcome = self.write_persistent(scope, change).await,
                 change => together.push((change, outcome)),
             }
@@ -126,6 +135,7 @@ impl Publications {
             let published = self.publish(scope, &batch).await;
             together.into_iter().zip(published).for_each(|((_, outcome), published)| *outcome = published);
         }
+        self.take_over(scope, changes, &mut outcomes).await;
         if let Some(attributes) = emptied {
             self.put_attributes_back(scope, &attributes).await;
         }
@@ -293,6 +303,9 @@ fn make(records: &mut Records, change: &Change, backed: bool) {
         Change::Create(record) | Change::Adopt(record) | Change::Update { to: record, .. } => {
             if let Some(mark) = &record.mark {
                 let published = Published { record: record.clone(), owner: mark.owner.clone() };
+                if let Change::Update { from, .. } = change {
+                    records.remove(&from.id());
+                }
                 records.insert(record.id(), published);
             }
         }

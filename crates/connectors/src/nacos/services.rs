@@ -9,9 +9,10 @@ use super::shape;
 use super::v1_records;
 use super::versioned_watch::VersionedWatch;
 use crate::SocketKeeper;
+use crate::bridge::other_tools::tool_of;
 use causeway_core::{
-    Capabilities, Carrier, Change, Error, Governed, Instance, Limits, Lost, Normalized, Part, Parts, RecordCounts,
-    Replica, Selector, ServiceKey, Set, Sink, Source, Update, Wish, Written,
+    Capabilities, Carrier, Change, Error, Governed, Instance, Limits, Lost, Normalized, OwnerId, Part, Parts,
+    RecordCounts, Replica, Selector, ServiceKey, Set, Sink, Source, Update, Wish, Written,
 };
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, StreamExt};
@@ -149,6 +150,12 @@ impl Sink for NacosServices {
 
     fn governed(&self, stands: &Instance, wanted: &Instance) -> Option<Governed> {
         shape::governed(stands, wanted)
+    }
+
+    /// Of other tools' copies those that live by a connection or by heart beats, as long as they do.
+    fn shadows(&self, there: &Set, record: &Instance, _: &OwnerId) -> bool {
+        let lives = || record.healthy || !self.reading.publications.is_beaten(&there.scope, &record.id);
+        self.capabilities().shadows && (tool_of(record.mark()).is_none() || (record.ephemeral && lives()))
     }
 
     fn prepare<'a>(&'a self, part: &'a Part, title: Option<&'a str>) -> BoxFuture<'a, Result<(), Error>> {

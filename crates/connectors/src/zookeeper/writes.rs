@@ -318,7 +318,7 @@ impl Writes {
 
     /// Remembers what earlier processes wrote, as it was.
     pub fn remember(&self, scope: &ServiceKey, written: &WrittenRecord) {
-        let WrittenRecord { record, owner, shadow, before } = written;
+        let WrittenRecord { record, owner, shadow, before, .. } = written;
         if let Some(before) = before {
             let record = (**before).clone();
             self.remember(scope, &WrittenRecord { record, before: None, ..written.clone() });

@@ -49,8 +49,9 @@ pub async fn killed() -> Result<()> {
     let owned: Vec<_> = scopes
         .iter()
         .map(|scope| {
-            let records = [copy(7101), copy(7102)]
-                .map(|record| (record.id(), WrittenRecord { record, owner: owner(), shadow: false, before: None }));
+            let records = [copy(7101), copy(7102)].map(|record| {
+                (record.id(), WrittenRecord { record, owner: owner(), shadow: false, before: None, over: None })
+            });
             (scope.clone(), Written { records: records.into(), attributes: None })
         })
         .collect();

@@ -1,6 +1,7 @@
 //! The words of a plan.
 
 use super::Undecided;
+use super::take_over::theirs;
 use crate::Reason;
 use crate::model::{Attributes, Instance, InstanceId, OwnerId, ServiceKey};
 use serde::{Deserialize, Serialize};
@@ -31,6 +32,10 @@ pub enum Removal {
     Native,
     /// The operator drains the task.
     Drained,
+    /// The copy that another tool has at its address stands under another id, and an identical one of ours with it.
+    GivesWay,
+    /// A copy of another tool that no task wants; the operator said that it goes.
+    Ousted,
 }
 
 impl Display for Removal {
@@ -40,6 +45,8 @@ impl Display for Removal {
             Self::Gone { evidence: Evidence::Implied } => "gone from the source: missing from two complete looks",
             Self::Native => "a native record has come to its address",
             Self::Drained => "its task is drained",
+            Self::GivesWay => "another tool has a copy at its address: an identical one of ours stands with that",
+            Self::Ousted => "left behind by another tool, and wanted by no task",
         })
     }
 }
@@ -51,9 +58,11 @@ pub enum Change {
     Create(Instance),
     /// Write again what already stands there as ours, so that this process keeps it alive.
     Adopt(Instance),
-    /// Publish a record identical to a native one, for this owner, in place of our copy if there is one.
+    /// Publish a record identical to a native one, or to the copy of another tool (then it carries that one's mark, which is
+    /// not written), for this owner, in place of our copy if there is one.
     Shadow(Instance, OwnerId),
-    /// Replace our copy.
+    /// Replace our copy or, where `from` carries the mark of another tool, that tool's. The two may have different ids at one
+    /// address: then nothing stays under the former one.
     Update {
         /// As it stands.
         from: Instance,
@@ -79,7 +88,7 @@ pub enum Change {
         /// The task that wants it.
         owner: OwnerId,
     },
-    /// Take our copy away.
+    /// Take our copy away or, where the owner is another tool, that tool's.
     Delete {
         /// The copy.
         record: Instance,
@@ -106,11 +115,29 @@ impl Change {
         match self {
             Self::Create(_) => Reason::SourceOnly,
             Self::Adopt(_) => Reason::AlreadyOurs,
-            Self::Shadow(..) => Reason::Shadow,
-            Self::Update { from, to } => Reason::Differs { fields: from.differences(to) },
+            Self::Shadow(..) => match self.over() {
+                Some(owner) => Reason::BacksCopy { owner: owner.clone() },
+                None => Reason::Shadow,
+            },
+            Self::Update { from, to } => {
+                let fields = from.differences(to);
+                match self.over() {
+                    Some(owner) => Reason::TakenOver { owner: owner.clone(), fields },
+                    None => Reason::Differs { fields },
+                }
+            }
             Self::Edit { from, to, .. } => Reason::OverrideTravels { fields: from.differences(to) },
             Self::Scope { .. } => Reason::AttributesDiffer,
             Self::Delete { why, .. } => Reason::Removal(*why),
+        }
+    }
+
+    /// Whose copy the change takes over or backs: another tool's.
+    pub fn over(&self) -> Option<&OwnerId> {
+        match self {
+            Self::Shadow(record, owner) => theirs(record.mark(), &owner.install),
+            Self::Update { from, to } => theirs(from.mark(), &to.mark()?.owner.install),
+            _ => None,
         }
     }
 
@@ -170,6 +197,18 @@ pub enum Skip {
         /// What that is.
         what: Governed,
     },
+    /// Another tool's copy stands there, and an identical one of ours with it.
+    Backs {
+        /// The tool, and its word for the source.
+        owner: OwnerId,
+    },
+    /// Another tool's copy has just gone; ours stands as that one did until it is certain that it does not come back.
+    TakingOver,
+    /// Another tool's copy of which no task wants a record.
+    LeftBehind {
+        /// The tool, and its word for the source.
+        owner: OwnerId,
+    },
 }
 
 /// What a destination may decide by itself.
@@ -183,7 +222,7 @@ pub enum Governed {
 impl Skip {
     /// Whether the record stands as it is wanted nevertheless.
     pub fn is_in_step(&self) -> bool {
-        matches!(self, Self::Governed { .. })
+        matches!(self, Self::Governed { .. } | Self::Backs { .. })
     }
 
     /// The reason without its details.
@@ -204,6 +243,9 @@ impl Skip {
             Self::Crowded { owner: None } => SkipKind::Crowded,
             Self::Crowded { owner: Some(_) } => SkipKind::CrowdedByOther,
             Self::Governed { what: Governed::Health } => SkipKind::Health,
+            Self::Backs { .. } => SkipKind::Backs,
+            Self::TakingOver => SkipKind::TakingOver,
+            Self::LeftBehind { .. } => SkipKind::LeftBehind,
         }
     }
 }
@@ -227,6 +269,9 @@ pub enum SkipKind {
     Crowded,
     CrowdedByOther,
     Health,
+    Backs,
+    TakingOver,
+    LeftBehind,
 }
 
 impl Display for SkipKind {
@@ -249,6 +294,11 @@ impl Display for SkipKind {
             }
             Self::CrowdedByOther => "another task's record stands at the same address and says something else",
             Self::Health => "health is decided by the destination",
+            Self::Backs => "another tool's copy stands there, and an identical one of ours with it",
+            Self::TakingOver => {
+                "another tool's copy has just gone, and ours stands as that one did for some seconds more"
+            }
+            Self::LeftBehind => "another tool's copy that no task wants; `causeway drain --theirs` removes it",
         })
     }
 }
@@ -257,6 +307,7 @@ impl Display for Skip {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Foreign { owner: Some(owner) } => write!(f, "it belongs to {owner}"),
+            Self::Backs { owner } | Self::LeftBehind { owner } => write!(f, "{} ({owner})", self.kind()),
             Self::Rejected { why } | Self::Blocked { why } => write!(f, "{}: {why}", self.kind()),
             Self::Crowded { owner: Some(owner) } => write!(f, "{}: {owner}", self.kind()),
             Self::Undecided(undecided) => undecided.fmt(f),

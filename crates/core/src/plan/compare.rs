@@ -1,5 +1,6 @@
 //! The comparison itself.
 
+use super::take_over::{OtherTools, Standing, at_address};
 use super::{
     Change, Crowded, Evidence, Fresh, Overrides, Plan, PlanContext, Removal, Skip, Wish, WriteMode, Written,
     WrittenRecord,
@@ -20,8 +21,13 @@ use std::collections::{BTreeMap, BTreeSet};
 /// | no | no | yes | create |
 /// | no | yes | yes | update where it differs from what we last wrote; a difference made by hand is kept |
 /// | no | yes | no | delete, if its task's source is settled |
+///
+/// Copies of a tool that a task takes over ([`crate::TakeOver`]) are in nobody's way: where they are wanted they are backed by
+/// identical ones of ours until they go, or become ours as they stand; those that nobody wants are told of.
 pub fn plan(wishes: &[Wish], observed: &Set, ledger: &Written, policy: &PlanContext<'_>) -> Plan {
-    let mut table = PlanTable { wishes, ledger, policy, changes: Vec::new(), skipped: BTreeMap::new() };
+    let tools = OtherTools::of(wishes, observed);
+    let mut table =
+        PlanTable { wishes, observed, ledger, policy, tools, changes: Vec::new(), skipped: BTreeMap::new() };
     let ids: BTreeSet<&InstanceId> = wishes
         .iter()
         .flat_map(|wish| wish.records.keys().chain(wish.refused.keys()))
@@ -32,6 +38,7 @@ pub fn plan(wishes: &[Wish], observed: &Set, ledger: &Written, policy: &PlanCont
     for id in ids {
         table.row(id, observed.records.get(id).unwrap_or(&nothing));
     }
+    table.left_behind();
     table.attributes(observed);
     table.changes.sort_by_key(rank);
     let crowded = table.crowded(observed);
@@ -50,6 +57,8 @@ fn rank(change: &Change) -> u8 {
 
 struct PlanTable<'a> {
     wishes: &'a [Wish],
+    observed: &'a Set,
+    tools: OtherTools<'a>,
     ledger: &'a Written,
     policy: &'a PlanContext<'a>,
     changes: Vec<Change>,
@@ -59,10 +68,65 @@ struct PlanTable<'a> {
 impl<'a> PlanTable<'a> {
     fn row(&mut self, id: &InstanceId, held: &Occupants) {
         let ours = held.copy_of(&self.policy.install);
-        match (&held.native, ours) {
-            (Some(native), ours) => self.beside_native(id, native, ours),
-            (None, Some(ours)) => self.ours(id, ours),
-            (None, None) => self.absent(id, held),
+        match (&held.native, self.tools.wanted.get(id).copied(), ours) {
+            (Some(native), _, ours) => self.beside_native(id, native, ours),
+            (None, Some(theirs), ours) => self.beside_theirs(id, theirs, ours),
+            // What backs that one is its own row's.
+            (None, None, _) if self.tools.elsewhere.contains(id) => {}
+            (None, None, Some(ours)) => self.ours(id, ours),
+            (None, None, None) => self.absent(id, held),
+        }
+    }
+
+    /// Another tool's copy stands where we want a record, or at its address.
+    fn beside_theirs(&mut self, id: &InstanceId, theirs: Standing<'a>, ours: Option<&Instance>) {
+        let (Standing { wish, record, owner, .. }, Some(target)) = (theirs, theirs.target) else { return };
+        if !(self.policy.shadows)(record, &wish.owner) {
+            return match wish.mode {
+                WriteMode::CreateOnly => self.skip(id, Skip::Mode),
+                _ => self.update(record, target),
+            };
+        }
+        let written = self.ledger.records.get(&record.id);
+        let backed = written.is_some_and(|written| written.shadow && written.record.same(record));
+        let elsewhere = record.id != *id;
+        if !backed || (ours.is_some() && !elsewhere) {
+            self.changes.push(Change::Shadow(record.clone(), wish.owner.clone()));
+        }
+        let own = ours.or(self.ledger.records.get(id).map(|written| &written.record));
+        if let Some(own) = own.filter(|_| elsewhere) {
+            let (record, owner) = (own.clone(), wish.owner.clone());
+            self.changes.push(Change::Delete { record, owner, why: Removal::GivesWay });
+        }
+        self.skip(id, Skip::Backs { owner: owner.clone() });
+    }
+
+    /// Ours stands at the address of a record that is wanted as the copy of another tool did, under that one's id.
+    fn took(&self, id: &InstanceId) -> bool {
+        let stands = |id: &InstanceId| {
+            self.observed.records.get(id).is_some_and(|held| held.copy_of(&self.policy.install).is_some())
+        };
+        at_address(&self.ledger.records, id)
+            .any(|(other, written)| other != id && written.backs_theirs() && stands(other))
+    }
+
+    /// What is wanted at the address of ours, which stands under the id that another tool's copy had.
+    fn wanted_instead(&self, id: &InstanceId, ours: &Instance) -> Option<&'a Instance> {
+        self.ledger.records.get(id).filter(|written| written.backs_theirs())?;
+        let owner = &ours.mark()?.owner;
+        let wish = self.wishes.iter().find(|wish| wish.owner == *owner)?;
+        let mut targets = at_address(&wish.records, id).map(|(_, record)| record);
+        targets.find(|record| !self.observed.records.contains_key(&record.id))
+    }
+
+    /// Copies of another tool that nobody wants.
+    fn left_behind(&mut self) {
+        for theirs in std::mem::take(&mut self.tools.left) {
+            let id = &theirs.record.id;
+            // Whatever else is said of the id comes first: it may still be wanted, or ours may back it.
+            if !self.skipped.contains_key(id) && !self.ledger.records.contains_key(id) {
+                self.skip(id, Skip::LeftBehind { owner: theirs.owner.clone() });
+            }
         }
     }
 
@@ -127,6 +191,11 @@ impl<'a> PlanTable<'a> {
 
     fn ours(&mut self, id: &InstanceId, ours: &Instance) {
         let Some(owner) = ours.mark().map(|mark| mark.owner.clone()) else { return };
+        if self.want(id, Some(&owner)).is_none()
+            && let Some(target) = self.wanted_instead(id, ours)
+        {
+            return self.update(ours, target);
+        }
         let written = self.ledger.records.get(id);
         // Ours, and it is forgotten whose: any task may want it, and it goes when each of them can tell that it does not.
         let lost = owner.is_lost();
@@ -197,7 +266,12 @@ impl<'a> PlanTable<'a> {
         let written = self.ledger.records.get(id);
         let foreign = held.copies.first().and_then(|copy| copy.mark()).map(|mark| mark.owner.clone());
         match (self.want(id, written.map(|written| &written.owner)), written) {
+            // No task takes over from that tool any more: what backs its copy goes on as it is.
+            (Some(_), Some(written))
+                if written.backs_theirs() && held.copies.iter().any(|copy| copy.same(&written.record)) => {}
             (Some((_, target)), Some(_)) => self.changes.push(Change::Create(target.clone().shared())),
+            // It gets its own id from there.
+            (Some(_), None) if self.took(id) => {}
             (Some((_, target)), None) => match foreign {
                 Some(owner) => self.skip(id, Skip::Foreign { owner: Some(owner) }),
                 None => self.changes.push(Change::Create(target.clone().shared())),

@@ -10,6 +10,7 @@ mod group;
 mod map;
 mod merge;
 mod select;
+mod take_over;
 mod written;
 
 pub use change::{Change, Crowded, Evidence, Governed, Plan, Removal, Skip, SkipKind};
@@ -20,6 +21,7 @@ pub use group::{Grouping, InstanceGroup};
 pub use map::{CaseRule, Lens, MetadataMap, NameCase, Renaming, ServiceLens, Spell};
 pub use merge::{Base, Born, Conflicts, EntryVersion, Intent, MergeRules, Verdict, Ways, merge};
 pub use select::{Choice, Matcher, Select, SelectRule, Undecided, all, any, not};
+pub use take_over::TakeOver;
 pub use written::{Written, WrittenRecord};
 
 use crate::model::{Attributes, ClusterId, Instance, InstanceId, OwnerId};
@@ -88,6 +90,8 @@ pub struct Wish {
     pub witnessed: BTreeSet<InstanceId>,
     /// What the scope itself should carry; `None`: no wish.
     pub attributes: Option<Attributes>,
+    /// Which copies of another tool are taken over there.
+    pub take_over: Option<TakeOver>,
 }
 
 /// What holds for all tasks of this install that write to one destination.

@@ -18,6 +18,16 @@ pub struct WrittenRecord {
     /// What stood there when `record` was about to be written, while it is not known whether it was: either may stand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<Box<Instance>>,
+    /// Whose copy it took the place of, where another tool had one there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub over: Option<OwnerId>,
+}
+
+impl WrittenRecord {
+    /// Whether it backs, or has backed a moment ago, another tool's copy.
+    pub fn backs_theirs(&self) -> bool {
+        self.shadow && self.over.is_some()
+    }
 }
 
 /// What we wrote into one scope, whole: the memory that marks are not.
@@ -61,17 +71,27 @@ impl Written {
     /// Remembers a change that the destination has accepted. `path`: the clusters that the scope's own attributes came
     /// through.
     pub fn note(&mut self, change: &Change, path: &[ClusterId]) {
-        let mut put = |record: &Instance, owner: OwnerId, shadow| {
-            self.records
-                .insert(record.id(), WrittenRecord { record: record.clone().shared(), owner, shadow, before: None });
+        let over = change.over().cloned();
+        // Ours has got another id, which its address has in place of the former one.
+        let moved = match change {
+            Change::Update { from, to } if from.id != to.id => self.records.remove(&from.id),
+            _ => None,
+        };
+        let mut put = |record: Instance, owner: OwnerId, shadow: bool| {
+            let id = record.id();
+            let before = moved.as_ref().or(self.records.get(&id));
+            // What backs a native record now is not another tool's any more.
+            let kept = before.filter(|_| !shadow).and_then(|before| before.over.clone());
+            let over = over.clone().or(kept);
+            self.records.insert(id, WrittenRecord { record: record.shared(), owner, shadow, before: None, over });
         };
         match change {
             Change::Create(record) | Change::Adopt(record) | Change::Update { to: record, .. } => {
                 if let Some(mark) = record.mark() {
-                    put(record, mark.owner.clone(), false);
+                    put(record.clone(), mark.owner.clone(), false);
                 }
             }
-            Change::Shadow(record, owner) => put(record, owner.clone(), true),
+            Change::Shadow(record, owner) => put(record.clone().with_mark(None), owner.clone(), true),
             Change::Scope { to, .. } => self.attributes = Some((to.clone(), path.to_vec())),
             // Not ours.
             Change::Edit { .. } => {}

@@ -14,7 +14,14 @@ fn all() -> Vec<Reason> {
     let edited = Edited { added: vec!["a".into()], ..Edited::default() };
     let digest = Digest::try_from("0123456789abcdef0123456789abcdef".to_owned()).unwrap();
     let over = Some(WrittenOver { size: 3, digest });
-    let removals = [Removal::Gone { evidence: Evidence::Implied }, Removal::Native, Removal::Drained];
+    let removals = [
+        Removal::Gone { evidence: Evidence::Implied },
+        Removal::Native,
+        Removal::Drained,
+        Removal::GivesWay,
+        Removal::Ousted,
+    ];
+    let theirs = OwnerId::new("a-tool", "a");
     let skips = [
         Skip::Foreign { owner },
         Skip::Loop,
@@ -29,6 +36,9 @@ fn all() -> Vec<Reason> {
         Skip::Blocked { why: text() },
         Skip::Crowded { owner: None },
         Skip::Governed { what: Governed::Health },
+        Skip::Backs { owner: theirs.clone() },
+        Skip::TakingOver,
+        Skip::LeftBehind { owner: theirs.clone() },
     ];
     let whys = [
         EntryReason::New,
@@ -66,6 +76,8 @@ fn all() -> Vec<Reason> {
         Reason::SourceOnly,
         Reason::AlreadyOurs,
         Reason::Shadow,
+        Reason::BacksCopy { owner: theirs.clone() },
+        Reason::TakenOver { owner: theirs, fields: fields.clone() },
         Reason::Differs { fields: fields.clone() },
         Reason::OverrideTravels { fields },
         Reason::AttributesDiffer,
@@ -89,6 +101,7 @@ fn all() -> Vec<Reason> {
         Reason::Applied { clusters: edited, tasks: Edited::default() },
         Reason::Resolved { entry: text(), side: Side::Right },
         Reason::CopiesLeft { count },
+        Reason::TheirsRemoved { tool: "a-tool".into(), count },
         Reason::EventsLost { count: 3 },
     ];
     let mut all = own.to_vec();

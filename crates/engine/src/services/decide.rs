@@ -3,6 +3,7 @@
 use crate::kit::{earliest, hash};
 use crate::services::cluster::ActiveCluster;
 use crate::services::export::{Export, export, nothing};
+use crate::services::other_tools;
 use crate::services::route::ActiveRoute;
 use crate::spec::{RunState, Timing};
 use causeway_core::{
@@ -66,9 +67,10 @@ pub(crate) fn compare(cluster: &ActiveCluster, scope: &ServiceKey, now: Instant)
     Some((plan, exports))
 }
 
-/// The task whose wish each record is: the first that has it.
-pub(crate) fn owners(exports: &Exports) -> BTreeMap<InstanceId, OwnerId> {
-    let mut owners = BTreeMap::new();
+/// The task whose wish each record is: the first that has it. Of another tool's copies that nobody wants, the task that takes
+/// over from that tool.
+pub(crate) fn owners(exports: &Exports, plan: &Plan) -> BTreeMap<InstanceId, OwnerId> {
+    let mut owners = other_tools::owners(plan, exports);
     for (_, export) in exports {
         for id in export.wish.records.keys().chain(export.wish.refused.keys()) {
             owners.entry(id.clone()).or_insert_with(|| export.wish.owner.clone());
@@ -82,8 +84,9 @@ pub(crate) fn decide(cluster: &ActiveCluster, scope: &ServiceKey, timing: &Timin
     let Some((mut plan, exports)) = compare(cluster, scope, now) else { return gone(cluster, scope) };
     let path =
         exports.iter().find(|(_, e)| e.wish.attributes.is_some()).map(|(_, e)| e.path.clone()).unwrap_or_default();
-    let owners = owners(&exports);
-    let again = exports.iter().filter_map(|(_, export)| export.again).min();
+    let owners = owners(&exports, &plan);
+    let theirs = other_tools::judge(cluster, scope, &mut plan, &exports, now);
+    let again = exports.iter().filter_map(|(_, export)| export.again).chain(theirs).min();
     let changes = std::mem::take(&mut plan.changes);
     let mut decision = Decision { again, path, owners, plan };
     let mut removals: BTreeMap<OwnerId, Vec<(Instance, Evidence)>> = BTreeMap::new();

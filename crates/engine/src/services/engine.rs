@@ -277,6 +277,7 @@ impl Topology {
             }
             let route = Arc::new(ActiveRoute::new(spec, &source.cluster, &destination.cluster, memory));
             route.map_feeds();
+            route.learn_from_ledger();
             fresh.push(route.clone());
             self.routes.insert(key, route);
         }

@@ -46,6 +46,7 @@ pub(crate) fn export(route: &ActiveRoute, target: &ServiceKey, now: Instant) -> 
         export.wish.mode = WriteMode::Sync;
         return export;
     }
+    export.wish.take_over = route.take_over(target);
     export.parts = route.parts_for(&target.part());
     {
         let mirror = route.source.mirror.lock();
@@ -107,6 +108,7 @@ pub(crate) fn nothing(spec: &RouteSpec) -> Wish {
         edits: BTreeMap::new(),
         witnessed: BTreeSet::new(),
         attributes: None,
+        take_over: None,
     }
 }
 
@@ -238,7 +240,9 @@ impl<'a> ScopeCopy<'a> {
             let record = self.written.records.get(id).filter(|record| !record.shadow)?;
             return Some(Cow::Owned(copy.clone().with_mark(record.record.mark().cloned())));
         }
-        held.copies.first().filter(|_| spec.relay).map(Cow::Borrowed)
+        // Of a copy that another tool made nobody knows where it came from: it stays here.
+        let relayed = |copy: &&Instance| copy.mark().is_some_and(|mark| !mark.path.is_empty());
+        held.copies.iter().find(relayed).filter(|_| spec.relay).map(Cow::Borrowed)
     }
 
     /// Attributes that we wrote ourselves do not go back where they came from. As long as the source's are not known, those

@@ -18,6 +18,7 @@ pub(crate) mod holds;
 pub(crate) mod interest;
 pub(crate) mod ledger;
 pub(crate) mod mirror;
+pub(crate) mod other_tools;
 pub(crate) mod outcome;
 pub(crate) mod preview;
 pub(crate) mod reader;

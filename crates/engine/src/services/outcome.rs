@@ -3,6 +3,7 @@
 use crate::event::{Action, Event};
 use crate::services::cluster::ActiveCluster;
 use crate::services::record::Recorder;
+use crate::services::route::ActiveRoute;
 use causeway_core::{Change, ClusterId, Error, InstanceId, OwnerId, ServiceKey, Sink, WrittenRecord};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -99,10 +100,15 @@ pub(crate) fn settle(
     }
 }
 
-/// The name of the task that writes here under `owner`.
+/// The name of the task that writes here under `owner`, or that takes over from it.
 pub(crate) fn task_of(cluster: &ActiveCluster, owner: Option<&OwnerId>) -> Arc<str> {
     let inbound = cluster.inbound.read();
+    let takes = |route: &ActiveRoute| {
+        let tool = route.spec.take_over.as_ref().map(|spec| &spec.tool);
+        tool.is_some() && owner.map(|owner| &owner.install) == tool
+    };
     let route = inbound.iter().find(|route| Some(&route.spec.owner) == owner);
+    let route = route.or_else(|| inbound.iter().find(|route| takes(route)));
     route.map_or_else(|| "".into(), |route| route.spec.task.clone())
 }
 

@@ -136,6 +136,7 @@ pub async fn dry_run(
         let inbound = cluster.inbound.read().clone();
         for route in &inbound {
             route.map_feeds();
+            route.learn_from_ledger();
             let told = route.case_notices(NoticesOf::All).into_iter();
             notices.extend(told.map(|notice| (route.spec.owner.clone(), notice)));
         }
@@ -246,6 +247,12 @@ async fn previews(cluster: &ActiveCluster, only: Option<&OwnerId>) -> Vec<Previe
             scopes.extend(route.targets(&scope));
             take_turns(&mut last).await;
         }
+        if let Some(spec) = &route.spec.take_over {
+            let mirror = cluster.mirror.lock();
+            let sets = mirror.parts().values().flat_map(|state| state.shown());
+            let theirs = sets.filter(|set| ActiveCluster::holds_theirs(set, &spec.tool));
+            scopes.extend(theirs.map(|set| set.scope.clone()));
+        }
     }
     let mut previews = Vec::new();
     for scope in scopes {
@@ -258,7 +265,7 @@ async fn previews(cluster: &ActiveCluster, only: Option<&OwnerId>) -> Vec<Previe
 /// What would be done in one scope; `None` while the destination is not known, or nothing is done there.
 fn preview(cluster: &ActiveCluster, scope: &ServiceKey, only: Option<&OwnerId>, now: Instant) -> Option<Preview> {
     let (mut plan, exports) = compare(cluster, scope, now)?;
-    let owners = owners(&exports);
+    let owners = owners(&exports, &plan);
     let mine = |owner: Option<&OwnerId>| only.is_none() || owner.is_none() || owner == only;
     plan.changes.retain(|change| mine(change.owner()));
     plan.skipped.retain(|id, _| mine(owners.get(id)));

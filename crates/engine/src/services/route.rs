@@ -57,6 +57,10 @@ pub(crate) struct RouteMemory {
     pub feeds: Mutex<Feeds>,
     /// The scopes that take part, where later ones do not.
     pub only: Mutex<Only>,
+    /// How the tool that is taken over calls the route's source, as far as that is known.
+    pub learned: Mutex<BTreeSet<Arc<str>>>,
+    /// By the destination's scope: copies of that tool which nobody wants, and which are to go.
+    pub ousted: Mutex<SetMap<ServiceKey, InstanceId>>,
 }
 
 impl RouteMemory {
@@ -66,6 +70,8 @@ impl RouteMemory {
             released: Mutex::default(),
             feeds: Mutex::default(),
             only: Mutex::new(spec.only.clone()),
+            learned: Mutex::default(),
+            ousted: Mutex::default(),
         }
     }
 }
@@ -370,5 +376,8 @@ impl ActiveRoute {
         self.destination.sweep(Coverage::Wanted(self.clone(), None));
         self.destination.sweep(Coverage::Held(Some(self.spec.owner.clone()), None));
         self.destination.sweep(Coverage::Lost);
+        if self.spec.take_over.is_some() {
+            self.destination.sweep(Coverage::Theirs(self.clone()));
+        }
     }
 }

@@ -52,6 +52,8 @@ pub(crate) struct Tally {
     pub skipped: BTreeMap<SkipKind, usize>,
     /// Scopes in which a guard holds removals, and how many.
     pub held: BTreeMap<ServiceKey, usize>,
+    /// Scopes in which copies of another tool stand that no task wants, and how many.
+    pub left_behind: BTreeMap<ServiceKey, usize>,
     /// Scopes whose last write failed and that still have something to write.
     pub failing: BTreeSet<ServiceKey>,
 }
@@ -124,6 +126,9 @@ impl Scopes {
             if left.skip == Skip::RemovalLimit {
                 *tally.held.entry(scope.clone()).or_default() += 1;
             }
+            if matches!(left.skip, Skip::LeftBehind { .. }) {
+                *tally.left_behind.entry(scope.clone()).or_default() += 1;
+            }
         }
     }
 
@@ -135,6 +140,7 @@ impl Scopes {
             tally.pending -= state.pending.get(owner).copied().unwrap_or_default();
             tally.failing.remove(scope);
             tally.held.remove(scope);
+            tally.left_behind.remove(scope);
             for left in state.all_left().filter(|left| left.owner.as_ref() == Some(owner)) {
                 let kind = left.skip.kind();
                 if let Some(count) = tally.skipped.get_mut(&kind) {

@@ -6,14 +6,19 @@ use crate::services::engine::{Engine, RunningCluster};
 use crate::services::ledger::Holdings;
 use crate::services::mirror::PartState;
 use crate::services::route::ActiveRoute;
+use crate::services::scopes::{Scopes, Tally};
 use crate::services::spelling::NoticesOf;
 use crate::spec::{Only, RunState};
 use crate::status::{Hold, RouteState};
-use causeway_core::{Carrier, ClusterId, Fresh, InstanceId, OwnerId, Part, ServiceKey, Set, Skip, Unreadable};
+use causeway_core::{
+    Carrier, ClusterId, Fresh, InstanceId, OwnerId, Part, ServiceKey, Set, Skip, SkipKind, Unreadable,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tokio::time::Instant;
 
+/// Copies of another tool that are named, of those that nobody wants.
+const SOME: usize = 3;
 /// Failed scopes whose errors are looked through for the different ones, at most.
 const ERRORS: usize = 100;
 
@@ -166,16 +171,16 @@ impl Engine {
 
 fn status(route: &Arc<ActiveRoute>, now: Instant) -> RouteStatus {
     let owner = &route.spec.owner;
-    let (pending, skipped, errors, held) = {
+    let (pending, skipped, errors, held, theirs) = {
         let scopes = route.destination.scopes.lock();
         match scopes.tally(owner) {
-            None => (0, BTreeMap::new(), BTreeSet::new(), 0),
+            None => (0, BTreeMap::new(), BTreeSet::new(), 0, Vec::new()),
             Some(tally) => {
                 let failing = tally.failing.iter().take(ERRORS);
                 let errors: BTreeSet<_> =
                     failing.filter_map(|scope| Some(scopes.get(scope)?.error.as_ref()?.to_string())).collect();
                 let skipped = tally.skipped.iter().map(|(kind, count)| (LeftAlone::Instance(*kind), *count)).collect();
-                (tally.pending, skipped, errors, tally.held.values().sum())
+                (tally.pending, skipped, errors, tally.held.values().sum(), other_tools(route, &scopes, tally))
             }
         }
     };
@@ -189,6 +194,7 @@ fn status(route: &Arc<ActiveRoute>, now: Instant) -> RouteStatus {
     if let Some(hold) = &hold {
         notices.insert(0, Notice::Held { count: held, why: hold.why.clone() });
     }
+    notices.extend(theirs);
     let has_copies = records > 0;
     let state = match route.spec.run {
         RunState::Paused => RouteState::Paused,
@@ -212,6 +218,29 @@ fn status(route: &Arc<ActiveRoute>, now: Instant) -> RouteStatus {
         hold,
         skipped,
     }
+}
+
+/// What is told of the tool that a route takes over from.
+fn other_tools(route: &ActiveRoute, scopes: &Scopes, tally: &Tally) -> Vec<Notice> {
+    let Some(spec) = &route.spec.take_over else { return Vec::new() };
+    let count = |kind: SkipKind| tally.skipped.get(&kind).copied().unwrap_or_default();
+    let (cluster, tool) = (route.destination.spec.name.clone(), spec.tool.clone());
+    let mut notices = Vec::new();
+    let backed = count(SkipKind::Backs);
+    // Not before all of them are: until then something may go missing.
+    if backed > 0 && tally.pending == 0 {
+        notices.push(Notice::Backs { cluster: cluster.clone(), tool: tool.clone(), count: backed });
+    }
+    let left = count(SkipKind::LeftBehind);
+    if left > 0 {
+        let named = tally.left_behind.keys().take(SOME).flat_map(|scope| {
+            let left = scopes.get(scope).into_iter().flat_map(|state| &state.left);
+            let left = left.filter(|(_, left)| matches!(left.skip, Skip::LeftBehind { .. }));
+            left.map(move |(id, _)| format!("{scope} {id}"))
+        });
+        notices.push(Notice::LeftBehind { cluster, tool, count: left, records: named.take(SOME).collect() });
+    }
+    notices
 }
 
 /// Whether the source has been read whole. Settling is no work: it only makes removals wait.

@@ -24,6 +24,8 @@ pub(crate) enum Coverage {
     Held(Option<OwnerId>, Option<Part>),
     /// Copies of ours of which it is forgotten whose: no ledger names them.
     Lost,
+    /// Copies of the tool that a route takes over.
+    Theirs(Arc<ActiveRoute>),
 }
 
 impl Coverage {
@@ -32,6 +34,7 @@ impl Coverage {
             (Self::Wanted(a, in_a), Self::Wanted(b, in_b)) => Arc::ptr_eq(a, b) && in_a == in_b,
             (Self::Held(a, in_a), Self::Held(b, in_b)) => a == b && in_a == in_b,
             (Self::Lost, Self::Lost) => true,
+            (Self::Theirs(a), Self::Theirs(b)) => Arc::ptr_eq(a, b),
             _ => false,
         }
     }
@@ -103,6 +106,7 @@ impl ActiveCluster {
             Coverage::Wanted(route, part) => self.next_wanted(route, part.as_ref(), after.as_ref()),
             Coverage::Held(owner, part) => self.next_held(owner.as_ref(), part.as_ref(), after.as_ref()),
             Coverage::Lost => self.next_lost(after.as_ref()),
+            Coverage::Theirs(route) => self.next_theirs(route, after.as_ref()),
         };
         self.queue.sweep(scopes, now);
         let mut state = self.sweeps.0.lock();
@@ -140,5 +144,13 @@ impl ActiveCluster {
         let lost = mirror.after(after, PORTION).filter(|set| set.records.values().any(is_lost));
         let last = mirror.after(after, PORTION).last();
         (lost.map(|set| set.scope.clone()).collect(), last.map(|set| set.scope.clone()))
+    }
+
+    fn next_theirs(&self, route: &ActiveRoute, after: Option<&ServiceKey>) -> SweepPortion {
+        let Some(spec) = &route.spec.take_over else { return SweepPortion::default() };
+        let mirror = self.mirror.lock();
+        let theirs = mirror.after(after, PORTION).filter(|set| Self::holds_theirs(set, &spec.tool));
+        let last = mirror.after(after, PORTION).last();
+        (theirs.map(|set| set.scope.clone()).collect(), last.map(|set| set.scope.clone()))
     }
 }

@@ -93,6 +93,7 @@ impl World {
             mode: WriteMode::Sync,
             overrides: Overrides::Keep,
             relay: false,
+            take_over: None,
             guard: GuardLimits::default(),
             settle: Duration::from_secs(30),
             only: Only::Any,

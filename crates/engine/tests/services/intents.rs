@@ -89,8 +89,13 @@ fn after(clusters: &BTreeMap<String, Memory>, record: Instance, before: Option<I
     let owner = OwnerId::new("i", "task");
     let copy = |one: Instance| one.forwarded(&ClusterId::of("i/a"), &owner);
     let (record, before) = (copy(record), before.map(copy));
-    let row =
-        WrittenRecord { record: record.clone(), owner: owner.clone(), shadow: false, before: before.map(Box::new) };
+    let row = WrittenRecord {
+        record: record.clone(),
+        owner: owner.clone(),
+        shadow: false,
+        before: before.map(Box::new),
+        over: None,
+    };
     let written = Written { records: [(record.id(), row)].into(), attributes: None };
     notebook.ledger.lock().insert((ClusterId::of("i/b"), service(0)), written);
     World::after("i", clusters, notebook)

@@ -19,3 +19,4 @@ mod release;
 mod replicas;
 mod rest;
 mod supervise;
+mod take_over;

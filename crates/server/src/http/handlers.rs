@@ -126,6 +126,7 @@ pub(super) async fn release(State(node): State<Node>, InPath(name): InPath<Strin
 #[serde(default, deny_unknown_fields)]
 pub(super) struct DrainQuery {
     preview: bool,
+    theirs: bool,
 }
 
 pub(super) async fn drain(
@@ -133,7 +134,10 @@ pub(super) async fn drain(
     InPath(name): InPath<String>,
     InQuery(query): InQuery<DrainQuery>,
 ) -> Answer<api::Drain> {
-    within(WORK, node.drain(&name, query.preview)).await
+    match query.theirs {
+        true => within(WORK, node.drain_theirs(&name, query.preview)).await,
+        false => within(WORK, node.drain(&name, query.preview)).await,
+    }
 }
 
 #[derive(Default, Deserialize)]

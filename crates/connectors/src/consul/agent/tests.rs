@@ -94,3 +94,43 @@ async fn the_upkeep_registers_what_is_wanted_now() {
     inner.sign(&id).await.unwrap();
     assert_eq!(writes(&fake).len(), count);
 }
+
+/// Another tool's copy is replaced where its agent is ours, and named where it is not.
+#[tokio::test]
+async fn what_another_agent_holds_stays() {
+    let entry = Entry {
+        service: Service {
+            id: "10.0.0.1#80".into(),
+            service: "orders".into(),
+            address: "10.0.0.1".into(),
+            port: 80,
+            tags: vec!["sourceClusterId=c".into(), "syncSource=NACOS".into()],
+            ..Service::default()
+        },
+        ..Entry::default()
+    };
+    let from = convert::read(&entry, Default::default());
+    for known in [true, false] {
+        let fake = Fake::start(move |line: &str| match line {
+            _ if line.starts_with("GET /v1/agent/service/") && !known => Said::now(404, "unknown service ID"),
+            _ if line.starts_with("GET /v1/agent/service/") => Said::now(200, "{}"),
+            _ => Said::now(200, ""),
+        })
+        .await;
+        let there = Standing::from([(entry.service.id.clone(), entry.clone())]);
+        let update = Change::Update { from: from.clone(), to: copy(1.0) };
+        let done = agent(&fake).change(&scope(), &update, &there).await;
+        let written = writes(&fake);
+        match known {
+            true => {
+                done.unwrap();
+                assert!(written[0].starts_with("PUT /v1/agent/service/register"), "{written:?}");
+                assert!(written[1].starts_with("PUT /v1/agent/service/deregister/10.0.0.1%2380"), "{written:?}");
+            }
+            false => {
+                assert!(done.unwrap_err().to_string().contains("another agent"));
+                assert!(written.is_empty(), "{written:?}");
+            }
+        }
+    }
+}

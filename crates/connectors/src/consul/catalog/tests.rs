@@ -64,6 +64,43 @@ fn only_what_differs_is_written() {
     assert_eq!(step(&delete, &nothing), []);
 }
 
+/// What another tool registered, on a node with or without an agent.
+fn theirs(agent: bool) -> (Instance, BTreeMap<String, Entry>) {
+    let service = Service {
+        id: "10.0.0.1#80".into(),
+        service: "orders".into(),
+        address: "10.0.0.1".into(),
+        port: 80,
+        tags: vec!["sourceClusterId=c".into(), "syncSource=NACOS".into()],
+        modify_index: 5,
+        ..Service::default()
+    };
+    let check = Check { id: AGENT.into(), status: "passing".into(), ..Check::default() };
+    let checks = if agent { vec![check] } else { Vec::new() };
+    let entry = Entry { node: Node { node: "m".into(), address: "1.1.1.2".into() }, service, checks };
+    let record = convert::read(&entry, AddressOf::Service);
+    assert_eq!(&*record.mark().unwrap().owner.install, "nacos-sync");
+    (record, BTreeMap::from([(entry.service.id.clone(), entry)]))
+}
+
+#[test]
+fn another_tools_copy_becomes_ours_in_one_transaction() {
+    let catalog = catalog();
+    let (from, there) = theirs(false);
+    let update = Change::Update { from: from.clone(), to: copy() };
+    let steps = verbs(catalog.step(&scope(), &update, &there).unwrap());
+    assert_eq!(steps, [("service", Verb::DeleteCas, 5), ("service", Verb::Cas, 0)]);
+    let owner = from.mark().unwrap().owner.clone();
+    let oust = Change::Delete { record: from, owner, why: Removal::Ousted };
+    assert_eq!(verbs(catalog.step(&scope(), &oust, &there).unwrap()), [("service", Verb::DeleteCas, 5)]);
+    // Its agent would bring it back.
+    let (from, there) = theirs(true);
+    for change in [Change::Update { from, to: copy() }, oust] {
+        let refused = catalog.step(&scope(), &change, &there).err().map(|error| error.to_string());
+        assert!(refused.is_some_and(|why| why.contains("agent of node m")), "{change:?}");
+    }
+}
+
 #[test]
 fn tagged_addresses_are_no_difference() {
     let text = r#"{"id":"a","addresses":{"wan":{"Address":"1.2.3.4","Port":80}}}"#;

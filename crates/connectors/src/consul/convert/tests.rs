@@ -1,6 +1,6 @@
 use super::super::client::Node;
 use super::*;
-use causeway_core::{ClusterId, Metadata};
+use causeway_core::ClusterId;
 use proptest::prelude::*;
 
 fn owner() -> OwnerId {
@@ -146,6 +146,12 @@ fn a_copy_of_nacos_sync_is_no_native() {
     entry.service.tags = vec!["sourceClusterId=1".into(), "syncSource=NACOS".into()];
     let mark = read(&entry, AddressOf::Service).mark().cloned().unwrap();
     assert_eq!(&*mark.owner.install, "nacos-sync");
+    // The id that it stands under is the tool's.
+    assert_eq!(standing_id(&scope("web"), &read(&entry, AddressOf::Service)).as_deref(), Some("web"));
+    entry.service.tags.clear();
+    entry.service.meta.insert("__sync__".into(), "a".into());
+    let mark = read(&entry, AddressOf::Service).mark().cloned().unwrap();
+    assert_eq!(mark.owner, OwnerId::new("polaris-sync", "a"));
 }
 
 #[test]

@@ -12,6 +12,7 @@ use super::client::{Error as WireError, NacosClient, WireInstance, or_default};
 use super::convert::{self, MARK};
 use super::protocol::ServerProtocol;
 use super::v1_records;
+use crate::bridge::other_tools::{is_other_tool, tool_of};
 use crate::util::keep_running;
 use causeway_core::{Change, Error, Instance, InstanceId, OwnerId, ServiceKey};
 use futures_util::FutureExt;
@@ -47,6 +48,11 @@ pub(super) struct Standing {
 }
 
 impl Standing {
+    /// Whether it carries the mark of this owner.
+    fn is_of(&self, owner: &OwnerId) -> bool {
+        self.read.mark.as_ref().is_some_and(|mark| mark.owner == *owner)
+    }
+
     /// Whether a record of this install may be written over it. A key of ours that was written over is ours: nobody
     /// else writes it.
     fn is_ours(&self, install: &str) -> bool {
@@ -181,8 +187,18 @@ impl Registrar {
     async fn write(&self, scope: &ServiceKey, change: &Change, all: &[Standing]) -> Result<(), Error> {
         let here = |id: &InstanceId| all.iter().filter(|one| one.read.id == *id).collect::<Vec<_>>();
         let done = match change {
-            Change::Create(record) | Change::Adopt(record) | Change::Update { to: record, .. } => {
-                self.put(scope, record, &here(&record.id)).await
+            Change::Create(record) | Change::Adopt(record) => self.put(scope, record, &here(&record.id), None).await,
+            Change::Update { from, to } => {
+                let theirs = tool_of(from.mark());
+                let done = self.put(scope, to, &here(&to.id), theirs).await;
+                // Under another cluster name it is another record.
+                match theirs.filter(|_| from.id != to.id && done == Ok(true)) {
+                    Some(owner) => self.take_theirs(scope, owner, &here(&from.id)).await.map(|()| true),
+                    None => done,
+                }
+            }
+            Change::Delete { record, owner, .. } if is_other_tool(owner) => {
+                self.take_theirs(scope, owner, &here(&record.id)).await.map(|()| true)
             }
             Change::Delete { record, owner, .. } | Change::Shadow(record, owner) => {
                 return self.take(scope, &record.id, &owner.install, &here(&record.id)).await.map_err(convert::error);
@@ -197,10 +213,17 @@ impl Registrar {
         }
     }
 
-    /// Registers a record where nothing stands but what is ours; false where somebody else's does.
-    async fn put(&self, scope: &ServiceKey, record: &Instance, here: &[&Standing]) -> Result<bool, WireError> {
+    /// Registers a record where nothing stands but what is ours, or `theirs`; false where somebody else's does.
+    async fn put(
+        &self,
+        scope: &ServiceKey,
+        record: &Instance,
+        here: &[&Standing],
+        theirs: Option<&OwnerId>,
+    ) -> Result<bool, WireError> {
         let Some(mark) = &record.mark else { return Ok(true) };
-        if !here.iter().all(|one| one.is_ours(&mark.owner.install)) {
+        let may = |one: &Standing| one.is_ours(&mark.owner.install) || theirs.is_some_and(|owner| one.is_of(owner));
+        if !here.iter().all(|one| may(one)) {
             return Ok(false);
         }
         if here.is_empty() && self.kept.lock().is_pending(scope, record, Instant::now()) {
@@ -229,6 +252,15 @@ impl Registrar {
             false => kept.forget(scope, &record.id),
         }
         Ok(true)
+    }
+
+    /// Removes what another tool registered. Its heart beats bring it back while it runs.
+    async fn take_theirs(&self, scope: &ServiceKey, owner: &OwnerId, here: &[&Standing]) -> Result<(), WireError> {
+        let _slot = self.writes.acquire().await;
+        for one in here.iter().filter(|one| one.is_of(owner)) {
+            self.client.deregister_http(scope, &convert::write(&one.read)).await?;
+        }
+        Ok(())
     }
 
     /// Waits until the server no longer shows a record, at most [`GONE`].
@@ -297,7 +329,7 @@ impl Registrar {
     }
 
     async fn put_again(&self, scope: &ServiceKey, record: &Instance, here: &[&Standing]) -> Result<(), WireError> {
-        if !self.put(scope, record, here).await? {
+        if !self.put(scope, record, here, None).await? {
             self.kept.lock().again(scope, &record.id, Instant::now() + upkeep::SLOWLY);
         }
         Ok(())

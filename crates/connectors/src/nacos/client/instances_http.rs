@@ -39,8 +39,9 @@ impl NacosClient {
 
     /// Deregisters what was registered over HTTP at the address.
     pub async fn deregister_http(&self, key: &ServiceKey, instance: &WireInstance) -> Result<()> {
-        let call = address(about(HttpCall::new(Method::DELETE, INSTANCE), key, Generation::V1), instance);
-        self.core.execute(call).await
+        let generation = self.generation().await?;
+        let path = generation.pick("/v3/admin/ns/instance", INSTANCE);
+        self.core.execute(address(about(HttpCall::new(Method::DELETE, path), key, generation), instance)).await
     }
 
     /// A light heart beat of a registered instance. Returns the time after which to beat again; `None`: the server does

@@ -1,9 +1,11 @@
 //! How a record is known as ours when its mark has gone: by the connections that publish its address.
 
+use super::other_tools::is_over_http;
 use super::{Publications, Published, Records};
+use crate::bridge::other_tools::tool_of;
 use crate::nacos::client::{Error as WireError, Generation, PublisherRef, WireInstance, or_default};
 use crate::nacos::convert;
-use causeway_core::{Attributes, Instance, Mark, OwnerId, ServiceKey, Set};
+use causeway_core::{Attributes, Instance, InstanceId, Mark, OwnerId, ServiceKey, Set};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -74,9 +76,21 @@ impl Publications {
         let asked = records.iter().filter(|read| read.ephemeral && doubtful(read).is_some()).map(address).collect();
         let publishers = self.publishers(scope, asked).await?;
         let mine = self.connections();
+        let is_beaten = |read: &&Instance| {
+            let mut here = publishers.get(&address(read)).and_then(Option::as_deref).into_iter().flatten();
+            tool_of(read.mark()).is_some() && here.any(|one| *one.cluster == *read.id.slot && is_over_http(one))
+        };
+        self.note_beaten(scope, records.iter().filter(is_beaten).map(Instance::id).collect());
+        let twins = twins(&records);
+        // Ours reads as another tool's copy, too, which it was made from: that one says something else now.
+        let left_alone = |read: &Instance| {
+            let ours = ours.get(&read.id()).filter(|_| twins.contains(&read.id))?;
+            (ours.record.mark.is_none() && ours.record.same(read)).then_some(ours)
+        };
         let judge = |read: Instance| {
             let publishers = publishers.get(&address(&read)).and_then(Option::as_deref);
             let ours = doubtful(&read).filter(|published| claims(&read, published, publishers, &mine));
+            let ours = ours.or_else(|| left_alone(&read));
             let owner = ours.map(|published| published.owner.clone());
             (read, owner)
         };
@@ -85,7 +99,7 @@ impl Publications {
 
     /// Every connection by which we publish or have published, an earlier process' too: the server may hold one for a
     /// while that we have left or lost.
-    fn connections(&self) -> BTreeSet<String> {
+    pub(super) fn connections(&self) -> BTreeSet<String> {
         self.client.published_as().into_iter().chain(self.inherited.iter().cloned()).collect()
     }
 
@@ -124,6 +138,17 @@ fn told<T>(answer: Result<T, WireError>) -> Result<Option<T>, WireError> {
         }
         answer => answer.map(Some),
     }
+}
+
+/// The ids under which several records stand that read as copies of other tools.
+fn twins(records: &[Instance]) -> BTreeSet<InstanceId> {
+    let (mut seen, mut twins) = (BTreeSet::new(), BTreeSet::new());
+    for read in records.iter().filter(|read| tool_of(read.mark()).is_some()) {
+        if !seen.insert(read.id()) {
+            twins.insert(read.id());
+        }
+    }
+    twins
 }
 
 fn address(read: &Instance) -> HostPort {

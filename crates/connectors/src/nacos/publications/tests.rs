@@ -1,6 +1,6 @@
 use super::*;
 use crate::nacos::client::{Address, Options, WireInstance};
-use causeway_core::{Mark, WrittenRecord};
+use causeway_core::{Mark, Set, WrittenRecord};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -139,7 +139,7 @@ async fn all_is_asked_for_though_nobody_answers() {
     let mut records = BTreeMap::new();
     for (port, shadow) in [(1, false), (2, true)] {
         let Published { record, owner } = published(port, shadow);
-        records.insert(record.id(), WrittenRecord { record, owner, shadow, before: None });
+        records.insert(record.id(), WrittenRecord { record, owner, shadow, before: None, over: None });
     }
     let written = Written { records, attributes: None };
     let owned: Vec<_> = (0..500).map(|n| (ServiceKey::new("n", "g", &format!("s{n}")), written.clone())).collect();
@@ -149,4 +149,83 @@ async fn all_is_asked_for_though_nobody_answers() {
     let sum = |of: fn(&Carried) -> usize| carried.iter().map(of).sum::<usize>();
     assert_eq!(sum(|one| one.load.services), 500);
     assert_eq!(sum(|one| one.load.records), 500, "no shadow that cannot be told");
+}
+
+/// Another tool's copy, as a server lists it.
+fn theirs(port: u16, weight: f64) -> WireInstance {
+    let mut wire = WireInstance::new("127.0.0.1", port);
+    wire.weight = weight;
+    wire.metadata = [("sourceClusterId", "c"), ("syncSource", "NACOS")].into();
+    wire
+}
+
+/// Says who publishes each address; deregistrations succeed.
+fn publishers(clients: &[&str], path: &str) -> (u16, String) {
+    if let Some(answer) = version(path, "2.5.0") {
+        return answer;
+    }
+    if !path.contains("publisher") {
+        return (200, "ok".into());
+    }
+    let one = |id: &&str| format!(r#"{{"ip":"127.0.0.1","port":1,"cluster":"DEFAULT","clientId":"{id}"}}"#);
+    let all = clients.iter().map(one).collect::<Vec<_>>().join(",");
+    (200, format!(r#"{{"code":0,"data":[{all}]}}"#))
+}
+
+#[tokio::test]
+async fn ours_is_told_from_a_tools_copy_that_it_was_made_from() {
+    let server = server(|path| publishers(&["ours", "127.0.0.1:1#true"], path)).await;
+    let publications = publications(server.port, &["ours"]);
+    let record = convert::read(&theirs(1, 1.0)).with_mark(None);
+    hold(&publications, &[Published { record, owner: owner() }]);
+    let set = async |all: &[WireInstance]| publications.attribute(&scope(), None, all).await.unwrap();
+    let owners = |set: &Set| -> Vec<String> {
+        let copies = set.records.values().flat_map(|held| &held.copies);
+        copies.filter_map(|copy| Some(copy.mark()?.owner.install.to_string())).collect()
+    };
+    // One entry for both: it is the tool's, which keeps it by heart beats.
+    let one = set(&[theirs(1, 1.0)]).await;
+    assert_eq!(owners(&one), ["nacos-sync"]);
+    let id = convert::read(&theirs(1, 1.0)).id();
+    assert!(publications.is_beaten(&scope(), &id));
+    // The tool has changed its own.
+    for all in [[theirs(1, 2.0), theirs(1, 1.0)], [theirs(1, 1.0), theirs(1, 2.0)]] {
+        let two = set(&all).await;
+        assert_eq!(owners(&two), ["i", "nacos-sync"]);
+        let tools = two.records.values().flat_map(|held| &held.copies).find(|copy| copy.weight == 2.0).unwrap();
+        assert_eq!(&*tools.mark().unwrap().owner.install, "nacos-sync");
+    }
+    set(&[]).await;
+    assert!(!publications.is_beaten(&scope(), &id));
+}
+
+#[tokio::test]
+async fn what_a_tools_copy_leaves_when_it_ends_is_ours() {
+    let server = server(|path| publishers(&["ours"], path)).await;
+    let publications = publications(server.port, &["ours"]);
+    let record = convert::read(&theirs(1, 1.0)).with_mark(None);
+    hold(&publications, &[Published { record, owner: owner() }]);
+    let set = publications.attribute(&scope(), None, &[theirs(1, 1.0)]).await.unwrap();
+    let copy = set.records.values().flat_map(|held| &held.copies).next().unwrap();
+    assert_eq!(copy.mark(), Some(&Mark::new(owner(), Vec::new())));
+}
+
+#[tokio::test]
+async fn what_a_connection_publishes_cannot_be_removed_and_heart_beats_can() {
+    let cases: [(Answers, bool, bool); 4] = [
+        (|path| publishers(&["1795_127.0.0.1_5", "ours"], path), false, true),
+        (|path| publishers(&["127.0.0.1:1#true", "ours"], path), true, false),
+        (|path| publishers(&["127.0.0.1:1#true", "1795_127.0.0.1_5"], path), true, true),
+        (|path| publishers(&[], path), false, false),
+    ];
+    for (answers, gone, refused) in cases {
+        let server = server(answers).await;
+        let publications = publications(server.port, &["ours"]);
+        let done = publications.take_theirs(&scope(), &convert::read(&theirs(1, 1.0))).await;
+        let deregistered = server.asked.lock().iter().any(|path| path.starts_with("/nacos/v1/ns/instance?"));
+        assert_eq!((deregistered, done.is_err()), (gone, refused), "{done:?}");
+        if let Err(error) = done {
+            assert!(error.to_string().contains("1795_127.0.0.1_5"), "{error}");
+        }
+    }
 }

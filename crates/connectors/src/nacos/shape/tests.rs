@@ -32,6 +32,7 @@ fn wish(records: impl IntoIterator<Item = Instance>) -> Wish {
         edits: [].into(),
         witnessed: [].into(),
         attributes: None,
+        take_over: None,
     }
 }
 

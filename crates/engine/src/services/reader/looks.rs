@@ -83,6 +83,9 @@ impl ClusterReader {
             let target = route.target_part(part);
             route.destination.sweep(Coverage::Held(Some(route.spec.owner.clone()), Some(target)));
             route.destination.sweep(Coverage::Lost);
+            if route.spec.take_over.is_some() {
+                route.destination.sweep(Coverage::Theirs(route.clone()));
+            }
         }
     }
 

@@ -54,7 +54,10 @@ impl ClusterWriter {
                 _ => LeftRecord { skip: skip.clone(), owner, since: now, told: false },
             };
             // Health that the destination decides comes and goes.
-            let quiet = matches!(skip, Skip::Stale | Skip::Settling | Skip::Governed { .. });
+            let quiet = matches!(
+                skip,
+                Skip::Stale | Skip::Settling | Skip::Governed { .. } | Skip::Backs { .. } | Skip::TakingOver
+            );
             if !left.told && !quiet {
                 let tell = left.since + TELL;
                 if now >= tell || *skip == Skip::RemovalLimit {
