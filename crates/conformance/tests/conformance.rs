@@ -3,8 +3,8 @@
 use causeway_conformance::data;
 use causeway_conformance::data::kinds::{MemoryDataKind, NacosDataKind, ZooKeeperDataKind};
 use causeway_conformance::kinds::{
-    ConsulKind, Door, EurekaKind, FileKind, Form, KongKind, MemoryKind, NacosKind, PolarisKind, Servers, ZooKeeperGround,
-    ZooKeeperKind,
+    ConsulKind, Door, EurekaKind, FileKind, Form, KongKind, MemoryKind, NacosKind, PolarisKind, Servers,
+    ZooKeeperGround, ZooKeeperKind,
 };
 use causeway_conformance::points;
 use causeway_connectors::consul::Destination;
@@ -85,9 +85,8 @@ fn main() -> ExitCode {
         let name = trial.name();
         let later = match name.split_once("::").map_or(name, |(kind, _)| kind) {
             "memory" | "memory_flat" | "memory_data" | "memory_flat_data" | "file" | "file_prometheus" | "consul"
-            | "eureka" | "kong" | "kong_dbless" | "polaris" | "zookeeper" | "zookeeper_dubbo" | "zookeeper_data" | "nacos_3_1" => {
-                false
-            }
+            | "eureka" | "kong" | "kong_dbless" | "polaris" | "zookeeper" | "zookeeper_dubbo" | "zookeeper_data"
+            | "nacos_3_1" => false,
             "nacos_1_4" | "nacos_2_5" => slow(name),
             // Servers of its own are slow to start, and its rights to change.
             "nacos_2_5_data" => name.contains("::restarts::"),

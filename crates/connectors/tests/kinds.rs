@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 const MAY: [&str; 8] =
     ["connectors/src/bridge", "peers/src", "proto", "conformance", "testbed", "/tests/", "/tests.rs", "/target/"];
 /// Other tools, whose names hold that of a kind.
-const TOOLS: [&str; 7] = ["nacos-sync", "nacossync", "nacos sync", "polaris-sync", "polaris_sync", "polarissync", "polaris sync"];
+const TOOLS: [&str; 7] =
+    ["nacos-sync", "nacossync", "nacos sync", "polaris-sync", "polaris_sync", "polarissync", "polaris sync"];
 
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).unwrap() {

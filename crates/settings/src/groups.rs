@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::clusters::check_name;
-use crate::model::{Cluster, Grouped, TaskMode};
+use crate::model::{Cluster, Grouped, PUBLIC, TaskMode};
 use crate::options::MetadataGroup;
 use crate::read::{Draft, Fields, Reader};
 use crate::tasks::ReadTask;
@@ -107,7 +107,8 @@ pub(crate) fn check(
         );
     }
     if to {
-        return Some(Grouped { public: reader.kinds.facts(&source.kind).default_namespace.to_owned() });
+        let word = reader.kinds.facts(&source.kind).default_namespace_word;
+        return Some(Grouped { public: if word.is_empty() { PUBLIC } else { word }.to_owned() });
     }
     if !task.groups.is_empty() {
         let kinds: Vec<_> = reader.kinds.all().filter(|kind| kind.facts().grouped).map(|kind| kind.name()).collect();

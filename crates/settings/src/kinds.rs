@@ -99,8 +99,8 @@ pub struct KindFacts {
     /// It has a place for each group of a service's instances: as a destination it takes a task's `groups`, and names that say
     /// the source's cluster and namespace.
     pub grouped: bool,
-    /// What such names call the default namespace where this kind is the source.
-    pub default_namespace: &'static str,
+    /// What such names call the default namespace where this kind is the source, other than it is called; else empty.
+    pub default_namespace_word: &'static str,
     /// The default of a task's `settle` where this kind is a source: how long a server that was restarted may take until it
     /// knows again what its providers registered.
     pub settle: Duration,
@@ -120,7 +120,7 @@ impl KindFacts {
         token: false,
         case: NameCase::Keep,
         grouped: false,
-        default_namespace: PUBLIC,
+        default_namespace_word: "",
         settle: SETTLE,
     };
 

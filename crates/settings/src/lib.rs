@@ -31,8 +31,8 @@ pub mod yaml;
 pub use addresses::{check_address, each};
 pub use duration::{format_duration, parse_duration, text as duration_text};
 pub use env::{Env, FixedEnv, MAX_REFERRED, ProcessEnv, escape};
-pub use mask::is_secret_key;
 pub use kinds::{Block, Kind, KindFacts, Kinds, PairAbility};
+pub use mask::is_secret_key;
 pub use model::{Cases, Cluster, Grouped, Namespaces, PUBLIC, Settings, Task, TaskMode, TaskType, Tls};
 pub use options::{
     ConflictRule, Data, DataAcl, Guard, Marks, MetadataGroup, MetadataRenames, NameCase, Overrides, Policy, Rename,

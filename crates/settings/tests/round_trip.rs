@@ -227,7 +227,8 @@ fn task(kind: TaskType) -> impl Strategy<Value = Task> {
                 map,
                 guard,
                 settle: Duration::from_millis(settle),
-                pull_interval: (kind == TaskType::Service && settle % 2 == 0).then(|| Duration::from_millis(settle + 100)),
+                pull_interval: (kind == TaskType::Service && settle % 2 == 0)
+                    .then(|| Duration::from_millis(settle + 100)),
                 ..Task::default()
             }
         },

@@ -200,7 +200,17 @@ async fn double(kind: DoubleKind) -> Result<ExitCode> {
     let served = async {
         match kind {
             DoubleKind::Kong(arguments) => serve_kong(*arguments).await,
-            DoubleKind::Polaris { http, grpc, control, data, token, client_auth, limit, always_location, stale_lists } => {
+            DoubleKind::Polaris {
+                http,
+                grpc,
+                control,
+                data,
+                token,
+                client_auth,
+                limit,
+                always_location,
+                stale_lists,
+            } => {
                 let rules = PolarisRules { data, token, client_auth, limit, always_location, stale_lists };
                 serve_polaris(rules, PolarisPorts { http, grpc, control }).await
             }

@@ -34,7 +34,7 @@ pub enum Server {
 }
 
 impl Server {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Nacos1,
         Self::Nacos2,
         Self::Nacos2b,

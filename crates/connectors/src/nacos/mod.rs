@@ -41,7 +41,7 @@ impl Kind for NacosConnector {
     }
 
     fn facts(&self) -> KindFacts {
-        KindFacts { default_namespace: "empty_ns", ..KindFacts::SERVICES }
+        KindFacts { default_namespace_word: "empty_ns", ..KindFacts::SERVICES }
     }
 
     fn notes(&self) -> &'static str {

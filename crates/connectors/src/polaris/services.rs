@@ -65,8 +65,8 @@ impl Sink for PolarisServices {
         Limits { max_batch: BATCH, in_flight: 8, per_second: None }
     }
 
-    fn scopes(&self, wanted: &ServiceKey) -> Result<Vec<ServiceKey>, String> {
-        names::wire(wanted).map(|_| vec![wanted.clone()])
+    fn scope(&self, wanted: &ServiceKey) -> Result<ServiceKey, String> {
+        names::wire(wanted).map(|_| wanted.clone())
     }
 
     fn normalize(&self, scope: &ServiceKey, record: Instance) -> Normalized {
