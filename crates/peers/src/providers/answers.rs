@@ -91,6 +91,9 @@ mod tests {
                 lines.push(String::from_utf8(line).unwrap());
             }
         }
-        assert_eq!((lines.as_slice(), buffer.as_slice()), (["{\"a\":1}", "{}", ""].map(String::from).as_slice(), b"rest".as_slice()));
+        assert_eq!(
+            (lines.as_slice(), buffer.as_slice()),
+            (["{\"a\":1}", "{}", ""].map(String::from).as_slice(), b"rest".as_slice())
+        );
     }
 }

@@ -220,7 +220,10 @@ mod tests {
         let provider = EtcdProvider::new(follow().options);
         let mut watch = provider.watch();
         let first = futures_util::StreamExt::next(&mut watch).await.unwrap();
-        assert!(matches!(&first, Sighting::Away(why) if why.contains("127.0.0.1:1") && why.contains("refused")), "{first:?}");
+        assert!(
+            matches!(&first, Sighting::Away(why) if why.contains("127.0.0.1:1") && why.contains("refused")),
+            "{first:?}"
+        );
         let again = tokio::time::timeout(Duration::from_secs(2), futures_util::StreamExt::next(&mut watch)).await;
         assert!(again.is_err(), "{again:?}");
     }

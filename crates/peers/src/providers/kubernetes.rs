@@ -226,7 +226,8 @@ impl Follow {
                 Sighting::Text(text.into())
             }
             None => {
-                let there: Vec<_> = object["data"].as_object().into_iter().flatten().map(|(key, _)| key.as_str()).collect();
+                let there: Vec<_> =
+                    object["data"].as_object().into_iter().flatten().map(|(key, _)| key.as_str()).collect();
                 let there = if there.is_empty() { "none".into() } else { there.join(", ") };
                 Sighting::Missing(format!("{name} has no key {}; its keys: {there}", self.keys.join(" or ")))
             }
@@ -302,7 +303,10 @@ mod tests {
         assert_eq!(provider.place(), "ConfigMap ns/c, key k");
         let mut watch = provider.watch();
         let first = futures_util::StreamExt::next(&mut watch).await.unwrap();
-        assert!(matches!(&first, Sighting::Away(why) if why.contains("127.0.0.1:1") && why.contains("refused")), "{first:?}");
+        assert!(
+            matches!(&first, Sighting::Away(why) if why.contains("127.0.0.1:1") && why.contains("refused")),
+            "{first:?}"
+        );
         let again = tokio::time::timeout(Duration::from_secs(2), futures_util::StreamExt::next(&mut watch)).await;
         assert!(again.is_err(), "{again:?}");
     }

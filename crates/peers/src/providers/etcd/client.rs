@@ -218,10 +218,16 @@ impl EtcdClient {
         let user = self.login.as_ref().map_or_else(|| "nobody".into(), |(user, _)| format!("the user {user}"));
         let text = format!("{base} answers {status}: {message}");
         let help = match message {
-            m if m.contains("invalid auth token") || m.contains("auth store is old") => return EtcdError::SignedOut(text),
+            m if m.contains("invalid auth token") || m.contains("auth store is old") => {
+                return EtcdError::SignedOut(text);
+            }
             m if m.contains("authentication failed") => "the option `user` or `password` is wrong".into(),
-            m if m.contains("user name is empty") => "the cluster asks for a user: set the options `user` and `password`".into(),
-            m if m.contains("permission denied") => format!("{user} has no right to read the key: grant a role that has"),
+            m if m.contains("user name is empty") => {
+                "the cluster asks for a user: set the options `user` and `password`".into()
+            }
+            m if m.contains("permission denied") => {
+                format!("{user} has no right to read the key: grant a role that has")
+            }
             _ if status == 404 => "etcd 3.4 or later is needed, with its gRPC gateway on".into(),
             _ if status == 429 || status >= 500 => return EtcdError::Away(text),
             _ => return EtcdError::Refused(text),
@@ -286,7 +292,10 @@ mod tests {
             (|o| o.endpoints[0] = "ftp://a".into(), "ftp://a"),
             (|o| o.password = Some("hunter2".into()), "`user`"),
             (|o| o.key_file = Some("/nonexistent/k".into()), "keyFile: /nonexistent/k"),
-            (|o| o.trust_cert_collection_file = Some("/nonexistent/c".into()), "trustCertCollectionFile: /nonexistent/c"),
+            (
+                |o| o.trust_cert_collection_file = Some("/nonexistent/c".into()),
+                "trustCertCollectionFile: /nonexistent/c",
+            ),
         ];
         for (change, named) in cases {
             let error = EtcdClient::new(&options(change)).await.unwrap_err();
@@ -301,8 +310,12 @@ mod tests {
         options.password = Some("hunter2".into());
         let client = EtcdClient::new(&options).await.unwrap();
         assert!(!format!("{client:?}{options:?}").contains("hunter2"));
-        let refusal = |status, message: &str| client.refusal("http://a", status, &json!({"message": message})).to_string();
-        assert!(refusal(400, "etcdserver: authentication failed, invalid user ID or password").contains("`password` is wrong"));
+        let refusal =
+            |status, message: &str| client.refusal("http://a", status, &json!({"message": message})).to_string();
+        assert!(
+            refusal(400, "etcdserver: authentication failed, invalid user ID or password")
+                .contains("`password` is wrong")
+        );
         assert!(refusal(400, "etcdserver: user name is empty").contains("set the options `user`"));
         assert!(refusal(403, "etcdserver: permission denied").contains("the user reader has no right"));
         let signed_out = client.refusal("http://a", 401, &json!({"error": "etcdserver: invalid auth token"}));

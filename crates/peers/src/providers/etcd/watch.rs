@@ -56,11 +56,16 @@ fn events(line: &[u8]) -> Result<Vec<EtcdEvent>, EtcdError> {
     if line.iter().all(u8::is_ascii_whitespace) {
         return Ok(Vec::new());
     }
-    let line: Value = serde_json::from_slice(line).map_err(|e| EtcdError::Refused(format!("an event that is no JSON: {e}")))?;
+    let line: Value =
+        serde_json::from_slice(line).map_err(|e| EtcdError::Refused(format!("an event that is no JSON: {e}")))?;
     let result = &line["result"];
     if result["canceled"] == true || !line["error"].is_null() {
         let why = match number(&result["compact_revision"]) {
-            0 => result["cancel_reason"].as_str().or(line["error"]["message"].as_str()).unwrap_or("no reason is told").to_owned(),
+            0 => result["cancel_reason"]
+                .as_str()
+                .or(line["error"]["message"].as_str())
+                .unwrap_or("no reason is told")
+                .to_owned(),
             revision => format!("everything before revision {revision} was compacted"),
         };
         return Ok(vec![EtcdEvent::Ended(why)]);
@@ -103,7 +108,8 @@ mod tests {
         assert_eq!(parse(r#"{"result":{"events":[{"type":"DELETE","kv":{"mod_revision":"6"}}]}}"#), [changed(None, 6)]);
         let compacted = parse(r#"{"result":{"canceled":true,"compact_revision":"9"}}"#);
         assert!(matches!(&compacted[..], [EtcdEvent::Ended(why)] if why.contains("revision 9")), "{compacted:?}");
-        let refused = parse(r#"{"result":{"created":true,"canceled":true,"cancel_reason":"etcdserver: permission denied"}}"#);
+        let refused =
+            parse(r#"{"result":{"created":true,"canceled":true,"cancel_reason":"etcdserver: permission denied"}}"#);
         assert!(matches!(&refused[..], [EtcdEvent::Ended(why)] if why.contains("permission denied")), "{refused:?}");
         assert!(matches!(&parse(r#"{"error":{"message":"gone"}}"#)[..], [EtcdEvent::Ended(why)] if why == "gone"));
         assert!(events(b"{").is_err() && parse("").is_empty());

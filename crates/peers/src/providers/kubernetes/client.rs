@@ -55,7 +55,9 @@ impl KubeClient {
     pub(super) async fn new(server: &ApiServer) -> Result<Self, KubeError> {
         let ca = match &server.trust {
             ServerTrust::File(file) => {
-                let why = |e: std::io::Error| KubeError::Away(format!("the CA certificate {} cannot be read: {e}", file.display()));
+                let why = |e: std::io::Error| {
+                    KubeError::Away(format!("the CA certificate {} cannot be read: {e}", file.display()))
+                };
                 Some((file.display().to_string(), tokio::fs::read(file).await.map_err(why)?))
             }
             ServerTrust::Anybody | ServerTrust::Plain => None,
@@ -144,7 +146,9 @@ impl KubeClient {
 
     fn away(&self, why: &str) -> KubeError {
         let help = match why.contains("certificate") {
-            true => "; name the file of the authority that signs it with POLARIS_SYNC_CONFIG_K8S_CA_FILE (option `caFile`)",
+            true => {
+                "; name the file of the authority that signs it with POLARIS_SYNC_CONFIG_K8S_CA_FILE (option `caFile`)"
+            }
             false => "",
         };
         KubeError::Away(format!("{} does not answer: {why}{help}", self.base))
@@ -208,8 +212,8 @@ fn event(base: &str, line: &[u8]) -> Result<Option<KubeEvent>, KubeError> {
     if line.is_empty() {
         return Ok(None);
     }
-    let mut event: Value =
-        serde_json::from_slice(line).map_err(|e| KubeError::Unusable(format!("{base}: an event that is no JSON: {e}")))?;
+    let mut event: Value = serde_json::from_slice(line)
+        .map_err(|e| KubeError::Unusable(format!("{base}: an event that is no JSON: {e}")))?;
     let object = event["object"].take();
     match event["type"].as_str().unwrap_or_default() {
         "ADDED" | "MODIFIED" => Ok(Some(KubeEvent::Stands(object))),
@@ -230,7 +234,9 @@ mod tests {
     #[test]
     fn events_and_what_ends_a_watch() {
         let parse = |text: &str| event("https://a", text.as_bytes());
-        let one = parse(r#"{"type":"MODIFIED","object":{"metadata":{"resourceVersion":"7"},"data":{"k":"v"}}}"#).unwrap().unwrap();
+        let one = parse(r#"{"type":"MODIFIED","object":{"metadata":{"resourceVersion":"7"},"data":{"k":"v"}}}"#)
+            .unwrap()
+            .unwrap();
         assert_eq!(one.version(), Some("7"));
         assert!(matches!(one, KubeEvent::Stands(object) if object["data"]["k"] == "v"));
         let bookmark = parse(r#"{"type":"BOOKMARK","object":{"metadata":{"resourceVersion":"9"}}}"#).unwrap().unwrap();

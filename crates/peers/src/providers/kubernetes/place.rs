@@ -87,7 +87,8 @@ pub(super) fn api_server(options: &KubernetesOptions, pod: &PodAccount) -> Resul
         None => own_namespace(&pod.folder)?,
     };
     for (what, name) in [("namespace", &namespace), ("ConfigMap", &options.configmap)] {
-        if name.is_empty() || !name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-.".contains(&b)) {
+        if name.is_empty() || !name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-.".contains(&b))
+        {
             return Err(format!("\"{name}\" is no name of a {what}: it has lower-case letters, digits, `-` and `.`"));
         }
     }
@@ -112,7 +113,9 @@ fn trust(options: &KubernetesOptions, pod: &PodAccount, base: &str) -> Result<Se
     match (option("insecureSkipVerify"), option("caFile")) {
         _ if base.starts_with("http:") => Ok(ServerTrust::Plain),
         (Some("true"), _) => Ok(ServerTrust::Anybody),
-        (Some(other), _) if other != "false" => Err(format!("insecureSkipVerify: \"{other}\" is neither true nor false")),
+        (Some(other), _) if other != "false" => {
+            Err(format!("insecureSkipVerify: \"{other}\" is neither true nor false"))
+        }
         (_, Some(file)) => Ok(ServerTrust::File(file.into())),
         (_, None) if of_pod.exists() => Ok(ServerTrust::File(of_pod)),
         (_, None) => Err(format!(
