@@ -22,7 +22,9 @@ impl Unpacked {
     fn script(&self, name: &str) -> Command {
         let mut command = Command::new("bash");
         command.arg(format!("bin/{name}")).current_dir(&self.root).stdin(Stdio::null());
-        command.env("CAUSEWAY_LISTEN", format!("127.0.0.1:{}", self.ports.0)).env("SERVER_PORT", self.ports.1.to_string());
+        command
+            .env("CAUSEWAY_LISTEN", format!("127.0.0.1:{}", self.ports.0))
+            .env("SERVER_PORT", self.ports.1.to_string());
         command
     }
 
@@ -66,9 +68,14 @@ fn unpack(folder: &Path) -> Result<PathBuf> {
     ensure!(unpacked.success(), "unzip: {unpacked}");
     std::fs::remove_file(archive)?;
     let root = folder.join(name);
-    for file in
-        ["bin/start.sh", "bin/stop.sh", "bin/application.yaml", "conf/sync-registry.json", "conf/sync-config.json", "VERSION"]
-    {
+    for file in [
+        "bin/start.sh",
+        "bin/stop.sh",
+        "bin/application.yaml",
+        "conf/sync-registry.json",
+        "conf/sync-config.json",
+        "VERSION",
+    ] {
         ensure!(root.join(file).is_file(), "no {file}");
     }
     ensure!(std::fs::read_to_string(root.join("VERSION"))?.trim() == version);

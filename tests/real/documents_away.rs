@@ -31,7 +31,8 @@ fn document(tasks: &[&str]) -> String {
 async fn has(node: &Node, tasks: &[&str]) -> Result<Duration> {
     let look = async || {
         let all: Value = serde_json::from_str(&node.ok(&["get", "tasks", "-o", "json"])?)?;
-        let mut names: Vec<_> = all.as_array().context("no list")?.iter().filter_map(|task| task["name"].as_str()).collect();
+        let mut names: Vec<_> =
+            all.as_array().context("no list")?.iter().filter_map(|task| task["name"].as_str()).collect();
         names.sort_unstable();
         Ok(names == tasks)
     };

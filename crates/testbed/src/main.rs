@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use anyhow::{Context, Error, Result, bail};
 use causeway_testbed::{
-    CONSUL_TOKEN, Consul, ConsulSetup, EUREKA_LOGIN, Etcd, EtcdSetup, Eureka, EurekaOptions, KUBE_TOKEN, Kube, KubeSetup,
-    Nacos, NacosVersion, Options, PASSWORD, Server, USER, ZooKeeper, ZooOptions, host,
+    CONSUL_TOKEN, Consul, ConsulSetup, EUREKA_LOGIN, Etcd, EtcdSetup, Eureka, EurekaOptions, KUBE_TOKEN, Kube,
+    KubeSetup, Nacos, NacosVersion, Options, PASSWORD, Server, USER, ZooKeeper, ZooOptions, host,
 };
 use clap::{Parser, Subcommand};
 use futures_util::stream::{self, StreamExt, TryStreamExt};

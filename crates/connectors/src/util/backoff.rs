@@ -18,6 +18,7 @@ impl Backoff {
     }
 
     /// The next wait.
+    #[expect(clippy::should_implement_trait, reason = "a wait is no item of a sequence, and no loop goes over waits")]
     pub fn next(&mut self) -> Duration {
         let full = self.first.saturating_mul(1 << self.failures.min(10)).min(self.last);
         self.failures = self.failures.saturating_add(1);
