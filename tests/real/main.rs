@@ -20,6 +20,9 @@ mod namespaces;
 mod node;
 mod operator;
 mod pairs;
+mod polaris;
+mod polaris_estate;
+mod polaris_faults;
 mod refusals;
 mod restart;
 mod ring;
@@ -126,6 +129,21 @@ fn main() {
         Full eureka_load::five_thousand_services_at_rest,
         Full eureka::an_old_list_is_no_difference,
         Full eureka::a_restarted_server_empties_nothing,
+        Short polaris::the_vendors_example_both_ways,
+        Short polaris::both_ways_with_nacos,
+        Short polaris::removed_keys_and_isolation_travel,
+        Short polaris::a_name_of_three_parts,
+        Short polaris::a_provider_moves,
+        Short polaris::a_provider_moves_to_polaris,
+        Short polaris::a_restart_of_ours_is_not_seen,
+        Short polaris_faults::a_token_that_is_lost_empties_nothing,
+        Short polaris_faults::a_thousand_instances_go_in_chunks,
+        Short polaris_faults::a_hung_server_stalls_nothing_else,
+        Full polaris_faults::a_restarted_server_empties_nothing,
+        Full polaris_faults::a_destination_that_forgot_gets_everything_again,
+        Full polaris_faults::errors_are_no_empty_lists,
+        Full polaris_faults::heartbeats_are_followed,
+        Full polaris_faults::five_thousand_there_and_back,
         Short file_prometheus::a_prometheus_lists_exactly_the_targets,
         Short zk_services::every_layout_travels_byte_for_byte_both_ways,
         Short zk_services::a_restart_of_ours_is_no_event,

@@ -3,13 +3,14 @@
 use causeway_conformance::data;
 use causeway_conformance::data::kinds::{MemoryDataKind, NacosDataKind, ZooKeeperDataKind};
 use causeway_conformance::kinds::{
-    ConsulKind, Door, EurekaKind, FileKind, Form, MemoryKind, NacosKind, Servers, ZooKeeperGround, ZooKeeperKind,
+    ConsulKind, Door, EurekaKind, FileKind, Form, MemoryKind, NacosKind, PolarisKind, Servers, ZooKeeperGround,
+    ZooKeeperKind,
 };
 use causeway_conformance::points;
 use causeway_connectors::consul::Destination;
 use causeway_connectors::file::FileFormat;
 use causeway_core::{EntryFacts, NameShape, StampKind};
-use causeway_testbed::{Server, ZooRelease};
+use causeway_testbed::{PolarisSetup, Server, ZooRelease};
 use libtest_mimic::{Arguments, Trial};
 use std::process::ExitCode;
 
@@ -62,6 +63,13 @@ fn main() -> ExitCode {
     let many = |trial: &Trial| trial.name().contains("::p14_");
     let agent = points::trials(&ConsulKind::new("consul_agent", Destination::Agent));
     trials.extend(agent.into_iter().filter(|trial| !many(trial)));
+    // It shows nobody what is closed to him: that is missing, and not denied.
+    let usual = PolarisSetup::default();
+    let placed = PolarisSetup { always_location: true, ..PolarisSetup::default() };
+    for (label, setup) in [("polaris", usual), ("polaris_mysql", placed)] {
+        let polaris = points::trials(&PolarisKind::new(label, setup));
+        trials.extend(polaris.into_iter().filter(|trial| !one_part(trial)));
+    }
     let every = trials.len() / 24;
     for (n, eureka) in eurekas.enumerate() {
         trials.insert(((n + 1) * (every + 1)).min(trials.len()), eureka);
@@ -73,7 +81,7 @@ fn main() -> ExitCode {
         let later = match name.split_once("::").map_or(name, |(kind, _)| kind) {
             "memory" | "memory_flat" | "memory_versions" | "memory_data" | "memory_flat_data" | "file"
             | "file_prometheus" | "consul" | "eureka" | "zookeeper" | "zookeeper_dubbo" | "zookeeper_data"
-            | "nacos_3_1" => false,
+            | "nacos_3_1" | "polaris" => false,
             "nacos_1_4" | "nacos_2_5" => slow(name),
             // Servers of its own are slow to start, and its rights to change.
             "nacos_2_5_data" => name.contains("::restarts::"),

@@ -8,6 +8,7 @@ pub mod eureka;
 pub mod file;
 pub mod memory;
 pub mod nacos;
+pub mod polaris;
 mod util;
 mod vault_turns;
 pub mod zookeeper;
@@ -26,12 +27,12 @@ pub const CONNECTORS: &[&dyn Connector] = &[
     &file::FileConnector,
     &memory::MemoryConnector,
     &nacos::NacosConnector,
+    &polaris::PolarisConnector,
     &zookeeper::ZooKeeperConnector,
 ];
 
 /// Words for kinds that are not supported yet.
-const PLANNED: &[&str] =
-    &["polaris", "kubernetes", "k8s", "etcd", "kong", "apollo", "apisix", "traefik", "envoy", "nginx"];
+const PLANNED: &[&str] = &["kubernetes", "k8s", "etcd", "kong", "apollo", "apisix", "traefik", "envoy", "nginx"];
 
 /// The table of all kinds, for the settings file.
 pub fn kinds() -> Kinds {

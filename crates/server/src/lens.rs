@@ -71,6 +71,7 @@ fn forward(task: &Task, given_up: &Arc<GivenUp>) -> ServiceLens {
         },
         namespace: match &task.namespaces {
             Namespaces::One { source, destination: Some(to) } if source != to => Renaming::Template(literal(to)),
+            Namespaces::Defaults { source, destination } => defaults(source, destination, task.map.namespace.as_ref()),
             _ => rename(task.map.namespace.as_ref()),
         },
         group: rename(task.map.group.as_ref()),
@@ -98,6 +99,20 @@ fn can_be_undone(there: &ServiceLens) -> bool {
             held.next() == Some(own) && held.next().is_none()
         }
     })
+}
+
+/// What `map.namespace` says, and that the default namespaces of two kinds are one where it says nothing of them.
+fn defaults(source: &str, destination: &str, mapped: Option<&settings::Rename>) -> Renaming {
+    let mut renaming = rename(mapped);
+    if matches!(renaming, Renaming::Keep) {
+        renaming = Renaming::Table(BTreeMap::new());
+    }
+    if let Renaming::Table(table) = &mut renaming
+        && !table.values().any(|to| to == destination)
+    {
+        table.entry(source.to_owned()).or_insert_with(|| destination.to_owned());
+    }
+    renaming
 }
 
 fn name_case(case: settings::NameCase) -> NameCase {
@@ -216,7 +231,7 @@ impl Back {
     fn new(there: ServiceLens, task: &Task) -> Self {
         let (namespaces, cases) = (&task.namespaces, task.cases);
         let only = match namespaces {
-            Namespaces::Each => None,
+            Namespaces::Each | Namespaces::Defaults { .. } => None,
             Namespaces::One { source, .. } => Some(source.as_str().into()),
         };
         let namespace = match namespaces {

@@ -209,25 +209,38 @@ fn namespaces(reader: &mut Reader<'_>, read: &ReadTask<'_>, source: &Cluster, de
         source: source.to_owned(),
         destination: (!mapped).then(|| destination.to_owned()),
     };
-    match (reader.kinds.facts(&source.kind).namespaces, reader.kinds.facts(&destination.kind).namespaces) {
+    let (here, there) = (reader.kinds.facts(&source.kind), reader.kinds.facts(&destination.kind));
+    let each = || {
+        let is_one = here.default_namespace == there.default_namespace
+            || here.default_namespace.is_empty()
+            || there.default_namespace.is_empty();
+        match is_one {
+            true => Namespaces::Each,
+            false => Namespaces::Defaults {
+                source: here.default_namespace.to_owned(),
+                destination: there.default_namespace.to_owned(),
+            },
+        }
+    };
+    match (here.namespaces, there.namespaces) {
         (true, true) => {
             check_alike(reader, read, source, destination);
-            Namespaces::Each
+            each()
         }
         (false, false) => one(PUBLIC, PUBLIC),
         (false, true) => {
             if destination.namespaces.len() > 1 && !mapped {
                 report_several(reader, read, source, destination);
             }
-            one(PUBLIC, destination.namespaces.first().map_or(PUBLIC, String::as_str))
+            one(PUBLIC, destination.namespaces.first().map_or(there.default_namespace, String::as_str))
         }
         (true, false) => match source.namespaces.as_slice() {
             [only] if !mapped => one(only, PUBLIC),
             [_, _, ..] if !mapped => {
                 warn_only_public(reader, read, source, destination);
-                Namespaces::Each
+                each()
             }
-            _ => Namespaces::Each,
+            _ => each(),
         },
     }
 }
@@ -276,7 +289,12 @@ fn check_alike(reader: &mut Reader<'_>, read: &ReadTask<'_>, source: &Cluster, d
     if destination.namespaces.is_empty() {
         return;
     }
-    let set = |cluster: &Cluster| cluster.namespaces.iter().cloned().collect::<BTreeSet<String>>();
+    // The default namespaces are one, whatever each kind calls its own.
+    let set = |cluster: &Cluster| {
+        let default = reader.kinds.facts(&cluster.kind).default_namespace;
+        let named = |name: &String| if name == default { String::new() } else { name.clone() };
+        cluster.namespaces.iter().map(named).collect::<BTreeSet<String>>()
+    };
     let fields = &read.fields;
     if set(source) == set(destination) {
         return;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use schemars::{Schema, SchemaGenerator};
 
 use crate::addresses;
-use crate::model::{Cluster, SETTLE, TaskMode, TaskType};
+use crate::model::{Cluster, PUBLIC, SETTLE, TaskMode, TaskType};
 use crate::options::NameCase;
 use crate::read::{Fields, Reader};
 use crate::secret::Secret;
@@ -85,6 +85,9 @@ pub struct KindFacts {
     pub configs_sink: bool,
     /// The kind has namespaces.
     pub namespaces: bool,
+    /// Which of them is the one that is always there. Those of two kinds are one to a task, whatever each is called; empty:
+    /// the kind has none.
+    pub default_namespace: &'static str,
     /// A cluster of this kind needs at least one address.
     pub addresses: bool,
     /// Marks need no place in the data, and are written there only when a task says `marks: inline`.
@@ -106,6 +109,7 @@ impl KindFacts {
         configs_source: false,
         configs_sink: false,
         namespaces: true,
+        default_namespace: PUBLIC,
         addresses: true,
         inline_marks: false,
         token: false,

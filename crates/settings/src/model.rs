@@ -287,6 +287,14 @@ pub enum Namespaces {
     /// Those of the source, each with what `map.namespace` makes of it.
     #[default]
     Each,
+    /// The same, and what `map.namespace` says nothing of is as it is, but for the default namespaces of two kinds, which
+    /// each calls otherwise: they are one.
+    Defaults {
+        /// At the source.
+        source: String,
+        /// At the destination.
+        destination: String,
+    },
     /// One only, because one of the two kinds has no namespaces, or neither has.
     One {
         /// The one at the source: an id or, where the source's kind has namespaces, a display name.
@@ -311,7 +319,7 @@ impl Task {
     /// The namespaces that the task copies from, ids or display names; empty: all that there are, and ever will be.
     pub fn namespaces_of<'a>(&'a self, source: &'a Cluster) -> &'a [String] {
         match &self.namespaces {
-            Namespaces::Each => &source.namespaces,
+            Namespaces::Each | Namespaces::Defaults { .. } => &source.namespaces,
             Namespaces::One { source, .. } => std::slice::from_ref(source),
         }
     }

@@ -4,6 +4,7 @@
 //! - [`Backdoor`]: the vendor's Java client, driven over standard input: what a provider and a subscriber really do and see.
 //! - [`ZooKeeper`]: a real server of version 3.9, 3.8 or 3.4; [`ZooKeeperEnsemble`]: several as one.
 //! - [`Consul`]: a real server of version 1.20, built from its Go modules; [`ConsulApi`]: its HTTP interface.
+//! - [`Polaris`]: a strict double of a server; [`PolarisApi`]: its HTTP interface; [`PolarisDoor`]: what it was asked.
 //! - [`ZkDoor`]: the vendor's and Curator's Java clients, driven over standard input: [`ZkClient`] is one session.
 //! - [`DubboProvider`], [`DubboConsumer`]: real Dubbo programs on a ZooKeeper or a Nacos; the consumer says who answers.
 //! - [`SpringApp`]: a real Spring Cloud application at a ZooKeeper or a Eureka, and what its discovery client sees.
@@ -26,6 +27,7 @@ mod java;
 mod nacos;
 mod old_tools;
 mod open_api;
+mod polaris;
 mod poller;
 mod ports;
 mod process;
@@ -43,6 +45,10 @@ pub use eureka::{EUREKA_LOGIN, Eureka, EurekaApi, EurekaOptions, EurekaStatus};
 pub use nacos::{Cluster, Nacos, NacosVersion, Options, PASSWORD, USER};
 pub use old_tools::{NacosSync, NacosSyncSetup, PolarisSync};
 pub use open_api::{Config, Edit, OpenApi, Publisher, ServiceInfo};
+pub use polaris::{
+    POLARIS_TOKEN, Polaris, PolarisApi, PolarisCounts, PolarisDoor, PolarisFault, PolarisPorts, PolarisRow,
+    PolarisRules, PolarisSetup, TokenChange, serve_polaris,
+};
 pub use poller::{Double, Gap, Poller, Report, Watched};
 pub use record::{Instance, ServiceName};
 pub use shared::{Server, full, share, shared, trial};

@@ -1,5 +1,6 @@
 //! Real servers for tests and for people.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{ExitCode, ExitStatus};
 use std::time::Instant;
@@ -7,7 +8,7 @@ use std::time::Instant;
 use anyhow::{Context, Error, Result, bail};
 use causeway_testbed::{
     CONSUL_TOKEN, Consul, ConsulSetup, EUREKA_LOGIN, Eureka, EurekaOptions, Nacos, NacosVersion, Options, PASSWORD,
-    Server, USER, ZooKeeper, ZooOptions, host,
+    Polaris, PolarisPorts, PolarisRules, PolarisSetup, Server, USER, ZooKeeper, ZooOptions, host, serve_polaris,
 };
 use clap::{Parser, Subcommand};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
@@ -29,8 +30,12 @@ struct Cli {
 enum Task {
     /// Start servers once, run a command that finds them in CAUSEWAY_TEST_NACOS2 etc., end them, exit with its code
     Run {
-        /// nacos1 (1.4.1), nacos2, nacos2b (2.5.0), nacos3 (3.1.0), zookeeper, zookeeperb (3.9), consul (1.20), eureka, with commas
-        #[arg(long, value_delimiter = ',', default_value = "nacos2,nacos2b,nacos3,nacos1,zookeeper,zookeeperb,eureka")]
+        /// nacos1 (1.4.1), nacos2, nacos2b (2.5.0), nacos3 (3.1.0), zookeeper, zookeeperb (3.9), consul (1.20), eureka, polaris, with commas
+        #[arg(
+            long,
+            value_delimiter = ',',
+            default_value = "nacos2,nacos2b,nacos3,nacos1,zookeeper,zookeeperb,eureka,polaris"
+        )]
         servers: Vec<Server>,
         /// How many may start at a time
         #[arg(long, default_value_t = 2)]
@@ -92,13 +97,53 @@ enum Task {
         #[arg(long)]
         auth: bool,
     },
+    /// Be a strict double of a server that no package carries, until Ctrl-C
+    Double {
+        #[command(subcommand)]
+        kind: DoubleKind,
+    },
     /// Say what is missing on this machine
     Check,
+}
+
+#[derive(Subcommand)]
+enum DoubleKind {
+    /// A Polaris server of 1.19
+    Polaris {
+        #[arg(long, default_value = "127.0.0.1:8090")]
+        http: SocketAddr,
+        #[arg(long, default_value = "127.0.0.1:8091")]
+        grpc: SocketAddr,
+        /// A port for tests: GET and DELETE /counts, PUT /faults, PUT /tokens, POST /streams/drop
+        #[arg(long, default_value = "127.0.0.1:8092")]
+        control: SocketAddr,
+        /// A folder for its data, which stays; without it nothing does
+        #[arg(long)]
+        data: Option<PathBuf>,
+        /// Console calls need this token
+        #[arg(long)]
+        token: Option<String>,
+        /// Clients need it as well
+        #[arg(long)]
+        client_auth: bool,
+        /// Most records of one write, and most rows of one page
+        #[arg(long, default_value_t = 100)]
+        limit: usize,
+        /// As with a MySQL store: every instance has a location
+        #[arg(long)]
+        always_location: bool,
+        /// The console's lists are up to a second old
+        #[arg(long)]
+        stale_lists: bool,
+    },
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
+    if let Task::Double { kind } = cli.command {
+        return double(kind).await.unwrap_or_else(failed);
+    }
     let missing = host::missing();
     if matches!(cli.command, Task::Check) || !missing.is_empty() {
         return check(missing);
@@ -116,12 +161,27 @@ async fn main() -> ExitCode {
             consul(ConsulSetup { port, persists: data.is_some(), data, acl, ..ConsulSetup::default() }).await
         }
         Task::Eureka { port, auth } => eureka(EurekaOptions { port, auth, ..EurekaOptions::default() }).await,
+        Task::Double { kind } => double(kind).await,
         Task::Check => Ok(ExitCode::SUCCESS),
     };
-    done.unwrap_or_else(|error| {
-        eprintln!("causeway-testbed: {error:#}");
-        ExitCode::FAILURE
-    })
+    done.unwrap_or_else(failed)
+}
+
+fn failed(error: Error) -> ExitCode {
+    eprintln!("causeway-testbed: {error:#}");
+    ExitCode::FAILURE
+}
+
+/// Nothing else has to be on the machine for one.
+async fn double(kind: DoubleKind) -> Result<ExitCode> {
+    let DoubleKind::Polaris { http, grpc, control, data, token, client_auth, limit, always_location, stale_lists } =
+        kind;
+    let rules = PolarisRules { data, token, client_auth, limit, always_location, stale_lists };
+    tokio::select! {
+        served = serve_polaris(rules, PolarisPorts { http, grpc, control }) => served?,
+        () = asked_to_end() => {}
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn check(missing: &[String]) -> ExitCode {
@@ -181,6 +241,10 @@ async fn start(server: Server) -> Result<Running> {
             None if server == Server::Consul => {
                 let consul = Consul::start(ConsulSetup::default()).await?;
                 Ok(Running { server, addr: consul.addr(), _process: Box::new(consul) })
+            }
+            None if server == Server::Polaris => {
+                let polaris = Polaris::start(PolarisSetup::default()).await?;
+                Ok(Running { server, addr: polaris.addr(), _process: Box::new(polaris) })
             }
             None => {
                 let zoo = ZooKeeper::start(ZooOptions::default()).await?;

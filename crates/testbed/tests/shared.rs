@@ -2,8 +2,8 @@
 
 use anyhow::{Context, Result, ensure};
 use causeway_testbed::{
-    ConsulApi, ConsulRow, EurekaApi, Instance, NacosVersion, OpenApi, Server, ServiceName, ZkConnect, ZkDoor, shared,
-    trial,
+    ConsulApi, ConsulRow, EurekaApi, Instance, NacosVersion, OpenApi, PolarisApi, PolarisRow, Server, ServiceName,
+    ZkConnect, ZkDoor, shared, trial,
 };
 use libtest_mimic::Arguments;
 
@@ -21,6 +21,7 @@ fn answers(server: Server) -> Result<()> {
         Some(version) => runtime.block_on(nacos(version, &addr)),
         None if server == Server::Consul => runtime.block_on(consul(&addr)),
         None if server == Server::Eureka => runtime.block_on(eureka(&addr)),
+        None if server == Server::Polaris => runtime.block_on(polaris(&addr)),
         None => runtime.block_on(zookeeper(&addr)),
     }
 }
@@ -51,6 +52,17 @@ async fn consul(addr: &str) -> Result<()> {
     let seen = api.all("testbed-shared").await?;
     ensure!(seen.len() == 1 && seen[0].1.port == 7001, "{seen:?}");
     api.deregister("testbed-node", &row.id).await
+}
+
+async fn polaris(addr: &str) -> Result<()> {
+    let api = PolarisApi::connect(addr, None)?;
+    let row = PolarisRow::new("127.0.0.1", 7001);
+    api.register("testbed-shared", "orders", std::slice::from_ref(&row)).await?;
+    // Lists are up to a second old.
+    tokio::time::sleep(std::time::Duration::from_millis(1_500)).await;
+    let seen = api.all("testbed-shared", "orders").await?;
+    ensure!(seen.len() == 1 && seen[0].port == 7001, "{seen:?}");
+    api.remove_namespace("testbed-shared").await
 }
 
 async fn eureka(addr: &str) -> Result<()> {

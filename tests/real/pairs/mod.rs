@@ -5,6 +5,7 @@ mod consul;
 mod dubbo;
 mod eureka;
 mod nacos;
+mod polaris;
 mod record;
 mod spring;
 
@@ -60,11 +61,12 @@ macro_rules! pairs {
 /// The tests by name. Between Dubbo's and Spring Cloud's znodes there is nothing to copy.
 pub fn all() -> Vec<(&'static str, Test)> {
     pairs![
-        nacos to nacos dubbo spring eureka consul;
-        dubbo to nacos dubbo eureka consul;
-        spring to nacos spring eureka consul;
-        eureka to nacos dubbo spring eureka consul;
-        consul to nacos dubbo spring eureka consul;
+        nacos to nacos dubbo spring eureka consul polaris;
+        dubbo to nacos dubbo eureka consul polaris;
+        spring to nacos spring eureka consul polaris;
+        eureka to nacos dubbo spring eureka consul polaris;
+        consul to nacos dubbo spring eureka consul polaris;
+        polaris to nacos dubbo spring eureka consul polaris;
     ]
 }
 
@@ -73,6 +75,7 @@ pub fn end() {
     nacos::end();
     eureka::end();
     consul::end();
+    polaris::end();
 }
 
 /// Waits until `place` holds `wanted` and nothing else; how long that took.

@@ -5,6 +5,7 @@ mod eureka;
 mod file;
 mod memory;
 mod nacos;
+mod polaris;
 mod providers;
 mod zookeeper;
 
@@ -13,6 +14,7 @@ pub use eureka::EurekaKind;
 pub use file::FileKind;
 pub use memory::MemoryKind;
 pub use nacos::{Door, NacosKind};
+pub use polaris::PolarisKind;
 pub use zookeeper::{Form, Servers, ZooKeeperGround, ZooKeeperKind};
 
 use crate::Session;

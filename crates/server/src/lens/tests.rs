@@ -33,7 +33,7 @@ fn rules_of_configuration_say_nothing_of_services() {
 #[test]
 fn namespaces_between_kinds() {
     type Way = &'static [(&'static str, Option<&'static str>)];
-    let table: [(&str, &str, &str, Way, Way); 10] = [
+    let table: [(&str, &str, &str, Way, Way); 17] = [
         ("ZK", "ZK", "", &[("public", Some("public"))], &[("public", Some("public"))]),
         ("ZK", "MEMORY", "", &[("public", Some("public"))], &[("public", Some("public")), ("dev", None)]),
         (
@@ -59,6 +59,38 @@ fn namespaces_between_kinds() {
         ),
         ("ZK", "MEMORY, namespace: '{x}'", "", &[("public", Some("{x}"))], &[("{x}", Some("public")), ("x", None)]),
         ("MEMORY, namespace: dev", "ZK", "", &[("dev", Some("public"))], &[("public", Some("dev"))]),
+        // Both have namespaces, and each calls the default one otherwise.
+        (
+            "MEMORY",
+            "POLARIS",
+            "",
+            &[("public", Some("default")), ("dev", Some("dev"))],
+            &[("default", Some("public")), ("dev", Some("dev")), ("public", None)],
+        ),
+        (
+            "POLARIS, namespace: default",
+            "MEMORY, namespace: public",
+            "",
+            &[("default", Some("public")), ("dev", Some("dev"))],
+            &[("public", Some("default")), ("dev", Some("dev")), ("default", None)],
+        ),
+        ("POLARIS", "POLARIS", "", &[("default", Some("default"))], &[("default", Some("default"))]),
+        (
+            "MEMORY",
+            "POLARIS",
+            "map: {namespace: {dev: test}}",
+            &[("public", Some("default")), ("dev", Some("test"))],
+            &[("default", Some("public")), ("test", Some("dev"))],
+        ),
+        (
+            "MEMORY",
+            "POLARIS",
+            "map: {namespace: {public: other}}",
+            &[("public", Some("other"))],
+            &[("other", Some("public"))],
+        ),
+        ("ZK", "POLARIS", "", &[("public", Some("default"))], &[("default", Some("public")), ("public", None)]),
+        ("POLARIS", "ZK", "", &[("default", Some("public"))], &[("public", Some("default"))]),
         ("MEMORY", "ZK", "", &[("public", Some("public")), ("dev", Some("dev"))], &[("public", Some("public"))]),
         (
             "MEMORY, namespace: 'dev,public'",

@@ -1,0 +1,121 @@
+//! Discovery over gRPC, with a server that answers as it is told to.
+
+use super::*;
+use causeway_proto::polaris::polaris_grpc_server::{PolarisGrpc, PolarisGrpcServer};
+use causeway_proto::polaris::{DiscoverRequest, DiscoverResponse, Response as Outcome, Service};
+use parking_lot::Mutex;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_stream::StreamExt;
+use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+use tonic::{Request, Response, Status, Streaming};
+
+#[derive(Clone, Default)]
+struct Server {
+    /// The tokens of the streams so far.
+    streams: Arc<Mutex<Vec<String>>>,
+    /// Streams end after so many answers.
+    ends: Option<usize>,
+}
+
+#[tonic::async_trait]
+impl PolarisGrpc for Server {
+    type DiscoverStream = ReceiverStream<Result<DiscoverResponse, Status>>;
+
+    async fn discover(
+        &self,
+        request: Request<Streaming<DiscoverRequest>>,
+    ) -> Result<Response<Self::DiscoverStream>, Status> {
+        let token = request.metadata().get("x-polaris-token").map(|token| token.to_str().unwrap().to_owned());
+        self.streams.lock().push(token.unwrap_or_default());
+        let (send, answers) = mpsc::channel(1_000);
+        let (mut asked, ends) = (request.into_inner(), self.ends.unwrap_or(usize::MAX));
+        // Like a server that sends no headers before it was asked.
+        let first = asked.next().await;
+        let work = async move {
+            let mut next = first;
+            for _ in 0..ends {
+                let Some(Ok(request)) = next.take() else { break };
+                let service = request.service.unwrap();
+                let answer = DiscoverResponse {
+                    code: Some(200_000),
+                    service: Some(Service { revision: Some("r".into()), ..service }),
+                    ..DiscoverResponse::default()
+                };
+                if send.send(Ok(answer)).await.is_err() {
+                    break;
+                }
+                next = asked.next().await;
+            }
+        };
+        tokio_util::task::TaskTracker::new().spawn(work);
+        Ok(Response::new(ReceiverStream::new(answers)))
+    }
+
+    async fn report_client(&self, _: Request<polaris::Client>) -> Result<Response<Outcome>, Status> {
+        Err(Status::unimplemented(""))
+    }
+    async fn register_instance(&self, _: Request<polaris::Instance>) -> Result<Response<Outcome>, Status> {
+        Err(Status::unimplemented(""))
+    }
+    async fn deregister_instance(&self, _: Request<polaris::Instance>) -> Result<Response<Outcome>, Status> {
+        Err(Status::unimplemented(""))
+    }
+    async fn heartbeat(&self, _: Request<polaris::Instance>) -> Result<Response<Outcome>, Status> {
+        Err(Status::unimplemented(""))
+    }
+}
+
+async fn start(server: Server) -> (String, JoinSet<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("grpc://{}", listener.local_addr().unwrap());
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move {
+        let router = tonic::transport::Server::builder().add_service(PolarisGrpcServer::new(server));
+        router.serve_with_incoming(TcpListenerStream::new(listener)).await.ok();
+    });
+    (address, tasks)
+}
+
+fn discovery(addresses: &[&str]) -> Discovery {
+    let addresses = addresses.iter().map(|text| (*text).to_owned()).chain(["http://127.0.0.1:1".to_owned()]).collect();
+    let connect = Connect { addresses, token: Some("secret".to_owned().into()), ..Connect::default() };
+    Discovery::new(Arc::new(Client::new(&connect).unwrap()))
+}
+
+fn queries(count: usize) -> Vec<Question> {
+    (0..count).map(|n| Question::instances(&"n".into(), &format!("s{n}").into(), "")).collect()
+}
+
+#[tokio::test]
+async fn one_stream_answers_all_questions_in_order() {
+    let server = Server::default();
+    let (address, _tasks) = start(server.clone()).await;
+    let mut discovery = discovery(&[&address]);
+    for count in [1, 500, 3] {
+        let found = discovery.ask(&queries(count)).await.unwrap();
+        assert!(found.len() == count && found.iter().all(|one| matches!(one, Ok(Found::Instances(..)))), "{found:?}");
+    }
+    assert_eq!(*server.streams.lock(), ["secret"]);
+}
+
+#[tokio::test]
+async fn a_stream_that_ends_is_opened_again_and_a_server_that_is_away_is_passed_over() {
+    let server = Server { ends: Some(200), ..Server::default() };
+    let (address, tasks) = start(server.clone()).await;
+    let mut discovery = discovery(&["grpc://127.0.0.1:1", &address]);
+    for _ in 0..5 {
+        assert_eq!(discovery.ask(&queries(100)).await.unwrap().len(), 100);
+    }
+    assert!((2..=5).contains(&server.streams.lock().len()), "{:?}", server.streams.lock().len());
+    drop(tasks);
+    // Neither port answers: an outage.
+    let error = loop {
+        if let Err(error) = discovery.ask(&queries(1)).await {
+            break error;
+        }
+    };
+    assert!(matches!(error, Error::Unavailable(_)) && !format!("{error:?}").contains("secret"), "{error:?}");
+}

@@ -1,0 +1,364 @@
+//! One watch: rounds of questions over one stream, each with the revision of what is known, so that only what has changed comes back.
+//!
+//! Every round asks for the services of each namespace, and for the instances of the services of interest; of very many, for a part of
+//! them. Once a second the namespaces are listed.
+
+mod watched;
+
+use super::client::{Discovery, Found, Question, again};
+use super::names;
+use super::reading::{Reading, WireService};
+use crate::util::backoff::Backoff;
+use causeway_core::{Error, Lost, Part, Selector, ServiceKey, Update};
+use futures_util::stream::{self, BoxStream, StreamExt};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::mem::{Discriminant, discriminant};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, sleep, sleep_until};
+use watched::WatchedNamespace;
+
+/// The wait after the first failure and the longest one.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
+/// From the beginning of one round to the next: a server looks for changes as often. Sooner, while something is listed that it does
+/// not know yet.
+const ROUND: Duration = Duration::from_secs(1);
+const SOON: Duration = Duration::from_millis(300);
+/// Services that are asked for in one round: with more, each has its turn in several rounds.
+const AT_ONCE: usize = 2_000;
+/// How often the namespaces are listed.
+const LIST: Duration = Duration::from_secs(1);
+
+struct Watch {
+    reading: Arc<Reading>,
+    select: Selector,
+    /// The selection's epoch at the last round.
+    selection: u64,
+    discovery: Discovery,
+    /// The namespaces that are followed.
+    parts: BTreeMap<Arc<str>, WatchedNamespace>,
+    /// Namespaces that are said to be missing or denied, so that it is said once.
+    faults: BTreeMap<Arc<str>, Discriminant<Error>>,
+    /// What was said of an outage; `None`: there is none.
+    fault: Option<Discriminant<Error>>,
+    backoff: Backoff,
+    next: Instant,
+    list: Instant,
+    /// Where the last round has stopped.
+    turn: usize,
+    ready: VecDeque<Result<Update, Lost>>,
+}
+
+/// An endless stream of what stands in the cluster.
+pub(super) fn watch(reading: &Arc<Reading>, select: &Selector) -> BoxStream<'static, Result<Update, Lost>> {
+    stream::unfold(Watch::new(reading.clone(), select.clone()), async |mut watch| {
+        loop {
+            if let Some(item) = watch.ready.pop_front() {
+                return Some((item, watch));
+            }
+            watch.step().await;
+        }
+    })
+    .boxed()
+}
+
+impl Watch {
+    fn new(reading: Arc<Reading>, select: Selector) -> Self {
+        Self {
+            selection: select.epoch(),
+            discovery: Discovery::new(reading.client.clone()),
+            reading,
+            select,
+            parts: BTreeMap::new(),
+            faults: BTreeMap::new(),
+            fault: None,
+            backoff: Backoff::new(BACKOFF.0, BACKOFF.1),
+            next: Instant::now(),
+            list: Instant::now(),
+            turn: 0,
+            ready: VecDeque::new(),
+        }
+    }
+
+    async fn step(&mut self) {
+        if Instant::now() < self.next {
+            tokio::select! {
+                () = sleep_until(self.next) => {}
+                () = self.reading.recent.changed() => {
+                    self.tell_recent();
+                    return;
+                }
+            }
+        }
+        let begun = Instant::now();
+        match self.round().await {
+            Ok(()) => {
+                self.fault = None;
+                self.backoff.reset();
+                let every = if self.parts.values().all(WatchedNamespace::is_whole) { ROUND } else { SOON };
+                // A slow server gets a rest.
+                self.next = Instant::now() + every.saturating_sub(begun.elapsed()).max(begun.elapsed());
+            }
+            // Not an outage: what is known stays known.
+            Err(Error::Throttled(wait)) => sleep(wait.max(self.backoff.next())).await,
+            Err(error) => {
+                self.lose(error);
+                sleep(self.backoff.next()).await;
+            }
+        }
+    }
+
+    /// Nothing is known any more; that is said once.
+    fn lose(&mut self, error: Error) {
+        self.list = Instant::now();
+        self.parts.values_mut().for_each(WatchedNamespace::lose);
+        if self.fault.replace(discriminant(&error)) != Some(discriminant(&error)) {
+            self.ready.push_back(Err(Lost { part: None, error }));
+        }
+    }
+
+    /// The same of one namespace.
+    fn lose_part(&mut self, namespace: &Arc<str>, error: Error) {
+        if let Some(part) = self.parts.get_mut(namespace) {
+            part.lose();
+        }
+        let said = discriminant(&error);
+        if self.faults.insert(namespace.clone(), said) != Some(said) {
+            self.ready.push_back(Err(Lost { part: Some(Part(namespace.clone())), error }));
+        }
+    }
+
+    async fn round(&mut self) -> Result<(), Error> {
+        let epoch = self.select.epoch();
+        let anew = std::mem::replace(&mut self.selection, epoch) != epoch;
+        if anew || self.list <= Instant::now() {
+            self.list_parts().await?;
+            self.list = Instant::now() + LIST;
+        }
+        let spaces: Vec<Arc<str>> = self.parts.keys().cloned().collect();
+        let asked: Vec<_> = self.parts.iter().map(|(name, part)| Question::services(name, &part.revision)).collect();
+        let lists = self.discovery.ask(&asked).await?;
+        let denied = self.denied_parts().await?;
+        for (namespace, found) in spaces.iter().zip(lists) {
+            match denied.contains(namespace) {
+                true => self.lose_part(namespace, Error::Denied(not_shown(namespace))),
+                false => self.take_list(namespace, found, anew)?,
+            }
+        }
+        let mut changed = self.ask_services().await?;
+        changed.extend(self.reading.recent.take_changed());
+        for namespace in spaces {
+            self.tell(&namespace, &changed);
+        }
+        Ok(())
+    }
+
+    /// Which namespaces take part.
+    async fn list_parts(&mut self) -> Result<(), Error> {
+        let (named, needed) = (self.select.named(), self.select.needed());
+        let listed = match self.reading.namespaces(&named).await {
+            Ok(listed) => Some(listed),
+            Err(Error::Denied(why)) if !self.reading.client.has_token() => {
+                if named.is_empty() && needed.is_empty() {
+                    return Err(Error::Denied(format!(
+                        "{why}; without a token only namespaces that the cluster names (`namespace`) can be followed"
+                    )));
+                }
+                None
+            }
+            Err(error) => return Err(error),
+        };
+        let mut wanted: BTreeMap<Arc<str>, (Option<Arc<str>>, bool)> = BTreeMap::new();
+        let titles: BTreeSet<Arc<str>> = listed.iter().flat_map(|all| all.values().flatten().cloned()).collect();
+        for (name, title) in listed.iter().flatten() {
+            let part = Part(name.clone());
+            if self.select.part(&part, title.as_deref()) || needed.contains(&part) {
+                wanted.insert(name.clone(), (title.clone(), true));
+            }
+        }
+        // Those that no list shows are looked for.
+        for name in named.into_iter().filter(|name| !titles.contains(name)).chain(needed.into_iter().map(|part| part.0))
+        {
+            wanted.entry(name).or_insert((None, listed.is_none()));
+        }
+        let gone = |name: &Arc<str>| listed.as_ref().is_some_and(|all| !all.contains_key(name));
+        let left =
+            self.parts.iter().filter(|(name, part)| !wanted.contains_key(*name) && gone(name) && part.is_known());
+        for name in left.map(|(name, _)| name.clone()).collect::<Vec<_>>() {
+            self.lose_part(&name, removed(&name));
+        }
+        self.parts.retain(|name, _| wanted.contains_key(name));
+        self.faults.retain(|name, _| wanted.contains_key(name));
+        for (name, (title, is_listed)) in wanted {
+            let part = self.parts.entry(name).or_default();
+            (part.title, part.is_listed) = (title, is_listed);
+        }
+        Ok(())
+    }
+
+    /// The namespaces that are not listed because the token may not see them: their lists are empty, and the question for a service
+    /// is refused.
+    async fn denied_parts(&mut self) -> Result<BTreeSet<Arc<str>>, Error> {
+        let hidden = || self.parts.iter().filter(|(_, part)| !part.is_listed).map(|(name, _)| name);
+        let names: Vec<Arc<str>> = hidden().cloned().collect();
+        let found = self.discovery.ask(&names.iter().map(Question::any).collect::<Vec<_>>()).await?;
+        let denied = names.into_iter().zip(found).filter(|(_, found)| matches!(found, Err(Error::Denied(_))));
+        Ok(denied.map(|(name, _)| name).collect())
+    }
+
+    /// The services of a namespace.
+    fn take_list(&mut self, namespace: &Arc<str>, found: Result<Found, Error>, anew: bool) -> Result<(), Error> {
+        let Some(part) = self.parts.get_mut(namespace) else { return Ok(()) };
+        let news = match found {
+            Ok(Found::Services(names, revision)) => Some((names, revision)),
+            Ok(Found::Same | Found::Unknown | Found::Alias | Found::Instances(..)) | Err(Error::Missing(_)) => None,
+            Err(error @ Error::Denied(_)) => {
+                self.lose_part(namespace, error);
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        let is_empty = news.as_ref().map_or_else(|| part.names().next().is_none(), |(names, _)| names.is_empty());
+        if !part.is_listed && is_empty {
+            // One that was never there is nothing to tell of.
+            let known = part.is_known();
+            *part = WatchedNamespace::default();
+            if known {
+                self.lose_part(namespace, removed(namespace));
+            }
+            return Ok(());
+        }
+        self.faults.remove(namespace);
+        match news {
+            Some((names, revision)) => {
+                part.revision = revision;
+                part.list(namespace, names, &self.select);
+            }
+            None if anew => {
+                let names = part.names().map(|name| name.to_string()).collect();
+                part.list(namespace, names, &self.select);
+            }
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// Asks for the services whose turn it is; returns those of which something is other than before.
+    async fn ask_services(&mut self) -> Result<BTreeSet<ServiceKey>, Error> {
+        let asked = self.turn();
+        let queries = asked.iter().filter_map(|(namespace, name)| {
+            let held = self.parts.get(namespace)?.services.get(name)?;
+            Some(Question::instances(namespace, name, &held.revision))
+        });
+        let queries: Vec<_> = queries.collect();
+        let found = self.discovery.ask(&queries).await?;
+        let mut changed = BTreeSet::new();
+        for (service, found) in asked.iter().zip(found) {
+            if self.take(service, found)? {
+                changed.insert(names::scope(&service.0, &service.1));
+            }
+        }
+        Ok(changed)
+    }
+
+    /// The services to ask for in this round: those of which nothing is known, and of the others as many as there is time for.
+    fn turn(&mut self) -> Vec<WireService> {
+        let wanted = |(namespace, part): (&Arc<str>, &WatchedNamespace)| {
+            let asked = part.services.iter().filter(|(_, held)| held.is_wanted);
+            let namespace = namespace.clone();
+            asked.map(move |(name, held)| (held.is_known(), (namespace.clone(), name.clone()))).collect::<Vec<_>>()
+        };
+        let all: Vec<(bool, WireService)> = self.parts.iter().flat_map(wanted).collect();
+        if all.len() <= AT_ONCE {
+            return all.into_iter().map(|(_, service)| service).collect();
+        }
+        let first = self.turn % all.len();
+        self.turn = first + AT_ONCE;
+        let in_turn = |n: usize| (n + all.len() - first) % all.len() < AT_ONCE;
+        let chosen = all.iter().enumerate().filter(|(n, (is_known, _))| !is_known || in_turn(*n));
+        chosen.map(|(_, (_, service))| service.clone()).collect()
+    }
+
+    /// What was found of a service; whether that is other than before.
+    fn take(&mut self, service: &WireService, found: Result<Found, Error>) -> Result<bool, Error> {
+        let Some(part) = self.parts.get_mut(&service.0) else { return Ok(false) };
+        let Some(held) = part.services.get_mut(&service.1) else { return Ok(false) };
+        match found {
+            Ok(Found::Same) => {
+                held.is_answered = true;
+                Ok(false)
+            }
+            Ok(Found::Instances(list, revision)) => {
+                let records = self.reading.instances(service, &list);
+                *held = held.with(records, revision);
+                Ok(true)
+            }
+            Ok(Found::Alias | Found::Services(..)) => {
+                *held = held.with(Vec::new(), String::new());
+                Ok(true)
+            }
+            // The cache has not caught up with the list, or it has, and the service is gone from both.
+            Ok(Found::Unknown) if held.is_listed => {
+                held.unknown.get_or_insert_with(Instant::now);
+                Ok(false)
+            }
+            Ok(Found::Unknown) => {
+                part.services.remove(&service.1);
+                Ok(true)
+            }
+            Err(Error::Denied(why)) => {
+                self.reading.note_denied(service, &why);
+                (held.is_denied, held.is_answered) = (true, true);
+                Ok(false)
+            }
+            Err(Error::Missing(_) | Error::Rejected(_)) => {
+                held.unknown.get_or_insert_with(Instant::now);
+                Ok(false)
+            }
+            Err(error) => Err(again(&error)),
+        }
+    }
+
+    /// Tells a namespace whole, or what of it is other than before.
+    fn tell(&mut self, namespace: &Arc<str>, changed: &BTreeSet<ServiceKey>) {
+        let Some(part) = self.parts.get_mut(namespace).filter(|_| !self.faults.contains_key(namespace)) else { return };
+        if !part.complete {
+            if !part.is_whole() {
+                return;
+            }
+            let sets = part.whole(&self.reading, namespace, &self.select);
+            let (part, title) = (Part(namespace.clone()), part.title.clone());
+            self.ready.push_back(Ok(Update::Reset { part, title, sets }));
+            return;
+        }
+        for scope in changed.iter().chain(&std::mem::take(&mut part.dirty)) {
+            if scope.namespace == *namespace
+                && let Some(set) = part.changed(&self.reading, scope, &self.select)
+            {
+                self.ready.push_back(Ok(Update::Changed(set)));
+            }
+        }
+    }
+
+    fn tell_recent(&mut self) {
+        let changed = self.reading.recent.take_changed();
+        let spaces: BTreeSet<Arc<str>> = changed.iter().map(|scope| scope.namespace.clone()).collect();
+        for namespace in spaces {
+            if self.parts.get(&namespace).is_some_and(|part| part.complete) {
+                self.tell(&namespace, &changed);
+            }
+        }
+    }
+}
+
+/// What is said of a namespace that the token may not see.
+pub(super) fn not_shown(namespace: &str) -> String {
+    format!("the token's user has no right to the namespace {namespace}: grant it in the console's policies")
+}
+
+fn removed(namespace: &str) -> Error {
+    Error::Missing(format!("the namespace {namespace} has been removed"))
+}
+
+#[cfg(test)]
+mod tests;
