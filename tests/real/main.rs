@@ -33,6 +33,7 @@ mod refusals;
 mod restart;
 mod ring;
 mod takeover;
+mod takeover_polaris;
 mod travel;
 mod zk;
 mod zk_access;
@@ -214,6 +215,7 @@ fn main() {
         Short takeover::from_nacos_sync_on_1_4,
         Full takeover::from_nacos_sync_on_3_1,
         Short takeover::from_polaris_sync_on_nacos,
+        Short takeover_polaris::both_ways,
         Short mixed::static_and_live_providers_stand_together,
         Short mixed::two_urls_at_one_address,
         Short refusals::a_refusal_that_passes,

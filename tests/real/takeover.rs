@@ -44,6 +44,7 @@ impl Watch {
                 watcher.connect("w", &at.address, &services[0].namespace).await?;
                 let told = watcher.subscribe("w", &services[0]).await?;
                 told.wait(seconds(5), |hosts| hosts.len() == usize::from(INSTANCES)).await?;
+                told.forget();
                 Some((watcher, told))
             }
         };

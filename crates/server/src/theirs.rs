@@ -4,7 +4,7 @@ use crate::api;
 use crate::desired::{Desired, RunState, TaskEntry};
 use crate::error::{Error, Result};
 use crate::node::{Inner, Node};
-use causeway_core::Reason;
+use causeway_core::{Reason, Skip};
 use causeway_engine::LeftCopy;
 use std::sync::Arc;
 use std::time::Duration;
@@ -102,6 +102,10 @@ fn copy(desired: &Desired, one: &LeftCopy) -> api::Copy {
 }
 
 fn refused(desired: &Desired, one: &LeftCopy) -> api::LeftOut {
-    let reason = one.refused.as_ref().map_or_else(|| "not removed yet".to_owned(), ToString::to_string);
+    let reason = match &one.refused {
+        Some(Reason::Skip(Skip::Rejected { why } | Skip::Blocked { why })) => why.clone(),
+        Some(reason) => reason.to_string(),
+        None => "not removed yet".to_owned(),
+    };
     api::LeftOut { at: record(desired, one), reason }
 }

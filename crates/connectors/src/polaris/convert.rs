@@ -1,9 +1,9 @@
 //! Between Polaris' words and ours. Pure.
 
 use super::names;
-use super::other_tools;
 use super::pack::{self, LAST_BEAT, MARK, More, PLACES, Repeated, TooLong};
 use super::settings::{HealthChecks, KIND, PolarisOptions};
+use crate::bridge::other_tools;
 use causeway_core::{
     Endpoint, Governed, Instance, InstanceData, InstanceId, Mark, OwnerId, Payload, ServiceKey, intern,
 };
@@ -93,7 +93,8 @@ pub(super) fn read(wire: &polaris::Instance, options: &PolarisOptions) -> Option
         None => (own_metadata(wire, options).into_iter().collect(), native(wire)),
     };
     let more = if mark.is_some() { more } else { More::default() };
-    let mark = mark.or_else(|| other_tools::owner(&wire.metadata).map(|owner| Mark::new(owner, Vec::new())));
+    let theirs = || other_tools::owner_in(|key| wire.metadata.get(key).map(String::as_str));
+    let mark = mark.or_else(|| theirs().map(other_tools::bare));
     let slot = wire.vpc_id.as_deref().unwrap_or_default();
     let record = InstanceData {
         id: InstanceId { endpoint: Endpoint { host: intern(host), port }, slot: intern(slot) },

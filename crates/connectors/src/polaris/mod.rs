@@ -7,7 +7,6 @@ mod convert;
 #[cfg(test)]
 mod fake;
 mod names;
-mod other_tools;
 mod pack;
 mod reading;
 mod recent;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Several values for each key. A key without any is not kept.
+#[derive(Clone)]
 pub(crate) struct SetMap<K, V>(BTreeMap<K, BTreeSet<V>>);
 
 impl<K, V> Default for SetMap<K, V> {

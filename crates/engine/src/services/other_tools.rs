@@ -175,33 +175,55 @@ fn oust(scope: &ServiceKey, plan: &mut Plan, exports: &Exports, observed: &Set) 
     }
 }
 
+/// The copies in one scope, each with why it could not be removed.
+fn left_in(
+    cluster: &ActiveCluster,
+    scope: &ServiceKey,
+    owner: &OwnerId,
+    ousted: &BTreeSet<InstanceId>,
+) -> BTreeMap<InstanceId, Option<Reason>> {
+    let observed = cluster_copies(cluster, scope);
+    let theirs = |id: &InstanceId| {
+        let copies = observed.records.get(id).into_iter().flat_map(|held| &held.copies);
+        copies.filter_map(Instance::mark).any(|mark| mark.owner.install != owner.install)
+    };
+    // What is being removed is neither left alone nor gone.
+    let mut found: BTreeMap<_, _> = ousted.iter().filter(|id| theirs(id)).map(|id| (id.clone(), None)).collect();
+    let scopes = cluster.scopes.lock();
+    let left = scopes.get(scope).into_iter().flat_map(|state| &state.left);
+    for (id, left) in left.filter(|(_, left)| left.owner.as_ref() == Some(owner)) {
+        match &left.skip {
+            Skip::LeftBehind { .. } => drop(found.insert(id.clone(), None)),
+            skip @ (Skip::Rejected { .. } | Skip::Blocked { .. }) if ousted.contains(id) => {
+                found.insert(id.clone(), Some(Reason::from(skip.clone())));
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
 impl Engine {
     /// The copies of the tool that a task takes over of which no task wants a record, as last planned; in the order of cluster
-    /// and scope.
+    /// and scope. One that is being removed is among them until it is gone.
     pub fn left_copies(&self, owner: &OwnerId) -> Vec<LeftCopy> {
         let mut copies = Vec::new();
         for route in self.taking(owner) {
             let cluster = &route.destination;
-            let told = cluster.scopes.lock().of(owner);
+            let ousted = route.memory.ousted.lock().clone();
+            let mut told = cluster.scopes.lock().of(owner);
+            told.extend(ousted.keys().cloned());
+            told.sort();
+            told.dedup();
             for scope in told {
-                let scopes = cluster.scopes.lock();
-                let left = scopes.get(&scope).into_iter().flat_map(|state| &state.left);
-                let ousted = route.memory.ousted.lock().get(&scope).cloned().unwrap_or_default();
-                for (id, left) in left.filter(|(_, left)| left.owner.as_ref() == Some(owner)) {
-                    let refused = match &left.skip {
-                        Skip::LeftBehind { .. } => None,
-                        skip @ (Skip::Rejected { .. } | Skip::Blocked { .. }) if ousted.contains(id) => {
-                            Some(Reason::from(skip.clone()))
-                        }
-                        _ => continue,
-                    };
-                    copies.push(LeftCopy {
-                        cluster: cluster.id().clone(),
-                        scope: scope.clone(),
-                        id: id.clone(),
-                        refused,
-                    });
-                }
+                let ousted = ousted.get(&scope).cloned().unwrap_or_default();
+                let left = left_in(cluster, &scope, owner, &ousted);
+                copies.extend(left.into_iter().map(|(id, refused)| LeftCopy {
+                    cluster: cluster.id().clone(),
+                    scope: scope.clone(),
+                    id,
+                    refused,
+                }));
             }
         }
         copies

@@ -164,7 +164,7 @@ fn copies_of_other_tools_are_copies() {
         read(&wire, &plain()).unwrap().mark().map(|mark| mark.owner.to_string())
     };
     assert_eq!(with(&[("__sync__", "nacos-a")]).as_deref(), Some("polaris-sync/nacos-a"));
-    assert_eq!(with(&[("sourceClusterId", "1"), ("syncSource", "NACOS")]).as_deref(), Some("nacos-sync/copy"));
+    assert_eq!(with(&[("sourceClusterId", "1"), ("syncSource", "NACOS")]).as_deref(), Some("nacos-sync/1"));
     assert_eq!(with(&[("__sync__", ""), ("syncSource", "x")]), None);
 }
 
