@@ -23,7 +23,7 @@ pub async fn a_hung_admin_api_stalls_nobody() -> Result<()> {
     let default = estate.upstream("orders", "default");
     estate.shows(&default, &[(9_401, 100)], seconds(20)).await?;
     let at_other = other.api()?;
-    let count = async || Ok(at_other.targets(&default).await?.len());
+    let count = async || anyhow::Ok(at_other.targets(&default).await?.len());
     until("the other one", seconds(10), async || Ok(count().await? == 1)).await?;
 
     estate.desk.hang().await?;
