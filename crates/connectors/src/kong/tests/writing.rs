@@ -99,7 +99,7 @@ async fn a_service_to_which_others_have_routes_stays_empty() {
     // It is used again.
     fake.take_writes();
     ok(&services, &scope("default"), &[Change::Create(copy(2))]).await;
-    assert_eq!(paths(&fake.take_writes()), ["POST /upstreams/s.n.orders.default/targets", "POST /services"]);
+    assert_eq!(paths(&fake.take_writes()), ["POST /upstreams/s.n.orders.default/targets"]);
 }
 
 #[tokio::test]
