@@ -163,7 +163,7 @@ pub async fn without_a_database_others_stay() -> Result<()> {
     theirs("after a restart of ours").await?;
     let count = traffic.end().await.whole().with_context(|| node.log())?;
     eprintln!("{count} requests to what is not ours, none failed");
-    let stands = async || Ok(api.targets(&default).await?.len() == 2);
+    let stands = async || anyhow::Ok(api.targets(&default).await?.len() == 2);
     ensure!(stands().await?, "{:?}", api.targets(&default).await?);
     // At rest nothing is written.
     estate.desk.forget().await?;
