@@ -6,7 +6,7 @@ use causeway_settings::Kind;
 use std::path::Path;
 
 /// `tests/real/pairs` copies services from each of these to each.
-const PAIRS: &[&str] = &["consul", "eureka", "nacos", "zookeeper"];
+const PAIRS: &[&str] = &["consul", "eureka", "nacos", "polaris", "zookeeper"];
 
 /// Source, destination, what travels, and the tests that show it: `module::name` of `tests/real`, or all of a module.
 const COVERED: &[(&str, &str, &str, &[&str])] = &[
@@ -57,6 +57,19 @@ const COVERED: &[(&str, &str, &str, &[&str])] = &[
         "services",
         &["travel", "operator", "cutover", "mixed", "refusals", "guards", "namespaces", "restart", "many"],
     ),
+    (
+        "nacos",
+        "polaris",
+        "services",
+        &[
+            "polaris",
+            "polaris_faults::a_thousand_instances_go_in_chunks",
+            "polaris_faults::a_hung_server_stalls_nothing_else",
+            "polaris_faults::a_destination_that_forgot_gets_everything_again",
+            "polaris_faults::five_thousand_there_and_back",
+        ],
+    ),
+    ("polaris", "nacos", "services", &["polaris", "polaris_faults"]),
     (
         "nacos",
         "zookeeper",

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// Where kinds may be named: what two of them share, the formats on their wires, what they are tested with and by.
 const MAY: [&str; 7] = ["connectors/src/bridge", "proto", "conformance", "testbed", "/tests/", "/tests.rs", "/target/"];
 /// Other tools, whose names hold that of a kind.
-const TOOLS: [&str; 4] = ["nacos-sync", "nacossync", "nacos sync", "polaris-sync"];
+const TOOLS: [&str; 6] = ["nacos-sync", "nacossync", "nacos sync", "polaris-sync", "polarissync", "polaris sync"];
 
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).unwrap() {

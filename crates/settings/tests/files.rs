@@ -160,8 +160,8 @@ fn other_words_for_kinds() {
         let text = with_tasks("  []\n").replacen("MEMORY", &format!("{word}, connectKeyList: [h]"), 1);
         assert_eq!(good(&text).clusters[0].kind, "zookeeper");
     }
-    let planned = wrong(&with_tasks("  []\n").replacen("MEMORY", "Polaris", 1));
-    assert_eq!(planned.0[0].message, "`Polaris` is not supported yet");
+    let planned = wrong(&with_tasks("  []\n").replacen("MEMORY", "Kubernetes", 1));
+    assert_eq!(planned.0[0].message, "`Kubernetes` is not supported yet");
 }
 
 fn warnings(text: &str) -> Vec<Problem> {

@@ -26,7 +26,7 @@ pub(super) struct Reading {
     pub options: PolarisOptions,
     /// What we wrote and discovery may not show yet.
     pub recent: RecentWrites,
-    /// For complete looks, one at a time.
+    /// For complete looks, which ask in turns.
     looks: tokio::sync::Mutex<Discovery>,
     /// The namespaces that the operator named.
     named: Vec<String>,
@@ -64,6 +64,10 @@ impl Reading {
         }
     }
 
+    async fn ask(&self, questions: &[Question]) -> Result<Vec<Result<Found, Error>>, Error> {
+        self.looks.lock().await.ask(questions).await
+    }
+
     /// Whether a namespace is known to be missing. Where that may not be asked, it is not known.
     async fn is_missing(&self, namespace: &str) -> Result<bool, Error> {
         match self.client.has_namespace(namespace).await {
@@ -78,7 +82,7 @@ impl Reading {
         match self.client.count(&part.0).await {
             Err(Error::Denied(_)) if !self.client.has_token() => {
                 let asked = [Question::services(&part.0, "")];
-                match self.looks.lock().await.ask(&asked).await?.into_iter().next() {
+                match self.ask(&asked).await?.into_iter().next() {
                     Some(Ok(Found::Services(names, _))) => Ok(names.len()),
                     Some(Err(error)) => Err(error),
                     _ => Ok(0),
@@ -95,15 +99,14 @@ impl Reading {
             Err(Error::Denied(_)) if !self.client.has_token() => {}
             done => done?,
         }
-        let mut discovery = self.looks.lock().await;
-        let listed = discovery.ask(&[Question::services(&part.0, "")]).await?.into_iter().next();
+        let listed = self.ask(&[Question::services(&part.0, "")]).await?.into_iter().next();
         let names = match listed {
             Some(Ok(Found::Services(names, _))) => names,
             Some(Err(error)) => return Err(error),
             _ => Vec::new(),
         };
         if missing && names.is_empty() {
-            let probed = discovery.ask(&[Question::any(&part.0)]).await?.into_iter().next();
+            let probed = self.ask(&[Question::any(&part.0)]).await?.into_iter().next();
             return Err(match probed {
                 Some(Err(Error::Denied(_))) => Error::Denied(not_shown(&part.0)),
                 _ => Error::Missing(format!("there is no namespace {part}")),
@@ -115,7 +118,7 @@ impl Reading {
         for last in [false, true] {
             let asked: Vec<_> = open.iter().map(|name| Question::instances(&part.0, name, "")).collect();
             let mut unknown = Vec::new();
-            for (name, found) in open.into_iter().zip(discovery.ask(&asked).await?) {
+            for (name, found) in open.into_iter().zip(self.ask(&asked).await?) {
                 match found? {
                     Found::Instances(list, _) => {
                         let list = self.instances(&(part.0.clone(), name.clone()), &list);

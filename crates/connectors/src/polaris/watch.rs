@@ -135,6 +135,7 @@ impl Watch {
             self.list_parts().await?;
             self.list = Instant::now() + LIST;
         }
+        self.refresh().await?;
         let spaces: Vec<Arc<str>> = self.parts.keys().cloned().collect();
         let asked: Vec<_> = self.parts.iter().map(|(name, part)| Question::services(name, &part.revision)).collect();
         let lists = self.discovery.ask(&asked).await?;
@@ -149,6 +150,17 @@ impl Watch {
         changed.extend(self.reading.recent.take_changed());
         for namespace in spaces {
             self.tell(&namespace, &changed);
+        }
+        Ok(())
+    }
+
+    /// Has the server bring its cache up to date before a namespace is told whole. Who may not ask for that is told what there is.
+    async fn refresh(&mut self) -> Result<(), Error> {
+        for (namespace, part) in self.parts.iter_mut().filter(|(_, part)| part.is_listed && !part.is_fresh) {
+            match self.reading.client.refresh(namespace).await {
+                Ok(()) | Err(Error::Denied(_) | Error::Missing(_) | Error::Rejected(_)) => part.is_fresh = true,
+                Err(error) => return Err(error),
+            }
         }
         Ok(())
     }

@@ -243,17 +243,18 @@ impl Writer {
             return Ok(false);
         }
         let (client, (namespace, name)) = (&self.reading.client, service);
-        let is_new = !client.has_service(namespace, name).await?;
-        if is_new {
-            let mark = [(MARK, &*self.install)];
-            match client.make_service(namespace, name, &mark).await {
+        // A list may be older than what a provider has made.
+        let mark = [(MARK, &*self.install)];
+        let is_new = match client.has_service(namespace, name).await? {
+            true => false,
+            false => match client.make_service(namespace, name, &mark).await {
                 Err(Error::Missing(_)) => {
                     client.make_namespace(namespace, None).await?;
-                    client.make_service(namespace, name, &mark).await?;
+                    client.make_service(namespace, name, &mark).await?
                 }
-                done => done?,
-            }
-        }
+                made => made?,
+            },
+        };
         self.services.lock().insert(service.clone());
         Ok(is_new)
     }

@@ -32,11 +32,11 @@ impl Client {
     pub async fn make_namespace(&self, name: &str, comment: Option<&str>) -> Result<(), Error> {
         let body = [NamespaceJson { name: Some(name.to_owned()), comment: comment.map(str::to_owned) }];
         let answer = self.send(Method::POST, "/naming/v1/namespaces", &[], Some(text(&body)?)).await?;
-        made(answer)
+        made(answer).map(drop)
     }
 
-    /// Makes a service with this metadata. One that is there already is fine, and stays as it is.
-    pub async fn make_service(&self, namespace: &str, name: &str, metadata: &[(&str, &str)]) -> Result<(), Error> {
+    /// Makes a service with this metadata. One that is there already is fine, and stays as it is. Returns whether it is new.
+    pub async fn make_service(&self, namespace: &str, name: &str, metadata: &[(&str, &str)]) -> Result<bool, Error> {
         let metadata: HashMap<_, _> = metadata.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
         let body = [ServiceJson {
             name: Some(name.to_owned()),
@@ -160,13 +160,13 @@ fn judge(how: WriteKind, code: u32, words: &str) -> WriteOutcome {
     }
 }
 
-/// Whether what was to be made is there.
-fn made(answer: Answer) -> Result<(), Error> {
+/// Whether what was to be made is new: it is there in any case.
+fn made(answer: Answer) -> Result<bool, Error> {
     let inner = answer.responses.iter().flatten().flatten().next();
     let (code, words) = inner.map_or((answer.code(), answer.words()), |one| (one.code(), one.words()));
     match refusal(code, &brief(words)) {
-        Some(_) if code == EXISTS => Ok(()),
-        None => Ok(()),
+        Some(_) if code == EXISTS => Ok(false),
+        None => Ok(true),
         Some(error) => Err(error),
     }
 }

@@ -17,6 +17,8 @@ pub(super) struct WatchedNamespace {
     pub title: Option<Arc<str>>,
     /// Whether the servers list it, or may not be asked whether they do.
     pub is_listed: bool,
+    /// Whether the server was asked to bring its cache of it up to date since the last outage.
+    pub is_fresh: bool,
     /// Of the list of services; empty: none was taken in.
     pub revision: String,
     /// Whether a list was ever taken in.
@@ -65,7 +67,7 @@ impl WatchedService {
 impl WatchedNamespace {
     /// Nothing is known for sure any more.
     pub fn lose(&mut self) {
-        self.complete = false;
+        (self.complete, self.is_fresh) = (false, false);
         self.services.values_mut().for_each(|held| (held.is_answered, held.unknown) = (false, None));
     }
 

@@ -42,6 +42,9 @@ async fn server(stands: Vec<Value>) -> Fake {
         if line.starts_with("GET") {
             return json!({"code": 200_000, "amount": stands.len(), "instances": stands});
         }
+        if line == "POST /naming/v1/services" && !stands.is_empty() {
+            return json!({"code": 400_201, "responses": [{"code": 400_201}]});
+        }
         let count = serde_json::from_str::<Value>(body).unwrap().as_array().map_or(0, Vec::len);
         json!({"code": 200_000, "responses": vec![json!({"code": 200_000}); count]})
     })
