@@ -73,8 +73,9 @@ impl PolarisState {
 
     /// Brings the cache up to date.
     pub fn refresh(&self) {
-        let before = self.cache();
-        let next = before.next(&mut self.records.lock(), self.rules.always_location);
+        // Of two at once, each would lack what the other takes in.
+        let mut records = self.records.lock();
+        let next = self.cache().next(&mut records, self.rules.always_location);
         if let Some(next) = next {
             *self.cache.write() = Arc::new(next);
         }
