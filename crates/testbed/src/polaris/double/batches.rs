@@ -84,12 +84,11 @@ pub fn elements(body: &[u8]) -> Result<Vec<Value>, String> {
 pub fn done(
     state: &PolarisState,
     work: &ConsoleWrite,
-    body: Result<Value, String>,
+    body: Result<Vec<Value>, String>,
     token: Option<&str>,
 ) -> ManyAnswers {
     let all = match body {
-        Ok(Value::Array(all)) => all,
-        Ok(_) => return ManyAnswers::with(AnswerCode::PARSE, "json: cannot unmarshal string into a message"),
+        Ok(all) => all,
         Err(why) => return ManyAnswers::with(AnswerCode::PARSE, &why),
     };
     let most = state.rules.limit;
