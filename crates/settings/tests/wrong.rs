@@ -92,7 +92,7 @@ wrong_files! {
     a_cluster_that_is_a_text: "clusters:\n- src\n" => [(2, 3, "clusters[0]", "write keys such as `clusterName: …`")];
     a_cluster_with_nothing: "clusters:\n- namespace: x\n" => [
         (2, 3, "clusters[0].clusterName", "`clusterName` is missing"),
-        (2, 3, "clusters[0].clusterType", "`clusterType` is missing; expected one of APOLLO, CONSUL, ETCD, EUREKA, FILE, KONG, MEMORY, NACOS, ZOOKEEPER"),
+        (2, 3, "clusters[0].clusterType", "`clusterType` is missing; expected one of APOLLO, CONSUL, ETCD, EUREKA, FILE, KONG, MEMORY, NACOS, POLARIS, ZOOKEEPER"),
     ];
     no_addresses: "clusters:\n- clusterName: a\n  clusterType: NACOS\n" => [(2, 3, "clusters[0].connectKeyList", "is missing; expected at least one address")];
     an_empty_list_of_addresses: "clusters:\n- clusterName: a\n  clusterType: NACOS\n  connectKeyList: []\n" => [(4, 19, "clusters[0].connectKeyList", "this list is empty")];
@@ -110,8 +110,8 @@ wrong_files! {
         (5, 3, "clusters[0].nameSpaces", "did you mean `namespace`?"),
         (6, 3, "clusters[0].pasword", "did you mean `password`?"),
     ];
-    a_misspelt_kind: "clusters:\n- {clusterName: a, clusterType: NACSO}\n" => [(2, 33, "clusters[0].clusterType", "`NACSO` is not a kind of cluster that is known; expected one of APOLLO, CONSUL, ETCD, EUREKA, FILE, KONG, MEMORY, NACOS, ZOOKEEPER; did you mean `NACOS`?")];
-    an_unknown_kind: "clusters:\n- {clusterName: a, clusterType: mainframe}\n" => [(2, 33, "clusters[0].clusterType", "the kinds of cluster that are known: APOLLO, CONSUL, ETCD, EUREKA, FILE, KONG, MEMORY, NACOS, ZOOKEEPER")];
+    a_misspelt_kind: "clusters:\n- {clusterName: a, clusterType: NACSO}\n" => [(2, 33, "clusters[0].clusterType", "`NACSO` is not a kind of cluster that is known; expected one of APOLLO, CONSUL, ETCD, EUREKA, FILE, KONG, MEMORY, NACOS, POLARIS, ZOOKEEPER; did you mean `NACOS`?")];
+    an_unknown_kind: "clusters:\n- {clusterName: a, clusterType: mainframe}\n" => [(2, 33, "clusters[0].clusterType", "the kinds of cluster that are known: APOLLO, CONSUL, ETCD, EUREKA, FILE, KONG, MEMORY, NACOS, POLARIS, ZOOKEEPER")];
     a_kind_of_the_future: "clusters:\n- {clusterName: a, clusterType: APISIX}\n- {clusterName: b, clusterType: k8s}\n" => [
         (2, 33, "clusters[0].clusterType", "`APISIX` is not supported yet"),
         (3, 33, "clusters[1].clusterType", "`k8s` is not supported yet"),

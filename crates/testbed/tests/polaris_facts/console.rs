@@ -253,10 +253,22 @@ pub async fn what_json_may_say(at: Place) -> Result<()> {
     let (status, body) = at.raw(Method::POST, INSTANCES, &token, "[]").await?;
     ensure!(status == 415, "without a content type: {status}: {body}");
     let json = [&token[..], &[("Content-Type", "application/json")]].concat();
-    for body in ["", "{", "[{]"] {
+    // It reads one bracket, and then elements.
+    let bodies = [
+        ("", 400_001),
+        ("{", 400_002),
+        ("{}", 400_002),
+        ("5", 400_002),
+        ("[] x", 400_002),
+        ("[{]", 400_001),
+        ("{\"a\":1}", 400_001),
+    ];
+    for (body, code) in bodies {
         let (status, said) = at.raw(Method::POST, INSTANCES, &json, body).await?;
-        ensure!(status == 400 && said.contains("400001"), "{body}: {status}: {said}");
+        ensure!(status == 400 && said.contains(&code.to_string()), "{body}: {status}: {said}");
     }
+    let (status, said) = at.raw(Method::DELETE, INSTANCES, &json, "[]").await?;
+    ensure!(status == 405, "{status}: {said}");
     let (status, body) = at.raw(Method::GET, "/naming/v1/nothing", &token, "").await?;
     ensure!(status == 404, "{status}: {body}");
     Ok(())

@@ -90,7 +90,7 @@ async fn what_is_a_providers_is_neither_written_over_nor_removed() {
     let changes = [Change::Create(copy(1)), Change::Update { from: copy(2), to: copy(2) }, delete(3), delete(4)];
     let outcomes = writer(&fake).apply(&scope(), &changes).await;
     assert!(matches!(outcomes[..], [Err(Error::Conflict), Err(Error::Conflict), Ok(()), Ok(())]), "{outcomes:?}");
-    assert_eq!(fake.seen("POST").len() + fake.seen("PUT").len(), 0);
+    assert_eq!(fake.seen("POST /naming/v1/instances").len() + fake.seen("PUT").len(), 0);
 }
 
 #[tokio::test]

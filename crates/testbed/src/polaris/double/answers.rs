@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::codes::AnswerCode;
 use super::json;
+use super::state::USER_ID;
 
 /// About one thing.
 #[derive(Clone, Debug)]
@@ -37,7 +38,12 @@ impl OneAnswer {
 
     /// With what exactly is wrong behind the code's words.
     pub fn with(code: AnswerCode, message: &str) -> Self {
-        Self { info: format!("{}: {message}", code.info()), ..Self::of(code) }
+        Self::said(code, &format!(": {message}"))
+    }
+
+    /// With these words right behind the code's.
+    pub fn said(code: AnswerCode, words: &str) -> Self {
+        Self { info: format!("{}{words}", code.info()), ..Self::of(code) }
     }
 
     pub fn namespace(code: AnswerCode, it: Namespace) -> Self {
@@ -77,10 +83,15 @@ impl OneAnswer {
             AnswerTopic::Namespace(it) => all["namespace"] = json::namespace(it, None),
             AnswerTopic::Service(it) => all["service"] = json::service(it, None),
             AnswerTopic::Instance(it) => all["instance"] = json::instance(it),
-            AnswerTopic::Client(it) => all["client"] = json!({"host": it.host, "type": "SDK", "version": it.version}),
+            AnswerTopic::Client(it) => {
+                all["client"] = json!({
+                    "host": it.host, "type": "UNKNOWN", "version": it.version, "location": null, "id": null, "stat": [],
+                    "ctime": null, "mtime": null,
+                });
+            }
             AnswerTopic::Token(token) => {
                 all["loginResponse"] = json!({
-                    "user_id": "65e4789a6d5b49669adf1e9e8387549c", "name": "polaris", "role": "main",
+                    "user_id": USER_ID, "name": "polaris", "role": "main",
                     "owner_id": "", "token": token, "options": {},
                 });
             }

@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 
 use axum::http::Method;
-use causeway_proto::polaris::{Instance, Namespace, Service};
+use causeway_proto::polaris::{Instance, Namespace};
 use serde_json::Value;
 
 use super::answers::{ManyAnswers, OneAnswer};
 use super::checks;
 use super::codes::AnswerCode;
-use super::json::{self as words, AskedInstance};
+use super::json::{self as words, AskedInstance, AskedService};
 use super::records::HeldRecords;
 use super::rights::Rights;
 use super::state::PolarisState;
@@ -62,24 +62,43 @@ impl ConsoleWrite {
     }
 }
 
+/// The elements of a list. The server reads one bracket, whatever it is, and then as many elements as come: so it takes `{` for an
+/// empty list, and does not look at what stands behind.
+pub fn elements(body: &[u8]) -> Result<Vec<Value>, String> {
+    let text = String::from_utf8_lossy(body);
+    let Some(first) = text.trim_start().chars().next() else { return Err("EOF".to_owned()) };
+    let rest = text.trim_start()[first.len_utf8()..].trim_start();
+    match (first, rest.chars().next()) {
+        ('[', None | Some(']')) | ('{', None | Some('}')) => Ok(Vec::new()),
+        ('[', _) => {
+            let mut values = serde_json::Deserializer::from_slice(body).into_iter::<Vec<Value>>();
+            let first = values.next().unwrap_or(Ok(Vec::new()));
+            first.map_err(|error| error.to_string())
+        }
+        ('{', _) => Err("not at beginning of value".to_owned()),
+        _ => serde_json::from_str::<Value>(&text).map(|_| Vec::new()).map_err(|error| error.to_string()),
+    }
+}
+
 /// Does it, or says what is wrong. What is wrong with one thing of a list keeps all of it from being done.
 pub fn done(
     state: &PolarisState,
     work: &ConsoleWrite,
-    body: Result<Value, String>,
+    body: Result<Vec<Value>, String>,
     token: Option<&str>,
 ) -> ManyAnswers {
     let all = match body {
-        Ok(Value::Array(all)) => all,
-        Ok(_) => return ManyAnswers::with(AnswerCode::PARSE, "json: cannot unmarshal string into a message"),
+        Ok(all) => all,
         Err(why) => return ManyAnswers::with(AnswerCode::PARSE, &why),
     };
     let most = state.rules.limit;
     match work.0 {
         ConsoleThing::Namespaces => {
-            read(&all, most, words::read_namespace, |all| namespaces(state, work.1, &all, token))
+            read(&all, most, words::read_namespace, |mut all| namespaces(state, work.1, &mut all, token))
         }
-        ConsoleThing::Services => read(&all, most, words::read_service, |all| services(state, work.1, &all, token)),
+        ConsoleThing::Services => {
+            read(&all, most, words::read_service, |mut all| services(state, work.1, &mut all, token))
+        }
         ConsoleThing::Instances => read(&all, most, words::read_instance, |all| instances(state, work.1, all, token)),
         ConsoleThing::Hosts => read(&all, most, words::read_instance, |all| hosts(state, work.1, &all, token)),
     }
@@ -121,9 +140,13 @@ fn written(
     }
 }
 
-fn namespaces(state: &PolarisState, deed: ConsoleDeed, all: &[Namespace], token: Option<&str>) -> ManyAnswers {
+fn namespaces(state: &PolarisState, deed: ConsoleDeed, all: &mut [Namespace], token: Option<&str>) -> ManyAnswers {
     if let Err((code, _)) = allowed(state, token, all.iter().map(|one| one.name.as_deref())) {
         return ManyAnswers::of(code);
+    }
+    if deed == ConsoleDeed::Create {
+        let owner = state.owner();
+        all.iter_mut().for_each(|one| one.owners = owner.clone().or(one.owners.take()));
     }
     written(state, ManyAnswers::collected, |records| {
         let each = all.iter().map(|one| match deed {
@@ -135,8 +158,8 @@ fn namespaces(state: &PolarisState, deed: ConsoleDeed, all: &[Namespace], token:
     })
 }
 
-fn services(state: &PolarisState, deed: ConsoleDeed, all: &[Service], token: Option<&str>) -> ManyAnswers {
-    let checked: Vec<_> = all.iter().map(|one| (checks::service(one), one)).collect();
+fn services(state: &PolarisState, deed: ConsoleDeed, all: &mut [AskedService], token: Option<&str>) -> ManyAnswers {
+    let checked: Vec<_> = all.iter().map(|one| (checks::service(&one.it), &one.it)).collect();
     if checked.iter().any(|(checked, _)| checked.is_err()) {
         // The server answers about all of them, and says nothing about the good ones.
         let each = checked.into_iter().map(|(checked, one)| match checked {
@@ -145,13 +168,17 @@ fn services(state: &PolarisState, deed: ConsoleDeed, all: &[Service], token: Opt
         });
         return ManyAnswers::collected(each.collect());
     }
-    if let Err((code, _)) = allowed(state, token, all.iter().map(|one| one.namespace.as_deref())) {
+    if let Err((code, _)) = allowed(state, token, all.iter().map(|one| one.it.namespace.as_deref())) {
         return ManyAnswers::of(code);
+    }
+    if deed == ConsoleDeed::Create {
+        let owner = state.owner();
+        all.iter_mut().for_each(|one| one.it.owners = owner.clone().or(one.it.owners.take()));
     }
     written(state, ManyAnswers::summed_up, |records| {
         let each = all.iter().map(|one| match deed {
-            ConsoleDeed::Create => records.create_service(one),
-            ConsoleDeed::Delete => records.delete_service(one),
+            ConsoleDeed::Create => records.create_service(&one.it),
+            ConsoleDeed::Delete => records.delete_service(&one.it),
             ConsoleDeed::Update | ConsoleDeed::Isolate => records.update_service(one),
         });
         each.collect()

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use causeway_proto::polaris::Instance;
+use causeway_proto::polaris::{Instance, Service};
 use sha1::{Digest, Sha1};
 
 use super::records::{HeldInstance, HeldNamespace, HeldRecords, HeldService};
@@ -107,6 +107,25 @@ impl CachedService {
 
     pub fn name(&self) -> &str {
         self.it.it.name.as_deref().unwrap_or_default()
+    }
+
+    /// As it is shown: all of its texts, and the ports of its instances.
+    pub fn shown(&self) -> Service {
+        let mut ports: Vec<_> = self.instances.iter().filter_map(|one| one.it.port).collect();
+        ports.sort_unstable();
+        ports.dedup();
+        let ports: Vec<_> = ports.into_iter().map(|port| port.to_string()).collect();
+        let it = &self.it.it;
+        let text = |word: &Option<String>| Some(word.clone().unwrap_or_default());
+        Service {
+            ports: Some(it.ports.clone().unwrap_or_else(|| ports.join(","))),
+            business: text(&it.business),
+            department: text(&it.department),
+            comment: text(&it.comment),
+            owners: text(&it.owners),
+            token: None,
+            ..it.clone()
+        }
     }
 
     /// All instances, and those that are healthy and not isolated.

@@ -106,7 +106,7 @@ impl PolarisState {
         // In no order.
         let first = self.calls.counts().total % instances.len().max(1);
         instances.rotate_left(first);
-        let source = Service { token: None, ..found.it.it.clone() };
+        let source = found.shown();
         let service = Service { revision: Some(found.revision.clone()), ..source.clone() };
         let alias_for = Some(source);
         DiscoverResponse { instances, alias_for, ..answer(AnswerCode::SUCCESS, kind, Some(service)) }
@@ -123,5 +123,6 @@ pub fn shown(answer: &DiscoverResponse) -> Value {
         "rateLimit": null, "circuitBreaker": null,
         "services": answer.services.iter().map(service).collect::<Vec<_>>(), "namespaces": [], "faultDetector": null,
         "aliasFor": answer.alias_for.as_ref().map(service), "lanes": [],
+        "customRouteRules": [], "nearbyRouteRules": [], "losslessRules": [],
     })
 }

@@ -83,29 +83,38 @@ async fn tell(state: &Arc<PolarisState>, request: Request, call: &OpenCall<'_>) 
         };
         return list(state, &path, &parameters, token.as_deref());
     }
+    if !is_taken(&parts.method, &path) {
+        return HttpAnswer::Plain(StatusCode::METHOD_NOT_ALLOWED, "405: Method Not Allowed");
+    }
     if !is_json(&parts.headers) {
         return HttpAnswer::Plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, "415: Unsupported Media Type");
     }
     let Ok(body) = to_bytes(body, usize::MAX).await else {
         return HttpAnswer::Plain(StatusCode::BAD_REQUEST, "400: Bad Request");
     };
-    let body = serde_json::from_slice::<Value>(&body).map_err(|error| error.to_string());
+    let whole = || serde_json::from_slice::<Value>(&body).map_err(|error| error.to_string());
     match (parts.method, path.as_str()) {
-        (Method::POST, "/core/v1/user/login") => HttpAnswer::One(sign_in(state, body)),
-        (Method::POST, path) if path.starts_with("/v1/") => client(state, path, token, body).await,
+        (Method::POST, "/core/v1/user/login") => HttpAnswer::One(sign_in(state, whole())),
+        (Method::POST, path) if path.starts_with("/v1/") => client(state, path, token, whole()).await,
         (method, path) => {
             let Some(work) = batches::ConsoleWrite::of(&method, path) else {
                 return HttpAnswer::Plain(StatusCode::NOT_FOUND, "404: Page Not Found");
             };
-            if let Ok(Value::Array(all)) = &body {
-                call.brings(all.len());
-            }
+            let body = batches::elements(&body);
+            call.brings(body.as_ref().map_or(0, Vec::len));
             if work.is_gathered() {
                 sleep(GATHERED).await;
             }
             HttpAnswer::Many(batches::done(state, &work, body, token.as_deref()))
         }
     }
+}
+
+/// Whether a path takes this method; one that is nobody's takes all.
+fn is_taken(method: &Method, path: &str) -> bool {
+    let console = |method: Method| batches::ConsoleWrite::of(&method, path).is_some();
+    let is_known = console(Method::POST) || console(Method::PUT);
+    !is_known || batches::ConsoleWrite::of(method, path).is_some()
 }
 
 fn token(headers: &HeaderMap) -> Option<String> {
@@ -128,7 +137,9 @@ fn list(state: &PolarisState, path: &str, parameters: &Parameters, token: Option
     }
     let rights = match state.tokens.lock().console(token) {
         Ok(rights) => rights,
-        Err((code, why)) => return HttpAnswer::List(ListAnswer::with(code, why)),
+        // Only of instances it says more.
+        Err((code, why)) if path == "/naming/v1/instances" => return HttpAnswer::List(ListAnswer::with(code, why)),
+        Err((code, _)) => return HttpAnswer::List(ListAnswer::of(code)),
     };
     // Discovery is then up to date as well: both have one cache.
     if !state.rules.stale_lists {
@@ -164,7 +175,7 @@ fn sign_in(state: &PolarisState, body: Result<Value, String>) -> OneAnswer {
         return OneAnswer::of(AnswerCode::NO_USER);
     }
     if said("password") != USER.1 {
-        return OneAnswer::with(AnswerCode::NOT_ALLOWED, "name or password is wrong");
+        return OneAnswer::said(AnswerCode::NOT_ALLOWED, ":name or password is wrong");
     }
     OneAnswer::token(state.tokens.lock().admin.as_deref().unwrap_or("polaris-has-no-tokens-here"))
 }

@@ -15,6 +15,14 @@ pub struct AskedInstance {
     pub has_metadata: bool,
 }
 
+/// A service of a request.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct AskedService {
+    pub it: Service,
+    /// The same.
+    pub has_metadata: bool,
+}
+
 fn text(map: &Map<String, Value>, key: &str) -> Option<String> {
     map.get(key).and_then(Value::as_str).map(str::to_owned)
 }
@@ -75,9 +83,9 @@ pub fn read_instance(value: &Value) -> Result<AskedInstance, String> {
     Ok(AskedInstance { it, has_metadata: map.contains_key("metadata") })
 }
 
-pub fn read_service(value: &Value) -> Result<Service, String> {
+pub fn read_service(value: &Value) -> Result<AskedService, String> {
     let map = schema::SERVICE.read(value)?;
-    Ok(service_of(&map))
+    Ok(AskedService { it: service_of(&map), has_metadata: map.contains_key("metadata") })
 }
 
 pub fn service_of(map: &Map<String, Value>) -> Service {

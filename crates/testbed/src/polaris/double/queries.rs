@@ -198,8 +198,7 @@ pub fn instances(cache: &CachedRecords, parameters: &Parameters, most: usize) ->
 }
 
 fn service_row(one: &CachedService) -> Value {
-    let it = Service { token: None, ..one.it.it.clone() };
-    words::service(&it, Some(one.counts()))
+    words::service(&one.shown(), Some(one.counts()))
 }
 
 /// Services, those that were changed last first; only those of namespaces that the asker may see.

@@ -12,6 +12,7 @@ use jiff::Zoned;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::checks;
 use super::json as words;
 
 pub struct HeldNamespace {
@@ -96,11 +97,24 @@ impl HeldRecords {
             std::fs::rename(&fresh, &path)?;
         }
         if records.namespaces.is_empty() {
-            for (name, comment) in [("default", "default environment"), ("Polaris", "polaris-server")] {
+            for (name, comment) in [("default", "Default Environment"), ("Polaris", "Polaris-server")] {
                 let (comment, owners) = (Some(comment.to_owned()), Some("polaris".to_owned()));
                 let it = Namespace { name: Some(name.to_owned()), comment, owners, ..Namespace::default() };
                 records.put_namespace(it);
             }
+            // The server's own, which is kept alive by itself.
+            let own = Instance {
+                host: Some("127.0.0.1".to_owned()),
+                port: Some(8_091),
+                protocol: Some("grpc".to_owned()),
+                version: Some("v0.1.0".to_owned()),
+                metadata: [("polaris_service".to_owned(), "polaris.checker".to_owned())].into(),
+                namespace: Some("Polaris".to_owned()),
+                service: Some("polaris.checker".to_owned()),
+                ..Instance::default()
+            };
+            let id = Some(checks::id_of(&own));
+            records.create_instance(&Instance { id, ..own });
             records.flush()?;
         }
         Ok(records)
@@ -139,7 +153,7 @@ impl HeldRecords {
         if let Some(it) = line.get("namespace") {
             self.keep_namespace(words::read_namespace(it)?);
         } else if let Some(it) = line.get("service") {
-            self.keep_service(words::read_service(it)?);
+            self.keep_service(words::read_service(it)?.it);
         } else if let Some(it) = line.get("instance") {
             let service = line["of"].as_str().unwrap_or_default().to_owned();
             self.keep_instance(service, words::read_instance(it)?.it);

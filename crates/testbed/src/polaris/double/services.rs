@@ -5,6 +5,7 @@ use causeway_proto::polaris::{Namespace, Service};
 use super::answers::OneAnswer;
 use super::checks;
 use super::codes::AnswerCode;
+use super::json::AskedService;
 use super::records::{HeldRecords, random_id};
 
 impl HeldRecords {
@@ -90,14 +91,14 @@ impl HeldRecords {
         OneAnswer::service(AnswerCode::SUCCESS, shown)
     }
 
-    /// Changes what the request names; no metadata leaves what is there.
-    pub fn update_service(&mut self, asked: &Service) -> OneAnswer {
+    /// Changes what the request names; metadata is replaced as a whole.
+    pub fn update_service(&mut self, AskedService { it: asked, has_metadata }: &AskedService) -> OneAnswer {
         let told = |code| OneAnswer::service(code, asked.clone());
         let (namespace, name) =
             (asked.namespace.as_deref().unwrap_or_default(), asked.name.as_deref().unwrap_or_default());
         let Some(there) = self.service_named(namespace, name).cloned() else { return told(AnswerCode::NOT_FOUND) };
         let mut it = there.it.clone();
-        if !asked.metadata.is_empty() && asked.metadata != it.metadata {
+        if *has_metadata && asked.metadata != it.metadata {
             it.metadata = asked.metadata.clone();
             it.revision = Some(random_id());
         }
