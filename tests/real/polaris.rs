@@ -12,13 +12,18 @@ use tokio::task::JoinSet;
 /// The vendor's own example, in our words: one service, both ways between Nacos' public namespace and Polaris' default one.
 pub async fn the_vendors_example_both_ways() -> Result<()> {
     let estate = Estate::new("polaris-example").await?;
-    let clusters =
-        [estate.nacos_cluster("nacos1", ", namespace: public"), estate.polaris_cluster("polaris1", ", namespace: default")];
+    let clusters = [
+        estate.nacos_cluster("nacos1", ", namespace: public"),
+        estate.polaris_cluster("polaris1", ", namespace: default"),
+    ];
     let task = "  - {source: nacos1, destination: polaris1, mode: Bidirectional, settle: 2s, \
                 serviceMatchPattern: \"nacos[.]test[.]3\"}\n";
     let (name, native) = (ServiceName::public("nacos.test.3"), Instance::new("127.0.0.1", 9_301).with("zone", "a"));
     estate.nacos.api.register(&name, &native).await?;
-    estate.api.register("default", "nacos.test.3", &[PolarisRow::new("127.0.0.1", 9_302).with("side", "polaris")]).await?;
+    estate
+        .api
+        .register("default", "nacos.test.3", &[PolarisRow::new("127.0.0.1", 9_302).with("side", "polaris")])
+        .await?;
     estate.node.apply(&settings(&clusters, &[task.to_owned()]))?;
     let ports = async || {
         let mut in_polaris: Vec<_> =
@@ -86,7 +91,9 @@ pub async fn both_ways_with_nacos() -> Result<()> {
     api.update(space, "web-0", &[PolarisRow { weight: 70, ..full.clone() }.with("team", "boats")]).await?;
     let changed = async || {
         let seen = estate.seen("web-0").await?;
-        Ok(seen.get(&8_001).is_some_and(|one| one.weight == 0.7 && one.metadata.get("team").is_some_and(|team| team == "boats")))
+        Ok(seen
+            .get(&8_001)
+            .is_some_and(|one| one.weight == 0.7 && one.metadata.get("team").is_some_and(|team| team == "boats")))
     };
     let took = until("the change", seconds(8), changed).await.with_context(|| estate.state())?;
     eprintln!("a change of Polaris in Nacos after {took:?}");
@@ -158,7 +165,8 @@ pub async fn removed_keys_and_isolation_travel() -> Result<()> {
     for isolated in [true, false] {
         let away = Instance { enabled: !isolated, ..bare.clone() };
         who.batch_register("p", &estate.service("from-nacos"), &natives(away)).await?;
-        let there = async || Ok(estate.held("from-nacos").await?.get(&9_401).is_some_and(|row| row.isolated == isolated));
+        let there =
+            async || Ok(estate.held("from-nacos").await?.get(&9_401).is_some_and(|row| row.isolated == isolated));
         until("isolation in Polaris", seconds(8), there).await.with_context(|| estate.state())?;
         api.update(space, "from-polaris", &[PolarisRow { isolated, ..plain.clone() }]).await?;
         let enabled = async || {

@@ -124,7 +124,8 @@ impl Estate {
     /// No call was refused but those whose names begin so.
     pub async fn nothing_refused(&self, but: &[&str]) -> Result<PolarisCounts> {
         let counts = self.door.counts().await?;
-        let others: Vec<_> = counts.refused.iter().filter(|(name, _)| !but.iter().any(|but| name.starts_with(but))).collect();
+        let others: Vec<_> =
+            counts.refused.iter().filter(|(name, _)| !but.iter().any(|but| name.starts_with(but))).collect();
         ensure!(others.is_empty(), "refused: {others:?}");
         Ok(counts)
     }
@@ -140,7 +141,8 @@ impl Watch {
     pub fn start(api: &PolarisApi, space: &str, services: &[(String, usize)]) -> Self {
         let (looks, mut work) = (Arc::<AtomicUsize>::default(), JoinSet::new());
         for (service, count) in services {
-            let (api, space, service, count, looks) = (api.clone(), space.to_owned(), service.clone(), *count, looks.clone());
+            let (api, space, service, count, looks) =
+                (api.clone(), space.to_owned(), service.clone(), *count, looks.clone());
             work.spawn(async move {
                 loop {
                     let seen = api.visible(&space, &service).await?;

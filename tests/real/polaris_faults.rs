@@ -35,7 +35,8 @@ async fn all_stay(estate: &Estate, first: u16, time: u64) -> Result<()> {
 /// A token that is reset, disabled, or sees the namespace no more empties nothing; with the right one all goes on.
 pub async fn a_token_that_is_lost_empties_nothing() -> Result<()> {
     let estate = copied("polaris-token", 8_200).await?;
-    let (door, said) = (&estate.door, async |words: &str| Ok(estate.node.ok(&["get", "tasks", "-o", "json"])?.contains(words)));
+    let (door, said) =
+        (&estate.door, async |words: &str| Ok(estate.node.ok(&["get", "tasks", "-o", "json"])?.contains(words)));
     for (change, words) in [
         (TokenChange { admin: Some("another".into()), ..TokenChange::default() }, "401004"),
         (TokenChange { disabled: Some([POLARIS_TOKEN.to_owned()].into()), ..TokenChange::default() }, "401003"),
@@ -77,8 +78,13 @@ pub async fn a_restarted_server_empties_nothing() -> Result<()> {
     let stay = [("web", [8_500]), ("shop", [8_401])];
     tokio::try_join!(estate.stays(stay[0].0, &stay[0].1, seconds(8)), estate.stays(stay[1].0, &stay[1].1, seconds(8)))?;
     api.create_namespace(space, "made again, and empty").await?;
-    tokio::try_join!(estate.stays(stay[0].0, &stay[0].1, seconds(15)), estate.stays(stay[1].0, &stay[1].1, seconds(15)))?;
-    until("three are held", seconds(40), async || Ok(estate.node.number("held")? == 3)).await.with_context(|| estate.state())?;
+    tokio::try_join!(
+        estate.stays(stay[0].0, &stay[0].1, seconds(15)),
+        estate.stays(stay[1].0, &stay[1].1, seconds(15))
+    )?;
+    until("three are held", seconds(40), async || Ok(estate.node.number("held")? == 3))
+        .await
+        .with_context(|| estate.state())?;
     for (port, name) in [(8_500, "web"), (8_401, "shop"), (8_402, "till")] {
         api.register(space, name, &[PolarisRow::new("127.0.0.1", port)]).await?;
     }
@@ -142,7 +148,9 @@ pub async fn a_hung_server_stalls_nothing_else() -> Result<()> {
             "stopped" => hung.polaris.resume()?,
             _ => hung.door.fail(&[]).await?,
         }
-        hung.polaris_shows("orders", &[9_100, 9_101, 9_102, 9_103], seconds(60)).await.with_context(|| hung.node.log())?;
+        hung.polaris_shows("orders", &[9_100, 9_101, 9_102, 9_103], seconds(60))
+            .await
+            .with_context(|| hung.node.log())?;
         publish(2).await?;
         hung.polaris_shows("orders", &[9_100, 9_101], seconds(60)).await?;
         well.polaris_shows("orders", &[9_100, 9_101], seconds(10)).await?;

@@ -110,7 +110,10 @@ impl Subject for PolarisSubject {
             Who::WrongPassword => Some("not-a-token"),
             Who::Only(namespace) => {
                 let users = [(LIMITED.to_owned(), [namespace.clone()].into())].into();
-                self.server.door()?.change_tokens(&TokenChange { users: Some(users), ..TokenChange::default() }).await?;
+                self.server
+                    .door()?
+                    .change_tokens(&TokenChange { users: Some(users), ..TokenChange::default() })
+                    .await?;
                 Some(LIMITED)
             }
         };
