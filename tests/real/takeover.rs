@@ -94,9 +94,23 @@ async fn from_nacos_sync(name: &str, source: Server, destination: Server) -> Res
     let who = Backdoor::start().await?;
     who.connect("p", &a.address, &ns).await?;
     provide(&who, "p", &ns, SERVICES, INSTANCES).await?;
-    let services: Vec<_> = (0..SERVICES).map(|n| service(&ns, n)).collect();
+    let mut services: Vec<_> = (0..SERVICES).map(|n| service(&ns, n)).collect();
+    // Persistent ones, which pass the servers' health checks.
+    services.push(ServiceName::new(&ns, "DEFAULT_GROUP", "fixed"));
+    let mut listening = Vec::new();
+    for _ in 0..INSTANCES {
+        let listener = std::net::TcpListener::bind("127.0.0.9:0")?;
+        let one = Instance::new("127.0.0.9", listener.local_addr()?.port()).with("zone", "a");
+        a.api.register(&services[SERVICES], &Instance { ephemeral: false, ..one }).await?;
+        listening.push(listener);
+    }
+    let total = services.len() * usize::from(INSTANCES);
     until("providers", seconds(10), async || {
-        Ok(a.api.visible(&services[SERVICES - 1]).await?.len() == usize::from(INSTANCES))
+        let mut sum = 0;
+        for service in &services {
+            sum += a.api.visible(service).await?.len();
+        }
+        Ok(sum == total)
     })
     .await?;
     let setup = NacosSyncSetup {
@@ -122,7 +136,7 @@ async fn from_nacos_sync(name: &str, source: Server, destination: Server) -> Res
         for service in &services {
             sum += b.api.visible(service).await?.len();
         }
-        Ok(sum == SERVICES * usize::from(INSTANCES))
+        Ok(sum == total)
     })
     .await?;
 
