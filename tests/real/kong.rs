@@ -118,7 +118,8 @@ pub async fn no_request_fails_while_instances_come_and_go() -> Result<()> {
     let node = Node::on(data, at).await?;
     let targets = async || {
         let rows = api.targets(&default).await?;
-        Ok(rows.into_keys().filter_map(|target| target.rsplit_once(':')?.1.parse::<u16>().ok()).collect::<Vec<_>>())
+        let port = |target: String| target.rsplit_once(':')?.1.parse::<u16>().ok();
+        anyhow::Ok(rows.into_keys().filter_map(port).collect::<Vec<_>>())
     };
     let wanted = {
         let mut wanted: Vec<u16> = [1, 3, 4, 5].map(|n| ports[n]).into();

@@ -23,7 +23,7 @@ pub async fn a_hung_admin_api_stalls_nobody() -> Result<()> {
     let default = estate.upstream("orders", "default");
     estate.shows(&default, &[(9_401, 100)], seconds(20)).await?;
     let at_other = other.api()?;
-    let count = async || Ok(at_other.targets(&default).await?.len());
+    let count = async || anyhow::Ok(at_other.targets(&default).await?.len());
     until("the other one", seconds(10), async || Ok(count().await? == 1)).await?;
 
     estate.desk.hang().await?;
@@ -163,7 +163,7 @@ pub async fn without_a_database_others_stay() -> Result<()> {
     theirs("after a restart of ours").await?;
     let count = traffic.end().await.whole().with_context(|| node.log())?;
     eprintln!("{count} requests to what is not ours, none failed");
-    let stands = async || Ok(api.targets(&default).await?.len() == 2);
+    let stands = async || anyhow::Ok(api.targets(&default).await?.len() == 2);
     ensure!(stands().await?, "{:?}", api.targets(&default).await?);
     // At rest nothing is written.
     estate.desk.forget().await?;

@@ -74,11 +74,18 @@ pub fn normal(session: &Session, service: &ServiceKey, record: Instance) -> Resu
     session.normalize(service, record).map_err(|why| anyhow!("cannot be held: {why}"))
 }
 
-/// Applies changes that must all succeed; the first may be told to wait.
+/// How often a write may find that somebody else was faster.
+const CONFLICTS: usize = 5;
+
+/// Applies changes that must all succeed; the first may be told to wait, or that something else stands there than was known.
 pub async fn write(session: &Session, service: &ServiceKey, changes: &[Change]) -> Result<()> {
-    let mut outcomes = session.apply(service, changes).await;
-    while let [Err(Error::Throttled(wait)), ..] = outcomes[..] {
-        sleep(wait).await;
+    let (mut outcomes, mut conflicts) = (session.apply(service, changes).await, 0);
+    loop {
+        match outcomes[..] {
+            [Err(Error::Throttled(wait)), ..] => sleep(wait).await,
+            [Err(Error::Conflict), ..] if conflicts < CONFLICTS => conflicts += 1,
+            _ => break,
+        }
         outcomes = session.apply(service, changes).await;
     }
     if outcomes.len() != changes.len() {

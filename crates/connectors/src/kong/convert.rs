@@ -161,7 +161,9 @@ fn host(host: &str) -> Result<std::sync::Arc<str>, String> {
     }
     let takes = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
     let is_label = |label: &str| !label.is_empty() && !label.ends_with('-');
-    match host.bytes().all(takes) && host.split('.').all(is_label) {
+    // A name that is whole may end with a point.
+    let labels = host.strip_suffix('.').unwrap_or(host);
+    match host.bytes().all(takes) && labels.split('.').all(is_label) {
         true => Ok(intern(host)),
         false => Err(format!("{host:?} is no host in Kong, which has ASCII letters, digits, `.`, `-` and `_`")),
     }
