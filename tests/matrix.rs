@@ -52,7 +52,7 @@ const COVERED: &[(&str, &str, &str, &[&str])] = &[
         "services",
         &["consul::both_ways_with_nacos", "consul::a_provider_moves", "consul::a_restart_of_ours_is_not_seen", "ring"],
     ),
-    ("nacos", "kong", "services", &["kong", "kong_faults"]),
+    ("nacos", "kong", "services", &["kong", "kong_faults", "kong_forms"]),
     (
         "nacos",
         "nacos",

@@ -48,12 +48,13 @@ pub async fn five_hundred_services_of_ten() -> Result<()> {
     ensure!(writes <= most, "{writes} writes, {most} are enough");
     ensure!(calls <= most + 1_700, "{calls} calls");
     ensure!(estate.api.names("upstreams").await?.len() == usize::from(SERVICES));
-    pause(20).await;
+    // Half a minute after a write the engine may look at the whole once more.
+    pause(45).await;
     estate.desk.forget().await?;
     pause(60).await;
     let (calls, writes) = (estate.desk.total().await?, estate.desk.writes().await?);
     eprintln!("at rest {calls} calls a minute, {writes} of which write");
-    ensure!(writes == 0 && calls <= 700, "{calls} calls a minute at rest, {writes} write");
+    ensure!(writes == 0 && calls <= 400, "{calls} calls a minute at rest, {writes} write");
 
     // After a restart of ours: a look, and nothing written.
     let (data, port) = estate.node.kill()?;

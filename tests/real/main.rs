@@ -19,6 +19,7 @@ mod guards;
 mod kong;
 mod kong_estate;
 mod kong_faults;
+mod kong_forms;
 mod kong_load;
 mod many;
 mod mixed;
@@ -168,6 +169,8 @@ fn main() {
         Short kong_faults::writes_that_fail_are_repeated,
         Short kong_faults::without_a_database_others_stay,
         Full kong_faults::a_gateway_that_crashes_keeps_what_it_has,
+        Short kong_forms::over_tls_into_a_workspace,
+        Short kong_forms::a_file_that_a_gateway_loads,
         Short kong_load::more_targets_than_a_page_come_and_leave,
         Full kong_load::five_hundred_services_of_ten,
         Short zk_services::every_layout_travels_byte_for_byte_both_ways,

@@ -19,7 +19,7 @@ use tokio::time::sleep;
 
 const TARGETS: usize = 10;
 /// Services that are written at once.
-const AT_ONCE: usize = 16;
+const AT_ONCE: usize = 8;
 /// How long the node is left alone before it is measured at rest, and then measured.
 const REST: Duration = Duration::from_secs(30);
 const MEASURED: Duration = Duration::from_secs(60);

@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 
@@ -58,18 +58,21 @@ pub(super) struct Declarative {
     last: tokio::sync::Mutex<LastWrite>,
 }
 
+/// A file's size and time.
+type Print = (u64, SystemTime);
+
 /// A file that Kong is to load.
 pub(super) struct ConfigFile {
     path: PathBuf,
-    /// As it was last read: by its size and its time.
-    known: Mutex<Option<((u64, std::time::SystemTime), Arc<Document>)>>,
+    /// As it was last read.
+    known: Mutex<Option<(Print, Arc<Document>)>>,
 }
 
 impl ConfigFile {
     /// What stands in it. A file that is not there is an empty one.
     pub async fn load(&self) -> Result<Arc<Document>, Error> {
         let print = match std::fs::metadata(&self.path) {
-            Ok(about) => (about.len(), about.modified().unwrap_or(std::time::UNIX_EPOCH)),
+            Ok(about) => (about.len(), about.modified().unwrap_or(SystemTime::UNIX_EPOCH)),
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 return Ok(Arc::new(Document::empty()));
             }

@@ -14,6 +14,8 @@ use std::time::Duration;
 /// An upstream that has lost its last target, and the service before it, stay for so long: its instances may only be unwell, and a
 /// route that is made anew takes seconds until it works.
 const LINGER: Duration = Duration::from_secs(20);
+/// One that an earlier process has left empty stays for so long.
+const LEFT: Duration = Duration::from_secs(600);
 
 /// An entity of ours to be made, changed or removed: its path, and its fields.
 #[derive(Debug, PartialEq)]
@@ -51,7 +53,7 @@ impl Gateway {
         if self.looks {
             return Ok(());
         }
-        for (scope, place) in self.view.idle(LINGER) {
+        for (scope, place) in self.view.idle(LINGER, LEFT) {
             let _alone = self.gate.write().await;
             Hand::open(self, &self.client, &scope, &place, true).await?.take_away().await?;
         }
@@ -79,7 +81,7 @@ impl Gateway {
     fn repairs(&self) -> Vec<Repair> {
         let routes = self.known_routes.lock();
         let mut repairs = Vec::new();
-        let mut names: BTreeSet<String> = BTreeSet::new();
+        let (mut services, mut names) = (BTreeSet::new(), BTreeSet::new());
         for (scope, row, is_empty) in self.view.upstreams() {
             let Ok(place) = Place::of(&scope) else { continue };
             if place.is_given || !self.view.is_own(&row.tags) {
@@ -91,6 +93,7 @@ impl Gateway {
             });
             let wanted: Vec<_> = wanted.collect();
             names.extend(wanted.iter().map(|(name, _)| name.clone()));
+            services.extend(place.service.clone());
             let service = place.service.as_deref().map(|name| (name, self.view.service(name)));
             let is_foreign = matches!(&service, Some((_, Some(row))) if !self.view.is_own(&row.tags));
             if is_empty || is_foreign {
@@ -110,7 +113,9 @@ impl Gateway {
                 }
             }
         }
-        let old = routes.values().filter(|row| !names.contains(&row.name));
+        // Those of services that are not written here are another cluster's.
+        let is_here = |name: &str| name.rsplit_once(".route-").is_some_and(|(service, _)| services.contains(service));
+        let old = routes.values().filter(|row| !names.contains(&row.name) && is_here(&row.name));
         repairs.extend(old.map(|row| Repair::Remove(format!("/routes/{}", row.id))));
         repairs
     }

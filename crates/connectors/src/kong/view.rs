@@ -66,6 +66,8 @@ struct ViewState {
     written: BTreeMap<String, BTreeMap<String, Wrote>>,
     /// Upstreams of others in which we have written.
     given: BTreeSet<String>,
+    /// Upstreams that were written through this cluster: another one of this install may be the same Kong.
+    made: BTreeSet<String>,
 }
 
 /// What stands in Kong.
@@ -124,6 +126,7 @@ impl View {
             if place.is_given {
                 state.given.insert(place.upstream.clone());
             }
+            state.made.insert(place.upstream.clone());
             let targets = state.written.entry(place.upstream).or_default();
             for one in written.records.values() {
                 let wrote = Wrote { owner: one.owner.clone(), id: None };
@@ -165,6 +168,9 @@ impl View {
     /// Notes for whom a target was written, and Kong's id of it; `None`: it was taken away.
     pub fn note(&self, upstream: &str, address: &str, wrote: Option<(OwnerId, Option<String>)>) {
         let mut state = self.state.lock();
+        if wrote.is_some() {
+            state.made.insert(upstream.to_owned());
+        }
         let targets = state.written.entry(upstream.to_owned()).or_default();
         match wrote {
             Some((owner, id)) => drop(targets.insert(address.to_owned(), Wrote { owner, id })),
@@ -192,6 +198,7 @@ impl View {
     /// An upstream is not there any more.
     pub fn remove(&self, upstream: &str) {
         let mut state = self.state.lock();
+        state.made.remove(upstream);
         let was = state.followed.remove(upstream).is_some();
         drop(state);
         if was {
@@ -255,18 +262,20 @@ impl View {
         all.map(|followed| (followed.set.scope.clone(), followed.row.clone())).collect()
     }
 
-    /// All upstreams that are followed, and whether they have no target.
+    /// The upstreams that were written through this cluster, and whether they have no target.
     pub fn upstreams(&self) -> Vec<(ServiceKey, UpstreamRow, bool)> {
         let state = self.state.lock();
-        let all = state.followed.values();
-        all.map(|one| (one.set.scope.clone(), one.row.clone(), one.targets.is_empty())).collect()
+        let made = state.followed.iter().filter(|(name, _)| state.made.contains(*name));
+        made.map(|(_, one)| (one.set.scope.clone(), one.row.clone(), one.targets.is_empty())).collect()
     }
 
-    /// Those that have had no target for so long.
-    pub fn idle(&self, time: Duration) -> Vec<(ServiceKey, Place)> {
+    /// Those that have had no target for so long: `made` through this cluster, or `left` by an earlier process.
+    pub fn idle(&self, made: Duration, left: Duration) -> Vec<(ServiceKey, Place)> {
         let state = self.state.lock();
-        let idle = state.followed.values().filter(|one| one.empty.is_some_and(|since| since.elapsed() >= time));
-        idle.filter_map(|one| Some((one.set.scope.clone(), Place::of(&one.set.scope).ok()?))).collect()
+        let time = |name: &String| if state.made.contains(name) { made } else { left };
+        let is_idle = |name: &String, one: &Followed| one.empty.is_some_and(|since| since.elapsed() >= time(name));
+        let idle = state.followed.iter().filter(|(name, one)| is_idle(name, one));
+        idle.filter_map(|(_, one)| Some((one.set.scope.clone(), Place::of(&one.set.scope).ok()?))).collect()
     }
 
     /// How many upstreams are followed.
