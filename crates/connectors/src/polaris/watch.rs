@@ -29,6 +29,14 @@ const AT_ONCE: usize = 2_000;
 /// How often the namespaces are listed.
 const LIST: Duration = Duration::from_secs(1);
 
+/// What was said of an error: its kind, and of a refusal the reason as well, since the operator has something else to do about another.
+type ToldError = (Discriminant<Error>, String);
+
+fn said(error: &Error) -> ToldError {
+    let why = if let Error::Denied(why) = error { why.clone() } else { String::new() };
+    (discriminant(error), why)
+}
+
 struct Watch {
     reading: Arc<Reading>,
     select: Selector,
@@ -38,9 +46,9 @@ struct Watch {
     /// The namespaces that are followed.
     parts: BTreeMap<Arc<str>, WatchedNamespace>,
     /// Namespaces that are said to be missing or denied, so that it is said once.
-    faults: BTreeMap<Arc<str>, Discriminant<Error>>,
+    faults: BTreeMap<Arc<str>, ToldError>,
     /// What was said of an outage; `None`: there is none.
-    fault: Option<Discriminant<Error>>,
+    fault: Option<ToldError>,
     backoff: Backoff,
     next: Instant,
     list: Instant,
@@ -112,7 +120,8 @@ impl Watch {
     fn lose(&mut self, error: Error) {
         self.list = Instant::now();
         self.parts.values_mut().for_each(WatchedNamespace::lose);
-        if self.fault.replace(discriminant(&error)) != Some(discriminant(&error)) {
+        let said = said(&error);
+        if self.fault.replace(said.clone()) != Some(said) {
             self.ready.push_back(Err(Lost { part: None, error }));
         }
     }
@@ -122,8 +131,8 @@ impl Watch {
         if let Some(part) = self.parts.get_mut(namespace) {
             part.lose();
         }
-        let said = discriminant(&error);
-        if self.faults.insert(namespace.clone(), said) != Some(said) {
+        let said = said(&error);
+        if self.faults.insert(namespace.clone(), said.clone()) != Some(said) {
             self.ready.push_back(Err(Lost { part: Some(Part(namespace.clone())), error }));
         }
     }
