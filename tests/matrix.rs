@@ -5,8 +5,8 @@ use causeway_connectors::kinds;
 use causeway_settings::Kind;
 use std::path::Path;
 
-/// `tests/real/pairs` copies services from each of these to each.
-const PAIRS: &[&str] = &["consul", "eureka", "nacos", "zookeeper"];
+/// `tests/real/pairs` copies services from each of these to each, as far as it can be one or the other.
+const PAIRS: &[&str] = &["consul", "eureka", "kong", "nacos", "zookeeper"];
 
 /// Source, destination, what travels, and the tests that show it: `module::name` of `tests/real`, or all of a module.
 const COVERED: &[(&str, &str, &str, &[&str])] = &[
@@ -44,6 +44,7 @@ const COVERED: &[(&str, &str, &str, &[&str])] = &[
         ],
     ),
     ("file", "file", "services", &["file_prometheus"]),
+    ("file", "kong", "services", &["kong_load"]),
     ("memory", "memory", "services", &["tests/cli.rs"]),
     (
         "nacos",
@@ -51,6 +52,7 @@ const COVERED: &[(&str, &str, &str, &[&str])] = &[
         "services",
         &["consul::both_ways_with_nacos", "consul::a_provider_moves", "consul::a_restart_of_ours_is_not_seen", "ring"],
     ),
+    ("nacos", "kong", "services", &["kong", "kong_faults"]),
     (
         "nacos",
         "nacos",

@@ -16,6 +16,10 @@ mod eureka_names;
 mod eureka_spring;
 mod file_prometheus;
 mod guards;
+mod kong;
+mod kong_estate;
+mod kong_faults;
+mod kong_load;
 mod many;
 mod mixed;
 mod namespaces;
@@ -134,6 +138,18 @@ fn main() {
         Full eureka::an_old_list_is_no_difference,
         Full eureka::a_restarted_server_empties_nothing,
         Short file_prometheus::a_prometheus_lists_exactly_the_targets,
+        Short kong::a_service_has_an_upstream_for_each_group,
+        Short kong::no_request_fails_while_instances_come_and_go,
+        Short kong::what_others_made_survives,
+        Short kong::an_existing_upstream_gets_targets_only,
+        Short kong::an_emptied_source_is_held,
+        Short kong_faults::a_hung_admin_api_stalls_nobody,
+        Short kong_faults::a_wrong_token_is_told,
+        Short kong_faults::writes_that_fail_are_repeated,
+        Short kong_faults::without_a_database_others_stay,
+        Full kong_faults::a_gateway_that_crashes_keeps_what_it_has,
+        Short kong_load::more_targets_than_a_page_come_and_leave,
+        Full kong_load::five_hundred_services_of_ten,
         Short zk_services::every_layout_travels_byte_for_byte_both_ways,
         Short zk_services::a_restart_of_ours_is_no_event,
         Short zk_changes::other_settings_of_a_running_cluster_are_no_event,

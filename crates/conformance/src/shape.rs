@@ -8,6 +8,8 @@ use causeway_core::{Instance, Set};
 pub struct Shape {
     /// The one namespace and the one group of a kind that has no others.
     pub only: Option<(&'static str, &'static str)>,
+    /// Whether such a kind has other groups all the same.
+    pub groups: bool,
     /// Whether that one namespace can be away while the server answers: then it can be made, too.
     pub part_goes: bool,
     /// What a service is called that the suite calls so.
@@ -29,6 +31,7 @@ impl Shape {
     /// Of a kind that takes whatever it is given, and gives it back.
     pub const PLAIN: Self = Self {
         only: None,
+        groups: false,
         part_goes: true,
         service: |name| name.to_owned(),
         neighbours: ["orders", "Orders", "orders-1", "orders/1"],

@@ -3,7 +3,8 @@
 use causeway_conformance::data;
 use causeway_conformance::data::kinds::{MemoryDataKind, NacosDataKind, ZooKeeperDataKind};
 use causeway_conformance::kinds::{
-    ConsulKind, Door, EurekaKind, FileKind, Form, MemoryKind, NacosKind, Servers, ZooKeeperGround, ZooKeeperKind,
+    ConsulKind, Door, EurekaKind, FileKind, Form, KongKind, MemoryKind, NacosKind, Servers, ZooKeeperGround,
+    ZooKeeperKind,
 };
 use causeway_conformance::points;
 use causeway_connectors::consul::Destination;
@@ -61,6 +62,12 @@ fn main() -> ExitCode {
     let many = |trial: &Trial| trial.name().contains("::p14_");
     let agent = points::trials(&ConsulKind::new("consul_agent", Destination::Agent));
     trials.extend(agent.into_iter().filter(|trial| !many(trial)));
+    // Its Admin API closes nothing to some. Without a database it forgets everything when it ends, and each write is one of all
+    // that there is.
+    let database = points::trials(&KongKind::new("kong", false)).into_iter().filter(|trial| !one_part(trial));
+    trials.extend(database);
+    let not_whole = |trial: &Trial| one_part(trial) || trial.name().contains("::p03_") || many(trial);
+    trials.extend(points::trials(&KongKind::new("kong_dbless", true)).into_iter().filter(|trial| !not_whole(trial)));
     let every = trials.len() / 24;
     for (n, eureka) in eurekas.enumerate() {
         trials.insert(((n + 1) * (every + 1)).min(trials.len()), eureka);
@@ -71,7 +78,9 @@ fn main() -> ExitCode {
         let name = trial.name();
         let later = match name.split_once("::").map_or(name, |(kind, _)| kind) {
             "memory" | "memory_flat" | "memory_data" | "memory_flat_data" | "file" | "file_prometheus" | "consul"
-            | "eureka" | "zookeeper" | "zookeeper_dubbo" | "zookeeper_data" | "nacos_3_1" => false,
+            | "eureka" | "kong" | "kong_dbless" | "zookeeper" | "zookeeper_dubbo" | "zookeeper_data" | "nacos_3_1" => {
+                false
+            }
             "nacos_1_4" | "nacos_2_5" => slow(name),
             // Servers of its own are slow to start, and its rights to change.
             "nacos_2_5_data" => name.contains("::restarts::"),

@@ -6,6 +6,7 @@ mod connect;
 pub mod consul;
 pub mod eureka;
 pub mod file;
+pub mod kong;
 pub mod memory;
 pub mod nacos;
 mod util;
@@ -25,14 +26,14 @@ pub const CONNECTORS: &[&dyn Connector] = &[
     &consul::ConsulConnector,
     &eureka::EurekaConnector,
     &file::FileConnector,
+    &kong::KongConnector,
     &memory::MemoryConnector,
     &nacos::NacosConnector,
     &zookeeper::ZooKeeperConnector,
 ];
 
 /// Words for kinds that are not supported yet.
-const PLANNED: &[&str] =
-    &["polaris", "kubernetes", "k8s", "etcd", "kong", "apollo", "apisix", "traefik", "envoy", "nginx"];
+const PLANNED: &[&str] = &["polaris", "kubernetes", "k8s", "etcd", "apollo", "apisix", "traefik", "envoy", "nginx"];
 
 /// The table of all kinds, for the settings file.
 pub fn kinds() -> Kinds {

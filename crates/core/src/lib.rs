@@ -17,9 +17,9 @@ pub use model::{
 };
 pub use plan::{
     Base, Born, CaseRule, Change, Choice, Conflicts, Crowded, EntryMap, EntryNames, EntryReason, EntrySkip,
-    EntryVersion, Evidence, Fresh, Governed, Grouping, InstanceGroup, Intent, Lens, MergeRules, MetadataMap, NameCase, NoPlace, NodesBelow,
-    Overrides, Plan, PlanContext, Removal, Renaming, Select, ServiceLens, Skip, SkipKind, Spell, Undecided, Verdict,
-    Ways, Wish, WriteMode, Written, WrittenRecord, merge, plan,
+    EntryVersion, Evidence, Fresh, Governed, Grouping, InstanceGroup, Intent, Lens, MergeRules, MetadataMap, NameCase,
+    NoPlace, NodesBelow, Overrides, Plan, PlanContext, Removal, Renaming, Select, ServiceLens, Skip, SkipKind, Spell,
+    Undecided, Verdict, Ways, Wish, WriteMode, Written, WrittenRecord, merge, plan,
 };
 pub use port::{
     BoxError, Capabilities, Carrier, DataPort, DataSelector, DataSink, DataSource, EntryCapabilities, EntryFacts,

@@ -16,7 +16,7 @@ pub(crate) fn tasks(reader: &mut Reader<'_>, tasks: &mut [ReadTask<'_>], cluster
     // Of two of one name the first counts; the second is reported already.
     let by_name: BTreeMap<&str, &Cluster> =
         clusters.iter().rev().map(|cluster| (cluster.name.as_str(), cluster)).collect();
-    for read in tasks {
+    for read in tasks.iter_mut() {
         let source = cluster(reader, read, "source", &read.task.source, &by_name);
         let destination = cluster(reader, read, "destination", &read.task.destination, &by_name);
         if !read.task.source.is_empty() && read.task.source == read.task.destination {
@@ -45,6 +45,7 @@ pub(crate) fn tasks(reader: &mut Reader<'_>, tasks: &mut [ReadTask<'_>], cluster
             read.task.settle = kinds.chain([read.task.settle]).max().unwrap_or_default();
         }
     }
+    groups::warn_alike_sources(reader, tasks);
 }
 
 fn check_names(reader: &mut Reader<'_>, tasks: &[ReadTask<'_>]) {

@@ -28,7 +28,9 @@ pub(crate) fn read(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Vec<Metadata
             upstream: upstream(reader, &inner),
         };
         let words = [("name", Some(&group.name)), ("upstreamName", group.upstream.as_ref())];
-        for (key, word) in words.into_iter().filter_map(|(key, word)| Some((key, word.filter(|word| !word.is_empty())?))) {
+        for (key, word) in
+            words.into_iter().filter_map(|(key, word)| Some((key, word.filter(|word| !word.is_empty())?)))
+        {
             let line = inner.place_of(key).line;
             let Some(first) = seen.get(&(key, word.clone())) else {
                 seen.insert((key, word.clone()), line);
@@ -101,9 +103,7 @@ pub(crate) fn check(
         let kind = if to { &destination.kind } else { &source.kind };
         let message = format!("{kind} holds groups of instances, from which there is no way back");
         reader.report(
-            Draft::key_error(fields, "mode", message)
-                .expected("`Unidirectional`")
-                .help("write `mode: Unidirectional`"),
+            Draft::key_error(fields, "mode", message).expected("`Unidirectional`").help("write `mode: Unidirectional`"),
         );
     }
     if to {
@@ -123,4 +123,26 @@ pub(crate) fn check(
         );
     }
     None
+}
+
+/// Warns of source clusters whose services could get the same names: names begin with the cluster's, and a point ends it.
+pub(crate) fn warn_alike_sources(reader: &mut Reader<'_>, tasks: &[ReadTask<'_>]) {
+    let grouped: Vec<_> = tasks.iter().filter(|read| read.task.grouped.is_some()).collect();
+    let begins = |other: &str, name: &str| other.strip_prefix(name).is_some_and(|rest| rest.starts_with('.'));
+    for read in &grouped {
+        let task = &read.task;
+        let other = grouped
+            .iter()
+            .map(|other| &other.task)
+            .find(|other| other.destination == task.destination && begins(&task.source, &other.source));
+        if let Some(other) = other {
+            let message = format!(
+                "names at `{}` begin with the source's: services of `{}` and of `{}` may get one name there",
+                task.destination, task.source, other.source
+            );
+            reader.report(
+                Draft::key_warning(&read.fields, "source", message).help("call one of the two clusters otherwise"),
+            );
+        }
+    }
 }

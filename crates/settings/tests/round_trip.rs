@@ -175,7 +175,8 @@ fn renames() -> impl Strategy<Value = Renames> {
 
 fn groups() -> impl Strategy<Value = Vec<MetadataGroup>> {
     let filled = || text().prop_filter("not blank", |t| !t.trim().is_empty());
-    let upstream = "[a-z]{1,4}".prop_flat_map(|name| prop_oneof![Just(name.clone()), Just(format!("{name}-{{service}}"))]);
+    let upstream =
+        "[a-z]{1,4}".prop_flat_map(|name| prop_oneof![Just(name.clone()), Just(format!("{name}-{{service}}"))]);
     btree_map(name(), (btree_map(filled(), filled(), 0..3), of(upstream)), 0..4).prop_map(|groups| {
         let mut upstreams = std::collections::BTreeSet::new();
         let group = |(name, (metadata, upstream)): (_, (_, Option<String>))| {

@@ -64,7 +64,7 @@ wrong_files! {
     blanks_in_groups: grouped("k", "  groups:\n  - name: a\n    metadata:\n      ' ': x\n      b: ''\n      c:\n") => [
         (11, 7, "tasks[0].groups[0].metadata. ", "this key of the metadata is blank"),
         (12, 10, "tasks[0].groups[0].metadata.b", "this value of the metadata is blank"),
-        (13, 9, "tasks[0].groups[0].metadata.c", "this value of the metadata is blank"),
+        (13, 7, "tasks[0].groups[0].metadata.c", "this value of the metadata is blank"),
     ];
     a_group_with_a_wrong_template: grouped("k", "  groups: [{name: a, upstreamName: '{x}'}]\n") => [
         (8, 36, "tasks[0].groups[0].upstreamName", "`{x}` is not a name that is known here"),

@@ -6,6 +6,7 @@
 //! - [`Consul`]: a real server of version 1.20, built from its Go modules; [`ConsulApi`]: its HTTP interface.
 //! - [`Etcd`]: a real server of version 3.4; [`EtcdApi`]: its JSON interface.
 //! - [`Kube`]: a real Kubernetes API server of version 1.34, built from its Go modules, on an etcd; [`KubeApi`]: its REST interface.
+//! - [`Kong`]: a strict double of its Admin API with a real proxy; [`KongApi`] is the API, [`KongDesk`] its door for tests.
 //! - [`ZkDoor`]: the vendor's and Curator's Java clients, driven over standard input: [`ZkClient`] is one session.
 //! - [`DubboProvider`], [`DubboConsumer`]: real Dubbo programs on a ZooKeeper or a Nacos; the consumer says who answers.
 //! - [`SpringApp`]: a real Spring Cloud application at a ZooKeeper or a Eureka, and what its discovery client sees.
@@ -27,6 +28,7 @@ mod guard;
 pub mod host;
 mod java;
 mod kube;
+mod kong;
 mod nacos;
 mod open_api;
 mod poller;
@@ -45,6 +47,10 @@ pub use dubbo::{DUBBO_HOST, DubboCall, DubboConsumer, DubboProvider, DubboReport
 pub use etcd::{ETCD_ROOT, Etcd, EtcdApi, EtcdSetup};
 pub use eureka::{EUREKA_LOGIN, Eureka, EurekaApi, EurekaOptions, EurekaStatus};
 pub use kube::{KUBE_NOBODY, KUBE_TOKEN, Kube, KubeApi, KubeReply, KubeSetup};
+pub use kong::{
+    HttpBackend, KONG_TOKEN, Kong, KongApi, KongArguments, KongDesk, KongFault, KongSetup, KongTarget, KongTraffic,
+    serve_kong,
+};
 pub use nacos::{Cluster, Nacos, NacosVersion, Options, PASSWORD, USER};
 pub use open_api::{Config, Edit, OpenApi, Publisher, ServiceInfo};
 pub use poller::{Double, Gap, Poller, Report, Watched};

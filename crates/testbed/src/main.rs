@@ -6,8 +6,9 @@ use std::time::Instant;
 
 use anyhow::{Context, Error, Result, bail};
 use causeway_testbed::{
-    CONSUL_TOKEN, Consul, ConsulSetup, EUREKA_LOGIN, Etcd, EtcdSetup, Eureka, EurekaOptions, KUBE_TOKEN, Kube,
-    KubeSetup, Nacos, NacosVersion, Options, PASSWORD, Server, USER, ZooKeeper, ZooOptions, host,
+    CONSUL_TOKEN, Consul, ConsulSetup, EUREKA_LOGIN, Etcd, EtcdSetup, Eureka, EurekaOptions, KUBE_TOKEN, Kong,
+    KongArguments, KongSetup, Kube, KubeSetup, Nacos, NacosVersion, Options, PASSWORD, Server, USER, ZooKeeper, ZooOptions,
+    host, serve_kong,
 };
 use clap::{Parser, Subcommand};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
@@ -29,8 +30,12 @@ struct Cli {
 enum Task {
     /// Start servers once, run a command that finds them in CAUSEWAY_TEST_NACOS2 etc., end them, exit with its code
     Run {
-        /// nacos1 (1.4.1), nacos2, nacos2b (2.5.0), nacos3 (3.1.0), zookeeper, zookeeperb (3.9), consul (1.20), eureka, with commas
-        #[arg(long, value_delimiter = ',', default_value = "nacos2,nacos2b,nacos3,nacos1,zookeeper,zookeeperb,eureka")]
+        /// nacos1 (1.4.1), nacos2, nacos2b (2.5.0), nacos3 (3.1.0), zookeeper, zookeeperb (3.9), consul (1.20), eureka, kong (a double), with commas
+        #[arg(
+            long,
+            value_delimiter = ',',
+            default_value = "nacos2,nacos2b,nacos3,nacos1,zookeeper,zookeeperb,eureka,kong"
+        )]
         servers: Vec<Server>,
         /// How many may start at a time
         #[arg(long, default_value_t = 2)]
@@ -110,13 +115,27 @@ enum Task {
         #[arg(long)]
         data: Option<PathBuf>,
     },
+    /// Be a strict double of a server that no package carries, until Ctrl-C
+    Double {
+        #[command(subcommand)]
+        kind: DoubleKind,
+    },
     /// Say what is missing on this machine
     Check,
+}
+
+#[derive(Subcommand)]
+enum DoubleKind {
+    /// A Kong 3.9: its Admin API and its proxy
+    Kong(Box<KongArguments>),
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
+    if let Task::Double { kind } = cli.command {
+        return double(kind).await.unwrap_or_else(failed);
+    }
     let missing = host::missing();
     if matches!(cli.command, Task::Check) || !missing.is_empty() {
         return check(missing);
@@ -136,12 +155,25 @@ async fn main() -> ExitCode {
         Task::Eureka { port, auth } => eureka(EurekaOptions { port, auth, ..EurekaOptions::default() }).await,
         Task::Etcd { port, data } => etcd(EtcdSetup { port, data, ..EtcdSetup::default() }).await,
         Task::Kube { port, data } => kube(KubeSetup { port, data }).await,
+        Task::Double { kind } => double(kind).await,
         Task::Check => Ok(ExitCode::SUCCESS),
     };
-    done.unwrap_or_else(|error| {
-        eprintln!("causeway-testbed: {error:#}");
-        ExitCode::FAILURE
-    })
+    done.unwrap_or_else(failed)
+}
+
+fn failed(error: Error) -> ExitCode {
+    eprintln!("causeway-testbed: {error:#}");
+    ExitCode::FAILURE
+}
+
+/// Nothing else has to be on the machine for one.
+async fn double(kind: DoubleKind) -> Result<ExitCode> {
+    let DoubleKind::Kong(arguments) = kind;
+    tokio::select! {
+        served = serve_kong(*arguments) => served?,
+        () = asked_to_end() => {}
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn check(missing: &[String]) -> ExitCode {
@@ -201,6 +233,10 @@ async fn start(server: Server) -> Result<Running> {
             None if server == Server::Consul => {
                 let consul = Consul::start(ConsulSetup::default()).await?;
                 Ok(Running { server, addr: consul.addr(), _process: Box::new(consul) })
+            }
+            None if server == Server::Kong => {
+                let kong = Kong::start(KongSetup::default()).await?;
+                Ok(Running { server, addr: kong.addr(), _process: Box::new(kong) })
             }
             None => {
                 let zoo = ZooKeeper::start(ZooOptions::default()).await?;

@@ -106,6 +106,11 @@ impl Process {
         self.signal(Signal::CONT)
     }
 
+    /// SIGHUP.
+    pub fn hang_up(&self) -> Result<()> {
+        self.signal(Signal::HUP)
+    }
+
     fn signal(&self, signal: Signal) -> Result<()> {
         self.running.lock().as_mut().context("the server does not run")?.signal(signal)
     }

@@ -33,6 +33,17 @@ pub async fn program(name: &str) -> Result<PathBuf> {
     Ok(built(name).await?.join("program"))
 }
 
+/// The program `causeway-testbed`, which stands beside the tests of this workspace. `CAUSEWAY_TESTBED_PROGRAM` names another.
+pub fn own_program() -> Result<PathBuf> {
+    if let Some(program) = std::env::var_os("CAUSEWAY_TESTBED_PROGRAM") {
+        return Ok(program.into());
+    }
+    let name = format!("causeway-testbed{}", std::env::consts::EXE_SUFFIX);
+    let own = std::env::current_exe()?;
+    let beside = own.ancestors().skip(1).take(2).map(|folder| folder.join(&name)).find(|program| program.is_file());
+    beside.with_context(|| format!("no {name} beside {}: cargo build -p causeway-testbed", own.display()))
+}
+
 async fn built(name: &str) -> Result<PathBuf> {
     let run = Command::new(folder().join("build")).arg(name).stdin(Stdio::null()).kill_on_drop(true).output();
     let out = timeout(BUILD, run)

@@ -27,11 +27,22 @@ pub enum Server {
     Consul,
     /// Eureka. It has no namespaces: take names of your own.
     Eureka,
+    /// A strict double of Kong, with a database. It has no namespaces: take names of your own.
+    Kong,
 }
 
 impl Server {
-    pub const ALL: [Self; 8] =
-        [Self::Nacos1, Self::Nacos2, Self::Nacos2b, Self::Nacos3, Self::Zoo, Self::ZooB, Self::Consul, Self::Eureka];
+    pub const ALL: [Self; 9] = [
+        Self::Nacos1,
+        Self::Nacos2,
+        Self::Nacos2b,
+        Self::Nacos3,
+        Self::Zoo,
+        Self::ZooB,
+        Self::Consul,
+        Self::Eureka,
+        Self::Kong,
+    ];
 
     /// As in `--servers`.
     pub fn name(self) -> &'static str {
@@ -44,6 +55,7 @@ impl Server {
             Self::ZooB => "zookeeperb",
             Self::Consul => "consul",
             Self::Eureka => "eureka",
+            Self::Kong => "kong",
         }
     }
 
@@ -58,7 +70,7 @@ impl Server {
             Self::Nacos1 => Some(NacosVersion::V1_4),
             Self::Nacos2 | Self::Nacos2b => Some(NacosVersion::V2_5),
             Self::Nacos3 => Some(NacosVersion::V3_1),
-            Self::Zoo | Self::ZooB | Self::Consul | Self::Eureka => None,
+            Self::Zoo | Self::ZooB | Self::Consul | Self::Eureka | Self::Kong => None,
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use anyhow::{Context, Result, ensure};
 use causeway_testbed::{
-    ConsulApi, ConsulRow, EurekaApi, Instance, NacosVersion, OpenApi, Server, ServiceName, ZkConnect, ZkDoor, shared,
-    trial,
+    ConsulApi, ConsulRow, EurekaApi, Instance, KongApi, NacosVersion, OpenApi, Server, ServiceName, ZkConnect, ZkDoor,
+    shared, trial,
 };
 use libtest_mimic::Arguments;
 
@@ -21,6 +21,7 @@ fn answers(server: Server) -> Result<()> {
         Some(version) => runtime.block_on(nacos(version, &addr)),
         None if server == Server::Consul => runtime.block_on(consul(&addr)),
         None if server == Server::Eureka => runtime.block_on(eureka(&addr)),
+        None if server == Server::Kong => runtime.block_on(kong(&addr)),
         None => runtime.block_on(zookeeper(&addr)),
     }
 }
@@ -63,4 +64,13 @@ async fn eureka(addr: &str) -> Result<()> {
     ensure!(api.cancel("TESTBED-SHARED", "127.0.0.1:one:7001").await?);
     ensure!(api.instances("TESTBED-SHARED").await?.is_empty());
     Ok(())
+}
+
+async fn kong(addr: &str) -> Result<()> {
+    let api = KongApi::connect(&format!("http://{addr}"), None)?;
+    api.make_upstream("testbed-shared").await?;
+    api.put_target("testbed-shared", "127.0.0.1:7001", 50, &[]).await?;
+    let seen = api.targets("testbed-shared").await?;
+    ensure!(seen.len() == 1 && seen["127.0.0.1:7001"].weight == 50, "{seen:?}");
+    api.call(reqwest::Method::DELETE, "/upstreams/testbed-shared", None).await.map(drop)
 }

@@ -4,6 +4,7 @@
 mod consul;
 mod dubbo;
 mod eureka;
+mod kong;
 mod nacos;
 mod record;
 mod spring;
@@ -57,14 +58,14 @@ macro_rules! pairs {
     };
 }
 
-/// The tests by name. Between Dubbo's and Spring Cloud's znodes there is nothing to copy.
+/// The tests by name. Between Dubbo's and Spring Cloud's znodes there is nothing to copy, and from a gateway neither.
 pub fn all() -> Vec<(&'static str, Test)> {
     pairs![
-        nacos to nacos dubbo spring eureka consul;
-        dubbo to nacos dubbo eureka consul;
-        spring to nacos spring eureka consul;
-        eureka to nacos dubbo spring eureka consul;
-        consul to nacos dubbo spring eureka consul;
+        nacos to nacos dubbo spring eureka consul kong;
+        dubbo to nacos dubbo eureka consul kong;
+        spring to nacos spring eureka consul kong;
+        eureka to nacos dubbo spring eureka consul kong;
+        consul to nacos dubbo spring eureka consul kong;
     ]
 }
 
@@ -73,6 +74,7 @@ pub fn end() {
     nacos::end();
     eureka::end();
     consul::end();
+    kong::end();
 }
 
 /// Waits until `place` holds `wanted` and nothing else; how long that took.

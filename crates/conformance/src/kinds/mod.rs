@@ -3,6 +3,7 @@
 mod consul;
 mod eureka;
 mod file;
+mod kong;
 mod memory;
 mod nacos;
 mod providers;
@@ -11,6 +12,7 @@ mod zookeeper;
 pub use consul::ConsulKind;
 pub use eureka::EurekaKind;
 pub use file::FileKind;
+pub use kong::KongKind;
 pub use memory::MemoryKind;
 pub use nacos::{Door, NacosKind};
 pub use zookeeper::{Form, Servers, ZooKeeperGround, ZooKeeperKind};

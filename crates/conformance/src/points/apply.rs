@@ -157,10 +157,13 @@ pub async fn no_mixing<S: Subject>(at: &Corner<S>) -> Result<()> {
     let other = format!("{}-2", at.namespace);
     let session = at.open().await?;
     let keys: Vec<_> = if let Some((namespace, group)) = at.shape.only {
-        for key in [(other.as_str(), group), (namespace, "G"), (other.as_str(), "G"), (namespace, "")] {
+        let others = [(other.as_str(), group), (other.as_str(), "G"), (namespace, "G"), (namespace, "")];
+        for key in &others[..if at.shape.groups { 2 } else { 4 }] {
             only_one(at, &session, &at.service_in(key.0, key.1, "orders")).await?;
         }
-        at.shape.neighbours.map(|name| ServiceKey::new(namespace, group, name)).into()
+        let groups = if at.shape.groups { [group, "G"] } else { [group; 2] };
+        let near = at.shape.neighbours.into_iter().enumerate();
+        near.map(|(n, name)| ServiceKey::new(namespace, groups[n % 2], name)).collect()
     } else {
         at.create_namespace(&other).await?;
         let namespaces = [at.namespace.as_str(), other.as_str()];

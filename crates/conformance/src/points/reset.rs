@@ -10,14 +10,17 @@ use causeway_core::{Change, Error, Part, ServiceKey};
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
-/// 1: the first item is a complete `Reset`: disabled instances and all groups included.
+/// 1: the first item is a complete `Reset`: instances that take no traffic and all groups included.
 pub async fn first_item<S: Subject>(at: &Corner<S>) -> Result<()> {
     let facts = at.subject.facts();
     let groups = at.groups();
     let services: Vec<ServiceKey> =
         (0..12).map(|n| at.service_in(&at.namespace, groups[n % groups.len()], &format!("orders-{n}"))).collect();
-    let mut hidden = at.native(7003);
-    hidden.enabled = false;
+    let mut hidden = at.native(7003).with(|one| one.enabled = false);
+    if at.open().await?.normalize(&services[0], hidden.clone()).is_err() {
+        // A kind of nothing but what takes traffic; a weight of 0 takes none.
+        hidden = at.native(7003).with(|one| one.weight = 0.0);
+    }
     let natives = [at.native(7001), at.native(7002), hidden];
     for service in &services {
         at.subject.publish("provider", service, &natives).await?;

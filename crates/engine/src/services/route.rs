@@ -199,10 +199,13 @@ impl ActiveRoute {
 
     /// What of a scope of the source is to stand in a scope of the destination that it feeds.
     pub fn share(&self, scope: &ServiceKey, target: &ServiceKey) -> Share<'_> {
-        let wanted = self.wanted(scope);
         let Some(grouping) = self.spec.lens.grouping() else {
+            // Filters are not asked where every name has a place.
+            let chooses = self.destination.sink.as_ref().is_some_and(|sink| sink.capabilities().renames);
+            let wanted = if chooses { self.wanted(scope) } else { None };
             return Share { groups: None, no_place: wanted.and_then(|wanted| self.no_place(&wanted)) };
         };
+        let wanted = self.wanted(scope);
         let mut share = Share { groups: Some(Vec::new()), no_place: None };
         for (wanted, group) in wanted.iter().flat_map(|wanted| grouping.scopes(wanted)) {
             if self.place(&wanted) == *target {

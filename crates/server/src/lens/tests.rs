@@ -250,7 +250,11 @@ fn services_are_divided_into_groups_where_the_destination_has_a_place_for_each()
         ])
     );
     assert_eq!(
-        groups("NACOS", "KONG", "map: {namespace: {public: prod}, group: DEFAULT_GROUP, service: 'x-{service}'}, groups: [{name: default, metadata: {a: b}}]"),
+        groups(
+            "NACOS",
+            "KONG",
+            "map: {namespace: {public: prod}, group: DEFAULT_GROUP, service: 'x-{service}'}, groups: [{name: default, metadata: {a: b}}]"
+        ),
         texts(&["prod/default/src.prod.x-s {\"a\": \"b\"}"])
     );
     // Every namespace takes part, whatever the kind of the source.

@@ -104,3 +104,49 @@ async fn an_invalid_document_changes_nothing_and_says_why() {
     assert!(host.task("one").await.warnings.iter().all(|warning| !warning.contains("not used")));
     host.stop().await;
 }
+
+/// As with the other tool: what a task has written stays where the destination keeps it by itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn copies_of_a_task_that_ended_stay_where_they_are_kept() {
+    let [a] = providers(["ke-a"]);
+    let install = Install::new();
+    let mut one = task("one", "ke-a", "ke-file");
+    let path = install.path("kept.yaml");
+    one["destination"] = json!({ "name": "ke-file", "type": "file", "addresses": [path] });
+    install.write(REGISTRY, &document(std::slice::from_ref(&one)));
+    let host = install.start("data").await;
+    let id = in_step(&host, "one", 1).await.id;
+    let kept = install.read("kept.yaml");
+    assert!(kept.contains("127.0.0.1:1000"), "{kept}");
+    install.write(REGISTRY, &document(&[]));
+    host.wait_gone("one").await;
+    register(&a, &key("public", "s"), 1001);
+    sleep(NOTICED).await;
+    assert_eq!(install.read("kept.yaml"), kept);
+    // The task knows them when it comes back.
+    install.write(REGISTRY, &document(&[one]));
+    assert_eq!(in_step(&host, "one", 2).await.id, id);
+    host.stop().await;
+}
+
+/// A start with a document that is wrong is mended by one that is right, and reports are written then as well.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_start_is_mended_by_a_good_document() {
+    let _providers = providers(["bs-a"]);
+    let install = Install::new();
+    std::fs::write(install.path(REGISTRY), "{\"tasks\": [").unwrap();
+    let host = install.start("data").await;
+    registry_is(&host, DocumentState::Invalid).await;
+    assert!(!install.path(BACKUP).exists());
+    let mut good = document(&[task("one", "bs-a", "bs-b")]);
+    good["health_check"] = json!({ "enable": true, "interval": "200ms" });
+    good["report"] = json!({ "interval": "500ms", "targets": [{ "type": "file", "enable": true }] });
+    install.write(REGISTRY, &good);
+    in_step(&host, "one", 1).await;
+    let began = Instant::now();
+    while !install.read("loggers/polaris-sync-stat.log").contains("bs-b") {
+        assert!(began.elapsed() < PATIENCE, "reports are written");
+        sleep(Duration::from_millis(50)).await;
+    }
+    host.stop().await;
+}
