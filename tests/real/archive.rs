@@ -79,6 +79,10 @@ fn unpack(folder: &Path) -> Result<PathBuf> {
         ensure!(root.join(file).is_file(), "no {file}");
     }
     ensure!(std::fs::read_to_string(root.join("VERSION"))?.trim() == version);
+    for file in ["conf/sync-registry.json", "conf/sync-config.json"] {
+        let checked = Command::new(BINARY).args(["validate", "-f", file]).current_dir(&root).output()?;
+        ensure!(checked.status.success() && !said(&checked).contains("warning"), "{file}: {}", said(&checked));
+    }
     Ok(root)
 }
 
