@@ -112,6 +112,17 @@ impl OpenApi {
         Ok(())
     }
 
+    /// As a client of 1.4 registers, and deregisters, at any version.
+    pub async fn register_as_client(&self, service: &ServiceName, instance: &Instance) -> Result<()> {
+        self.ask(Method::POST, "/v1/ns/instance", &whole(service, instance)?).await?;
+        Ok(())
+    }
+
+    pub async fn deregister_as_client(&self, service: &ServiceName, instance: &Instance) -> Result<()> {
+        self.ask(Method::DELETE, "/v1/ns/instance", &whole(service, instance)?).await?;
+        Ok(())
+    }
+
     pub async fn deregister(&self, service: &ServiceName, instance: &Instance) -> Result<()> {
         self.ask(Method::DELETE, self.instance_path(), &whole(service, instance)?).await?;
         Ok(())

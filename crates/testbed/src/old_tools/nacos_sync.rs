@@ -94,10 +94,10 @@ impl Tool {
                     Some(known) if known.weight == copy.weight && known.healthy == copy.healthy => {}
                     known => {
                         let changed = known.is_some();
-                        self.setup.to.register(&service, copy).await?;
+                        self.setup.to.register_as_client(&service, copy).await?;
                         self.copies.insert(key.clone(), copy.clone());
                         if changed {
-                            self.setup.to.deregister(&service, copy).await?;
+                            self.setup.to.deregister_as_client(&service, copy).await?;
                         }
                     }
                 }
@@ -105,7 +105,7 @@ impl Tool {
             let gone = |(one, address): &(ServiceName, String)| *one == service && !wanted.contains_key(address);
             for key in self.copies.keys().filter(|key| gone(key)).cloned().collect::<Vec<_>>() {
                 if let Some(copy) = self.copies.remove(&key) {
-                    self.setup.to.deregister(&service, &copy).await?;
+                    self.setup.to.deregister_as_client(&service, &copy).await?;
                 }
             }
         }
@@ -116,7 +116,7 @@ impl Tool {
     async fn beat(&self) -> Result<()> {
         for ((service, _), copy) in self.copies.iter().filter(|(_, copy)| copy.ephemeral) {
             if !self.setup.to.beat(service, copy).await? {
-                self.setup.to.register(service, copy).await?;
+                self.setup.to.register_as_client(service, copy).await?;
             }
         }
         Ok(())
