@@ -8,6 +8,7 @@ mod archive;
 mod consul;
 mod cut;
 mod cutover;
+mod documents;
 mod documents_away;
 mod estate;
 mod eureka;
@@ -123,6 +124,8 @@ fn main() {
         Short travel::a_storm_on_one_service_is_few_writes,
         Short travel::a_task_says_why_it_finds_nothing,
         Short archive::starts_answers_and_stops,
+        Short documents::two_registries_both_ways,
+        Short documents::a_gateway_with_groups,
         Short documents_away::in_a_config_map,
         Short documents_away::a_config_map_that_comes_later,
         Short documents_away::under_a_key_of_etcd,

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use sqlx::Connection;
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -116,6 +116,11 @@ impl Node {
     pub fn apply(&self, settings: &str) -> Result<()> {
         let file = self.write("settings.yaml", settings)?;
         self.ok(&["apply", "-f", &file.to_string_lossy()]).map(drop)
+    }
+
+    /// The folder that it runs in and keeps its data in.
+    pub fn folder(&self) -> &Path {
+        self.data.path()
     }
 
     /// Writes a file into the node's folder.
