@@ -102,16 +102,17 @@ struct Node {
 
 impl Node {
     fn serve(folder: &Path) -> Self {
-        let mut child = causeway(folder, &["serve", "--listen", "127.0.0.1:0"]).stderr(Stdio::piped()).spawn().unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap());
+        let child = causeway(folder, &["serve", "--listen", "127.0.0.1:0"]).stderr(Stdio::piped()).spawn().unwrap();
+        let mut node = Self { child, url: String::new() };
+        let mut lines = BufReader::new(node.child.stderr.take().unwrap());
         let mut line = String::new();
         loop {
             line.clear();
             assert!(lines.read_line(&mut line).unwrap() > 0, "it ended");
             if let Some((_, rest)) = line.split_once("listening on ") {
-                let url = rest.trim().to_owned();
+                rest.trim().clone_into(&mut node.url);
                 std::thread::spawn(move || lines.read_to_end(&mut Vec::new()));
-                return Self { child, url };
+                return node;
             }
         }
     }

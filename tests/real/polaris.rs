@@ -137,7 +137,7 @@ pub async fn removed_keys_and_isolation_travel() -> Result<()> {
     who.batch_register("p", &estate.service("from-nacos"), &natives(one.clone())).await?;
     let row = PolarisRow::new("127.0.0.1", 9_501).with("keep", "1").with("drop", "1");
     let others: Vec<_> = (0..19).map(|n| PolarisRow::new("127.0.0.1", 9_502 + n)).collect();
-    api.register(space, "from-polaris", &[&[row.clone()], &others[..]].concat()).await?;
+    api.register(space, "from-polaris", &[std::slice::from_ref(&row), &others[..]].concat()).await?;
     estate.apply(&[task("polaris", "nacos", "Bidirectional")])?;
     let ports: Vec<u16> = (9_501..9_521).collect();
     estate.shows("from-polaris", &ports, seconds(20)).await?;

@@ -129,20 +129,24 @@ fn where_each_publisher_has_a_record_ours_stands_with_it_until_it_goes() {
 #[test]
 fn an_address_is_taken_over_whatever_the_tool_calls_it() {
     let (old, new) = (slot(theirs(1, "a"), "theirs"), slot(target(1), "ours"));
-    let (changes, _) = planned(wish(&[new.clone()]), std::slice::from_ref(&old), &Written::default(), false);
+    let (changes, _) =
+        planned(wish(std::slice::from_ref(&new)), std::slice::from_ref(&old), &Written::default(), false);
     assert_eq!(changes, [Change::Update { from: old.clone(), to: new.clone() }]);
-    let (changes, _) = planned(wish(&[new.clone()]), std::slice::from_ref(&old), &Written::default(), true);
+    let (changes, _) = planned(wish(std::slice::from_ref(&new)), std::slice::from_ref(&old), &Written::default(), true);
     assert_eq!(changes, [Change::Shadow(old.clone(), owner())]);
     let mut ledger = Written::default();
     ledger.note(&changes[0], &[]);
-    assert_eq!(planned(wish(&[new.clone()]), std::slice::from_ref(&old), &ledger, true), (vec![], vec![backs("a")]));
+    assert_eq!(
+        planned(wish(std::slice::from_ref(&new)), std::slice::from_ref(&old), &ledger, true),
+        (vec![], vec![backs("a")])
+    );
     let alone = old.clone().with(|one| one.mark = Some(Mark::new(owner(), vec![])));
-    let (changes, _) = planned(wish(&[new.clone()]), std::slice::from_ref(&alone), &ledger, true);
+    let (changes, _) = planned(wish(std::slice::from_ref(&new)), std::slice::from_ref(&alone), &ledger, true);
     assert_eq!(changes, [Change::Update { from: alone, to: new.clone() }]);
     ledger.note(&changes[0], &[]);
     assert_eq!(ledger.records.keys().collect::<Vec<_>>(), [&new.id]);
     // Ours stood there before the tool came.
-    let (changes, _) = planned(wish(&[new.clone()]), &[old.clone(), new.clone()], &ledger, true);
+    let (changes, _) = planned(wish(std::slice::from_ref(&new)), &[old.clone(), new.clone()], &ledger, true);
     let [Change::Shadow(..), Change::Delete { record, why: Removal::GivesWay, .. }] = &changes[..] else {
         panic!("{changes:?}")
     };

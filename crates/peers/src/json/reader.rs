@@ -81,8 +81,8 @@ impl JsonReader<'_> {
                 while self.peek().is_some_and(|c| c != '\n') {
                     self.next();
                 }
-            } else if rest.starts_with("/*") {
-                let Some(length) = rest[2..].find("*/") else {
+            } else if let Some(comment) = rest.strip_prefix("/*") {
+                let Some(length) = comment.find("*/") else {
                     return Err(self.wrong("this comment has no end", "close it with `*/`"));
                 };
                 let end = self.at + length + 4;

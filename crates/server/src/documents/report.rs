@@ -20,9 +20,12 @@ const LARGEST: u64 = 10 * 1024 * 1024;
 /// How many files that were put aside are kept.
 const KEPT: u32 = 7;
 
-/// Calls to clusters since they were last reported, by the cluster's name: all, and those that failed.
+/// By the cluster's name: all calls, and those that failed.
+type CallCounts = BTreeMap<Arc<str>, (u64, u64)>;
+
+/// Calls to clusters since they were last reported.
 #[derive(Clone, Default)]
-pub(crate) struct Tally(Arc<Mutex<BTreeMap<Arc<str>, (u64, u64)>>>);
+pub(crate) struct Tally(Arc<Mutex<CallCounts>>);
 
 impl Tally {
     pub fn add(&self, cluster: &str, succeeded: bool) {
@@ -36,7 +39,7 @@ impl Tally {
         }
     }
 
-    fn take(&self) -> BTreeMap<Arc<str>, (u64, u64)> {
+    fn take(&self) -> CallCounts {
         std::mem::take(&mut *self.0.lock())
     }
 }

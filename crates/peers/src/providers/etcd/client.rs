@@ -286,7 +286,8 @@ mod tests {
         let bases = |client: EtcdClient| client.bases.to_vec();
         let plain = EtcdClient::new(&options(|o| o.endpoints.push("https://b:1/".into()))).await.unwrap();
         assert_eq!(bases(plain), ["http://127.0.0.1:2379", "https://b:1"]);
-        let cases: [(fn(&mut EtcdOptions), &str); 6] = [
+        type Slip = fn(&mut EtcdOptions);
+        let cases: [(Slip, &str); 6] = [
             (|o| o.endpoints.clear(), "`endpoints`"),
             (|o| o.endpoints[0] = "http://u:hunter2@a".into(), "`password`"),
             (|o| o.endpoints[0] = "ftp://a".into(), "ftp://a"),
