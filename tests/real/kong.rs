@@ -33,7 +33,7 @@ pub async fn a_service_has_an_upstream_for_each_group() -> Result<()> {
     estate.shows(&one, &[(9_101, 100), (9_102, 50)], seconds(5)).await?;
     estate.shows(&two, &[(9_103, 200)], seconds(5)).await?;
     let service = format!("nacos.{}.{name}", estate.space);
-    ensure!(estate.api.names("services").await? == [service.clone()]);
+    ensure!(estate.api.names("services").await? == std::slice::from_ref(&service));
     ensure!(estate.api.names("upstreams").await? == [default.clone(), one.clone(), two.clone()]);
     let stands = estate.api.call(Method::GET, &format!("/services/{service}"), None).await?;
     ensure!(stands["host"] == *default && stands["protocol"] == "http", "{stands}");

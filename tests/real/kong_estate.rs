@@ -82,7 +82,7 @@ impl KongEstate {
     /// The targets of an upstream that stand at 127.0.0.1.
     pub async fn targets(&self, upstream: &str) -> Result<Weights> {
         let all = self.api.targets(upstream).await?;
-        let port = |target: &str| Some(target.strip_prefix("127.0.0.1:")?.parse().ok()?);
+        let port = |target: &str| target.strip_prefix("127.0.0.1:")?.parse().ok();
         Ok(all.into_values().filter_map(|one| Some((port(&one.target)?, one.weight))).collect())
     }
 
