@@ -211,7 +211,9 @@ fn instances(state: &PolarisState, deed: ConsoleDeed, mut all: Vec<AskedInstance
         let mut beats = state.beats.lock();
         all.iter().for_each(|one| beats.forget(one.it.id.as_deref().unwrap_or_default()));
     }
+    let maker = state.owner();
     written(state, ManyAnswers::summed_up, |records| {
+        records.maker = maker;
         let mut seen = BTreeSet::new();
         let each = all.iter().map(|one| match deed {
             ConsoleDeed::Update | ConsoleDeed::Isolate => records.update_instance(one),
@@ -219,7 +221,9 @@ fn instances(state: &PolarisState, deed: ConsoleDeed, mut all: Vec<AskedInstance
             ConsoleDeed::Create => records.create_instance(&one.it),
             ConsoleDeed::Delete => records.delete_instance(&one.it),
         });
-        each.collect()
+        let all = each.collect();
+        records.maker = None;
+        all
     })
 }
 

@@ -62,6 +62,8 @@ pub struct HeldRecords {
     pub standing: BTreeMap<String, BTreeSet<String>>,
     /// Services with other instances than the cache knows.
     pub touched: BTreeSet<String>,
+    /// Who makes services on the way; `None`: a client.
+    pub maker: Option<String>,
     clock: u64,
     journal: Option<File>,
     lines: Vec<u8>,

@@ -54,7 +54,7 @@ impl HeldRecords {
         if let Some(there) = self.service_named(namespace, name) {
             return there.id().to_owned();
         }
-        let owners = Some("Polaris".to_owned());
+        let owners = Some(self.maker.clone().unwrap_or_else(|| "Polaris".to_owned()));
         let (namespace, name) = (Some(namespace.to_owned()), Some(name.to_owned()));
         let made = self.make_service(Service { namespace, name, owners, ..Service::default() });
         made.id.unwrap_or_default()
@@ -91,14 +91,15 @@ impl HeldRecords {
         OneAnswer::service(AnswerCode::SUCCESS, shown)
     }
 
-    /// Changes what the request names; metadata is replaced as a whole.
+    /// Changes what the request names; metadata is replaced as a whole, and lost where only something else changes.
     pub fn update_service(&mut self, AskedService { it: asked, has_metadata }: &AskedService) -> OneAnswer {
         let told = |code| OneAnswer::service(code, asked.clone());
         let (namespace, name) =
             (asked.namespace.as_deref().unwrap_or_default(), asked.name.as_deref().unwrap_or_default());
         let Some(there) = self.service_named(namespace, name).cloned() else { return told(AnswerCode::NOT_FOUND) };
         let mut it = there.it.clone();
-        if *has_metadata && asked.metadata != it.metadata {
+        let is_replaced = *has_metadata && asked.metadata != it.metadata;
+        if is_replaced {
             it.metadata = asked.metadata.clone();
             it.revision = Some(random_id());
         }
@@ -109,6 +110,10 @@ impl HeldRecords {
         it.owners = asked.owners.clone().or(it.owners);
         if it == there.it {
             return told(AnswerCode::NO_NEED);
+        }
+        if !is_replaced {
+            // The server loses it.
+            it.metadata.clear();
         }
         self.put_service(it);
         told(AnswerCode::SUCCESS)
