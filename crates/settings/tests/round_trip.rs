@@ -227,7 +227,7 @@ fn task(kind: TaskType) -> impl Strategy<Value = Task> {
                 map,
                 guard,
                 settle: Duration::from_millis(settle),
-                pull_interval: (kind == TaskType::Service && settle % 2 == 0).then(|| Duration::from_millis(settle + 100)),
+                pull_interval: (kind == TaskType::Service && settle.is_multiple_of(2)).then(|| Duration::from_millis(settle + 100)),
                 ..Task::default()
             }
         },

@@ -119,7 +119,8 @@ async fn health_answers_as_theirs_did() {
     let everywhere = "10.0.0.1:8690".parse().unwrap();
     let access = causeway_server::Access::prepare_known(&host.node, everywhere).await.unwrap();
     let node = host.node.clone();
-    let serving = tokio::spawn(async move { node.serve_peer_port(listener, access).await });
+    let mut serving = tokio::task::JoinSet::new();
+    serving.spawn(async move { node.serve_peer_port(listener, access).await });
     let get = async |path: &str, token: Option<&str>| {
         let mut request = host.http.get(format!("http://{address}{path}"));
         if let Some(token) = token {
@@ -137,7 +138,7 @@ async fn health_answers_as_theirs_did() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let node = host.node.clone();
-    let also = tokio::spawn(async move { node.serve_peer_port(listener, known).await });
+    serving.spawn(async move { node.serve_peer_port(listener, known).await });
     let get = async |path: &str| {
         let request = host.http.get(format!("http://{address}{path}")).bearer_auth("a token for this test");
         let response = request.send().await.unwrap();
@@ -153,8 +154,8 @@ async fn health_answers_as_theirs_did() {
     );
     assert_eq!(get("/sync/maintain/v1/services?task=none&registry=ha-a").await, (404, String::new()));
     host.stop().await;
-    for serving in [serving, also] {
-        serving.await.unwrap().unwrap();
+    while let Some(served) = serving.join_next().await {
+        served.unwrap().unwrap();
     }
 }
 
