@@ -166,8 +166,8 @@ fn oust(scope: &ServiceKey, plan: &mut Plan, exports: &Exports, observed: &Set) 
         for id in ids {
             let Some(Skip::LeftBehind { owner }) = plan.skipped.get(&id).cloned() else { continue };
             let held = observed.records.get(&id).into_iter().flat_map(|held| &held.copies);
-            let theirs = held.filter(|copy| copy.mark().is_some_and(|mark| mark.owner == owner));
-            if let Some(record) = theirs.cloned().next() {
+            let mut theirs = held.filter(|copy| copy.mark().is_some_and(|mark| mark.owner == owner));
+            if let Some(record) = theirs.next().cloned() {
                 plan.skipped.remove(&id);
                 plan.changes.push(Change::Delete { record, owner, why: Removal::Ousted });
             }
