@@ -1,6 +1,8 @@
 //! Copies of another tool, in a destination that shows one record for each publisher and in one that holds one for each address.
 #![allow(clippy::unwrap_used)]
 
+use std::slice::from_ref;
+
 use causeway_core::{
     Change, ClusterId, Fresh, Instance, Mark, Overrides, OwnerId, PlanContext, Reason, Removal, ServiceKey, Set, Skip,
     TakeOver, Wish, WriteMode, Written, plan,
@@ -113,11 +115,11 @@ fn where_each_publisher_has_a_record_ours_stands_with_it_until_it_goes() {
     assert_eq!(planned(no_longer, &[theirs(1, "a")], &ledger, true), (vec![], vec![]), "no second host");
     // It says something else now: so does ours.
     let heavier = theirs(1, "a").with(|one| one.weight = 2.0);
-    let (changes, _) = planned(wish(&[target(1)]), std::slice::from_ref(&heavier), &ledger, true);
+    let (changes, _) = planned(wish(&[target(1)]), from_ref(&heavier), &ledger, true);
     assert_eq!(changes, [Change::Shadow(heavier, owner())]);
     // It has gone: the connector knows ours by its publisher.
     let alone = theirs(1, "a").with(|one| one.mark = Some(Mark::new(owner(), vec![])));
-    let (changes, _) = planned(wish(&[target(1)]), std::slice::from_ref(&alone), &ledger, true);
+    let (changes, _) = planned(wish(&[target(1)]), from_ref(&alone), &ledger, true);
     assert_eq!(changes, [Change::Update { from: alone, to: target(1) }]);
     ledger.note(&changes[0], &[]);
     assert!(!ledger.records[&target(1).id].shadow && ledger.records[&target(1).id].over.is_some());
@@ -129,24 +131,20 @@ fn where_each_publisher_has_a_record_ours_stands_with_it_until_it_goes() {
 #[test]
 fn an_address_is_taken_over_whatever_the_tool_calls_it() {
     let (old, new) = (slot(theirs(1, "a"), "theirs"), slot(target(1), "ours"));
-    let (changes, _) =
-        planned(wish(std::slice::from_ref(&new)), std::slice::from_ref(&old), &Written::default(), false);
+    let (changes, _) = planned(wish(from_ref(&new)), from_ref(&old), &Written::default(), false);
     assert_eq!(changes, [Change::Update { from: old.clone(), to: new.clone() }]);
-    let (changes, _) = planned(wish(std::slice::from_ref(&new)), std::slice::from_ref(&old), &Written::default(), true);
+    let (changes, _) = planned(wish(from_ref(&new)), from_ref(&old), &Written::default(), true);
     assert_eq!(changes, [Change::Shadow(old.clone(), owner())]);
     let mut ledger = Written::default();
     ledger.note(&changes[0], &[]);
-    assert_eq!(
-        planned(wish(std::slice::from_ref(&new)), std::slice::from_ref(&old), &ledger, true),
-        (vec![], vec![backs("a")])
-    );
+    assert_eq!(planned(wish(from_ref(&new)), from_ref(&old), &ledger, true), (vec![], vec![backs("a")]));
     let alone = old.clone().with(|one| one.mark = Some(Mark::new(owner(), vec![])));
-    let (changes, _) = planned(wish(std::slice::from_ref(&new)), std::slice::from_ref(&alone), &ledger, true);
+    let (changes, _) = planned(wish(from_ref(&new)), from_ref(&alone), &ledger, true);
     assert_eq!(changes, [Change::Update { from: alone, to: new.clone() }]);
     ledger.note(&changes[0], &[]);
     assert_eq!(ledger.records.keys().collect::<Vec<_>>(), [&new.id]);
     // Ours stood there before the tool came.
-    let (changes, _) = planned(wish(std::slice::from_ref(&new)), &[old.clone(), new.clone()], &ledger, true);
+    let (changes, _) = planned(wish(from_ref(&new)), &[old.clone(), new.clone()], &ledger, true);
     let [Change::Shadow(..), Change::Delete { record, why: Removal::GivesWay, .. }] = &changes[..] else {
         panic!("{changes:?}")
     };

@@ -19,6 +19,9 @@ const LOGIN_PATHS: [&str; 3] = ["/v3/auth/user/login", "/v1/auth/users/login", "
 /// A refused login is not retried for this long: a wrong password must not cause a storm of logins.
 const REFUSED_FOR: Duration = Duration::from_secs(5);
 
+/// How long a server that lets everybody in, and refuses the login, is taken for such a one.
+const OPEN_FOR: Duration = Duration::from_secs(60);
+
 /// A token younger than this is not renewed because a request was refused: then the user lacks a
 /// right, and a request that is denied repeatedly must not cause as many logins.
 const YOUNG: Duration = Duration::from_secs(10);
@@ -48,6 +51,8 @@ struct Token {
 struct LoginState {
     token: Option<Token>,
     refused: Option<(Instant, Error)>,
+    /// The server checks no access until then, as far as is known.
+    open_until: Option<Instant>,
     /// Index of the path that worked.
     path: Option<usize>,
 }
@@ -73,7 +78,8 @@ impl Auth {
     }
 
     /// The current token, and another one than `stale` unless that is young; logs in when there is none or it is near its
-    /// end. None without a user.
+    /// end. None without a user, and where a login is refused by a server that checks no access: the vendor's clients go on
+    /// without one there.
     pub(super) async fn fresh(&self, http: &NacosHttp, stale: Option<&SecretString>) -> Result<Option<SecretString>> {
         let Some(login) = &self.login else {
             return Ok(None);
@@ -93,8 +99,22 @@ impl Auth {
         {
             return Err(error.clone());
         }
+        if stale.is_none() && state.open_until.is_some_and(|until| now < until) {
+            return Ok(None);
+        }
         match log_in(http, login, &mut state.path).await {
-            Ok(token) => {
+            Ok(None) => {
+                if state.open_until.is_none() {
+                    tracing::warn!(
+                        user = login.user,
+                        "the login is refused, but the server checks no access: goes on without it"
+                    );
+                }
+                (state.open_until, state.token, state.refused) = (Some(now + OPEN_FOR), None, None);
+                Ok(None)
+            }
+            Ok(Some(token)) => {
+                state.open_until = None;
                 let value = token.value.clone();
                 state.refused = None;
                 state.token = Some(token);
@@ -133,7 +153,8 @@ impl Auth {
     }
 }
 
-async fn log_in(http: &NacosHttp, login: &Login, known: &mut Option<usize>) -> Result<Token> {
+/// A new token; none where the login is refused by a server that checks no access.
+async fn log_in(http: &NacosHttp, login: &Login, known: &mut Option<usize>) -> Result<Option<Token>> {
     let order = known.map_or(0..LOGIN_PATHS.len(), |path| path..path + 1);
     let mut last = Error::Protocol("no login path".into());
     for index in order {
@@ -144,6 +165,9 @@ async fn log_in(http: &NacosHttp, login: &Login, known: &mut Option<usize>) -> R
         let reply = http.send(&call, None).await?;
         // 3.x answers a wrong password of a known user with a bare 500.
         if index == 0 && reply.status.as_u16() == 500 && is_ready(http).await {
+            if is_open(http, index).await {
+                return Ok(None);
+            }
             return Err(Error::Denied("HTTP 500 to a login, though the server is ready: wrong password?".into()));
         }
         match reply.json::<LoggedIn>() {
@@ -151,15 +175,17 @@ async fn log_in(http: &NacosHttp, login: &Login, known: &mut Option<usize>) -> R
                 *known = Some(index);
                 // Some seconds at least, so that a server without a TTL is not asked all the time.
                 let ttl = u64::try_from(answer.token_ttl).unwrap_or(0).max(5);
-                return Ok(Token {
+                return Ok(Some(Token {
                     value: answer.access_token,
                     made_at: started,
                     renew_at: started + Duration::from_millis(ttl * 800),
                     ends_at: started + Duration::from_secs(ttl),
-                });
+                }));
             }
             // Not there: an older or newer server.
             Err(error @ (Error::Protocol(_) | Error::NotFound(_))) => last = error,
+            // A server that does not know the user answers 500 (2.x) or 403.
+            Err(_) if is_open(http, index).await => return Ok(None),
             Err(error) => return Err(error),
         }
     }
@@ -171,5 +197,12 @@ async fn log_in(http: &NacosHttp, login: &Login, known: &mut Option<usize>) -> R
 /// True when a 3.x server says that it is well.
 async fn is_ready(http: &NacosHttp) -> bool {
     let call = HttpCall::get("/v3/admin/core/state/readiness");
+    http.send(&call, None).await.is_ok_and(|reply| reply.text().is_ok())
+}
+
+/// Whether a server answers what needs a right to somebody who has not signed in. `login`: which login path it has.
+async fn is_open(http: &NacosHttp, login: usize) -> bool {
+    let path = if login == 0 { "/v3/admin/ns/service/list" } else { "/v1/ns/service/list" };
+    let call = HttpCall::get(path).with("pageNo", "1").with("pageSize", "1");
     http.send(&call, None).await.is_ok_and(|reply| reply.text().is_ok())
 }
