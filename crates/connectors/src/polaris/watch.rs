@@ -137,6 +137,17 @@ impl Watch {
         }
     }
 
+    /// The answers, where the server that was asked before has given them. After a break nothing is known any more: what is missing
+    /// from now on was not seen to go.
+    async fn ask(&mut self, questions: &[Question]) -> Result<Vec<Result<Found, Error>>, Error> {
+        let before = self.discovery.breaks();
+        let found = self.discovery.ask(questions).await?;
+        match self.discovery.breaks() == before {
+            true => Ok(found),
+            false => Err(Error::unavailable("the stream to the server has ended; everything is asked for again")),
+        }
+    }
+
     async fn round(&mut self) -> Result<(), Error> {
         let epoch = self.select.epoch();
         let anew = std::mem::replace(&mut self.selection, epoch) != epoch;
@@ -147,7 +158,7 @@ impl Watch {
         self.refresh().await?;
         let spaces: Vec<Arc<str>> = self.parts.keys().cloned().collect();
         let asked: Vec<_> = self.parts.iter().map(|(name, part)| Question::services(name, &part.revision)).collect();
-        let lists = self.discovery.ask(&asked).await?;
+        let lists = self.ask(&asked).await?;
         let denied = self.denied_parts().await?;
         for (namespace, found) in spaces.iter().zip(lists) {
             match denied.contains(namespace) {
@@ -222,7 +233,7 @@ impl Watch {
     async fn denied_parts(&mut self) -> Result<BTreeSet<Arc<str>>, Error> {
         let hidden = || self.parts.iter().filter(|(_, part)| !part.is_listed).map(|(name, _)| name);
         let names: Vec<Arc<str>> = hidden().cloned().collect();
-        let found = self.discovery.ask(&names.iter().map(Question::any).collect::<Vec<_>>()).await?;
+        let found = self.ask(&names.iter().map(Question::any).collect::<Vec<_>>()).await?;
         let denied = names.into_iter().zip(found).filter(|(_, found)| matches!(found, Err(Error::Denied(_))));
         Ok(denied.map(|(name, _)| name).collect())
     }
@@ -249,6 +260,10 @@ impl Watch {
             }
             return Ok(());
         }
+        if is_empty && part.complete && part.names().nth(1).is_some() {
+            // Nobody removes all services at once: the server has lost its data, or is another one.
+            return Err(Error::unavailable(format!("the namespace {namespace} shows no service all at once")));
+        }
         self.faults.remove(namespace);
         match news {
             Some((names, revision)) => {
@@ -272,7 +287,7 @@ impl Watch {
             Some(Question::instances(namespace, name, &held.revision))
         });
         let queries: Vec<_> = queries.collect();
-        let found = self.discovery.ask(&queries).await?;
+        let found = self.ask(&queries).await?;
         let mut changed = BTreeSet::new();
         for (service, found) in asked.iter().zip(found) {
             if self.take(service, found)? {

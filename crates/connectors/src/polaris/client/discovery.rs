@@ -72,6 +72,8 @@ pub(in crate::polaris) struct Discovery {
     stream: Option<Stream>,
     /// gRPC is not tried before.
     grpc_at: Option<Instant>,
+    /// How many streams have ended while they were used.
+    breaks: u64,
 }
 
 struct Stream {
@@ -82,7 +84,12 @@ struct Stream {
 
 impl Discovery {
     pub fn new(client: Arc<Client>) -> Self {
-        Self { client, stream: None, grpc_at: None }
+        Self { client, stream: None, grpc_at: None, breaks: 0 }
+    }
+
+    /// Changes when a stream has ended: what answers since then may be another server, or one without its data.
+    pub fn breaks(&self) -> u64 {
+        self.breaks
     }
 
     /// One answer a question, in the same order. An error where no server answers.
@@ -129,7 +136,7 @@ impl Discovery {
                 if last.is_ok() {
                     break;
                 }
-                self.stream = None;
+                self.breaks += u64::from(self.stream.take().is_some());
                 // One that hangs is not tried again.
                 tries -= if begun.elapsed() >= ANSWER { tries.min(2) } else { 1 };
             }

@@ -160,6 +160,16 @@ async fn a_namespace_that_is_removed_is_missing_and_not_empty() {
 }
 
 #[tokio::test]
+async fn services_that_go_all_at_once_were_not_seen_to_go() {
+    let (fake, store) = serve(store(&[("a", &[1]), ("b", &[2])])).await;
+    let mut follow = Follow::of(&fake, Everything);
+    follow.reset().await;
+    store.lock().services.clear();
+    assert!(matches!(follow.next().await.unwrap_err().error, Error::Unavailable(_)));
+    assert_eq!(follow.reset().await.len(), 0, "a complete look, which proves less");
+}
+
+#[tokio::test]
 async fn what_we_wrote_is_shown_before_the_server_shows_it() {
     let (fake, _) = serve(store(&[("a", &[1])])).await;
     let reading = fake.reading(PolarisOptions::default());
