@@ -133,7 +133,7 @@ fn list(state: &PolarisState, path: &str, parameters: &Parameters, token: Option
         _ => Ok(()),
     };
     if let Err(wrong) = wrong {
-        return HttpAnswer::List(wrong);
+        return HttpAnswer::List(*wrong);
     }
     let rights = match state.tokens.lock().console(token) {
         Ok(rights) => rights,
@@ -228,11 +228,11 @@ async fn client(
     }
 }
 
-fn rights(state: &PolarisState, it: &Instance, token: Option<String>) -> Result<Rights, OneAnswer> {
+fn rights(state: &PolarisState, it: &Instance, token: Option<String>) -> Result<Rights, Box<OneAnswer>> {
     let token = it.service_token.clone().filter(|token| !token.is_empty()).or(token);
     let rights = state.tokens.lock().client(token.as_deref());
     let rights = rights.and_then(|rights| rights.cover([it.namespace.as_deref()]).map(|()| rights));
-    rights.map_err(|(code, why)| OneAnswer::with(code, why))
+    rights.map_err(|(code, why)| Box::new(OneAnswer::with(code, why)))
 }
 
 /// A client registers its instance.
@@ -242,7 +242,7 @@ pub async fn register(state: &PolarisState, mut it: Instance, token: Option<Stri
         Err(code) => return OneAnswer::instance(code, it),
     }
     if let Err(denied) = rights(state, &it, token) {
-        return denied;
+        return *denied;
     }
     sleep(GATHERED).await;
     let done = state.write(|records| records.create_instance(&it));
@@ -256,7 +256,7 @@ pub async fn deregister(state: &PolarisState, mut it: Instance, token: Option<St
         Err(code) => return OneAnswer::instance(code, it),
     }
     if let Err(denied) = rights(state, &it, token) {
-        return denied;
+        return *denied;
     }
     sleep(GATHERED).await;
     state.beats.lock().forget(it.id.as_deref().unwrap_or_default());

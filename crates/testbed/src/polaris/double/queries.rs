@@ -74,31 +74,31 @@ fn one<'a>(parameters: &'a Parameters, key: &str) -> Option<&'a str> {
 }
 
 /// Offset and limit. An empty text is none.
-fn paging(parameters: &Parameters, most: usize) -> Result<(usize, usize), ListAnswer> {
+fn paging(parameters: &Parameters, most: usize) -> Result<(usize, usize), Box<ListAnswer>> {
     let number = |key: &str| match one(parameters, key) {
         None | Some("") => Ok(None),
         Some(digits) => digits.parse::<u32>().map(|number| Some(number as usize)),
     };
     match (number("offset"), number("limit")) {
         (Ok(offset), Ok(limit)) => Ok((offset.unwrap_or(0), limit.unwrap_or(most).min(most))),
-        _ => Err(ListAnswer::of(AnswerCode::PARAMETER)),
+        _ => Err(Box::new(ListAnswer::of(AnswerCode::PARAMETER))),
     }
 }
 
-fn known(parameters: &Parameters, keys: &[&str]) -> Result<(), ListAnswer> {
+fn known(parameters: &Parameters, keys: &[&str]) -> Result<(), Box<ListAnswer>> {
     for (key, value) in parameters {
         if !keys.contains(&key.as_str()) {
-            return Err(ListAnswer::with(AnswerCode::PARAMETER, &format!("{key} is not allowed")));
+            return Err(Box::new(ListAnswer::with(AnswerCode::PARAMETER, &format!("{key} is not allowed"))));
         }
         if value.is_empty() && key != "values" {
-            return Err(ListAnswer::with(AnswerCode::PARAMETER, &format!("the value for {key} is empty")));
+            return Err(Box::new(ListAnswer::with(AnswerCode::PARAMETER, &format!("the value for {key} is empty"))));
         }
     }
     Ok(())
 }
 
 /// `keys=a&keys=b&values=1&values=2`: pairs of metadata.
-fn pairs(parameters: &Parameters) -> Result<Vec<(String, String)>, ListAnswer> {
+fn pairs(parameters: &Parameters) -> Result<Vec<(String, String)>, Box<ListAnswer>> {
     let joined = |wanted: &str| {
         let all: Vec<_> = parameters.iter().filter(|(key, _)| key == wanted).map(|(_, value)| value.as_str()).collect();
         (!all.is_empty()).then(|| all.join(","))
@@ -109,30 +109,32 @@ fn pairs(parameters: &Parameters) -> Result<Vec<(String, String)>, ListAnswer> {
             let (keys, values): (Vec<_>, Vec<_>) = (keys.split(',').collect(), values.split(',').collect());
             if keys.len() != values.len() {
                 let why = "instance metadata key and value length are different";
-                return Err(ListAnswer::with(AnswerCode::QUERY_PARAMETER, why));
+                return Err(Box::new(ListAnswer::with(AnswerCode::QUERY_PARAMETER, why)));
             }
             Ok(keys.into_iter().zip(values).map(|(key, value)| (key.to_owned(), value.to_owned())).collect())
         }
         _ => {
             let why = "instance metadata key and value must be both provided";
-            Err(ListAnswer::with(AnswerCode::QUERY_PARAMETER, why))
+            Err(Box::new(ListAnswer::with(AnswerCode::QUERY_PARAMETER, why)))
         }
     }
 }
 
 /// What is wrong with a request for instances, if anything.
-pub fn check_instances(parameters: &Parameters) -> Result<(), ListAnswer> {
+pub fn check_instances(parameters: &Parameters) -> Result<(), Box<ListAnswer>> {
     if parameters.is_empty() {
-        return Err(ListAnswer::of(AnswerCode::EMPTY_QUERY));
+        return Err(Box::new(ListAnswer::of(AnswerCode::EMPTY_QUERY)));
     }
     pairs(parameters)?;
     known(parameters, &INSTANCE_KEYS)
 }
 
-pub fn check_services(parameters: &Parameters) -> Result<(), ListAnswer> {
+pub fn check_services(parameters: &Parameters) -> Result<(), Box<ListAnswer>> {
     known(parameters, &SERVICE_KEYS)?;
     match one(parameters, "port").is_some() && one(parameters, "host").is_none() {
-        true => Err(ListAnswer::with(AnswerCode::PARAMETER, "port parameter can not be used alone without host")),
+        true => {
+            Err(Box::new(ListAnswer::with(AnswerCode::PARAMETER, "port parameter can not be used alone without host")))
+        }
         false => Ok(()),
     }
 }
@@ -176,7 +178,7 @@ fn fits(service: &CachedService, held: &HeldInstance, parameters: &Parameters, p
 pub fn instances(cache: &CachedRecords, parameters: &Parameters, most: usize) -> ListAnswer {
     let (pairs, (offset, limit)) = match (pairs(parameters), paging(parameters, most)) {
         (Ok(pairs), Ok(page)) => (pairs, page),
-        (Err(wrong), _) | (_, Err(wrong)) => return wrong,
+        (Err(wrong), _) | (_, Err(wrong)) => return *wrong,
     };
     let of = |service: &Arc<CachedService>| {
         let service = service.clone();
@@ -205,7 +207,7 @@ fn service_row(one: &CachedService) -> Value {
 pub fn services(cache: &CachedRecords, parameters: &Parameters, rights: &Rights, most: usize) -> ListAnswer {
     let (offset, limit) = match paging(parameters, most) {
         Ok(page) => page,
-        Err(wrong) => return wrong,
+        Err(wrong) => return *wrong,
     };
     let metadata = one(parameters, "keys").map(|key| (key, one(parameters, "values").unwrap_or_default()));
     let mut all: Vec<_> = cache.services_of(None).filter(|one| rights.sees(one.namespace())).collect();
@@ -255,12 +257,12 @@ pub fn all_services(cache: &CachedRecords, parameters: &Parameters, rights: &Rig
 pub fn namespaces(cache: &CachedRecords, parameters: &Parameters, rights: &Rights, most: usize) -> Option<ListAnswer> {
     let (offset, limit) = match paging(parameters, most) {
         Ok(page) => page,
-        Err(wrong) => return Some(wrong),
+        Err(wrong) => return Some(*wrong),
     };
     let names: Vec<_> = parameters.iter().filter(|(key, _)| key == "name").map(|(_, name)| name).collect();
     let mut all: Vec<_> = cache.namespaces.iter().filter(|(name, _)| rights.sees(name)).collect();
     all.retain(|(name, _)| names.is_empty() || names.iter().any(|pattern| matches(name, pattern)));
-    all.sort_by(|(_, a), (_, b)| b.changed.cmp(&a.changed));
+    all.sort_by_key(|(_, one)| std::cmp::Reverse(one.changed));
     if offset > all.len() && !all.is_empty() {
         return None;
     }
