@@ -69,6 +69,12 @@ impl Writer {
         for how in [WriteKind::Put, WriteKind::Update, WriteKind::Delete] {
             let some = || writes.iter().filter(|(_, (kind, _))| *kind == how);
             let (at, wires): (Vec<usize>, Vec<InstanceJson>) = some().map(|(n, (_, wire))| (*n, wire.clone())).unzip();
+            if how == WriteKind::Delete {
+                // A server whose store is a file goes on showing what is removed later than some seconds after its last
+                // change: so it is changed first.
+                let gone = at.iter().zip(&wires).map(|(n, wire)| leaving(wire, changes[*n].record()));
+                drop(self.write(scope, &name, WriteKind::Update, &gone.collect::<Vec<_>>()).await);
+            }
             for (n, outcome) in at.into_iter().zip(self.write(scope, &name, how, &wires).await) {
                 outcomes[n] = outcome;
             }
@@ -319,6 +325,12 @@ fn named(wire: &polaris::Instance, scope: &ServiceKey, name: &str) -> InstanceJs
         port: wire.port,
         ..InstanceJson::default()
     }
+}
+
+/// A copy that is to go: changed in any case, and out of use.
+fn leaving(wire: &InstanceJson, record: Option<&Instance>) -> InstanceJson {
+    let weight = u32::from(record.is_some_and(|one| one.weight == 0.0));
+    InstanceJson { weight: Some(weight), isolate: Some(true), ..wire.clone() }
 }
 
 /// What an operator changed of a copy elsewhere, laid over the native instance. Metadata that are left out would be removed.
