@@ -73,8 +73,7 @@ impl Tool {
 
     /// What it makes of a record of the source; `None`: a copy of its own kind is never a source.
     fn copy(&self, native: &Instance) -> Option<Instance> {
-        let own = |key: &&str| native.metadata.contains_key(*key);
-        if ["sourceClusterId", "sync.instance.tag"].iter().any(own) {
+        if ["sourceClusterId", "sync.instance.tag"].iter().any(|key| native.metadata.contains_key(*key)) {
             return None;
         }
         let NacosSyncSetup { source_id, destination_id, .. } = &self.setup;
