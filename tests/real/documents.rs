@@ -146,7 +146,9 @@ pub async fn a_gateway_with_groups() -> Result<()> {
     let (polaris, kong) = (polaris().await?, Kong::start(KongSetup::default()).await?);
     let api = polaris.api()?;
     let row = |port: u16, version: &str| PolarisRow::new("127.0.0.1", port).with("version", version);
-    let rows = [row(9_321, "1.0.0"), row(9_322, "1.0.0"), row(9_323, "2.0.0"), row(9_324, "3.0.0")];
+    // The third says its version as Polaris' own clients do, and not among its metadata.
+    let third = PolarisRow { version: "2.0.0".into(), ..PolarisRow::new("127.0.0.1", 9_323) };
+    let rows = [row(9_321, "1.0.0"), row(9_322, "1.0.0"), third, row(9_324, "3.0.0")];
     api.register("default", "test.service.3", &rows).await?;
     let document = addressed(GATEWAY, &polaris).replace("KONG", &kong.addr());
     let node = started(&[("sync-config.json", &document)]).await?;

@@ -8,6 +8,8 @@ use crate::problem_list::Source;
 use causeway_settings::escape;
 use serde_json::{Map, Value, json};
 
+const POLARIS: &str = "polaris";
+
 /// A cluster in the making.
 pub(super) struct MadeCluster {
     pub name: String,
@@ -16,6 +18,8 @@ pub(super) struct MadeCluster {
     pub user: String,
     pub password: String,
     pub token: String,
+    /// Groups are made of what it holds: polaris-sync finds a Polaris' protocol, version and place among the metadata.
+    pub feeds_groups: bool,
     pub at: Source,
     pub login: Source,
 }
@@ -40,6 +44,7 @@ impl Builder<'_> {
                     user: String::new(),
                     password: String::new(),
                     token: String::new(),
+                    feeds_groups: false,
                     at,
                     login: login.clone(),
                 });
@@ -106,6 +111,9 @@ impl Builder<'_> {
         }
         if !cluster.token.is_empty() {
             made.insert("token".into(), json!(referable(&cluster.token)));
+        }
+        if cluster.feeds_groups && cluster.kind == POLARIS {
+            made.insert(POLARIS.into(), json!({"fieldsInMetadata": true}));
         }
         Value::Object(made)
     }

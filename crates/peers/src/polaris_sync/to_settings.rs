@@ -243,7 +243,12 @@ impl Builder<'_> {
 
     /// The groups of a match, which only gateways have.
     fn groups(&mut self, n: usize, task: &SyncTask, one: &Match, path: &str) -> Vec<Value> {
-        if one.groups.is_empty() || self.kinds.facts(&task.destination.kind).grouped {
+        if one.groups.is_empty() {
+            return Vec::new();
+        }
+        if self.kinds.facts(&task.destination.kind).grouped {
+            let source = self.clusters.iter_mut().find(|cluster| cluster.name == task.source.name);
+            source.into_iter().for_each(|cluster| cluster.feeds_groups = true);
             return one.groups.iter().map(group).collect();
         }
         let help = "a registry gets every instance once; take the groups out";
