@@ -97,13 +97,19 @@ impl Discovery {
         if questions.is_empty() {
             return Ok(Vec::new());
         }
-        if self.stream.is_some() || self.grpc_at.is_none_or(|at| at <= Instant::now()) {
+        let stood = self.stream.is_some();
+        if stood || self.grpc_at.is_none_or(|at| at <= Instant::now()) {
             match self.by_grpc(questions).await {
                 Ok(found) => {
                     if self.grpc_at.take().is_some() {
                         tracing::info!("Polaris' gRPC port answers again");
                     }
                     return Ok(found);
+                }
+                // Whoever answers next may be a server that has just started, and has not everything yet.
+                Err(why) if stood => {
+                    self.stream = None;
+                    return Err(why);
                 }
                 Err(why) => {
                     self.stream = None;
@@ -128,8 +134,8 @@ impl Discovery {
         let mut all = Vec::with_capacity(questions.len());
         for some in questions.chunks(IN_FLIGHT) {
             let mut last = Err(Error::unavailable("no gRPC address is known"));
-            // A stream that has stood for long may have ended since; then each server is tried once.
-            let mut tries = self.client.dialer.count() + usize::from(self.stream.is_some());
+            // A stream that ends is an outage; a new one is looked for at each server.
+            let mut tries = if self.stream.is_some() { 1 } else { self.client.dialer.count() };
             while tries > 0 {
                 let begun = Instant::now();
                 last = self.ask_some(some).await;
