@@ -4,11 +4,9 @@ use std::borrow::Cow;
 
 use causeway_core::Reason;
 use serde::{Deserialize, Serialize};
-use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
 use crate::{Error, Store, now_ms};
 
-const ROWS: usize = 250;
 /// Events of one answer, and the most of them.
 const LISTED: u32 = 100;
 const MAX_LISTED: u32 = 10_000;
@@ -83,66 +81,43 @@ impl Default for Keep {
     }
 }
 
-type EventRow = (i64, i64, String, String, String, String, String, String);
+/// An event as a database has it: its id, its time, and its texts in the order of [`Event`].
+pub(crate) type EventRow = (i64, i64, String, String, String, String, String, String);
+
+impl Event {
+    /// The reason as it is kept.
+    pub(crate) fn reason_text(&self) -> String {
+        serde_json::to_string(&self.reason).unwrap_or_else(|_| self.reason.to_string())
+    }
+}
+
+impl Recorded {
+    pub(crate) fn of((id, time_ms, task, cluster, scope, record, action, reason): EventRow) -> Self {
+        let action = Cow::Owned(action);
+        let reason = serde_json::from_str(&reason).unwrap_or(Reason::Text { text: reason });
+        Self { id, event: Event { time_ms, task, cluster, scope, record, action, reason } }
+    }
+}
+
+impl EventFilter {
+    /// The columns that must be equal to something, each as a further condition.
+    pub(crate) fn equal(&self) -> [(&'static str, &Option<String>); 3] {
+        [(" AND task = ", &self.task), (" AND cluster = ", &self.cluster), (" AND action = ", &self.action)]
+    }
+
+    pub(crate) fn at_most(&self) -> i64 {
+        i64::from(self.limit.unwrap_or(LISTED).min(MAX_LISTED))
+    }
+}
 
 impl Store {
     /// Newest first. What a [`crate::Writer`] has not written yet is not among them.
     pub async fn events(&self, filter: &EventFilter) -> Result<Vec<Recorded>, Error> {
-        let mut query: QueryBuilder<Sqlite> = QueryBuilder::new(
-            "SELECT id, time_ms, task, cluster, scope, record, action, reason FROM events WHERE true",
-        );
-        let equal =
-            [(" AND task = ", &filter.task), (" AND cluster = ", &filter.cluster), (" AND action = ", &filter.action)];
-        for (clause, value) in equal {
-            if let Some(value) = value {
-                query.push(clause).push_bind(value);
-            }
-        }
-        if let Some(part) = &filter.service {
-            query.push(" AND instr(scope, ").push_bind(part).push(") > 0");
-        }
-        if let Some(before) = filter.before {
-            query.push(" AND id < ").push_bind(before);
-        }
-        let limit = filter.limit.unwrap_or(LISTED).min(MAX_LISTED);
-        query.push(" ORDER BY id DESC LIMIT ").push_bind(i64::from(limit));
-        let rows: Vec<EventRow> = query.build_query_as().fetch_all(&self.pools().reader).await?;
-        Ok(rows
-            .into_iter()
-            .map(|(id, time_ms, task, cluster, scope, record, action, reason)| {
-                let action = Cow::Owned(action);
-                let reason = serde_json::from_str(&reason).unwrap_or(Reason::Text { text: reason });
-                Recorded { id, event: Event { time_ms, task, cluster, scope, record, action, reason } }
-            })
-            .collect())
+        self.backend().events(filter).await
     }
 
     /// Removes what `keep` does not cover; returns how many events that were. A [`crate::Writer`] does it by itself.
     pub async fn prune_events(&self, keep: Keep, now_ms: i64) -> Result<u64, Error> {
-        let writer = &self.pools().writer;
-        let done = sqlx::query("DELETE FROM events WHERE time_ms < ? OR id <= (SELECT max(id) FROM events) - ?")
-            .bind(now_ms.saturating_sub(keep.age_ms))
-            .bind(keep.count)
-            .execute(writer)
-            .await?;
-        Ok(done.rows_affected())
+        self.backend().prune(keep, now_ms).await
     }
-}
-
-pub(crate) async fn write(db: &mut SqliteConnection, batch: &[Event]) -> Result<(), Error> {
-    for rows in batch.chunks(ROWS) {
-        let mut query: QueryBuilder<Sqlite> =
-            QueryBuilder::new("INSERT INTO events (time_ms, task, cluster, scope, record, action, reason) ");
-        query.push_values(rows, |mut row, event| {
-            row.push_bind(event.time_ms)
-                .push_bind(&event.task)
-                .push_bind(&event.cluster)
-                .push_bind(&event.scope)
-                .push_bind(&event.record)
-                .push_bind(&*event.action)
-                .push_bind(serde_json::to_string(&event.reason).unwrap_or_else(|_| event.reason.to_string()));
-        });
-        query.build().persistent(rows.len() == ROWS).execute(&mut *db).await?;
-    }
-    Ok(())
 }

@@ -67,3 +67,11 @@ impl NodeLock {
         Ok(())
     }
 }
+
+/// [`Error::Taken`] when another node works in this folder. Makes no folder.
+pub fn check_free(folder: &Path) -> Result<(), Error> {
+    match folder.join(LOCK).exists() {
+        true => NodeLock::take(folder).map(drop),
+        false => Ok(()),
+    }
+}

@@ -1,9 +1,10 @@
 //! Encryption at rest: AES-256-GCM, a fresh random nonce per value, bound to the place where the value stands.
 
+use std::fmt;
 use std::fs::{self, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use aes_gcm::aead::{Aead, KeyInit, Payload};
 use aes_gcm::{Aes256Gcm, Nonce};
@@ -15,17 +16,39 @@ use sha2::{Digest, Sha256};
 use crate::{Error, KEY_VARIABLE, Store};
 
 const FILE: &str = "key";
+/// The name of the value that tells whether a key is the right one.
+pub(crate) const CHECK: &str = "key check";
 /// First byte of everything sealed: how it was done.
 const VERSION: u8 = 1;
 const NONCE: usize = 12;
 /// Below this, a text that is hashed into a key can be guessed.
 const SHORT: usize = 16;
 
+/// Where a key came from, in words for the operator.
+#[derive(Clone, Debug)]
 pub(crate) enum Origin {
     /// By the environment or the caller.
     Given,
-    /// From the key file, which held this text.
-    File(SecretString),
+    /// From the key file.
+    File(PathBuf),
+    /// From the database, where it is kept encrypted.
+    Database,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Given => write!(f, "{KEY_VARIABLE}"),
+            Self::File(path) => write!(f, "the file {}", path.display()),
+            Self::Database => write!(f, "the database ({KEY_VARIABLE} is not set)"),
+        }
+    }
+}
+
+/// The key file, and what it held.
+pub(crate) struct KeyFile {
+    path: PathBuf,
+    text: SecretString,
 }
 
 pub(crate) struct SealKey {
@@ -49,11 +72,15 @@ impl SealKey {
                 }
                 Sha256::digest(text).into()
             });
+        Self::from_bytes(bytes, origin)
+    }
+
+    pub(crate) fn from_bytes(bytes: [u8; 32], origin: Origin) -> Self {
         Self { cipher: Aes256Gcm::new(&bytes.into()), origin }
     }
 
     /// From the key file, made when missing.
-    pub(crate) fn from_folder(folder: &Path) -> Result<Self, Error> {
+    pub(crate) fn from_folder(folder: &Path) -> Result<(Self, KeyFile), Error> {
         let path = folder.join(FILE);
         let failed = |e| Error::file(&path, e);
         let text = match fs::read_to_string(&path) {
@@ -72,18 +99,8 @@ impl SealKey {
             Err(e) => return Err(failed(e)),
         };
         let text = SecretString::from(text);
-        Ok(Self::from_text(&text, Origin::File(text.clone())))
-    }
-
-    /// Writes the key file again when it was removed: without it the secrets would be lost with the process.
-    pub(crate) fn restore_file(&self, folder: &Path) -> Result<(), Error> {
-        let path = folder.join(FILE);
-        match &self.origin {
-            Origin::File(text) if !path.exists() => {
-                write_new(&path, text.expose_secret()).map_err(|e| Error::file(&path, e))
-            }
-            _ => Ok(()),
-        }
+        let key = Self::from_text(&text, Origin::File(path.clone()));
+        Ok((key, KeyFile { path, text }))
     }
 
     /// `place` is part of the seal: a sealed value moved to another place does not open.
@@ -114,36 +131,43 @@ impl SealKey {
     }
 }
 
+impl KeyFile {
+    /// Writes it again when it was removed: without it the secrets would be lost with the process.
+    pub(crate) fn restore(&self) -> Result<(), Error> {
+        match self.path.exists() {
+            true => Ok(()),
+            false => write_new(&self.path, self.text.expose_secret()).map_err(|e| Error::file(&self.path, e)),
+        }
+    }
+}
+
 impl Store {
     /// Encrypts a secret that is kept outside the database, with the store's key. `place` is where it is kept, in words, and must be the
     /// same to open it. Returns text of hexadecimal digits.
     pub fn seal(&self, place: &str, secret: &SecretString) -> Result<String, Error> {
-        Ok(hex::encode(self.0.key.seal(place, secret)?))
+        Ok(hex::encode(self.key().seal(place, secret)?))
     }
 
     /// Decrypts what [`Store::seal`] has encrypted for this place.
     pub fn unseal(&self, place: &str, sealed: &str) -> Result<SecretString, Error> {
-        self.0.key.open(place, &hex::decode(sealed).unwrap_or_default())
+        self.key().open(place, &hex::decode(sealed).unwrap_or_default())
     }
 
     /// That the key is the one of the first start: a wrong one must not show first when a cluster is connected.
     pub(crate) async fn check_key(&self) -> Result<(), Error> {
-        const PLACE: &str = "key check";
-        let key = &self.0.key;
-        if let Some(sealed) = self.kv(PLACE).await? {
-            let sealed = hex::decode(sealed).unwrap_or_default();
-            let source = match key.origin {
-                Origin::Given => KEY_VARIABLE.to_owned(),
-                Origin::File(_) => format!("the file {}", self.0.folder.join(FILE).display()),
-            };
-            return key.open(PLACE, &sealed).map(|_| ()).map_err(|_| {
-                Error::Key(format!(
-                    "the key of {source} is not the one that this data folder's secrets were encrypted with"
-                ))
-            });
-        }
-        let sealed = key.seal(PLACE, &"causeway".into())?;
-        self.put_kv(PLACE, &hex::encode(sealed)).await
+        let key = self.key();
+        let sealed = match self.kv(CHECK).await? {
+            Some(sealed) => sealed,
+            None => self.put_first_kv(CHECK, &hex::encode(key.seal(CHECK, &"causeway".into())?)).await?,
+        };
+        let opened = key.open(CHECK, &hex::decode(sealed).unwrap_or_default());
+        opened.map(|_| ()).map_err(|_| {
+            Error::Key(format!(
+                "the key of {} is not the one that the secrets in {} were encrypted with: start with that key, which {KEY_VARIABLE} \
+                 may hold",
+                key.origin, self.0.place
+            ))
+        })
     }
 }
 
@@ -151,12 +175,12 @@ impl Store {
     /// A small secret that was kept under `name`. Errors: it cannot be read, or not with this key.
     pub async fn secret(&self, name: &str) -> Result<Option<SecretString>, Error> {
         let Some(sealed) = self.kv(name).await? else { return Ok(None) };
-        self.0.key.open(name, &hex::decode(sealed).unwrap_or_default()).map(Some)
+        self.key().open(name, &hex::decode(sealed).unwrap_or_default()).map(Some)
     }
 
     /// Keeps a small secret under `name`, encrypted; it replaces the one before.
     pub async fn put_secret(&self, name: &str, secret: &SecretString) -> Result<(), Error> {
-        self.put_kv(name, &hex::encode(self.0.key.seal(name, secret)?)).await
+        self.put_kv(name, &hex::encode(self.key().seal(name, secret)?)).await
     }
 
     /// A random key of this data folder for fingerprints of settings that hold secrets; made at the first call, and kept
@@ -167,8 +191,8 @@ impl Store {
             return Ok(known);
         }
         let made = SecretString::from(hex::encode(random::<32>()?));
-        self.put_secret(PLACE, &made).await?;
-        Ok(made)
+        let kept = self.put_first_kv(PLACE, &hex::encode(self.key().seal(PLACE, &made)?)).await?;
+        self.key().open(PLACE, &hex::decode(kept).unwrap_or_default())
     }
 }
 

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use secrecy::SecretString;
-use sqlx::SqliteConnection;
 
+use crate::backend::Change;
 use crate::secret::random;
 use crate::{Error, Store};
 
-/// How long an edit may take: SQLite's own wait for a lock, and some.
+/// How long an edit may take: SQLite's own wait for a lock, or a few tries at another database, and some.
 const EDIT: Duration = Duration::from_secs(15);
 const INSTALL: &str = "install id";
 
@@ -62,129 +62,78 @@ pub enum Edit {
 }
 
 impl Store {
-    /// All of these or none, in order. Removing what is not there is no error. Waits while the database is locked, some
-    /// seconds at most.
-    pub async fn edit(&self, edits: Vec<Edit>) -> Result<(), Error> {
-        let work = async {
-            let mut transaction = self.begin().await?;
-            for edit in edits {
-                self.edit_one(&mut transaction, edit).await?;
-            }
-            Ok(transaction.commit().await?)
-        };
-        tokio::time::timeout(EDIT, work).await.unwrap_or(Err(Error::Slow(EDIT.as_secs())))
+    /// All of these or none, in order. Removing what is not there is no error. Waits while the database is locked or away, some
+    /// seconds at most. Raises the revision by one, and returns it.
+    pub async fn edit(&self, edits: Vec<Edit>) -> Result<i64, Error> {
+        self.edit_if(None, edits).await
     }
 
-    async fn edit_one(&self, db: &mut SqliteConnection, edit: Edit) -> Result<(), Error> {
-        match edit {
-            Edit::PutCluster(StoredCluster { name, document, secrets }) => {
-                sqlx::query("INSERT INTO clusters (name, document) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET document = excluded.document")
-                    .bind(&name)
-                    .bind(document)
-                    .execute(&mut *db)
-                    .await?;
-                forget_secrets(db, &name).await?;
-                for (field, secret) in secrets {
-                    let sealed = self.0.key.seal(&place(&name, &field), &secret)?;
-                    sqlx::query("INSERT INTO cluster_secrets (cluster, field, sealed) VALUES (?, ?, ?)")
-                        .bind(&name)
-                        .bind(field)
-                        .bind(sealed)
-                        .execute(&mut *db)
-                        .await?;
-                }
-            }
-            Edit::RemoveCluster(name) => {
-                forget_secrets(db, &name).await?;
-                sqlx::query("DELETE FROM clusters WHERE name = ?").bind(name).execute(db).await?;
-            }
-            // The column `reason` is of an earlier version.
-            Edit::PutTask(StoredTask { id, name, document, state }) => {
-                sqlx::query("INSERT INTO tasks (id, name, document, state, reason) VALUES (?, ?, ?, ?, '') ON CONFLICT (id) DO UPDATE SET name = excluded.name, document = excluded.document, state = excluded.state")
-                    .bind(id)
-                    .bind(name)
-                    .bind(document)
-                    .bind(state)
-                    .execute(db)
-                    .await?;
-            }
-            Edit::SetTaskState { id, state } => {
-                let query = sqlx::query("UPDATE tasks SET state = ? WHERE id = ?");
-                let done = query.bind(state).bind(&id).execute(db).await?;
-                if done.rows_affected() == 0 {
-                    return Err(Error::Missing(format!("task with the id {id}")));
-                }
-            }
-            Edit::RemoveTask(id) => {
-                sqlx::query("DELETE FROM tasks WHERE id = ?").bind(id).execute(db).await?;
-            }
-            Edit::PutKv(name, value) => {
-                sqlx::query("INSERT INTO kv (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value")
-                    .bind(name)
-                    .bind(value)
-                    .execute(db)
-                    .await?;
-            }
-            Edit::RemoveKv(name) => {
-                sqlx::query("DELETE FROM kv WHERE name = ?").bind(name).execute(db).await?;
+    /// The same, unless the revision is not `made_from` any more: then nothing is changed, and the error is [`Error::Outdated`].
+    pub async fn edit_from(&self, made_from: i64, edits: Vec<Edit>) -> Result<i64, Error> {
+        self.edit_if(Some(made_from), edits).await
+    }
+
+    async fn edit_if(&self, made_from: Option<i64>, edits: Vec<Edit>) -> Result<i64, Error> {
+        let changes = edits.into_iter().map(|edit| self.sealed(edit)).collect::<Result<Vec<_>, _>>()?;
+        in_time(self.backend().edit(&changes, made_from)).await
+    }
+
+    fn sealed(&self, edit: Edit) -> Result<Change, Error> {
+        let mut sealed = BTreeMap::new();
+        if let Edit::PutCluster(cluster) = &edit {
+            for (field, secret) in &cluster.secrets {
+                sealed.insert(field.clone(), self.key().seal(&place(&cluster.name, field), secret)?);
             }
         }
-        Ok(())
+        Ok(Change { edit, sealed })
+    }
+
+    /// Grows by one with every edit, whoever made it: as long as it stays the same, so do clusters, tasks and the values that edits set.
+    /// Values that are set alone ([`Store::put_kv`]) do not count.
+    pub async fn revision(&self) -> Result<i64, Error> {
+        self.backend().revision().await
     }
 
     /// All clusters, by name, with their secrets decrypted.
     pub async fn clusters(&self) -> Result<Vec<StoredCluster>, Error> {
-        // One transaction: a cluster and its secrets of the same moment.
-        let mut db = self.pools().reader.begin().await?;
-        let rows: Vec<(String, String)> =
-            sqlx::query_as("SELECT name, document FROM clusters ORDER BY name").fetch_all(&mut *db).await?;
-        let sealed: Vec<(String, String, Vec<u8>)> =
-            sqlx::query_as("SELECT cluster, field, sealed FROM cluster_secrets").fetch_all(&mut *db).await?;
-        let mut secrets: BTreeMap<String, BTreeMap<String, SecretString>> = BTreeMap::new();
-        for (cluster, field, sealed) in sealed {
-            let secret = self.0.key.open(&place(&cluster, &field), &sealed)?;
-            secrets.entry(cluster).or_default().insert(field, secret);
+        let mut clusters = Vec::new();
+        for stored in self.backend().clusters().await? {
+            let mut secrets = BTreeMap::new();
+            for (field, sealed) in stored.sealed {
+                let secret = self.key().open(&place(&stored.name, &field), &sealed)?;
+                secrets.insert(field, secret);
+            }
+            clusters.push(StoredCluster { name: stored.name, document: stored.document, secrets });
         }
-        Ok(rows
-            .into_iter()
-            .map(|(name, document)| {
-                let secrets = secrets.remove(&name).unwrap_or_default();
-                StoredCluster { name, document, secrets }
-            })
-            .collect())
+        Ok(clusters)
     }
 
     /// All tasks, by name.
     pub async fn tasks(&self) -> Result<Vec<StoredTask>, Error> {
-        let rows: Vec<(String, String, String, String)> =
-            sqlx::query_as("SELECT id, name, document, state FROM tasks ORDER BY name, id")
-                .fetch_all(&self.pools().reader)
-                .await?;
-        Ok(rows.into_iter().map(|(id, name, document, state)| StoredTask { id, name, document, state }).collect())
+        self.backend().tasks().await
     }
 
     /// A single value (the fingerprint of the applied file, the token's hash, …).
     pub async fn kv(&self, name: &str) -> Result<Option<String>, Error> {
-        let row: Option<(String,)> = sqlx::query_as("SELECT value FROM kv WHERE name = ?")
-            .bind(name)
-            .fetch_optional(&self.pools().reader)
-            .await?;
-        Ok(row.map(|(value,)| value))
+        self.backend().value(name).await
     }
 
-    /// See [`Edit::PutKv`].
+    /// Sets a single value. This is no edit of the settings: the revision stays.
     pub async fn put_kv(&self, name: &str, value: &str) -> Result<(), Error> {
-        self.edit(vec![Edit::PutKv(name.to_owned(), value.to_owned())]).await
+        in_time(self.backend().put_value(name, value)).await
+    }
+
+    /// Sets a single value unless there is one; returns the one that is kept, which is the same for all nodes.
+    pub async fn put_first_kv(&self, name: &str, value: &str) -> Result<String, Error> {
+        in_time(self.backend().put_first(name, value)).await
     }
 
     /// This installation's name in marks: eight random hex digits, made at the first call and kept.
     pub async fn install_id(&self) -> Result<String, Error> {
-        if let Some(id) = self.kv(INSTALL).await? {
-            return Ok(id);
+        match self.kv(INSTALL).await? {
+            Some(id) => Ok(id),
+            None => self.put_first_kv(INSTALL, &hex::encode(random::<4>()?)).await,
         }
-        let id = hex::encode(random::<4>()?);
-        self.set_install_id(&id).await?;
-        Ok(id)
     }
 
     /// Overrides it, for good.
@@ -193,9 +142,8 @@ impl Store {
     }
 }
 
-async fn forget_secrets(db: &mut SqliteConnection, cluster: &str) -> Result<(), Error> {
-    sqlx::query("DELETE FROM cluster_secrets WHERE cluster = ?").bind(cluster).execute(db).await?;
-    Ok(())
+async fn in_time<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    tokio::time::timeout(EDIT, work).await.unwrap_or(Err(Error::Slow(EDIT.as_secs())))
 }
 
 /// Where a secret stands, which is part of its seal.

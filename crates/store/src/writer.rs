@@ -10,18 +10,18 @@ use tokio::task::JoinSet;
 
 use crate::clock::now_ms;
 use crate::queue::{Batch, Queue};
-use crate::{Error, Event, Keep, LedgerRow, Store, events, ledger};
+use crate::{Error, Event, Keep, LedgerRow, Store};
 
 /// Gathers so long before a write: what changes often is written once. A write is begun within 50 ms of the first change.
 const GATHER: Duration = Duration::from_millis(25);
-/// A transaction longer than this is given up and repeated; beyond SQLite's own wait for a lock.
+/// A transaction longer than this is given up and repeated; beyond any database's own wait for a lock.
 const WRITE: Duration = Duration::from_secs(30);
 /// For every thousand ledger rows it may take this much longer, so that a large one ends on a slow disk, too.
 const WRITE_ROWS: Duration = Duration::from_secs(1);
 const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 /// The wait before writing is started again after it failed unexpectedly: at first, and at most.
 const RESTART: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
-/// How often the database's file is looked at while there is nothing to write.
+/// How often the database is looked at while there is nothing to write.
 const LOOK: Duration = Duration::from_secs(1);
 /// How often old events are removed, and after how many new ones at the latest.
 const PRUNE: (Duration, usize) = (Duration::from_secs(60), 1_000);
@@ -163,15 +163,15 @@ async fn run(shared: Arc<Shared>, store: Store, keep: Keep) {
     let mut pruned = Instant::now();
     let mut fresh_events = 0;
     loop {
-        // Woken or not: the time-out is for looking at the file.
+        // Woken or not: the time-out is for looking at the database.
         let woken = tokio::time::timeout(LOOK, shared.filled.notified()).await.is_ok();
         if woken {
             tokio::time::sleep(GATHER).await;
         }
         loop {
             let Some(batch) = shared.begin() else {
-                // Nothing waits; a moved file is put back all the same, so that nothing is missing in it later.
-                let result = in_time(WRITE, store.restore_if_moved()).await;
+                // Nothing waits; what happened to the database is repaired all the same, so that nothing is missing in it later.
+                let result = in_time(WRITE, store.backend().look()).await;
                 shared.condition.lock().problem = result.err().map(|e| e.to_string());
                 break;
             };
@@ -255,20 +255,12 @@ impl Shared {
 /// led to are there.
 async fn write(store: &Store, batch: &Batch) -> Result<(), Error> {
     let limit = WRITE + WRITE_ROWS * u32::try_from(batch.ledger.len() / 1_000).unwrap_or(u32::MAX);
-    in_time(limit, transaction(store, &batch.ledger, &batch.events)).await
+    in_time(limit, store.backend().write(&batch.ledger, &batch.events)).await
 }
 
 async fn in_time<T>(limit: Duration, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     let done = tokio::time::timeout(limit, work).await;
     done.unwrap_or(Err(Error::Slow(limit.as_secs())))
-}
-
-async fn transaction(store: &Store, rows: &[LedgerRow], happened: &[Event]) -> Result<(), Error> {
-    store.restore_if_moved().await?;
-    let mut db = store.begin().await?;
-    ledger::write(&mut db, rows).await?;
-    events::write(&mut db, happened).await?;
-    Ok(db.commit().await?)
 }
 
 #[cfg(test)]
@@ -309,9 +301,9 @@ mod tests {
     /// A limit on SQLite's side is all that a test can do about a disk.
     async fn survives(limit: &'static str, lift: &'static str, says: &str) {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::open_with(dir.path(), None).await.unwrap();
+        let (store, file) = Store::open_for_test(dir.path()).await;
         let writer = Writer::start(store.clone(), Keep::default());
-        sqlx::query(limit).execute(&store.pools().writer).await.unwrap();
+        file.run_for_test(limit).await;
         let document = "x".repeat(1_000);
         for n in 0..1_000 {
             writer.ledger("route", n.to_string(), Some(document.as_str()));
@@ -326,7 +318,7 @@ mod tests {
             }
         };
         assert!(tokio::time::timeout(PLENTY, waits).await.is_ok());
-        sqlx::query(lift).execute(&store.pools().writer).await.unwrap();
+        file.run_for_test(lift).await;
         assert!(writer.flush(PLENTY).await);
         assert_eq!(store.ledger_load().await.unwrap().len(), 1_000);
     }

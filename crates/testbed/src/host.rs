@@ -1,5 +1,6 @@
 //! What this machine must have before a server can start.
 
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 
@@ -33,6 +34,20 @@ pub fn etcd() -> Vec<String> {
         true => Vec::new(),
         false => vec!["etcd: not found (Debian: apt-get install etcd-server)".into()],
     }
+}
+
+/// The same for a MariaDB.
+pub fn mariadb() -> Vec<String> {
+    match [mariadb_server(), "mariadb"].iter().all(|program| runs(program, "--version")) {
+        true => Vec::new(),
+        false => vec!["mariadbd: not found (Debian: apt-get install mariadb-server)".into()],
+    }
+}
+
+/// The server's program, which is not on everybody's path.
+pub fn mariadb_server() -> &'static str {
+    const PROGRAM: &str = "/usr/sbin/mariadbd";
+    if Path::new(PROGRAM).exists() { PROGRAM } else { "mariadbd" }
 }
 
 /// The same for making an archive and unpacking it.

@@ -7,6 +7,7 @@
 //! - [`Kong`]: a strict double of its Admin API with a real proxy; [`KongApi`] is the API, [`KongDesk`] its door for tests.
 //! - [`Polaris`]: a strict double of a server; [`PolarisApi`]: its HTTP interface; [`PolarisDoor`]: what it was asked.
 //! - [`Etcd`]: a real server of version 3.4; [`EtcdApi`]: its JSON interface.
+//! - [`MariaDb`]: a real server of Debian's.
 //! - [`Kube`]: a real Kubernetes API server of version 1.34, built from its Go modules, on an etcd; [`KubeApi`]: its REST interface.
 //! - [`ZkDoor`]: the vendor's and Curator's Java clients, driven over standard input: [`ZkClient`] is one session.
 //! - [`DubboProvider`], [`DubboConsumer`]: real Dubbo programs on a ZooKeeper or a Nacos; the consumer says who answers.
@@ -31,6 +32,7 @@ pub mod host;
 mod java;
 mod kong;
 mod kube;
+mod mariadb;
 mod nacos;
 mod old_tools;
 mod open_api;
@@ -55,6 +57,7 @@ pub use kong::{
     serve_kong,
 };
 pub use kube::{KUBE_NOBODY, KUBE_TOKEN, Kube, KubeApi, KubeReply, KubeSetup};
+pub use mariadb::{MARIADB_ROOT, MariaDb, MariaDbSetup};
 pub use nacos::{Cluster, Nacos, NacosVersion, Options, PASSWORD, USER};
 pub use old_tools::{NacosSync, NacosSyncSetup, PolarisSync};
 pub use open_api::{Config, Edit, OpenApi, Publisher, ServiceInfo};

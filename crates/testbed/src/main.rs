@@ -1,5 +1,7 @@
 //! Real servers for tests and for people.
 
+mod single;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{ExitCode, ExitStatus};
@@ -7,9 +9,9 @@ use std::time::Instant;
 
 use anyhow::{Context, Error, Result, bail};
 use causeway_testbed::{
-    CONSUL_TOKEN, Consul, ConsulSetup, EUREKA_LOGIN, Etcd, EtcdSetup, Eureka, EurekaOptions, KUBE_TOKEN, Kong,
-    KongArguments, KongSetup, Kube, KubeSetup, Nacos, NacosVersion, Options, PASSWORD, Polaris, PolarisPorts,
-    PolarisRules, PolarisSetup, Server, USER, ZooKeeper, ZooOptions, host, serve_kong, serve_polaris,
+    Consul, ConsulSetup, EtcdSetup, Eureka, EurekaOptions, Kong, KongArguments, KongSetup, KubeSetup, MariaDbSetup,
+    Nacos, NacosVersion, Options, Polaris, PolarisPorts, PolarisRules, PolarisSetup, Server, ZooKeeper, ZooOptions,
+    host, serve_kong, serve_polaris,
 };
 use clap::{Parser, Subcommand};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
@@ -121,6 +123,18 @@ enum Task {
         #[arg(long)]
         data: Option<PathBuf>,
     },
+    /// Run one MariaDB until Ctrl-C
+    Mariadb {
+        /// A free one when absent
+        #[arg(long)]
+        port: Option<u16>,
+        /// A folder for its data, which stays; a temporary one when absent
+        #[arg(long)]
+        data: Option<PathBuf>,
+        /// Offer TLS
+        #[arg(long)]
+        tls: bool,
+    },
     /// Say what is missing on this machine
     Check,
 }
@@ -173,18 +187,28 @@ async fn main() -> ExitCode {
         Task::Run { servers, at_once, command } => run(&servers, at_once, &command).await,
         Task::Nacos { version, port, data, auth, console } => {
             let options = Options { port, data, auth, console, ..Options::default() };
-            nacos(version, options).await
+            single::nacos(version, options).await
         }
         Task::Zookeeper { port, data, tick, session } => {
-            zookeeper(ZooOptions { port, data, tick_ms: tick, max_session_ms: session, ..ZooOptions::default() }).await
+            single::zookeeper(ZooOptions {
+                port,
+                data,
+                tick_ms: tick,
+                max_session_ms: session,
+                ..ZooOptions::default()
+            })
+            .await
         }
         Task::Consul { port, data, acl } => {
-            consul(ConsulSetup { port, persists: data.is_some(), data, acl, ..ConsulSetup::default() }).await
+            single::consul(ConsulSetup { port, persists: data.is_some(), data, acl, ..ConsulSetup::default() }).await
         }
-        Task::Eureka { port, auth } => eureka(EurekaOptions { port, auth, ..EurekaOptions::default() }).await,
+        Task::Eureka { port, auth } => single::eureka(EurekaOptions { port, auth, ..EurekaOptions::default() }).await,
         Task::Double { kind } => double(kind).await,
-        Task::Etcd { port, data } => etcd(EtcdSetup { port, data, ..EtcdSetup::default() }).await,
-        Task::Kube { port, data } => kube(KubeSetup { port, data }).await,
+        Task::Etcd { port, data } => single::etcd(EtcdSetup { port, data, ..EtcdSetup::default() }).await,
+        Task::Kube { port, data } => single::kube(KubeSetup { port, data }).await,
+        Task::Mariadb { port, data, tls } => {
+            single::mariadb(MariaDbSetup { port, data, tls, ..MariaDbSetup::default() }).await
+        }
         Task::Check => Ok(ExitCode::SUCCESS),
     };
     done.unwrap_or_else(failed)
@@ -298,99 +322,6 @@ async fn start(server: Server) -> Result<Running> {
     let running = started.await.with_context(|| format!("starting {}", server.name()))?;
     eprintln!("{} on {} in {:.1} s", server.name(), running.addr, began.elapsed().as_secs_f64());
     Ok(running)
-}
-
-async fn nacos(version: NacosVersion, options: Options) -> Result<ExitCode> {
-    let auth = options.auth;
-    let nacos = tokio::select! {
-        nacos = Nacos::start(version, options) => nacos?,
-        () = asked_to_end() => return Ok(ExitCode::SUCCESS),
-    };
-    eprintln!(
-        "Nacos on {} (pid {}, data in {}); Ctrl-C ends it",
-        nacos.http_base(),
-        nacos.pid().unwrap_or_default(),
-        nacos.data().display()
-    );
-    if auth {
-        eprintln!("user {USER}, password {PASSWORD}");
-    }
-    asked_to_end().await;
-    eprintln!("ending it (up to 20 s); Ctrl-C again kills it");
-    tokio::select! {
-        stopped = nacos.stop() => stopped?,
-        () = asked_to_end() => {}
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-async fn zookeeper(options: ZooOptions) -> Result<ExitCode> {
-    let server = tokio::select! {
-        server = ZooKeeper::start(options) => server?,
-        () = asked_to_end() => return Ok(ExitCode::SUCCESS),
-    };
-    let (pid, folder) = (server.pid().unwrap_or_default(), server.folder().display());
-    eprintln!("ZooKeeper on {} (pid {pid}, data in {folder}); Ctrl-C ends it", server.addr());
-    asked_to_end().await;
-    server.stop().await?;
-    Ok(ExitCode::SUCCESS)
-}
-
-async fn consul(setup: ConsulSetup) -> Result<ExitCode> {
-    let acl = setup.acl;
-    let server = tokio::select! {
-        server = Consul::start(setup) => server?,
-        () = asked_to_end() => return Ok(ExitCode::SUCCESS),
-    };
-    let (pid, folder) = (server.pid().unwrap_or_default(), server.folder().display());
-    eprintln!("Consul on {} (pid {pid}, data in {folder}); Ctrl-C ends it", server.addr());
-    if acl {
-        eprintln!("token {CONSUL_TOKEN}");
-    }
-    asked_to_end().await;
-    server.stop().await?;
-    Ok(ExitCode::SUCCESS)
-}
-
-async fn eureka(options: EurekaOptions) -> Result<ExitCode> {
-    let auth = options.auth;
-    let server = tokio::select! {
-        server = Eureka::start(options) => server?,
-        () = asked_to_end() => return Ok(ExitCode::SUCCESS),
-    };
-    eprintln!("Eureka on {} (pid {}); Ctrl-C ends it", server.base(), server.pid().unwrap_or_default());
-    if auth {
-        let (user, password) = EUREKA_LOGIN;
-        eprintln!("user {user}, password {password}");
-    }
-    asked_to_end().await;
-    server.stop().await?;
-    Ok(ExitCode::SUCCESS)
-}
-
-async fn etcd(setup: EtcdSetup) -> Result<ExitCode> {
-    let server = tokio::select! {
-        server = Etcd::start(setup) => server?,
-        () = asked_to_end() => return Ok(ExitCode::SUCCESS),
-    };
-    let (pid, folder) = (server.pid().unwrap_or_default(), server.folder().display());
-    eprintln!("etcd on {} (pid {pid}, data in {folder}); Ctrl-C ends it", server.url());
-    asked_to_end().await;
-    server.stop().await?;
-    Ok(ExitCode::SUCCESS)
-}
-
-async fn kube(setup: KubeSetup) -> Result<ExitCode> {
-    let server = tokio::select! {
-        server = Kube::start(setup) => server?,
-        () = asked_to_end() => return Ok(ExitCode::SUCCESS),
-    };
-    let (pid, folder) = (server.pid().unwrap_or_default(), server.folder().display());
-    eprintln!("Kubernetes on https://{} (pid {pid}, data in {folder}); Ctrl-C ends it", server.addr());
-    eprintln!("token {KUBE_TOKEN}, CA certificate {}", server.ca_file().display());
-    asked_to_end().await;
-    server.stop().await?;
-    Ok(ExitCode::SUCCESS)
 }
 
 /// Ctrl-C or SIGTERM.

@@ -48,7 +48,7 @@ impl Pools {
             .max_lifetime(None)
             .test_before_acquire(false);
         let writer = pool.clone().max_connections(1).connect_with(writing).await?;
-        migrations().run(&writer).await?;
+        migrations().run(&writer).await.map_err(|error| Error::Migration(error.to_string()))?;
         let reader = pool.max_connections(READERS).connect_lazy_with(options.read_only(true));
         Ok(Self { writer, reader, identity })
     }
@@ -108,7 +108,10 @@ fn remove(path: &Path) -> io::Result<()> {
 
 /// All versions of the tables, oldest first. A published one is never changed: the next one is added.
 fn migrations() -> Migrator {
-    let all = [(1, "first", include_str!("../migrations/sqlite/0001_first.sql"))];
+    let all = [
+        (1, "first", include_str!("../../migrations/sqlite/0001_first.sql")),
+        (2, "revision", include_str!("../../migrations/sqlite/0002_revision.sql")),
+    ];
     let all = all.map(|(version, name, sql)| {
         Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
     });
