@@ -4,7 +4,6 @@ use crate::failure::Failure;
 use crate::output::Paint;
 use causeway_peers::environment::Installation;
 use causeway_server::{Access, Error, Node, Options};
-use causeway_store::Store;
 use secrecy::{ExposeSecret, SecretString};
 use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
@@ -95,9 +94,7 @@ async fn bind(listen: &str, data_dir: &Path) -> Result<(TcpListener, SocketAddr)
         }
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
             // Most often it is a second node on the same data folder, and this is the better reason.
-            if data_dir.join("causeway.db").exists()
-                && let Err(taken @ causeway_store::Error::Taken { .. }) = Store::open(data_dir).await
-            {
+            if let Err(taken @ causeway_store::Error::Taken { .. }) = causeway_store::check_free(data_dir) {
                 return Err(Failure::new(taken.to_string()));
             }
             Err(failed("something listens there already")

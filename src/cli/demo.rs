@@ -31,7 +31,7 @@ impl Demo {
                 (made.path().to_owned(), Some(made))
             }
         };
-        let options = Options { data_dir: folder, exe: own_program(), file: None, keep_sockets: false };
+        let options = Options { data_dir: folder, exe: own_program(), ..Options::default() };
         let mut local = Local::start("127.0.0.1:0", options).await?;
         let shown = crate::demo::show(&local.url(), self.seconds, end).await;
         local.stop().await;

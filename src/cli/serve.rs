@@ -5,7 +5,9 @@ use crate::failure::Failure;
 use crate::logs::{self, LogTarget};
 use crate::node::{Local, asked_to_end, own_program, token_words};
 use causeway_peers::environment::installation;
-use causeway_server::Options;
+use causeway_peers::java_options::java_options;
+use causeway_server::{Database, Options};
+use causeway_store::Environment;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -13,12 +15,14 @@ use std::path::{Path, PathBuf};
 const CONFIG: &str = "conf/config.yaml";
 
 /// Runs a node in the foreground, until SIGTERM or Ctrl-C. Ending it withdraws nothing: copies stay where they are.
+///
+/// Nodes that are to share their settings, ledger and history find their database in MYSQL_URL, MYSQL_USER_NAME and MYSQL_PASSWORD.
 #[derive(clap::Args)]
 pub struct Serve {
     /// Where the API listens; port 0: any free one. Beyond loopback callers need a token
     #[arg(long, value_name = "HOST:PORT", default_value = LISTEN)]
     listen: String,
-    /// Where the node keeps clusters, tasks and what it wrote
+    /// Where the node keeps clusters, tasks and what it wrote; with a shared database only what is the node's own
     #[arg(long, value_name = "DIR", default_value = "data")]
     data_dir: PathBuf,
     /// A settings file to apply at the start, once per content [default: conf/config.yaml, when it is there]
@@ -27,6 +31,22 @@ pub struct Serve {
     /// Where the log goes; CAUSEWAY_LOG says how much: error, warn, info, debug
     #[arg(long, value_enum, default_value_t)]
     log: LogTarget,
+}
+
+/// The database that the environment names; what is to be said of it goes to the log.
+fn database() -> Result<Database, Failure> {
+    let variable = |name: &str| std::env::var(name).ok();
+    let found = Environment::read(&variable).map_err(|error| Failure::new(error.to_string()))?;
+    for warning in &found.warnings {
+        tracing::warn!("{warning}");
+    }
+    for note in found.notes.iter().chain(&java_options(&variable).notes) {
+        tracing::info!("{note}");
+    }
+    if let Database::MySql(settings) = &found.database {
+        tracing::info!("settings are kept in the database {} at {}", settings.database(), settings.servers());
+    }
+    Ok(found.database)
 }
 
 impl Serve {
@@ -42,7 +62,8 @@ impl Serve {
             None => Path::new(CONFIG).exists().then(|| settings_text(Path::new(CONFIG))).transpose()?,
         };
         let installation = installation(&|name| std::env::var(name).ok(), Path::new(""));
-        let options = Options { data_dir: self.data_dir, exe: own_program(), file, keep_sockets: true };
+        let options =
+            Options { data_dir: self.data_dir, database: database()?, exe: own_program(), file, keep_sockets: true };
         let mut local = tokio::select! {
             local = Local::start(&self.listen, options) => local?,
             () = &mut end => return Ok(0),

@@ -34,6 +34,7 @@ mod polaris_faults;
 mod refusals;
 mod restart;
 mod ring;
+mod shared_store;
 mod takeover;
 mod takeover_polaris;
 mod travel;
@@ -83,6 +84,7 @@ fn needs(name: &str) -> Vec<String> {
         Some("archive") => host::archive(),
         Some("documents_away") => host::kube(),
         Some("file_prometheus") => host::prometheus(),
+        Some("shared_store") => host::mariadb(),
         Some("consul" | "ring") => [host::missing(), &host::go()].concat(),
         _ => host::missing().to_vec(),
     }
@@ -231,6 +233,8 @@ fn main() {
         Full refusals::heart_beat_keys_for_a_minute,
         Short guards::a_service_scaled_down_follows,
         Short guards::most_services_gone_is_held_and_released,
+        Short shared_store::three_nodes_that_start_at_once_make_one_set_of_tasks,
+        Short shared_store::what_is_wrong_with_the_database_is_told,
         Short namespaces::used_and_never_created,
         Short namespaces::named_and_empty_or_a_display_name,
         Full namespaces::lost_with_a_wiped_server,

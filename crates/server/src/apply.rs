@@ -27,16 +27,7 @@ impl Node {
         self.inner
             .finish(async move {
                 let _edit = inner.edit.lock().await;
-                let proposal = inner.draft(&request.file, &request.text, request.prune).await?;
-                if !request.prune {
-                    return inner.commit(proposal, Vec::new()).await;
-                }
-                let before = inner.desired();
-                let done = inner.prune(proposal, &before, request.drain).await;
-                if done.is_err() {
-                    inner.put_back(before).await;
-                }
-                done
+                inner.again(|| inner.apply(&request)).await
             })
             .await
             // A document may have waited for this.
@@ -45,6 +36,19 @@ impl Node {
 }
 
 impl Inner {
+    async fn apply(&self, request: &api::ApplyRequest) -> Result<api::Applied> {
+        let proposal = self.draft(&request.file, &request.text, request.prune).await?;
+        if !request.prune {
+            return self.commit(proposal, Vec::new()).await;
+        }
+        let before = self.desired();
+        let done = self.prune(proposal, &before, request.drain).await;
+        if done.is_err() {
+            self.put_back(before).await;
+        }
+        done
+    }
+
     /// Reads and checks a file against what is there. Without `prune`, tasks may name clusters that are known already; with
     /// it, the namespaces that leave are checked by who prunes: a task that goes drains them.
     pub async fn draft(&self, file: &str, text: &str, prune: bool) -> Result<Proposal> {
@@ -115,14 +119,14 @@ impl Inner {
 
     /// Stores a proposal and makes it so. The caller holds the edit lock, or is alone.
     pub async fn commit(&self, proposal: Proposal, more: Vec<Edit>) -> Result<api::Applied> {
-        let Proposal { desired, applied, mut edits, .. } = proposal;
+        let Proposal { mut desired, applied, mut edits, .. } = proposal;
         edits.extend(more);
-        let origin_changes = desired.origin != self.desired().origin;
-        if origin_changes {
+        if desired.origin != self.desired().origin {
             edits.push(desired.origin.edit());
         }
-        if !edits.is_empty() {
-            self.store.edit(edits).await?;
+        let is_edited = !edits.is_empty();
+        if is_edited {
+            self.store_edits(&mut desired, edits).await?;
         }
         if !applied.is_unchanged() {
             self.frozen.lock().retain(|(task, _), _| {
@@ -137,7 +141,7 @@ impl Inner {
             self.scribe.operator("", "applied", Reason::Applied { clusters, tasks });
         } else {
             let has_tls = desired.clusters.values().any(|entry| entry.settings.tls.is_some());
-            if origin_changes {
+            if is_edited {
                 *self.desired.write() = Arc::new(desired);
             }
             if has_tls {
@@ -149,7 +153,7 @@ impl Inner {
     }
 
     /// Forgets what the config entries of tasks that are gone had in common. Their work must have been told to end.
-    async fn forget_gone(&self, before: &Desired) {
+    pub async fn forget_gone(&self, before: &Desired) {
         let desired = self.desired();
         for task in before.tasks.values().filter(|task| desired.task_by_id(&task.id).is_none()) {
             self.data.forget(&self.owner(task)).await;

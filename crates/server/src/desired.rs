@@ -88,6 +88,8 @@ pub(crate) struct TaskSetup {
 /// Everything the node knows. Clones are cheap.
 #[derive(Clone, Default)]
 pub(crate) struct Desired {
+    /// The store's revision that this is, or is made from.
+    pub revision: i64,
     pub clusters: BTreeMap<String, Arc<ClusterEntry>>,
     pub tasks: BTreeMap<String, Arc<TaskEntry>>,
     /// Clusters that go when no task uses them any more.
@@ -223,7 +225,18 @@ fn in_short(problems: &Problems) -> String {
 
 impl Desired {
     /// What the store holds. Settings that cannot be used any more (a variable is missing) are kept with the reason.
-    pub async fn load(store: &Store, install: &str, env: &dyn Env) -> Result<Self> {
+    pub async fn load(store: &Store, install: &str, env: &(dyn Env + Sync)) -> Result<Self> {
+        loop {
+            let revision = store.revision().await?;
+            let loaded = Self::load_parts(store, install, env).await?;
+            // Another node's edit may have come in between.
+            if store.revision().await? == revision {
+                return Ok(Self { revision, ..loaded });
+            }
+        }
+    }
+
+    async fn load_parts(store: &Store, install: &str, env: &(dyn Env + Sync)) -> Result<Self> {
         let kinds = kinds();
         let mut desired = Self::default();
         for stored in store.clusters().await? {

@@ -8,6 +8,7 @@ mod apply;
 mod data;
 mod desired;
 mod documents;
+mod edits;
 mod error;
 mod http;
 mod left_behind;
@@ -29,7 +30,7 @@ mod verify;
 mod views;
 
 pub use causeway_connectors::kinds;
-pub use causeway_store::EventFilter;
+pub use causeway_store::{Database, EventFilter};
 pub use error::{Error, Result};
 pub use http::{Access, TOKEN_VARIABLE};
 pub use node::{INSTALL_VARIABLE, Node, Options};

@@ -15,7 +15,7 @@ use causeway_core::{ClusterId, ServiceKey};
 use causeway_engine::{DataEngine, DataTiming, Engine, Timing};
 use causeway_holder::{Holder, Launch};
 use causeway_settings::ProcessEnv;
-use causeway_store::{Edit, Keep, Store, Writer};
+use causeway_store::{Database, Edit, Keep, Store, Writer};
 use parking_lot::{Mutex, RwLock};
 use secrecy::ExposeSecret;
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,8 +40,10 @@ const APPLIED: &str = "applied file";
 /// What a node is started with.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// Where everything is kept.
+    /// Where everything is kept that no other node may have: the lock, the holder's socket, and the database unless it is shared.
     pub data_dir: PathBuf,
+    /// Where settings, ledger and history are kept.
+    pub database: Database,
     /// The program that becomes the socket holder; its `main` begins with `causeway_holder::run_if_asked`. For a node
     /// `/proc/self/exe`.
     pub exe: PathBuf,
@@ -83,7 +85,7 @@ impl Node {
     /// Starts it. What earlier processes wrote is kept alive first; clusters need not be reachable. Errors: the data folder cannot be
     /// used, or the settings file is wrong and there are no stored settings to go on with.
     pub async fn start(options: Options) -> Result<Self> {
-        let store = Store::open(&options.data_dir).await?;
+        let store = Store::open_at(&options.data_dir, &options.database).await?;
         let install: Arc<str> = install(&store).await?.into();
         let holder = if options.keep_sockets { holder(&options).await } else { None };
         let writer = Writer::start(store.clone(), Keep::default());
@@ -118,7 +120,7 @@ impl Node {
         });
         let node = Self { inner };
         if let Some((name, text)) = &options.file {
-            node.apply_once(name, text).await?;
+            node.inner.again(|| node.apply_once(name, text)).await?;
         }
         node.inner.configure().await;
         node.inner.tell_orphans();
@@ -291,7 +293,7 @@ pub(crate) fn frozen_key(task: &str, source: &ClusterId) -> String {
 }
 
 /// The lists of scopes that earlier processes made for tasks without automatic scanning.
-async fn frozen(store: &Store, desired: &Desired) -> Result<Frozen> {
+pub(crate) async fn frozen(store: &Store, desired: &Desired) -> Result<Frozen> {
     let mut frozen = Frozen::new();
     for task in desired.tasks.values() {
         let limited = |setup: &TaskSetup| !setup.settings.auto_scan;
@@ -352,18 +354,21 @@ async fn keep_frozen(inner: Arc<Inner>) {
             () = inner.scribe.froze.notified() => {}
         }
         let made = inner.scribe.take_frozen();
+        let edit = inner.edit.lock().await;
         let edits = made.iter().filter_map(|((task, source), scopes)| {
             let text = serde_json::to_string(&**scopes).ok()?;
             Some(Edit::PutKv(frozen_key(task, source), text))
         });
-        if let Err(error) = inner.store.edit(edits.collect()).await {
+        let mut desired = Desired::clone(&inner.desired());
+        if let Err(error) = inner.store_edits(&mut desired, edits.collect()).await {
+            drop(edit);
             tracing::warn!(%error, "a task's list of services could not be kept yet");
             inner.scribe.put_back(made);
             inner.scribe.froze.notify_one();
             tokio::time::sleep(Duration::from_secs(1)).await;
             continue;
         }
-        let _edit = inner.edit.lock().await;
+        *inner.desired.write() = Arc::new(desired);
         inner.frozen.lock().extend(made);
         inner.configure().await;
     }

@@ -99,7 +99,7 @@ impl Node {
         let (inner, task) = (self.inner.clone(), name.to_owned());
         let work = async move {
             let _edit = inner.edit.lock().await;
-            inner.set_run(&task, run, action).await
+            inner.again(|| inner.set_run(&task, run, action)).await
         };
         self.inner.finish(work).await?;
         self.task(name)
@@ -110,20 +110,7 @@ impl Node {
         let (inner, name) = (self.inner.clone(), name.to_owned());
         let work = async move {
             let _edit = inner.edit.lock().await;
-            let task = inner.find(&name)?;
-            inner.check_removal(&task, keep)?;
-            let before = inner.desired();
-            let done = async {
-                inner.quiesce(std::slice::from_ref(&task)).await?;
-                // What was being written a moment ago counts too.
-                inner.check_removal(&task, keep)?;
-                inner.remove(&name, keep).await
-            };
-            let done = done.await;
-            if done.is_err() {
-                inner.put_back(before).await;
-            }
-            done
+            inner.again(|| inner.remove_quietly(&name, keep)).await
         };
         self.inner.finish(work).await
     }
@@ -159,13 +146,30 @@ impl Inner {
             return Ok(());
         }
         let (id, state) = (task.id.to_string(), run.word().to_owned());
-        self.store.edit(vec![Edit::SetTaskState { id, state }]).await?;
-        self.change(|desired| {
-            desired.tasks.insert(name.to_owned(), Arc::new(task.with_run(run)));
-        })
-        .await;
+        let mut desired = Desired::clone(&self.desired());
+        desired.tasks.insert(name.to_owned(), Arc::new(task.with_run(run)));
+        self.store_edits(&mut desired, vec![Edit::SetTaskState { id, state }]).await?;
+        self.change(|now| *now = desired).await;
         self.scribe.operator(name, action, Reason::None);
         Ok(())
+    }
+
+    /// Removes a task once none of its writes is under way. Returns how many copies were left.
+    async fn remove_quietly(&self, name: &str, keep: bool) -> Result<usize> {
+        let task = self.find(name)?;
+        self.check_removal(&task, keep)?;
+        let before = self.desired();
+        let done = async {
+            self.quiesce(std::slice::from_ref(&task)).await?;
+            // What was being written a moment ago counts too.
+            self.check_removal(&task, keep)?;
+            self.remove(name, keep).await
+        };
+        let done = done.await;
+        if done.is_err() {
+            self.put_back(before).await;
+        }
+        done
     }
 
     /// Removes a task, and the clusters that only waited for it. Returns how many copies were forgotten.
@@ -182,7 +186,7 @@ impl Inner {
             edits.push(Edit::RemoveCluster(cluster));
         }
         edits.push(leaving(&desired));
-        self.store.edit(edits).await?;
+        self.store_edits(&mut desired, edits).await?;
         self.frozen.lock().retain(|(id, _), _| *id != task.id);
         self.change(|now| *now = desired).await;
         // After its routes have ended: they would write the ledger again.
@@ -223,12 +227,6 @@ impl Inner {
             looks = if busy { 0 } else { looks + 1 };
         }
         Ok(())
-    }
-
-    /// Restores the desired state after an edit that failed.
-    pub async fn put_back(&self, before: Arc<Desired>) {
-        *self.desired.write() = before;
-        self.configure().await;
     }
 
     /// Whether a task may be removed as things stand.

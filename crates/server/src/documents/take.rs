@@ -19,6 +19,10 @@ impl Inner {
     /// are taken back. On an error nothing has changed.
     pub async fn take_documents(&self, converted: &Converted, slots: &[String]) -> Result<api::Applied> {
         let _edit = self.edit.lock().await;
+        self.again(|| self.take_once(converted, slots)).await
+    }
+
+    async fn take_once(&self, converted: &Converted, slots: &[String]) -> Result<api::Applied> {
         let before = self.desired();
         let proposal = self.draft_documents(converted, slots, &before)?;
         let gone: Vec<_> = gone(&proposal, &before, slots);

@@ -57,8 +57,17 @@ impl Access {
         }
         let token = hex::encode(causeway_store::random::<24>()?);
         let hashed = hash(&token);
-        store.put_kv(HASH, &hex::encode(hashed)).await?;
-        Ok((Self { token: Some(Arc::new(hashed)) }, Some(token.into())))
+        let kept = store.put_first_kv(HASH, &hex::encode(hashed)).await?;
+        match hex::decode(kept).ok().and_then(|kept| kept.try_into().ok()) {
+            // Another node has made one at the same moment, and shows it.
+            Some(kept) if kept != hashed => Ok((Self { token: Some(Arc::new(kept)) }, None)),
+            Some(_) => Ok((Self { token: Some(Arc::new(hashed)) }, Some(token.into()))),
+            // What stands there is no hash: it is replaced.
+            None => {
+                store.put_kv(HASH, &hex::encode(hashed)).await?;
+                Ok((Self { token: Some(Arc::new(hashed)) }, Some(token.into())))
+            }
+        }
     }
 
     /// For a listener beside that of the API, whose token nobody is shown: the environment's token or the one that was made before. Without

@@ -84,6 +84,8 @@ impl From<Error> for Refusal {
             Error::Slow { help, .. } => Self::new(StatusCode::GATEWAY_TIMEOUT, "timeout", text).help(help),
             Error::Request(_) => Self::new(StatusCode::BAD_REQUEST, "bad-request", text),
             Error::Stopping => Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", text),
+            Error::Store(causeway_store::Error::Outdated { .. }) => Self::new(StatusCode::CONFLICT, "conflict", text)
+                .help("look at the settings again, and repeat the change"),
             Error::Store(error) if error.is_temporary() => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", text)
                     .help("try again; syncing goes on meanwhile")
