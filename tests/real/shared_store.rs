@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 const SETTINGS: &str = r#"
 clusters:
-  - {clusterName: a, clusterType: MEMORY, connectKeyList: [shared-a], password: correct-horse}
+  - {clusterName: a, clusterType: MEMORY, connectKeyList: [shared-a], userName: u, password: correct-horse}
   - {clusterName: b, clusterType: MEMORY, connectKeyList: [shared-b]}
   - {clusterName: c, clusterType: MEMORY, connectKeyList: [shared-c]}
 tasks:
@@ -63,7 +63,7 @@ pub async fn three_nodes_that_start_at_once_make_one_set_of_tasks() -> Result<()
     let dump = server.sql("SELECT document FROM sync.causeway_clusters")?;
     ensure!(dump.contains("shared-a") && !dump.contains("correct-horse"), "{dump}");
     let log = nodes[0].whole_log();
-    for part in ["the database sync at", "serverTimezone", "-Xmx1g", "do not wait 60 s"] {
+    for part in ["the database sync at", "serverTimezone", "-Xmx1g", "no effect: nothing here waits 60 s"] {
         ensure!(log.contains(part), "{part} is not in {log}");
     }
     ensure!(!folders[0].path().join("causeway.db").exists() && !folders[0].path().join("key").exists());

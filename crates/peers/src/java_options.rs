@@ -10,8 +10,7 @@ const ADVISED: u64 = 10;
 /// What the options say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct JavaOptions {
-    /// How often nodes are to look after each other, in seconds. Here they do so every second, whatever it says: a longer interval never
-    /// delays a take-over.
+    /// How often nodes are to look after each other, in seconds. A long interval never delays a take-over here.
     pub refresh_interval: Option<u64>,
     /// What is to be said of them, in words. Options may hold secrets: only the names of properties are told, and no values.
     pub notes: Vec<String>,
@@ -69,8 +68,8 @@ mod tests {
     #[test]
     fn the_interval_is_understood_in_both_spellings() {
         for (text, seconds, says) in [
-            ("-Dmsesync.daemon.refresh.interval=60", Some(60), "do not wait 60 s"),
-            ("-Xmx2g  '-Dmsesync.deamon.refresh.interval=30'", Some(30), "do not wait 30 s"),
+            ("-Dmsesync.daemon.refresh.interval=60", Some(60), "nothing here waits 60 s"),
+            ("-Xmx2g  '-Dmsesync.deamon.refresh.interval=30'", Some(30), "nothing here waits 30 s"),
             ("-Dmsesync.daemon.refresh.interval=5", Some(5), "less than the 10 s"),
             ("-Dmsesync.daemon.refresh.interval=soon", None, "no number of seconds"),
         ] {

@@ -31,6 +31,8 @@ const CLOSE: Duration = Duration::from_secs(1);
 const SESSION: &str = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED";
 const MODE: &str = "SET SESSION autocommit = 1, sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION'";
 const LOCK_WAIT: &str = "SET SESSION innodb_lock_wait_timeout = 5";
+/// Galera: what another server has committed is read here, too.
+const CAUSAL: &str = "SET SESSION wsrep_sync_wait = 1";
 
 pub(crate) struct Connections {
     servers: Vec<Server>,
@@ -191,10 +193,12 @@ async fn connect(server: &Server) -> Result<Option<MySqlConnection>, sqlx::Error
     let mut live = server.options.connect().await?;
     live.execute(SESSION).await?;
     live.execute(MODE).await?;
-    match live.execute(LOCK_WAIT).await {
-        Err(error) if fault::of(&error) != Fault::Other => return Err(error),
-        // A proxy or another make of server may not know the variable: its own value is as good.
-        _ => {}
+    for statement in [LOCK_WAIT, CAUSAL] {
+        match live.execute(statement).await {
+            Err(error) if fault::of(&error) != Fault::Other => return Err(error),
+            // A proxy or another make of server may not know the variable: it does without.
+            _ => {}
+        }
     }
     // Aurora's replicas tell it by the second.
     for variable in ["SELECT CAST(@@global.read_only AS CHAR)", "SELECT CAST(@@global.innodb_read_only AS CHAR)"] {

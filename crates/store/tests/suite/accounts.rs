@@ -99,6 +99,15 @@ pub async fn the_key_follows_the_password() -> Result<()> {
         let store = Place::of(changed().with_password_before(before))?.open().await;
         assert_eq!(store.clusters().await?[0].secrets["password"].expose_secret(), "correct-horse");
     }
+
+    // Lost: as docs/store.md says.
+    server.sql(&format!("ALTER USER '{name}'@'%' IDENTIFIED BY 'third-word'"))?;
+    let page = include_str!("../../../../docs/store.md");
+    let (_, rest) = page.split_once("```sql\n").unwrap();
+    server.sql(&format!("USE `{name}`; {} COMMIT", rest.split_once("```").unwrap().0))?;
+    let store = Place::of(with(&server.addr(), &name, "third-word", "?useSSL=false"))?.open().await;
+    assert!(store.clusters().await?[0].secrets.is_empty());
+    store.edit(vec![Edit::PutCluster(cluster("a", "correct-horse"))]).await?;
     Ok(())
 }
 
