@@ -49,11 +49,11 @@ impl JavaOptions {
         self.refresh_interval = Some(seconds);
         let note = match seconds {
             0..ADVISED => {
-                format!("{seconds} s is less than the {ADVISED} s that MSE Sync advises; here that costs nothing")
+                format!("{seconds} s is less than the {ADVISED} s that MSE Sync advises; it has no effect here")
             }
-            _ => format!("nodes do not wait {seconds} s for each other here"),
+            _ => format!("it has no effect: nothing here waits {seconds} s"),
         };
-        self.notes.push(format!("{variable}: {key}: {note}: they look after each other every second"));
+        self.notes.push(format!("{variable}: {key}: {note}"));
     }
 }
 

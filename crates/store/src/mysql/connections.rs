@@ -22,14 +22,16 @@ const COUNT: usize = 8;
 /// One that was used so recently is taken as it is; any other is asked first.
 const FRESH: Duration = Duration::from_secs(1);
 const PING: Duration = Duration::from_secs(2);
-/// One that waits for longer is not used any more: what stands between us and the server may have forgotten it.
-const IDLE: Duration = Duration::from_secs(240);
+/// One that waits for longer is not used any more: the server is about to close it.
+const IDLE: Duration = Duration::from_secs(10);
 /// How long a caller waits for others to give one back.
 const WAIT: Duration = Duration::from_secs(10);
 const CLOSE: Duration = Duration::from_secs(1);
 /// What all statements rely on, whatever the server's defaults: no gap locks, errors in place of cut texts, short waits for locks.
 const SESSION: &str = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED";
 const MODE: &str = "SET SESSION autocommit = 1, sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION'";
+/// A node that is frozen in the middle of a transaction holds its locks no longer than this.
+const QUIET: &str = "SET SESSION wait_timeout = 15";
 const LOCK_WAIT: &str = "SET SESSION innodb_lock_wait_timeout = 5";
 /// Galera: what another server has committed is read here, too.
 const CAUSAL: &str = "SET SESSION wsrep_sync_wait = 1";
@@ -193,7 +195,7 @@ async fn connect(server: &Server) -> Result<Option<MySqlConnection>, sqlx::Error
     let mut live = server.options.connect().await?;
     live.execute(SESSION).await?;
     live.execute(MODE).await?;
-    for statement in [LOCK_WAIT, CAUSAL] {
+    for statement in [QUIET, LOCK_WAIT, CAUSAL] {
         match live.execute(statement).await {
             Err(error) if fault::of(&error) != Fault::Other => return Err(error),
             // A proxy or another make of server may not know the variable: it does without.

@@ -33,6 +33,9 @@ const START: Duration = Duration::from_secs(30);
 const AGAIN: Duration = Duration::from_secs(1);
 /// How long a statement that reads may take.
 const READ: Duration = Duration::from_secs(30);
+/// How long everything of the ledger may take, and how long making the tables.
+const LOAD: Duration = Duration::from_secs(300);
+const MAKE: Duration = Duration::from_secs(60);
 /// How often a transaction is repeated that met another one, or lost its connection.
 const TRIES: u32 = 8;
 
@@ -48,7 +51,8 @@ impl MySqlDatabase {
         let account = Account { database: settings.database.clone(), user: settings.user.clone() };
         let database = Self { connections: Connections::new(settings)?, account, _lock: lock };
         database.wait_for_it(settings).await?;
-        schema::prepare(&database).await?;
+        let made = tokio::time::timeout(MAKE, schema::prepare(&database)).await;
+        made.unwrap_or(Err(Error::Slow(MAKE.as_secs())))?;
         if settings.tls.is_asked_for && !database.connections.is_encrypted().await? {
             tracing::warn!(
                 "MYSQL_URL has useSSL=true, and the database server offers no TLS: the connection is not encrypted; sslMode=REQUIRED \
@@ -123,16 +127,24 @@ impl MySqlDatabase {
         }
     }
 
-    /// The same for work that only reads: in time, or the connection counts as broken.
+    /// The same for work of a few rows.
     async fn read<'a, T, F>(&'a self, work: impl Fn(Borrowed<'a>) -> F) -> Result<T, Error>
     where
         F: Future<Output = Result<(T, Borrowed<'a>), Error>>,
     {
-        match tokio::time::timeout(READ, self.run(work)).await {
+        self.run_within(READ, work).await
+    }
+
+    /// In time, or the server counts as gone.
+    async fn run_within<'a, T, F>(&'a self, limit: Duration, work: impl Fn(Borrowed<'a>) -> F) -> Result<T, Error>
+    where
+        F: Future<Output = Result<(T, Borrowed<'a>), Error>>,
+    {
+        match tokio::time::timeout(limit, self.run(work)).await {
             Ok(done) => done,
             Err(_) => {
                 self.connections.forget();
-                Err(Error::Slow(READ.as_secs()))
+                Err(Error::Slow(limit.as_secs()))
             }
         }
     }
@@ -189,13 +201,12 @@ impl Backend for MySqlDatabase {
     }
 
     fn put_first<'a>(&'a self, name: &'a str, value: &'a str) -> BoxFuture<'a, Result<String, Error>> {
-        self.run(move |mut db: Borrowed<'_>| async move { Ok((rows::put_first(&mut db, name, value).await?, db)) })
+        self.read(move |mut db: Borrowed<'_>| async move { Ok((rows::put_first(&mut db, name, value).await?, db)) })
             .boxed()
     }
 
     fn ledger(&self) -> BoxFuture<'_, Result<Vec<LedgerRow>, Error>> {
-        // As long as it takes: it grows with what there is.
-        self.run(move |mut db: Borrowed<'_>| async move { Ok((rows::ledger(&mut db).await?, db)) }).boxed()
+        self.run_within(LOAD, move |mut db: Borrowed<'_>| async move { Ok((rows::ledger(&mut db).await?, db)) }).boxed()
     }
 
     fn events<'a>(&'a self, filter: &'a EventFilter) -> BoxFuture<'a, Result<Vec<Recorded>, Error>> {

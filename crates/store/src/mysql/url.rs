@@ -168,6 +168,10 @@ fn decoded(text: &str) -> String {
 
 /// `h1:3306,[::1],address=(host=h3)(port=3306),(host=h4,port=3306)`, each once.
 fn hosts_of(text: &str) -> Result<Vec<Host>, String> {
+    // Both drivers mean this machine.
+    if text.is_empty() {
+        return Ok(vec![Host { name: "localhost".to_owned(), port: PORT }]);
+    }
     let mut hosts: Vec<Host> = Vec::new();
     for part in split_hosts(text) {
         let host = host_of(part.trim())?;
@@ -229,8 +233,6 @@ fn host(text: &str, name: &str, port: Option<&str>) -> Result<Host, String> {
         None | Some("") => PORT,
         Some(port) => port.parse().ok().filter(|port| *port != 0).ok_or_else(|| bad_host(text))?,
     };
-    // Both drivers mean this machine.
-    let name = if name.is_empty() && text.is_empty() { "localhost" } else { name };
     match name.is_empty() || name.contains(char::is_whitespace) {
         true => Err(bad_host(text)),
         false => Ok(Host { name: name.to_owned(), port }),

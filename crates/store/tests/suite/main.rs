@@ -67,6 +67,7 @@ fn main() {
         outages::a_frozen_server_delays_nobody,
         outages::the_first_server_that_writes_is_used,
         outages::a_server_that_becomes_read_only_is_left,
+        outages::a_connection_that_says_nothing_is_closed,
     ];
     let mut trials = Vec::new();
     for (name, case) in cases {

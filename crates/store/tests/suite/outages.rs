@@ -4,11 +4,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use causeway_core::Reason;
-use causeway_store::{Event, EventFilter, Keep, Store, Writer};
+use causeway_store::{Database, Event, EventFilter, Keep, Store, Writer};
 use causeway_testbed::{MariaDb, MariaDbSetup};
 
 use crate::both::{PLENTY, documents};
-use crate::place::{ALL, Place, at};
+use crate::place::{ALL, Kind, Place, at, server};
 
 const NAME: &str = "shared";
 
@@ -134,5 +134,21 @@ pub async fn a_server_that_becomes_read_only_is_left() -> Result<()> {
     one.sql("SET GLOBAL read_only = OFF")?;
     assert!(writer.flush(PLENTY).await, "{:?}", writer.health());
     assert_eq!(rows(&one)?, "30");
+    Ok(())
+}
+
+/// So a node that is frozen in the middle of a transaction does not keep its locks.
+pub async fn a_connection_that_says_nothing_is_closed() -> Result<()> {
+    let place = Place::new(Kind::MySql).await?;
+    let Database::MySql(settings) = &place.database else { unreachable!() };
+    let store = place.open().await;
+    store.put_kv("a", "b").await?;
+    let query = format!("SELECT COUNT(*) FROM information_schema.processlist WHERE user = '{}'", settings.database());
+    let count = async || -> Result<String> { server().await?.sql(&query) };
+    assert_ne!(count().await?, "0");
+    tokio::time::sleep(Duration::from_secs(18)).await;
+    assert_eq!(count().await?, "0");
+    store.put_kv("a", "c").await?;
+    assert_eq!(store.kv("a").await?.as_deref(), Some("c"));
     Ok(())
 }
