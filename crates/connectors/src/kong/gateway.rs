@@ -88,6 +88,10 @@ impl Gateway {
 
     /// The routes that are ours.
     pub async fn routes(&self) -> Result<Vec<RouteRow>, Error> {
+        if let Some(file) = self.declarative.file() {
+            let all = file.load().await?.routes().into_iter();
+            return Ok(all.filter(|route| self.view.is_own(&route.tags)).collect());
+        }
         self.client.list("/routes", Some(&our_tag(&self.install))).await
     }
 
