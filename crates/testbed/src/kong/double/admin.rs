@@ -117,6 +117,11 @@ impl KongDouble {
             ["upstreams", upstream, "health"] => read_only(call, || self.upstream_health(call, upstream)),
             ["services", service, "routes"] => self.routes(call, service),
             ["services", service, "routes", route] => self.route(call, service, route),
+            [kind @ ("services" | "routes"), key, "plugins"] => read_only(call, || {
+                let kind = KongEntity::named(kind).ok_or_else(KongAnswer::not_found)?;
+                let of = self.rows(call, |rows| rows.found(kind, key))?;
+                listing::plugins(self.store.lock().space(&call.space), kind, id(&of), &call.query)
+            }),
             ["routes", route, "service"] => self.service_of(call, route),
             [path] if OTHERS.iter().any(|(_, other)| *other == path) => read_only(call, || {
                 let kind = OTHERS.iter().find(|(_, other)| *other == path).map_or(path, |(kind, _)| kind);

@@ -27,14 +27,22 @@ pub fn all(space: &KongSpace, kind: KongEntity, query: &KongQuery) -> KongResult
 
 /// `GET /consumers` and the like: what a declarative configuration has brought.
 pub fn others(space: &KongSpace, kind: &str, path: &str, query: &KongQuery) -> KongResult {
-    let mut rows: Vec<KongRow> = space
-        .others
-        .get(kind)
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .filter_map(|row| row.as_object().cloned())
-        .collect();
+    paged(other_rows(space, kind), path, query)
+}
+
+/// `GET /services/{s}/plugins` and `GET /routes/{r}/plugins`.
+pub fn plugins(space: &KongSpace, of: KongEntity, holder: &str, query: &KongQuery) -> KongResult {
+    let mut rows = other_rows(space, "plugins");
+    rows.retain(|row| row.get(of.singular()).is_some_and(|of| of["id"] == holder));
+    paged(rows, &format!("{}/{holder}/plugins", of.name()), query)
+}
+
+fn other_rows(space: &KongSpace, kind: &str) -> Vec<KongRow> {
+    let rows = space.others.get(kind).and_then(Value::as_array).into_iter().flatten();
+    rows.filter_map(|row| row.as_object().cloned()).collect()
+}
+
+fn paged(mut rows: Vec<KongRow>, path: &str, query: &KongQuery) -> KongResult {
     rows.sort_by(|a, b| id(a).cmp(id(b)));
     let (data, offset) = by_id(rows.iter(), query)?;
     let next = offset.as_ref().map(|offset| format!("/{path}?offset={}", encode(offset)));
