@@ -20,6 +20,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// How often guards are looked at.
@@ -289,5 +290,10 @@ impl Topology {
             running.cluster.connect(pick(|route| &route.spec.destination), pick(|route| &route.spec.source));
         }
         fresh.iter().for_each(ActiveRoute::sweep_all);
+        // What was told of a task that has gone may concern another one.
+        for gone in before.into_values() {
+            let told = gone.destination.scopes.lock().of(&gone.spec.owner);
+            gone.destination.queue.sweep(told, Instant::now());
+        }
     }
 }
