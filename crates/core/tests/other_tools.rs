@@ -63,6 +63,7 @@ fn planned(wish: Wish, there: &[Instance], ledger: &Written, beside: bool) -> (V
         shadows: &|_, _| beside,
         governed: &|_, _| None,
         paused: false,
+        ended: &|_| false,
     };
     let plan = plan(&[wish], &Set::of(scope(), there.to_vec()), ledger, &policy);
     (plan.changes, plan.skipped.into_values().collect())

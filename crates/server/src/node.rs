@@ -181,6 +181,11 @@ impl Node {
         }
     }
 
+    /// Returns as soon as the node is about to stop.
+    pub async fn stopped(&self) {
+        self.inner.stop.cancelled().await;
+    }
+
     /// Stops the node and withdraws nothing: connections stay as they are, and the holder keeps their sockets while another process
     /// takes over. The caller then leaves the process at once, without dropping the node: dropped connections would say goodbye.
     pub async fn stop(&self) {

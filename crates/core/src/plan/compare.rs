@@ -225,7 +225,8 @@ impl<'a> PlanTable<'a> {
         let undecided = self.undecided(id, (!lost).then_some(&owner));
         let let_go =
             |wish: &Wish| wish.fresh == Fresh::Settled || wish.records.contains_key(id) || wish.witnessed.contains(id);
-        let leaves = lost || (undecided.is_none() && own.is_some_and(let_go));
+        let ended = own.is_none() && (self.policy.ended)(&owner);
+        let leaves = lost || ended || (undecided.is_none() && own.is_some_and(let_go));
         match self.want(id, Some(&owner)) {
             // Another task takes the record over only when its owner has let it go.
             Some((wish, target)) if leaves => {

@@ -15,7 +15,7 @@ use crate::services::writer::ClusterWriter;
 use crate::spec::{ClusterSpec, Only, RouteSpec, Timing};
 use causeway_core::{ClusterId, OwnerId, contain};
 use parking_lot::Mutex;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -248,6 +248,8 @@ impl Topology {
     fn connect(&mut self, specs: Vec<RouteSpec>) {
         let mut before = std::mem::take(&mut self.routes);
         let mut fresh = Vec::new();
+        let owners: Arc<BTreeSet<OwnerId>> = Arc::new(specs.iter().map(|spec| spec.owner.clone()).collect());
+        self.clusters.values().for_each(|running| *running.cluster.owners.write() = Some(owners.clone()));
         for spec in specs {
             let (Some(source), Some(destination)) =
                 (self.clusters.get(&spec.source), self.clusters.get(&spec.destination))
