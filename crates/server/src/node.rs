@@ -228,6 +228,7 @@ impl Inner {
         let clusters = connections.update(&desired, tls);
         let mut routes = routes(&self.install, &desired, desired.tasks.values(), &self.frozen.lock());
         self.pulls.pause(&mut routes);
+        self.engine.know_tasks(desired.tasks.values().map(|task| self.owner(task)).collect());
         self.engine.configure(clusters, routes);
         self.data.configure(data::specs(&self.install, &desired, desired.tasks.values(), &connections));
     }
