@@ -215,6 +215,7 @@ fn nothing_is_left_behind_while_a_task_is_paused() {
         shadows: &|_, _| false,
         governed: &|_, _| None,
         paused: true,
+        ended: &|_| false,
     };
     let plan = plan(&[wish(&[])], &Set::of(scope(), [theirs(2, "a")]), &Written::default(), &policy);
     assert_eq!((plan.changes, plan.skipped.len()), (vec![], 0), "it may be what the paused task wants");
