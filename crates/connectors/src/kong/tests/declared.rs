@@ -64,6 +64,22 @@ async fn the_whole_configuration_is_written_with_what_is_not_ours() {
     assert_eq!(config["services"].as_array().unwrap().len(), 1);
 }
 
+/// Kong fails to list what carries a tag as soon as anything carries none.
+#[tokio::test]
+async fn copies_in_upstreams_of_others_are_found_without_asking_for_tags() {
+    let targets = |tags: Value| json!([{"target": "10.0.0.1:1", "weight": 100, "tags": tags}]);
+    let fake = Fake::start(&json!({"upstreams": [
+        {"name": "theirs", "targets": targets(json!([]))},
+        {"name": "orders-live", "targets": targets(json!(["causeway:i", "causeway.mark=1;i|task;src"]))},
+    ]}))
+    .await;
+    fake.state.lock().is_dbless = true;
+    let gateway = fake.gateway(&KongOptions::default());
+    gateway.look().await.unwrap();
+    let sets = gateway.view.sets();
+    assert_eq!(sets.keys().map(|scope| &*scope.name).collect::<Vec<_>>(), ["orders-live"]);
+}
+
 #[tokio::test]
 async fn what_kong_does_not_show_as_it_was_is_not_lost() {
     let fake = Fake::start(&json!({})).await;
