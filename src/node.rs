@@ -8,9 +8,13 @@ use secrecy::{ExposeSecret, SecretString};
 use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
+
+/// How often a port that is taken is tried again.
+const AGAIN: Duration = Duration::from_secs(2);
 
 /// A running node and its API.
 pub struct Local {
@@ -35,33 +39,34 @@ impl Local {
         Ok(Self { node, address, token, api })
     }
 
-    /// Follows the documents of an installation of another tool, and answers on its port. A port that is taken is told, and nothing
-    /// else depends on it.
+    /// Follows the documents of an installation of another tool, and answers on its port. A port that is taken is told, and tried
+    /// again: the other tool may still run. Nothing else depends on it.
     pub async fn follow(&mut self, installation: &Installation) {
         self.node.follow(installation);
         let port = installation.port;
-        let bound = match TcpListener::bind(("::", port)).await {
-            Ok(listener) => Ok(listener),
-            Err(_) => TcpListener::bind(("0.0.0.0", port)).await,
-        };
-        let served = match bound {
-            Ok(listener) => self.serve_peer_port(listener).await,
-            Err(error) => Err(error.to_string()),
-        };
-        if let Err(error) = served {
-            tracing::warn!(
-                "GET /sync/health is not answered on port {port}: {error}; set `server.port` or SERVER_PORT"
-            );
+        match serve_peer_port(&self.node, port).await {
+            Ok(serve) => {
+                self.api.spawn(serve);
+            }
+            Err(error) => {
+                tracing::warn!(
+                    "GET /sync/health is not answered on port {port}: {error}; it is as soon as the port is free, or set `server.port` or \
+                     SERVER_PORT"
+                );
+                let node = self.node.clone();
+                self.api.spawn(async move {
+                    loop {
+                        tokio::select! {
+                            () = node.stopped() => return Ok(()),
+                            () = tokio::time::sleep(AGAIN) => {}
+                        }
+                        if let Ok(serve) = serve_peer_port(&node, port).await {
+                            return serve.await;
+                        }
+                    }
+                });
+            }
         }
-    }
-
-    async fn serve_peer_port(&mut self, listener: TcpListener) -> Result<(), String> {
-        let address = listener.local_addr().map_err(|error| error.to_string())?;
-        let access = Access::prepare_known(&self.node, address).await.map_err(|error| error.to_string())?;
-        let node = self.node.clone();
-        self.api.spawn(async move { node.serve_peer_port(listener, access).await });
-        tracing::info!("answering GET /sync/health on {address}");
-        Ok(())
     }
 
     /// Where the API listens.
@@ -83,6 +88,19 @@ impl Local {
         self.node.stop().await;
         while self.api.join_next().await.is_some() {}
     }
+}
+
+/// Listens on the other tool's port. What is returned answers there until the node stops.
+async fn serve_peer_port(node: &Node, port: u16) -> Result<impl Future<Output = io::Result<()>> + use<>, String> {
+    let listener = match TcpListener::bind(("::", port)).await {
+        Ok(listener) => listener,
+        Err(_) => TcpListener::bind(("0.0.0.0", port)).await.map_err(|error| error.to_string())?,
+    };
+    let address = listener.local_addr().map_err(|error| error.to_string())?;
+    let access = Access::prepare_known(node, address).await.map_err(|error| error.to_string())?;
+    tracing::info!("answering GET /sync/health on {address}");
+    let node = node.clone();
+    Ok(async move { node.serve_peer_port(listener, access).await })
 }
 
 async fn bind(listen: &str, data_dir: &Path) -> Result<(TcpListener, SocketAddr), Failure> {

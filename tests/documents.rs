@@ -157,7 +157,9 @@ fn a_node_starts_where_polaris_sync_was() {
     for name in ["bin", "conf"] {
         std::fs::create_dir(at.join(name)).unwrap();
     }
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    // As long as polaris-sync runs on this machine, it has the port.
+    let held = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = held.local_addr().unwrap().port();
     let application = format!(
         "server:\n  port: {port}\npolaris:\n  sync:\n    registry:\n      configProvider: ${{POLARIS_SYNC_REGISTRY_CONFIG_PROVIDER:file}}\n"
     );
@@ -168,6 +170,7 @@ fn a_node_starts_where_polaris_sync_was() {
     // Their manual calls the registry's file so.
     std::fs::write(at.join("conf/sync-config.json"), format!("// tasks\n{text}")).unwrap();
     let node = Node::serve(at);
+    drop(held);
     until("healthy", || ask(port, "/sync/health").ends_with("\r\n\r\npk ok"));
     assert!(ask(port, "/sync/health").starts_with("HTTP/1.1 200"));
     assert!(ask(port, "/sync/maintain/v1/namespaces?task=t&registry=a").starts_with("HTTP/1.1 401"));
@@ -175,10 +178,43 @@ fn a_node_starts_where_polaris_sync_was() {
     let documents = node.json(at, "documents");
     assert_eq!(documents[1]["state"], "in-use", "{documents}");
     assert_eq!((&documents[0]["state"], &documents[1]["tasks"]), (&json!("missing"), &json!(["t"])));
-    until("kept", || at.join("conf/config/sync-config-backup.json").exists());
+    until("kept", || at.join("conf/sync-config-backup.json").exists());
     std::fs::write(at.join("conf/sync-config.json"), text.replace("\"watch\"", "\"look\"")).unwrap();
     until("refused", || node.json(at, "documents")[1]["state"] == "invalid");
     let (_, table, _) = run(at, &["--server", &node.url, "get", "documents"]);
     assert!(table.contains("conf/sync-config.json") && table.contains("`look` is not a word for this"), "{table}");
     assert_eq!(node.json(at, "tasks")[0]["state"], "in-step");
+}
+
+/// polaris-sync wrote all instances into its log at every pull.
+#[test]
+fn pulls_do_not_fill_the_log() {
+    let folder = TempDir::new().unwrap();
+    let at = folder.path();
+    std::fs::create_dir(at.join("conf")).unwrap();
+    let lines: String = (1..=500).map(|n| format!("    - address: 127.0.0.1:{}\n", 10_000 + n)).collect();
+    std::fs::write(at.join("from.yaml"), format!("services:\n- name: s\n  instances:\n{lines}")).unwrap();
+    let end = |name: &str| json!({"name": name, "type": "file", "addresses": [at.join(format!("{name}.yaml"))]});
+    let task = json!({"name": "t", "enable": true, "source": end("from"), "destination": end("to"),
+        "match": [{"namespace": "empty_ns", "service": "s"}]});
+    let pull = json!({"type": "pull", "enable": true, "interval": "200ms"});
+    let document = json!({"tasks": [task], "methods": [pull]}).to_string();
+    std::fs::write(at.join("conf/sync-registry.json"), document).unwrap();
+    let log = std::fs::File::create(at.join("log")).unwrap();
+    let mut child = causeway(at, &["serve", "--listen", "127.0.0.1:0"])
+        .env("SERVER_PORT", TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string())
+        .stdout(log.try_clone().unwrap())
+        .stderr(log)
+        .spawn()
+        .unwrap();
+    let copied = || std::fs::read_to_string(at.join("to.yaml")).is_ok_and(|text| text.contains("127.0.0.1:10500"));
+    let length = || std::fs::metadata(at.join("log")).unwrap().len();
+    until("copied", copied);
+    std::thread::sleep(Duration::from_secs(1));
+    let before = length();
+    std::thread::sleep(Duration::from_secs(4));
+    let after = length();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(before < 20_000 && after - before < 2_000, "{before} bytes, and {after} 4 s later");
 }

@@ -38,6 +38,7 @@ fn planned(stands: Option<Instance>, wanted: Option<Instance>) -> (Vec<Change>, 
         shadows: &|_, _| false,
         governed: &|_, _| None,
         paused: false,
+        ended: &|_| false,
     };
     let plan = plan(&[wish], &Set::of(scope, stands), &written, &policy);
     (plan.changes, plan.skipped.get(&copy(1.0).id()).cloned())

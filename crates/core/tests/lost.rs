@@ -40,6 +40,7 @@ fn planned_beside(wishes: &[Wish], paused: bool) -> (Vec<Change>, Option<Skip>) 
         shadows: &|_, _| false,
         governed: &|_, _| None,
         paused,
+        ended: &|_| false,
     };
     let plan = plan(wishes, &Set::of(scope(), [lost.clone()]), &Written::default(), &policy);
     (plan.changes, plan.skipped.get(&lost.id()).cloned())
@@ -52,6 +53,36 @@ fn whoever_wants_it_takes_it_over() {
         let (changes, skipped) = planned(&[wish("t", Fresh::Settled, None), wish("u", fresh, wanted())]);
         let [Change::Update { to, .. }] = &changes[..] else { panic!("{changes:?}") };
         assert_eq!((to.mark().map(|mark| &*mark.owner.task), skipped), (Some("u"), None));
+    }
+}
+
+/// Of a task that has ended, what another one wants becomes that one's, and what nobody wants stays.
+#[test]
+fn what_an_ended_task_left_is_taken_over_and_never_removed() {
+    let stands = Instance::new("127.0.0.1", 1).with_mark(Some(Mark::new(OwnerId::new("i", "old"), vec![])));
+    let planned = |record: Option<Instance>, ended: bool| {
+        let policy = PlanContext {
+            install: "i".into(),
+            destination: ClusterId::of("b"),
+            shadows: &|_, _| false,
+            governed: &|_, _| None,
+            paused: false,
+            ended: &|owner| ended && &*owner.task == "old",
+        };
+        let set = Set::of(scope(), [stands.clone()]);
+        let plan = plan(&[wish("t", Fresh::Settled, record)], &set, &Written::default(), &policy);
+        (plan.changes, plan.skipped.get(&stands.id()).cloned())
+    };
+    let (changes, skipped) = planned(Some(Instance::new("127.0.0.1", 1)), true);
+    let [Change::Update { to, .. }] = &changes[..] else { panic!("{changes:?}") };
+    assert_eq!((to.mark().map(|mark| &*mark.owner.task), skipped), (Some("t"), None));
+    for (record, ended) in [(None, true), (Some(Instance::new("127.0.0.1", 1)), false)] {
+        let (changes, skipped) = planned(record, ended);
+        assert!(
+            !changes.iter().any(|change| matches!(change, Change::Update { .. } | Change::Delete { .. })),
+            "{changes:?}"
+        );
+        assert!(matches!(skipped, Some(Skip::Foreign { .. })), "{skipped:?}");
     }
 }
 

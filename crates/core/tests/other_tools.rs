@@ -63,6 +63,7 @@ fn planned(wish: Wish, there: &[Instance], ledger: &Written, beside: bool) -> (V
         shadows: &|_, _| beside,
         governed: &|_, _| None,
         paused: false,
+        ended: &|_| false,
     };
     let plan = plan(&[wish], &Set::of(scope(), there.to_vec()), ledger, &policy);
     (plan.changes, plan.skipped.into_values().collect())
@@ -138,6 +139,9 @@ fn an_address_is_taken_over_whatever_the_tool_calls_it() {
     let mut ledger = Written::default();
     ledger.note(&changes[0], &[]);
     assert_eq!(planned(wish(from_ref(&new)), from_ref(&old), &ledger, true), (vec![], vec![backs("a")]));
+    // No task takes over any more: what backs the tool's copy goes on, and nothing else comes to its address.
+    let no_longer = Wish { take_over: None, ..wish(from_ref(&new)) };
+    assert_eq!(planned(no_longer, from_ref(&old), &ledger, true).0, []);
     let alone = old.clone().with(|one| one.mark = Some(Mark::new(owner(), vec![])));
     let (changes, _) = planned(wish(from_ref(&new)), from_ref(&alone), &ledger, true);
     assert_eq!(changes, [Change::Update { from: alone, to: new.clone() }]);
@@ -179,4 +183,40 @@ fn copies_of_a_source_that_nothing_tells_are_left_to_the_tool() {
     let learned = TakeOver { learned: ["x".into()].into(), ..take_over(None) };
     let (_, skipped) = planned(Wish { take_over: Some(learned), ..unknown }, &there, &Written::default(), false);
     assert_eq!(skipped, [Skip::LeftBehind { owner: OwnerId::new(TOOL, "x") }]);
+}
+
+/// Two of the tool's sources can have an instance at one address. Then nothing tells which of them is the task's, and what it copied
+/// from the other one lives.
+#[test]
+fn copies_of_two_sources_are_told_apart_by_nothing() {
+    let learned = TakeOver { learned: ["x".into(), "y".into()].into(), ..take_over(None) };
+    let unsure = Wish { take_over: Some(learned), ..wish(&[]) };
+    let (changes, skipped) = planned(unsure, &[theirs(2, "x"), theirs(3, "y")], &Written::default(), false);
+    assert_eq!((changes, skipped), (vec![], vec![]));
+}
+
+/// A filter that cannot decide has not said that nobody wants the record, whatever the tool calls it.
+#[test]
+fn what_is_refused_at_the_address_is_not_left_behind() {
+    let refused = |name: &str| slot(target(2), name).id();
+    for name in ["", "ours"] {
+        let why = Skip::Rejected { why: "too long".into() };
+        let wish = Wish { refused: [(refused(name), why)].into(), ..wish(&[]) };
+        let (_, skipped) = planned(wish, &[theirs(2, "a")], &Written::default(), false);
+        assert!(!skipped.iter().any(|skip| matches!(skip, Skip::LeftBehind { .. })), "{skipped:?}");
+    }
+}
+
+#[test]
+fn nothing_is_left_behind_while_a_task_is_paused() {
+    let policy = PlanContext {
+        install: "i".into(),
+        destination: ClusterId::of("b"),
+        shadows: &|_, _| false,
+        governed: &|_, _| None,
+        paused: true,
+        ended: &|_| false,
+    };
+    let plan = plan(&[wish(&[])], &Set::of(scope(), [theirs(2, "a")]), &Written::default(), &policy);
+    assert_eq!((plan.changes, plan.skipped.len()), (vec![], 0), "it may be what the paused task wants");
 }

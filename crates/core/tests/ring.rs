@@ -145,6 +145,7 @@ fn run(world: &mut [Cluster], seen: &[Cluster], routes: &[Route], to: usize, sha
         shadows: &|_, _| shadows,
         governed: &|_, _| None,
         paused: false,
+        ended: &|_| false,
     };
     let plan = plan(&wishes, &world[to].view(), &world[to].ledger, &policy);
     for (n, change) in plan.changes.iter().enumerate() {

@@ -109,6 +109,16 @@ pub fn installation(variable: &dyn Fn(&str) -> Option<String>, folder: &Path) ->
             slots.push(slot);
         }
     }
+    if let [first, second] = &mut slots[..] {
+        let is_file = |slot: &SlotOptions| matches!(&slot.provider, ProviderOptions::File(path) if slot.is_named || path.exists());
+        let own = given("POLARIS_SYNC_CONFIG_BACKUP_PATH")
+            .or_else(|| text(&application, "/polaris/sync/config/configBackupPath"));
+        let absent = matches!(first.provider, ProviderOptions::File(_)) && !is_file(first);
+        // Its manual knows one document only, which it calls as the program calls the second, and the backup of that one.
+        if absent && is_file(second) && own.is_none() {
+            std::mem::swap(&mut first.backup, &mut second.backup);
+        }
+    }
     let port = given("SERVER_PORT").or_else(|| text(&application, "/server/port"));
     let port = port.map(|port| port.parse().map_err(|_| port));
     let port = match port {

@@ -1,13 +1,14 @@
 //! JSON as its readers in Java take it: with comments, and with the slips that people make in it. Every value knows its place.
 //!
-//! Beside JSON itself it takes `//`, `#` and `/* */` comments, texts in single quotes, a missing comma and a comma behind the
-//! last item; the last two are told as [`Slip`]s. Everything else that is not JSON is a [`SyntaxError`].
+//! Beside JSON itself it takes `//`, `#` and `/* */` comments, texts in single quotes, a missing comma, a comma behind the
+//! last item, and a name that stands twice, of which the last counts; the last three are told as [`Slip`]s. Everything else that is not JSON is a [`SyntaxError`].
 
 mod reader;
 
 pub use reader::read;
 
 use causeway_settings::Place;
+use std::borrow::Cow;
 
 /// A value and where it stands.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,7 +32,7 @@ pub enum JsonValue {
     Text(String),
     /// A list.
     List(Vec<Json>),
-    /// Names with values, in the order of the document. A name stands once.
+    /// Names with values, in the order of the document. Of a name that stands twice the last counts.
     Object(Vec<Member>),
 }
 
@@ -52,7 +53,7 @@ pub struct Slip {
     /// Where it is.
     pub place: Place,
     /// What it is.
-    pub message: &'static str,
+    pub message: Cow<'static, str>,
 }
 
 /// Why a text cannot be read.
@@ -82,7 +83,7 @@ impl Json {
     /// The value of a name of an object; `None`: it has none of this name, or it is `null`, or this is no object.
     pub fn get(&self, name: &str) -> Option<&Json> {
         let JsonValue::Object(members) = &self.value else { return None };
-        let member = members.iter().find(|member| member.name == name)?;
+        let member = members.iter().rfind(|member| member.name == name)?;
         (member.value.value != JsonValue::Null).then_some(&member.value)
     }
 }

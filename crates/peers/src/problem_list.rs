@@ -98,9 +98,14 @@ pub(crate) fn is_secret_name(name: &str) -> bool {
     is_secret_key(name) || name == "jdbc_url"
 }
 
+/// Whether a text is an address with a user, and so with a password, in it.
+pub(crate) fn holds_login(text: &str) -> bool {
+    text.split_once("://").is_some_and(|(_, rest)| rest.contains('@'))
+}
+
 fn is_suspicious(line: &str) -> bool {
     let line = line.to_lowercase();
-    ["passw", "token", "secret", "jdbc"].iter().any(|word| line.contains(word))
+    holds_login(&line) || ["passw", "token", "secret", "jdbc"].iter().any(|word| line.contains(word))
 }
 
 fn blot_secrets(json: &Json, hidden: bool, bytes: &mut [u8]) {
@@ -109,6 +114,7 @@ fn blot_secrets(json: &Json, hidden: bool, bytes: &mut [u8]) {
         JsonValue::Object(members) => members.iter().for_each(|member| {
             blot_secrets(&member.value, hidden || is_secret_name(&member.name), bytes);
         }),
+        JsonValue::Text(text) if hidden || holds_login(text) => bytes[json.place.start..json.place.end].fill(b'*'),
         _ if hidden => bytes[json.place.start..json.place.end].fill(b'*'),
         _ => {}
     }
@@ -166,6 +172,16 @@ mod tests {
             assert_eq!(problems[3].text, "\"y\": 2}");
             problems.iter().for_each(|problem| drop(problem.render(false)));
         }
+    }
+
+    #[test]
+    fn a_secret_that_does_not_count_is_not_quoted() {
+        let text = "{\"token\": \"s3cret\", \"token\": \"other\", \"addresses\": [\"http://u:s3cret@h:1\"]}";
+        let (root, slips) = crate::json::read(text).unwrap();
+        let mut list = ProblemList::new("f", text, Some(&root));
+        list.warning(slips[0].place, "", slips[0].message.clone(), "");
+        let quoted = &list.into_problems()[0].text;
+        assert!(quoted.contains("token") && !quoted.contains("s3cret") && !quoted.contains("other"), "{quoted}");
     }
 
     #[test]

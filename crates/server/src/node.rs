@@ -183,6 +183,11 @@ impl Node {
         }
     }
 
+    /// Returns as soon as the node is about to stop.
+    pub async fn stopped(&self) {
+        self.inner.stop.cancelled().await;
+    }
+
     /// Stops the node and withdraws nothing: connections stay as they are, and the holder keeps their sockets while another process
     /// takes over. The caller then leaves the process at once, without dropping the node: dropped connections would say goodbye.
     pub async fn stop(&self) {
@@ -225,6 +230,7 @@ impl Inner {
         let clusters = connections.update(&desired, tls);
         let mut routes = routes(&self.install, &desired, desired.tasks.values(), &self.frozen.lock());
         self.pulls.pause(&mut routes);
+        self.engine.know_tasks(desired.tasks.values().map(|task| self.owner(task)).collect());
         self.engine.configure(clusters, routes);
         self.data.configure(data::specs(&self.install, &desired, desired.tasks.values(), &connections));
     }

@@ -27,7 +27,8 @@ pub(crate) const CLUSTER_KEYS: [&str; 12] = [
 ];
 pub(crate) const TLS_KEYS: [&str; 5] = ["ca", "cert", "key", "serverName", "insecureSkipVerify"];
 
-const LONGEST_NAME: usize = 128;
+/// The most characters of a name.
+pub const LONGEST_NAME: usize = 128;
 
 /// Reads all clusters. A cluster with an error in it is there too, so that tasks find its name; its kind is empty
 /// when that is what was wrong.

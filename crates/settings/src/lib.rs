@@ -29,6 +29,7 @@ mod write;
 pub mod yaml;
 
 pub use addresses::{check_address, each};
+pub use clusters::LONGEST_NAME;
 pub use duration::{format_duration, parse_duration, text as duration_text};
 pub use env::{Env, FixedEnv, MAX_REFERRED, ProcessEnv, escape};
 pub use kinds::{Block, Kind, KindFacts, Kinds, PairAbility};

@@ -32,6 +32,7 @@ fn main() {
         console::hosts,
         discovery::first_unknown_then_there,
         discovery::revisions,
+        discovery::late_removals,
         discovery::internal_keys,
         discovery::services_of_a_namespace,
         discovery::over_grpc,

@@ -1,6 +1,8 @@
 //! Writing one upstream: itself, its targets, the service before it and that one's routes, in this order; taking them away is the
 //! other way round.
 
+mod away;
+
 use super::api::Api;
 use super::client::{Body, RouteRow, ServiceRow, TargetRow, UpstreamRow};
 use super::convert::{address, is_made_by_us, stands, tags};
@@ -9,7 +11,7 @@ use super::gateway::{Gateway, again};
 use super::names::Place;
 use super::view::{Seen, Targets};
 use super::weights::to_kong;
-use causeway_core::{Change, Error, Evidence, Instance, Removal, ServiceKey};
+use causeway_core::{Change, Error, Instance, ServiceKey};
 use serde_json::json;
 
 /// One outcome for each change.
@@ -110,12 +112,18 @@ impl<'a, A: Api> Hand<'a, A> {
             false => Ok(false),
         };
         let mut outcomes = Vec::with_capacity(changes.len());
+        // Kong has asked for patience: the rest waits.
+        let mut asked = None;
         for change in changes {
-            let outcome = match (change, &refused, &is_bare) {
-                (Change::Delete { .. }, _, Err(error)) => Err(again(error)),
-                (change, Some(error), _) if writes(change) => Err(again(error)),
-                (change, ..) => self.change(change).await,
+            let outcome = match (asked, change, &refused, &is_bare) {
+                (Some(wait), ..) => Err(Error::Throttled(wait)),
+                (None, Change::Delete { .. }, _, Err(error)) => Err(again(error)),
+                (None, change, Some(error), _) if writes(change) => Err(again(error)),
+                (None, change, ..) => self.change(change).await,
             };
+            if let Err(Error::Throttled(wait)) = &outcome {
+                asked = Some(*wait);
+            }
             outcomes.push(outcome);
         }
         let mut end = Ok(());
@@ -129,15 +137,6 @@ impl<'a, A: Api> Hand<'a, A> {
             outcomes.iter_mut().filter(|outcome| outcome.is_ok()).for_each(|outcome| *outcome = Err(again(&error)));
         }
         outcomes
-    }
-
-    /// Removes an upstream of ours without targets, and what is before it.
-    pub async fn take_away(&mut self) -> Result<(), Error> {
-        let own = self.row.as_ref().is_some_and(|row| self.gateway.view.is_own(&row.tags));
-        if own && !self.place.is_given && self.targets.is_empty() && self.take_service_away().await? {
-            self.take_upstream_away().await?;
-        }
-        Ok(())
     }
 
     /// Makes the upstream where it is missing, and refuses one that is not ours to write in.
@@ -253,28 +252,6 @@ impl<'a, A: Api> Hand<'a, A> {
         Ok(())
     }
 
-    /// Whether nothing stands in an upstream of ours after these changes, and nothing is to be waited for: what was only seen to
-    /// go may come back in a moment.
-    fn empties(&self, changes: &[Change]) -> bool {
-        let own = self.row.as_ref().is_some_and(|row| self.gateway.view.is_own(&row.tags));
-        let deleted = |change: &Change| match change {
-            Change::Delete { record, .. } => Some(address(record)),
-            _ => None,
-        };
-        let goes = |target: &TargetRow| {
-            self.owns(target) && changes.iter().any(|change| deleted(change).as_ref() == Some(&target.target))
-        };
-        let may_come_back = |change: &Change| {
-            let seen = Removal::Gone { evidence: Evidence::Witnessed };
-            self.is_live && matches!(change, Change::Delete { why, .. } if *why == seen)
-        };
-        own && !self.place.is_given
-            && !changes.iter().any(may_come_back)
-            && changes.iter().any(|change| deleted(change).is_some())
-            && changes.iter().all(|change| matches!(change, Change::Delete { .. } | Change::Scope { .. }))
-            && self.targets.values().all(goes)
-    }
-
     /// Makes the service before the upstream, and its routes, where they are missing.
     async fn put_service(&mut self) -> Result<(), Error> {
         let Some(name) = &self.place.service else { return Ok(()) };
@@ -328,54 +305,6 @@ impl<'a, A: Api> Hand<'a, A> {
             if self.is_live {
                 self.gateway.note_route(row);
             }
-        }
-        Ok(())
-    }
-
-    /// Removes our routes and the service before an upstream that is going to be empty. Returns whether the upstream can go,
-    /// too: not as long as routes of others lead to the service.
-    async fn take_service_away(&mut self) -> Result<bool, Error> {
-        let Some(name) = &self.place.service else { return Ok(true) };
-        let view = &self.gateway.view;
-        let Some(row) = self.api.get::<ServiceRow>(&format!("/services/{name}")).await? else { return Ok(true) };
-        if !view.is_own(&row.tags) {
-            return Ok(true);
-        }
-        let routes: Vec<RouteRow> = match self.api.list(&format!("/services/{name}/routes")).await {
-            Err(Error::Missing(_)) => return Ok(true),
-            routes => routes?,
-        };
-        let (ours, others): (Vec<_>, Vec<_>) = routes.into_iter().partition(|route| view.is_own(&route.tags));
-        for route in ours {
-            self.api.delete(&format!("/routes/{}", route.id)).await?;
-            self.gateway.forget_route(&route.name);
-        }
-        if !others.is_empty() {
-            return Ok(false);
-        }
-        match self.api.delete(&format!("/services/{name}")).await {
-            // A route of somebody else's has come meanwhile, or something else refers to it.
-            Err(Error::Blocked(_)) => Ok(false),
-            Ok(()) => {
-                if self.is_live {
-                    view.put_service(name, None);
-                }
-                Ok(true)
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Removes the upstream, in which nothing stands any more: with it Kong would remove a target that has come meanwhile.
-    async fn take_upstream_away(&mut self) -> Result<(), Error> {
-        let Some(row) = self.row.clone() else { return Ok(()) };
-        self.targets = match list(&mut self.api, &row).await {
-            Err(Error::Missing(_)) => Targets::new(),
-            targets => targets?,
-        };
-        if self.targets.is_empty() {
-            self.api.delete(&format!("/upstreams/{}", row.id)).await?;
-            self.row = None;
         }
         Ok(())
     }

@@ -16,6 +16,8 @@ const OURS: &str = "causeway:";
 const MARK: &str = "causeway.mark=";
 /// Keys of metadata that begin so are ours.
 const RESERVED: &str = "causeway";
+/// Bytes of a tag. PostgreSQL indexes tags, and takes no longer ones than about 2,700.
+const LONGEST: usize = 2_000;
 
 const ONE_ADDRESS: &str = "an upstream has one target for an address";
 const SERVING: &str = "only instances that take traffic are targets: it is left out until it does";
@@ -67,10 +69,19 @@ pub(super) fn mark_of(tags: &[String]) -> Option<Mark> {
 /// The tags of a copy, beside those that somebody else has given to its target.
 pub(super) fn tags(install: &str, record: &Instance, before: &[String]) -> Vec<String> {
     let mark = record.mark().map(|mark| format!("{MARK}{}", mark.encode().replace('/', "|").replace(',', "+")));
-    let pairs = record.metadata.iter().map(|(key, value)| format!("{}={}", escape(key, true), escape(value, false)));
+    let pairs = record.metadata.iter().map(|(key, value)| pair(key, value));
     let others = before.iter().filter(|tag| !tag.starts_with(RESERVED) && !tag.contains('=')).cloned();
     let all: BTreeSet<String> = std::iter::once(our_tag(install)).chain(mark).chain(pairs).chain(others).collect();
     all.into_iter().collect()
+}
+
+fn pair(key: &str, value: &str) -> String {
+    format!("{}={}", escape(key, true), escape(value, false))
+}
+
+/// Whether a pair is left out: it is ours, or too long for a tag.
+fn is_left_out(key: &str, value: &str) -> bool {
+    key.starts_with(RESERVED) || ((key.len() + value.len()) * 3 >= LONGEST && pair(key, value).len() > LONGEST)
 }
 
 /// What a tag cannot hold, as `%` and two digits: commas, slashes, control characters, and in keys the sign that ends them.
@@ -136,8 +147,8 @@ pub(super) fn normalize(scope: &ServiceKey, record: Instance) -> Result<Instance
         one.id.slot = intern("");
         one.weight = weights::alone(one.weight);
         (one.ephemeral, one.lasting, one.payload) = (true, false, None);
-        if one.metadata.keys().any(|key| key.starts_with(RESERVED)) {
-            one.metadata.retain(|key, _| !key.starts_with(RESERVED));
+        if one.metadata.iter().any(|(key, value)| is_left_out(key, value)) {
+            one.metadata.retain(|key, value| !is_left_out(key, value));
         }
     }))
 }
@@ -250,6 +261,16 @@ mod tests {
         for record in hosts.into_iter().chain(odd) {
             assert!(normalize(&scope(), record.clone()).is_err(), "{record:?}");
         }
+    }
+
+    #[test]
+    fn a_pair_that_is_too_long_for_a_tag_is_left_out() {
+        let (short, long) = ("x".repeat(1_990), "/".repeat(700));
+        let record = Instance::new("127.0.0.1", 1);
+        let record = record.with(|one| one.metadata = [("a", short.as_str()), ("b", &long), ("c", "1")].into());
+        let kept = normalize(&scope(), record).unwrap();
+        assert_eq!(kept.metadata.keys().collect::<Vec<_>>(), ["a", "c"]);
+        assert!(tags("i", &kept, &[]).iter().all(|tag| tag.len() <= LONGEST));
     }
 
     #[test]

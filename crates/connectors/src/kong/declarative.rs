@@ -8,6 +8,7 @@ use super::document::{Document, bare};
 use super::gateway::{Gateway, again};
 use super::names::Place;
 use super::settings::KongOptions;
+use super::upkeep::{Repair, mend};
 use super::view::Targets;
 use causeway_core::{Change, Error, ServiceKey};
 use parking_lot::Mutex;
@@ -23,7 +24,7 @@ use tokio::time::{Instant, sleep_until};
 /// Changes are gathered for this long after a write.
 const GATHER: Duration = Duration::from_millis(300);
 /// What cannot be written again as Kong shows it: keys, passwords, and what leads to them.
-const NOT_REBUILT: [&str; 9] = [
+const NOT_REBUILT: [&str; 10] = [
     "consumers",
     "certificates",
     "ca_certificates",
@@ -33,7 +34,9 @@ const NOT_REBUILT: [&str; 9] = [
     "basic-auths",
     "key-auths",
     "consumer_groups",
+    FILTER_CHAINS,
 ];
+const FILTER_CHAINS: &str = "filter-chains";
 
 /// One call that writes.
 struct Job {
@@ -107,6 +110,10 @@ fn replace(path: &Path, text: &str) -> std::io::Result<()> {
     let name = real.file_name().unwrap_or_default().to_string_lossy();
     let fresh = real.with_file_name(format!(".{name}.causeway-new"));
     let mut file = std::fs::File::create(&fresh)?;
+    // Whoever may not read the one before may not read this one.
+    if let Ok(before) = std::fs::metadata(&real) {
+        file.set_permissions(before.permissions())?;
+    }
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     std::fs::rename(&fresh, &real)?;
@@ -168,12 +175,14 @@ impl Gateway {
             done.push(self.edit(&mut document, job, &job.changes).await);
         }
         let saved = if document == before { Ok(()) } else { self.save(document.clone(), last).await };
-        if let Err(Error::Rejected(_)) = &saved {
-            // Kong takes all or nothing: one change of many may be what it refuses.
-            (document, done) = self.write_each(before, &jobs, last).await;
-        } else if let Err(error) = &saved {
-            let failed = |outcome: Result<(), Error>| outcome.and(Err(again(error)));
-            done = done.into_iter().map(|outcomes| outcomes.into_iter().map(failed).collect()).collect();
+        if let Err(error) = &saved {
+            // Kong takes all or nothing: one change of many may be what it refuses, unless it refuses what stands already.
+            let is_refused = matches!(error, Error::Rejected(_));
+            if is_refused && self.save(before.clone(), last).await.is_ok() {
+                (document, done) = self.write_each(before, &jobs, last).await;
+            } else {
+                done = done.into_iter().map(|outcomes| failed(outcomes, error)).collect();
+            }
         }
         for (job, outcomes) in jobs.into_iter().zip(done) {
             if outcomes.iter().any(Result::is_ok) {
@@ -183,26 +192,48 @@ impl Gateway {
         }
     }
 
-    /// Makes each change by itself.
+    /// Writes the calls apart, and each change by itself where Kong refuses one of a call.
     async fn write_each(&self, mut stands: Document, jobs: &[Job], last: &mut LastWrite) -> (Document, Vec<Outcomes>) {
         let mut done = Vec::with_capacity(jobs.len());
         for job in jobs {
-            let mut outcomes = Vec::with_capacity(job.changes.len());
-            for change in &job.changes {
-                let mut document = stands.clone();
-                let outcome = self.edit(&mut document, job, std::slice::from_ref(change)).await.pop().unwrap_or(Ok(()));
-                let saved = match document == stands {
-                    true => Ok(()),
-                    false => self.save(document.clone(), last).await,
-                };
-                if saved.is_ok() {
-                    stands = document;
+            let mut outcomes = self.write_some(&mut stands, job, &job.changes, last).await;
+            if job.changes.len() > 1 && outcomes.iter().any(|outcome| matches!(outcome, Err(Error::Rejected(_)))) {
+                outcomes.clear();
+                for change in &job.changes {
+                    outcomes.extend(self.write_some(&mut stands, job, std::slice::from_ref(change), last).await);
                 }
-                outcomes.push(outcome.and(saved));
             }
             done.push(outcomes);
         }
         (stands, done)
+    }
+
+    async fn write_some(&self, stands: &mut Document, job: &Job, changes: &[Change], last: &mut LastWrite) -> Outcomes {
+        let mut document = stands.clone();
+        let outcomes = self.edit(&mut document, job, changes).await;
+        let saved = if document == *stands { Ok(()) } else { self.save(document.clone(), last).await };
+        match saved {
+            Ok(()) => {
+                *stands = document;
+                outcomes
+            }
+            Err(error) => failed(outcomes, &error),
+        }
+    }
+
+    /// Makes repairs of what stands; all are written at once.
+    pub async fn declare_repairs(&self, repairs: &[Repair]) {
+        let mut last = self.declarative.last.lock().await;
+        let written = async {
+            let before = self.document(&mut last).await?;
+            let mut document = before.clone();
+            mend(&mut document, repairs).await;
+            if document == before { Ok(()) } else { self.save(document, &mut last).await }
+        };
+        if let Err(error) = written.await {
+            tracing::warn!(%error, "the configuration of Kong could not be put right: {repairs:?}");
+        }
+        last.at = Some(Instant::now());
     }
 
     async fn edit(&self, document: &mut Document, job: &Job, changes: &[Change]) -> Outcomes {
@@ -229,7 +260,15 @@ impl Gateway {
         let stands = match (self.declarative.file(), &last.held) {
             (Some(file), _) => (*file.load().await?).clone(),
             (None, Some((name, document))) if hash(&self.client).await.as_ref() == Some(name) => document.clone(),
-            (None, _) => self.listed().await?,
+            (None, _) => {
+                let before = hash(&self.client).await;
+                let document = self.listed().await?;
+                if hash(&self.client).await != before {
+                    // Somebody has replaced it meanwhile: what was read is partly of either.
+                    return Err(Error::Conflict);
+                }
+                document
+            }
         };
         match &self.declarative.base {
             Some(base) => Ok(read(base).await?.with_ours(&stands, |tags| self.view.is_own(tags))),
@@ -271,8 +310,15 @@ impl Gateway {
         let mut document = Document::default();
         let mut plugins: BTreeMap<Option<String>, Vec<Body>> = BTreeMap::new();
         for mut plugin in optional(client, "plugins").await? {
-            let of = ["route", "service"].into_iter().find_map(|key| id_of(plugin.remove(key).as_ref()));
-            plugins.entry(of).or_default().push(bare(plugin));
+            let [route, service] = ["route", "service"].map(|key| id_of(plugin.remove(key).as_ref()));
+            if let (Some(route), Some(service)) = (&route, &service) {
+                // One that stands in a route can name no service.
+                plugin
+                    .extend([("route", route), ("service", service)].map(|(key, id)| (key.into(), id.clone().into())));
+                plugins.entry(None).or_default().push(bare(plugin));
+                continue;
+            }
+            plugins.entry(route.or(service)).or_default().push(bare(plugin));
         }
         let mut with_plugins = |mut body: Body| {
             let own = body.get("id").and_then(Value::as_str).map(str::to_owned);
@@ -314,6 +360,8 @@ fn id_of(value: Option<&Value>) -> Option<String> {
 async fn optional(client: &Client, kind: &str) -> Result<Vec<Body>, Error> {
     match client.list(&format!("/{kind}"), None).await {
         Err(Error::Missing(_)) => Ok(Vec::new()),
+        // They are switched off.
+        Err(Error::Rejected(_)) if kind == FILTER_CHAINS => Ok(Vec::new()),
         all => all,
     }
 }
@@ -322,6 +370,11 @@ async fn optional(client: &Client, kind: &str) -> Result<Vec<Body>, Error> {
 async fn hash(client: &Client) -> Option<String> {
     let status: Option<Body> = client.get("/status").await.ok()?;
     status?.get("configuration_hash").and_then(Value::as_str).map(str::to_owned)
+}
+
+/// None of it was written.
+fn failed(outcomes: Outcomes, error: &Error) -> Outcomes {
+    outcomes.into_iter().map(|outcome| outcome.and(Err(again(error)))).collect()
 }
 
 fn lost(changes: &[Change]) -> Outcomes {

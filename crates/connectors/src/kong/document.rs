@@ -1,7 +1,7 @@
 //! A declarative configuration as a small Admin API: the same paths, names for ids, and no database. Pure.
 
 use super::api::Api;
-use super::client::{Body, ServiceRow, TargetRow, UpstreamRow};
+use super::client::{Body, RouteRow, ServiceRow, TargetRow, UpstreamRow};
 use causeway_core::Error;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -106,6 +106,7 @@ impl Document {
     }
 
     /// Takes over the entities for which `is_ours` says so by their tags: all of ours, and our targets in upstreams of others.
+    /// What others have hung on ours is said here.
     pub fn with_ours(mut self, from: &Self, is_ours: impl Fn(&[String]) -> bool) -> Self {
         let own = |body: &Body| is_ours(&tags(body));
         self.upstreams.retain(|_, (body, _)| !own(body));
@@ -118,10 +119,15 @@ impl Document {
                 there.extend(targets.iter().filter(|(_, target)| own(target)).map(|(a, b)| (a.clone(), b.clone())));
             }
         }
-        for (name, (body, routes)) in &from.services {
-            if own(body) {
-                self.services.insert(name.clone(), (body.clone(), routes.clone()));
-            }
+        let plain = |body: &Body| {
+            let mut body = body.clone();
+            body.remove("plugins");
+            body
+        };
+        for (name, (body, routes)) in from.services.iter().filter(|(_, (body, _))| own(body)) {
+            let routes =
+                routes.iter().filter(|(_, route)| own(route)).map(|(name, route)| (name.clone(), plain(route)));
+            self.services.insert(name.clone(), (plain(body), routes.collect()));
         }
         self
     }
@@ -158,6 +164,12 @@ impl Document {
         self.services.iter().filter_map(|(name, (body, _))| row(name, body)).collect()
     }
 
+    /// The routes of all services.
+    pub fn routes(&self) -> Vec<RouteRow> {
+        let all = self.services.values().flat_map(|(_, routes)| routes);
+        all.filter_map(|(name, body)| row(name, body)).collect()
+    }
+
     /// The targets of an upstream; `None`: there is no such upstream.
     pub fn targets(&self, upstream: &str) -> Option<Vec<TargetRow>> {
         let (_, targets) = self.upstreams.get(upstream)?;
@@ -183,6 +195,30 @@ impl Document {
             }
             _ => return Err(missing()),
         })
+    }
+
+    /// The plugins in a service or a route, and the plugins and routes that stand elsewhere and name it.
+    fn hung_on(&mut self, path: &str) -> Vec<Body> {
+        let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+        let [kind @ ("services" | "routes"), name, list @ ("plugins" | "routes")] = parts[..] else {
+            return Vec::new();
+        };
+        let body = match self.at(&format!("/{kind}/{name}")) {
+            Ok(At::One(all, key)) => all.get(&key).map(|(body, _)| body.clone()),
+            Ok(At::InnerOne(all, key)) => all.get(&key).cloned(),
+            _ => None,
+        };
+        let body = body.unwrap_or_default();
+        let field = kind.trim_end_matches('s');
+        let is_it = |value: &Value| value.as_str() == Some(name) || body.get("id") == Some(value);
+        let names_it = |one: &&Value| match one.get(field) {
+            Some(Value::Object(of)) => of.values().any(is_it),
+            of => of.is_some_and(is_it),
+        };
+        let array = |all: Option<&Value>| all.and_then(Value::as_array).cloned().unwrap_or_default();
+        let inside = if list == "plugins" { array(body.get(list)) } else { Vec::new() };
+        let elsewhere = array(self.others.get(list)).iter().filter(names_it).cloned().collect::<Vec<_>>();
+        inside.into_iter().chain(elsewhere).filter_map(|one| one.as_object().cloned()).collect()
     }
 }
 
@@ -221,11 +257,17 @@ impl Api for &mut Document {
     }
 
     async fn list<T: DeserializeOwned>(&mut self, path: &str) -> Result<Vec<T>, Error> {
-        match self.at(path)? {
-            At::All(all) => all.iter().map(|(key, (body, _))| answer(key, body)).collect(),
-            At::Inner(all) => all.iter().map(|(key, body)| answer(key, body)).collect(),
-            _ => Err(Error::Missing(format!("{path} is no list"))),
+        let hung = self.hung_on(path);
+        let mut all: Vec<T> = match self.at(path) {
+            Ok(At::All(all)) => all.iter().map(|(key, (body, _))| answer(key, body)).collect::<Result<_, _>>()?,
+            Ok(At::Inner(all)) => all.iter().map(|(key, body)| answer(key, body)).collect::<Result<_, _>>()?,
+            _ if path.ends_with("/plugins") => Vec::new(),
+            _ => return Err(Error::Missing(format!("{path} is no list"))),
+        };
+        for body in hung {
+            all.push(answer(&key_of(&body).unwrap_or_default(), &body)?);
         }
+        Ok(all)
     }
 
     async fn post<T: DeserializeOwned>(&mut self, path: &str, body: &Body) -> Result<T, Error> {

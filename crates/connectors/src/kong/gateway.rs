@@ -3,6 +3,7 @@
 use super::client::{Client, RouteRow, ServiceRow, TargetRow, UpstreamRow};
 use super::convert::our_tag;
 use super::declarative::Declarative;
+use super::names::given_scope;
 use super::settings::{KongMode, KongOptions};
 use super::view::View;
 use causeway_core::{Error, KeptError, Selector, ServiceKey, Set};
@@ -88,6 +89,10 @@ impl Gateway {
 
     /// The routes that are ours.
     pub async fn routes(&self) -> Result<Vec<RouteRow>, Error> {
+        if let Some(file) = self.declarative.file() {
+            let all = file.load().await?.routes().into_iter();
+            return Ok(all.filter(|route| self.view.is_own(&route.tags)).collect());
+        }
         self.client.list("/routes", Some(&our_tag(&self.install))).await
     }
 
@@ -129,9 +134,20 @@ impl Gateway {
     }
 
     /// Finds targets of ours in upstreams of others, where the ledger does not say that there are any. Kong tells that there are,
-    /// and not where.
+    /// and not where; without a database it does not tell that either, for it fails to list what carries a tag as soon as
+    /// anything carries none.
     async fn find_strays(&self, others: Vec<UpstreamRow>, known: BTreeSet<String>, turn: u64) -> Result<(), Error> {
         if others.is_empty() || self.declarative.file().is_some() {
+            return Ok(());
+        }
+        if self.mode().await? == KongMode::Dbless {
+            let others = others.into_iter().map(|row| (given_scope(&row.name), row)).collect();
+            for (scope, row, targets) in self.read(others).await? {
+                if targets.iter().any(|target| self.view.is_own(&target.tags)) {
+                    self.view.follow(&row.name);
+                    self.view.take(&scope, row, targets, turn);
+                }
+            }
             return Ok(());
         }
         let tagged = match self.client.tagged_targets(&our_tag(&self.install)).await {
@@ -148,7 +164,7 @@ impl Gateway {
             strays.retain(|id| !targets.iter().any(|target| target.id == *id));
             if strays.len() < before {
                 self.view.follow(&row.name);
-                self.view.take(&super::names::given_scope(&row.name), row, targets, turn);
+                self.view.take(&given_scope(&row.name), row, targets, turn);
             }
         }
         Ok(())

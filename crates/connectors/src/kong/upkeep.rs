@@ -1,6 +1,7 @@
 //! Puts right what belongs to upstreams of ours and is not one of their targets: their own fields, their services, their routes.
 //! Somebody may have removed it, or the settings say something else than before.
 
+use super::api::Api;
 use super::apply::Hand;
 use super::client::{Body, RouteRow, UpstreamRow};
 use super::entities::{self, differences};
@@ -8,6 +9,7 @@ use super::gateway::Gateway;
 use super::names::Place;
 use super::settings::KongMode;
 use causeway_core::Error;
+use serde_json::Value;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -17,9 +19,9 @@ const LINGER: Duration = Duration::from_secs(20);
 /// One that an earlier process has left empty stays for so long.
 const LEFT: Duration = Duration::from_secs(600);
 
-/// An entity of ours to be made, changed or removed: its path, and its fields.
+/// An entity of ours to be made, changed or removed: its path, by its name, and its fields.
 #[derive(Debug, PartialEq)]
-enum Repair {
+pub(super) enum Repair {
     Make(String, Body),
     Change(String, Body),
     Remove(String),
@@ -41,41 +43,47 @@ impl Gateway {
         self.known_routes.lock().remove(name);
     }
 
-    /// Lists services and routes, and puts right what is otherwise than wanted. Does nothing without a database: there
-    /// all is written together.
+    /// Lists services and routes, and puts right what is otherwise than wanted.
     pub async fn put_right(&self) -> Result<(), Error> {
-        if self.mode().await? == KongMode::Dbless {
-            return Ok(());
-        }
         self.view.put_services(self.services().await?);
         let routes = self.routes().await?;
         *self.known_routes.lock() = routes.into_iter().map(|row| (row.name.clone(), row)).collect();
         if self.looks {
             return Ok(());
         }
-        for (scope, place) in self.view.idle(LINGER, LEFT) {
-            let _alone = self.gate.write().await;
-            Hand::open(self, &self.client, &scope, &place, true).await?.take_away().await?;
+        let is_live = self.mode().await? == KongMode::Database;
+        if is_live {
+            self.clear().await;
         }
         if self.repairs().is_empty() {
             return Ok(());
         }
         // Nobody writes meanwhile: what is wanted is what stands.
         let _alone = self.gate.write().await;
-        for repair in self.repairs() {
-            let done = match &repair {
-                Repair::Make(path, body) => self.client.post::<serde_json::Value>(path, body).await.map(drop),
-                Repair::Change(path, body) => self.client.patch::<serde_json::Value>(path, body).await.map(drop),
-                Repair::Remove(path) => self.client.delete(path).await,
-            };
-            match done {
-                // It will be listed differently next time.
-                Ok(()) | Err(Error::Conflict | Error::Missing(_)) => {}
-                Err(error) => tracing::warn!(%error, "an entity in Kong could not be put right: {repair:?}"),
-            }
+        let repairs = self.repairs();
+        match is_live {
+            true => mend(&self.client, &repairs).await,
+            false => self.declare_repairs(&repairs).await,
         }
         self.view.put_services(self.services().await?);
         Ok(())
+    }
+
+    /// Removes upstreams that have been empty for a while. One that cannot be removed is no outage.
+    async fn clear(&self) {
+        for (scope, place) in self.view.idle(LINGER, LEFT) {
+            let _alone = self.gate.write().await;
+            let gone = match Hand::open(self, &self.client, &scope, &place, true).await {
+                Ok(mut hand) => hand.take_away().await,
+                Err(error) => Err(error),
+            };
+            self.view.put_off(&place.upstream, gone.is_ok());
+            let Err(error) = gone else { continue };
+            tracing::warn!(%error, upstream = %place.upstream, "an empty upstream in Kong could not be removed");
+            if error.is_transient() {
+                break;
+            }
+        }
     }
 
     fn repairs(&self) -> Vec<Repair> {
@@ -116,13 +124,29 @@ impl Gateway {
         // Those of services that are not written here are another cluster's.
         let is_here = |name: &str| name.rsplit_once(".route-").is_some_and(|(service, _)| services.contains(service));
         let old = routes.values().filter(|row| !names.contains(&row.name) && is_here(&row.name));
-        repairs.extend(old.map(|row| Repair::Remove(format!("/routes/{}", row.id))));
+        repairs.extend(old.map(|row| Repair::Remove(format!("/routes/{}", row.name))));
         repairs
     }
 
     fn upstream_repair(&self, row: &UpstreamRow) -> Option<Repair> {
         let wanted = entities::upstream(&self.options, &self.install, &row.name);
         let differs = differences(&wanted, &row.rest);
-        (!differs.is_empty()).then(|| Repair::Change(format!("/upstreams/{}", row.id), differs))
+        (!differs.is_empty()).then(|| Repair::Change(format!("/upstreams/{}", row.name), differs))
+    }
+}
+
+/// Makes repairs.
+pub(super) async fn mend<A: Api>(mut api: A, repairs: &[Repair]) {
+    for repair in repairs {
+        let done = match repair {
+            Repair::Make(path, body) => api.post::<Value>(path, body).await.map(drop),
+            Repair::Change(path, body) => api.patch::<Value>(path, body).await.map(drop),
+            Repair::Remove(path) => api.delete(path).await,
+        };
+        match done {
+            // It will be listed differently next time.
+            Ok(()) | Err(Error::Conflict | Error::Missing(_)) => {}
+            Err(error) => tracing::warn!(%error, "an entity in Kong could not be put right: {repair:?}"),
+        }
     }
 }

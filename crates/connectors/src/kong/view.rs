@@ -29,6 +29,8 @@ pub(super) struct Followed {
     set: Arc<Set>,
     /// Since when it has had no target.
     empty: Option<Instant>,
+    /// It could not be removed then: something of others hangs on it.
+    is_held: bool,
 }
 
 /// What is known of an upstream by its name.
@@ -233,8 +235,9 @@ impl View {
             match scope {
                 None => drop(foreign.insert(row.name.clone(), row.clone())),
                 Some(scope) => match state.followed.get_mut(&row.name) {
-                    Some(followed) => followed.row = row.clone(),
-                    None => fresh.push((scope, row.clone())),
+                    Some(followed) if followed.row.id == row.id => followed.row = row.clone(),
+                    // With another id it was made anew, and its targets are others.
+                    _ => fresh.push((scope, row.clone())),
                 },
             }
         }
@@ -269,13 +272,21 @@ impl View {
         made.map(|(_, one)| (one.set.scope.clone(), one.row.clone(), one.targets.is_empty())).collect()
     }
 
-    /// Those that have had no target for so long: `made` through this cluster, or `left` by an earlier process.
+    /// Those that have had no target for so long: `made` through this cluster, or `left` by an earlier process. Those that were
+    /// held wait as long as these.
     pub fn idle(&self, made: Duration, left: Duration) -> Vec<(ServiceKey, Place)> {
         let state = self.state.lock();
-        let time = |name: &String| if state.made.contains(name) { made } else { left };
-        let is_idle = |name: &String, one: &Followed| one.empty.is_some_and(|since| since.elapsed() >= time(name));
+        let time = |name: &String, one: &Followed| if state.made.contains(name) && !one.is_held { made } else { left };
+        let is_idle = |name: &String, one: &Followed| one.empty.is_some_and(|since| since.elapsed() >= time(name, one));
         let idle = state.followed.iter().filter(|(name, one)| is_idle(name, one));
         idle.filter_map(|(_, one)| Some((one.set.scope.clone(), Place::of(&one.set.scope).ok()?))).collect()
+    }
+
+    /// An idle upstream stands still: its time begins anew.
+    pub fn put_off(&self, upstream: &str, is_held: bool) {
+        if let Some(one) = self.state.lock().followed.get_mut(upstream).filter(|one| one.empty.is_some()) {
+            (one.empty, one.is_held) = (Some(Instant::now()), is_held);
+        }
     }
 
     /// How many upstreams are followed.
@@ -350,7 +361,7 @@ impl ViewState {
             }
             _ => {
                 let empty = targets.is_empty().then(Instant::now);
-                self.followed.insert(name, Followed { row, targets, set: Arc::new(set), empty });
+                self.followed.insert(name, Followed { row, targets, set: Arc::new(set), empty, is_held: false });
                 true
             }
         }

@@ -1,7 +1,7 @@
 //! Between Polaris' words and ours. Pure.
 
 use super::names;
-use super::pack::{self, LAST_BEAT, MARK, More, PLACES, Repeated, TooLong};
+use super::pack::{self, LAST_BEAT, MARK, More, PLACES, PROTOCOL, TooLong, VERSION};
 use super::settings::{HealthChecks, KIND, PolarisOptions};
 use crate::bridge::other_tools;
 use causeway_core::{
@@ -13,12 +13,12 @@ use std::collections::HashMap;
 
 /// What Polaris calls a normal weight, which is 1 elsewhere.
 const NORMAL: f64 = 100.0;
-const HEAVIEST: f64 = 65_535.0;
+/// The heaviest that each store holds: the API takes 65,535, and a store on MySQL then refuses all of its batch.
+const HEAVIEST: f64 = 32_767.0;
+/// The same of the characters of a place's name.
+const PLACE: usize = 128;
 /// Most characters of a host.
 const HOST: usize = 128;
-/// Keys in which the server says a field again, where it has a value.
-const VERSION: &str = "version";
-const PROTOCOL: &str = "protocol";
 
 /// What Polaris cannot hold, by the names of the conformance suite.
 pub(super) const LOSSES: [(&str, &str); 12] = [
@@ -79,8 +79,7 @@ fn is_zero(number: &u32) -> bool {
 pub(super) fn read(wire: &polaris::Instance, options: &PolarisOptions) -> Option<Instance> {
     let host = wire.host.as_deref().filter(|host| !host.is_empty())?;
     let port = u16::try_from(wire.port.unwrap_or_default()).ok()?;
-    let said = |more: &More| repeated(wire, &payload_of(more.payload.as_ref()).unwrap_or_default(), false);
-    let (mut metadata, more) = pack::unpack(&wire.metadata, said);
+    let (mut metadata, more) = pack::unpack(&wire.metadata);
     let written = wire.metadata.get(MARK).and_then(|text| Mark::decode(text));
     // A mark that does not decode stays where it is: it is not ours to drop.
     if written.is_some() {
@@ -108,24 +107,6 @@ pub(super) fn read(wire: &polaris::Instance, options: &PolarisOptions) -> Option
         mark,
     };
     Some(record.into())
-}
-
-/// The keys in which the server says again what fields of a copy say. `always`: also where it stands, whether or not a field says so,
-/// as some stores have it.
-fn repeated(wire: &polaris::Instance, native: &Native, always: bool) -> Vec<Repeated> {
-    let fields = [(VERSION, &wire.version), (PROTOCOL, &wire.protocol)];
-    let fields = fields.into_iter().filter_map(|(key, field)| {
-        let value = field.clone().filter(|value| !value.is_empty())?;
-        Some(Repeated { key, value, is_own: false })
-    });
-    let at = wire.location.clone().or_else(|| always.then(Default::default));
-    let places =
-        at.into_iter().flat_map(|at| PLACES.into_iter().zip([at.region, at.zone, at.campus])).map(|(key, value)| {
-            let value = value.unwrap_or_default();
-            let is_own = !native.has_place() && !value.is_empty();
-            Repeated { key, value, is_own }
-        });
-    fields.chain(places).collect()
 }
 
 /// A native instance's own metadata. Where a field has a value, the server has written it over what its provider may have said under
@@ -280,8 +261,7 @@ fn written(record: &Instance, options: &PolarisOptions) -> Result<polaris::Insta
         lasting: record.lasting,
         ..More::default()
     };
-    let repeated = repeated(&wire, &native, true);
-    wire.metadata = pack::pack(&record.metadata, more, record.mark.as_ref().map(Mark::encode), &repeated)?;
+    wire.metadata = pack::pack(&record.metadata, more, record.mark.as_ref().map(Mark::encode))?;
     Ok(wire)
 }
 
@@ -294,7 +274,8 @@ pub(super) fn has_place(record: &Instance) -> bool {
 /// stands here over those keys, even if it is nothing.
 fn location(record: &Instance, native: &Native) -> Option<polaris::Location> {
     let born = || [&native.region, &native.zone, &native.campus].map(Clone::clone);
-    let told = || PLACES.map(|key| record.metadata.get(key).unwrap_or_default().to_owned());
+    let fits = |name: &&str| name.chars().count() <= PLACE;
+    let told = || PLACES.map(|key| record.metadata.get(key).filter(fits).unwrap_or_default().to_owned());
     let [region, zone, campus] = if native.has_place() { born() } else { told() };
     let is_nowhere = region.is_empty() && zone.is_empty() && campus.is_empty();
     (!is_nowhere).then_some(polaris::Location { region: Some(region), zone: Some(zone), campus: Some(campus) })

@@ -45,15 +45,25 @@ impl Fake {
     }
 
     pub fn client(&self, token: Option<&str>) -> Arc<Client> {
-        let token = token.map(|token| token.to_owned().into());
-        let addresses = vec![self.address.clone(), "grpc://127.0.0.1:1".to_owned()];
-        let connect = Connect { addresses, token, ..Connect::default() };
-        Arc::new(Client::new(&connect).unwrap())
+        client(&[self], token)
     }
 
     pub fn reading(&self, options: PolarisOptions) -> Arc<Reading> {
-        Arc::new(Reading::new(self.client(Some("t")), options, Vec::new()))
+        Self::reading_of(&[self], options)
     }
+
+    /// Of a cluster of several servers.
+    pub fn reading_of(fakes: &[&Self], options: PolarisOptions) -> Arc<Reading> {
+        Arc::new(Reading::new(client(fakes, Some("t")), options, Vec::new()))
+    }
+}
+
+fn client(fakes: &[&Fake], token: Option<&str>) -> Arc<Client> {
+    let token = token.map(|token| token.to_owned().into());
+    let mut addresses: Vec<_> = fakes.iter().map(|fake| fake.address.clone()).collect();
+    addresses.push("grpc://127.0.0.1:1".to_owned());
+    let connect = Connect { addresses, token, ..Connect::default() };
+    Arc::new(Client::new(&connect).unwrap())
 }
 
 async fn serve(mut socket: TcpStream, noted: &Mutex<Vec<(String, String)>>, answer: &Answer) {

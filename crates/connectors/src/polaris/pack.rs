@@ -11,7 +11,11 @@ use std::collections::{BTreeMap, HashMap};
 pub(super) const MARK: &str = "causeway";
 /// Begins the keys of the pieces; a number of two digits follows.
 const MORE: &str = "causeway.more.";
-/// Keys in which a server says again where an instance stands: on some stores whether or not it was told.
+/// Keys in which a server says a field again, where it has a value.
+pub(super) const VERSION: &str = "version";
+pub(super) const PROTOCOL: &str = "protocol";
+/// Keys in which a server says again where an instance stands: on some stores whether or not it was told, and where the server has
+/// a list of places by host, as that says.
 pub(super) const PLACES: [&str; 3] = ["region", "zone", "campus"];
 /// When a server last heard of an instance that is unhealthy now: its own affair.
 pub(super) const LAST_BEAT: &str = "internal-lastheartbeat";
@@ -32,7 +36,7 @@ pub(super) struct More {
     /// Pairs that count more than those that stand as they are.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub metadata: BTreeMap<String, String>,
-    /// A weight that is no whole number of hundredths from 0 to 65,535.
+    /// A weight that is no whole number of hundredths up to the heaviest.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weight: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -50,21 +54,11 @@ pub(super) struct TooLong {
     pub limit: usize,
 }
 
-/// A key under which a server says again what another field of an instance says, whatever stood there.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Repeated {
-    pub key: &'static str,
-    pub value: String,
-    /// The field was made of this very key: the instance has it, with this value.
-    pub is_own: bool,
-}
-
-/// The pairs of a copy's metadata. `repeated`: what a server may write over.
+/// The pairs of a copy's metadata. What a server may write over is in the pieces too, and counts as it is there.
 pub(super) fn pack(
     metadata: &Metadata,
     mut more: More,
     mark: Option<String>,
-    repeated: &[Repeated],
 ) -> Result<HashMap<String, String>, TooLong> {
     let mut pairs = HashMap::new();
     for (key, value) in metadata {
@@ -72,8 +66,7 @@ pub(super) fn pack(
         if fits {
             pairs.insert(key.to_owned(), value.to_owned());
         }
-        let spoilt = |one: &Repeated| one.key == key && !(one.is_own && one.value == value);
-        if !fits || repeated.iter().any(spoilt) {
+        if !fits || is_repeated(key) {
             more.metadata.insert(key.to_owned(), value.to_owned());
         }
     }
@@ -90,28 +83,23 @@ pub(super) fn pack(
     Ok(pairs)
 }
 
-/// The metadata that a copy's pairs stand for, and what else was put there. `repeated`: what the server says again, which is the
-/// copy's own only where it says so. What is not to be read stays as it is.
-pub(super) fn unpack(
-    pairs: &HashMap<String, String>,
-    repeated: impl Fn(&More) -> Vec<Repeated>,
-) -> (BTreeMap<String, String>, More) {
+/// The metadata that a copy's pairs stand for, and what else was put there. What is not to be read stays as it is.
+pub(super) fn unpack(pairs: &HashMap<String, String>) -> (BTreeMap<String, String>, More) {
     let is_piece = |key: &str| key.starts_with(MORE);
     let sorted: BTreeMap<&String, &String> = pairs.iter().collect();
     let text: String = sorted.iter().filter(|(key, _)| is_piece(key)).map(|(_, piece)| piece.as_str()).collect();
     let more = serde_json::from_str::<More>(&text).ok();
-    let stays = |key: &str| key != LAST_BEAT && (more.is_none() || !is_piece(key));
+    let stays = |key: &str| key != LAST_BEAT && !is_repeated(key) && (more.is_none() || !is_piece(key));
     let rest = pairs.iter().filter(|(key, _)| stays(key));
     let mut metadata: BTreeMap<_, _> = rest.map(|(key, value)| (key.clone(), value.clone())).collect();
     let mut more = more.unwrap_or_default();
-    for Repeated { key, value, is_own } in repeated(&more) {
-        match is_own {
-            true => drop(metadata.insert(key.to_owned(), value)),
-            false => drop(metadata.remove(key)),
-        }
-    }
     metadata.extend(std::mem::take(&mut more.metadata));
     (metadata, more)
+}
+
+/// Whether a server may write over it.
+fn is_repeated(key: &str) -> bool {
+    [VERSION, PROTOCOL].contains(&key) || PLACES.contains(&key)
 }
 
 fn is_plain(key: &str, value: &str) -> bool {
@@ -148,23 +136,19 @@ mod tests {
                 0..70,
             ),
             persistent: bool,
-            spoilt: bool,
         ) {
             let metadata: Metadata = pairs.into();
             let more = More { persistent, weight: Some("0.001".into()), ..More::default() };
-            let zone = metadata.get("zone").unwrap_or_default().to_owned();
-            let repeated = |key, value: &str| Repeated { key, value: value.to_owned(), is_own: key == "zone" && !value.is_empty() };
-            let repeated = [repeated("version", "x"), repeated("zone", &zone), repeated("region", "")];
-            match pack(&metadata, more.clone(), Some("1;a/b;c".into()), &repeated) {
+            match pack(&metadata, more.clone(), Some("1;a/b;c".into())) {
                 Err(long) => prop_assert!(long.characters > long.limit, "{long:?}"),
                 Ok(mut packed) => {
                     let fits = |(key, value): (&String, &String)| key.chars().count() <= 128 && value.chars().count() <= 4_096;
                     prop_assert!(packed.len() <= 64 && packed.iter().all(fits), "{packed:?}");
                     prop_assert_eq!(packed.remove(MARK), Some("1;a/b;c".to_owned()));
                     // As a server does.
-                    packed.extend(repeated.iter().map(|one| (one.key.to_owned(), one.value.clone())));
+                    packed.extend([("version", "x"), ("zone", "a"), ("region", "")].map(|(key, value)| (key.into(), value.into())));
                     packed.insert(LAST_BEAT.to_owned(), "1".to_owned());
-                    let (read, rest) = unpack(&packed, |_| repeated.to_vec());
+                    let (read, rest) = unpack(&packed);
                     prop_assert_eq!(Metadata::from(read), metadata);
                     prop_assert_eq!(rest, more);
                 }
@@ -174,12 +158,10 @@ mod tests {
 
     #[test]
     fn what_fits_stands_as_it_is() {
-        let metadata = Metadata::from([("zone", "a"), ("region", "r"), ("a", "b")]);
-        let repeated = |key, value: &str, is_own| Repeated { key, value: value.to_owned(), is_own };
-        let both = [repeated("zone", "a", true), repeated("region", "", false)];
-        let packed = pack(&metadata, More::default(), None, &both).unwrap();
+        let metadata = Metadata::from([("zone", "a"), ("a", "b")]);
+        let packed = pack(&metadata, More::default(), None).unwrap();
         let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
-        let more = pair("causeway.more.00", r#"{"metadata":{"region":"r"}}"#);
-        assert_eq!(packed, HashMap::from([pair("zone", "a"), pair("region", "r"), pair("a", "b"), more]));
+        let more = pair("causeway.more.00", r#"{"metadata":{"zone":"a"}}"#);
+        assert_eq!(packed, HashMap::from([pair("zone", "a"), pair("a", "b"), more]));
     }
 }

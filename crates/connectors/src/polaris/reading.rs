@@ -5,7 +5,6 @@ use super::convert;
 use super::names::{self, SYSTEM};
 use super::recent::RecentWrites;
 use super::settings::PolarisOptions;
-use super::watch::not_shown;
 use causeway_core::{Error, Instance, InstanceId, Part, Parts, Selector, ServiceKey, Set, Unreadable, intern};
 use causeway_proto::polaris;
 use parking_lot::Mutex;
@@ -125,7 +124,7 @@ impl Reading {
                         held.insert(name, list);
                     }
                     Found::Unknown => unknown.push(name),
-                    Found::Alias | Found::Same | Found::Services(..) => {}
+                    Found::Alias(_) | Found::Same | Found::Services(..) => {}
                 }
             }
             open = unknown;
@@ -200,6 +199,11 @@ impl Reading {
         self.odd.lock().insert(service.clone(), vec![Unreadable { record, why: why.to_owned() }]);
     }
 
+    /// What is gone, or not read any more, leaves nothing out.
+    pub fn forget_but(&self, is_read: impl Fn(&WireService) -> bool) {
+        self.odd.lock().retain(|service, _| is_read(service));
+    }
+
     pub fn left_out(&self) -> Vec<Unreadable> {
         self.odd.lock().values().flatten().cloned().collect()
     }
@@ -220,4 +224,9 @@ impl Reading {
         let other = || names::alternative(scope).filter(|_| self.renamed.lock().contains(scope));
         Ok(other().unwrap_or(usual))
     }
+}
+
+/// What is said of a namespace that the token may not see.
+pub(super) fn not_shown(namespace: &str) -> String {
+    format!("the token's user has no right to the namespace {namespace}: grant it in the console's policies")
 }

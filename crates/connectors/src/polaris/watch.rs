@@ -5,9 +5,9 @@
 
 mod watched;
 
-use super::client::{Discovery, Found, Question, again};
+use super::client::{Discovery, Found, Question};
 use super::names;
-use super::reading::{Reading, WireService};
+use super::reading::{Reading, WireService, not_shown};
 use crate::util::backoff::Backoff;
 use causeway_core::{Error, Lost, Part, Selector, ServiceKey, Update};
 use futures_util::stream::{self, BoxStream, StreamExt};
@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::mem::{Discriminant, discriminant};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 use watched::WatchedNamespace;
 
 /// The wait after the first failure and the longest one.
@@ -26,8 +26,8 @@ const ROUND: Duration = Duration::from_secs(1);
 const SOON: Duration = Duration::from_millis(300);
 /// Services that are asked for in one round: with more, each has its turn in several rounds.
 const AT_ONCE: usize = 2_000;
-/// How often the namespaces are listed.
-const LIST: Duration = Duration::from_secs(1);
+/// How often the namespaces are listed: before the services in each round, but for those that come soon.
+const LIST: Duration = Duration::from_millis(900);
 
 /// What was said of an error: its kind, and of a refusal the reason as well, since the operator has something else to do about another.
 type ToldError = (Discriminant<Error>, String);
@@ -52,7 +52,7 @@ struct Watch {
     backoff: Backoff,
     next: Instant,
     list: Instant,
-    /// Where the last round has stopped.
+    /// How many services were asked for since the beginning: where the next turn begins.
     turn: usize,
     ready: VecDeque<Result<Update, Lost>>,
 }
@@ -108,10 +108,10 @@ impl Watch {
                 self.next = Instant::now() + every.saturating_sub(begun.elapsed()).max(begun.elapsed());
             }
             // Not an outage: what is known stays known.
-            Err(Error::Throttled(wait)) => sleep(wait.max(self.backoff.next())).await,
+            Err(Error::Throttled(wait)) => self.next = Instant::now() + wait.max(self.backoff.next()),
             Err(error) => {
                 self.lose(error);
-                sleep(self.backoff.next()).await;
+                self.next = Instant::now() + self.backoff.next();
             }
         }
     }
@@ -137,23 +137,24 @@ impl Watch {
         }
     }
 
-    /// The answers, where the server that was asked before has given them. After a break nothing is known any more: what is missing
-    /// from now on was not seen to go.
+    /// The answers, where the server that was asked before has given them. From another one nothing is known: what it lacks was
+    /// not seen to go.
     async fn ask(&mut self, questions: &[Question]) -> Result<Vec<Result<Found, Error>>, Error> {
         let before = self.discovery.breaks();
         let found = self.discovery.ask(questions).await?;
         match self.discovery.breaks() == before {
             true => Ok(found),
-            false => Err(Error::unavailable("the stream to the server has ended; everything is asked for again")),
+            false => Err(Error::unavailable("another server answers now; everything is asked for again")),
         }
     }
 
     async fn round(&mut self) -> Result<(), Error> {
         let epoch = self.select.epoch();
-        let anew = std::mem::replace(&mut self.selection, epoch) != epoch;
-        if anew || self.list <= Instant::now() {
+        let anew = self.selection != epoch;
+        let begun = Instant::now();
+        if anew || self.list <= begun {
             self.list_parts().await?;
-            self.list = Instant::now() + LIST;
+            self.list = begun + LIST;
         }
         self.refresh().await?;
         let spaces: Vec<Arc<str>> = self.parts.keys().cloned().collect();
@@ -166,12 +167,16 @@ impl Watch {
                 false => self.take_list(namespace, found, anew)?,
             }
         }
-        let mut changed = self.ask_services().await?;
-        changed.extend(self.reading.recent.take_changed());
+        self.selection = epoch;
+        let wait = self.ask_services().await?;
+        let changed = self.reading.recent.take_changed();
         for namespace in spaces {
             self.tell(&namespace, &changed);
         }
-        Ok(())
+        let read =
+            |name: &Arc<str>, part: &WatchedNamespace| part.services.get(name).is_some_and(|held| held.is_wanted);
+        self.reading.forget_but(|(namespace, name)| self.parts.get(namespace).is_some_and(|part| read(name, part)));
+        wait.map_or(Ok(()), |wait| Err(Error::Throttled(wait)))
     }
 
     /// Has the server bring its cache up to date before a namespace is told whole. Who may not ask for that is told what there is.
@@ -243,7 +248,7 @@ impl Watch {
         let Some(part) = self.parts.get_mut(namespace) else { return Ok(()) };
         let news = match found {
             Ok(Found::Services(names, revision)) => Some((names, revision)),
-            Ok(Found::Same | Found::Unknown | Found::Alias | Found::Instances(..)) | Err(Error::Missing(_)) => None,
+            Ok(Found::Same | Found::Unknown | Found::Alias(_) | Found::Instances(..)) | Err(Error::Missing(_)) => None,
             Err(error @ Error::Denied(_)) => {
                 self.lose_part(namespace, error);
                 return Ok(());
@@ -279,8 +284,8 @@ impl Watch {
         Ok(())
     }
 
-    /// Asks for the services whose turn it is; returns those of which something is other than before.
-    async fn ask_services(&mut self) -> Result<BTreeSet<ServiceKey>, Error> {
+    /// Asks for the services whose turn it is; returns the wait where the server has answered only some of the questions.
+    async fn ask_services(&mut self) -> Result<Option<Duration>, Error> {
         let asked = self.turn();
         let queries = asked.iter().filter_map(|(namespace, name)| {
             let held = self.parts.get(namespace)?.services.get(name)?;
@@ -288,71 +293,65 @@ impl Watch {
         });
         let queries: Vec<_> = queries.collect();
         let found = self.ask(&queries).await?;
-        let mut changed = BTreeSet::new();
+        let mut wait = None;
         for (service, found) in asked.iter().zip(found) {
-            if self.take(service, found)? {
-                changed.insert(names::scope(&service.0, &service.1));
+            if let Err(Error::Throttled(time)) = found {
+                wait = Some(time);
+            } else {
+                self.turn += 1;
+                self.take(service, found)?;
             }
         }
-        Ok(changed)
+        Ok(wait)
     }
 
-    /// The services to ask for in this round: those of which nothing is known, and of the others as many as there is time for.
-    fn turn(&mut self) -> Vec<WireService> {
+    /// The services to ask for in this round: those of which nothing is known, and of the others as many as there is time for, each
+    /// in its turn.
+    fn turn(&self) -> Vec<WireService> {
         let wanted = |(namespace, part): (&Arc<str>, &WatchedNamespace)| {
             let asked = part.services.iter().filter(|(_, held)| held.is_wanted);
             let namespace = namespace.clone();
             asked.map(move |(name, held)| (held.is_known(), (namespace.clone(), name.clone()))).collect::<Vec<_>>()
         };
         let all: Vec<(bool, WireService)> = self.parts.iter().flat_map(wanted).collect();
-        if all.len() <= AT_ONCE {
-            return all.into_iter().map(|(_, service)| service).collect();
-        }
-        let first = self.turn % all.len();
-        self.turn = first + AT_ONCE;
-        let in_turn = |n: usize| (n + all.len() - first) % all.len() < AT_ONCE;
-        let chosen = all.iter().enumerate().filter(|(n, (is_known, _))| !is_known || in_turn(*n));
-        chosen.map(|(_, (_, service))| service.clone()).collect()
+        let (mut known, unknown): (Vec<_>, Vec<_>) = all.into_iter().partition(|(is_known, _)| *is_known);
+        let first = self.turn.checked_rem(known.len()).unwrap_or_default();
+        known.rotate_left(first);
+        known.truncate(AT_ONCE);
+        unknown.into_iter().chain(known).map(|(_, service)| service).collect()
     }
 
-    /// What was found of a service; whether that is other than before.
-    fn take(&mut self, service: &WireService, found: Result<Found, Error>) -> Result<bool, Error> {
-        let Some(part) = self.parts.get_mut(&service.0) else { return Ok(false) };
-        let Some(held) = part.services.get_mut(&service.1) else { return Ok(false) };
+    /// What was found of a service; it is told where that is other than before.
+    fn take(&mut self, service: &WireService, found: Result<Found, Error>) -> Result<(), Error> {
+        let Some(part) = self.parts.get_mut(&service.0) else { return Ok(()) };
+        let Some(held) = part.services.get_mut(&service.1) else { return Ok(()) };
         match found {
             Ok(Found::Same) => {
                 held.is_answered = true;
-                Ok(false)
+                return Ok(());
             }
             Ok(Found::Instances(list, revision)) => {
                 let records = self.reading.instances(service, &list);
                 *held = held.with(records, revision);
-                Ok(true)
             }
-            Ok(Found::Alias | Found::Services(..)) => {
-                *held = held.with(Vec::new(), String::new());
-                Ok(true)
-            }
+            Ok(Found::Alias(revision)) => *held = held.with(Vec::new(), revision),
             // The cache has not caught up with the list, or it has, and the service is gone from both.
-            Ok(Found::Unknown) if held.is_listed => {
+            Ok(Found::Unknown) if !held.is_listed => drop(part.services.remove(&service.1)),
+            Ok(Found::Unknown | Found::Services(..)) | Err(Error::Missing(_) | Error::Rejected(_)) => {
                 held.unknown.get_or_insert_with(Instant::now);
-                Ok(false)
-            }
-            Ok(Found::Unknown) => {
-                part.services.remove(&service.1);
-                Ok(true)
+                return Ok(());
             }
             Err(Error::Denied(why)) => {
                 self.reading.note_denied(service, &why);
+                // All is read anew once it may be read.
+                held.revision.clear();
                 (held.is_denied, held.is_answered) = (true, true);
-                Ok(false)
+                return Ok(());
             }
-            Err(Error::Missing(_) | Error::Rejected(_)) => {
-                held.unknown.get_or_insert_with(Instant::now);
-                Ok(false)
-            }
-            Err(error) => Err(again(&error)),
+            Err(error) => return Err(error),
         }
+        part.dirty.insert(names::scope(&service.0, &service.1));
+        Ok(())
     }
 
     /// Tells a namespace whole, or what of it is other than before.
@@ -385,11 +384,6 @@ impl Watch {
             }
         }
     }
-}
-
-/// What is said of a namespace that the token may not see.
-pub(super) fn not_shown(namespace: &str) -> String {
-    format!("the token's user has no right to the namespace {namespace}: grant it in the console's policies")
 }
 
 fn removed(namespace: &str) -> Error {

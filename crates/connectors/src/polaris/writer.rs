@@ -72,8 +72,8 @@ impl Writer {
             if how == WriteKind::Delete {
                 // A server whose store is a file goes on showing what is removed later than some seconds after its last
                 // change: so it is changed first.
-                let gone = at.iter().zip(&wires).map(|(n, wire)| leaving(wire, changes[*n].record()));
-                drop(self.write(scope, &name, WriteKind::Update, &gone.collect::<Vec<_>>()).await);
+                let leaving: Vec<_> = wires.iter().map(leaving).collect();
+                drop(self.write(scope, &name, WriteKind::Update, &leaving).await);
             }
             for (n, outcome) in at.into_iter().zip(self.write(scope, &name, how, &wires).await) {
                 outcomes[n] = outcome;
@@ -127,7 +127,9 @@ impl Writer {
             Change::Update { from, to } => self.put(scope, name, from.mark().map(|mark| &mark.owner), to, at(&to.id)),
             Change::Delete { record, owner, .. } => {
                 let is_it = |one: &Instance| one.mark().is_some_and(|mark| mark.owner.install == owner.install);
-                let found = at(&record.id).iter().find(|(_, one)| is_it(one)).map(|(wire, _)| named(wire, scope, name));
+                let gone =
+                    |wire: &polaris::Instance| InstanceJson { priority: wire.priority, ..named(wire, scope, name) };
+                let found = at(&record.id).iter().find(|(_, one)| is_it(one)).map(|(wire, _)| gone(wire));
                 // A look may be older than what we wrote.
                 let unseen = || at(&record.id).is_empty() && self.written(scope, &record.id) == Some(true);
                 let found = found.or_else(|| unseen().then(|| named(&place(record), scope, name)));
@@ -327,20 +329,20 @@ fn named(wire: &polaris::Instance, scope: &ServiceKey, name: &str) -> InstanceJs
     }
 }
 
-/// A copy that is to go: changed in any case, and out of use.
-fn leaving(wire: &InstanceJson, record: Option<&Instance>) -> InstanceJson {
-    let weight = u32::from(record.is_some_and(|one| one.weight == 0.0));
-    InstanceJson { weight: Some(weight), isolate: Some(true), ..wire.clone() }
+/// A copy that is to go: changed in any case, and only in what is not read of a copy. If it stays after all, because the removal
+/// fails or we are killed, and its provider comes back, anything else would be taken for an operator's doing, for good.
+fn leaving(wire: &InstanceJson) -> InstanceJson {
+    InstanceJson { priority: Some(wire.priority.unwrap_or_default() ^ 1), ..wire.clone() }
 }
 
-/// What an operator changed of a copy elsewhere, laid over the native instance. Metadata that are left out would be removed.
+/// What an operator changed of a copy elsewhere, laid over the native instance. Metadata are its provider's: without any, they stay as
+/// they are.
 fn edited(wire: &polaris::Instance, from: &Instance, to: &Instance, scope: &ServiceKey, name: &str) -> InstanceJson {
     let weight = to.clone().with(|one| one.payload = None);
     let weight = convert::write(scope, &weight, &super::PolarisOptions::default()).ok().and_then(|wire| wire.weight);
     InstanceJson {
         weight: weight.filter(|_| from.weight != to.weight),
         isolate: (from.enabled != to.enabled).then_some(!to.enabled),
-        metadata: Some(from.metadata.to_map().into_iter().collect()),
         ..named(wire, scope, name)
     }
 }

@@ -38,11 +38,19 @@ pub fn plan(wishes: &[Wish], observed: &Set, ledger: &Written, policy: &PlanCont
     for id in ids {
         table.row(id, observed.records.get(id).unwrap_or(&nothing));
     }
-    table.left_behind();
+    // What nobody else wants may be what a paused task wants.
+    if !policy.paused {
+        table.left_behind();
+    }
     table.attributes(observed);
     table.changes.sort_by_key(rank);
     let crowded = table.crowded(observed);
     Plan { scope: observed.scope.clone(), changes: table.changes, skipped: table.skipped, crowded }
+}
+
+/// Whether what we wrote stands with the copy of another tool that it is identical to.
+fn backs(written: &WrittenRecord, held: &Occupants) -> bool {
+    written.backs_theirs() && held.copies.iter().any(|copy| copy.same(&written.record))
 }
 
 /// Capacity first: creations before updates before deletions.
@@ -101,13 +109,19 @@ impl<'a> PlanTable<'a> {
         self.skip(id, Skip::Backs { owner: owner.clone() });
     }
 
-    /// Ours stands at the address of a record that is wanted as the copy of another tool did, under that one's id.
+    /// Ours stands at the address of a record that is wanted as the copy of another tool did, or with that one, under its id.
     fn took(&self, id: &InstanceId) -> bool {
-        let stands = |id: &InstanceId| {
-            self.observed.records.get(id).is_some_and(|held| held.copy_of(&self.policy.install).is_some())
+        let stands = |id: &InstanceId, written: &WrittenRecord| {
+            let held = self.observed.records.get(id);
+            held.is_some_and(|held| held.copy_of(&self.policy.install).is_some() || backs(written, held))
         };
         at_address(&self.ledger.records, id)
-            .any(|(other, written)| other != id && written.backs_theirs() && stands(other))
+            .any(|(other, written)| other != id && written.backs_theirs() && stands(other, written))
+    }
+
+    /// Whether the task of a record that we wrote wants one at its address.
+    fn wants_address(&self, id: &InstanceId, written: &WrittenRecord) -> bool {
+        self.wish_of(&written.owner).is_some_and(|wish| at_address(&wish.records, id).next().is_some())
     }
 
     /// What is wanted at the address of ours, which stands under the id that another tool's copy had.
@@ -121,6 +135,7 @@ impl<'a> PlanTable<'a> {
 
     /// Copies of another tool that nobody wants.
     fn left_behind(&mut self) {
+        // It may be what a paused task wants.
         for theirs in std::mem::take(&mut self.tools.left) {
             let id = &theirs.record.id;
             // Whatever else is said of the id comes first: it may still be wanted, or ours may back it.
@@ -210,7 +225,8 @@ impl<'a> PlanTable<'a> {
         let undecided = self.undecided(id, (!lost).then_some(&owner));
         let let_go =
             |wish: &Wish| wish.fresh == Fresh::Settled || wish.records.contains_key(id) || wish.witnessed.contains(id);
-        let leaves = lost || (undecided.is_none() && own.is_some_and(let_go));
+        let ended = own.is_none() && (self.policy.ended)(&owner);
+        let leaves = lost || ended || (undecided.is_none() && own.is_some_and(let_go));
         match self.want(id, Some(&owner)) {
             // Another task takes the record over only when its owner has let it go.
             Some((wish, target)) if leaves => {
@@ -267,8 +283,8 @@ impl<'a> PlanTable<'a> {
         let foreign = held.copies.first().and_then(|copy| copy.mark()).map(|mark| mark.owner.clone());
         match (self.want(id, written.map(|written| &written.owner)), written) {
             // No task takes over from that tool any more: what backs its copy goes on as it is.
-            (Some(_), Some(written))
-                if written.backs_theirs() && held.copies.iter().any(|copy| copy.same(&written.record)) => {}
+            (wanted, Some(written))
+                if backs(written, held) && (wanted.is_some() || self.wants_address(id, written)) => {}
             (Some((_, target)), Some(_)) => self.changes.push(Change::Create(target.clone().shared())),
             // It gets its own id from there.
             (Some(_), None) if self.took(id) => {}

@@ -107,4 +107,6 @@ pub struct PlanContext<'a> {
     pub governed: &'a dyn Fn(&Instance, &Instance) -> Option<Governed>,
     /// Whether a task that writes there is paused: what it wants is not among the wishes.
     pub paused: bool,
+    /// Whether a task of this install does not exist any more. What it left is taken over by a task that wants it, and else stays.
+    pub ended: &'a dyn Fn(&OwnerId) -> bool,
 }

@@ -31,7 +31,8 @@ impl TakeOver {
         theirs.install == self.tool
             && match &self.source {
                 Some(source) => *source == theirs.task,
-                None => self.learned.contains(&theirs.task),
+                // Two of the tool's sources can have an instance at one address: then nothing tells which is the task's.
+                None => self.learned.len() == 1 && self.learned.contains(&theirs.task),
             }
     }
 }
@@ -120,7 +121,8 @@ fn left_behind<'a>(
     record: &'a Instance,
     owner: &'a OwnerId,
 ) -> Option<Standing<'a>> {
-    if wishes.iter().any(|wish| wanted_at(wish, id).is_some() || wish.refused.contains_key(id)) {
+    let is_refused = |wish: &Wish| at_address(&wish.refused, id).next().is_some();
+    if wishes.iter().any(|wish| wanted_at(wish, id).is_some() || is_refused(wish)) {
         return None;
     }
     let is_of = |wish: &&Wish| {

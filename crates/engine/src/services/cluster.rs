@@ -9,7 +9,7 @@ use crate::services::route::{ActiveRoute, RouteMemory};
 use crate::services::scopes::Scopes;
 use crate::services::sweep::{Coverage, Sweeps};
 use crate::spec::ClusterSpec;
-use causeway_core::{ClusterId, Part, Parts, ServiceKey, Sink, Source, Written};
+use causeway_core::{ClusterId, OwnerId, Part, Parts, ServiceKey, Sink, Source, Written};
 use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -55,6 +55,8 @@ pub(crate) struct ActiveCluster {
     pub inbound: RwLock<Vec<Arc<ActiveRoute>>>,
     /// Routes that read here.
     pub outbound: RwLock<Vec<Arc<ActiveRoute>>>,
+    /// All tasks there are, wherever they write; `None`: it is not known.
+    pub owners: RwLock<Option<Arc<BTreeSet<OwnerId>>>>,
     /// Whether everything that an earlier process wrote is kept alive again.
     pub adopted: AtomicBool,
     /// The parts that the cluster lists, as last asked. It may serve others.
@@ -98,6 +100,7 @@ impl ActiveCluster {
             unlike: Mutex::default(),
             inbound: RwLock::default(),
             outbound: RwLock::default(),
+            owners: RwLock::default(),
             adopted: AtomicBool::new(false),
             listed: Mutex::default(),
             once_listed: Mutex::default(),

@@ -52,6 +52,7 @@ pub(crate) fn compare(cluster: &ActiveCluster, scope: &ServiceKey, now: Instant)
         shadows: &|native, owner| cluster.sink.as_ref().is_some_and(|sink| sink.shadows(&observed, native, owner)),
         governed: &|stands, wanted| cluster.sink.as_ref()?.governed(stands, wanted),
         paused: !paused.is_empty(),
+        ended: &|owner| cluster.owners.read().as_ref().is_some_and(|owners| !owners.contains(owner)),
     };
     // Lent, since a copy of all records would cost more than the plan.
     let lend =

@@ -15,11 +15,12 @@ use crate::services::writer::ClusterWriter;
 use crate::spec::{ClusterSpec, Only, RouteSpec, Timing};
 use causeway_core::{ClusterId, OwnerId, contain};
 use parking_lot::Mutex;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// How often guards are looked at.
@@ -49,6 +50,8 @@ pub(crate) struct Topology {
     pub routes: BTreeMap<RouteKey, Arc<ActiveRoute>>,
     /// What was written into clusters that are not running.
     pub ledgers: BTreeMap<ClusterId, Ledger>,
+    /// See [`Engine::know_tasks`].
+    pub tasks: Option<Arc<BTreeSet<OwnerId>>>,
 }
 
 pub(crate) struct RunningCluster {
@@ -63,7 +66,12 @@ impl Engine {
             me: me.clone(),
             timing,
             recorder,
-            state: Mutex::new(Topology { clusters: BTreeMap::new(), routes: BTreeMap::new(), ledgers: ledger }),
+            state: Mutex::new(Topology {
+                clusters: BTreeMap::new(),
+                routes: BTreeMap::new(),
+                ledgers: ledger,
+                tasks: None,
+            }),
             stop: CancellationToken::new(),
             tasks: Mutex::default(),
             crashes: Crashes::default(),
@@ -99,6 +107,12 @@ impl Engine {
         let state = self.state.lock();
         let clusters = state.clusters.values().flat_map(|running| running.cluster.crashes.list());
         self.crashes.list().into_iter().chain(clusters).collect()
+    }
+
+    /// Says which tasks there are, also those that cannot run: what any other one has left may be taken over by a task that wants
+    /// it. Holds from the next [`Engine::configure`] on; until it is said, no task counts as ended.
+    pub fn know_tasks(&self, tasks: BTreeSet<OwnerId>) {
+        self.state.lock().tasks = Some(Arc::new(tasks));
     }
 
     /// Makes the running clusters and routes those that are given. What is the same goes on untouched.
@@ -247,6 +261,7 @@ impl Topology {
     fn connect(&mut self, specs: Vec<RouteSpec>) {
         let mut before = std::mem::take(&mut self.routes);
         let mut fresh = Vec::new();
+        self.clusters.values().for_each(|running| *running.cluster.owners.write() = self.tasks.clone());
         for spec in specs {
             let (Some(source), Some(destination)) =
                 (self.clusters.get(&spec.source), self.clusters.get(&spec.destination))
@@ -289,5 +304,10 @@ impl Topology {
             running.cluster.connect(pick(|route| &route.spec.destination), pick(|route| &route.spec.source));
         }
         fresh.iter().for_each(ActiveRoute::sweep_all);
+        // What was told of a task that has gone may concern another one.
+        for gone in before.into_values() {
+            let told = gone.destination.scopes.lock().of(&gone.spec.owner);
+            gone.destination.queue.sweep(told, Instant::now());
+        }
     }
 }

@@ -5,7 +5,7 @@ use crate::services::route::ActiveRoute;
 use crate::spec::{RouteSpec, RunState};
 use causeway_core::{
     Attributes, Choice, ClusterId, Fresh, Instance, InstanceId, Occupants, Overrides, Part, ServiceKey, Skip, Wish,
-    WriteMode, Written,
+    WriteMode, Written, WrittenRecord,
 };
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -158,7 +158,10 @@ impl<'a> ScopeCopy<'a> {
         let share = route.share(scope, target);
         let sink = route.destination.sink.as_ref();
         for (id, held) in &set.records {
-            let Some(record) = self.leaving(id, held) else { continue };
+            let Some(record) = self.leaving(id, held) else {
+                export.wanted.extend(self.kept(id, held).map(|copy| (id.clone(), copy)));
+                continue;
+            };
             if !share.has(&record) || sink.is_some_and(|sink| !sink.stands(&record)) {
                 self.stands_elsewhere(&record, export);
                 continue;
@@ -243,6 +246,15 @@ impl<'a> ScopeCopy<'a> {
         // Of a copy that another tool made nobody knows where it came from: it stays here.
         let relayed = |copy: &&Instance| copy.mark().is_some_and(|mark| !mark.path.is_empty());
         held.copies.iter().find(relayed).filter(|_| spec.relay).map(Cow::Borrowed)
+    }
+
+    /// Where ours stands with another tool's copy, and so says nothing of where it came from: what was copied from there before
+    /// stays as it is.
+    fn kept(&self, id: &InstanceId, held: &Occupants) -> Option<Instance> {
+        let is_backed = self.written.records.get(id).is_some_and(WrittenRecord::backs_theirs);
+        let named = self.id_there(held.copies.first().filter(|_| is_backed)?)?;
+        let copy = self.there.records.get(&named)?;
+        (copy.owner == self.route.spec.owner && !copy.shadow).then(|| copy.record.clone())
     }
 
     /// Attributes that we wrote ourselves do not go back where they came from. As long as the source's are not known, those

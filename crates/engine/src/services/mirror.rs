@@ -241,9 +241,14 @@ impl Mirror {
         if let Some(state) = self.parts.get_mut(&scope.part()) {
             let mut set = state.observed(scope).map_or_else(|| Set::empty(scope.clone()), |set| (**set).clone());
             change(&mut set);
-            state.overlays.insert(scope.clone(), Arc::new(set));
             // A look that began before is older than this.
             state.changed.insert(scope.clone(), now);
+            // The report was faster than the answer to the write: nothing is to be waited for.
+            let is_reported = state.sets.get(scope).is_some_and(|reported| **reported == set);
+            if is_reported && !state.overlays.contains_key(scope) {
+                return;
+            }
+            state.overlays.insert(scope.clone(), Arc::new(set));
             if !self.unreported.contains(scope) {
                 self.unreported.set(scope.clone(), now + self.patience(scope));
             }

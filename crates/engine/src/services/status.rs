@@ -171,6 +171,8 @@ impl Engine {
 
 fn status(route: &Arc<ActiveRoute>, now: Instant) -> RouteStatus {
     let owner = &route.spec.owner;
+    let whole = complete(route, now) && is_known(route);
+    let is_planned = whole && route.destination.is_idle(now);
     let (pending, skipped, errors, held, theirs) = {
         let scopes = route.destination.scopes.lock();
         match scopes.tally(owner) {
@@ -180,7 +182,13 @@ fn status(route: &Arc<ActiveRoute>, now: Instant) -> RouteStatus {
                 let errors: BTreeSet<_> =
                     failing.filter_map(|scope| Some(scopes.get(scope)?.error.as_ref()?.to_string())).collect();
                 let skipped = tally.skipped.iter().map(|(kind, count)| (LeftAlone::Instance(*kind), *count)).collect();
-                (tally.pending, skipped, errors, tally.held.values().sum(), other_tools(route, &scopes, tally))
+                (
+                    tally.pending,
+                    skipped,
+                    errors,
+                    tally.held.values().sum(),
+                    other_tools(route, &scopes, tally, is_planned),
+                )
             }
         }
     };
@@ -202,7 +210,7 @@ fn status(route: &Arc<ActiveRoute>, now: Instant) -> RouteStatus {
         RunState::Drain => RouteState::Drained,
         RunState::On if failing || !errors.is_empty() => RouteState::Failing,
         RunState::On if held > 0 => RouteState::Held,
-        RunState::On if pending > 0 || !complete(route, now) || !is_known(route) => RouteState::Syncing,
+        RunState::On if pending > 0 || !whole => RouteState::Syncing,
         RunState::On => RouteState::InStep,
     };
     RouteStatus {
@@ -220,15 +228,15 @@ fn status(route: &Arc<ActiveRoute>, now: Instant) -> RouteStatus {
     }
 }
 
-/// What is told of the tool that a route takes over from.
-fn other_tools(route: &ActiveRoute, scopes: &Scopes, tally: &Tally) -> Vec<Notice> {
+/// What is told of the tool that a route takes over from. `is_planned`: everything has been read and planned.
+fn other_tools(route: &ActiveRoute, scopes: &Scopes, tally: &Tally, is_planned: bool) -> Vec<Notice> {
     let Some(spec) = &route.spec.take_over else { return Vec::new() };
     let count = |kind: SkipKind| tally.skipped.get(&kind).copied().unwrap_or_default();
     let (cluster, tool) = (route.destination.spec.name.clone(), spec.tool.clone());
     let mut notices = Vec::new();
     let backed = count(SkipKind::Backs);
     // Not before all of them are: until then something may go missing.
-    if backed > 0 && tally.pending == 0 {
+    if backed > 0 && tally.pending == 0 && is_planned {
         notices.push(Notice::Backs { cluster: cluster.clone(), tool: tool.clone(), count: backed });
     }
     let left = count(SkipKind::LeftBehind);

@@ -20,3 +20,4 @@ mod replicas;
 mod rest;
 mod supervise;
 mod take_over;
+mod take_over_doubt;

@@ -7,21 +7,21 @@ use causeway_engine::*;
 use std::collections::BTreeMap;
 
 /// What polaris-sync made of a provider's record.
-fn synced(port: u16, source: &str) -> Instance {
+pub fn synced(port: u16, source: &str) -> Instance {
     instance(port).with(|one| one.metadata = [("__sync__", source)].into())
 }
 
 /// What nacos-sync made of one.
-fn tagged(port: u16, cluster: &str) -> Instance {
+pub fn tagged(port: u16, cluster: &str) -> Instance {
     instance(port).with(|one| one.metadata = [("sourceClusterId", cluster), ("syncSource", "NACOS")].into())
 }
 
-fn tool(name: &str, source: Option<&str>) -> Option<TakeOverSpec> {
+pub fn tool(name: &str, source: Option<&str>) -> Option<TakeOverSpec> {
     Some(TakeOverSpec { tool: name.into(), source: source.map(Into::into), back: None })
 }
 
 /// The tool has copied all of `a` to `b`, and runs.
-fn copied(clusters: &BTreeMap<String, Memory>, services: usize, instances: usize) {
+pub fn copied(clusters: &BTreeMap<String, Memory>, services: usize, instances: usize) {
     populate(&clusters["a"], services, instances);
     for n in 0..services {
         for i in 0..instances {
@@ -32,7 +32,7 @@ fn copied(clusters: &BTreeMap<String, Memory>, services: usize, instances: usize
 }
 
 /// The tool's connections end.
-fn ends(b: &Memory, services: usize, instances: usize) {
+pub fn ends(b: &Memory, services: usize, instances: usize) {
     for n in 0..services {
         for i in 0..instances {
             b.deregister(&service(n), &format!("tool{i}"), &instance(1000 + i as u16).id);
@@ -40,19 +40,19 @@ fn ends(b: &Memory, services: usize, instances: usize) {
     }
 }
 
-fn world(clusters: &BTreeMap<String, Memory>, take_over: Option<TakeOverSpec>) -> World {
+pub fn world(clusters: &BTreeMap<String, Memory>, take_over: Option<TakeOverSpec>) -> World {
     let mut world = World::new("i", clusters);
     world.routes = vec![RouteSpec { take_over, ..world.route("task", "a", "b") }];
     world.start();
     world
 }
 
-fn notices(world: &World) -> Vec<String> {
+pub fn notices(world: &World) -> Vec<String> {
     world.engine.status().iter().flat_map(|status| &status.notices).map(ToString::to_string).collect()
 }
 
 /// How many records stand in `b`, how many of them are ours, and how many still carry a key of the tool.
-fn holds(world: &World, b: &Memory) -> (usize, usize, usize) {
+pub fn holds(world: &World, b: &Memory) -> (usize, usize, usize) {
     let all: Vec<_> = b.services().iter().flat_map(|scope| b.list(scope)).collect();
     let ours = all.iter().filter(|one| one.mark().is_some_and(|mark| *mark.owner.install == *world.install)).count();
     let keyed = all.iter().filter(|one| one.metadata.keys().any(|key| key != "zone")).count();
@@ -60,7 +60,7 @@ fn holds(world: &World, b: &Memory) -> (usize, usize, usize) {
 }
 
 /// The fewest and the most records that any service has shown while `work` went on, looking every 20 ms.
-async fn shown(b: &Memory, services: usize, work: impl Future<Output = ()>) -> (usize, usize) {
+pub async fn shown(b: &Memory, services: usize, work: impl Future<Output = ()>) -> (usize, usize) {
     let mut seen = (usize::MAX, 0);
     tokio::pin!(work);
     loop {

@@ -43,6 +43,26 @@ fn defaults() {
     assert_eq!(found.slots[0].backup, folder.path().join("conf/registry/sync-config-backup.json"));
 }
 
+/// The manual knows one document, `conf/sync-config.json`, and one backup.
+#[test]
+fn the_backup_of_the_manual_is_that_of_its_document() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("conf")).unwrap();
+    std::fs::write(folder.path().join("conf/sync-config.json"), "{}").unwrap();
+    let backups = |variables: &[(&str, &str)]| {
+        read(folder.path(), variables).unwrap().slots.into_iter().map(|slot| slot.backup).collect::<Vec<_>>()
+    };
+    let at = |name: &str| folder.path().join(name);
+    let [manual, program] = [at("conf/sync-config-backup.json"), at("conf/config/sync-config-backup.json")];
+    assert_eq!(backups(&[]), [program.clone(), manual.clone()]);
+    let named = [("POLARIS_SYNC_REGISTRY_CONFIG_BACKUP_PATH", "/b"), ("POLARIS_SYNC_CONFIG_FILE_WATCH", "/etc/t.json")];
+    assert_eq!(backups(&named)[1], Path::new("/b"));
+    // Each document has its own where both are there, or where it is named.
+    assert_eq!(backups(&[("POLARIS_SYNC_CONFIG_BACKUP_PATH", "/c")]), [manual.clone(), "/c".into()]);
+    std::fs::write(at("conf/sync-registry.json"), "{}").unwrap();
+    assert_eq!(backups(&[]), [manual, program]);
+}
+
 #[test]
 fn variables_of_its_manual_and_of_its_program() {
     for (name, value) in

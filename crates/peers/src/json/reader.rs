@@ -2,6 +2,7 @@
 
 use super::{Json, JsonValue, Member, Slip, SyntaxError};
 use causeway_settings::Place;
+use std::collections::HashMap;
 
 /// At most so many levels: the reader is recursive.
 const MAX_DEPTH: usize = 64;
@@ -128,7 +129,7 @@ impl JsonReader<'_> {
             let place = self.place(comma);
             self.blanks()?;
             if self.skip(close) {
-                self.slips.push(Slip { place, message: "a comma stands behind the last item; it is ignored" });
+                self.slips.push(Slip { place, message: "a comma stands behind the last item; it is ignored".into() });
                 return Ok(false);
             }
             return Ok(true);
@@ -144,7 +145,8 @@ impl JsonReader<'_> {
         }
         let (line, column, start) = end;
         let place = Place { line, column, start, end: start };
-        self.slips.push(Slip { place, message: "a comma is missing behind this; it is read as if it stood there" });
+        let message = "a comma is missing behind this; it is read as if it stood there";
+        self.slips.push(Slip { place, message: message.into() });
         Ok(true)
     }
 
@@ -161,6 +163,7 @@ impl JsonReader<'_> {
     fn object(&mut self, depth: usize) -> Read<JsonValue> {
         self.next();
         let (mut members, mut end) = (Vec::<Member>::new(), self.mark());
+        let mut lines: HashMap<String, usize> = HashMap::new();
         while self.more('}', members.is_empty(), end)? {
             let start = self.mark();
             let name = match self.peek() {
@@ -178,12 +181,12 @@ impl JsonReader<'_> {
                 return Err(self.wrong("a colon is missing behind this name", "write `\"name\": value`"));
             }
             self.blanks()?;
-            if let Some(first) = members.iter().find(|member| member.name == name) {
-                let message = format!("this name stands here twice; the first is at line {}", first.place.line);
-                return Err(SyntaxError { place, message, help: "take one of the two out".into() });
-            }
             let value = self.value(depth + 1)?;
             end = self.mark();
+            if let Some(line) = lines.insert(name.clone(), place.line) {
+                let message = format!("this name stands here twice: this one counts, and not that of line {line}");
+                self.slips.push(Slip { place, message: message.into() });
+            }
             members.push(Member { name, place, value });
         }
         Ok(JsonValue::Object(members))

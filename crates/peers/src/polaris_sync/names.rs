@@ -58,14 +58,19 @@ pub(super) enum NameForm {
     Pattern,
 }
 
-/// The characters that only a pattern has.
+/// The characters that mean something in a pattern, beside `.` and `*`.
 const PATTERN: [char; 12] = ['+', '?', '|', '(', ')', '[', ']', '{', '}', '^', '$', '\\'];
+
+/// Whether a character is only in patterns. A `$` is in names too: those of nested classes in Java.
+fn tells_a_pattern(c: char) -> bool {
+    c != '$' && PATTERN.contains(&c)
+}
 
 impl NameForm {
     pub fn of(name: &str) -> Self {
         match name {
             "*" => Self::All,
-            _ if name.contains(PATTERN) || name.contains(".*") => Self::Pattern,
+            _ if name.contains(tells_a_pattern) || name.contains(".*") => Self::Pattern,
             _ if name.contains('*') => Self::Stars,
             _ => Self::Exact,
         }
@@ -149,6 +154,7 @@ mod tests {
             ("*", NameForm::All, None),
             ("nacos.test.3", NameForm::Exact, Some("nacos\\.test\\.3")),
             ("com.example:1-a_b", NameForm::Exact, Some("com\\.example:1-a_b")),
+            ("com.example.Outer$Inner", NameForm::Exact, Some("com\\.example\\.Outer\\$Inner")),
             ("order-*", NameForm::Stars, Some("order-.*")),
             ("a.*", NameForm::Pattern, Some("a.*")),
             ("order-(a|b)", NameForm::Pattern, Some("order-(a|b)")),

@@ -1,7 +1,7 @@
 //! Documents with their secrets encrypted, for copies that are kept on a disk.
 
 use crate::json::{self, Json, JsonValue};
-use crate::problem_list::is_secret_name;
+use crate::problem_list::{holds_login, is_secret_name};
 use serde_json::{Map, Value};
 
 /// What stands before an encrypted secret, and behind it.
@@ -39,7 +39,10 @@ fn changed(
     Ok(match &json.value {
         JsonValue::Null => Value::Null,
         JsonValue::Bool(value) => Value::Bool(*value),
-        JsonValue::Number(text) | JsonValue::Text(text) if secret => Value::String(change(text)?),
+        JsonValue::Number(text) if secret => Value::String(change(text)?),
+        JsonValue::Text(text) if secret || holds_login(text) || text.starts_with(SEAL.0) => {
+            Value::String(change(text)?)
+        }
         JsonValue::Number(text) => serde_json::from_str(text).map_err(|error| error.to_string())?,
         JsonValue::Text(text) => Value::String(text.clone()),
         JsonValue::List(items) => {
@@ -63,10 +66,10 @@ mod tests {
     #[test]
     fn secrets_are_sealed_and_come_back() {
         let text = "{// \"password\": \"hidden\"\n\"tasks\": [{\"source\": {\"name\": \"a\", \"token\": 123456, \"user\": \"u\",
-            \"password\": \"pw\",}, \"destination\": {\"token\": \"${env:T}\", \"password\": \"\", \"db\": {\"jdbc_url\": \"jdbc:x\"}}}]}";
+            \"password\": \"pw\",}, \"destination\": {\"token\": \"${env:T}\", \"password\": \"\", \"addresses\": [\"http://u:hunter2@h:1\"], \"db\": {\"jdbc_url\": \"jdbc:x\"}}}]}";
         let reversed = |text: &str| Ok(text.chars().rev().collect::<String>());
         let kept = sealed(text, reversed).unwrap();
-        for secret in ["hidden", "123456", "\"pw\"", "jdbc:x"] {
+        for secret in ["hidden", "123456", "\"pw\"", "jdbc:x", "hunter2"] {
             assert!(!kept.contains(secret), "{kept}");
         }
         assert!(
@@ -74,6 +77,7 @@ mod tests {
             "{kept}"
         );
         let back = unsealed(&kept, reversed).unwrap();
+        assert!(back.contains("http://u:hunter2@h:1"), "{back}");
         assert!(back.contains("\"token\": \"123456\"") && back.contains("\"pw\"") && back.contains("jdbc:x"), "{back}");
         assert!(unsealed(&kept, |_| Err("another key".into())).is_err_and(|error| error == "another key"));
         assert!(sealed("{", reversed).is_err());

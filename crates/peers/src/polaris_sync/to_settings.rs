@@ -10,7 +10,9 @@ use super::names::{NameForm, destination_namespace, source_namespace};
 use super::report::ReportRow;
 use super::values::{group, rule};
 use crate::problem_list::{ProblemList, Source, Sources};
-use causeway_settings::{Env, Kinds, PUBLIC, Place, Problem, Problems, Settings, escape, format_duration, parse};
+use causeway_settings::{
+    Env, Kinds, LONGEST_NAME, PUBLIC, Place, Problem, Problems, Settings, escape, format_duration, parse,
+};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -163,9 +165,10 @@ impl Builder<'_> {
         }
         for (s, (share, matches)) in shares.into_iter().enumerate() {
             let first = matches[0].1;
-            let name = match s {
-                0 => task.name.clone(),
-                _ => format!("{}/{}/{}", task.name, first.namespace, first.name),
+            let name = match (s, format!("{}/{}/{}", task.name, first.namespace, first.name)) {
+                (0, _) => task.name.clone(),
+                (_, long) if long.chars().count() > LONGEST_NAME => format!("{}/{}", task.name, s + 1),
+                (_, name) => name,
             };
             let mut made = Map::new();
             made.insert("name".into(), json!(escape(&name)));

@@ -5,7 +5,7 @@ use causeway_connectors::kinds;
 use causeway_peers::environment::SlotOptions;
 use causeway_peers::polaris_sync::Loaded;
 use causeway_peers::providers::{Provider, Sighting, provider};
-use causeway_settings::{Problem, Problems};
+use causeway_settings::{Problem, Problems, Severity};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -60,6 +60,11 @@ impl Trouble {
     pub fn refused(reason: String) -> Self {
         Self { kind: TroubleKind::Refused, reason, problems: Vec::new() }
     }
+
+    /// Whether it is about the place, and not about what stands there.
+    fn is_absence(&self) -> bool {
+        matches!(self.kind, TroubleKind::Missing | TroubleKind::Away)
+    }
 }
 
 impl Slot {
@@ -101,14 +106,12 @@ impl Slot {
         let kept = if self.used.is_some() { "; what ran goes on" } else { "" };
         match sighting {
             Sighting::Text(text) => {
-                let was_gone = |trouble: &Trouble| matches!(trouble.kind, TroubleKind::Missing | TroubleKind::Away);
                 if self.text.as_ref() == Some(&text) {
-                    // As it was before the provider was away.
-                    if self.trouble.as_ref().is_some_and(was_gone) {
-                        self.trouble = None;
-                        tracing::info!("{} can be read again, and is as it was", self.place);
+                    if !self.trouble.as_ref().is_some_and(Trouble::is_absence) {
+                        return;
                     }
-                    return;
+                    // As it was before the provider was away, for better or worse.
+                    tracing::info!("{} can be read again, and is as it was", self.place);
                 }
                 self.read(&text);
                 self.text = Some(text);
@@ -119,6 +122,10 @@ impl Slot {
                     tracing::warn!("{reason}{kept}");
                 } else {
                     tracing::info!("{reason}; it is used as soon as there is one");
+                }
+                // What was taken away is not applied later. A backup is there for just that.
+                if !self.backup_waits {
+                    self.waiting = None;
                 }
                 self.trouble = Some(Trouble { kind: TroubleKind::Missing, reason, problems: Vec::new() });
             }
@@ -156,7 +163,7 @@ impl Slot {
         if self.from_backup {
             return None;
         }
-        self.trouble = None;
+        self.trouble.take_if(|trouble| !trouble.is_absence());
         Some((self.name, self.backup.clone(), self.text.clone()?))
     }
 
@@ -166,7 +173,10 @@ impl Slot {
             let goes_on = if self.used.is_some() { "what ran goes on" } else { "nothing of it runs" };
             tracing::error!("{} is not used as it stands; {goes_on}: {}", self.place, trouble.reason);
             let more = trouble.problems.iter().filter(|problem| problem.to_string() != trouble.reason);
-            more.for_each(|problem| tracing::error!("{problem}"));
+            more.for_each(|problem| match problem.severity {
+                Severity::Error => tracing::error!("{problem}"),
+                Severity::Warning => tracing::warn!("{problem}"),
+            });
         }
         self.trouble = Some(trouble);
     }

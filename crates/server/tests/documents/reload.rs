@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::common::{instances, sessions};
+use causeway_core::Instance;
 use causeway_server::api::{Cluster, State};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -126,6 +127,109 @@ async fn copies_of_a_task_that_ended_stay_where_they_are_kept() {
     // The task knows them when it comes back.
     install.write(REGISTRY, &document(&[one]));
     assert_eq!(in_step(&host, "one", 2).await.id, id);
+    host.stop().await;
+}
+
+/// The other tool tells its copies by their source: it goes on with them whatever their task is called, and however its matches are
+/// divided into tasks.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_under_another_name_goes_on_with_its_copies() {
+    let [a] = providers(["rn-a"]);
+    register(&a, &key("public", "t"), 3000);
+    let install = Install::new();
+    let path = install.path("kept.yaml");
+    let named = |name: &str, services: &[&str]| {
+        let mut task = task(name, "rn-a", "rn-file");
+        task["destination"] = json!({ "name": "rn-file", "type": "file", "addresses": [path] });
+        task["match"] = services.iter().map(|service| json!({"namespace": "empty_ns", "service": service})).collect();
+        task
+    };
+    install.write(REGISTRY, &document(&[named("one", &["s"]), named("other", &["t"])]));
+    let host = install.start("data").await;
+    in_step(&host, "one", 1).await;
+    in_step(&host, "other", 1).await;
+    // Renamed, and the two as one.
+    install.write(REGISTRY, &document(&[named("both", &["s", "t"])]));
+    in_step(&host, "both", 2).await;
+    assert_eq!(names(&host).await, ["both"]);
+    for (service, port) in [("s", 1000), ("t", 3000)] {
+        let id = Instance::new("127.0.0.1", port).id();
+        a.deregister(&key("public", service), &format!("provider-{port}"), &id);
+    }
+    register(&a, &key("public", "s"), 1001);
+    let began = Instant::now();
+    let right = |text: &str| text.contains("127.0.0.1:1001") && !text.contains(":1000") && !text.contains(":3000");
+    while !right(&install.read("kept.yaml")) {
+        assert!(began.elapsed() < PATIENCE, "{}", install.read("kept.yaml"));
+        sleep(Duration::from_millis(50)).await;
+    }
+    host.stop().await;
+}
+
+/// A file that is gone for a moment, as while an editor writes it, makes a wrong document no better.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_invalid_document_that_was_gone_for_a_moment_is_still_invalid() {
+    let _providers = providers(["ag-a"]);
+    let install = Install::new();
+    let good = document(&[task("one", "ag-a", "ag-b")]);
+    install.write(REGISTRY, &good);
+    let host = install.start("data").await;
+    in_step(&host, "one", 1).await;
+    let wrong = good.to_string().replace("\"memory\"", "\"memry\"");
+    std::fs::write(install.path(REGISTRY), &wrong).unwrap();
+    registry_is(&host, DocumentState::Invalid).await;
+    std::fs::remove_file(install.path(REGISTRY)).unwrap();
+    registry_is(&host, DocumentState::Missing).await;
+    std::fs::write(install.path(REGISTRY), &wrong).unwrap();
+    let found = documents(&host, "there again", |all| all[0].state != DocumentState::Missing).await.remove(0);
+    assert_eq!(found.state, DocumentState::Invalid);
+    assert!(found.reason.contains("`memry` is not a word for this"), "{found:?}");
+    host.stop().await;
+}
+
+/// The other tool cleared the new tasks instead of the old ones, or failed, where the number of methods changed.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_number_of_methods_beside_a_new_task_loses_neither() {
+    let [a, _c] = providers(["nm-a", "nm-c"]);
+    let install = Install::new();
+    let one = task("one", "nm-a", "nm-b");
+    install.write(REGISTRY, &document(std::slice::from_ref(&one)));
+    let host = install.start("data").await;
+    let id = in_step(&host, "one", 1).await.id;
+    let mut more = document(&[one.clone(), task("two", "nm-c", "nm-d")]);
+    let methods = more["methods"].as_array_mut().unwrap();
+    methods.push(json!({ "type": "pull", "enable": true, "interval": "1m" }));
+    install.write(REGISTRY, &more);
+    in_step(&host, "two", 1).await;
+    register(&a, &key("public", "s"), 1001);
+    assert_eq!(in_step(&host, "one", 2).await.id, id);
+    install.write(REGISTRY, &document(&[one]));
+    documents(&host, "of one task", |all| all[0].tasks == ["one"]).await;
+    register(&a, &key("public", "s"), 1002);
+    in_step(&host, "one", 3).await;
+    host.stop().await;
+}
+
+/// At the other tool each group was compared with everything at the destination, and deleted what the others had made.
+#[tokio::test(flavor = "multi_thread")]
+async fn groups_at_a_registry_do_not_delete_each_others_instances() {
+    let [a] = providers(["gr-a"]);
+    let b = Memory::named("gr-b");
+    register(&a, &key("public", "s"), 1001);
+    let install = Install::new();
+    let mut one = task("one", "gr-a", "gr-b");
+    one["match"][0]["groups"] = json!([
+        { "name": "version-1", "metadata": { "version": "1.0.0" } },
+        { "name": "version-2", "metadata": { "version": "2.0.0" } }
+    ]);
+    install.write(REGISTRY, &document(&[one]));
+    let host = install.start("data").await;
+    in_step(&host, "one", 2).await;
+    let end = Instant::now() + Duration::from_secs(2);
+    while Instant::now() < end {
+        assert_eq!(instances(&b), 2);
+        sleep(Duration::from_millis(5)).await;
+    }
     host.stop().await;
 }
 

@@ -108,11 +108,14 @@ async fn tasks_that_cannot_be_done_are_shown() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn health_answers_as_theirs_did() {
-    let _providers = providers(["ha-a"]);
     let install = Install::new();
-    install.write(REGISTRY, &document(&[task("one", "ha-a", "ha-b")]));
+    let [grouped] = providers(["ha-a"]);
+    register(&grouped, &causeway_core::ServiceKey::new("public", "G", "x"), 2000);
+    let mut one = task("one", "ha-a", "ha-b");
+    one["match"] = json!([{ "namespace": "empty_ns", "service": "s" }, { "namespace": "empty_ns", "service": "G__x" }]);
+    install.write(REGISTRY, &document(&[one]));
     let host = install.start("data").await;
-    in_step(&host, "one", 1).await;
+    in_step(&host, "one", 2).await;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     // As on an address that everybody reaches.
@@ -150,7 +153,8 @@ async fn health_answers_as_theirs_did() {
     let (_, body) = get("/sync/maintain/v1/services?task=one&registry=ha-a&namespace=public").await;
     assert_eq!(
         serde_json::from_str::<Value>(&body).unwrap()["services"],
-        json!([{ "name": "s", "namespace": "public" }])
+        json!([{ "name": "s", "namespace": "public" }, { "name": "G__x", "namespace": "public" }]),
+        "under the names that a document takes"
     );
     assert_eq!(get("/sync/maintain/v1/services?task=none&registry=ha-a").await, (404, String::new()));
     host.stop().await;

@@ -25,6 +25,9 @@ pub use double::{KongArguments, KongFault, KongTraffic, serve_kong};
 /// The token of a double that asks for one.
 pub const KONG_TOKEN: &str = "kong-token-5d0c1f7e";
 
+/// A program to be started in the double's place, with the double's options: what starts a real Kong behind a door for tests.
+const REAL: &str = "CAUSEWAY_TEST_REAL_KONG";
+
 const START: Duration = Duration::from_secs(30);
 const STOP: Duration = Duration::from_secs(5);
 
@@ -148,7 +151,11 @@ impl Kong {
     }
 
     fn command(&self) -> Result<Command> {
-        let mut command = Command::new(own_program()?);
+        let program = match std::env::var_os(REAL).filter(|path| !path.is_empty()) {
+            Some(path) => path.into(),
+            None => own_program()?,
+        };
+        let mut command = Command::new(program);
         command.current_dir(self.folder()).args(["double", "kong"]);
         for (flag, value) in [("--admin", self.addr()), ("--proxy", self.proxy_addr()), ("--control", self.desk_addr())]
         {

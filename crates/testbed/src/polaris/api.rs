@@ -14,6 +14,7 @@ const MOST: usize = 100;
 const SUCCESS: u64 = 200_000;
 const EXISTED: u64 = 400_201;
 const NO_NEED: u64 = 200_002;
+const NO_INSTANCE: u64 = 400_303;
 const NOT_FOUND: u64 = 400_202;
 
 /// One who asks a server.
@@ -209,12 +210,25 @@ impl PolarisApi {
         self.each(Method::PUT, "/naming/v1/instances", &all, &[SUCCESS, NO_NEED]).await
     }
 
+    /// Removes these. They are changed first: a server whose store is a file goes on showing what is removed later than
+    /// some seconds after its last change.
     pub async fn deregister(&self, namespace: &str, service: &str, rows: &[PolarisRow]) -> Result<()> {
-        let all = rows.iter().map(|row| match &row.id {
-            Some(id) => json!({"id": id}),
-            None => json!({"namespace": namespace, "service": service, "host": row.host, "port": row.port}),
-        });
-        self.each(Method::POST, "/naming/v1/instances/delete", &all.collect::<Vec<_>>(), &[SUCCESS]).await
+        let leaving: Vec<_> = rows
+            .iter()
+            .map(|row| {
+                let mut one = place(namespace, service, row);
+                (one["weight"], one["isolate"]) = (json!(u32::from(row.weight == 0)), json!(true));
+                one
+            })
+            .collect();
+        self.each(Method::PUT, "/naming/v1/instances", &leaving, &[SUCCESS, NO_NEED, NO_INSTANCE]).await?;
+        self.remove(namespace, service, rows).await
+    }
+
+    /// Removes these and does nothing else, as providers do.
+    pub async fn remove(&self, namespace: &str, service: &str, rows: &[PolarisRow]) -> Result<()> {
+        let all: Vec<_> = rows.iter().map(|row| place(namespace, service, row)).collect();
+        self.each(Method::POST, "/naming/v1/instances/delete", &all, &[SUCCESS]).await
     }
 
     /// As the client of a provider registers.
@@ -274,6 +288,14 @@ impl PolarisApi {
                 return Ok(rows);
             }
         }
+    }
+}
+
+/// What names an instance.
+fn place(namespace: &str, service: &str, row: &PolarisRow) -> Value {
+    match &row.id {
+        Some(id) => json!({"id": id}),
+        None => json!({"namespace": namespace, "service": service, "host": row.host, "port": row.port}),
     }
 }
 

@@ -22,19 +22,20 @@ fn document() -> Value {
 async fn entities_cannot_be_written_one_by_one() {
     let at = ground().await;
     assert_eq!(at.post("/config", document()).await.0, 201);
-    for (method, path) in [
-        (Method::POST, "/services"),
-        (Method::PUT, "/services/s"),
-        (Method::PATCH, "/upstreams/u"),
-        (Method::DELETE, "/routes/r"),
-        (Method::POST, "/upstreams/u/targets"),
-        (Method::PUT, "/upstreams/u/targets/127.0.0.1:80"),
-        (Method::DELETE, "/upstreams/u/targets/127.0.0.1:80"),
+    for (method, path, body) in [
+        (Method::POST, "/services", json!({"host": "h"})),
+        (Method::PUT, "/services/s", json!({"host": "h"})),
+        (Method::PATCH, "/upstreams/u", json!({"slots": 100})),
+        (Method::DELETE, "/routes/r", json!({})),
+        (Method::POST, "/upstreams/u/targets", json!({"target": "127.0.0.1:81"})),
+        (Method::PUT, "/upstreams/u/targets/127.0.0.1:80", json!({"weight": 1})),
+        (Method::DELETE, "/upstreams/u/targets/127.0.0.1:80", json!({})),
     ] {
-        let (status, said) = at.ask(method.clone(), path, json!({"host": "h"})).await;
+        let (status, said) = at.ask(method.clone(), path, body).await;
         assert_eq!((status, &said["code"]), (405, &json!(12)), "{method} {path}: {said}");
         assert_eq!(said["name"], "operation unsupported");
     }
+    assert_eq!(at.delete("/services/none").await, 204);
     assert_eq!(at.get("/services/s/routes").await.1["data"][0]["name"], "r");
     assert_eq!(at.get("/upstreams/u/targets").await.1["data"][0]["weight"], 5);
     assert!(at.get("/status").await.1.get("database").is_none());
@@ -68,6 +69,30 @@ async fn a_configuration_replaces_everything() {
     at.kong.kill9().unwrap();
     at.kong.start_again().await.unwrap();
     assert_eq!(at.get("/upstreams/only").await.0, 404);
+}
+
+#[tokio::test]
+async fn tags_can_be_asked_for_where_everything_has_one() {
+    let at = ground().await;
+    let tagged = |tags: Value| {
+        json!({"_format_version": "3.0", "upstreams": [
+            {"name": "u", "tags": ["t"], "targets": [{"target": "127.0.0.1:80", "tags": ["t"]}]}, {"name": "v", "tags": tags}]})
+    };
+    assert_eq!(at.post("/config", tagged(json!(["other"]))).await.0, 201);
+    assert_eq!(at.get("/upstreams?tags=t").await.1["data"][0]["name"], "u");
+    // A page for each kind, also an empty one.
+    let (_, page) = at.get("/tags/t").await;
+    assert!(page["offset"].as_str().unwrap().ends_with("|nil"), "{page}");
+    assert_eq!(at.post("/config", tagged(Value::Null)).await.0, 201);
+    assert_eq!(at.get("/upstreams?tags=t").await.0, 500);
+    let mut path = "/tags/t".to_owned();
+    let failed = loop {
+        let (status, page) = at.get(&path).await;
+        let Some(next) = page["next"].as_str() else { break status };
+        path = next.to_owned();
+    };
+    assert_eq!(failed, 500);
+    assert_eq!(at.get("/upstreams/u/targets").await.1["data"].as_array().unwrap().len(), 1);
 }
 
 #[tokio::test]
@@ -119,7 +144,7 @@ async fn mistakes_are_told_and_change_nothing() {
     for bad in [
         json!({"_format_version": "9.0"}),
         json!({"_format_version": "3.0", "servicess": []}),
-        json!({"_format_version": "3.0", "routes": [{"paths": ["/"], "service": "none"}]}),
+        json!({"_format_version": "3.0", "routes": [{"name": "r", "paths": ["/"], "service": "none"}]}),
         json!({"_format_version": "3.0", "upstreams": [{"name": "x"}, {"name": "x"}]}),
         json!({"config": "upstreams: ["}),
     ] {

@@ -27,9 +27,14 @@ async fn put_is_200_whether_it_creates_or_replaces() {
 #[tokio::test]
 async fn the_paths_name_or_id_wins() {
     let at = Ground::new().await;
-    let (status, said) = at.put("/services/a", json!({"host": "h", "name": "other", "id": ID})).await;
+    let (status, said) = at.put("/services/a", json!({"host": "h", "name": "other"})).await;
     assert_eq!((status, &said["name"]), (200, &json!("a")));
-    assert_ne!(said["id"], ID);
+    let own = said["id"].clone();
+    let (_, said) = at.put("/services/a", json!({"host": "h", "id": ID})).await;
+    assert_eq!(said["id"], own, "only a new entity may be given its id so");
+    let (status, said) = at.put("/services/b", json!({"host": "h", "id": ID})).await;
+    assert_eq!((status, &said["id"]), (200, &json!(ID)));
+    at.refused(Method::PUT, "/services/c", json!({"host": "h", "id": ID}), 3).await;
     let (status, said) = at.put(&format!("/services/{ID}"), json!({"host": "h", "name": "b"})).await;
     assert_eq!((status, &said["id"], &said["name"]), (200, &json!(ID), &json!("b")));
     let (status, said) = at.put(&format!("/services/{ID}"), json!({"host": "h", "name": "a"})).await;
@@ -101,6 +106,8 @@ async fn routes_must_say_what_they_take() {
         json!({"service": {"name": "s"}}),
         json!({"protocols": ["http"], "snis": ["a.example"]}),
         json!({"paths": ["a"]}),
+        json!({"paths": ["/%zz"]}),
+        json!({"paths": ["/../a"]}),
         json!({"hosts": ["a.*.example"]}),
         json!({"methods": ["get"]}),
         json!({"expression": "http.path == \"/\""}),
@@ -110,6 +117,7 @@ async fn routes_must_say_what_they_take() {
     }
     for good in [
         json!({"paths": ["~/a$", "/b"]}),
+        json!({"paths": ["/服务", "/a b{c}"]}),
         json!({"hosts": ["*.example"]}),
         json!({"snis": ["a.example"]}),
         json!({"methods": ["GET"], "protocols": ["http"]}),

@@ -53,6 +53,31 @@ pub async fn revisions(at: Place) -> Result<()> {
     Ok(())
 }
 
+/// What is removed later than some seconds after its last change goes on being shown, to clients and in lists: nobody can change
+/// it any more. One that was changed just before goes, and one that comes back is there again.
+pub async fn late_removals(at: Place) -> Result<()> {
+    let rows = [80, 81].map(|port| PolarisRow::new("127.0.0.1", port));
+    at.api.register(&at.space, "web", &rows).await?;
+    at.until("web", "", SHORTLY, |said| told(said) == 2).await?;
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    at.api.remove(&at.space, "web", &rows[..1]).await?;
+    tokio::time::sleep(SHORTLY).await;
+    let said = at.discover("web", "").await?;
+    ensure!(told(&said) == 2, "removed, and gone: {said}");
+    ensure!(at.rows("web").await?.len() == 2, "removed, and not in the list");
+    let change = json!([{"namespace": at.space, "service": "web", "host": "127.0.0.1", "port": 80, "isolate": true}]);
+    ensure!(at.code(Method::PUT, "/naming/v1/instances", &change).await? == 400_303);
+    at.api.deregister(&at.space, "web", &rows[1..]).await?;
+    let of = |said: &Value| said["instances"][0]["port"].as_u64();
+    at.until("web", "", SHORTLY, |said| told(said) == 1 && of(said) == Some(80)).await?;
+    let back = PolarisRow { weight: 7, ..rows[0].clone() };
+    at.api.register(&at.space, "web", &[back]).await?;
+    at.until("web", "", SHORTLY, |said| said["instances"][0]["weight"] == 7).await?;
+    at.api.remove(&at.space, "web", &rows[..1]).await?;
+    at.until("web", "", SHORTLY, |said| told(said) == 0).await?;
+    Ok(())
+}
+
 /// What is shown to clients has the instance's own fields among its metadata, over what its provider says there; the
 /// console shows none of these keys, whoever wrote them.
 pub async fn internal_keys(at: Place) -> Result<()> {

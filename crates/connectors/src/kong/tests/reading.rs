@@ -1,7 +1,8 @@
 //! What a watch tells, and how what belongs to us is put right.
 
 use super::*;
-use causeway_core::{Update, Written};
+use crate::kong::view::{Targets, View};
+use causeway_core::{Evidence, Update, Written};
 use futures_util::StreamExt;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -99,4 +100,55 @@ async fn each_upstream_is_read_again_within_a_round() {
     let seen = fake.state.lock().seen.clone();
     let targets: std::collections::BTreeSet<_> = seen.iter().filter(|line| line.contains("/targets")).collect();
     assert_eq!((targets.len(), seen.len()), (50, 7 * 9), "8 upstreams a look, and the list");
+}
+
+#[tokio::test]
+async fn an_upstream_that_was_made_anew_is_read_at_once() {
+    let row = |id: &str| {
+        serde_json::from_value(json!({"id": id, "name": "s.n.orders.default", "tags": ["causeway:i"]})).unwrap()
+    };
+    let view = View::new("i".into());
+    view.put(&scope("default"), row("1"), Targets::new());
+    assert_eq!(view.list(&[row("1")], view.turn()).len(), 0);
+    let fresh = view.list(&[row("2")], view.turn());
+    assert_eq!(
+        fresh.iter().map(|(scope, row)| (scope, row.id.as_str())).collect::<Vec<_>>(),
+        [(&scope("default"), "2")]
+    );
+    // It is, until its targets are read.
+    view.take(&fresh[0].0, row("2"), Vec::new(), view.turn());
+    assert_eq!(view.list(&[row("2")], view.turn()).len(), 0);
+}
+
+#[tokio::test]
+async fn an_empty_upstream_that_cannot_go_is_no_outage() {
+    let fake = Fake::start(&json!({})).await;
+    let gateway = fake.gateway(&KongOptions::default());
+    let services = services(&gateway);
+    let seen = Removal::Gone { evidence: Evidence::Witnessed };
+    ok(&services, &scope("default"), &[Change::Create(copy(1))]).await;
+    ok(&services, &scope("default"), &[delete(1, seen)]).await;
+    let wait = async |seconds| {
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs(seconds)).await;
+        tokio::time::resume();
+    };
+    // It is held for as long as somebody has routes to it, and asked about seldom.
+    fake.edit(|config| config["services"][0]["routes"] = json!([{"name": "theirs", "paths": ["/"]}]));
+    wait(21).await;
+    gateway.put_right().await.unwrap();
+    fake.state.lock().seen.clear();
+    wait(21).await;
+    gateway.put_right().await.unwrap();
+    let asked = fake.state.lock().seen.iter().filter(|line| line.contains("/services/")).count();
+    assert_eq!((asked, fake.config()["upstreams"].as_array().unwrap().len()), (0, 1));
+    fake.edit(|config| config["services"][0]["routes"] = json!([]));
+    fake.state.lock().faults.push(("DELETE".into(), 403, json!({"message": "no"})));
+    wait(601).await;
+    gateway.put_right().await.unwrap();
+    assert_eq!(fake.config()["upstreams"].as_array().unwrap().len(), 1);
+    fake.state.lock().faults.clear();
+    wait(21).await;
+    gateway.put_right().await.unwrap();
+    assert_eq!((&fake.config()["upstreams"], &fake.config()["services"]), (&json!([]), &json!([])));
 }

@@ -186,3 +186,37 @@ async fn one_bad_record_spoils_no_other() {
     assert!(matches!(outcomes[..], [Ok(()), Err(Error::Rejected(_)), Err(Error::Rejected(_)), Ok(())]), "{outcomes:?}");
     assert_eq!(targets(&fake.config(), UPSTREAM).len(), 2);
 }
+
+#[tokio::test]
+async fn plugins_that_others_have_put_on_ours_are_not_removed_with_it() {
+    for on_route in [false, true] {
+        let fake = Fake::start(&json!({})).await;
+        let options: KongOptions = serde_json::from_value(json!({"routes": [{"paths": ["/{service}"]}]})).unwrap();
+        let services = services(&fake.gateway(&options));
+        ok(&services, &scope("default"), &[Change::Create(copy(1))]).await;
+        fake.edit(|config| {
+            let service = &mut config["services"][0];
+            let on = if on_route { &mut service["routes"][0] } else { service };
+            on["plugins"] = json!([{"name": "key-auth"}]);
+        });
+        ok(&services, &scope("default"), &[delete(1, Removal::Drained)]).await;
+        let config = fake.config();
+        let service = &config["services"][0];
+        let on = if on_route { &service["routes"][0] } else { service };
+        assert_eq!((&on["plugins"][0]["name"], targets(&config, UPSTREAM).len()), (&json!("key-auth"), 0), "{config}");
+        ok(&services, &scope("default"), &[Change::Create(copy(1))]).await;
+        assert_eq!(fake.config()["services"][0]["routes"][0]["name"], "s.n.orders.route-1");
+    }
+}
+
+#[tokio::test]
+async fn a_kong_that_asks_for_patience_gets_it() {
+    let fake = Fake::start(&json!({})).await;
+    let services = services(&fake.gateway(&KongOptions::default()));
+    ok(&services, &scope("v1"), &[Change::Create(copy(1))]).await;
+    fake.take_writes();
+    fake.state.lock().faults.push(("POST /upstreams/s.n.orders.v1/targets".into(), 429, json!({})));
+    let outcomes = apply(&services, &scope("v1"), &[2, 3, 4].map(|port| Change::Create(copy(port)))).await;
+    assert!(outcomes.iter().all(|one| matches!(one, Err(Error::Throttled(_)))), "{outcomes:?}");
+    assert_eq!(fake.take_writes().len(), 1);
+}

@@ -48,7 +48,10 @@ fn denied(code: u32, text: &str) -> String {
             "the server does not know the `token` of the cluster: copy it from the console's user page"
         }
         401_003 => "the user's token is disabled in the console: enable it, or give another one",
-        _ => "the token's user needs rights to it in the console's policies; without a `token`, give the cluster one",
+        _ => {
+            "the cluster has no `token`, or one that is not this server's: copy it from the console's user page; or its user \
+             has no right to this: grant it in the console's policies"
+        }
     };
     format!("{text}; {help}")
 }

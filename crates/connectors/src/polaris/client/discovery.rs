@@ -4,31 +4,20 @@
 //! call of HTTP.
 
 use super::codes::{NOT_FOUND, SAME, refusal};
-use super::grpc::root_cause;
 use super::json::Answer;
+use super::stream::{ANSWER, IN_FLIGHT, Stream};
 use super::{Client, brief, name_of};
 use causeway_core::Error;
 use causeway_proto::polaris::discover_request::DiscoverRequestType;
-use causeway_proto::polaris::polaris_grpc_client::PolarisGrpcClient;
 use causeway_proto::polaris::{self, DiscoverRequest, DiscoverResponse, Service};
 use futures_util::stream::{self, StreamExt};
-use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout};
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::metadata::AsciiMetadataValue;
-use tonic::{Request, Streaming};
+use tokio::time::Instant;
 
-/// Questions on their way at once over a stream, and by HTTP.
-const IN_FLIGHT: usize = 128;
+/// Questions on their way at once by HTTP.
 const CALLS: usize = 16;
-/// Until an answer of a stream has come.
-const ANSWER: Duration = Duration::from_secs(5);
-/// Largest answer: a service with 100,000 instances.
-const LARGEST: usize = 64 << 20;
 /// While HTTP has to do, gRPC is tried again after this time.
 const AGAIN: Duration = Duration::from_secs(30);
 
@@ -60,8 +49,8 @@ pub(in crate::polaris) enum Found {
     /// All there is, and its revision.
     Services(Vec<String>, String),
     Instances(Vec<polaris::Instance>, String),
-    /// The name stands for another service.
-    Alias,
+    /// The name stands for another service, whose instances have this revision.
+    Alias(String),
     /// There is no such service, or the server's cache has not caught up with it.
     Unknown,
 }
@@ -72,22 +61,18 @@ pub(in crate::polaris) struct Discovery {
     stream: Option<Stream>,
     /// gRPC is not tried before.
     grpc_at: Option<Instant>,
-    /// How many streams have ended while they were used.
+    /// Which server has answered by HTTP.
+    by_http: Option<usize>,
+    /// How often another server has begun to answer without an error before.
     breaks: u64,
-}
-
-struct Stream {
-    ask: mpsc::Sender<DiscoverRequest>,
-    answers: Streaming<DiscoverResponse>,
-    server: String,
 }
 
 impl Discovery {
     pub fn new(client: Arc<Client>) -> Self {
-        Self { client, stream: None, grpc_at: None, breaks: 0 }
+        Self { client, stream: None, grpc_at: None, by_http: None, breaks: 0 }
     }
 
-    /// Changes when a stream has ended: what answers since then may be another server, or one without its data.
+    /// Changes when another server answers, and none has failed to: that one may lack what the other one had.
     pub fn breaks(&self) -> u64 {
         self.breaks
     }
@@ -102,17 +87,14 @@ impl Discovery {
             match self.by_grpc(questions).await {
                 Ok(found) => {
                     if self.grpc_at.take().is_some() {
+                        (self.by_http, self.breaks) = (None, self.breaks + 1);
                         tracing::info!("Polaris' gRPC port answers again");
                     }
                     return Ok(found);
                 }
                 // Whoever answers next may be a server that has just started, and has not everything yet.
-                Err(why) if stood => {
-                    self.stream = None;
-                    return Err(why);
-                }
+                Err(why) if stood => return Err(why),
                 Err(why) => {
-                    self.stream = None;
                     let found = self.by_http(questions).await?;
                     if self.grpc_at.is_none() {
                         tracing::warn!(%why, "no gRPC port of Polaris answers: services are watched by HTTP for now");
@@ -125,9 +107,14 @@ impl Discovery {
         self.by_http(questions).await
     }
 
-    async fn by_http(&self, questions: &[Question]) -> Result<Vec<Result<Found, Error>>, Error> {
+    async fn by_http(&mut self, questions: &[Question]) -> Result<Vec<Result<Found, Error>>, Error> {
         let asked: Vec<_> = questions.iter().map(|question| self.client.discover(question)).collect();
-        stream::iter(asked).buffered(CALLS).collect::<Vec<_>>().await.into_iter().collect()
+        let found = stream::iter(asked).buffered(CALLS).collect::<Vec<_>>().await;
+        let found: Result<Vec<_>, _> = found.into_iter().collect();
+        let server = found.is_ok().then(|| self.client.http.preferred());
+        let before = std::mem::replace(&mut self.by_http, server);
+        self.breaks += u64::from(before.is_some() && server.is_some() && before != server);
+        found
     }
 
     async fn by_grpc(&mut self, questions: &[Question]) -> Result<Vec<Result<Found, Error>>, Error> {
@@ -142,7 +129,6 @@ impl Discovery {
                 if last.is_ok() {
                     break;
                 }
-                self.breaks += u64::from(self.stream.take().is_some());
                 // One that hangs is not tried again.
                 tries -= if begun.elapsed() >= ANSWER { tries.min(2) } else { 1 };
             }
@@ -151,68 +137,27 @@ impl Discovery {
         Ok(all)
     }
 
+    /// Asks over the stream, or over a new one. A stream that is given up while it is waited for is gone: its answers would be
+    /// taken for those to the next questions.
     async fn ask_some(&mut self, questions: &[Question]) -> Result<Vec<Result<Found, Error>>, Error> {
-        let stream = match &mut self.stream {
-            Some(stream) => {
-                for question in questions {
-                    let sent = stream.ask.try_send(question.request());
-                    sent.map_err(|_| Error::unavailable(format!("{}: the stream has ended", stream.server)))?;
-                }
-                stream
+        let (mut stream, sent) = match self.stream.take() {
+            Some(mut stream) => {
+                let sent = stream.send(questions);
+                (stream, sent)
             }
             // A server sends nothing, not even headers, before it was asked.
-            None => self.stream.insert(open(&self.client, questions).await?),
+            None => (Stream::open(&self.client, questions).await?, Ok(())),
         };
-        let mut found = Vec::with_capacity(questions.len());
-        for question in questions {
-            let server = &stream.server;
-            let answer = match timeout(ANSWER, stream.answers.message()).await {
-                Ok(Ok(Some(answer))) => answer,
-                Ok(Ok(None)) => return Err(Error::unavailable(format!("{server}: the stream has ended"))),
-                Ok(Err(status)) => return Err(ended(server, &status)),
-                Err(_) => {
-                    return Err(Error::unavailable(format!("{server}: no answer within {} s", ANSWER.as_secs())));
-                }
-            };
-            if !question.is_meant(&answer) {
-                return Err(Error::protocol(format!("{server}: the answers are not in the order of the questions")));
-            }
-            found.push(question.found(answer));
+        let found = match sent {
+            Ok(()) => stream.answers(questions).await,
+            Err(error) => Err(error),
+        };
+        match &found {
+            Ok(_) => self.stream = Some(stream),
+            Err(_) => self.client.dialer.pass_over(),
         }
-        Ok(found)
+        found
     }
-}
-
-async fn open(client: &Client, questions: &[Question]) -> Result<Stream, Error> {
-    let (channel, server) = client.dialer.connect().await?;
-    let (ask, asked) = mpsc::channel(IN_FLIGHT);
-    for question in questions {
-        ask.try_send(question.request()).map_err(|e| Error::protocol(e.to_string()))?;
-    }
-    let mut request = Request::new(ReceiverStream::new(asked));
-    if let Some(token) = &client.token {
-        let value = AsciiMetadataValue::try_from(token.expose_secret());
-        let mut value = value.map_err(|_| Error::Denied("the token has characters that no header holds".into()))?;
-        value.set_sensitive(true);
-        request.metadata_mut().insert("x-polaris-token", value);
-    }
-    let mut grpc = PolarisGrpcClient::new(channel).max_decoding_message_size(LARGEST);
-    match timeout(ANSWER, grpc.discover(request)).await {
-        Ok(Ok(response)) => {
-            client.dialer.keep();
-            Ok(Stream { ask, answers: response.into_inner(), server })
-        }
-        Ok(Err(status)) => Err(ended(&server, &status)),
-        Err(_) => Err(Error::unavailable(format!("{server}: no answer within {} s", ANSWER.as_secs()))),
-    }
-}
-
-fn ended(server: &str, status: &tonic::Status) -> Error {
-    let words = match std::error::Error::source(status) {
-        Some(source) => root_cause(source),
-        None => status.message().to_owned(),
-    };
-    Error::unavailable(format!("{server}: {words}"))
 }
 
 impl Question {
@@ -233,7 +178,7 @@ impl Question {
         Self::instances(namespace, &Arc::from("causeway"), "")
     }
 
-    fn request(&self) -> DiscoverRequest {
+    pub(super) fn request(&self) -> DiscoverRequest {
         let kind = match self.sought {
             Sought::Services => DiscoverRequestType::Services,
             Sought::Instances => DiscoverRequestType::Instance,
@@ -263,13 +208,13 @@ impl Question {
     }
 
     /// Whether an answer that says what it is about is about this.
-    fn is_meant(&self, answer: &DiscoverResponse) -> bool {
+    pub(super) fn is_meant(&self, answer: &DiscoverResponse) -> bool {
         let Some(service) = &answer.service else { return true };
         let same = |said: &Option<String>, own: &str| said.as_deref().is_none_or(|said| said.is_empty() || said == own);
         same(&service.namespace, &self.namespace) && same(&service.name, &self.service)
     }
 
-    fn found(&self, answer: DiscoverResponse) -> Result<Found, Error> {
+    pub(super) fn found(&self, answer: DiscoverResponse) -> Result<Found, Error> {
         let (code, words) = (answer.code.unwrap_or_default(), answer.info.unwrap_or_default());
         let revision = answer.service.and_then(|service| service.revision).unwrap_or_default();
         let named = answer.alias_for.as_ref();
@@ -315,9 +260,13 @@ impl Question {
         Ok(match self.sought {
             Sought::Services => {
                 let names = services.filter(|(namespace, _)| here(namespace)).filter_map(|(_, name)| name);
-                Found::Services(names.filter(|name| !name.is_empty()).collect(), revision)
+                let names: Vec<_> = names.filter(|name| !name.is_empty()).collect();
+                // A server that knows of none sends the revision of the question back: with it, those that come again would be
+                // no change.
+                let revision = if names.is_empty() { String::new() } else { revision };
+                Found::Services(names, revision)
             }
-            Sought::Instances if alias => Found::Alias,
+            Sought::Instances if alias => Found::Alias(revision),
             Sought::Instances => {
                 // What other namespaces let be seen here is theirs.
                 let own = |one: &polaris::Instance| {
@@ -358,6 +307,14 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_list_has_no_revision() {
+        // As servers answer: the question's own.
+        let said = answer(200_000, json!({"service": {"namespace": "n", "revision": "r1"}, "services": []}));
+        let found = Question::services(&"n".into(), "r1").found_in_json(said).unwrap();
+        assert_eq!(found, Found::Services(Vec::new(), String::new()));
+    }
+
+    #[test]
     fn what_others_let_be_seen_is_theirs() {
         let one = |namespace: &str| json!({"namespace": namespace, "service": "orders", "host": "h", "port": 1});
         let service = json!({"name": "orders", "namespace": "default", "revision": "r2"});
@@ -365,7 +322,8 @@ mod tests {
         let Ok(Found::Instances(list, revision)) = question("").found_in_json(said) else { panic!() };
         assert_eq!((list.len(), revision.as_str()), (1, "r2"));
         let other = json!({"name": "real", "namespace": "default"});
-        assert_eq!(question("").found_in_json(answer(200_000, json!({"aliasFor": other}))).unwrap(), Found::Alias);
+        let alias = answer(200_000, json!({"service": {"revision": "r3"}, "aliasFor": other}));
+        assert_eq!(question("").found_in_json(alias).unwrap(), Found::Alias("r3".into()));
     }
 
     #[test]

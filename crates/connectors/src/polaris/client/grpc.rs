@@ -69,6 +69,11 @@ impl Dialer {
     pub fn keep(&self) {
         self.preferred.fetch_sub(1, Ordering::Relaxed);
     }
+
+    /// That one has stopped to answer: another one is tried first.
+    pub fn pass_over(&self) {
+        self.preferred.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 /// Makes the sockets of one server.

@@ -5,6 +5,7 @@ pub(super) mod codes;
 mod discovery;
 mod grpc;
 mod json;
+mod stream;
 mod writes;
 
 pub(super) use address::{Servers, check};

@@ -5,6 +5,7 @@ use causeway_proto::polaris::polaris_grpc_server::{PolarisGrpc, PolarisGrpcServe
 use causeway_proto::polaris::{DiscoverRequest, DiscoverResponse, Response as Outcome, Service};
 use parking_lot::Mutex;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -18,6 +19,8 @@ struct Server {
     streams: Arc<Mutex<Vec<String>>>,
     /// Streams end after so many answers.
     ends: Option<usize>,
+    /// While it is set, no answer comes.
+    hangs: Arc<AtomicBool>,
 }
 
 #[tonic::async_trait]
@@ -31,16 +34,22 @@ impl PolarisGrpc for Server {
         let token = request.metadata().get("x-polaris-token").map(|token| token.to_str().unwrap().to_owned());
         self.streams.lock().push(token.unwrap_or_default());
         let (send, answers) = mpsc::channel(1_000);
-        let (mut asked, ends) = (request.into_inner(), self.ends.unwrap_or(usize::MAX));
+        let (mut asked, ends, hangs) = (request.into_inner(), self.ends.unwrap_or(usize::MAX), self.hangs.clone());
         // Like a server that sends no headers before it was asked.
         let first = asked.next().await;
         let work = async move {
             let mut next = first;
             for _ in 0..ends {
                 let Some(Ok(request)) = next.take() else { break };
+                while hangs.load(Ordering::Relaxed) {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
                 let service = request.service.unwrap();
+                // A service has one instance.
+                let one = polaris::Instance { host: Some("h".into()), port: Some(1), ..polaris::Instance::default() };
                 let answer = DiscoverResponse {
                     code: Some(200_000),
+                    instances: service.name.iter().map(|_| one.clone()).collect(),
                     service: Some(Service { revision: Some("r".into()), ..service }),
                     ..DiscoverResponse::default()
                 };
@@ -124,4 +133,32 @@ async fn a_stream_that_ends_is_an_outage_and_opened_again_and_a_server_that_is_a
         }
     };
     assert!(matches!(error, Error::Unavailable(_)) && !format!("{error:?}").contains("secret"), "{error:?}");
+}
+
+#[tokio::test]
+async fn answers_that_nobody_waited_for_are_not_those_to_the_next_questions() {
+    let server = Server::default();
+    let (address, _tasks) = start(server.clone()).await;
+    let mut discovery = discovery(&[&address]);
+    let list = [Question::services(&"n".into(), "")];
+    discovery.ask(&list).await.unwrap();
+    server.hangs.store(true, Ordering::Relaxed);
+    let given_up = tokio::time::timeout(Duration::from_millis(50), discovery.ask(&list)).await;
+    assert!(given_up.is_err());
+    server.hangs.store(false, Ordering::Relaxed);
+    let found = discovery.ask(&queries(1)).await.unwrap();
+    assert!(matches!(&found[..], [Ok(Found::Instances(list, _))] if list.len() == 1), "{found:?}");
+}
+
+#[tokio::test]
+async fn a_server_that_has_stopped_to_answer_is_not_tried_first() {
+    let (one, two) = (Server::default(), Server::default());
+    let ((first, _tasks), (second, _others)) = (start(one.clone()).await, start(two).await);
+    let mut discovery = discovery(&[&first, &second]);
+    discovery.ask(&queries(1)).await.unwrap();
+    one.hangs.store(true, Ordering::Relaxed);
+    assert!(matches!(discovery.ask(&queries(1)).await, Err(Error::Unavailable(_))));
+    let begun = std::time::Instant::now();
+    discovery.ask(&queries(1)).await.unwrap();
+    assert!(begun.elapsed().as_secs() < 3, "{:?}", begun.elapsed());
 }

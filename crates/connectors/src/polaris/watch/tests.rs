@@ -13,6 +13,8 @@ struct Store {
     services: BTreeMap<&'static str, Option<(Vec<u16>, u32)>>,
     /// What every call is answered with instead.
     refused: Option<u32>,
+    /// The same for the questions for one service.
+    refused_of: BTreeMap<&'static str, u32>,
 }
 
 type Shared = Arc<Mutex<Store>>;
@@ -34,13 +36,15 @@ fn answer(store: &Store, line: &str, body: &str) -> Value {
     if asked["type"] == "SERVICES" {
         let all: Vec<_> =
             store.services.keys().filter(|_| has).map(|name| json!({"name": name, "namespace": namespace})).collect();
-        let revision = format!("{:?}", store.services.keys());
-        return match *known == json!(revision) {
+        // Who has no services sends the question back.
+        let revision = if all.is_empty() { known.clone() } else { json!(format!("{:?}", store.services.keys())) };
+        return match *known == revision && !all.is_empty() {
             true => json!({"code": 200_001}),
-            false => {
-                json!({"code": 200_000, "service": {"revision": if has { revision } else { String::new() }}, "services": all})
-            }
+            false => json!({"code": 200_000, "service": {"revision": revision}, "services": all}),
         };
+    }
+    if let Some(code) = store.refused_of.get(name) {
+        return json!({"code": code, "info": "refused"});
     }
     match store.services.get(name).filter(|_| has) {
         Some(Some((_, revision))) if *known == json!(revision.to_string()) => json!({"code": 200_001}),
@@ -97,7 +101,7 @@ fn ports(set: &Set) -> Vec<u16> {
 
 fn store(services: &[(&'static str, &[u16])]) -> Store {
     let services = services.iter().map(|(name, ports)| (*name, Some((ports.to_vec(), 1)))).collect();
-    Store { namespaces: vec!["dev", "Polaris"], services, refused: None }
+    Store { namespaces: vec!["dev", "Polaris"], services, ..Store::default() }
 }
 
 #[tokio::test]
@@ -167,6 +171,113 @@ async fn services_that_go_all_at_once_were_not_seen_to_go() {
     store.lock().services.clear();
     assert!(matches!(follow.next().await.unwrap_err().error, Error::Unavailable(_)));
     assert_eq!(follow.reset().await.len(), 0, "a complete look, which proves less");
+    // What comes again is as it was before, and so is the list's revision.
+    store.lock().services = self::store(&[("a", &[1]), ("b", &[2])]).services;
+    assert_eq!((follow.changed().await, follow.changed().await), (("a".into(), vec![1]), ("b".into(), vec![2])));
+}
+
+#[tokio::test]
+async fn a_server_that_answers_some_questions_only_is_heard_about_those() {
+    let (fake, store) = serve(store(&[("a", &[1]), ("b", &[2])])).await;
+    let mut follow = Follow::of(&fake, Everything);
+    follow.reset().await;
+    {
+        let mut store = store.lock();
+        store.refused_of.insert("b", 403_003);
+        store.services.extend([("a", Some((vec![], 2))), ("b", Some((vec![3], 2)))]);
+    }
+    assert_eq!(follow.changed().await, ("a".into(), vec![]));
+    follow.nothing().await;
+    store.lock().refused_of.clear();
+    assert_eq!(follow.changed().await, ("b".into(), vec![3]));
+}
+
+/// One service, and later all.
+#[derive(Default)]
+struct Growing(std::sync::atomic::AtomicU64);
+
+impl Interest for Growing {
+    fn part(&self, _: &Part, _: Option<&str>) -> bool {
+        true
+    }
+    fn named(&self) -> BTreeSet<Arc<str>> {
+        BTreeSet::new()
+    }
+    fn scope(&self, scope: &ServiceKey) -> bool {
+        *scope.name == *"a" || self.epoch() > 0
+    }
+    fn epoch(&self) -> u64 {
+        self.0.load(std::sync::atomic::Ordering::Relaxed)
+    }
+}
+
+#[tokio::test]
+async fn a_selection_that_changes_in_an_outage_is_not_forgotten() {
+    let (fake, store) = serve(store(&[("a", &[1]), ("b", &[2])])).await;
+    let select = Arc::new(Growing::default());
+    let chosen: Selector = select.clone();
+    let mut follow = Follow(watch(&fake.reading(PolarisOptions::default()), &chosen));
+    assert_eq!(follow.reset().await.iter().map(ports).collect::<Vec<_>>(), [[1]]);
+    store.lock().refused = Some(500_001);
+    assert!(follow.next().await.is_err());
+    select.0.store(1, std::sync::atomic::Ordering::Relaxed);
+    follow.nothing().await;
+    store.lock().refused = None;
+    assert_eq!(follow.reset().await.iter().map(ports).collect::<Vec<_>>(), [[1], [2]]);
+}
+
+#[tokio::test]
+async fn what_another_server_lacks_was_not_seen_to_go() {
+    let (one, _) = serve(store(&[("a", &[1]), ("b", &[2]), ("c", &[3])])).await;
+    // One that has not everything yet.
+    let (two, other) = serve(store(&[("a", &[1])])).await;
+    other.lock().services.insert("b", Some((vec![], 2)));
+    let select: Selector = Arc::new(Everything);
+    let mut follow = Follow(watch(&Fake::reading_of(&[&one, &two], PolarisOptions::default()), &select));
+    assert_eq!(follow.reset().await.len(), 3);
+    drop(one);
+    assert!(matches!(follow.next().await.unwrap_err().error, Error::Unavailable(_)));
+    assert_eq!(follow.reset().await.iter().map(ports).collect::<Vec<_>>(), [[1]]);
+}
+
+#[tokio::test]
+async fn what_may_be_read_again_or_is_gone_is_not_left_out_any_more() {
+    let (fake, store) = serve(store(&[("a", &[1]), ("b", &[2]), ("c", &[])])).await;
+    let reading = fake.reading(PolarisOptions::default());
+    let select: Selector = Arc::new(Everything);
+    let mut follow = Follow(watch(&reading, &select));
+    follow.reset().await;
+    store.lock().refused_of.extend([("a", 401_001), ("b", 401_001)]);
+    follow.nothing().await;
+    assert_eq!(reading.left_out().len(), 2);
+    {
+        let mut store = store.lock();
+        store.refused_of.clear();
+        store.services.remove("b");
+    }
+    assert_eq!(follow.changed().await, ("b".into(), vec![]));
+    follow.nothing().await;
+    assert_eq!(reading.left_out().len(), 0);
+}
+
+#[tokio::test]
+async fn an_alias_is_told_of_no_more_often_than_it_changes() {
+    let store = store(&[("a", &[1])]);
+    let fake = Fake::start(move |line, body| {
+        let said = answer(&store, line, body);
+        match said["code"] == 200_000 && body.contains("INSTANCE") {
+            true => json!({"code": 200_000, "service": said["service"], "instances": said["instances"],
+                "aliasFor": {"namespace": "dev", "name": "real"}}),
+            false => said,
+        }
+    })
+    .await;
+    let mut follow = Follow::of(&fake, Everything);
+    assert_eq!(follow.reset().await.len(), 0);
+    follow.nothing().await;
+    let asked = fake.seen("POST /v1/Discover");
+    let whole = asked.iter().filter(|(_, body)| body.contains("INSTANCE") && !body.contains("revision"));
+    assert_eq!(whole.count(), 1, "{asked:?}");
 }
 
 #[tokio::test]

@@ -42,3 +42,22 @@ fn what_is_known_of_a_scope_itself_stays_until_told_anew() {
     assert_eq!(known(&mirror), Some(owned("them")));
     assert_eq!(update(&mut mirror, Update::Attributes(ServiceKey::new("p", "g", "other"), owned("me"))), 0);
 }
+
+#[test]
+fn a_write_that_was_reported_before_its_answer_is_not_looked_for() {
+    let (mut mirror, now) = (Mirror::default(), Instant::now());
+    let reset = Update::Reset { part: scope().part(), title: None, sets: vec![bare(1)] };
+    mirror.update(reset, Some(SETTLE), now);
+    let put = |set: &mut Set| set.put(Instance::new("127.0.0.1", 2));
+    let mut both = bare(1);
+    put(&mut both);
+    mirror.update(Update::Changed(both.clone()), Some(SETTLE), now);
+    mirror.overlay(&scope(), now, put);
+    assert_eq!(mirror.unreported(now + REPORTED), BTreeSet::new());
+    // One that is not reported is.
+    mirror.overlay(&scope(), now, |set| set.put(Instance::new("127.0.0.1", 3)));
+    assert_eq!(mirror.unreported(now + REPORTED), BTreeSet::from([scope().part()]));
+    // Nor is one that is taken back before a report: what was accepted first may still come.
+    mirror.overlay(&scope(), now, |set| *set = both.clone());
+    assert_eq!(mirror.part(&scope().part()).unwrap().observed(&scope()).map(|set| &**set), Some(&both));
+}

@@ -50,7 +50,7 @@ impl ClusterWriter {
         let mut tell_at: Option<Instant> = None;
         let mut tell = |id: &InstanceId, skip: &Skip, owner: Option<OwnerId>, known: Option<LeftRecord>| {
             let mut left = match known {
-                Some(left) if left.skip == *skip => left,
+                Some(left) if left.skip == *skip && left.owner == owner => left,
                 _ => LeftRecord { skip: skip.clone(), owner, since: now, told: false },
             };
             // Health that the destination decides comes and goes.

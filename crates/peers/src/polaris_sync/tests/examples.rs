@@ -187,6 +187,10 @@ fn matches_with_other_groups_are_tasks_of_their_own() {
         .collect();
     let expected = [("t", "ac", 0), ("t/n/b", "bd", 1), ("t/n/e", "e", 1)];
     assert_eq!(tasks, expected.map(|(name, services, groups)| (name.to_owned(), services.to_owned(), groups)));
+    // No task's name is too long, however long the service's is.
+    let long = matches.join(",").replace("\"b\"", &format!("\"{}\"", "b".repeat(200)));
+    let names: Vec<_> = convert(&one_task(&end("p", "polaris", "h:1"), &end("k", "kong", "h:2"), &long)).settings.tasks;
+    assert_eq!(names.iter().map(causeway_settings::Task::name).collect::<Vec<_>>(), ["t", "t/2", "t/n/e"]);
     // A registry gets every instance once.
     let text = one_task(&end("p", "polaris", "h:1"), &end("n", "nacos", "h:2"), &matches.join(","));
     let converted = convert(&text);

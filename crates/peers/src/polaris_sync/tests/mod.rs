@@ -5,49 +5,10 @@ mod examples;
 mod round_trip;
 
 use super::*;
-use causeway_settings::{FixedEnv, Kind, KindFacts, Severity};
-
-/// Kinds that hold what the real ones say of themselves, so that this does not depend on which are built.
-struct Polaris;
-struct Kong;
-
-impl Kind for Polaris {
-    fn name(&self) -> &'static str {
-        "polaris"
-    }
-
-    fn facts(&self) -> KindFacts {
-        KindFacts { token: true, ..KindFacts::SERVICES }
-    }
-
-    fn addresses(
-        &self,
-        reader: &mut causeway_settings::Reader<'_>,
-        items: &[(&causeway_settings::Node, String)],
-    ) -> Vec<String> {
-        let mut form = |text: &str| {
-            let http = text.replace("grpc://", "http://");
-            causeway_settings::check_address(&http).map(|()| text.to_owned())
-        };
-        let one = |(node, path): &(&causeway_settings::Node, String)| {
-            causeway_settings::each(reader, node, path, "an address", &mut form)
-        };
-        items.iter().filter_map(one).collect()
-    }
-}
-
-impl Kind for Kong {
-    fn name(&self) -> &'static str {
-        "kong"
-    }
-
-    fn facts(&self) -> KindFacts {
-        KindFacts { services_source: false, grouped: true, token: true, ..KindFacts::SERVICES }
-    }
-}
+use causeway_settings::{FixedEnv, Severity};
 
 fn kinds() -> Kinds {
-    causeway_connectors::kinds().with(&Polaris).with(&Kong)
+    causeway_connectors::kinds()
 }
 
 fn load(text: &str) -> Loaded {

@@ -31,8 +31,7 @@ pub fn parse(address: &str) -> Result<KongHost, String> {
 
 /// A target as it is stored: with its port, IPv6 expanded.
 pub fn target(address: &str) -> Result<String, String> {
-    let parsed =
-        parse(address).map_err(|_| format!("Invalid target ('{address}'); not a valid hostname or ip address"))?;
+    let parsed = parse(address).map_err(|_| "Invalid target; not a valid hostname or ip address".to_owned())?;
     let port = parsed.port.unwrap_or(DEFAULT_PORT);
     Ok(match parsed.kind {
         KongHostKind::Ipv6 => format!("[{}]:{port}", parsed.host),

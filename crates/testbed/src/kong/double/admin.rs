@@ -104,10 +104,8 @@ impl KongDouble {
             [] => read_only(call, || Ok(node::root(self))),
             ["status"] => read_only(call, || Ok(node::status(self))),
             ["config"] => self.config(call),
-            ["tags"] => read_only(call, || listing::tags(self.store.lock().space(&call.space), None, &call.query)),
-            ["tags", tag] => {
-                read_only(call, || listing::tags(self.store.lock().space(&call.space), Some(tag), &call.query))
-            }
+            ["tags"] => read_only(call, || self.tags(call, None)),
+            ["tags", tag] => read_only(call, || self.tags(call, Some(tag))),
             ["workspaces", name] if !self.options.workspace.is_empty() => {
                 read_only(call, || node::workspace(self, name))
             }
@@ -117,6 +115,11 @@ impl KongDouble {
             ["upstreams", upstream, "health"] => read_only(call, || self.upstream_health(call, upstream)),
             ["services", service, "routes"] => self.routes(call, service),
             ["services", service, "routes", route] => self.route(call, service, route),
+            [kind @ ("services" | "routes"), key, "plugins"] => read_only(call, || {
+                let kind = KongEntity::named(kind).ok_or_else(KongAnswer::not_found)?;
+                let of = self.rows(call, |rows| rows.found(kind, key))?;
+                listing::plugins(self.store.lock().space(&call.space), kind, id(&of), &call.query)
+            }),
             ["routes", route, "service"] => self.service_of(call, route),
             [path] if OTHERS.iter().any(|(_, other)| *other == path) => read_only(call, || {
                 let kind = OTHERS.iter().find(|(_, other)| *other == path).map_or(path, |(kind, _)| kind);
@@ -128,9 +131,21 @@ impl KongDouble {
         }
     }
 
+    fn tags(&self, call: &KongCall, tag: Option<&str>) -> KongResult {
+        let list = if self.options.dbless { listing::tags_by_kind } else { listing::tags };
+        list(self.store.lock().space(&call.space), tag, &call.query)
+    }
+
     fn collection(&self, call: &KongCall, kind: KongEntity) -> KongResult {
         match call.method {
-            Method::GET => listing::all(self.store.lock().space(&call.space), kind, &call.query),
+            Method::GET => {
+                let store = self.store.lock();
+                let space = store.space(&call.space);
+                if self.options.dbless {
+                    listing::can_filter(space, kind, &call.query)?;
+                }
+                listing::all(space, kind, &call.query)
+            }
             Method::POST => {
                 self.has_database("create", kind)?;
                 let row = call.row(kind)?;
@@ -164,7 +179,9 @@ impl KongDouble {
                 self.write(call, |rows| rows.merge(kind, key, &row)).map(KongAnswer::ok)
             }
             Method::DELETE => {
-                self.has_database("remove", kind)?;
+                if self.rows(call, |rows| Ok(rows.find(kind, key).is_some()))? {
+                    self.has_database("remove", kind)?;
+                }
                 self.write(call, |rows| rows.remove(kind, key)).map(|()| KongAnswer::no_content())
             }
             _ => Err(KongAnswer::not_allowed()),

@@ -53,6 +53,11 @@ impl KongAnswer {
         Self::new(status, json!({"message": text}))
     }
 
+    /// What it did not think of.
+    pub fn unexpected() -> Self {
+        Self::message(StatusCode::INTERNAL_SERVER_ERROR, "An unexpected error occurred")
+    }
+
     pub fn not_found() -> Self {
         Self::message(StatusCode::NOT_FOUND, "Not found")
     }
@@ -108,9 +113,9 @@ impl KongError {
     }
 
     /// 3: the id is taken.
-    pub fn primary(id: &str) -> Self {
-        let message = format!("primary key violation on key '{{id=\"{id}\"}}'");
-        Self::bad(3, "primary key violation", message, Some(json!({"id": id})))
+    pub fn primary(field: &str, key: &str) -> Self {
+        let message = format!("primary key violation on key '{{{field}=\"{key}\"}}'");
+        Self::bad(3, "primary key violation", message, Some(json!({field: key})))
     }
 
     /// 4: the entity that it belongs to is not there.

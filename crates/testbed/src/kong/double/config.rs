@@ -59,7 +59,7 @@ impl KongDouble {
                 let fresh = hash(&Value::Object(given.clone()).to_string());
                 (given, fresh)
             }
-            _ => return Err(refuse("expected a declarative configuration")),
+            _ => return Err(KongError::declarative(json!({"_format_version": "required field missing"})).into()),
         };
         self.load(&document, fresh, flat).map(KongAnswer::created)
     }

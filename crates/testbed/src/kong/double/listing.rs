@@ -27,14 +27,22 @@ pub fn all(space: &KongSpace, kind: KongEntity, query: &KongQuery) -> KongResult
 
 /// `GET /consumers` and the like: what a declarative configuration has brought.
 pub fn others(space: &KongSpace, kind: &str, path: &str, query: &KongQuery) -> KongResult {
-    let mut rows: Vec<KongRow> = space
-        .others
-        .get(kind)
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .filter_map(|row| row.as_object().cloned())
-        .collect();
+    paged(other_rows(space, kind), path, query)
+}
+
+/// `GET /services/{s}/plugins` and `GET /routes/{r}/plugins`.
+pub fn plugins(space: &KongSpace, of: KongEntity, holder: &str, query: &KongQuery) -> KongResult {
+    let mut rows = other_rows(space, "plugins");
+    rows.retain(|row| row.get(of.singular()).is_some_and(|of| of["id"] == holder));
+    paged(rows, &format!("{}/{holder}/plugins", of.name()), query)
+}
+
+fn other_rows(space: &KongSpace, kind: &str) -> Vec<KongRow> {
+    let rows = space.others.get(kind).and_then(Value::as_array).into_iter().flatten();
+    rows.filter_map(|row| row.as_object().cloned()).collect()
+}
+
+fn paged(mut rows: Vec<KongRow>, path: &str, query: &KongQuery) -> KongResult {
     rows.sort_by(|a, b| id(a).cmp(id(b)));
     let (data, offset) = by_id(rows.iter(), query)?;
     let next = offset.as_ref().map(|offset| format!("/{path}?offset={}", encode(offset)));
@@ -49,7 +57,8 @@ pub fn routes(space: &KongSpace, service: &str, query: &KongQuery) -> KongResult
 }
 
 /// `GET /upstreams/{u}/targets`: the newest first, in pages that are counted: writes between two of them shift the second.
-/// `tags` is ignored, and `next` carries nothing. `show` may add to a target. `path`: what `next` begins with.
+/// `tags` is ignored, bounds of `size` are not looked at, and `next` carries nothing. `show` may add to a target. `path`: what
+/// `next` begins with.
 pub fn targets(
     space: &KongSpace,
     upstream: &str,
@@ -57,9 +66,11 @@ pub fn targets(
     query: &KongQuery,
     show: impl Fn(&KongRow) -> Value,
 ) -> KongResult {
-    let size = query.size()?;
-    let text = query.get("offset").unwrap_or("0");
-    let offset: usize = text.parse().map_err(|_| KongError::offset(text))?;
+    let number = |name: &str, default: usize| match query.get(name) {
+        Some(text) => text.parse().map_err(|_| KongAnswer::unexpected()),
+        None => Ok(default),
+    };
+    let (size, offset): (usize, usize) = (number("size", 100)?, number("offset", 0)?);
     let mut rows: Vec<&KongRow> = space.table(KongEntity::Targets).of(upstream).collect();
     let age = |row: &KongRow| row.get("created_at").and_then(Value::as_f64).unwrap_or_default();
     rows.sort_by(|a, b| age(b).total_cmp(&age(a)).then_with(|| id(b).cmp(id(a))));
@@ -90,6 +101,33 @@ pub fn tags(space: &KongSpace, tag: Option<&str>, query: &KongQuery) -> KongResu
     let path = tag.map_or_else(|| "/tags".to_owned(), |tag| format!("/tags/{}", encode(tag)));
     let next = after.as_ref().map(|after| format!("{path}?offset={}", encode(after)));
     Ok(page(data.into_iter().map(|(_, entry)| entry).collect(), after, next))
+}
+
+/// The same of a Kong without a database: a page for each kind, and a failure where anything of it carries no tag.
+pub fn tags_by_kind(space: &KongSpace, tag: Option<&str>, query: &KongQuery) -> KongResult {
+    let word = |kind: &KongEntity| format!("{}|nil", kind.name());
+    let at = match query.get("offset") {
+        Some(text) => 1 + KongEntity::ALL.iter().position(|kind| word(kind) == text).ok_or(KongError::offset(text))?,
+        None => 0,
+    };
+    let mut data = Vec::new();
+    let rows =
+        KongEntity::ALL.get(at).into_iter().flat_map(|kind| space.table(*kind).rows().map(|row| (kind.name(), row)));
+    for (kind, row) in rows {
+        let own = row.get("tags").and_then(Value::as_array).ok_or_else(KongAnswer::unexpected)?;
+        let own = own.iter().filter_map(Value::as_str).filter(|one| tag.is_none_or(|tag| tag == *one));
+        data.extend(own.map(|one| json!({"entity_name": kind, "entity_id": id(row), "tag": one})));
+    }
+    let after = KongEntity::ALL.get(at).filter(|_| at + 1 < KongEntity::ALL.len()).map(word);
+    let path = tag.map_or_else(|| "/tags".to_owned(), |tag| format!("/tags/{}", encode(tag)));
+    let next = after.as_ref().map(|after| format!("{path}?offset={}", encode(after)));
+    Ok(page(data, after, next))
+}
+
+/// Without a database a filter by tags fails where anything has none.
+pub fn can_filter(space: &KongSpace, kind: KongEntity, query: &KongQuery) -> KongResult<()> {
+    let all_tagged = || space.table(kind).rows().all(|row| row.get("tags").is_some_and(Value::is_array));
+    if query.get("tags").is_none() || all_tagged() { Ok(()) } else { Err(KongAnswer::unexpected()) }
 }
 
 fn tagged(row: &KongRow, wanted: &[String], any: bool) -> bool {

@@ -111,8 +111,11 @@ impl KongDouble {
             // The client writes that of the target.
             headers.remove(header::HOST);
         }
-        if let Some(host) = head.headers.get(header::HOST) {
-            headers.insert("x-forwarded-host", host.clone());
+        // Without its port.
+        let host = head.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+        let host = host.map(|host| host.rsplit_once(':').map_or(host, |(host, _)| host));
+        if let Some(host) = host.and_then(|host| HeaderValue::from_str(host).ok()) {
+            headers.insert("x-forwarded-host", host);
         }
         headers.insert("x-forwarded-proto", HeaderValue::from_static("http"));
         let limit = found.service["read_timeout"].as_u64().unwrap_or(60_000);

@@ -41,7 +41,7 @@ impl KongRows<'_> {
     pub fn create(&mut self, kind: KongEntity, given: &KongRow) -> KongResult<KongRow> {
         let mut row = complete(kind, given, None).map_err(KongError::schema)?;
         let id = match row.get("id").and_then(Value::as_str) {
-            Some(id) if self.find(kind, id).is_some() => return Err(KongError::primary(id).into()),
+            Some(id) if self.find(kind, id).is_some() => return Err(KongError::primary("id", id).into()),
             Some(id) => id.to_owned(),
             None => uuid::Uuid::new_v4().to_string(),
         };
@@ -49,14 +49,22 @@ impl KongRows<'_> {
         self.store_new(kind, row)
     }
 
-    /// PUT: what is not said becomes its default. The path's name or id wins over the body's.
+    /// PUT: what is not said becomes its default. The path's name or id wins over the body's; a new entity may be given its id
+    /// in the body.
     pub fn replace(&mut self, kind: KongEntity, key: &str, given: &KongRow) -> KongResult<KongRow> {
         let mut given = given.clone();
         let id = if is_uuid(key) {
             key.to_owned()
         } else {
             given.insert(kind.key_field().to_owned(), key.into());
-            self.find(kind, key).map_or_else(|| uuid::Uuid::new_v4().to_string(), |row| id(row).to_owned())
+            let own = given.get("id").and_then(Value::as_str);
+            match (self.find(kind, key), own) {
+                (Some(row), _) => id(row).to_owned(),
+                (None, Some(own)) if self.find(kind, own).is_some() => {
+                    return Err(KongError::primary("name", key).into());
+                }
+                (None, own) => own.map_or_else(|| uuid::Uuid::new_v4().to_string(), str::to_owned),
+            }
         };
         given.insert("id".into(), id.into());
         let row = complete(kind, &given, None).map_err(KongError::schema)?;

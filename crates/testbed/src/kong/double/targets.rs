@@ -18,7 +18,8 @@ impl KongDouble {
         let parent_id = id(&parent);
         match (rest, &call.method) {
             ([] | ["all"], &Method::GET) => {
-                let path = format!("/upstreams/{parent_id}/targets{}", if rest.is_empty() { "" } else { "/all" });
+                // As the upstream was called.
+                let path = format!("/upstreams/{upstream}/targets{}", if rest.is_empty() { "" } else { "/all" });
                 let store = self.store.lock();
                 let show = |row: &KongRow| Value::Object(row.clone());
                 listing::targets(store.space(&call.space), parent_id, &path, &call.query, show)

@@ -52,12 +52,13 @@ fn shown(held: &Arc<HeldInstance>, always: bool) -> Arc<HeldInstance> {
         }
     }
     let it = Instance { metadata, location, ..held.it.clone() };
-    Arc::new(HeldInstance { service: held.service.clone(), it, changed: held.changed })
+    Arc::new(HeldInstance { service: held.service.clone(), it, changed: held.changed, written: held.written })
 }
 
 impl CachedRecords {
     /// The next picture; the same where nothing has changed.
     pub fn next(&self, records: &mut HeldRecords, always: bool) -> Option<Self> {
+        records.expire(always);
         if self.clock == records.clock() {
             return None;
         }
@@ -72,9 +73,7 @@ impl CachedRecords {
                 before.instances.iter().for_each(|one| drop(next.instances.remove(one.id())));
             }
             let Some(it) = records.services.get(&id).cloned() else { continue };
-            let ids = records.standing.get(&id).into_iter().flatten();
-            let instances: Vec<_> =
-                ids.filter_map(|id| records.instances.get(id)).map(|one| shown(one, always)).collect();
+            let instances: Vec<_> = records.noticed(&id).map(|one| shown(one, always)).collect();
             let mut revisions: Vec<_> =
                 instances.iter().map(|one| one.it.revision.as_deref().unwrap_or_default()).collect();
             revisions.sort_unstable();

@@ -3,9 +3,10 @@
 //!
 //! It behaves as a server of 1.19 with its boltdb store was seen to: codes and their words, jsonpb's ways with JSON, checks that
 //! refuse a whole list for one bad record, lists of at most 100, ids, a cache that is refreshed once a second, revisions,
-//! heartbeats and what comes of their lack. It is stricter in one way: a field that it does not know is refused, as servers
-//! up to 1.17 do. With `--stale-lists` the console's lists are as old as the cache, and with `--always-location` its store
-//! is like MySQL. There are no aliases of services, no rules and no configuration files.
+//! heartbeats and what comes of their lack. What is removed later than 5 s after its last change goes on being shown: here for
+//! a minute, there often until a restart. It is stricter in one way: a field that it does not know is refused, as servers up
+//! to 1.17 do. With `--stale-lists` the console's lists are as old as the cache, and with `--always-location` its store is
+//! like MySQL, which notices every removal. There are no aliases of services, no rules and no configuration files.
 
 mod answers;
 mod batches;

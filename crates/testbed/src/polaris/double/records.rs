@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use causeway_proto::polaris::{Instance, Namespace, Service};
@@ -36,7 +37,14 @@ pub struct HeldInstance {
     pub service: String,
     pub it: Instance,
     pub changed: u64,
+    /// When it was written; `None`: before the start.
+    pub written: Option<Instant>,
 }
+
+/// The cache looks for what was written in the last seconds, and a removal counts as written when its instance was.
+const NOTICED: Duration = Duration::from_secs(5);
+/// How long the cache goes on showing what was removed later than that, at the least.
+const LINGERS: Duration = Duration::from_secs(60);
 
 impl HeldInstance {
     pub fn id(&self) -> &str {
@@ -60,6 +68,8 @@ pub struct HeldRecords {
     pub instances: BTreeMap<String, Arc<HeldInstance>>,
     /// The ids of instances by service.
     pub standing: BTreeMap<String, BTreeSet<String>>,
+    /// What was removed and the cache goes on showing, until then. A restart ends it.
+    lingering: BTreeMap<String, (Arc<HeldInstance>, Instant)>,
     /// Services with other instances than the cache knows.
     pub touched: BTreeSet<String>,
     /// Who makes services on the way; `None`: a client.
@@ -158,9 +168,9 @@ impl HeldRecords {
             self.keep_service(words::read_service(it)?.it);
         } else if let Some(it) = line.get("instance") {
             let service = line["of"].as_str().unwrap_or_default().to_owned();
-            self.keep_instance(service, words::read_instance(it)?.it);
+            self.keep_instance(service, words::read_instance(it)?.it, None);
         } else if let Some(id) = line["no"].as_str() {
-            self.drop_instance(id);
+            self.forget_instance(id);
             self.drop_service(id);
             self.drop_namespace(id);
         }
@@ -183,13 +193,14 @@ impl HeldRecords {
         self.services.insert(id, Arc::new(HeldService { it, changed }));
     }
 
-    fn keep_instance(&mut self, service: String, it: Instance) {
+    fn keep_instance(&mut self, service: String, it: Instance, written: Option<Instant>) {
         let changed = self.tick();
         let id = it.id.clone().unwrap_or_default();
         self.forget_instance(&id);
+        self.lingering.remove(&id);
         self.touched.insert(service.clone());
         self.standing.entry(service.clone()).or_default().insert(id.clone());
-        self.instances.insert(id, Arc::new(HeldInstance { service, it, changed }));
+        self.instances.insert(id, Arc::new(HeldInstance { service, it, changed, written }));
     }
 
     /// A new one, or other words for one that is there.
@@ -219,7 +230,7 @@ impl HeldRecords {
         it.revision = Some(random_id());
         (it.service, it.namespace, it.service_token) = (None, None, None);
         self.note(&json!({"instance": words::instance(&it), "of": service}));
-        self.keep_instance(service.to_owned(), it);
+        self.keep_instance(service.to_owned(), it, Some(Instant::now()));
     }
 
     pub fn drop_namespace(&mut self, name: &str) {
@@ -240,8 +251,30 @@ impl HeldRecords {
     }
 
     pub fn drop_instance(&mut self, id: &str) {
+        let gone = self.instances.get(id).cloned();
         if self.forget_instance(id) {
             self.note(&json!({"no": id}));
+        }
+        if let Some(gone) = gone.filter(|gone| gone.written.is_none_or(|at| at.elapsed() > NOTICED)) {
+            self.lingering.insert(id.to_owned(), (gone, Instant::now() + LINGERS));
+        }
+    }
+
+    /// The instances of a service as the cache sees them.
+    pub fn noticed<'a>(&'a self, service: &'a str) -> impl Iterator<Item = &'a Arc<HeldInstance>> {
+        let ids = self.standing.get(service).into_iter().flatten();
+        let lingering = self.lingering.values().map(|(gone, _)| gone).filter(move |gone| gone.service == service);
+        ids.filter_map(|id| self.instances.get(id)).chain(lingering)
+    }
+
+    /// Ends the time of what lingers; `all`: at once, as with a store that knows when it removed something.
+    pub fn expire(&mut self, all: bool) {
+        let now = Instant::now();
+        let ended = self.lingering.extract_if(.., |_, (_, until)| all || *until <= now);
+        let touched: Vec<_> = ended.map(|(_, (gone, _))| gone.service.clone()).collect();
+        if !touched.is_empty() {
+            self.touched.extend(touched);
+            self.tick();
         }
     }
 

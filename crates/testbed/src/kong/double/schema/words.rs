@@ -61,5 +61,19 @@ pub fn route_path(text: &str) -> Result<(), String> {
     if !text.starts_with('/') {
         return Err("should start with: / (fixed path) or ~/ (regex path)".to_owned());
     }
-    path(text)
+    if text.contains("//") {
+        return Err("must not have empty segments".to_owned());
+    }
+    let bytes = text.as_bytes();
+    for (at, _) in text.match_indices('%') {
+        let hex = bytes.get(at + 1..at + 3).filter(|two| two.iter().all(u8::is_ascii_hexdigit));
+        if hex.is_none() {
+            let end = bytes.len().min(at + 3);
+            return Err(format!("invalid url-encoded value: '{}'", String::from_utf8_lossy(&bytes[at..end])));
+        }
+    }
+    if text.split('/').any(|segment| matches!(segment, "." | "..")) {
+        return Err("non-normalized path".to_owned());
+    }
+    Ok(())
 }
