@@ -125,9 +125,12 @@ async fn forget_secrets(db: &mut MySqlConnection, cluster: &[u8]) -> Result<(), 
     Ok(())
 }
 
+/// A cluster's name and document, and one of its secrets.
+type ClusterSecret = (String, String, Option<String>, Option<Vec<u8>>);
+
 /// By one statement: a cluster and its secrets of the same moment.
 pub(super) async fn clusters(db: &mut MySqlConnection) -> Result<Vec<SealedCluster>, Error> {
-    let rows: Vec<(String, String, Option<String>, Option<Vec<u8>>)> = sqlx::query_as(
+    let rows: Vec<ClusterSecret> = sqlx::query_as(
         "SELECT c.name, c.document, s.field, s.sealed FROM causeway_clusters c LEFT JOIN causeway_cluster_secrets s ON s.cluster = c.id",
     )
     .fetch_all(db)
@@ -194,6 +197,9 @@ fn ledger_id(row: &LedgerRow) -> Vec<u8> {
     pieces::id("ledger", &[&row.route, &row.scope])
 }
 
+/// The first piece, and the others with their numbers.
+type LongText = (String, Vec<(i32, String)>);
+/// Route, scope, the document's first piece, and another one.
 type LedgerPart = (String, String, String, Option<i32>, Option<String>);
 
 /// By one statement, so that a document's pieces are of one moment.
@@ -203,7 +209,7 @@ pub(super) async fn ledger(db: &mut MySqlConnection) -> Result<Vec<LedgerRow>, E
     )
     .fetch(db);
     let mut rows = Vec::new();
-    let mut long: BTreeMap<(String, String), (String, Vec<(i32, String)>)> = BTreeMap::new();
+    let mut long: BTreeMap<(String, String), LongText> = BTreeMap::new();
     while let Some((route, scope, document, part, piece)) = parts.try_next().await? {
         match part.zip(piece) {
             None => rows.push((route, scope, document)),

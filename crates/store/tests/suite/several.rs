@@ -7,6 +7,7 @@ use causeway_core::Reason;
 use causeway_store::{Edit, Error, Event, EventFilter, Keep, Store, Writer};
 use futures_util::future::join_all;
 use secrecy::ExposeSecret;
+use tokio::task::JoinSet;
 
 use crate::both::{PLENTY, cluster, task};
 use crate::place::{ALL, Kind, Place, at, new_name, server};
@@ -76,7 +77,8 @@ pub async fn writers_in_each_others_way_all_get_through() -> Result<()> {
         for round in 0..12_usize {
             for n in 0..300_usize {
                 let scope = (n * (own * 2 + 7)) % 300;
-                let document: Option<Arc<str>> = ((n + round + own) % 5 > 0).then(|| format!("{own}/{round}").into());
+                let document: Option<Arc<str>> =
+                    (!(n + round + own).is_multiple_of(5)).then(|| format!("{own}/{round}").into());
                 writer.ledger("route", scope.to_string(), document);
             }
             for n in 0..20 {
@@ -92,9 +94,9 @@ pub async fn writers_in_each_others_way_all_get_through() -> Result<()> {
         }
         assert!(writer.stop(PLENTY).await, "{:?}", writer.health());
     };
-    let tasks: Vec<_> = nodes.iter().enumerate().map(|(own, node)| tokio::spawn(busy(node.clone(), own))).collect();
-    for task in tasks {
-        task.await?;
+    let mut tasks: JoinSet<()> = nodes.iter().enumerate().map(|(own, node)| busy(node.clone(), own)).collect();
+    while let Some(done) = tasks.join_next().await {
+        done?;
     }
     let rows = nodes[0].ledger_load().await?;
     assert!(rows.len() == 300 && rows.iter().all(|row| row.document.as_deref() == Some("last")));
