@@ -92,8 +92,8 @@ impl Connections {
         Ok(Self { servers, limit: settings.connect, permits: Semaphore::new(COUNT), state: Mutex::default() })
     }
 
-    /// One that works, of a server that writes. Fails after some seconds without one: [`Error::Away`] as long as that may change by
-    /// itself, else [`Error::Refused`].
+    /// One that works, of a server that writes. Fails after some seconds without one: [`Error::Refused`] when a server does not let us in,
+    /// [`Error::Away`] as long as it may change by itself.
     pub(crate) async fn take(&self) -> Result<Borrowed<'_>, Error> {
         let permit = match timeout(WAIT, self.permits.acquire()).await {
             Ok(Ok(permit)) => permit,
@@ -130,7 +130,7 @@ impl Connections {
     async fn connect(&self) -> Result<MySqlConnection, Error> {
         let current = self.state.lock().current;
         let others = (0..self.servers.len()).filter(|n| *n != current);
-        let (mut why, mut may_pass) = (Vec::new(), false);
+        let (mut why, mut may_pass, mut is_denied) = (Vec::new(), false, false);
         for n in std::iter::once(current).chain(others) {
             let server = &self.servers[n];
             let failure = match timeout(self.limit, connect(server)).await {
@@ -142,14 +142,18 @@ impl Connections {
                     return Ok(live);
                 }
                 Ok(Ok(None)) => (true, "it is read-only".to_owned()),
-                Ok(Err(error)) => (fault::may_pass(&error), refusal(&error)),
+                Ok(Err(error)) => {
+                    is_denied |= fault::is_denied(&error) || fault::is_no_database(&error);
+                    (fault::may_pass(&error), refusal(&error))
+                }
                 Err(_) => (true, format!("no answer within {:.0?}", self.limit)),
             };
             may_pass |= failure.0;
             why.push(format!("{}: {}", server.name, failure.1));
         }
         let why = why.join("; ");
-        Err(if may_pass { Error::Away(why) } else { Error::Refused(why) })
+        // They are servers of one database: what one of them does not allow, the others will not either.
+        Err(if may_pass && !is_denied { Error::Away(why) } else { Error::Refused(why) })
     }
 
     /// Makes the database, on the first server that does it.

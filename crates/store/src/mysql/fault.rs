@@ -40,11 +40,16 @@ fn of_number(number: u16) -> Fault {
 /// `--read-only`, or another option that forbids the statement.
 const READ_ONLY: u16 = 1290;
 pub(crate) const NO_TABLE: u16 = 1146;
-pub(crate) const NO_DATABASE: u16 = 1049;
+/// Unknown, and denied to an account that may not even know whether it is there.
+pub(crate) const NO_DATABASE: [u16; 2] = [1049, 1044];
 
 /// The account may not do it: on the database, as this user, on a table, with this password, without a right of administrators.
 pub(crate) fn is_denied(error: &sqlx::Error) -> bool {
     matches!(number(error), Some(1044 | 1045 | 1142 | 1143 | 1227 | 1698 | 8121))
+}
+
+pub(crate) fn is_no_database(error: &sqlx::Error) -> bool {
+    number(error).is_some_and(|number| NO_DATABASE.contains(&number))
 }
 
 /// Whether another try could help, without that anybody changes anything.

@@ -64,15 +64,18 @@ impl MySqlDatabase {
 
     async fn wait_for_it(&self, settings: &MySqlSettings) -> Result<(), Error> {
         let until = Instant::now() + START;
-        let mut told = false;
+        let (mut told, mut makes) = (false, settings.create_database);
         loop {
             match self.connections.take().await {
                 Ok(db) => {
                     db.give_back();
                     return Ok(());
                 }
-                Err(Error::Refused(why)) if why.contains(&format!("{} (", fault::NO_DATABASE)) => {
-                    match settings.create_database {
+                // The error's number stands before its class.
+                Err(Error::Refused(why))
+                    if fault::NO_DATABASE.iter().any(|number| why.contains(&format!("{number} ("))) =>
+                {
+                    match std::mem::take(&mut makes) {
                         true => self.connections.create_database(&settings.database).await?,
                         false => return Err(schema::no_database(&why, &self.account)),
                     }
