@@ -7,6 +7,7 @@ mod failure;
 mod logs;
 mod node;
 mod output;
+mod traces;
 
 use clap::Parser;
 use failure::{FAILED, Failure, USAGE};

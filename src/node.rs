@@ -70,6 +70,20 @@ impl Local {
         }
     }
 
+    /// Also answers `/metrics` and the probes at an address of their own, without a token.
+    pub async fn serve_metrics(&mut self, address: &str) -> Result<(), Failure> {
+        let failed = |error: io::Error| {
+            Failure::new(format!("cannot listen on {address} for metrics: {error}"))
+                .help("--metrics-listen takes an address and a port, such as 0.0.0.0:9464")
+        };
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let bound = listener.local_addr().map_err(failed)?;
+        let node = self.node.clone();
+        self.api.spawn(async move { node.serve_metrics(listener).await });
+        tracing::info!("answering GET /metrics on http://{bound}, without a token");
+        Ok(())
+    }
+
     /// Where the API listens.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)

@@ -22,8 +22,10 @@ const SHORTEST: usize = 16;
 /// Who may ask at one address.
 #[derive(Clone)]
 pub struct Access {
-    /// What the token hashes to; `None` on loopback, where none is needed.
+    /// What the token hashes to; `None` where none is needed.
     token: Option<Arc<[u8; 32]>>,
+    /// The listener is on loopback: a request names this machine.
+    local: bool,
 }
 
 impl Access {
@@ -41,24 +43,24 @@ impl Access {
         given: Option<SecretString>,
     ) -> Result<(Self, Option<SecretString>)> {
         if is_loopback(address.ip()) {
-            return Ok((Self { token: None }, None));
+            return Ok((Self::open(address), None));
         }
         if let Some(given) = given {
             if given.expose_secret().trim().len() < SHORTEST {
                 let text = format!("{TOKEN_VARIABLE} must have at least {SHORTEST} characters");
                 return Err(Error::Request(text));
             }
-            return Ok((Self { token: Some(Arc::new(hash(given.expose_secret().trim()))) }, None));
+            return Ok((Self::with(hash(given.expose_secret().trim())), None));
         }
         let store = &node.inner.store;
         let known = store.kv(HASH).await?.and_then(|text| hex::decode(text).ok()?.try_into().ok());
         if let Some(known) = known {
-            return Ok((Self { token: Some(Arc::new(known)) }, None));
+            return Ok((Self::with(known), None));
         }
         let token = hex::encode(causeway_store::random::<24>()?);
         let hashed = hash(&token);
         store.put_kv(HASH, &hex::encode(hashed)).await?;
-        Ok((Self { token: Some(Arc::new(hashed)) }, Some(token.into())))
+        Ok((Self::with(hashed), Some(token.into())))
     }
 
     /// For a listener beside that of the API, whose token nobody is shown: the environment's token or the one that was made before. Without
@@ -69,7 +71,16 @@ impl Access {
         if is_loopback(address.ip()) || has_one {
             return Ok(Self::prepare_with(node, address, given.map(SecretString::from)).await?.0);
         }
-        Ok(Self { token: Some(Arc::new(causeway_store::random::<32>()?)) })
+        Ok(Self::with(causeway_store::random::<32>()?))
+    }
+
+    /// For a listener that everybody may ask who reaches it.
+    pub(super) fn open(address: SocketAddr) -> Self {
+        Self { token: None, local: is_loopback(address.ip()) }
+    }
+
+    fn with(token: [u8; 32]) -> Self {
+        Self { token: Some(Arc::new(token)), local: false }
     }
 
     /// Whether a request with these headers may see what the API shows.
@@ -77,7 +88,7 @@ impl Access {
         let Some(token) = &self.token else {
             let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
             return match host {
-                Some(host) if !is_local_name(host) => Err(Refusal::forbidden(
+                Some(host) if self.local && !is_local_name(host) => Err(Refusal::forbidden(
                     "on loopback the `Host` header must name this machine: localhost or 127.0.0.1",
                 )),
                 _ => Ok(()),
@@ -100,7 +111,7 @@ impl Access {
             let host = headers.get(header::HOST).map(|host| host.to_str());
             return match host.or_else(|| request.uri().authority().map(|host| Ok(host.as_str()))) {
                 // A web page whose name was pointed at this machine would name itself here.
-                Some(Ok(host)) if !is_local_name(host) => Err(Refusal::forbidden(
+                Some(Ok(host)) if self.local && !is_local_name(host) => Err(Refusal::forbidden(
                     "on loopback the `Host` header must name this machine: localhost or 127.0.0.1",
                 )),
                 Some(Err(_)) => Err(Refusal::forbidden("the `Host` header is not text")),
@@ -108,7 +119,7 @@ impl Access {
             };
         };
         let path = request.uri().path();
-        if !path.starts_with("/api/") && path != "/api" {
+        if !path.starts_with("/api/") && path != "/api" && path != "/metrics" {
             return Ok(());
         }
         // Hashes are compared: how long it takes says nothing of the token.
