@@ -4,6 +4,7 @@ mod cli;
 mod client;
 mod demo;
 mod failure;
+mod local;
 mod logs;
 mod node;
 mod output;

@@ -16,7 +16,7 @@ const CONFIG: &str = "conf/config.yaml";
 #[derive(clap::Args)]
 pub struct Serve {
     /// Where the API listens; port 0: any free one. Beyond loopback callers need a token
-    #[arg(long, value_name = "HOST:PORT", default_value = LISTEN)]
+    #[arg(long, env = "CAUSEWAY_LISTEN", value_name = "HOST:PORT", default_value = LISTEN)]
     listen: String,
     /// Where the node keeps clusters, tasks and what it wrote
     #[arg(long, value_name = "DIR", default_value = "data")]

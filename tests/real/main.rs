@@ -126,6 +126,7 @@ fn main() {
         Short travel::a_storm_on_one_service_is_few_writes,
         Short travel::a_task_says_why_it_finds_nothing,
         Short archive::starts_answers_and_stops,
+        Short archive::in_the_form_of_mse_sync,
         Short documents::two_registries_both_ways,
         Short documents::a_gateway_with_groups,
         Short documents_away::in_a_config_map,

@@ -1,4 +1,6 @@
 //! Which requests are let through: on loopback all but those of web pages of other origins, elsewhere those with the token.
+//!
+//! A second token may be given to whoever can read this node's data folder: commands on its own machine.
 
 use super::answer::Refusal;
 use crate::error::{Error, Result};
@@ -26,9 +28,28 @@ pub struct Access {
     token: Option<Arc<[u8; 32]>>,
     /// The listener is on loopback: a request names this machine.
     local: bool,
+    /// What the token for commands on this machine hashes to.
+    command: Option<Arc<[u8; 32]>>,
 }
 
 impl Access {
+    /// Lets requests with this token through as well. Needs no other token where none is needed.
+    #[must_use]
+    pub fn and_command(self, token: &SecretString) -> Self {
+        Self { command: Some(Arc::new(hash(token.expose_secret()))), ..self }
+    }
+
+    /// Whether callers need a token.
+    pub fn needs_token(&self) -> bool {
+        self.token.is_some()
+    }
+
+    /// Whether this is one of the tokens. Hashes are compared: how long it takes says nothing of the token.
+    fn knows(&self, given: &str) -> bool {
+        let given = hash(given);
+        [&self.token, &self.command].into_iter().flatten().any(|known| **known == given)
+    }
+
     /// For a listener at `address`. On an address that is not loopback a token is needed: the environment's, else the one that was
     /// made at the first start there. The second value is that token when it is made now: show it once, it is not kept.
     pub async fn prepare(node: &Node, address: SocketAddr) -> Result<(Self, Option<SecretString>)> {
@@ -76,16 +97,16 @@ impl Access {
 
     /// For a listener that everybody may ask who reaches it.
     pub(super) fn open(address: SocketAddr) -> Self {
-        Self { token: None, local: is_loopback(address.ip()) }
+        Self { token: None, local: is_loopback(address.ip()), command: None }
     }
 
     fn with(token: [u8; 32]) -> Self {
-        Self { token: Some(Arc::new(token)), local: false }
+        Self { token: Some(Arc::new(token)), local: false, command: None }
     }
 
     /// Whether a request with these headers may see what the API shows.
     pub(super) fn check_headers(&self, headers: &HeaderMap) -> std::result::Result<(), Refusal> {
-        let Some(token) = &self.token else {
+        if !self.needs_token() {
             let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
             return match host {
                 Some(host) if self.local && !is_local_name(host) => Err(Refusal::forbidden(
@@ -93,9 +114,9 @@ impl Access {
                 )),
                 _ => Ok(()),
             };
-        };
+        }
         match bearer(headers) {
-            Some(given) if hash(given) == **token => Ok(()),
+            Some(given) if self.knows(given) => Ok(()),
             _ => Err(Refusal::unauthorized("this address needs the token of the node")),
         }
     }
@@ -107,7 +128,7 @@ impl Access {
                 "requests that change something are not taken from web pages of other origins",
             ));
         }
-        let Some(token) = &self.token else {
+        if !self.needs_token() {
             let host = headers.get(header::HOST).map(|host| host.to_str());
             return match host.or_else(|| request.uri().authority().map(|host| Ok(host.as_str()))) {
                 // A web page whose name was pointed at this machine would name itself here.
@@ -117,14 +138,13 @@ impl Access {
                 Some(Err(_)) => Err(Refusal::forbidden("the `Host` header is not text")),
                 _ => Ok(()),
             };
-        };
+        }
         let path = request.uri().path();
         if !path.starts_with("/api/") && path != "/api" && path != "/metrics" {
             return Ok(());
         }
-        // Hashes are compared: how long it takes says nothing of the token.
         match bearer(headers) {
-            Some(given) if hash(given) == **token => Ok(()),
+            Some(given) if self.knows(given) => Ok(()),
             Some(_) => Err(Refusal::unauthorized("the token is not the one of this node")),
             None => Err(Refusal::unauthorized("this address needs a token")),
         }
