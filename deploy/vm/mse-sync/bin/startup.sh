@@ -6,8 +6,7 @@
 #   status  says whether it runs; exit code 0: it does, 3: it does not
 #   run     does not return, and the log goes to standard output: for systemd and containers
 # conf/java.env is read first: set environment variables there. conf/config.yaml is applied at the start.
-# Environment: MYSQL_URL, MYSQL_USER_NAME, MYSQL_PASSWORD, where nodes share a database; CAUSEWAY_LISTEN, where the API listens
-# (0.0.0.0:8000); CAUSEWAY_TOKEN, the token of the API; CAUSEWAY_LOG (info).
+# Environment: CAUSEWAY_LISTEN, where the API listens (0.0.0.0:8000); CAUSEWAY_TOKEN, the token of the API; CAUSEWAY_LOG (info).
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd -P)
 cd "$root"
