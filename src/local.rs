@@ -66,7 +66,9 @@ pub fn find(folder: &Path) -> Result<(String, Option<SecretString>), Failure> {
     let text = std::fs::read_to_string(&path).map_err(|error| {
         let failure = Failure::new(format!("cannot read {}: {error}", path.display()));
         match error.kind() {
-            io::ErrorKind::NotFound => failure.help("--local takes the data folder of a node that runs on this machine"),
+            io::ErrorKind::NotFound => {
+                failure.help("--local takes the data folder of a node that runs on this machine")
+            }
             io::ErrorKind::PermissionDenied => failure.help("run the command as the user that the node runs as"),
             _ => failure,
         }
@@ -106,6 +108,8 @@ mod tests {
         let open = LocalDoor::open(folder.path(), "127.0.0.1:1".parse().unwrap(), false).unwrap();
         assert!(matches!(find(folder.path()), Ok((url, None)) if url == "http://127.0.0.1:1"));
         open.close();
-        assert!(matches!(find(folder.path()), Err(Failure::Said { help: Some(help), .. }) if help.contains("data folder")));
+        assert!(
+            matches!(find(folder.path()), Err(Failure::Said { help: Some(help), .. }) if help.contains("data folder"))
+        );
     }
 }

@@ -157,7 +157,7 @@ pub async fn in_the_form_of_mse_sync() -> Result<()> {
     ensure!(asked.status() == 200, "{}", asked.status());
 
     let settings = folder.path().join("settings.yaml");
-    let clusters = "clusters: [{clusterName: a, clusterType: MEMORY}, {clusterName: b, clusterType: MEMORY}]";
+    let clusters = "clusters: [{clusterName: a, clusterType: MEMORY, connectKeyList: ['a:1']}, {clusterName: b, clusterType: MEMORY, connectKeyList: ['b:1']}]";
     std::fs::write(&settings, format!("{clusters}\ntasks: [{{source: a, destination: b}}]\n"))?;
     let applied = server.script("msesyncCMD.sh").args(["apply", "-f"]).arg(&settings).output()?;
     ensure!(applied.status.success(), "{}", said(&applied));
