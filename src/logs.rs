@@ -1,10 +1,13 @@
 //! What the node says while it works.
 
 use crate::failure::Failure;
+use crate::traces::Traces;
 use clap::ValueEnum;
 use std::io::{self, IsTerminal};
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
 
 /// What is logged: `error`, `warn`, `info`, `debug`, `trace`, or finer, such as `info,causeway_engine=debug`.
 const VARIABLE: &str = "CAUSEWAY_LOG";
@@ -19,8 +22,18 @@ pub enum LogTarget {
     Stderr,
 }
 
-/// Starts logging: coloured lines on a terminal, plain ones elsewhere. `default` holds without [`VARIABLE`].
-pub fn start(target: LogTarget, default: &str) -> Result<(), Failure> {
+/// How a line of the log is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Words for people
+    #[default]
+    Text,
+    /// One JSON object a line
+    Json,
+}
+
+/// Starts logging, and traces where they are configured. Text is coloured on a terminal. `default` holds without [`VARIABLE`].
+pub fn start(target: LogTarget, format: LogFormat, default: &str) -> Result<Traces, Failure> {
     let filter = match std::env::var(VARIABLE) {
         Ok(text) if !text.trim().is_empty() => EnvFilter::try_new(&text).map_err(|error| {
             Failure::new(format!("{VARIABLE}={text:?} cannot be read: {error}"))
@@ -33,13 +46,25 @@ pub fn start(target: LogTarget, default: &str) -> Result<(), Failure> {
         LogTarget::Stderr => (io::stderr().is_terminal(), BoxMakeWriter::new(io::stderr)),
     };
     let colour = crate::output::Paint::of(terminal).is_on();
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_ansi(colour);
-    let started = match terminal {
-        true => lines.with_target(false).try_init(),
-        false => lines.compact().try_init(),
+    let lines: Box<dyn Layer<Registry> + Send + Sync> = match format {
+        LogFormat::Json => fmt::layer().json().flatten_event(true).with_span_list(false).with_writer(writer).boxed(),
+        LogFormat::Text => {
+            let lines = fmt::layer().with_writer(writer).with_ansi(colour);
+            if terminal { lines.with_target(false).boxed() } else { lines.compact().boxed() }
+        }
+    };
+    let traces = Traces::from_environment();
+    let log = tracing_subscriber::registry().with(lines.with_filter(filter));
+    // Without a layer for traces nothing ever asks whether one wants a span.
+    let started = match traces.layer() {
+        Some(layer) => log.with(layer).try_init(),
+        None => log.try_init(),
     };
     started.map_err(|error| Failure::new(format!("cannot start the log: {error}")))?;
     // A panic of any task is logged, whether or not its result is awaited.
     std::panic::set_hook(Box::new(|panic| tracing::error!("a fault of this program: {panic}")));
-    Ok(())
+    if let Some(warning) = &traces.warning {
+        tracing::warn!("{warning}");
+    }
+    Ok(traces)
 }

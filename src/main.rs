@@ -4,9 +4,11 @@ mod cli;
 mod client;
 mod demo;
 mod failure;
+mod local;
 mod logs;
 mod node;
 mod output;
+mod traces;
 
 use clap::Parser;
 use failure::{FAILED, Failure, USAGE};

@@ -1,6 +1,7 @@
 //! A node in this process, with its REST API.
 
 use crate::failure::Failure;
+use crate::local::LocalDoor;
 use crate::output::Paint;
 use causeway_peers::environment::Installation;
 use causeway_server::{Access, Error, Node, Options};
@@ -23,20 +24,34 @@ pub struct Local {
     /// A token that was made now: to be shown once.
     pub token: Option<SecretString>,
     api: JoinSet<io::Result<()>>,
+    /// Where commands on this machine find it.
+    door: Option<LocalDoor>,
 }
 
 impl Local {
     /// Listens first, so that a port that is taken ends a start before anything is written; then starts the node.
     pub async fn start(listen: &str, options: Options) -> Result<Self, Failure> {
         let (listener, address) = bind(listen, &options.data_dir).await?;
+        let folder = options.data_dir.clone();
         let node = Node::start(options).await.map_err(told)?;
         let (access, token) = Access::prepare(&node, address).await.map_err(told)?;
+        let door = match LocalDoor::open(&folder, address, access.needs_token()) {
+            Ok(door) => Some(door),
+            Err(error) => {
+                tracing::warn!(folder = %folder.display(), %error, "commands with --local will not find this node");
+                None
+            }
+        };
+        let access = match door.as_ref().and_then(LocalDoor::token) {
+            Some(token) => access.and_command(token),
+            None => access,
+        };
         let mut api = JoinSet::new();
         api.spawn({
             let node = node.clone();
             async move { node.serve(listener, access).await }
         });
-        Ok(Self { node, address, token, api })
+        Ok(Self { node, address, token, api, door })
     }
 
     /// Follows the documents of an installation of another tool, and answers on its port. A port that is taken is told, and tried
@@ -69,6 +84,20 @@ impl Local {
         }
     }
 
+    /// Also answers `/metrics` and the probes at an address of their own, without a token.
+    pub async fn serve_metrics(&mut self, address: &str) -> Result<(), Failure> {
+        let failed = |error: io::Error| {
+            Failure::new(format!("cannot listen on {address} for metrics: {error}"))
+                .help("--metrics-listen takes an address and a port, such as 0.0.0.0:9464")
+        };
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let bound = listener.local_addr().map_err(failed)?;
+        let node = self.node.clone();
+        self.api.spawn(async move { node.serve_metrics(listener).await });
+        tracing::info!("answering GET /metrics on http://{bound}, without a token");
+        Ok(())
+    }
+
     /// Where the API listens.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
@@ -85,6 +114,7 @@ impl Local {
     /// Ends the node and withdraws nothing. The caller leaves the process without dropping this: dropped connections
     /// would say goodbye to the clusters.
     pub async fn stop(&mut self) {
+        self.door.take().into_iter().for_each(LocalDoor::close);
         self.node.stop().await;
         while self.api.join_next().await.is_some() {}
     }

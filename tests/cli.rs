@@ -21,8 +21,9 @@ tasks:
 /// The program, without whatever the environment says of nodes, colours and logs.
 fn causeway(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_causeway"));
-    for name in ["CAUSEWAY_SERVER", "CAUSEWAY_TOKEN", "CAUSEWAY_LOG", "CAUSEWAY_KEY", "CAUSEWAY_INSTALL"] {
-        command.env_remove(name);
+    let names = ["SERVER", "TOKEN", "LOG", "LOG_FORMAT", "METRICS_LISTEN", "KEY", "INSTALL"];
+    for name in names {
+        command.env_remove(format!("CAUSEWAY_{name}"));
     }
     command.args(arguments).stdin(Stdio::null());
     command

@@ -1,7 +1,7 @@
 //! `causeway demo`.
 
 use crate::failure::Failure;
-use crate::logs::{self, LogTarget};
+use crate::logs::{self, LogFormat, LogTarget};
 use crate::node::{Local, asked_to_end, own_program};
 use causeway_server::Options;
 use std::path::PathBuf;
@@ -21,7 +21,7 @@ pub struct Demo {
 impl Demo {
     pub async fn run(self) -> Result<u8, Failure> {
         // The picture is not to be torn by lines of the log.
-        logs::start(LogTarget::Stderr, "error")?;
+        logs::start(LogTarget::Stderr, LogFormat::Text, "error")?;
         let end = asked_to_end(true)?;
         let (folder, _temporary) = match self.data_dir {
             Some(folder) => (folder, None),

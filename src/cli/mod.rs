@@ -23,7 +23,7 @@ use clap::{Parser, Subcommand};
 use secrecy::SecretString;
 use serde::Serialize;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Where a node listens by default.
 pub const LISTEN: &str = "127.0.0.1:8000";
@@ -47,6 +47,9 @@ pub struct Global {
     /// The node to speak to
     #[arg(long, global = true, env = "CAUSEWAY_SERVER", value_name = "URL", default_value = "http://127.0.0.1:8000")]
     server: String,
+    /// The data folder of a node on this machine: its address and a token are found there
+    #[arg(long, global = true, env = "CAUSEWAY_LOCAL", value_name = "DIR")]
+    local: Option<PathBuf>,
     /// The node's token; needed where it listens on more than loopback
     #[arg(long, global = true, env = "CAUSEWAY_TOKEN", value_name = "T", hide_env_values = true)]
     token: Option<SecretString>,
@@ -58,7 +61,13 @@ pub struct Global {
 impl Global {
     /// A client of the node that was named.
     pub fn client(&self) -> Result<Client, Failure> {
-        Client::new(&self.server, self.token.clone())
+        match &self.local {
+            Some(folder) => {
+                let (server, token) = crate::local::find(folder)?;
+                Client::new(&server, token)
+            }
+            None => Client::new(&self.server, self.token.clone()),
+        }
     }
 
     /// Shows a result as a document or, where people read it, as `words` writes it. Returns the exit code 0.

@@ -2,7 +2,7 @@
 
 use super::{LISTEN, settings_text};
 use crate::failure::Failure;
-use crate::logs::{self, LogTarget};
+use crate::logs::{self, LogFormat, LogTarget};
 use crate::node::{Local, asked_to_end, own_program, token_words};
 use causeway_peers::environment::installation;
 use causeway_peers::java_options::java_options;
@@ -20,7 +20,7 @@ const CONFIG: &str = "conf/config.yaml";
 #[derive(clap::Args)]
 pub struct Serve {
     /// Where the API listens; port 0: any free one. Beyond loopback callers need a token
-    #[arg(long, value_name = "HOST:PORT", default_value = LISTEN)]
+    #[arg(long, env = "CAUSEWAY_LISTEN", value_name = "HOST:PORT", default_value = LISTEN)]
     listen: String,
     /// Where the node keeps clusters, tasks and what it wrote; with a shared database only what is the node's own
     #[arg(long, value_name = "DIR", default_value = "data")]
@@ -28,9 +28,15 @@ pub struct Serve {
     /// A settings file to apply at the start, once per content [default: conf/config.yaml, when it is there]
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Where /metrics, /healthz and /readyz are also answered, without a token, to everybody who reaches it
+    #[arg(long, value_name = "HOST:PORT", env = "CAUSEWAY_METRICS_LISTEN")]
+    metrics_listen: Option<String>,
     /// Where the log goes; CAUSEWAY_LOG says how much: error, warn, info, debug
     #[arg(long, value_enum, default_value_t)]
     log: LogTarget,
+    /// The form of the log
+    #[arg(long, value_enum, default_value_t, env = "CAUSEWAY_LOG_FORMAT")]
+    log_format: LogFormat,
 }
 
 /// The database that the environment names; what is to be said of it goes to the log.
@@ -54,7 +60,7 @@ impl Serve {
         // polaris-sync's own word for it; CAUSEWAY_LOG wins.
         let level = std::env::var("POLARIS_SYNC_LOGGER_LEVEL").unwrap_or_default().to_lowercase();
         let level = if ["error", "warn", "info", "debug", "trace"].contains(&level.as_str()) { &level } else { "info" };
-        logs::start(self.log, level)?;
+        let traces = logs::start(self.log, self.log_format, level)?;
         let end = asked_to_end(false)?;
         tokio::pin!(end);
         let file = match &self.config {
@@ -72,6 +78,9 @@ impl Serve {
             writeln!(io::stdout().lock(), "{}", token_words(token))?;
         }
         tracing::info!("listening on {}", local.url());
+        if let Some(address) = self.metrics_listen.as_deref().filter(|address| !address.is_empty()) {
+            local.serve_metrics(address).await?;
+        }
         if let Some(installation) = &installation {
             local.follow(installation).await;
         }
@@ -81,6 +90,7 @@ impl Serve {
         };
         tracing::info!("stopping; copies stay where they are");
         local.stop().await;
+        traces.end().await;
         // Whatever is dropped from here on would say goodbye to the clusters.
         match broken {
             None => std::process::exit(0),

@@ -1,4 +1,4 @@
-//! The archive in polaris-sync's form: made by one command, unpacked, started, asked, stopped.
+//! The archives: made by one command, unpacked, started, asked, stopped.
 
 use crate::node::free_port;
 use anyhow::{Context, Result, ensure};
@@ -58,7 +58,7 @@ fn said(output: &Output) -> String {
 
 fn unpack(folder: &Path) -> Result<PathBuf> {
     let package = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/vm/package");
-    let made = Command::new(package).arg("--binary").arg(BINARY).arg(folder).output()?;
+    let made = Command::new(package).args(["polaris-sync", "--binary", BINARY]).arg(folder).output()?;
     ensure!(made.status.success(), "{}", said(&made));
     let archive = PathBuf::from(String::from_utf8(made.stdout)?.trim());
     let version = env!("CARGO_PKG_VERSION");
@@ -124,4 +124,70 @@ pub async fn starts_answers_and_stops() -> Result<()> {
     ensure!(untouched && said(&stopped).contains("does not run"), "{}", said(&stopped));
     server.health().await.err().context("it does not run")?;
     Ok(())
+}
+
+/// The archive in MSE Sync's form: its script starts a node that needs a token, and its command needs to be told neither port nor token.
+pub async fn in_the_form_of_mse_sync() -> Result<()> {
+    let folder = TempDir::with_prefix("causeway-archive-")?;
+    let package = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/vm/package");
+    let made = Command::new(package).args(["mse-sync", "--binary", BINARY]).arg(folder.path()).output()?;
+    ensure!(made.status.success(), "{}", said(&made));
+    let unpacked = Command::new("unzip").arg("-q").arg("MseSync.zip").current_dir(folder.path()).status()?;
+    ensure!(unpacked.success(), "unzip: {unpacked}");
+    let port = free_port()?;
+    let server = MseSync { root: folder.path().join("MseSync") };
+    std::fs::write(
+        server.root.join("conf/java.env"),
+        format!("JAVA_OPT=\"$JAVA_OPT -Xms1g\"\nCAUSEWAY_LISTEN=0.0.0.0:{port}\n"),
+    )?;
+    let status = server.script("startup.sh").arg("status").output()?;
+    ensure!(status.status.code() == Some(3), "{}", said(&status));
+    // Called from elsewhere: it finds conf/ from its own place.
+    let words = folder.path().join("words");
+    let file = std::fs::File::create(&words)?;
+    let started = server.script("startup.sh").arg("start").stdout(file.try_clone()?).stderr(file).status()?;
+    let words = std::fs::read_to_string(&words)?;
+    ensure!(started.success() && words.contains("token: ") && words.contains("Causeway runs"), "{words}");
+
+    let url = format!("http://127.0.0.1:{port}");
+    ensure!(reqwest::get(format!("{url}/healthz")).await?.status() == 200, "a probe needs no token");
+    ensure!(reqwest::get(format!("{url}/api/v1/tasks")).await?.status() == 401, "the API needs one");
+    let token = words.lines().find_map(|line| line.strip_prefix("token: ")).context("no token")?;
+    let asked = reqwest::Client::new().get(format!("{url}/api/v1/tasks")).bearer_auth(token).send().await?;
+    ensure!(asked.status() == 200, "{}", asked.status());
+
+    let settings = folder.path().join("settings.yaml");
+    let clusters = "clusters: [{clusterName: a, clusterType: MEMORY, connectKeyList: ['a:1']}, {clusterName: b, clusterType: MEMORY, connectKeyList: ['b:1']}]";
+    std::fs::write(&settings, format!("{clusters}\ntasks: [{{source: a, destination: b}}]\n"))?;
+    let applied = server.script("msesyncCMD.sh").args(["apply", "-f"]).arg(&settings).output()?;
+    ensure!(applied.status.success(), "{}", said(&applied));
+    let listed = server.script("startup.sh").arg("status").output()?;
+    let text = String::from_utf8_lossy(&listed.stdout).into_owned();
+    ensure!(listed.status.success() && text.contains("a-b"), "{text} {}", said(&listed));
+
+    let stopped = server.script("startup.sh").arg("stop").output()?;
+    ensure!(stopped.status.success(), "{}", said(&stopped));
+    ensure!(reqwest::get(format!("{url}/healthz")).await.is_err(), "it still runs");
+    ensure!(!server.root.join("data/local.json").exists(), "its door is closed");
+    Ok(())
+}
+
+/// The unpacked archive. Dropped, what it has started is ended.
+struct MseSync {
+    root: PathBuf,
+}
+
+impl MseSync {
+    fn script(&self, name: &str) -> Command {
+        let mut command = Command::new("bash");
+        command.arg(self.root.join("bin").join(name)).current_dir("/").stdin(Stdio::null());
+        command.env_remove("CAUSEWAY_TOKEN").env("no_proxy", "*");
+        command
+    }
+}
+
+impl Drop for MseSync {
+    fn drop(&mut self) {
+        drop(self.script("startup.sh").arg("stop").stdout(Stdio::null()).stderr(Stdio::null()).status());
+    }
 }

@@ -1,11 +1,11 @@
 //! Static services in files, written for a real Prometheus and served to it, over crashes of ours.
 
 use crate::node::Node;
+use crate::prometheus::Prometheus;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -18,71 +18,28 @@ const SEEN: Duration = Duration::from_secs(20);
 /// Every target of one job, with the labels that it was discovered with.
 type Targets = BTreeMap<String, BTreeMap<String, String>>;
 
-/// A Prometheus of one's own; dropped, it is killed.
-struct Prometheus {
-    child: Child,
-    url: String,
-    folder: TempDir,
+/// The job `file` reads `targets`, the job `http` asks `url`.
+async fn start(targets: &Path, url: &str) -> Result<Prometheus> {
+    let config = format!(
+        "global: {{scrape_interval: 10m}}\nscrape_configs:\n- job_name: file\n  file_sd_configs: [{{files: ['{}'], \
+         refresh_interval: 1s}}]\n- job_name: http\n  http_sd_configs: [{{url: '{url}', refresh_interval: 1s}}]\n",
+        targets.display()
+    );
+    Prometheus::start(&config).await
 }
 
-impl Prometheus {
-    /// The job `file` reads `targets`, the job `http` asks `url`.
-    async fn start(targets: &Path, url: &str) -> Result<Self> {
-        let folder = TempDir::with_prefix("causeway-prometheus-")?;
-        let config = folder.path().join("prometheus.yml");
-        std::fs::write(
-            &config,
-            format!(
-                "global: {{scrape_interval: 10m}}\nscrape_configs:\n- job_name: file\n  file_sd_configs: [{{files: ['{}'], \
-                 refresh_interval: 1s}}]\n- job_name: http\n  http_sd_configs: [{{url: '{url}', refresh_interval: 1s}}]\n",
-                targets.display()
-            ),
-        )?;
-        let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let log = std::fs::File::create(folder.path().join("log"))?;
-        let child = Command::new("prometheus")
-            .arg(format!("--config.file={}", config.display()))
-            .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
-            .arg(format!("--web.listen-address=127.0.0.1:{port}"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .context("prometheus")?;
-        let mut started = Self { child, url: format!("http://127.0.0.1:{port}"), folder };
-        let until = Instant::now() + Duration::from_secs(60);
-        while !reqwest::get(format!("{}/-/ready", started.url)).await.is_ok_and(|answer| answer.status().is_success()) {
-            let ended = started.child.try_wait()?;
-            ensure!(ended.is_none() && Instant::now() < until, "Prometheus is not ready: {ended:?} {}", started.log());
-            sleep(Duration::from_millis(100)).await;
+/// Waits until both jobs list exactly these services' addresses.
+async fn wait(prometheus: &Prometheus, what: &str, wanted: &[(&str, &str)]) -> Result<Targets> {
+    let wanted: BTreeSet<_> =
+        wanted.iter().map(|(service, address)| (service.to_string(), address.to_string())).collect();
+    let until = Instant::now() + SEEN;
+    loop {
+        let (file, http) = (targets(&prometheus.url, "file").await?, targets(&prometheus.url, "http").await?);
+        if services(&file) == wanted && services(&http) == wanted {
+            return Ok(file);
         }
-        Ok(started)
-    }
-
-    fn log(&self) -> String {
-        std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
-    }
-
-    /// Waits until both jobs list exactly these services' addresses.
-    async fn wait(&self, what: &str, wanted: &[(&str, &str)]) -> Result<Targets> {
-        let wanted: BTreeSet<_> =
-            wanted.iter().map(|(service, address)| (service.to_string(), address.to_string())).collect();
-        let until = Instant::now() + SEEN;
-        loop {
-            let (file, http) = (targets(&self.url, "file").await?, targets(&self.url, "http").await?);
-            if services(&file) == wanted && services(&http) == wanted {
-                return Ok(file);
-            }
-            ensure!(Instant::now() < until, "{what} is not seen: file {file:#?}, http {http:#?}\n{}", self.log());
-            sleep(Duration::from_millis(200)).await;
-        }
-    }
-}
-
-impl Drop for Prometheus {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
+        ensure!(Instant::now() < until, "{what} is not seen: file {file:#?}, http {http:#?}\n{}", prometheus.log());
+        sleep(Duration::from_millis(200)).await;
     }
 }
 
@@ -131,9 +88,9 @@ pub async fn a_prometheus_lists_exactly_the_targets() -> Result<()> {
     let missing = reqwest::get(format!("{}/api/v1/clusters/none/http_sd", node.url())).await?;
     ensure!(missing.status() == 404, "{}", missing.status());
 
-    let prometheus = Prometheus::start(&target, &http_sd).await?;
+    let prometheus = start(&target, &http_sd).await?;
     let all = [("orders", "127.0.0.1:1"), ("orders", "127.0.0.1:2"), ("stock", "h:9"), ("carts", "[::1]:3")];
-    let seen = prometheus.wait("every target", &all).await?;
+    let seen = wait(&prometheus, "every target", &all).await?;
     let labels = &seen["127.0.0.1:1"];
     let wanted = [
         ("namespace", "dev"),
@@ -157,7 +114,7 @@ pub async fn a_prometheus_lists_exactly_the_targets() -> Result<()> {
     let began = Instant::now();
     std::fs::write(sources.join("carts.yml"), carts.replace("]:3", "]:4"))?;
     let moved = [("orders", "127.0.0.1:1"), ("orders", "127.0.0.1:2"), ("stock", "h:9"), ("carts", "[::1]:4")];
-    prometheus.wait("the change", &moved).await?;
+    wait(&prometheus, "the change", &moved).await?;
     println!("a change was seen after {:.1?}", began.elapsed());
     std::fs::write(sources.join("carts.yml"), "services: [{name: carts, instances: [{addres: 'x:1'}]}]\n")?;
     let until = Instant::now() + Duration::from_secs(10);
@@ -167,10 +124,10 @@ pub async fn a_prometheus_lists_exactly_the_targets() -> Result<()> {
     }
     ensure!(reqwest::get(&http_sd).await?.status() == 503, "a list of what cannot be read");
     sleep(Duration::from_secs(6)).await;
-    prometheus.wait("the same", &moved).await?;
+    wait(&prometheus, "the same", &moved).await?;
     std::fs::remove_file(sources.join("carts.yml"))?;
     // Its removal was not seen, since nothing could be read before: it waits for `settle` and a second look.
-    prometheus.wait("the removal", &moved[..3]).await?;
+    wait(&prometheus, "the removal", &moved[..3]).await?;
 
     // A crash of ours, and a restart: neither job is ever without a target.
     let text = std::fs::read_to_string(&target)?;
@@ -210,6 +167,6 @@ pub async fn a_prometheus_lists_exactly_the_targets() -> Result<()> {
     // And it goes on.
     std::fs::write(sources.join("more.yaml"), "services: [{name: more, instances: [{address: 'h:5'}]}]\n")?;
     let more = [&moved[..3], &[("more", "h:5")]].concat();
-    prometheus.wait("a new service", &more).await?;
+    wait(&prometheus, "a new service", &more).await?;
     Ok(())
 }

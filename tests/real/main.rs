@@ -26,11 +26,13 @@ mod many;
 mod mixed;
 mod namespaces;
 mod node;
+mod observability;
 mod operator;
 mod pairs;
 mod polaris;
 mod polaris_estate;
 mod polaris_faults;
+mod prometheus;
 mod refusals;
 mod restart;
 mod ring;
@@ -83,7 +85,7 @@ fn needs(name: &str) -> Vec<String> {
     match name.split("::").next() {
         Some("archive") => host::archive(),
         Some("documents_away") => host::kube(),
-        Some("file_prometheus") => host::prometheus(),
+        Some("file_prometheus" | "observability") => host::prometheus(),
         Some("shared_store") => host::mariadb(),
         Some("consul" | "ring") => [host::missing(), &host::go()].concat(),
         _ => host::missing().to_vec(),
@@ -126,6 +128,7 @@ fn main() {
         Short travel::a_storm_on_one_service_is_few_writes,
         Short travel::a_task_says_why_it_finds_nothing,
         Short archive::starts_answers_and_stops,
+        Short archive::in_the_form_of_mse_sync,
         Short documents::two_registries_both_ways,
         Short documents::a_gateway_with_groups,
         Short documents_away::in_a_config_map,
@@ -164,6 +167,9 @@ fn main() {
         Full polaris_faults::heartbeats_are_followed,
         Full polaris_faults::five_thousand_there_and_back,
         Short file_prometheus::a_prometheus_lists_exactly_the_targets,
+        Short observability::a_prometheus_scrapes_what_dashboard_and_rules_ask_for,
+        Short observability::metrics_have_a_port_of_their_own_and_logs_are_json,
+        Short observability::a_collector_gets_a_trace_of_each_service_that_is_written,
         Short kong::a_service_has_an_upstream_for_each_group,
         Short kong::no_request_fails_while_instances_come_and_go,
         Short kong::what_others_made_survives,

@@ -20,6 +20,8 @@ pub struct Shape {
     pub metadata: &'static [(&'static str, &'static str)],
     /// Keys of metadata in which the kind itself says other fields: they stand beside what was written.
     pub words: &'static [&'static str],
+    /// Keys of metadata that the server writes over in what a provider registers: a provider of the suite has none.
+    pub taken: &'static [&'static str],
     /// Whether slots are what was written; else the kind has its own for whatever stands at one address.
     pub slots: bool,
     /// Whether a copy shows its mark to all; else only the session that wrote it knows it as ours, and to everybody else
@@ -37,12 +39,16 @@ impl Shape {
         neighbours: ["orders", "Orders", "orders-1", "orders/1"],
         metadata: &[],
         words: &[],
+        taken: &[],
         slots: true,
         marks: true,
     };
 
-    /// The record with the metadata that it cannot do without.
+    /// The record with the metadata that it cannot do without, and without what the server takes from it.
     pub fn dressed(&self, mut record: Instance) -> Instance {
+        if record.mark().is_none() {
+            record.metadata.retain(|key, _| !self.taken.contains(&key));
+        }
         let own = self.metadata.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
         record.metadata.extend(own);
         record

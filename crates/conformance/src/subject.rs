@@ -80,6 +80,8 @@ pub enum Limit {
     Characters { most: usize, refuses_more: bool },
     /// So many bytes of the whole record as it is written, of which a letter of the metadata is one.
     Bytes(usize),
+    /// So many bytes of one key and its value; a longer pair is left out.
+    Pair(usize),
 }
 
 /// Counts what goes over the wire.

@@ -9,7 +9,7 @@ pub mod plan;
 pub mod port;
 mod reason;
 
-pub use contain::{contain, contain_now};
+pub use contain::{contain, contain_now, contained_panics};
 pub use model::{
     Aside, Attributes, Body, ClusterId, Content, Digest, Endpoint, Entry, EntryKey, Fingerprint, Instance,
     InstanceData, InstanceId, Mark, Metadata, NameShape, Occupants, OwnerId, Pair, Part, Payload, ServiceKey, Set,

@@ -21,8 +21,11 @@ pub use entries::{
     DataTiming, KnownEntry, ShownEntry, mapped, with_place,
 };
 pub use event::{Action, Event};
+pub use kit::meter::{WriteKind, WriteMeter, WriteOutcome};
 pub use kit::pace::Pacers;
+pub use kit::spans::{NOTHING, OUTCOME, TRACES};
 pub use notice::{Crash, EngineWork, LeftAlone, Notice};
+pub use services::cluster_status::ClusterStatus;
 pub use services::engine::Engine;
 pub use services::ledger::Ledger;
 pub use services::other_tools::LeftCopy;

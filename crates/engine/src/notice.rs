@@ -172,6 +172,35 @@ pub enum EngineWork {
     Entries { task: Arc<str> },
 }
 
+impl EngineWork {
+    /// Its word in metrics.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Guards => "guards",
+            Self::Reading { .. } => "reading",
+            Self::Writing { .. } => "writing",
+            Self::Comparing { .. } => "comparing",
+            Self::Entries { .. } => "entries",
+        }
+    }
+
+    /// The cluster that it works on, by name; empty where it is none.
+    pub fn cluster(&self) -> &str {
+        match self {
+            Self::Reading { cluster } | Self::Writing { cluster } | Self::Comparing { cluster } => cluster,
+            Self::Guards | Self::Entries { .. } => "",
+        }
+    }
+
+    /// The task that it works for, by name; empty where it is none.
+    pub fn task(&self) -> &str {
+        match self {
+            Self::Entries { task } => task,
+            _ => "",
+        }
+    }
+}
+
 impl Display for EngineWork {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -213,6 +242,42 @@ impl From<EntrySkip> for LeftAlone {
         match skip {
             EntrySkip::Undecided(_) => Self::Undecided,
             skip => Self::Entry(skip),
+        }
+    }
+}
+
+impl LeftAlone {
+    /// One of each beside those of instances, with empty arguments.
+    pub fn others() -> impl Iterator<Item = Self> {
+        let why = String::new();
+        let entries = [
+            EntrySkip::Foreign,
+            EntrySkip::Overridden,
+            EntrySkip::Kept,
+            EntrySkip::Mode,
+            EntrySkip::Conflict,
+            EntrySkip::Occupied,
+            EntrySkip::Rejected { why: why.clone() },
+            EntrySkip::Blocked { why },
+        ];
+        let asides = [Aside::Ephemeral, Aside::Numbered, Aside::Services, Aside::NoPlace];
+        let denied = Self::Denied { cluster: "the cluster".into() };
+        let some = [Self::Unreadable, Self::Undecided, denied];
+        some.into_iter().chain(entries.map(Self::Entry)).chain(asides.map(Self::Aside))
+    }
+
+    /// Its code, for programs: one of a few dozen, whatever a cluster says.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Instance(kind) => kind.code(),
+            Self::Unreadable => "unreadable",
+            Self::Entry(skip) => skip.code(),
+            Self::Undecided => "entry-undecided",
+            Self::Aside(Aside::Ephemeral) => "entry-ephemeral",
+            Self::Aside(Aside::Numbered) => "entry-numbered",
+            Self::Aside(Aside::Services) => "entry-services",
+            Self::Aside(Aside::NoPlace) => "entry-no-place",
+            Self::Denied { .. } => "entry-denied",
         }
     }
 }

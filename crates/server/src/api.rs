@@ -4,6 +4,7 @@
 //! | --- | --- | --- |
 //! | `GET /healthz` | the process lives | `200 ok` (text) |
 //! | `GET /readyz` | it works: clusters are configured, what earlier runs wrote was taken over, and no internal work has failed and is being restarted | [`Ready`]: 200, or 503 with reasons |
+//! | `GET /metrics` | what the node measures, for Prometheus: `docs/observability.md` lists it | text, in Prometheus' form or in that of OpenMetrics |
 //! | `GET /api/v1/version` | | [`Version`] |
 //! | `GET /api/v1/clusters` | | list of [`Cluster`], by name |
 //! | `GET /api/v1/clusters/{name}/http_sd` | what the tasks that use a cluster select of it, from memory, for Prometheus' `http_sd_config` | list of target groups in Prometheus' form; 503 while it is not known to be complete: Prometheus keeps its list then |
@@ -25,7 +26,7 @@
 //! | `POST /api/v1/tasks/{name}/drain?theirs=true&preview=true\|false` | removes the copies of the tool that it takes over from and that no task wants | [`Drain`] |
 //! | `DELETE /api/v1/tasks/{name}?drain=\|keep=&timeout=30` | 409 while copies exist, unless one of the two; `drain` waits for at most `timeout` seconds (default 30, at most 300) | [`Deleted`] |
 //!
-//! Every failure is an [`ErrorBody`]. On an address that is not loopback, everything below `/api` requires
+//! Every failure is an [`ErrorBody`]. On an address that is not loopback, everything below `/api`, and `/metrics`, require
 //! `Authorization: Bearer TOKEN`. Requests that change something, and come from a web page of another origin, are refused.
 //! A name in a path is percent-encoded. Bodies are JSON (`Content-Type: application/json`), at most 8 MiB around a
 //! file of at most 4 MiB.
@@ -136,6 +137,18 @@ pub enum State {
 }
 
 impl State {
+    /// Each state, from best to worst.
+    pub const ALL: [Self; 8] = [
+        Self::InStep,
+        Self::Syncing,
+        Self::Held,
+        Self::Failing,
+        Self::Paused,
+        Self::Drained,
+        Self::Draining,
+        Self::Unsupported,
+    ];
+
     /// The word in listings.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -13,6 +13,7 @@ mod error;
 mod http;
 mod left_behind;
 mod lens;
+mod metrics;
 mod node;
 mod origin;
 mod patterns;
@@ -30,6 +31,7 @@ mod verify;
 mod views;
 
 pub use causeway_connectors::kinds;
+pub use causeway_engine::{NOTHING, OUTCOME, TRACES};
 pub use causeway_store::{Database, EventFilter};
 pub use error::{Error, Result};
 pub use http::{Access, TOKEN_VARIABLE};

@@ -11,7 +11,6 @@ use causeway_settings::{TaskMode, TaskType};
 use causeway_store::EventFilter;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 /// The most rows of one answer.
 const MAX_ROWS: u32 = 100_000;
@@ -67,19 +66,7 @@ impl Node {
 
     /// Every task, by name.
     pub fn tasks(&self) -> Vec<api::Task> {
-        let desired = self.inner.desired();
-        let mut statuses: BTreeMap<String, Vec<RouteStatus>> = BTreeMap::new();
-        for status in self.inner.statuses() {
-            statuses.entry(status.owner.task.to_string()).or_default().push(status);
-        }
-        let data = self.inner.data.status();
-        let of = |task: &Arc<TaskEntry>| data.iter().find(|status| *status.route.owner.task == *task.id);
-        let mut statuses = |task: &Arc<TaskEntry>| statuses.remove(&*task.id).unwrap_or_default();
-        let shown = desired.tasks.values().map(|task| {
-            let view = task_view(&desired, task, statuses(task), of(task));
-            self.inner.finish_view(task, view)
-        });
-        shown.chain(self.inner.unsupported_tasks()).collect()
+        self.inner.task_views(&self.inner.desired(), &self.inner.statuses(), &self.inner.data.status())
     }
 
     /// One task.
@@ -149,6 +136,20 @@ impl Node {
 }
 
 impl Inner {
+    /// Every task, by name, from what the engines show.
+    pub(crate) fn task_views(&self, desired: &Desired, routes: &[RouteStatus], data: &[DataStatus]) -> Vec<api::Task> {
+        let mut statuses: BTreeMap<&str, Vec<RouteStatus>> = BTreeMap::new();
+        for status in routes {
+            statuses.entry(&status.owner.task).or_default().push(status.clone());
+        }
+        let data: BTreeMap<_, _> = data.iter().map(|status| (&*status.route.owner.task, status)).collect();
+        let shown = desired.tasks.values().map(|task| {
+            let mine = statuses.remove(&*task.id).unwrap_or_default();
+            self.finish_view(task, task_view(desired, task, mine, data.get(&*task.id).copied()))
+        });
+        shown.chain(self.unsupported_tasks()).collect()
+    }
+
     /// Adds what is known of a task beside its routes.
     fn finish_view(&self, task: &TaskEntry, mut view: api::Task) -> api::Task {
         view.warnings.extend(self.document_trouble(&task.id));
@@ -161,7 +162,7 @@ impl Inner {
     }
 
     /// Every route, with what its source holds that is no instance among what is left alone.
-    fn statuses(&self) -> Vec<RouteStatus> {
+    pub(crate) fn statuses(&self) -> Vec<RouteStatus> {
         let unreadable = self.engine.unreadable();
         let mut statuses = self.engine.status();
         for status in &mut statuses {

@@ -146,7 +146,8 @@ impl Subject for KongSubject {
             ends_in: Duration::from_secs(1),
             checked_in: Duration::from_millis(100),
             expiry: None,
-            size_limit: Limit::None,
+            // With the sign between them they are a tag.
+            size_limit: Limit::Pair(2_600 - 1),
             // An upstream, a service, and each target; and a look before.
             calls_to_write: |services, instances| services * (instances + 6) + 100,
             // The targets of each upstream; there is no call for those of several.

@@ -39,7 +39,8 @@ impl PolarisKind {
         let server = Polaris::start(PolarisSetup { auth, client_auth: auth, ..self.setup.clone() }).await?;
         let api = server.api()?;
         let token = auth.then_some(POLARIS_TOKEN);
-        Ok(PolarisSubject { server, api, token, published: Mutex::default() })
+        let places = self.setup.always_location;
+        Ok(PolarisSubject { server, api, token, places, published: Mutex::default() })
     }
 }
 
@@ -65,6 +66,8 @@ pub struct PolarisSubject {
     server: Polaris,
     api: PolarisApi,
     token: Option<&'static str>,
+    /// Whether it says a location of every instance, over what a provider says under these keys.
+    places: bool,
     /// What each provider has registered.
     published: Mutex<BTreeMap<(String, ServiceKey), Vec<PolarisRow>>>,
 }
@@ -100,7 +103,7 @@ impl Subject for PolarisSubject {
             // One question for each, and some more rounds.
             calls_to_read: |services, _| 4 * services + 100,
             calls_at_once: 1,
-            shape: Shape { slots: false, ..Shape::PLAIN },
+            shape: Shape { slots: false, taken: if self.places { &PLACES } else { &[] }, ..Shape::PLAIN },
         }
     }
 

@@ -78,7 +78,7 @@ pub async fn limits<S: Subject>(at: &Corner<S>) -> Result<()> {
     let service = at.service("large");
     let long = match facts.size_limit {
         Limit::Characters { most, .. } => (most - 120).min(1000),
-        Limit::None | Limit::Bytes(_) => 1000,
+        Limit::None | Limit::Bytes(_) | Limit::Pair(_) => 1000,
     };
     let records = (0..limits.max_batch).map(|n| {
         let mut record = at.copy(u16::try_from(1000 + n)?);

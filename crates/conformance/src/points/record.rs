@@ -182,7 +182,16 @@ pub async fn exact_limit<S: Subject>(at: &Corner<S>) -> Result<()> {
         }
         Limit::Characters { most, refuses_more } => characters(at, &session, &service, most, refuses_more).await,
         Limit::Bytes(most) => bytes(at, &session, &service, most).await,
+        Limit::Pair(most) => pair(at, &session, &service, most).await,
     }
+}
+
+async fn pair<S: Subject>(at: &Corner<S>, session: &Session, service: &ServiceKey, most: usize) -> Result<()> {
+    let record = |letters: usize| filled(at, 7101, &"x".repeat(letters - "fill".len()));
+    held(at, session, service, record(most)).await?;
+    let longer = normal(session, service, record(most + 1))?;
+    ensure!(longer.metadata.get("fill").is_none(), "a pair of one byte more is not left out");
+    Ok(())
 }
 
 fn filled<S: Subject>(at: &Corner<S>, port: u16, text: &str) -> Instance {

@@ -274,6 +274,54 @@ pub enum SkipKind {
     LeftBehind,
 }
 
+impl SkipKind {
+    /// Each kind, in order.
+    pub const ALL: [Self; 18] = [
+        Self::Native,
+        Self::Foreign,
+        Self::Loop,
+        Self::Mode,
+        Self::RemovalLimit,
+        Self::Stale,
+        Self::Settling,
+        Self::Paused,
+        Self::Overridden,
+        Self::Rejected,
+        Self::Undecided,
+        Self::Blocked,
+        Self::Crowded,
+        Self::CrowdedByOther,
+        Self::Health,
+        Self::Backs,
+        Self::TakingOver,
+        Self::LeftBehind,
+    ];
+
+    /// Its code, for programs.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Foreign => "foreign",
+            Self::Loop => "loop",
+            Self::Mode => "mode",
+            Self::RemovalLimit => "removal-limit",
+            Self::Stale => "stale",
+            Self::Settling => "settling",
+            Self::Paused => "paused",
+            Self::Overridden => "overridden",
+            Self::Rejected => "rejected",
+            Self::Undecided => "undecided",
+            Self::Blocked => "blocked",
+            Self::Crowded => "crowded",
+            Self::CrowdedByOther => "crowded-by-other",
+            Self::Health => "health",
+            Self::Backs => "backs",
+            Self::TakingOver => "taking-over",
+            Self::LeftBehind => "left-behind",
+        }
+    }
+}
+
 impl Display for SkipKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -90,6 +90,23 @@ pub enum EntrySkip {
     Undecided(Undecided),
 }
 
+impl EntrySkip {
+    /// Its code, for programs: the one that it is serialized with.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Foreign => "entry-foreign",
+            Self::Overridden => "entry-overridden",
+            Self::Kept => "entry-kept",
+            Self::Mode => "entry-mode",
+            Self::Conflict => "entry-conflict",
+            Self::Occupied => "entry-occupied",
+            Self::Rejected { .. } => "entry-rejected",
+            Self::Blocked { .. } => "entry-blocked",
+            Self::Undecided(_) => "entry-undecided",
+        }
+    }
+}
+
 impl Display for EntrySkip {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

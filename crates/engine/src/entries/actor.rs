@@ -50,7 +50,8 @@ impl Actor {
         recorder: Arc<dyn DataRecorder>,
     ) -> Self {
         let ports = Pair::of(|side| spec.cluster(side).port.clone());
-        let tools = Arc::new(JobTools { ports, pacers, recorder, timing });
+        let clusters = Pair::of(|side| spec.cluster(side).name.clone());
+        let tools = Arc::new(JobTools { ports, pacers, recorder, timing, task: spec.task.clone(), clusters });
         let select = shared.state.lock().spec.select.clone();
         Self { shared, tools, select, jobs: JoinSet::new(), about: HashMap::new() }
     }

@@ -171,6 +171,11 @@ impl DataEngine {
         self.shared(|_| true).iter().flat_map(|shared| shared.crashes.list()).collect()
     }
 
+    /// How often the work on each task has panicked since it was started.
+    pub fn crash_counts(&self) -> Vec<(EngineWork, u64)> {
+        self.shared(|_| true).iter().flat_map(|shared| shared.crashes.counts()).collect()
+    }
+
     /// The entries of a task that the operator has to decide about, at most 1,000.
     pub fn conflicts(&self, owner: &OwnerId) -> Vec<ConflictRow> {
         let now = Instant::now();

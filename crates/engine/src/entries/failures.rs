@@ -83,6 +83,7 @@ impl TaskState {
         let wait = if keys.len() > 1 { self.timing.backoff.0 } else { SLOW_RETRY };
         for key in keys {
             self.doubt.insert(key.clone());
+            Side::BOTH.iter().for_each(|to| self.travels[*to].again(key));
             let error = Error::protocol(format!("{key} cannot be synced because of a bug in Causeway: {panic}"));
             let count = self.tries.get(key).map_or(0, |before| before.count) + 1;
             self.tries.insert(key.clone(), Try { count, side: Side::Right, error });

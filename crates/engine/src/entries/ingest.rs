@@ -52,6 +52,8 @@ impl TaskState {
         }
         self.intents.keys().filter(|key| key.namespace == part.0).for_each(|key| self.agenda.add(key));
         self.probes.told_again(side, part).iter().for_each(|key| self.agenda.add(key));
+        let waiting = Side::BOTH.into_iter().flat_map(|to| self.travels[to].waiting());
+        waiting.filter(|key| key.namespace == part.0).for_each(|key| self.agenda.add(key));
     }
 
     fn found(&mut self, side: Side, part: &Part, found: super::rows::LookFindings, now: Instant) {
@@ -127,6 +129,9 @@ impl TaskState {
             _ => {}
         }
         self.place(key, side, place);
+        if self.spec.run == RunState::On && !self.row(key).in_step() {
+            self.travels[side.other()].seen(key, now);
+        }
         // Also what is in step, or gone, now: something may have waited for it. Where one side is not known nothing is
         // decided; everything is marked when it is.
         self.agenda.add(key);

@@ -4,14 +4,16 @@ use super::record::DataRecorder;
 use super::rows::{Presence, Stamps};
 use super::spec::DataTiming;
 use super::state::ShownEntry;
-use crate::kit::call;
+use crate::kit::meter::WriteKind;
 use crate::kit::pace::{Lane, Pacer};
+use crate::kit::{call, spans};
 use causeway_core::{
     Base, DataPort, DataSelector, Digest, Entry, EntryKey, EntryReason, EntryWrite, Error, FoundEntry, Intent, Pair,
     Side, Stamp,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use tracing::Instrument;
 
 /// Entries to read.
 #[derive(Default)]
@@ -66,6 +68,14 @@ impl PlannedWrite {
         &self.write.key
     }
 
+    pub fn kind(&self) -> WriteKind {
+        match (&self.content, self.stamps[self.to]) {
+            (None, _) => WriteKind::Delete,
+            (_, None) => WriteKind::Create,
+            (_, Some(_)) => WriteKind::Update,
+        }
+    }
+
     pub fn intent(&self) -> Intent {
         let (key, created) = (self.key().clone(), self.stamps[self.to].is_none());
         Intent { key, to: self.to, content: self.content, created, half: self.half }
@@ -96,6 +106,9 @@ pub(crate) struct JobTools {
     pub pacers: Pair<Arc<Pacer>>,
     pub recorder: Arc<dyn DataRecorder>,
     pub timing: DataTiming,
+    /// The task's name and those of its clusters, for traces.
+    pub task: Arc<str>,
+    pub clusters: Pair<Arc<str>>,
 }
 
 impl JobTools {
@@ -116,6 +129,7 @@ impl JobTools {
             let answers = job.planned.iter().map(|_| Err(Error::Denied("it can only be read".into()))).collect();
             return JobDone::Written(WriteDone { job, answers });
         };
+        let span = spans::entries(&self.task, &self.clusters[job.to], job.planned.len());
         // A process that dies after the write must find afterwards that it was going to make it.
         if tokio::time::timeout(self.timing.kept, self.recorder.kept()).await.is_err() {
             tracing::debug!("the ledger does not keep up; going on without it");
@@ -123,7 +137,9 @@ impl JobTools {
         let mut permit = self.pacers[job.to].clone().enter(Lane::Entries, sink.limits()).await;
         let writes: Vec<EntryWrite> = job.planned.iter().map(|planned| planned.write.clone()).collect();
         let send = |writes| sink.write(writes);
-        let answers = call::write(&mut permit, || sink.limits(), false, self.timing.call, &writes, send).await;
+        let calls = call::write(&mut permit, || sink.limits(), false, self.timing.call, &writes, send);
+        let answers = calls.instrument(spans::write(&span)).await;
+        spans::ended(&span, &answers);
         JobDone::Written(WriteDone { job, answers })
     }
 

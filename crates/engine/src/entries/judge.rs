@@ -371,6 +371,7 @@ impl TaskState {
                 (a_to, b_to) => a_to.is_none().cmp(&b_to.is_none()).then_with(|| a.key().cmp(b.key())),
             });
             for planned in &planned {
+                self.travels[to].begin(planned.key());
                 if self.row(planned.key()).places[to].stamp() == planned.stamps[to] {
                     self.agenda.known(planned.key(), to);
                 }

@@ -5,6 +5,7 @@ use super::probes::RefusalKind;
 use super::rows::{Presence, Stamps};
 use super::state::TaskState;
 use crate::event::Action;
+use crate::kit::meter::{WriteKind, WriteOutcome};
 use crate::spec::RunState;
 use causeway_core::{Base, Entry, EntryKey, EntryReason, EntrySkip, Error, Pair, Reason, Removal, Side, WrittenOver};
 use std::time::Duration;
@@ -18,6 +19,7 @@ impl TaskState {
         let wait = answers.iter().filter_map(|answer| answer.as_ref().err()).map(pause).max().unwrap_or_default();
         self.answered(job.to, well, wait, now);
         for (planned, answer) in job.planned.into_iter().zip(answers) {
+            self.meters[job.to].wrote(planned.kind(), WriteOutcome::of(&answer));
             match answer {
                 Ok(entry) => self.accepted(&planned, entry, now),
                 Err(error) => self.refused(planned, error, now),
@@ -45,6 +47,9 @@ impl TaskState {
         self.allowed(key);
         self.settled(key);
         self.tell_written(planned);
+        if let Some(since) = self.travels[to].end(key) {
+            self.meters[to].arrived(now - since);
+        }
         self.finish(key);
         if base.is_some() {
             self.written.insert(key.clone(), now);
@@ -56,10 +61,10 @@ impl TaskState {
     }
 
     fn tell_written(&self, planned: &PlannedWrite) {
-        let action = match (&planned.content, planned.stamps[planned.to]) {
-            (None, _) => Action::Deleted,
-            (_, None) => Action::Created,
-            (_, Some(_)) => Action::Updated,
+        let action = match planned.kind() {
+            WriteKind::Delete => Action::Deleted,
+            WriteKind::Create => Action::Created,
+            _ => Action::Updated,
         };
         let over = planned.over.map(|over| WrittenOver { size: over.size, digest: over.digest });
         let reason = planned.why.map_or(Reason::Removal(Removal::Drained), |why| Reason::Entry { why, over });
@@ -75,6 +80,7 @@ impl TaskState {
         if known {
             self.close(key);
         }
+        self.travels[planned.to].again(key);
         match error {
             Error::Rejected(why) if self.spec.run == RunState::Drain => {
                 self.stays_there(key, planned.to, Reason::EntryNotDeleted { text: why });

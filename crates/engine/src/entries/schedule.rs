@@ -54,6 +54,11 @@ impl TaskState {
                     self.jobs += 1;
                     self.broke_off(std::slice::from_ref(&key), panic, now);
                 }
+                if let Ok(NextStep::Rest) = step
+                    && !self.is_on_its_way(&key, now)
+                {
+                    self.rests(&key);
+                }
                 if let Ok(NextStep::Read(sides)) = step {
                     let places = self.row(&key).places;
                     let size = |side: Side| if sides[side] { u64::from(places[side].size()) } else { 0 };
@@ -130,6 +135,11 @@ impl TaskState {
             (false, ..) => self.unless_parked(key, side, job, only(side)),
             (true, ..) => self.one_gone(key, &row, side, now, job),
         }
+    }
+
+    /// Whether an entry only waits until its part is known, or until the last write to it was seen.
+    fn is_on_its_way(&self, key: &EntryKey, now: Instant) -> bool {
+        !self.ready(&key.part()) || self.written.get(key).is_some_and(|at| *at + self.timing.debounce > now)
     }
 
     /// Whether it was left alone as it is, or a guard holds it.

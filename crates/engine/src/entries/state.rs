@@ -12,8 +12,10 @@ use super::removals::Removals;
 use super::rows::{EntryRow, EntryRows, Presence, Stamps};
 use super::spec::{DataRoute, DataSpec, DataTiming};
 use crate::event::{Action, Event};
+use crate::kit::meter::WriteMeter;
 use crate::kit::pace::BatchSize;
 use crate::kit::timetable::Timetable;
+use crate::kit::travel::Travels;
 use crate::spec::RunState;
 use causeway_core::{
     Aside, Base, Digest, EntryKey, EntrySkip, Evidence, MergeRules, NameShape, Pair, Part, Reason, Side, StampKind,
@@ -83,6 +85,9 @@ pub(crate) struct TaskState {
     pub young: BTreeMap<EntryKey, Instant>,
     /// When entries were last written.
     pub written: BTreeMap<EntryKey, Instant>,
+    /// By the side that is written to: changes that the other one has told of.
+    pub travels: Pair<Travels<EntryKey>>,
+    pub meters: Pair<Arc<WriteMeter>>,
     /// Reads and writes under way.
     pub jobs: usize,
     /// What has changed since a sweep began.
@@ -117,6 +122,8 @@ impl TaskState {
             probes: Probes::default(),
             young: BTreeMap::new(),
             written: BTreeMap::new(),
+            travels: Pair::default(),
+            meters: Pair::default(),
             jobs: 0,
             swept: None,
             batch: BatchSize::default(),
@@ -172,14 +179,16 @@ impl TaskState {
     pub fn begin_again(&mut self) {
         let ledger = self.take_ledger();
         let decided = std::mem::take(&mut self.decided);
+        let meters = self.meters.clone();
         *self = Self::new(self.spec.clone(), self.timing.clone(), self.recorder.clone());
         self.remember(ledger);
-        self.decided = decided;
+        (self.decided, self.meters) = (decided, meters);
     }
 
     /// The same task with other rules: what was left alone is reconsidered, but for what has its turn anyway.
     pub fn change_rules(&mut self, spec: DataSpec) {
         self.spec = DataSpec { select: self.spec.select.clone(), ..spec };
+        self.travels = Pair::default();
         for side in Side::BOTH {
             self.removals[side].guard.set_limits(self.spec.guard);
         }
@@ -305,13 +314,24 @@ impl TaskState {
         self.probes.forget(key);
         self.decided.remove(key);
         self.doubt.remove(key);
+        // What a side tells of our own write comes before or after the answer to it.
+        if self.row(key).in_step() {
+            self.rests(key);
+        }
     }
 
     /// Work on an entry has ended.
     pub fn finish(&mut self, key: &EntryKey) {
-        if self.agenda.end(key) {
-            self.agenda.add(key);
+        match self.agenda.end(key) {
+            true => self.agenda.add(key),
+            // There was nothing to write, or it waits for something else.
+            false => self.rests(key),
         }
+    }
+
+    /// Nothing is done about an entry: what its sides have told of it is not on its way.
+    pub fn rests(&mut self, key: &EntryKey) {
+        Side::BOTH.iter().for_each(|to| self.travels[*to].forget(key));
     }
 
     /// Ends the work on an entry, leaves it as it is until it changes, and tells of it once.

@@ -2,6 +2,7 @@
 
 use super::spec::DataRoute;
 use super::state::{ShownEntry, TaskState};
+use crate::kit::meter::WriteMeter;
 use crate::notice::{LeftAlone, Notice};
 use crate::spec::RunState;
 use crate::status::{Hold, RouteState};
@@ -39,6 +40,12 @@ pub struct DataStatus {
     pub skipped: BTreeMap<LeftAlone, usize>,
     /// Entries that the operator has to decide about; [`super::DataEngine::conflicts`] lists them.
     pub conflicts: usize,
+    /// Whether each side can be read, as far as it is known: nothing has broken since it was last read whole.
+    pub readable: Pair<bool>,
+    /// By the side that is written to: since when the other side has told of the oldest change that is not accepted yet.
+    pub lag: Pair<Duration>,
+    /// What was counted of the writes to each side.
+    pub meters: Pair<Arc<WriteMeter>>,
 }
 
 /// An entry that both sides have changed, and that the operator has to decide about.
@@ -117,6 +124,9 @@ impl TaskState {
             holds,
             skipped,
             conflicts,
+            readable: Pair::of(|side| self.freshness[side].any_ready() && self.freshness[side].errors().is_empty()),
+            lag: Pair::of(|to| self.travels[to].oldest().map(|since| now - since).unwrap_or_default()),
+            meters: self.meters.clone(),
         }
     }
 

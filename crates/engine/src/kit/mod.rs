@@ -1,13 +1,16 @@
-//! What services and entries have in common: calls, pace, queues, freshness, guards, supervision.
+//! What services and entries have in common: calls, pace, queues, freshness, guards, supervision, meters, traces.
 
 pub(crate) mod call;
 pub(crate) mod freshness;
 pub(crate) mod guard;
+pub(crate) mod meter;
 pub(crate) mod pace;
 pub(crate) mod queue;
 pub(crate) mod set_map;
+pub(crate) mod spans;
 pub(crate) mod supervise;
 pub(crate) mod timetable;
+pub(crate) mod travel;
 
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};

@@ -17,15 +17,41 @@ const STEADY: Duration = Duration::from_secs(10);
 /// First and longest wait before a restart.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(30));
 
-/// Work that panicked and does not work again yet. Clones share the same list.
+/// Work that panicked and does not work again yet, and how often each has. Clones share the same list.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Crashes(Arc<Mutex<BTreeMap<EngineWork, String>>>);
+pub(crate) struct Crashes(Arc<Mutex<BTreeMap<EngineWork, CrashRecord>>>);
+
+#[derive(Debug, Default)]
+struct CrashRecord {
+    count: u64,
+    /// The message of the panic, until the work runs again.
+    panic: Option<String>,
+}
 
 impl Crashes {
     /// What failed. Empty: all work is running.
     pub fn list(&self) -> Vec<Crash> {
         let crashes = self.0.lock();
-        crashes.iter().map(|(work, panic)| Crash { work: work.clone(), panic: panic.clone() }).collect()
+        let failed = |(work, record): (&EngineWork, &CrashRecord)| {
+            Some(Crash { work: work.clone(), panic: record.panic.clone()? })
+        };
+        crashes.iter().filter_map(failed).collect()
+    }
+
+    /// How often each work has panicked since it was started.
+    pub fn counts(&self) -> Vec<(EngineWork, u64)> {
+        self.0.lock().iter().map(|(work, record)| (work.clone(), record.count)).collect()
+    }
+
+    fn runs(&self, work: &EngineWork) {
+        self.0.lock().entry(work.clone()).or_default().panic = None;
+    }
+
+    fn failed(&self, work: &EngineWork, panic: &str) {
+        let mut crashes = self.0.lock();
+        let record = crashes.entry(work.clone()).or_default();
+        record.count += 1;
+        record.panic = Some(panic.to_owned());
     }
 }
 
@@ -39,22 +65,23 @@ pub(crate) async fn supervise<W: Future<Output = ()>>(
     mut crashed: impl FnMut(&Crash),
 ) {
     let mut failures = 0;
+    crashes.runs(&work);
     loop {
         let mut run = std::pin::pin!(contain(async { start().await }));
         let ended = tokio::select! {
             ended = &mut run => ended,
             () = tokio::time::sleep(STEADY), if failures > 0 => {
                 tracing::info!("{work} works again");
-                crashes.0.lock().remove(&work);
+                crashes.runs(&work);
                 failures = 0;
                 run.await
             }
         };
         let Err(panic) = ended else {
-            crashes.0.lock().remove(&work);
+            crashes.runs(&work);
             return;
         };
-        crashes.0.lock().insert(work.clone(), panic.clone());
+        crashes.failed(&work, &panic);
         let crash = Crash { work: work.clone(), panic };
         tracing::error!("{crash}");
         if let Err(panic) = contain_now(|| crashed(&crash)) {
@@ -96,6 +123,7 @@ mod tests {
             assert_eq!(said, [words]);
             sleep(Duration::from_secs(10)).await;
             assert!(crashes.list().is_empty());
+            assert_eq!(crashes.counts(), [(EngineWork::Guards, 3)]);
         };
         tokio::join!(supervise(EngineWork::Guards, &crashes, &stop, start, crashed), watched);
         let waits = Duration::from_millis(200 + 400 + 800);

@@ -1,5 +1,6 @@
 //! What reader, writer and routes of one cluster share.
 
+use crate::kit::meter::WriteMeter;
 use crate::kit::pace::{Pacer, Pacers};
 use crate::kit::queue::{ScopeQueue, Urgency};
 use crate::kit::supervise::Crashes;
@@ -31,6 +32,8 @@ pub(crate) struct ActiveCluster {
     pub planning: AtomicBool,
     /// Writes under way.
     pub writes: AtomicUsize,
+    /// Writes here that are no task's.
+    pub meter: Arc<WriteMeter>,
     /// How many scopes its writer remembers something about.
     pub remembered: AtomicUsize,
     /// Scopes to be planned here.
@@ -87,6 +90,7 @@ impl ActiveCluster {
             written: Mutex::default(),
             planning: AtomicBool::new(false),
             writes: AtomicUsize::new(0),
+            meter: Arc::default(),
             remembered: AtomicUsize::new(0),
             queue: ScopeQueue::new(),
             sweeps: Sweeps::default(),
@@ -226,6 +230,7 @@ impl ActiveCluster {
             ("writer", self.remembered.load(Ordering::SeqCst)),
             ("feeds", sum(|memory| memory.feeds.lock().len())),
             ("released", sum(|memory| memory.released.lock().len())),
+            ("travels", sum(|memory| memory.travels.lock().len())),
         ])
     }
 

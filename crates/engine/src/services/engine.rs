@@ -3,6 +3,7 @@
 use crate::kit::pace::Pacers;
 use crate::kit::set_map::SetMap;
 use crate::kit::supervise::{Crashes, supervise};
+use crate::kit::travel::Travels;
 use crate::notice::{Crash, EngineWork};
 use crate::services::cluster::ActiveCluster;
 use crate::services::ledger::Ledger;
@@ -287,6 +288,8 @@ impl Topology {
             }
             let memory = kept.map_or_else(|| Arc::new(RouteMemory::new(&spec)), |old| old.memory.clone());
             memory.guard.lock().set_limits(spec.guard);
+            // What does not take part any more is planned no more.
+            *memory.travels.lock() = Travels::default();
             if spec.only != Only::Freeze {
                 *memory.only.lock() = spec.only.clone();
             }

@@ -10,6 +10,7 @@
 
 pub(crate) mod census;
 pub(crate) mod cluster;
+pub(crate) mod cluster_status;
 pub(crate) mod decide;
 pub(crate) mod engine;
 pub(crate) mod export;

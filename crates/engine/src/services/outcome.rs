@@ -102,14 +102,17 @@ pub(crate) fn settle(
 
 /// The name of the task that writes here under `owner`, or that takes over from it.
 pub(crate) fn task_of(cluster: &ActiveCluster, owner: Option<&OwnerId>) -> Arc<str> {
-    let inbound = cluster.inbound.read();
+    route_of(&cluster.inbound.read(), owner).map_or_else(|| "".into(), |route| route.spec.task.clone())
+}
+
+/// The route of a destination that writes under `owner`, or that takes over from it.
+pub(crate) fn route_of<'a>(inbound: &'a [Arc<ActiveRoute>], owner: Option<&OwnerId>) -> Option<&'a Arc<ActiveRoute>> {
     let takes = |route: &ActiveRoute| {
         let tool = route.spec.take_over.as_ref().map(|spec| &spec.tool);
         tool.is_some() && owner.map(|owner| &owner.install) == tool
     };
     let route = inbound.iter().find(|route| Some(&route.spec.owner) == owner);
-    let route = route.or_else(|| inbound.iter().find(|route| takes(route)));
-    route.map_or_else(|| "".into(), |route| route.spec.task.clone())
+    route.or_else(|| inbound.iter().find(|route| takes(route)))
 }
 
 fn action(change: &Change) -> Action {

@@ -1,8 +1,10 @@
 //! One direction of one task at work: what it reads, where that is to stand, and what it remembers.
 
 use crate::kit::guard::Guard;
+use crate::kit::meter::WriteMeter;
 use crate::kit::queue::Urgency;
 use crate::kit::set_map::SetMap;
+use crate::kit::travel::Travels;
 use crate::services::census::PartCensuses;
 use crate::services::cluster::ActiveCluster;
 use crate::services::export::export;
@@ -61,6 +63,10 @@ pub(crate) struct RouteMemory {
     pub learned: Mutex<BTreeSet<Arc<str>>>,
     /// By the destination's scope: copies of that tool which nobody wants, and which are to go.
     pub ousted: Mutex<SetMap<ServiceKey, InstanceId>>,
+    /// By the destination's scope: changes that the source has told of, until they are written. What it tells of with a whole
+    /// part, at a start or after an outage, is not among them.
+    pub travels: Mutex<Travels<ServiceKey>>,
+    pub meter: Arc<WriteMeter>,
 }
 
 impl RouteMemory {
@@ -72,6 +78,8 @@ impl RouteMemory {
             only: Mutex::new(spec.only.clone()),
             learned: Mutex::default(),
             ousted: Mutex::default(),
+            travels: Mutex::default(),
+            meter: Arc::default(),
         }
     }
 }
@@ -336,6 +344,9 @@ impl ActiveRoute {
         self.note_match(scope);
         for target in self.feed(scope) {
             self.judge_anew(&target, now);
+            if urgency == Urgency::Live {
+                self.memory.travels.lock().seen(&target, now);
+            }
             self.destination.queue.mark_as(urgency, &target, now);
         }
     }

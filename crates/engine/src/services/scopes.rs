@@ -48,6 +48,8 @@ impl ScopeState {
 pub(crate) struct Tally {
     /// Changes planned and not yet accepted.
     pub pending: usize,
+    /// Scopes with such changes.
+    pub pending_scopes: usize,
     /// Records left alone.
     pub skipped: BTreeMap<SkipKind, usize>,
     /// Scopes in which a guard holds removals, and how many.
@@ -115,6 +117,7 @@ impl Scopes {
         for (owner, count) in &state.pending {
             let tally = self.tallies.entry(owner.clone()).or_default();
             tally.pending += count;
+            tally.pending_scopes += 1;
             if state.error.is_some() {
                 tally.failing.insert(scope.clone());
             }
@@ -137,7 +140,10 @@ impl Scopes {
             state.pending.keys().chain(state.all_left().filter_map(|left| left.owner.as_ref())).collect();
         for owner in owners {
             let Some(tally) = self.tallies.get_mut(owner) else { continue };
-            tally.pending -= state.pending.get(owner).copied().unwrap_or_default();
+            if let Some(count) = state.pending.get(owner) {
+                tally.pending -= count;
+                tally.pending_scopes -= 1;
+            }
             tally.failing.remove(scope);
             tally.held.remove(scope);
             tally.left_behind.remove(scope);
@@ -186,6 +192,7 @@ mod tests {
         }
         let tally = scopes.tally(&owner).unwrap();
         assert_eq!((tally.pending, tally.failing.len(), tally.held.values().sum::<usize>()), (4, 2, 2));
+        assert_eq!(tally.pending_scopes, 2);
         assert_eq!(tally.skipped[&SkipKind::Rejected], 2, "counted by kind, not by words");
         assert_eq!(scopes.tally(&other).unwrap().skipped.len(), 1);
         scopes.edit(&scope("a"), |state| state.pending.clear());

@@ -1,5 +1,6 @@
 //! What the engine shows of itself.
 
+use crate::kit::meter::WriteMeter;
 use crate::notice::{LeftAlone, Notice};
 use crate::services::cluster::ActiveCluster;
 use crate::services::engine::{Engine, RunningCluster};
@@ -15,6 +16,7 @@ use causeway_core::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// Copies of another tool that are named, of those that nobody wants.
@@ -47,6 +49,13 @@ pub struct RouteStatus {
     pub hold: Option<Hold>,
     /// Records left alone, by the kind of reason.
     pub skipped: BTreeMap<LeftAlone, usize>,
+    /// Scopes with a difference that is to be written.
+    pub pending_scopes: usize,
+    /// Since when the source has told of the oldest change that the destination has not accepted yet. Neither what a guard holds nor
+    /// what is left alone counts.
+    pub lag: Duration,
+    /// What was counted of its writes.
+    pub meter: Arc<WriteMeter>,
 }
 
 /// One scope as a cluster shows it.
@@ -173,22 +182,17 @@ fn status(route: &Arc<ActiveRoute>, now: Instant) -> RouteStatus {
     let owner = &route.spec.owner;
     let whole = complete(route, now) && is_known(route);
     let is_planned = whole && route.destination.is_idle(now);
-    let (pending, skipped, errors, held, theirs) = {
+    let (pending, pending_scopes, skipped, errors, held, theirs) = {
         let scopes = route.destination.scopes.lock();
         match scopes.tally(owner) {
-            None => (0, BTreeMap::new(), BTreeSet::new(), 0, Vec::new()),
+            None => (0, 0, BTreeMap::new(), BTreeSet::new(), 0, Vec::new()),
             Some(tally) => {
                 let failing = tally.failing.iter().take(ERRORS);
                 let errors: BTreeSet<_> =
                     failing.filter_map(|scope| Some(scopes.get(scope)?.error.as_ref()?.to_string())).collect();
                 let skipped = tally.skipped.iter().map(|(kind, count)| (LeftAlone::Instance(*kind), *count)).collect();
-                (
-                    tally.pending,
-                    skipped,
-                    errors,
-                    tally.held.values().sum(),
-                    other_tools(route, &scopes, tally, is_planned),
-                )
+                let theirs = other_tools(route, &scopes, tally, is_planned);
+                (tally.pending, tally.pending_scopes, skipped, errors, tally.held.values().sum(), theirs)
             }
         }
     };
@@ -225,6 +229,9 @@ fn status(route: &Arc<ActiveRoute>, now: Instant) -> RouteStatus {
         held,
         hold,
         skipped,
+        pending_scopes,
+        lag: route.memory.travels.lock().oldest().map(|since| now - since).unwrap_or_default(),
+        meter: route.memory.meter.clone(),
     }
 }
 

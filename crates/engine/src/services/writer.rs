@@ -1,40 +1,40 @@
 //! Writes one destination: plans dirty scopes, never one twice at a time, and keeps going whatever fails.
 
+mod adopt;
 mod left_alone;
+mod meters;
 mod panicked;
 mod parts;
 mod recent;
 mod refused;
 
 use crate::event::{Action, Event};
-use crate::kit::call::{call, write};
+use crate::kit::call::write;
 use crate::kit::pace::{Lane, Permit};
-use crate::kit::{backoff, earliest};
+use crate::kit::{backoff, earliest, spans};
 use crate::services::cluster::ActiveCluster;
 use crate::services::decide::decide;
 use crate::services::outcome::{Intended, intend, settle, task_of};
 use crate::services::record::Recorder;
-use crate::services::takeover::adoption;
 use crate::spec::Timing;
 use causeway_core::{Change, ClusterId, Error, KeptError, OwnerId, Part, Reason, ServiceKey, Sink, Skip, contain_now};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use recent::RecentWrites;
 use refused::RefusedInScope;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 /// A refusal for lack of rights, or an answer not understood, is retried after this time.
 const SLOW_RETRY: Duration = Duration::from_secs(30);
 /// A destination that asks for patience has not failed before this time: until then the change is shown as pending.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Taking over what an earlier process wrote may take this long before anything else is written; longer by its size.
-const ADOPT: Duration = Duration::from_secs(30);
 
 /// Planning and counting let others work after this time.
 pub(crate) const TURN: Duration = Duration::from_millis(5);
@@ -102,6 +102,7 @@ impl ClusterWriter {
         cluster.writes.store(0, Ordering::SeqCst);
         cluster.planning.store(false, Ordering::SeqCst);
         cluster.sweeps.crashed();
+        meters::crashed(cluster);
         cluster.inbound.read().iter().for_each(|route| route.sweep_all());
         cluster.ledger.lock().keys().for_each(|scope| cluster.queue.mark(scope, now));
     }
@@ -202,33 +203,15 @@ impl ClusterWriter {
         false
     }
 
-    async fn adopt(&self) {
-        // A writer before this one has done so.
-        if self.cluster.adopted.load(Ordering::SeqCst) {
-            return;
-        }
-        let owned: Vec<_> = {
-            let ledger = self.cluster.ledger.lock();
-            ledger.iter().map(|(scope, written)| (scope.clone(), (**written).clone())).collect()
-        };
-        if !owned.is_empty() {
-            let parts: BTreeSet<_> = owned.iter().map(|(scope, _)| scope.part()).collect();
-            self.cluster.writes_in(parts);
-            let cluster = &self.cluster.spec.name;
-            let limit = adoption(ADOPT, self.cluster.ledger.lock().total());
-            match call(limit, async { self.sink.adopt(&owned).await }).await {
-                Ok(()) => tracing::info!(%cluster, scopes = owned.len(), "keeps alive what was written before"),
-                Err(error) => tracing::warn!(%cluster, %error, "cannot keep alive what was written before yet"),
-            }
-        }
-        self.cluster.adopted.store(true, Ordering::SeqCst);
-    }
-
     /// Plans one scope and starts to write; that takes the permit.
     fn plan(&mut self, scope: &ServiceKey, permit: &mut Option<Permit>, now: Instant) {
-        let Some(mut decision) = decide(&self.cluster, scope, &self.timing, now) else {
+        let span = spans::scope(&self.cluster.spec.name, scope);
+        let planning = spans::plan(&span);
+        let Some(mut decision) = planning.in_scope(|| decide(&self.cluster, scope, &self.timing, now)) else {
+            spans::nothing(&[&span, &planning]);
             // Nothing is going to be written as things stand: the tasks are paused, or the destination is not known.
             self.cluster.scopes.lock().edit(scope, |state| state.pending.clear());
+            self.not_planned(scope);
             self.prepare(scope, now);
             return;
         };
@@ -251,9 +234,17 @@ impl ClusterWriter {
             self.cluster.queue.mark(scope, at.max(now + Duration::from_millis(10)));
         }
         if decision.plan.changes.is_empty() {
-            return;
+            spans::nothing(&[&span, &planning]);
+            return self.nothing_to_write(scope);
         }
-        let Some(mut permit) = permit.take() else { return self.cluster.queue.mark(scope, now) };
+        let Some(mut permit) = permit.take() else {
+            spans::nothing(&[&span, &planning]);
+            return self.cluster.queue.mark(scope, now);
+        };
+        drop(planning);
+        self.begins_to_write(scope);
+        let tasks = || decision.plan.changes.iter().map(|change| task_of(&self.cluster, change.owner())).collect();
+        spans::writes(&span, decision.plan.changes.len(), tasks);
         let (sink, scope, changes, path) = (self.sink.clone(), scope.clone(), decision.plan.changes, decision.path);
         let limit = self.timing.call;
         let intended = intend(&self.cluster, &*sink, &*self.recorder, &scope, &changes);
@@ -264,7 +255,9 @@ impl ClusterWriter {
                 tracing::debug!("the ledger does not keep up; going on without it");
             }
             let apply = |changes| sink.apply(&scope, changes);
-            let outcomes = write(&mut permit, || sink.limits(), true, limit, &changes, apply).await;
+            let calls = write(&mut permit, || sink.limits(), true, limit, &changes, apply);
+            let outcomes = calls.instrument(spans::write(&span)).await;
+            spans::ended(&span, &outcomes);
             let outcomes = changes.into_iter().zip(outcomes).collect();
             Finished::Applied(AppliedChanges { scope, outcomes, path, intended })
         });
@@ -307,6 +300,7 @@ impl ClusterWriter {
     fn applied(&mut self, applied: AppliedChanges) {
         let AppliedChanges { scope, outcomes, path, intended } = applied;
         let (now, scope) = (Instant::now(), &scope);
+        self.count(scope, &outcomes, now);
         settle(&self.cluster, &*self.recorder, scope, &outcomes, &path, intended);
         let (mut retry, mut patience): (Option<Duration>, Option<Duration>) = (None, None);
         let mut failure = None;

@@ -9,6 +9,7 @@ mod conflicts;
 mod crash;
 mod faults;
 mod flat;
+mod latency;
 mod left_out;
 mod lists;
 mod mapped;

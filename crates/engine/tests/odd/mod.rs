@@ -8,10 +8,21 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use futures_util::{FutureExt, StreamExt};
 use parking_lot::Mutex;
+use prometheus_client::encoding::prometheus_text;
+use prometheus_client::registry::Registry;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
+
+/// How many changes a meter has timed, and how many seconds they took together.
+pub fn arrivals(meter: &causeway_engine::WriteMeter) -> (u64, f64) {
+    let (mut registry, mut text) = (Registry::default(), String::new());
+    registry.register("took", "Seconds", meter.latency().clone());
+    prometheus_text::encode(&mut text, &registry).unwrap();
+    let value = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim();
+    (value("took_count").parse().unwrap(), value("took_sum").parse().unwrap())
+}
 
 /// How the ports of one cluster misbehave. Services and config entries may share one.
 #[derive(Default)]

@@ -11,6 +11,7 @@ mod faults;
 mod flow;
 mod groups;
 mod intents;
+mod latency;
 mod names;
 mod pacing;
 mod parts;

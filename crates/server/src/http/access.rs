@@ -1,4 +1,6 @@
 //! Which requests are let through: on loopback all but those of web pages of other origins, elsewhere those with the token.
+//!
+//! A second token may be given to whoever can read this node's data folder: commands on its own machine.
 
 use super::answer::Refusal;
 use crate::error::{Error, Result};
@@ -22,11 +24,32 @@ const SHORTEST: usize = 16;
 /// Who may ask at one address.
 #[derive(Clone)]
 pub struct Access {
-    /// What the token hashes to; `None` on loopback, where none is needed.
+    /// What the token hashes to; `None` where none is needed.
     token: Option<Arc<[u8; 32]>>,
+    /// The listener is on loopback: a request names this machine.
+    local: bool,
+    /// What the token for commands on this machine hashes to.
+    command: Option<Arc<[u8; 32]>>,
 }
 
 impl Access {
+    /// Lets requests with this token through as well. Needs no other token where none is needed.
+    #[must_use]
+    pub fn and_command(self, token: &SecretString) -> Self {
+        Self { command: Some(Arc::new(hash(token.expose_secret()))), ..self }
+    }
+
+    /// Whether callers need a token.
+    pub fn needs_token(&self) -> bool {
+        self.token.is_some()
+    }
+
+    /// Whether this is one of the tokens. Hashes are compared: how long it takes says nothing of the token.
+    fn knows(&self, given: &str) -> bool {
+        let given = hash(given);
+        [&self.token, &self.command].into_iter().flatten().any(|known| **known == given)
+    }
+
     /// For a listener at `address`. On an address that is not loopback a token is needed: the environment's, else the one that was
     /// made at the first start there. The second value is that token when it is made now: show it once, it is not kept.
     pub async fn prepare(node: &Node, address: SocketAddr) -> Result<(Self, Option<SecretString>)> {
@@ -41,31 +64,31 @@ impl Access {
         given: Option<SecretString>,
     ) -> Result<(Self, Option<SecretString>)> {
         if is_loopback(address.ip()) {
-            return Ok((Self { token: None }, None));
+            return Ok((Self::open(address), None));
         }
         if let Some(given) = given {
             if given.expose_secret().trim().len() < SHORTEST {
                 let text = format!("{TOKEN_VARIABLE} must have at least {SHORTEST} characters");
                 return Err(Error::Request(text));
             }
-            return Ok((Self { token: Some(Arc::new(hash(given.expose_secret().trim()))) }, None));
+            return Ok((Self::with(hash(given.expose_secret().trim())), None));
         }
         let store = &node.inner.store;
         let known = store.kv(HASH).await?.and_then(|text| hex::decode(text).ok()?.try_into().ok());
         if let Some(known) = known {
-            return Ok((Self { token: Some(Arc::new(known)) }, None));
+            return Ok((Self::with(known), None));
         }
         let token = hex::encode(causeway_store::random::<24>()?);
         let hashed = hash(&token);
         let kept = store.put_first_kv(HASH, &hex::encode(hashed)).await?;
         match hex::decode(kept).ok().and_then(|kept| kept.try_into().ok()) {
             // Another node has made one at the same moment, and shows it.
-            Some(kept) if kept != hashed => Ok((Self { token: Some(Arc::new(kept)) }, None)),
-            Some(_) => Ok((Self { token: Some(Arc::new(hashed)) }, Some(token.into()))),
+            Some(kept) if kept != hashed => Ok((Self::with(kept), None)),
+            Some(_) => Ok((Self::with(hashed), Some(token.into()))),
             // What stands there is no hash: it is replaced.
             None => {
                 store.put_kv(HASH, &hex::encode(hashed)).await?;
-                Ok((Self { token: Some(Arc::new(hashed)) }, Some(token.into())))
+                Ok((Self::with(hashed), Some(token.into())))
             }
         }
     }
@@ -78,22 +101,31 @@ impl Access {
         if is_loopback(address.ip()) || has_one {
             return Ok(Self::prepare_with(node, address, given.map(SecretString::from)).await?.0);
         }
-        Ok(Self { token: Some(Arc::new(causeway_store::random::<32>()?)) })
+        Ok(Self::with(causeway_store::random::<32>()?))
+    }
+
+    /// For a listener that everybody may ask who reaches it.
+    pub(super) fn open(address: SocketAddr) -> Self {
+        Self { token: None, local: is_loopback(address.ip()), command: None }
+    }
+
+    fn with(token: [u8; 32]) -> Self {
+        Self { token: Some(Arc::new(token)), local: false, command: None }
     }
 
     /// Whether a request with these headers may see what the API shows.
     pub(super) fn check_headers(&self, headers: &HeaderMap) -> std::result::Result<(), Refusal> {
-        let Some(token) = &self.token else {
+        if !self.needs_token() {
             let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
             return match host {
-                Some(host) if !is_local_name(host) => Err(Refusal::forbidden(
+                Some(host) if self.local && !is_local_name(host) => Err(Refusal::forbidden(
                     "on loopback the `Host` header must name this machine: localhost or 127.0.0.1",
                 )),
                 _ => Ok(()),
             };
-        };
+        }
         match bearer(headers) {
-            Some(given) if hash(given) == **token => Ok(()),
+            Some(given) if self.knows(given) => Ok(()),
             _ => Err(Refusal::unauthorized("this address needs the token of the node")),
         }
     }
@@ -105,24 +137,23 @@ impl Access {
                 "requests that change something are not taken from web pages of other origins",
             ));
         }
-        let Some(token) = &self.token else {
+        if !self.needs_token() {
             let host = headers.get(header::HOST).map(|host| host.to_str());
             return match host.or_else(|| request.uri().authority().map(|host| Ok(host.as_str()))) {
                 // A web page whose name was pointed at this machine would name itself here.
-                Some(Ok(host)) if !is_local_name(host) => Err(Refusal::forbidden(
+                Some(Ok(host)) if self.local && !is_local_name(host) => Err(Refusal::forbidden(
                     "on loopback the `Host` header must name this machine: localhost or 127.0.0.1",
                 )),
                 Some(Err(_)) => Err(Refusal::forbidden("the `Host` header is not text")),
                 _ => Ok(()),
             };
-        };
+        }
         let path = request.uri().path();
-        if !path.starts_with("/api/") && path != "/api" {
+        if !path.starts_with("/api/") && path != "/api" && path != "/metrics" {
             return Ok(());
         }
-        // Hashes are compared: how long it takes says nothing of the token.
         match bearer(headers) {
-            Some(given) if hash(given) == **token => Ok(()),
+            Some(given) if self.knows(given) => Ok(()),
             Some(_) => Err(Refusal::unauthorized("the token is not the one of this node")),
             None => Err(Refusal::unauthorized("this address needs a token")),
         }

@@ -8,7 +8,7 @@ use crate::tasks::Deletion;
 use crate::views::ServiceFilter;
 use axum::Json;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use causeway_store::EventFilter;
 use serde::Deserialize;
@@ -34,6 +34,12 @@ pub(super) async fn ready(State(node): State<Node>) -> Response {
     let ready = node.ready();
     let status = if ready.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(ready)).into_response()
+}
+
+pub(super) async fn metrics(State(node): State<Node>, headers: HeaderMap) -> Response {
+    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    let exposition = node.metrics(accept);
+    ([(header::CONTENT_TYPE, exposition.content_type)], exposition.text).into_response()
 }
 
 pub(super) async fn version(State(node): State<Node>) -> Json<api::Version> {

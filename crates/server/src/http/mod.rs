@@ -3,6 +3,7 @@
 mod access;
 mod answer;
 mod handlers;
+mod metrics_port;
 mod peer_port;
 
 pub use access::{Access, TOKEN_VARIABLE};
@@ -65,6 +66,7 @@ fn router(node: Node, access: Access) -> Router {
     Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(handlers::ready))
+        .route("/metrics", get(handlers::metrics))
         .nest("/api/v1", api)
         .fallback(async || Refusal::not_found())
         .method_not_allowed_fallback(async || Refusal::method())

@@ -13,6 +13,7 @@ impl ClusterWriter {
         let until = Instant::now() + SLOW_RETRY;
         self.aside.insert(scope.clone(), until);
         self.cluster.queue.mark(scope, until);
+        self.broke_off(scope);
         let bug = Reason::ServiceBug { scope: scope.clone(), retry: SLOW_RETRY, panic: panic.to_owned() };
         tracing::error!(cluster = %self.cluster.spec.name, "{bug}");
         let owners = self.owners_of(scope);

@@ -24,7 +24,7 @@ if is_ours "$pid"; then
 fi
 
 # It finds bin/application.yaml and the documents below the working directory.
-command=("$root/bin/causeway" serve --log stdout --listen "${CAUSEWAY_LISTEN:-127.0.0.1:8000}" --data-dir "$root/data" "$@")
+command=("$root/bin/causeway" serve --log stdout --data-dir "$root/data" "$@")
 if [ -n "$foreground" ]; then
   echo $$ > "$pid_file"
   exec "${command[@]}"
