@@ -158,6 +158,9 @@ async fn answer(
         ("GET", path) if path.starts_with("/tags/") && is_dbless => {
             Ok((500, json!({"message": "An unexpected error occurred"})))
         }
+        ("GET", "/routes") if is_dbless && get("tags").is_some() => {
+            Ok((500, json!({"message": "An unexpected error occurred"})))
+        }
         ("GET", path) if path.starts_with("/tags/") => Ok((200, json!({"data": [], "offset": null}))),
         ("GET", "/routes") => Ok((200, json!({"data": [], "offset": null}))),
         ("GET", _) => match api.list::<Value>(path).await {

@@ -87,13 +87,14 @@ impl Gateway {
         }
     }
 
-    /// The routes that are ours.
+    /// The routes that are ours. Without a database Kong fails to list those with a tag as soon as any has none.
     pub async fn routes(&self) -> Result<Vec<RouteRow>, Error> {
-        if let Some(file) = self.declarative.file() {
-            let all = file.load().await?.routes().into_iter();
-            return Ok(all.filter(|route| self.view.is_own(&route.tags)).collect());
-        }
-        self.client.list("/routes", Some(&our_tag(&self.install))).await
+        let all = match self.declarative.file() {
+            Some(file) => file.load().await?.routes(),
+            None if self.mode().await? == KongMode::Dbless => self.client.list("/routes", None).await?,
+            None => return self.client.list("/routes", Some(&our_tag(&self.install))).await,
+        };
+        Ok(all.into_iter().filter(|route| self.view.is_own(&route.tags)).collect())
     }
 
     /// The targets of an upstream; `None`: it is gone.
