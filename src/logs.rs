@@ -55,7 +55,7 @@ pub fn start(target: LogTarget, format: LogFormat, default: &str) -> Result<Trac
     };
     let traces = Traces::from_environment();
     let log = tracing_subscriber::registry().with(lines.with_filter(filter));
-    // Without a layer for traces nothing ever asks whether one wants a span.
+    // Without a layer for traces no span is made.
     let started = match traces.layer() {
         Some(layer) => log.with(layer).try_init(),
         None => log.try_init(),

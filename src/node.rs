@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
-/// How often a port that is taken is tried again.
+/// How often a port that is taken is retried.
 const AGAIN: Duration = Duration::from_secs(2);
 
 /// A running node and its API.

@@ -88,7 +88,7 @@ impl Store {
         Ok(Change { edit, sealed })
     }
 
-    /// Grows by one with every edit, whoever made it: as long as it stays the same, so do clusters, tasks and the values that edits set.
+    /// Grows by one with every edit of any node: as long as it stays the same, so do clusters, tasks and the values that edits set.
     /// Values that are set alone ([`Store::put_kv`]) do not count.
     pub async fn revision(&self) -> Result<i64, Error> {
         self.backend().revision().await

@@ -1,6 +1,6 @@
 //! Which requests are let through: on loopback all but those of web pages of other origins, elsewhere those with the token.
 //!
-//! A second token may be given to whoever can read this node's data folder: commands on its own machine.
+//! A second token may be given to those who can read this node's data folder: commands on its own machine.
 
 use super::answer::Refusal;
 use crate::error::{Error, Result};

@@ -35,7 +35,7 @@ impl ClusterWriter {
         each(&self.cluster, |travels| travels.begin(scope));
     }
 
-    /// A write broke off because of a panic.
+    /// A write ended because of a panic.
     pub(super) fn broke_off(&self, scope: &ServiceKey) {
         each(&self.cluster, |travels| travels.again(scope));
     }
